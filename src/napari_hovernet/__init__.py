@@ -1,0 +1,69 @@
+"""HoVer-Net in napari: run it, see what it sees, and separate touching nuclei.
+
+Importing the package is free: names are resolved on first use, so neither torch
+nor Qt nor napari is loaded until something needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "CheckpointError": "errors",
+    "Evaluation": "core.types",
+    "HVConvention": "core.hv",
+    "InferenceParams": "core.params",
+    "InputError": "errors",
+    "Maps": "core.types",
+    "Model": "core.model",
+    "ModelInfo": "core.model",
+    "Progress": "core.types",
+    "Separation": "core.types",
+    "SeparationParams": "core.params",
+    "UserError": "errors",
+    "evaluate": "core.metrics",
+    "hv_targets": "core.hv",
+    "load_model": "core.checkpoint",
+    "predict": "core.inference",
+    "save_model": "core.checkpoint",
+    "separate": "core.separation",
+}
+
+__all__ = ["__version__", *sorted(_EXPORTS)]
+
+if TYPE_CHECKING:
+    from .core.checkpoint import load_model as load_model
+    from .core.checkpoint import save_model as save_model
+    from .core.hv import HVConvention as HVConvention
+    from .core.hv import hv_targets as hv_targets
+    from .core.inference import predict as predict
+    from .core.metrics import evaluate as evaluate
+    from .core.model import Model as Model
+    from .core.model import ModelInfo as ModelInfo
+    from .core.params import InferenceParams as InferenceParams
+    from .core.params import SeparationParams as SeparationParams
+    from .core.separation import separate as separate
+    from .core.types import Evaluation as Evaluation
+    from .core.types import Maps as Maps
+    from .core.types import Progress as Progress
+    from .core.types import Separation as Separation
+    from .errors import CheckpointError as CheckpointError
+    from .errors import InputError as InputError
+    from .errors import UserError as UserError
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve a public name on first use."""
+    if name in _EXPORTS:
+        value = getattr(import_module(f".{_EXPORTS[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*globals(), *_EXPORTS])

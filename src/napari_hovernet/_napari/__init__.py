@@ -1,0 +1,1 @@
+"""The napari side: the only package that imports napari and Qt."""

@@ -1,0 +1,1 @@
+"""Thin widgets: editors with value/setValue/valueChanged, and panels."""

@@ -1,0 +1,1 @@
+"""Use cases and their state; knows neither Qt nor napari."""

@@ -1,0 +1,1 @@
+"""The science: networks, HV, separation, metrics. Knows neither Qt nor napari."""

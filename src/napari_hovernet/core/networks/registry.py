@@ -1,0 +1,102 @@
+"""Which networks there are, and what the rest of the program may ask of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...errors import InputError
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How input and output sizes of a network relate; all in pixels.
+
+    Parameters
+    ----------
+    divisor, remainder : int
+        An edge ``n`` is legal when ``n % divisor == remainder``.
+    margin : int
+        Lost at each side: output edge = input edge - 2 * margin.
+    halo : int
+        Kept pixels nearer than this to a cut (not to the image's own border)
+        may differ from those of a larger tile and are thrown away.
+    reference_tile : int
+        Input edge of the published tiling (own choice where none is published).
+    minimum : int
+        Smallest legal input edge.
+    """
+
+    divisor: int
+    remainder: int
+    margin: int
+    halo: int
+    reference_tile: int
+    minimum: int
+
+    def legal(self, edge: int) -> int:
+        """Return the smallest legal input edge that is at least ``edge``."""
+        edge = max(edge, self.minimum)
+        return edge + (self.remainder - edge) % self.divisor
+
+
+class Network(nn.Module):
+    """Base of all networks: a module that knows its geometry and its build arguments.
+
+    Attributes
+    ----------
+    geometry : Geometry
+    config : mapping
+        JSON-able arguments that rebuild the network through :func:`build`.
+    accepts : {"image", "tokens"}
+        "image": float RGB 0..255 (B, 3, H, W). "tokens": float (B, N, D).
+    """
+
+    geometry: Geometry
+    config: Mapping[str, Any]
+    accepts: str = "image"
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return raw outputs "np" (B, 2, h, w), "hv" (B, 2, h, w) and, if typed, "tp"."""
+        raise NotImplementedError
+
+
+_REGISTRY = {
+    "compact": ("compact", "CompactUNet"),
+    "hovernet": ("hovernet", "HoVerNet"),
+    "optimus": ("optimus", "OptimusDecoder"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all known architectures."""
+    return tuple(_REGISTRY)
+
+
+def build(name: str, config: Mapping[str, Any]) -> Network:
+    """Build an untrained network by registry name.
+
+    Raises
+    ------
+    InputError
+        If the name is not known or an argument does not fit.
+
+    Examples
+    --------
+    >>> from napari_hovernet.core.networks.registry import build
+    >>> build("compact", {}).config["widths"]
+    [16, 32, 64, 128, 256]
+    """
+    if name not in _REGISTRY:
+        raise InputError(f"Unknown architecture {name!r}; known are {', '.join(_REGISTRY)}.")
+    module, cls = _REGISTRY[name]
+    factory: Callable[..., Network] = getattr(import_module(f".{module}", __package__), cls)
+    try:
+        return factory(**config)
+    except TypeError as error:
+        raise InputError(f"Architecture {name!r} cannot be built from {dict(config)}: {error}.") from error
