@@ -1,0 +1,342 @@
+"""HV maps: where each pixel of a nucleus lies relative to the nucleus' centre."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ..errors import InputError
+from .hv_kernels import farthest, label_equal, moments, write_offsets
+from .types import Float32, Int32
+
+ORDERS = ("hv", "vh")
+SIGNS = ("outward", "inward")
+CENTRES = ("mass", "hover_net", "distance_peak")
+SCALES = ("axis", "radial", "isotropic")
+
+SPARSE_IDS = 4
+"""Ids are renumbered first when the largest exceeds pixels / SPARSE_IDS."""
+N_EXTENTS = 4
+"""Extents kept per nucleus: left, right, up, down of its centre."""
+
+
+@dataclass(frozen=True)
+class HVConvention:
+    """How an HV map is to be read.
+
+    Parameters
+    ----------
+    order : {"hv", "vh"}
+        Which comes first: "hv" = channel 0 along x (columns), channel 1 along y (rows).
+    sign : {"outward", "inward"}
+        "outward" = pixel minus centre (positive to the right and down), "inward" its negative.
+    centre : {"mass", "hover_net", "distance_peak"}
+        "mass" = the exact centre of mass. "hover_net" = the pixel one to the left of and
+        one above the rounded centre of mass, as the published code has it.
+        "distance_peak" = the pixel deepest inside the nucleus.
+    scale : {"axis", "radial", "isotropic"}
+        What the offsets are divided by. "axis" = each side of each axis by its own
+        extreme, so that every nucleus reaches -1 and 1 on both. "radial" = the largest
+        distance from the centre, so that the magnitude reaches 1. "isotropic" = the
+        largest offset along either axis.
+    min_area : int
+        Nuclei of fewer pixels get no value (0).
+    edge : int
+        Nuclei whose first row or column is below this (pixels) get no value (0).
+    split_parts : bool
+        Give each 4-connected part of one id its own centre.
+    blur : float
+        Sigma in pixels of a Gaussian over the finished map; 0 = none.
+    resize : float
+        Size of the map relative to the grid it was computed on; 1 = never resized.
+        Below 1 the map was computed on a larger grid and then reduced bilinearly.
+
+    Raises
+    ------
+    InputError
+        If a name is not known or a number is out of range.
+
+    Examples
+    --------
+    >>> HVConvention.preset("hover_net").centre
+    'hover_net'
+    """
+
+    order: str = "hv"
+    sign: str = "outward"
+    centre: str = "mass"
+    scale: str = "axis"
+    min_area: int = 0
+    edge: int = 0
+    split_parts: bool = False
+    blur: float = 0.0
+    resize: float = 1.0
+
+    def __post_init__(self) -> None:
+        allowed = {"order": ORDERS, "sign": SIGNS, "centre": CENTRES, "scale": SCALES}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(values)}."
+                )
+        for name in ("min_area", "edge", "blur"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        if not 0 < self.resize < np.inf:
+            raise InputError(f"resize is {self.resize}; give a finite number above 0.")
+
+    @classmethod
+    def preset(cls, name: str = "default") -> HVConvention:
+        """Look up a convention met in practice.
+
+        Parameters
+        ----------
+        name : str
+            "default" (ours; what :class:`Maps` holds), "hover_net" (the published code
+            with its one-pixel shift and its gaps), "vh_inward_radial" ([V, H] inward,
+            radial scale, blurred), "vh_inward_resized" ([V, H] inward, computed at 256
+            and reduced to 224) or "hv_inward_peak" ([H, V] inward, one scale for both
+            axes, centre deepest inside the nucleus).
+
+        Raises
+        ------
+        InputError
+            If the name is not known.
+        """
+        if name not in PRESETS:
+            raise InputError(
+                f"HV convention {name!r} is not known; choose one of {', '.join(PRESETS)}."
+            )
+        return PRESETS[name]
+
+
+PRESETS = {
+    "default": HVConvention(),
+    "hover_net": HVConvention(centre="hover_net", min_area=30, edge=2, split_parts=True),
+    "vh_inward_radial": HVConvention(order="vh", sign="inward", scale="radial", blur=1.0),
+    "vh_inward_resized": HVConvention(order="vh", sign="inward", resize=224 / 256),
+    "hv_inward_peak": HVConvention(sign="inward", centre="distance_peak", scale="isotropic"),
+}
+"""Conventions by name."""
+
+
+def hv_targets(labels: npt.ArrayLike, convention: HVConvention | None = None) -> Float32:
+    """Compute the HV map of labelled nuclei.
+
+    Parameters
+    ----------
+    labels : int array (H, W)
+        0 = background; any other ids, consecutive or not, each one nucleus.
+    convention : HVConvention, optional
+        Default ``HVConvention()``: [H, V] outward, each side scaled to 1.
+
+    Returns
+    -------
+    float32 array (2, H, W)
+        In [-1, 1], 0 outside nuclei.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` is not a 2-D array of whole numbers from 0 on.
+
+    Notes
+    -----
+    Horizontal and vertical distance maps of Graham et al., Medical Image Analysis 2019,
+    with the exact centre of mass. Memory beyond the result is proportional to pixels,
+    whatever the ids.
+
+    Examples
+    --------
+    >>> hv_targets([[7, 7, 7]])[0].tolist()
+    [[-1.0, 0.0, 1.0]]
+    """
+    convention = HVConvention() if convention is None else convention
+    ids, n = compact_ids(labels)
+    if convention.resize != 1.0 and ids.size:
+        return _resized_targets(ids, convention)
+    if convention.split_parts and n:
+        ids, n = _split_parts(ids)
+    hv = np.zeros((2, *ids.shape), dtype=np.float32)
+    if n:
+        _fill(ids, n, convention, hv)
+    if convention.blur > 0 and ids.size:
+        hv = ndimage.gaussian_filter(hv, (0, convention.blur, convention.blur))
+    if convention.sign == "inward":
+        np.negative(hv, out=hv)
+        hv += 0.0  # turns -0.0 into 0.0
+    return hv if convention.order == "hv" else np.ascontiguousarray(hv[::-1])
+
+
+def magnitude(hv: npt.ArrayLike) -> Float32:
+    """HV magnitude ``sqrt(h**2 + v**2)`` of a (2, ..., H, W) map, float32; any convention.
+
+    Raises
+    ------
+    InputError
+        If the first axis is not of length 2.
+
+    Examples
+    --------
+    >>> magnitude([[[0.6]], [[0.8]]]).round(3).tolist()
+    [[1.0]]
+    """
+    array = _as_hv(hv)
+    return np.hypot(array[0], array[1])
+
+
+def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Float32:
+    """Rewrite an HV map from one convention in another, where that is exact.
+
+    Order and sign can be changed in a finished map; centre, scale, blur, resizing and
+    what gets no value cannot.
+
+    Parameters
+    ----------
+    hv : float array (2, H, W)
+        A map in convention ``source``.
+    source, target : HVConvention
+        What the map is and what it shall be.
+
+    Returns
+    -------
+    float32 array (2, H, W)
+        A new array.
+
+    Raises
+    ------
+    InputError
+        If the shape does not fit, or the conventions differ in more than order and sign.
+
+    Examples
+    --------
+    >>> convert([[[1.0]], [[0.5]]], HVConvention(), HVConvention(order="vh")).tolist()
+    [[[0.5]], [[1.0]]]
+    """
+    alike = replace(source, order=target.order, sign=target.sign)
+    if alike != target:
+        names = [k for k in alike.__dataclass_fields__ if getattr(alike, k) != getattr(target, k)]
+        raise InputError(
+            f"HV conventions differ in {', '.join(names)}, which a finished map cannot undo; "
+            "compute it from the labels: hv_targets(labels, target)."
+        )
+    array = _as_hv(hv)
+    array = array[::-1].copy() if source.order != target.order else array.copy()
+    if source.sign != target.sign:
+        np.negative(array, out=array)
+        array += 0.0  # turns -0.0 into 0.0
+    return array
+
+
+def compact_ids(labels: npt.ArrayLike) -> tuple[Int32, int]:
+    """Give labels as C-ordered int32 whose largest id is not far above the pixel count.
+
+    Parameters
+    ----------
+    labels : int array (H, W)
+        Any ids from 0 on.
+
+    Returns
+    -------
+    ids : int32 array (H, W)
+        The same partition, 0 kept; renumbered in order of id only if ids are sparse.
+    largest : int
+        Largest id, 0 where there is none.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` is not a 2-D array of whole numbers from 0 on.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 2:
+        raise InputError(f"labels has shape {array.shape}; give one (H, W) array.")
+    if array.dtype.kind not in "iub":
+        raise InputError(f"labels has dtype {array.dtype}; give whole numbers, 0 = background.")
+    if not array.size:
+        return np.zeros(array.shape, np.int32), 0
+    if array.dtype.kind == "i" and int(array.min()) < 0:
+        raise InputError(f"labels go down to {array.min()}; ids start at 0 = background.")
+    largest = int(array.max())
+    if largest > max(array.size // SPARSE_IDS, 1):
+        return _renumber(array)
+    return np.ascontiguousarray(array, dtype=np.int32), largest
+
+
+def _renumber(array: npt.NDArray[Any]) -> tuple[Int32, int]:
+    flat = array.ravel()
+    starts = np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1])))
+    values, inverse = np.unique(flat[starts], return_inverse=True)
+    new = (inverse + (values[0] != 0)).astype(np.int32)
+    lengths = np.diff(np.append(starts, flat.size))
+    return np.repeat(new, lengths).reshape(array.shape), int(new.max())
+
+
+def _as_hv(hv: npt.ArrayLike) -> Float32:
+    array = np.asarray(hv, dtype=np.float32)
+    if array.ndim < 1 or array.shape[0] != 2:
+        raise InputError(f"hv has shape {array.shape}; the first axis must be the two channels.")
+    return array
+
+
+def _fill(ids: Int32, n: int, convention: HVConvention, hv: Float32) -> None:
+    count, total, box = moments(ids, n)
+    keep = count > 0
+    keep[0] = False
+    keep &= (count >= convention.min_area) & (box[:, :2].min(axis=1) >= convention.edge)
+    centre = total / np.maximum(count, 1)[:, None]
+    if convention.centre == "hover_net":
+        centre = np.floor(centre + 0.5) - 1
+    elif convention.centre == "distance_peak":
+        centre = _deepest(ids, n)
+    if convention.scale == "axis":
+        extent = np.stack(
+            (
+                centre[:, 1] - box[:, 1],
+                box[:, 3] - centre[:, 1],
+                centre[:, 0] - box[:, 0],
+                box[:, 2] - centre[:, 0],
+            ),
+            axis=1,
+        )
+    elif convention.scale == "isotropic":
+        reach = np.maximum(centre - box[:, :2], box[:, 2:] - centre).max(axis=1)
+        extent = np.repeat(reach[:, None], N_EXTENTS, axis=1)
+    else:
+        extent = np.repeat(farthest(ids, centre)[:, None], N_EXTENTS, axis=1)
+    inverse = np.zeros(extent.shape)
+    np.divide(1.0, extent, out=inverse, where=(extent > 0) & keep[:, None])
+    write_offsets(ids, centre, inverse, hv)
+
+
+def _split_parts(ids: Int32) -> tuple[Int32, int]:
+    """Give each 4-connected part of one id an id of its own."""
+    parts = np.zeros(ids.shape, np.int32)
+    return parts, int(label_equal(ids, parts))
+
+
+def _deepest(ids: Int32, n: int) -> npt.NDArray[np.float64]:
+    """Row and column of the pixel farthest from the outside of each nucleus."""
+    centre = np.zeros((n + 1, 2))
+    for index, box in enumerate(ndimage.find_objects(ids), start=1):
+        if box is None:
+            continue
+        inside = np.pad(ids[box] == index, 1)
+        peak = np.unravel_index(
+            int(np.argmax(ndimage.distance_transform_edt(inside))), inside.shape
+        )
+        centre[index] = peak[0] - 1 + box[0].start, peak[1] - 1 + box[1].start
+    return centre
+
+
+def _resized_targets(ids: Int32, convention: HVConvention) -> Float32:
+    height, width = ids.shape
+    size = (max(round(width / convention.resize), 1), max(round(height / convention.resize), 1))
+    source = cv2.resize(ids.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)
+    hv = hv_targets(source.astype(np.int32), replace(convention, resize=1.0))
+    return np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in hv])
