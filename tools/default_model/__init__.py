@@ -1,0 +1,1 @@
+"""Parts of the default model's training: data, augmentation, loss."""
