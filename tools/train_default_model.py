@@ -83,7 +83,15 @@ def batches(args: argparse.Namespace, start: int) -> Iterator[list[torch.Tensor]
     """Yield the crops of each step from ``start`` on."""
     crops = Crops(load_split(args.data, "train"), SHARES, args.steps * args.batch, args.seed)
     rest = Subset(crops, range(start * args.batch, len(crops)))
-    yield from DataLoader(rest, args.batch, num_workers=args.workers, drop_last=True)
+    # spawned: a fork after OpenCV and OpenMP have started threads can hang
+    context = "spawn" if args.workers else None
+    yield from DataLoader(
+        rest,
+        args.batch,
+        num_workers=args.workers,
+        drop_last=True,
+        multiprocessing_context=context,
+    )
 
 
 def train(args: argparse.Namespace) -> None:
