@@ -89,13 +89,13 @@ def colour(
     draw = rng.random()
     rgb = image.astype(np.float32)
     if draw < p.p_stain_jitter:
-        rgb = _restain(rgb, rng, p, spread=0.0)
+        rgb = restain(rgb, rng, p, spread=0.0)
     elif draw < p.p_stain_jitter + p.p_restain:
-        rgb = _restain(rgb, rng, p, spread=p.vector_spread)
+        rgb = restain(rgb, rng, p, spread=p.vector_spread)
     elif draw < p.p_stain_jitter + p.p_restain + p.p_ihc:
         rgb = _as_ihc(rgb, labels, rng)
     if rng.random() < p.p_tone:
-        rgb = _tone(rgb, rng)
+        rgb = tone(rgb, rng)
     if rng.random() < p.p_grey:
         rgb = np.repeat(rgb.mean(axis=2, keepdims=True), 3, axis=2)
     return _optics(rgb, rng, p)
@@ -117,9 +117,10 @@ def _remix(conc: np.ndarray, basis: np.ndarray, shape: tuple[int, ...]) -> np.nd
     return (255.0 * np.exp(-np.clip(density, 0, 6))).reshape(shape).astype(np.float32)
 
 
-def _restain(
+def restain(
     rgb: np.ndarray, rng: np.random.Generator, p: AugmentParams, spread: float
 ) -> np.ndarray:
+    """Change stain strengths and, by ``spread``, the stain vectors; float RGB 0..255."""
     conc, basis = _unmix(rgb)
     gain = rng.uniform(*p.stain_gain, 3).astype(np.float32)
     gain[2] = rng.uniform(0.5, 1.5)
@@ -139,7 +140,8 @@ def _as_ihc(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np
     haem = np.clip(conc[:, 0], 0, None).reshape(shape)
     eosin = np.clip(conc[:, 1], 0, None).reshape(shape)
     inside = cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), rng.uniform(0.6, 1.6))
-    field = cv2.resize(rng.random((5, 5)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    coarse = rng.random((5, 5)).astype(np.float32)
+    field = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
     field = 1 / (1 + np.exp(-(field - rng.uniform(0.2, 0.8)) * 14))
     texture = 0.35 + eosin / max(float(eosin.mean()), 0.05) * 0.5
     if rng.random() < 0.65:  # cytoplasm or membrane
@@ -156,7 +158,8 @@ def _as_ihc(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np
     return _remix(conc, np.stack([blue_vector, brown_vector]), rgb.shape)
 
 
-def _tone(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def tone(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change gamma, white balance, saturation, contrast and brightness; float RGB 0..255."""
     unit = np.clip(rgb / 255.0, 0, 1)
     unit = unit ** np.float32(np.exp(rng.uniform(-0.35, 0.35)))
     unit = unit * rng.uniform(0.88, 1.08, 3).astype(np.float32)

@@ -56,9 +56,9 @@ class Crops(Dataset[tuple[torch.Tensor, ...]]):
         self.samples, self.length, self.seed = samples, length, seed
         self.params = AugmentParams()
         weights = np.array([shares[s.source] * s.labels.size for s in samples], float)
-        for source in shares:
+        for source, share in shares.items():
             here = np.array([s.source == source for s in samples])
-            weights[here] *= shares[source] / weights[here].sum()
+            weights[here] *= share / weights[here].sum()
         self.weights = weights / weights.sum()
 
     def __len__(self) -> int:
