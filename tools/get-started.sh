@@ -124,7 +124,7 @@ pip() { "$VENV/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 # Newest CPU build of torch that pip sees with the given arguments, or nothing.
 cpu_torch() {
-  pip index versions torch "$@" 2>/dev/null </dev/null |
+  PIP_QUIET=0 pip index versions torch "$@" 2>/dev/null </dev/null |
     sed -n 's/^Available versions: //p' | tr -s ', ' '\n' | grep -m 1 '+cpu$' || true
 }
 
@@ -158,8 +158,8 @@ install_package() { # $1 = extras
     return 0
   fi
   install_torch
-  say "installing napari-hovernet[$1] into $VENV"
-  pip install --quiet -e "${ROOT}[$1]"
+  say "installing napari-hovernet[$1] into $VENV; minutes the first time, then remembered"
+  pip install -e "${ROOT}[$1]"
   stamp "$1" >"$record.partial"
   mv "$record.partial" "$record"
 }
