@@ -20,6 +20,7 @@ import tifffile
 from scipy.io import loadmat
 
 import napari_hovernet as nh
+from napari_hovernet.core.synthetic import tissue
 
 EDGE = 512
 SEED = 7
@@ -31,8 +32,6 @@ LEAST_COLOURS = 200
 
 def make(image: Path, truth: Path) -> None:
     """Write a generated tissue as PNG, and its labels."""
-    from napari_hovernet.core.synthetic import tissue
-
     made = tissue(shape=(EDGE, EDGE), seed=SEED)
     cv2.imwrite(str(image), cv2.cvtColor(made.image, cv2.COLOR_RGB2BGR))
     np.save(truth, made.labels)
