@@ -162,7 +162,7 @@ def hv_targets(labels: npt.ArrayLike, convention: HVConvention | None = None) ->
         return _resized_targets(ids, convention)
     if convention.split_parts and n:
         ids, n = _split_parts(ids)
-    hv = np.zeros((2, *ids.shape), dtype=np.float32)
+    hv: Float32 = np.zeros((2, *ids.shape), dtype=np.float32)
     if n:
         _fill(ids, n, convention, hv)
     if convention.blur > 0 and ids.size:
@@ -187,7 +187,8 @@ def magnitude(hv: npt.ArrayLike) -> Float32:
     [[1.0]]
     """
     array = _as_hv(hv)
-    return np.hypot(array[0], array[1])
+    result: Float32 = np.hypot(array[0], array[1])
+    return result
 
 
 def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Float32:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from .compiled import kernel
 
+Array = npt.NDArray[Any]
+
 
 @kernel
-def moments(ids, n):  # type: ignore[no-untyped-def]
+def moments(ids: Array, n: int) -> tuple[Array, Array, Array]:
     """Count, sum of (row, column) and inclusive box (r0, c0, r1, c1) of every id."""
     count = np.zeros(n + 1, np.int64)
     total = np.zeros((n + 1, 2), np.float64)
@@ -37,7 +42,7 @@ def moments(ids, n):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def farthest(ids, centre):  # type: ignore[no-untyped-def]
+def farthest(ids: Array, centre: Array) -> Array:
     """Largest distance from the centre to a pixel of each id."""
     square = np.zeros(len(centre), np.float64)
     for r in range(ids.shape[0]):
@@ -46,11 +51,12 @@ def farthest(ids, centre):  # type: ignore[no-untyped-def]
             if i:
                 y, x = r - centre[i, 0], c - centre[i, 1]
                 square[i] = max(square[i], y * y + x * x)
-    return np.sqrt(square)
+    radius: Array = np.sqrt(square)
+    return radius
 
 
 @kernel
-def write_offsets(ids, centre, inverse, hv):  # type: ignore[no-untyped-def]
+def write_offsets(ids: Array, centre: Array, inverse: Array, hv: Array) -> None:
     """Write each offset from the centre times the inverse extent of its side."""
     for r in range(ids.shape[0]):
         for c in range(ids.shape[1]):
@@ -62,7 +68,7 @@ def write_offsets(ids, centre, inverse, hv):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def label_equal(ids, parts):  # type: ignore[no-untyped-def]
+def label_equal(ids: Array, parts: Array) -> int:
     """Fill ``parts`` with the 4-connected parts of equal id, in order of first pixel."""
     height, width = ids.shape
     stack = np.empty(ids.size, np.int64)

@@ -8,6 +8,10 @@ from ..errors import InputError
 
 TILINGS = ("large", "reference")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+METHODS = ("local", "hover_net")
+SOBEL_SIZES = range(3, 32, 2)
+MAX_SCALE = 64.0
+"""Largest sigma in pixels for differentiating HV; beyond it the halo of a band explodes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,119 @@ class InferenceParams:
                 raise InputError(f"{name} is {value}; give a number above 0, or None for auto.")
         if not self.mpp_tolerance >= 0:
             raise InputError(f"mpp_tolerance is {self.mpp_tolerance}; give 0 or more.")
+
+
+@dataclass(frozen=True)
+class SeparationParams:
+    """How instances are cut out of NP and HV maps.
+
+    Fields marked *local* or *hover_net* are read by that method alone.
+
+    Parameters
+    ----------
+    method : {"local", "hover_net"}
+        "local" = ours: nothing depends on what else is in the tile. "hover_net" = the
+        published post-processing, tile-wide stretching included.
+    np_threshold : float
+        Least NP probability of a nucleus pixel, in 0..1.
+    min_area : int
+        Connected areas of fewer pixels are dropped.
+    max_hole_area : int
+        *local*: holes of up to this many pixels are filled.
+    scales : tuple of float
+        *local*: sigmas in pixels of the Gaussians through which HV is differentiated.
+        Small ones draw the borders, large ones tell one nucleus from two.
+    depth : float
+        *local*: two basins of the energy are one nucleus if the pass between them lies
+        less than this above the floor of the shallower one. Energy is sigma times the
+        divergence of HV, without unit; about -0.5 inside a nucleus and +0.5 between two.
+    magnitude_low, magnitude_high : float
+        *local*: where the mean HV magnitude of the neighbourhood is below or above
+        these, HV is scaled to them first, so that weak or overshooting maps separate too.
+    magnitude_window : int
+        *local*: edge in pixels, odd, of the square neighbourhood of that mean.
+    sobel_size : int
+        *hover_net*: edge in pixels of the Sobel kernel, odd, 3..31.
+    energy_threshold : float
+        *hover_net*: border strength in 0..1 from which a pixel cannot be marker.
+    blur_size : int
+        *hover_net*: edge in pixels, odd, of the Gaussian that smooths the energy.
+    opening_size : int
+        *hover_net*: edge in pixels, odd, of the ellipse that opens the markers.
+    min_marker_area : int
+        *hover_net*: markers of fewer pixels are dropped.
+    band_rows : int
+        Image rows filtered at a time; bounds memory, never changes the result.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> SeparationParams.preset("hover_net").sobel_size
+    21
+    """
+
+    method: str = "local"
+    np_threshold: float = 0.5
+    min_area: int = 20
+    max_hole_area: int = 200
+    scales: tuple[float, ...] = (1.0, 2.0, 4.0)
+    depth: float = 0.1
+    magnitude_low: float = 0.3
+    magnitude_high: float = 1.2
+    magnitude_window: int = 65
+    sobel_size: int = 21
+    energy_threshold: float = 0.4
+    blur_size: int = 3
+    opening_size: int = 5
+    min_marker_area: int = 10
+    band_rows: int = 1024
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, METHODS)
+        object.__setattr__(self, "scales", tuple(self.scales))
+        for name in ("np_threshold", "energy_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give a number in 0..1.")
+        for name in ("min_area", "max_hole_area", "depth", "min_marker_area"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        self._check_filters()
+
+    def _check_filters(self) -> None:
+        if not self.scales or not all(0 < scale <= MAX_SCALE for scale in self.scales):
+            raise InputError(
+                f"scales is {self.scales}; give one or more sigmas above 0 and up to {MAX_SCALE:g}."
+            )
+        if not 0 < self.magnitude_low <= self.magnitude_high:
+            raise InputError(
+                f"magnitude_low is {self.magnitude_low} and magnitude_high "
+                f"{self.magnitude_high}; give 0 < low <= high."
+            )
+        if self.sobel_size not in SOBEL_SIZES:
+            raise InputError(f"sobel_size is {self.sobel_size}; give an odd number in 3..31.")
+        for name in ("blur_size", "opening_size", "magnitude_window"):
+            if getattr(self, name) < 1 or getattr(self, name) % 2 != 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give an odd number above 0.")
+        if self.band_rows < 1:
+            raise InputError(f"band_rows is {self.band_rows}; give 1 or more.")
+
+    @classmethod
+    def preset(cls, name: str = "local") -> SeparationParams:
+        """Look up a named set of numbers: "local" (default) or "hover_net" (as published).
+
+        Raises
+        ------
+        InputError
+            If the name is not known.
+        """
+        _one_of("preset", name, METHODS)
+        if name == "hover_net":
+            return cls(method="hover_net", min_area=10, max_hole_area=0)
+        return cls()
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,0 +1,264 @@
+"""Compiled flooding: basins of an energy, and a watershed from given markers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .compiled import kernel
+
+Array = npt.NDArray[Any]
+
+LEVELS = 65536
+"""Steps the energy is sorted by."""
+FIRST_ROOM = 1024
+"""Entries that growing tables start with."""
+
+
+@kernel
+def order_pixels(
+    parts: Array, energy: Array, low: float, high: float, by_level: Array, order: Array
+) -> None:
+    """List the pixels of all parts 1..n in ``order``: by part, then energy, then position.
+
+    ``parts`` and ``energy`` are flat; ``by_level`` and ``order`` are integer arrays with
+    room for one flat index per pixel that is not 0 in ``parts``. Energies are told apart
+    in ``LEVELS`` steps from ``low`` to ``high``.
+    """
+    n = parts.max()
+    counts = np.zeros(LEVELS + 1, np.int64)
+    starts = np.zeros(n + 2, np.int64)
+    step = (LEVELS - 1) / (high - low)
+    for i in range(parts.size):
+        if parts[i]:
+            level = int(min(max((energy[i] - low) * step, 0.0), LEVELS - 1.0))
+            counts[level + 1] += 1
+            starts[parts[i] + 1] += 1
+    for level in range(LEVELS):
+        counts[level + 1] += counts[level]
+    for part in range(n + 1):
+        starts[part + 1] += starts[part]
+    for i in range(parts.size):
+        if parts[i]:
+            level = int(min(max((energy[i] - low) * step, 0.0), LEVELS - 1.0))
+            by_level[counts[level]] = i
+            counts[level] += 1
+    for k in range(by_level.size):
+        part = parts[by_level[k]]
+        order[starts[part]] = by_level[k]
+        starts[part] += 1
+
+
+@kernel
+def find_root(parent: Array, node: int) -> int:
+    """Root of a node; halves the path to it on the way."""
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+@kernel
+def meet(parent: Array, floor: Array, root: int, other: int, level: float, depth: float) -> int:
+    """Let two basins meet at ``level``; returns the root of the deeper one.
+
+    The shallower joins it if its floor lies less than ``depth`` below ``level``.
+    """
+    if floor[other] < floor[root]:
+        root, other = other, root
+    if level - floor[other] < depth:
+        parent[other] = root
+    return root
+
+
+@kernel
+def settle(
+    at: tuple[int, int], energy: Array, labels: Array, parent: Array, floor: Array, depth: float
+) -> int:
+    """Find the basin of the next pixel, 0 for a new one; basins that meet there may join."""
+    height, width = labels.shape
+    r, c = at
+    home, lowest, deepest = 0, np.inf, 0
+    for dr, dc in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+        y, x = r + dr, c + dc
+        if y < 0 or x < 0 or y >= height or x >= width or labels[y, x] == 0:
+            continue
+        root = find_root(parent, labels[y, x])
+        if energy[y, x] < lowest:
+            home, lowest = root, energy[y, x]
+        if deepest == 0:
+            deepest = root
+        elif root != deepest:
+            deepest = meet(parent, floor, deepest, root, energy[r, c], depth)
+    return home
+
+
+@kernel
+def grow_basins(order: Array, energy: Array, labels: Array, depth: float) -> Array:
+    """Flood every part from its minima and join basins that are less deep than ``depth``.
+
+    ``order`` lists the flat indices of the pixels (see `order_pixels`); ``labels`` (H, W)
+    must hold 0 and is given the number of each pixel's basin, from 1 on. The deeper of two
+    basins absorbs the shallower one where the pass between them lies less than ``depth``
+    above the shallower floor. A pixel goes with its lowest flooded neighbour.
+
+    Returns the floor of each basin, by number.
+    """
+    width = labels.shape[1]
+    parent = np.zeros(FIRST_ROOM, np.int32)
+    floor = np.zeros(FIRST_ROOM, np.float32)
+    n = 0
+    for k in range(order.size):
+        r, c = order[k] // width, order[k] % width
+        home = settle((r, c), energy, labels, parent, floor, depth)
+        if home == 0:
+            n += 1
+            if n == parent.size:
+                parent = np.append(parent, np.zeros_like(parent))
+                floor = np.append(floor, np.zeros_like(floor))
+            parent[n], floor[n] = n, energy[r, c]
+            home = n
+        labels[r, c] = home
+    for k in range(order.size):
+        r, c = order[k] // width, order[k] % width
+        labels[r, c] = find_root(parent, labels[r, c])
+    return floor[: n + 1]
+
+
+@kernel
+def number_in_order(labels: Array, largest: int) -> int:
+    """Renumber ``labels`` (flat) in place 1..n by first pixel; returns n."""
+    new = np.zeros(largest + 1, np.int32)
+    n = 0
+    for i in range(labels.size):
+        old = labels[i]
+        if old:
+            if new[old] == 0:
+                n += 1
+                new[old] = n
+            labels[i] = new[old]
+    return n
+
+
+@kernel
+def count_markers(parts: Array, markers: Array, n: int) -> Array:
+    """Per part (flat array, 1..n): 0 without a marker, its id if one, -1 if several."""
+    found = np.zeros(n + 1, np.int32)
+    for i in range(parts.size):
+        m = markers[i]
+        if m and parts[i] and found[parts[i]] != m:
+            found[parts[i]] = m if found[parts[i]] == 0 else -1
+    return found
+
+
+@kernel
+def push(heap_key: Array, heap_at: Array, size: int, key: float, at: int) -> int:
+    """Add an entry to a binary heap held in two arrays; returns the new size.
+
+    Entries of equal key leave in the order they came: keys are compared together with
+    the running number in ``heap_at[:, 1]``, set by the caller in row ``size``.
+    """
+    i = size
+    age = heap_at[size, 1]
+    while i > 0:
+        up = (i - 1) // 2
+        if heap_key[up] < key or (heap_key[up] == key and heap_at[up, 1] <= age):
+            break
+        heap_key[i] = heap_key[up]
+        heap_at[i, 0], heap_at[i, 1] = heap_at[up, 0], heap_at[up, 1]
+        i = up
+    heap_key[i] = key
+    heap_at[i, 0], heap_at[i, 1] = at, age
+    return size + 1
+
+
+@kernel
+def pop(heap_key: Array, heap_at: Array, size: int) -> int:
+    """Drop the first entry of the heap; returns the new size."""
+    size -= 1
+    key = heap_key[size]
+    at, age = heap_at[size, 0], heap_at[size, 1]
+    i = 0
+    while True:
+        down = 2 * i + 1
+        if down >= size:
+            break
+        right = down + 1
+        if right < size and (
+            heap_key[right] < heap_key[down]
+            or (heap_key[right] == heap_key[down] and heap_at[right, 1] < heap_at[down, 1])
+        ):
+            down = right
+        if key < heap_key[down] or (key == heap_key[down] and age <= heap_at[down, 1]):
+            break
+        heap_key[i] = heap_key[down]
+        heap_at[i, 0], heap_at[i, 1] = heap_at[down, 0], heap_at[down, 1]
+        i = down
+    heap_key[i] = key
+    heap_at[i, 0], heap_at[i, 1] = at, age
+    return size
+
+
+@kernel
+def watershed(energy: Array, parts: Array, found: Array, markers: Array, labels: Array) -> None:
+    """Flood from ``markers`` within the parts that hold several; fill those that hold one.
+
+    All (H, W); ``found`` is what `count_markers` returned; ``labels`` must hold 0 and is
+    filled. Pixels are taken by energy, equals first come first served (4-neighbours).
+    """
+    height, width = parts.shape
+    crowded = 0
+    for r in range(height):
+        for c in range(width):
+            which = found[parts[r, c]]
+            labels[r, c] = which if which > 0 else markers[r, c] * (which < 0)
+            crowded += which < 0
+    heap_key = np.empty(crowded + 1, np.float64)
+    heap_at = np.zeros((crowded + 1, 2), np.int64)
+    size = 0
+    for r in range(height):
+        for c in range(width):
+            if found[parts[r, c]] < 0 and labels[r, c]:
+                heap_at[size, 1] = 0
+                size = push(heap_key, heap_at, size, energy[r, c], r * width + c)
+    age = 0
+    while size:
+        r, c = heap_at[0, 0] // width, heap_at[0, 0] % width
+        size = pop(heap_key, heap_at, size)
+        for dr, dc in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+            y, x = r + dr, c + dc
+            outside = y < 0 or x < 0 or y >= height or x >= width
+            if outside or labels[y, x] or parts[y, x] != parts[r, c]:
+                continue
+            age += 1
+            labels[y, x] = labels[r, c]
+            heap_at[size, 1] = age
+            size = push(heap_key, heap_at, size, energy[y, x], y * width + x)
+
+
+@kernel
+def mark_floors(labels: Array, energy: Array, ceiling: Array, markers: Array) -> None:
+    """Set ``markers`` to 1 where ``energy`` does not exceed the ceiling of its basin."""
+    for i in range(labels.size):
+        basin = labels[i]
+        markers[i] = basin > 0 and energy[i] <= ceiling[basin]
+
+
+@kernel
+def add_divergence(h: Array, v: Array, share: Array, factor: float, total: Array) -> None:
+    """Subtract ``factor`` times the divergence of (h, v) / share from ``total``.
+
+    All (H, W); central differences, one-sided at the border of the array.
+    """
+    height, width = total.shape
+    for r in range(height):
+        up, down = max(r - 1, 0), min(r + 1, height - 1)
+        tall = max(down - up, 1)
+        for c in range(width):
+            left, right = max(c - 1, 0), min(c + 1, width - 1)
+            wide = max(right - left, 1)
+            slope = (h[r, right] / share[r, right] - h[r, left] / share[r, left]) / wide
+            slope += (v[down, c] / share[down, c] - v[up, c] / share[up, c]) / tall
+            total[r, c] -= factor * slope
