@@ -1,0 +1,209 @@
+"""Drive generators of :class:`Progress` in a thread; what they say arrives on the main thread.
+
+superqt's workers are not used for three reasons: they swallow ``RuntimeError`` (most of
+torch's errors), an aborted generator is not closed, and warnings raised in the thread
+reach napari from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, Signal, Slot
+
+from ..core.types import Progress
+from ..errors import JobFailed, UserError
+
+CLOSE_WAIT_S = 5.0
+"""Longest wait for running steps when a viewer closes."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """What to call, on the main thread, as a job goes on.
+
+    Parameters
+    ----------
+    done : callable
+        Receives the generator's return value.
+    failed : callable
+        Receives a :class:`UserError`, fit to show.
+    progress : callable, optional
+        Receives each :class:`Progress`.
+    cancelled : callable, optional
+        Called without arguments once a cancelled job has stopped.
+    """
+
+    done: Callable[[Any], None]
+    failed: Callable[[UserError], None]
+    progress: Callable[[Progress], None] | None = None
+    cancelled: Callable[[], None] | None = None
+
+
+class Job:
+    """A generator under way; :meth:`cancel` stops it after the present step."""
+
+    def __init__(self, name: str, handlers: Handlers) -> None:
+        self.name = name
+        self.handlers = handlers
+        self._stop = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def cancel(self) -> None:
+        """Ask the job to stop after its present step."""
+        self._stop.set()
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether :meth:`cancel` was called."""
+        return self._stop.is_set()
+
+    @property
+    def running(self) -> bool:
+        """Whether its thread is still alive."""
+        return self.thread is not None and self.thread.is_alive()
+
+
+class QtRunner(QObject):
+    """Runs jobs, each in a thread of its own, for one viewer."""
+
+    _event = Signal(object, str, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._jobs: list[Job] = []
+        self._closed = False
+        self._event.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def start(
+        self, name: str, steps: Callable[[], Generator[Progress, None, Any]], handlers: Handlers
+    ) -> Job:
+        """Start a job and return at once.
+
+        Parameters
+        ----------
+        name : str
+            For thread names and logs.
+        steps : callable
+            Makes the generator, in the worker thread: slow imports belong inside.
+        handlers : Handlers
+        """
+        job = Job(name, handlers)
+        job.thread = threading.Thread(
+            target=self._work, args=(job, steps), name=f"napari-hovernet {name}", daemon=True
+        )
+        self._jobs.append(job)
+        job.thread.start()
+        return job
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Jobs that have not reported their end yet."""
+        return tuple(self._jobs)
+
+    def close(self, wait: float = CLOSE_WAIT_S) -> None:
+        """Cancel everything, deliver nothing any more, wait up to ``wait`` seconds."""
+        self._closed = True
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.cancel()
+        for job in jobs:
+            if job.thread is not None and job.thread is not threading.current_thread():
+                job.thread.join(wait)
+
+    def _work(self, job: Job, steps: Callable[[], Generator[Progress, None, Any]]) -> None:
+        kind, value = "failed", None
+        try:
+            with _quiet_warnings():
+                kind, value = self._drive(job, steps)
+        except UserError as error:
+            value = error
+        except Exception as error:
+            _LOG.exception("%s failed", job.name)
+            value = _as_user_error(job.name, error)
+        self._emit(job, kind, value)
+
+    def _drive(
+        self, job: Job, steps: Callable[[], Generator[Progress, None, Any]]
+    ) -> tuple[str, Any]:
+        generator = steps()
+        try:
+            while not job.cancel_requested:
+                self._emit(job, "progress", next(generator))
+        except StopIteration as stop:
+            return ("cancelled", None) if job.cancel_requested else ("done", stop.value)
+        finally:
+            generator.close()
+        return "cancelled", None
+
+    def _emit(self, job: Job, kind: str, value: object) -> None:
+        if self._closed:
+            return
+        try:
+            self._event.emit(job, kind, value)
+        except RuntimeError:  # Qt has deleted the runner: nobody is left to tell
+            _LOG.debug("%s: %s after the viewer closed", job.name, kind)
+
+    @Slot(object, str, object)
+    def _deliver(self, job: Job, kind: str, value: Any) -> None:
+        if self._closed:
+            return
+        if kind == "progress":
+            if job.handlers.progress and not job.cancel_requested:
+                job.handlers.progress(value)
+            return
+        self._jobs.remove(job)
+        if kind == "cancelled":
+            if job.handlers.cancelled:
+                job.handlers.cancelled()
+        else:
+            getattr(job.handlers, kind)(value)
+
+
+def steps_of(function: Callable[[], Any]) -> Callable[[], Generator[Progress, None, Any]]:
+    """Make a job of a plain function: no steps, only a result."""
+
+    def generator() -> Generator[Progress, None, Any]:
+        yield Progress(0, 0)
+        return function()
+
+    return generator
+
+
+def _as_user_error(name: str, error: Exception) -> JobFailed:
+    text = str(error).strip().splitlines()
+    first = text[0] if text else type(error).__name__
+    failure = JobFailed(f"{name} failed: {type(error).__name__}: {first}")
+    failure.__cause__ = error
+    return failure
+
+
+@contextmanager
+def _quiet_warnings() -> Iterator[None]:
+    """Log this thread's warnings instead of showing them: napari must not be called from here.
+
+    Warnings of other threads take their usual way; ``warnings.catch_warnings`` would
+    swallow those too.
+    """
+    worker, usual = threading.get_ident(), warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, lineno: int, *rest: Any) -> None:
+        if threading.get_ident() == worker:
+            _LOG.warning("%s:%d: %s: %s", filename, lineno, category.__name__, message)
+        else:
+            usual(message, category, filename, lineno, *rest)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        if warnings.showwarning is show:
+            warnings.showwarning = usual

@@ -1,0 +1,243 @@
+"""What the panel can do, without the panel: one viewer, its session, its jobs, its layers."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from psygnal import Signal
+
+from ..app import settings as settings_file
+from ..app.run_request import ModelShelf, RunRequest, describe_steps, device_steps, run_steps
+from ..app.session import ImageChoice, Session
+from ..errors import OutputError, UserError
+from . import images, regions
+from .layers import RunLayers, add_region_layer
+from .runner import Handlers, Job, QtRunner
+
+if TYPE_CHECKING:
+    from ..core.devices import DeviceInfo
+
+_LOG = logging.getLogger(__name__)
+
+
+class Workspace:
+    """Binds a viewer to a :class:`Session`; every user action is one method.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer itself, not a proxy. Only a weak reference is kept, so that a
+        workspace never keeps a closed viewer alive.
+    session, runner : optional
+        Made when not given; tests give their own.
+    """
+
+    devices_changed: ClassVar[Signal] = Signal(tuple)
+    images_changed: ClassVar[Signal] = Signal(list)
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session | None = None,
+        runner: QtRunner | None = None,
+    ) -> None:
+        self._viewer_ref = weakref.ref(viewer)
+        self.session = session or Session(settings_file.load())
+        self.runner = runner or QtRunner()
+        self.layers = RunLayers(viewer)
+        self.closed = False
+        self.devices: tuple[DeviceInfo, ...] = ()
+        self._shelf = ModelShelf()
+        self._job: Job | None = None
+        self._job_layer: int | None = None
+        self._stop_reason = ""
+        self.session.runs_changed.connect(self._sync_layers)
+        viewer.layers.events.inserted.connect(self._layers_changed)
+        viewer.layers.events.removed.connect(self._layers_changed)
+        viewer.layers.selection.events.active.connect(self._follow_selection)
+        viewer.dims.events.current_step.connect(self._refresh_choice)
+        self._layers_changed()
+
+    @property
+    def viewer(self) -> ViewerModel:
+        """The viewer; TypeError once it is gone."""
+        viewer = self._viewer_ref()
+        if viewer is None:
+            raise TypeError("The viewer of this workspace is gone.")
+        return viewer
+
+    # ------------------------------------------------------------------ model and device
+
+    def choose_model(self, source: str) -> None:
+        """Choose a model and read, in the background, what it is."""
+        self.session.choose_model(source)
+
+        def failed(error: UserError) -> None:
+            self.session.describe_model(source, None, str(error))
+
+        def done(info: Any) -> None:
+            self.session.describe_model(source, info)
+            self._save_settings()
+
+        self.runner.start(
+            "Reading the model", lambda: describe_steps(source), Handlers(done, failed)
+        )
+
+    def start_up(self) -> None:
+        """Read the chosen model and look for devices; both import torch, off the main thread."""
+        if self.session.model.reading:
+            self.choose_model(self.session.model.source)
+        if not self.devices:
+            self.refresh_devices()
+
+    def refresh_devices(self) -> None:
+        """Look again for devices and their free memory."""
+
+        def done(devices: tuple[DeviceInfo, ...]) -> None:
+            self.devices = devices
+            self.devices_changed.emit(devices)
+
+        def failed(error: UserError) -> None:
+            _LOG.warning("Looking for devices: %s", error)
+
+        self.runner.start("Looking for devices", device_steps, Handlers(done, failed))
+
+    # ------------------------------------------------------------------ image
+
+    def image_layers(self) -> list[Image]:
+        """Layers that can be segmented, topmost first."""
+        return [x for x in reversed(self.viewer.layers) if images.segmentable(x)]
+
+    def image_layer(self) -> Image | None:
+        """Return the chosen layer, None if there is none."""
+        chosen = self.session.image
+        if chosen is None:
+            return None
+        return next((x for x in self.image_layers() if id(x) == chosen.key), None)
+
+    def choose_image(self, layer: Image | None) -> None:
+        """Choose an image layer."""
+        step = self.viewer.dims.current_step
+        self.session.choose_image(None if layer is None else images.choice(layer, step))
+
+    def draw_region(self) -> None:
+        """Make a Shapes layer to draw a rectangle in, and run on what is drawn."""
+        layer = self.image_layer()
+        if layer is not None:
+            add_region_layer(self.viewer, layer)
+            self.session.set_options(replace(self.session.options, region="shapes"))
+
+    # ------------------------------------------------------------------ runs
+
+    def run(self) -> None:
+        """Segment the chosen image with the chosen model; results arrive as layers.
+
+        Raises
+        ------
+        UserError
+            If there is nothing to run on; the reason is the message.
+        """
+        self.session.begin()
+        layer, chosen = self.image_layer(), self.session.image
+        try:
+            if layer is None or chosen is None:
+                raise UserError("The chosen image is no longer there: choose another.")
+            request = self.request(layer)
+        except UserError as error:
+            self.session.failed(str(error))
+            raise
+        self._save_settings()
+        self._start(request, layer, chosen)
+
+    def request(self, layer: Image) -> RunRequest:
+        """Put together what the session asks for."""
+        options = self.session.options
+        box = regions.box_for(options.region, layer, self.viewer.layers)
+        return RunRequest(
+            model=self.session.model.source,
+            device=options.device,
+            image=images.plane_data(layer, self.viewer.dims.current_step),
+            inference=options.inference,
+            separation=settings_file.separation_params(options.separation),
+            box=None if box is None else (box.r0, box.r1, box.c0, box.c1),
+        )
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop after the tile under way; no layers are added."""
+        if self._job is not None:
+            self._stop_reason = reason
+            self._job.cancel()
+            self.session.cancelling()
+
+    def undo(self) -> None:
+        """Take the last run back."""
+        self.session.undo()
+
+    def redo(self) -> None:
+        """Bring the last run back."""
+        self.session.redo()
+
+    def close(self) -> None:
+        """Stop everything; called when the viewer goes."""
+        if self.closed:
+            return
+        self.closed = True
+        self._save_settings()
+        self.runner.close()
+        self._shelf.clear()
+        self.session.runs_changed.disconnect()
+
+    def _start(self, request: RunRequest, layer: Image, chosen: ImageChoice) -> None:
+        placement = images.placement(layer, self.viewer.dims.current_step)
+        shelf = self._shelf
+
+        def done(result: Any) -> None:
+            self._job = None
+            metadata = {**request.metadata(), "image": chosen.name}
+            self.session.finish(result, chosen, placement, metadata)
+
+        def failed(error: UserError) -> None:
+            self._job = None
+            self.session.failed(str(error))
+
+        def cancelled() -> None:
+            self._job = None
+            self.session.cancelled(self._stop_reason)
+
+        self._job_layer, self._stop_reason = id(layer), ""
+        handlers = Handlers(done, failed, self.session.progress, cancelled)
+        self._job = self.runner.start("Segmenting", lambda: run_steps(request, shelf), handlers)
+
+    # ------------------------------------------------------------------ viewer events
+
+    def _sync_layers(self, runs: Any) -> None:
+        self.layers.sync(runs, self.session.kept_runs)
+
+    def _layers_changed(self, _event: Any = None) -> None:
+        found = self.image_layers()
+        if self._job is not None and all(id(x) != self._job_layer for x in found):
+            self.cancel("Cancelled: the image layer was removed.")
+        if self.image_layer() is None:
+            self.choose_image(found[0] if found else None)
+        self.images_changed.emit(found)
+
+    def _follow_selection(self, event: Any) -> None:
+        layer: Layer | None = event.value
+        if layer is not None and images.segmentable(layer):
+            self.choose_image(layer)
+
+    def _refresh_choice(self, _event: Any = None) -> None:
+        layer = self.image_layer()
+        if layer is not None and layer.ndim > 2:
+            self.choose_image(layer)
+
+    def _save_settings(self) -> None:
+        try:
+            settings_file.save(self.session.settings)
+        except OutputError as error:
+            _LOG.warning("%s", error)

@@ -1,0 +1,95 @@
+"""Stand-ins for the network, so that viewer tests take no model and no time."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from napari_hovernet._napari import workspace as workspace_module
+from napari_hovernet.app import settings as settings_file
+from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.types import Maps, Nuclei, Progress, Separation, TypeInfo
+
+TYPES = {
+    0: TypeInfo("background", (0, 0, 0)),
+    1: TypeInfo("neoplastic", (255, 0, 0)),
+    2: TypeInfo("inflammatory", (0, 255, 0)),
+}
+UNTYPED = ModelInfo("compact", mpp=0.25, parameters=2_000_000, licence="BSD-3", sha256="ab" * 32)
+TYPED = ModelInfo("hovernet", mode="fast", types=TYPES, mpp=0.25, parameters=37_000_000)
+
+
+def fake_result(shape=(64, 80), info=UNTYPED, offset=(0, 0)):
+    """Two square nuclei; with types, the first is type 1 and the second type 2."""
+    labels = np.zeros(shape, np.int32)
+    labels[5:15, 5:15] = 1
+    labels[30:40, 20:32] = 2
+    maps = Maps(
+        np=(labels > 0).astype(np.float32), hv=np.full((2, *shape), 0.3, np.float32), types=None
+    )
+    separation = Separation(labels > 0, np.zeros(shape, np.float32), labels, labels)
+    types = [1, 2] if info.types else [0, 0]
+    nuclei = Nuclei(
+        label=np.array([1, 2], np.int32),
+        bbox=np.array([[5, 5, 15, 15], [30, 20, 40, 32]], np.int32),
+        centroid=np.array([[9.5, 9.5], [25.5, 34.5]]),
+        area=np.array([100, 120]),
+        contours=(np.zeros((4, 2), np.int32), np.zeros((4, 2), np.int32)),
+        type=np.array(types, np.int32),
+        type_probability=np.array([0.9, 0.8]),
+        magnitude_mean=np.array([0.42, 0.42]),
+        magnitude_p95=np.array([0.42, 0.42]),
+        np_mean=np.array([1.0, 1.0]),
+        type_names=dict(info.types),
+    )
+    return SimpleNamespace(
+        maps=maps, separation=separation, nuclei=nuclei, info=info, params=None,
+        offset=offset, mpp=0.25, seconds=1.5,
+    )
+
+
+class FakeJobs:
+    """Replaces the steps a workspace runs; ``tiles``, ``pause_s``, ``error`` steer them."""
+
+    def __init__(self) -> None:
+        self.info = UNTYPED
+        self.tiles = 2
+        self.pause_s = 0.0
+        self.error: Exception | None = None
+        self.closed = 0
+        self.requests = []
+
+    def run(self, request, _shelf):
+        self.requests.append(request)
+        try:
+            for tile in range(self.tiles):
+                yield Progress(tile + 1, self.tiles, "Segmenting")
+                time.sleep(self.pause_s)
+                if self.error is not None:
+                    raise self.error
+            r0, r1, c0, c1 = request.box or (0, 64, 0, 80)
+            return fake_result((64, 80), self.info, (r0, c0))
+        finally:
+            self.closed += 1
+
+    def describe(self, _source):
+        yield Progress(0, 0)
+        return self.info
+
+    def devices(self):
+        yield Progress(0, 0)
+        return ()
+
+
+@pytest.fixture
+def jobs(monkeypatch, tmp_path):
+    """Fake jobs, and settings in a folder of their own."""
+    monkeypatch.setenv(settings_file.CONFIG_ENV, str(tmp_path / "config"))
+    fake = FakeJobs()
+    monkeypatch.setattr(workspace_module, "run_steps", fake.run)
+    monkeypatch.setattr(workspace_module, "describe_steps", fake.describe)
+    monkeypatch.setattr(workspace_module, "device_steps", fake.devices)
+    return fake
