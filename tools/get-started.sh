@@ -152,11 +152,16 @@ stamp() { # changes when what is to be installed changes
   { echo "$1 $ROOT" && cat "$ROOT/pyproject.toml" "$VENV/pyvenv.cfg"; } | cksum
 }
 
-install_package() { # $1 = extras
+installed() { # $1 = extras; is what was installed last what is wanted now?
   local record=$VENV/.napari-hovernet-$1
-  if [[ -e $record && $(cat "$record") == "$(stamp "$1")" ]]; then
+  [[ -e $record && $(cat "$record") == "$(stamp "$1")" ]]
+}
+
+install_package() { # $1 = extras
+  if installed "$1" || installed all,test; then
     return 0
   fi
+  local record=$VENV/.napari-hovernet-$1
   install_torch
   say "installing napari-hovernet[$1] into $VENV; minutes the first time, then remembered"
   pip install -e "${ROOT}[$1]"
