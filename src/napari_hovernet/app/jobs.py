@@ -1,0 +1,168 @@
+"""Long work from outside: a generator of :class:`Progress`, driven to its end or cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from ..core.types import Progress
+from ..errors import JobFailed, UserError
+
+T = TypeVar("T")
+Steps = Generator[Progress, None, T]
+OnProgress = Callable[[Progress], None]
+Cancelled = Callable[[], bool]
+
+
+class JobCancelled(UserError):  # noqa: N818 - reads as an event in the job's life
+    """The job was stopped on request; nothing of it is left."""
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def drive(
+    steps: Steps[T], on_progress: OnProgress | None = None, cancelled: Cancelled | None = None
+) -> T:
+    """Run a generator to its end in this thread and return its result.
+
+    Whatever happens, the generator is closed before this returns, so its ``finally``
+    blocks have run and device memory is free.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The work; its return value is the result.
+    on_progress : callable, optional
+        Receives each step.
+    cancelled : callable, optional
+        Asked before each step; once it says True the work stops.
+
+    Raises
+    ------
+    JobCancelled
+        If ``cancelled`` said so.
+    JobFailed
+        For any error but a :class:`UserError` (which passes as it is), never a
+        ``RuntimeError``: torch raises those and worker threads swallow them.
+
+    Examples
+    --------
+    >>> def work():
+    ...     yield Progress(1, 1)
+    ...     return "done"
+    >>> drive(work())
+    'done'
+    """
+    try:
+        return _run(steps, on_progress, cancelled)
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise JobFailed(
+            "Not enough memory for this image: segment a smaller region, or close other programs."
+        ) from error
+    except Exception as error:
+        raise JobFailed(describe_failure(error)) from error
+    finally:
+        steps.close()
+
+
+def _run(steps: Steps[T], on_progress: OnProgress | None, cancelled: Cancelled | None) -> T:
+    while not (cancelled and cancelled()):
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if on_progress:
+            on_progress(step)
+    raise JobCancelled("Cancelled; nothing was written.")
+
+
+def describe_failure(error: BaseException) -> str:
+    """Put an unexpected error into one line: its kind and the first line of its text.
+
+    Examples
+    --------
+    >>> describe_failure(ValueError("bad value"))
+    'ValueError: bad value'
+    """
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+class Job(Generic[T]):
+    """One run of a generator: its state, last step, and in the end its result or error.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The work.
+    name : str
+        What it is, for messages.
+    """
+
+    def __init__(self, steps: Steps[T], name: str = "Job") -> None:
+        self.name = name
+        self.state = JobState.WAITING
+        self.progress = Progress(0, 0)
+        self.result: T | None = None
+        self.error: UserError | None = None
+        self._steps = steps
+        self._cancel = False
+
+    def cancel(self) -> None:
+        """Ask the job to stop before its next step."""
+        self._cancel = True
+
+    def run(self, on_progress: OnProgress | None = None) -> Job[T]:
+        """Drive the work in this thread; ends in DONE, FAILED or CANCELLED, raising nothing.
+
+        What is no ``Exception`` (Ctrl-C) does pass, after the generator was closed.
+        """
+
+        def note(step: Progress) -> None:
+            self.progress = step
+            if on_progress:
+                on_progress(step)
+
+        self.state = JobState.RUNNING
+        try:
+            self.result = drive(self._steps, note, lambda: self._cancel)
+            self.state = JobState.DONE
+        except JobCancelled as error:
+            self.error, self.state = error, JobState.CANCELLED
+        except UserError as error:
+            self.error, self.state = error, JobState.FAILED
+        except BaseException:
+            self.state = JobState.CANCELLED
+            raise
+        return self
+
+
+class InlineRunner:
+    """Runs jobs at once in the calling thread: for scripts, the command line and tests."""
+
+    def start(
+        self, name: str, steps: Callable[[], Steps[T]], on_progress: OnProgress | None = None
+    ) -> Job[T]:
+        """Run to the end and return the finished job.
+
+        Examples
+        --------
+        >>> def work():
+        ...     yield Progress(1, 1)
+        ...     return 7
+        >>> InlineRunner().start("count", work).result
+        7
+        """
+        return Job(steps(), name).run(on_progress)

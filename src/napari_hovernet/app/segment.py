@@ -1,0 +1,275 @@
+"""The main use case: image in, maps, separated and measured nuclei out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .. import __version__
+from ..core.image import CropSource, as_source
+from ..core.inference import predict_steps
+from ..core.model import Model, ModelInfo
+from ..core.nuclei import measure
+from ..core.params import InferenceParams, SeparationParams
+from ..core.separation import separate
+from ..core.types import Int32, Maps, Nuclei, Progress, Separation
+from ..errors import InputError, UserError
+from .jobs import JobFailed, describe_failure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A rectangle of an image in pixels: rows ``row0`` to ``row1``, half-open, and columns.
+
+    Raises
+    ------
+    InputError
+        If it is empty or starts left of or above the image.
+
+    Examples
+    --------
+    >>> Region(row0=10, col0=20, row1=110, col1=320).shape
+    (100, 300)
+    """
+
+    row0: int
+    col0: int
+    row1: int
+    col1: int
+
+    def __post_init__(self) -> None:
+        for name in ("row0", "col0", "row1", "col1"):
+            object.__setattr__(self, name, int(getattr(self, name)))
+        if min(self.row0, self.col0) < 0 or self.row1 <= self.row0 or self.col1 <= self.col0:
+            raise InputError(
+                f"The region {self} is empty or starts outside of the image; give row0 < row1 "
+                "and col0 < col1, all 0 or more."
+            )
+
+    def __str__(self) -> str:
+        return f"rows {self.row0} to {self.row1}, columns {self.col0} to {self.col1}"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return (self.row1 - self.row0, self.col1 - self.col0)
+
+    def within(self, shape: tuple[int, int]) -> Region:
+        """Cut the region to an image of ``shape`` (height, width).
+
+        Raises
+        ------
+        InputError
+            If nothing of it lies in the image.
+        """
+        if self.row0 >= shape[0] or self.col0 >= shape[1]:
+            raise InputError(
+                f"The region {self} lies outside of the image of {shape[0]} rows and "
+                f"{shape[1]} columns; choose a region inside."
+            )
+        row1, col1 = min(self.row1, shape[0]), min(self.col1, shape[1])
+        return Region(row0=self.row0, col0=self.col0, row1=row1, col1=col1)
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """All choices of one run; ``region`` None is the whole image."""
+
+    inference: InferenceParams = field(default_factory=InferenceParams)
+    separation: SeparationParams = field(default_factory=SeparationParams)
+    region: Region | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """What a run made, and how.
+
+    Parameters
+    ----------
+    labels : int32 (H, W)
+        Instances, 0 = background, 1..n; H and W are those of the region.
+    nuclei : Nuclei
+        One row per instance; coordinates are those of the region.
+    info : ModelInfo
+        The model that ran.
+    params : SegmentParams
+        The choices it ran with; the region is cut to the image.
+    offset : tuple of int
+        Row and column of the region's first pixel in the image.
+    mpp : float or None
+        Micrometres per pixel of the image, None = not known.
+    seconds : float
+        Wall-clock time.
+    maps, separation : optional
+        The network's maps and all stages; None when they were not to be kept.
+    notices : tuple of str
+        What the run had to say ("out of memory: tile halved").
+    """
+
+    labels: Int32
+    nuclei: Nuclei
+    info: ModelInfo
+    params: SegmentParams
+    offset: tuple[int, int]
+    mpp: float | None
+    seconds: float
+    maps: Maps | None = None
+    separation: Separation | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Number of nuclei."""
+        return len(self.nuclei)
+
+    @property
+    def magnitude_inside(self) -> float:
+        """Mean HV magnitude over all pixels of all nuclei; NaN when there are none."""
+        area = self.nuclei.area
+        if not area.sum():
+            return float("nan")
+        return float((self.nuclei.magnitude_mean * area).sum() / area.sum())
+
+
+def segment_steps(
+    model: Model, image: Any, params: SegmentParams | None = None, *, keep_maps: bool = True
+) -> Generator[Progress, None, SegmentResult]:
+    """Predict, separate and measure, step by step.
+
+    Parameters
+    ----------
+    model : Model
+        As `load_model` returns it.
+    image : array or ImageSource
+        (H, W), (H, W, 3) or (H, W, 4) of any usual dtype, or a source that reads lazily.
+    params : SegmentParams, optional
+        Choices; the defaults are fit for H&E at about 0.25 micrometres per pixel.
+    keep_maps : bool
+        False drops the maps and stages once they are used, which halves the memory that
+        is held afterwards.
+
+    Yields
+    ------
+    Progress
+        One per batch of tiles, then one before each later phase.
+
+    Returns
+    -------
+    SegmentResult
+
+    Raises
+    ------
+    UserError
+        If the image, the region or a parameter cannot be used.
+    JobFailed
+        For anything else that goes wrong, never a ``RuntimeError``.
+
+    Examples
+    --------
+    >>> import numpy, torch
+    >>> from napari_hovernet.app.jobs import drive
+    >>> from napari_hovernet.core.model import Model, ModelInfo
+    >>> from napari_hovernet.core.networks.compact import CompactUNet
+    >>> model = Model(CompactUNet((4, 8)).eval(), ModelInfo("compact"), torch.device("cpu"))
+    >>> result = drive(segment_steps(model, numpy.zeros((32, 48, 3), numpy.uint8)))
+    >>> result.labels.shape
+    (32, 48)
+    """
+    try:
+        return (yield from _steps(model, image, params or SegmentParams(), keep_maps))
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise JobFailed(describe_failure(error)) from error
+
+
+def _steps(
+    model: Model, image: Any, params: SegmentParams, keep_maps: bool
+) -> Generator[Progress, None, SegmentResult]:
+    started = time.perf_counter()
+    source = as_source(image)
+    whole = Region(row0=0, col0=0, row1=source.shape[0], col1=source.shape[1])
+    region = (params.region or whole).within(source.shape)
+    part = CropSource(source, region.row0, region.row1, region.col0, region.col1)
+    notices = list(source.notes)
+    maps = yield from _noting(predict_steps(model, part, params.inference), notices)
+    del image, source, part
+    yield Progress(0, 0, "Separating nuclei ...")
+    separation: Separation | None = separate(maps, params.separation)
+    labels = separation.labels if separation else None
+    if not keep_maps:
+        separation = None
+    yield Progress(0, 0, "Measuring nuclei ...")
+    nuclei = measure(labels, maps, type_names=model.info.types)
+    cut = region if params.region else None
+    return SegmentResult(
+        labels=labels,
+        nuclei=nuclei,
+        info=model.info,
+        params=SegmentParams(params.inference, params.separation, cut),
+        offset=(region.row0, region.col0),
+        mpp=params.inference.image_mpp,
+        seconds=time.perf_counter() - started,
+        maps=maps if keep_maps else None,
+        separation=separation,
+        notices=tuple(notices),
+    )
+
+
+def _noting(
+    steps: Generator[Progress, None, Maps], notices: list[str]
+) -> Generator[Progress, None, Maps]:
+    """Pass the steps on and keep what they have to say."""
+    try:
+        while True:
+            step = next(steps)
+            if step.notice and step.notice not in notices:
+                notices.append(step.notice)
+            yield step
+    except StopIteration as stop:
+        maps: Maps = stop.value
+        return maps
+    finally:
+        steps.close()
+
+
+def run_metadata(result: SegmentResult) -> dict[str, Any]:
+    """Return how a result was made, as plain values for layers and files (JSON-able).
+
+    Examples
+    --------
+    >>> from napari_hovernet.app.segment import run_metadata  # doctest: +SKIP
+    >>> run_metadata(result)["model"]["architecture"]  # doctest: +SKIP
+    'compact'
+    """
+    params = result.params
+    return {
+        "program": "napari-hovernet",
+        "version": __version__,
+        "model": model_metadata(result.info),
+        "inference": asdict(params.inference),
+        "separation": {**asdict(params.separation), "scales": list(params.separation.scales)},
+        "region": None if params.region is None else asdict(params.region),
+        "offset": list(result.offset),
+        "shape": list(result.labels.shape),
+        "mpp": result.mpp,
+        "nuclei": result.n,
+        "seconds": round(result.seconds, 3),
+        "notices": list(result.notices),
+    }
+
+
+def model_metadata(info: ModelInfo) -> dict[str, Any]:
+    """Return which model it was, as plain values."""
+    types: Mapping[int, Any] = info.types
+    return {
+        "architecture": info.architecture,
+        "mode": info.mode,
+        "source": info.source,
+        "sha256": info.sha256,
+        "licence": info.licence,
+        "mpp": info.mpp,
+        "types": {str(k): {"name": t.name, "color": list(t.color)} for k, t in types.items()},
+    }

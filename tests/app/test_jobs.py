@@ -1,0 +1,112 @@
+"""Driving generators of Progress."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from napari_hovernet.app.jobs import (
+    InlineRunner,
+    Job,
+    JobCancelled,
+    JobState,
+    describe_failure,
+    drive,
+)
+from napari_hovernet.core.types import Progress
+from napari_hovernet.errors import InputError, JobFailed
+
+closed: list[str] = []
+
+
+def count(to: int, error: BaseException | None = None) -> Generator[Progress, None, int]:
+    closed.clear()
+    try:
+        for i in range(to):
+            yield Progress(i + 1, to)
+        if error:
+            raise error
+        return to
+    finally:
+        closed.append("closed")
+
+
+def test_drive_reports_every_step_and_returns_the_result() -> None:
+    seen: list[int] = []
+    assert drive(count(3), lambda step: seen.append(step.done)) == 3
+    assert seen == [1, 2, 3]
+    assert closed == ["closed"]
+
+
+def test_cancel_closes_the_generator() -> None:
+    seen: list[int] = []
+    with pytest.raises(JobCancelled, match="nothing was written"):
+        drive(count(100), lambda step: seen.append(step.done), lambda: len(seen) == 2)
+    assert seen == [1, 2]
+    assert closed == ["closed"]
+
+
+def test_user_errors_pass_as_they_are() -> None:
+    with pytest.raises(InputError, match="too small"):
+        drive(count(1, InputError("too small")))
+
+
+def test_runtime_errors_become_job_failed_with_their_cause() -> None:
+    with pytest.raises(JobFailed, match="RuntimeError: CUDA error") as caught:
+        drive(count(1, RuntimeError("CUDA error\nlong trace")))
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert "long trace" not in str(caught.value)
+
+
+def test_no_memory_says_what_to_do() -> None:
+    with pytest.raises(JobFailed, match="smaller region"):
+        drive(count(1, MemoryError()))
+
+
+def test_ctrl_c_passes_and_closes_the_generator() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        drive(count(1, KeyboardInterrupt()))
+    assert closed == ["closed"]
+
+
+def test_an_error_of_the_listener_closes_the_generator() -> None:
+    def broken(_: Progress) -> None:
+        raise KeyError("bar")
+
+    with pytest.raises(JobFailed, match="KeyError"):
+        drive(count(3), broken)
+    assert closed == ["closed"]
+
+
+def test_describe_failure_of_an_error_without_text() -> None:
+    assert describe_failure(KeyError()) == "KeyError"
+
+
+def test_a_job_ends_done_with_its_result() -> None:
+    job = InlineRunner().start("count", lambda: count(2))
+    assert (job.state, job.result, job.error) == (JobState.DONE, 2, None)
+    assert job.progress == Progress(2, 2)
+
+
+def test_a_job_that_fails_keeps_the_error() -> None:
+    job = InlineRunner().start("count", lambda: count(1, ValueError("bad")))
+    assert job.state is JobState.FAILED
+    assert str(job.error) == "ValueError: bad"
+    assert job.result is None
+
+
+def test_a_job_can_be_cancelled_from_its_progress() -> None:
+    job = Job(count(5))
+    assert job.state is JobState.WAITING
+    job.run(lambda step: job.cancel() if step.done == 2 else None)
+    assert job.state is JobState.CANCELLED
+    assert job.progress.done == 2
+    assert closed == ["closed"]
+
+
+def test_ctrl_c_leaves_a_job_cancelled() -> None:
+    job = Job(count(1, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        job.run()
+    assert job.state is JobState.CANCELLED
