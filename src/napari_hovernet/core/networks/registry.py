@@ -99,4 +99,6 @@ def build(name: str, config: Mapping[str, Any]) -> Network:
     try:
         return factory(**config)
     except TypeError as error:
-        raise InputError(f"Architecture {name!r} cannot be built from {dict(config)}: {error}.") from error
+        raise InputError(
+            f"Architecture {name!r} cannot be built from {dict(config)}: {error}."
+        ) from error

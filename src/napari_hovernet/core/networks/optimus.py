@@ -1,0 +1,157 @@
+"""``optimus``: a decoder of NP, HV and NT maps on the tokens of a frozen ViT."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...errors import InputError
+from .registry import Geometry, Network
+
+WIDTHS = (128, 64, 64, 64)
+"""Channels after each up-block; the first takes what the bottleneck gives."""
+HEAD_INNER = 32
+GRID = 16
+"""Patches along an edge of the ViT's input."""
+OUTPUT = 224
+"""Edge of the maps: the ViT's input, in pixels."""
+TOKEN_PREFIX = 5
+"""Tokens before the patches: CLS and four registers (H-optimus-0)."""
+DROPOUT = 0.1
+
+
+class _Up(nn.Module):
+    """Bilinear doubling, then two 3x3 convolutions with batch norm."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        out: torch.Tensor = self.conv(x)
+        return out
+
+
+class _Head(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.head = nn.Sequential(
+            nn.Conv2d(inputs, HEAD_INNER, 3, padding=1, bias=False),
+            nn.BatchNorm2d(HEAD_INNER),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(HEAD_INNER, outputs, 1),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(x)
+        return out
+
+
+class OptimusDecoder(Network):
+    """Decoder of 16 x 16 patch tokens into 224 x 224 maps.
+
+    Parameters
+    ----------
+    embed_dim : int
+        Length of a token, 1536 for H-optimus-0.
+    bottleneck : int
+        Channels after the first 1x1 convolution.
+    n_types : int, optional
+        Nucleus types, background included; None = no NT head.
+    token_prefix : int
+        Tokens before the first patch. 5 for H-optimus-0 (CLS, four registers); the
+        historical files were trained with 1, which shifts every map by four patches.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_hovernet.core.networks.optimus import OptimusDecoder
+    >>> out = OptimusDecoder(embed_dim=8, bottleneck=4).eval()(torch.zeros(1, 261, 8))
+    >>> out["tp"].shape
+    torch.Size([1, 5, 224, 224])
+    """
+
+    accepts = "tokens"
+
+    def __init__(
+        self,
+        embed_dim: int = 1536,
+        bottleneck: int = 256,
+        n_types: int | None = 5,
+        token_prefix: int = TOKEN_PREFIX,
+    ) -> None:
+        super().__init__()
+        if min(embed_dim, bottleneck) < 1 or token_prefix < 0:
+            raise InputError(
+                f"embed_dim {embed_dim} and bottleneck {bottleneck} must be 1 or more, "
+                f"token_prefix {token_prefix} 0 or more."
+            )
+        if n_types is not None and n_types < 2:
+            raise InputError(f"n_types is {n_types}; it counts background too: give 2 or more.")
+        self.config = {
+            "embed_dim": embed_dim,
+            "bottleneck": bottleneck,
+            "n_types": n_types,
+            "token_prefix": token_prefix,
+        }
+        self.geometry = Geometry(
+            divisor=OUTPUT, remainder=0, margin=0, halo=0, reference_tile=OUTPUT, minimum=OUTPUT
+        )
+        self.embed_dim, self.token_prefix = embed_dim, token_prefix
+        self.bottleneck = nn.Sequential(
+            nn.Conv2d(embed_dim, bottleneck, 1, bias=False),
+            nn.BatchNorm2d(bottleneck),
+            nn.ReLU(inplace=True),
+            nn.Dropout2d(DROPOUT),
+        )
+        widths = (bottleneck, *WIDTHS)
+        self.up1, self.up2, self.up3, self.up4 = (_Up(a, b) for a, b in pairwise(widths))
+        self.dropout = nn.Dropout2d(DROPOUT)
+        self.np_head = _Head(widths[-1], 2)
+        self.hv_head = nn.Sequential(_Head(widths[-1], 2), nn.Tanh())
+        self.nt_head = None if n_types is None else _Head(widths[-1], n_types)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map float tokens (B, N, D) to raw "np", tanh "hv" (and "tp") at 224 x 224.
+
+        Raises
+        ------
+        InputError
+            If there are too few tokens, or they are not ``embed_dim`` long.
+        """
+        x = self.bottleneck(self._patches(x))
+        for up in (self.up1, self.up2, self.up3):
+            x = self.dropout(up(x))
+        x = F.interpolate(self.up4(x), size=(OUTPUT, OUTPUT), mode="bilinear", align_corners=False)
+        out: dict[str, torch.Tensor] = {"np": self.np_head(x), "hv": self.hv_head(x)}
+        if self.nt_head is not None:
+            out["tp"] = self.nt_head(x)
+        return out
+
+    def _patches(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Take the patch tokens as a map (B, D, 16, 16), row-major."""
+        last = self.token_prefix + GRID * GRID
+        if tokens.ndim != 3 or tokens.shape[1] < last or tokens.shape[2] != self.embed_dim:
+            raise InputError(
+                f"Tokens have shape {tuple(tokens.shape)}; this decoder takes (B, N, "
+                f"{self.embed_dim}) with N of {last} or more ({self.token_prefix} before "
+                f"{GRID} x {GRID} patches)."
+            )
+        patches = tokens[:, self.token_prefix : last]
+        return patches.transpose(1, 2).reshape(len(tokens), self.embed_dim, GRID, GRID)
