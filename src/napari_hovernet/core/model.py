@@ -42,6 +42,8 @@ class ModelInfo:
         Training arguments and per-epoch numbers where the file has them.
     notes : tuple of str
         Anything assumed while loading ("mpp not in the file: 0.25 assumed").
+    origin : sequence of mapping
+        Files the weights came from before this one, first to last: "file", "kind", "sha256".
     """
 
     architecture: str
@@ -58,6 +60,7 @@ class ModelInfo:
     training: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    origin: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
