@@ -1,14 +1,44 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use, and what the whole run needs."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 """Top of the repository."""
+WINDOWED = (ROOT / "tests" / "napari", ROOT / "tests" / "journeys")
+"""Tests below these folders open windows."""
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+NO_DISPLAY = (
+    "needs a display: run `bash tools/get-started.sh test`, or `xvfb-run -a python -m pytest`"
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what opens windows where none can open: Qt would end the whole run there.
+
+    Under ``$CI`` that is an error: a run that is to decide must not leave tests out.
+    """
+    if sys.platform != "linux" or any(os.environ.get(name) for name in DISPLAYS):
+        return
+    windowed = [x for x in items if any(x.path.is_relative_to(folder) for folder in WINDOWED)]
+    if windowed and os.environ.get("CI"):
+        raise pytest.UsageError(f"{len(windowed)} tests: {NO_DISPLAY}")
+    for item in windowed:
+        item.add_marker(pytest.mark.skip(reason=NO_DISPLAY))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the settings of whoever runs the tests out of them, and safe from them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_HOVERNET_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(scope="session")
