@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from napari_hovernet._napari import workspace as workspace_module
 from napari_hovernet.app import settings as settings_file
 from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.types import Maps, Nuclei, Progress, Separation, TypeInfo
 
 TYPES = {
@@ -24,6 +24,8 @@ TYPED = ModelInfo("hovernet", mode="fast", types=TYPES, mpp=0.25, parameters=37_
 
 def fake_result(shape=(64, 80), info=UNTYPED, offset=(0, 0)):
     """Two square nuclei; with types, the first is type 1 and the second type 2."""
+    from napari_hovernet.app.segment import SegmentParams, SegmentResult  # noqa: PLC0415 - torch
+
     labels = np.zeros(shape, np.int32)
     labels[5:15, 5:15] = 1
     labels[30:40, 20:32] = 2
@@ -45,9 +47,16 @@ def fake_result(shape=(64, 80), info=UNTYPED, offset=(0, 0)):
         np_mean=np.array([1.0, 1.0]),
         type_names=dict(info.types),
     )
-    return SimpleNamespace(
-        maps=maps, separation=separation, nuclei=nuclei, info=info, params=None,
-        offset=offset, mpp=0.25, seconds=1.5,
+    return SegmentResult(
+        labels=labels,
+        nuclei=nuclei,
+        info=info,
+        params=SegmentParams(inference=InferenceParams(image_mpp=0.25)),
+        offset=offset,
+        mpp=0.25,
+        seconds=1.5,
+        maps=maps,
+        separation=separation,
     )
 
 
@@ -70,7 +79,7 @@ class FakeJobs:
                 time.sleep(self.pause_s)
                 if self.error is not None:
                     raise self.error
-            r0, r1, c0, c1 = request.box or (0, 64, 0, 80)
+            r0, _, c0, _ = request.box or (0, 64, 0, 80)
             return fake_result((64, 80), self.info, (r0, c0))
         finally:
             self.closed += 1

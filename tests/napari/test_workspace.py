@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -56,7 +58,7 @@ def test_run_adds_five_layers_with_fixed_limits(work, viewer, qtbot):
     assert nuclei.contour == 2
     assert tuple(nuclei.scale) == (0.5, 0.5) and tuple(nuclei.translate) == (3, 4)
     assert nuclei.metadata[METADATA_KEY]["run"] == 1
-    assert nuclei.metadata[METADATA_KEY]["inference"]["image_mpp"] == 0.5
+    assert nuclei.metadata[METADATA_KEY]["inference"]["image_mpp"] == 0.25
     assert "2 nuclei, mean magnitude 0.42" in work.session.status.message
 
 
@@ -83,8 +85,6 @@ def test_second_run_replaces_nothing_and_undo_takes_one_run(work, viewer, qtbot)
 
 
 def test_replace_previous_is_one_step(work, viewer, qtbot):
-    from dataclasses import replace
-
     add_image(viewer)
     ready(work, qtbot)
     work.run()
@@ -175,8 +175,6 @@ def test_drawn_rectangle_and_view_become_pixel_boxes(work, viewer, jobs, qtbot):
         [np.array([[10, 10], [10, 40], [30, 40], [30, 10]])], scale=(0.25, 0.25), name="box"
     )
     ready(work, qtbot)
-    from dataclasses import replace
-
     work.session.set_options(replace(work.session.options, region="shapes"))
     work.run()
     finish(work, qtbot)

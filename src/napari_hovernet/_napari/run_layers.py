@@ -79,7 +79,7 @@ def _instances(run: Run, preferences: Preferences) -> LayerSpec:
     colors = type_colors(run)
     if colors is not None:
         look["colormap"] = colors
-    labels = run.result.separation.labels
+    labels = run.result.labels
     return LayerSpec("labels", "instances", *_placed(run, "instances", "nuclei", labels, look))
 
 

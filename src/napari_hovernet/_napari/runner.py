@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal, Slot
 
+from ..app.jobs import JobCancelled, Steps, describe_failure, drive
 from ..core.types import Progress
 from ..errors import JobFailed, UserError
 
@@ -48,7 +49,7 @@ class Handlers:
     cancelled: Callable[[], None] | None = None
 
 
-class Job:
+class QtJob:
     """A generator under way; :meth:`cancel` stops it after the present step."""
 
     def __init__(self, name: str, handlers: Handlers) -> None:
@@ -79,13 +80,11 @@ class QtRunner(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._jobs: list[Job] = []
+        self._jobs: list[QtJob] = []
         self._closed = False
         self._event.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
-    def start(
-        self, name: str, steps: Callable[[], Generator[Progress, None, Any]], handlers: Handlers
-    ) -> Job:
+    def start(self, name: str, steps: Callable[[], Steps[Any]], handlers: Handlers) -> QtJob:
         """Start a job and return at once.
 
         Parameters
@@ -96,7 +95,7 @@ class QtRunner(QObject):
             Makes the generator, in the worker thread: slow imports belong inside.
         handlers : Handlers
         """
-        job = Job(name, handlers)
+        job = QtJob(name, handlers)
         job.thread = threading.Thread(
             target=self._work, args=(job, steps), name=f"napari-hovernet {name}", daemon=True
         )
@@ -105,7 +104,7 @@ class QtRunner(QObject):
         return job
 
     @property
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self) -> tuple[QtJob, ...]:
         """Jobs that have not reported their end yet."""
         return tuple(self._jobs)
 
@@ -119,32 +118,28 @@ class QtRunner(QObject):
             if job.thread is not None and job.thread is not threading.current_thread():
                 job.thread.join(wait)
 
-    def _work(self, job: Job, steps: Callable[[], Generator[Progress, None, Any]]) -> None:
-        kind, value = "failed", None
+    def _work(self, job: QtJob, make: Callable[[], Steps[Any]]) -> None:
+        kind: str = "failed"
+        value: object = None
         try:
             with _quiet_warnings():
-                kind, value = self._drive(job, steps)
+                value = drive(
+                    make(),
+                    lambda step: self._emit(job, "progress", step),
+                    lambda: job.cancel_requested,
+                )
+            kind = "done"
+        except JobCancelled:
+            kind = "cancelled"
         except UserError as error:
+            _LOG.debug("%s failed", job.name, exc_info=True)
             value = error
-        except Exception as error:
+        except Exception as error:  # raised while the generator was being made
             _LOG.exception("%s failed", job.name)
-            value = _as_user_error(job.name, error)
+            value = JobFailed(describe_failure(error))
         self._emit(job, kind, value)
 
-    def _drive(
-        self, job: Job, steps: Callable[[], Generator[Progress, None, Any]]
-    ) -> tuple[str, Any]:
-        generator = steps()
-        try:
-            while not job.cancel_requested:
-                self._emit(job, "progress", next(generator))
-        except StopIteration as stop:
-            return ("cancelled", None) if job.cancel_requested else ("done", stop.value)
-        finally:
-            generator.close()
-        return "cancelled", None
-
-    def _emit(self, job: Job, kind: str, value: object) -> None:
+    def _emit(self, job: QtJob, kind: str, value: object) -> None:
         if self._closed:
             return
         try:
@@ -153,7 +148,7 @@ class QtRunner(QObject):
             _LOG.debug("%s: %s after the viewer closed", job.name, kind)
 
     @Slot(object, str, object)
-    def _deliver(self, job: Job, kind: str, value: Any) -> None:
+    def _deliver(self, job: QtJob, kind: str, value: Any) -> None:
         if self._closed:
             return
         if kind == "progress":
@@ -161,29 +156,11 @@ class QtRunner(QObject):
                 job.handlers.progress(value)
             return
         self._jobs.remove(job)
-        if kind == "cancelled":
+        if kind == "cancelled" or job.cancel_requested:  # also when the last step was under way
             if job.handlers.cancelled:
                 job.handlers.cancelled()
         else:
             getattr(job.handlers, kind)(value)
-
-
-def steps_of(function: Callable[[], Any]) -> Callable[[], Generator[Progress, None, Any]]:
-    """Make a job of a plain function: no steps, only a result."""
-
-    def generator() -> Generator[Progress, None, Any]:
-        yield Progress(0, 0)
-        return function()
-
-    return generator
-
-
-def _as_user_error(name: str, error: Exception) -> JobFailed:
-    text = str(error).strip().splitlines()
-    first = text[0] if text else type(error).__name__
-    failure = JobFailed(f"{name} failed: {type(error).__name__}: {first}")
-    failure.__cause__ = error
-    return failure
 
 
 @contextmanager

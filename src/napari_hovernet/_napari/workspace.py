@@ -17,7 +17,7 @@ from ..app.session import ImageChoice, Session
 from ..errors import OutputError, UserError
 from . import images, regions
 from .layers import RunLayers, add_region_layer
-from .runner import Handlers, Job, QtRunner
+from .runner import Handlers, QtJob, QtRunner
 
 if TYPE_CHECKING:
     from ..core.devices import DeviceInfo
@@ -53,7 +53,7 @@ class Workspace:
         self.closed = False
         self.devices: tuple[DeviceInfo, ...] = ()
         self._shelf = ModelShelf()
-        self._job: Job | None = None
+        self._job: QtJob | None = None
         self._job_layer: int | None = None
         self._stop_reason = ""
         self.session.runs_changed.connect(self._sync_layers)
@@ -197,8 +197,10 @@ class Workspace:
         shelf = self._shelf
 
         def done(result: Any) -> None:
+            from ..app.segment import run_metadata  # noqa: PLC0415 - imports torch
+
             self._job = None
-            metadata = {**request.metadata(), "image": chosen.name}
+            metadata = {**run_metadata(result), "image": chosen.name, "device": request.device}
             self.session.finish(result, chosen, placement, metadata)
 
         def failed(error: UserError) -> None:

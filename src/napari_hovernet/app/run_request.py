@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,16 +43,6 @@ class RunRequest:
     inference: InferenceParams
     separation: SeparationParams
     box: tuple[int, int, int, int] | None = None
-
-    def metadata(self) -> dict[str, Any]:
-        """Return the parameters as plain values, for layers and logs."""
-        return {
-            "model": self.model,
-            "device": self.device,
-            "inference": asdict(self.inference),
-            "separation": asdict(self.separation),
-            "region": None if self.box is None else list(self.box),
-        }
 
 
 class ModelShelf:
@@ -102,7 +92,10 @@ def run_steps(request: RunRequest, shelf: ModelShelf) -> Generator[Progress, Non
     from .segment import Region, SegmentParams, segment_steps  # noqa: PLC0415 - on first use
 
     model = shelf.get(request.model, request.device)
-    region = None if request.box is None else Region(*request.box)
+    region = None
+    if request.box is not None:
+        r0, r1, c0, c1 = request.box
+        region = Region(row0=r0, row1=r1, col0=c0, col1=c1)
     params = SegmentParams(request.inference, request.separation, region)
     return (yield from segment_steps(model, request.image, params))
 

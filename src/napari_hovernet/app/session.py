@@ -438,14 +438,11 @@ def short_name(model: ModelChoice) -> str:
 
 def summary(result: SegmentResult) -> str:
     """Return the result in one line: nuclei, mean magnitude, time."""
-    nuclei = result.nuclei
-    count = len(nuclei)
+    count = result.n
     if not count:
         return f"No nuclei found, {result.seconds:.1f} s. Check the mpp and the model."
-    total = float(nuclei.area.sum())
-    magnitude = float((nuclei.magnitude_mean * nuclei.area).sum()) / total
     noun = "nucleus" if count == 1 else "nuclei"
-    return f"{count:,} {noun}, mean magnitude {magnitude:.2f}, {result.seconds:.1f} s"
+    return f"{count:,} {noun}, mean magnitude {result.magnitude_inside:.2f}, {result.seconds:.1f} s"
 
 
 def describe_change(change: Change[Run]) -> str:

@@ -76,4 +76,4 @@ def gpu_remark(devices: Sequence[DeviceInfo]) -> str:
     if any(d.available and d.name != "cpu" for d in devices):
         return ""
     reasons = [str(d.reason) for d in devices if not d.available and d.reason]
-    return " ".join(dict.fromkeys(reasons)) or "No GPU was found: the CPU is used."
+    return "No GPU is used: " + ("; ".join(dict.fromkeys(reasons)) or "none was found.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from ...app.session import NO_IMAGE, ImageChoice
+from ...app.session import ImageChoice
 from .parts import named, note, set_note, silent
 
 REGION_TITLES = {
@@ -56,7 +56,7 @@ class ImagePicker(QWidget):
         if image is not None and image.key in self._keys:
             with silent(self.combo):
                 self.combo.setCurrentIndex(self._keys.index(image.key))
-        set_note(self.description, image.description if image else NO_IMAGE)
+        set_note(self.description, image.description if image else "No image layer is open.")
 
 
 class RegionPicker(QWidget):

@@ -21,11 +21,13 @@ from qtpy.QtWidgets import (
 from ...app.session import ModelChoice
 from ...core.model import ModelInfo
 from ...core.types import TypeInfo
-from .parts import named, note, set_note, swatch_pixmap
+from .parts import ERROR_STYLE, named, note, set_note, swatch_pixmap
 
 SHORT_HASH = 12
 """Characters of the SHA-256 shown; the button copies all 64."""
 TYPE_COLUMNS = 2
+QUIET = "#9aa3b0"
+"""Colour of the card's titles: readable on napari's dark and light themes."""
 NAMES = {
     "compact": "Compact U-Net",
     "hovernet": "HoVer-Net",
@@ -67,7 +69,10 @@ class ModelCard(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setObjectName("napari_hovernet_card")
+        self.setStyleSheet(
+            f"#napari_hovernet_card {{ border: 1px solid {QUIET}; border-radius: 4px; }}"
+        )
         self.setAccessibleName("Model card")
         self._sha = ""
         self.message = note(name="Model message")
@@ -86,7 +91,7 @@ class ModelCard(QFrame):
         """Show a model, that it is being read, or why it cannot be used."""
         text = "Reading the model file ..." if model.reading else model.error
         set_note(self.message, text)
-        self.message.setProperty("error", bool(model.error))
+        self.message.setStyleSheet(ERROR_STYLE if model.error else "")
         self._clear()
         self._body.setVisible(model.info is not None)
         set_note(self.notes, "\n".join(model.info.notes) if model.info else "")
@@ -137,7 +142,7 @@ class ModelCard(QFrame):
 def _title(text: str) -> QLabel:
     label = QLabel(text)
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
-    label.setEnabled(False)
+    label.setStyleSheet(f"color: {QUIET};")
     return label
 
 

@@ -13,10 +13,16 @@ from qtpy.QtWidgets import (
 )
 
 from ...app.session import Status
-from .parts import named, note, set_note
+from .parts import ERROR_STYLE, named, note, set_note
 
 MINUTE_S = 60
 HOUR_S = 3600
+RUN_STYLE = (
+    "QPushButton:enabled { background-color: #3f5fd0; color: white; font-weight: bold; }"
+    "QPushButton:enabled:hover { background-color: #5573e0; }"
+    "QPushButton:enabled:pressed { background-color: #2f4bb0; }"
+)
+"""The one button that matters stands out, on dark and light themes."""
 
 
 class RunBar(QWidget):
@@ -30,6 +36,7 @@ class RunBar(QWidget):
         super().__init__(parent)
         self.run = QPushButton("Run")
         self.run.setObjectName("napari_hovernet_run")
+        self.run.setStyleSheet(RUN_STYLE)
         self.cancel = QPushButton("Cancel")
         named(self.cancel, "Cancel", "Stop after the tile under way; nothing is added. (Esc)")
         self.replace = QCheckBox("Replace the previous run")
@@ -68,8 +75,7 @@ class RunBar(QWidget):
         self.bar.setValue(status.done)
         self.bar.setFormat(progress_text(status))
         text = status.message if status.busy or status.message else blocked
-        self.status.setProperty("error", bool(status.error))
-        self.status.setStyleSheet("color: #ff6b5e;" if status.error else "")
+        self.status.setStyleSheet(ERROR_STYLE if status.error else "")
         set_note(self.status, text)
         set_note(self.notices, "\n".join(f"• {n}" for n in dict.fromkeys(status.notices)))
 
