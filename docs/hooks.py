@@ -1,7 +1,8 @@
-"""Put the command line's own help into the page about commands."""
+"""Write into the pages what the sources say: the commands' help, the list of modules."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -10,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 SOURCES = Path(__file__).resolve().parents[1] / "src"
-PLACE = re.compile(r"^<!-- help:(?P<name>[a-z ]*) -->$", re.MULTILINE)
+HELP = re.compile(r"^<!-- help:(?P<name>[a-z ]*) -->$", re.MULTILINE)
+MODULES = re.compile(r"^<!-- modules:(?P<layer>[a-z_]+) -->$", re.MULTILINE)
 COLUMNS = "88"
 """Width at which argparse wraps, so that the page looks the same wherever it is built."""
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace ``<!-- help:NAME -->`` by what ``napari-hovernet NAME --help`` prints."""
-    return PLACE.sub(lambda place: f"```text\n{help_of(place['name'])}```", markdown)
+    """Fill the places ``<!-- help:COMMAND -->`` and ``<!-- modules:LAYER -->``."""
+    markdown = HELP.sub(lambda place: f"```text\n{help_of(place['name'])}```", markdown)
+    return MODULES.sub(lambda place: modules_of(place["layer"]), markdown)
 
 
 def help_of(name: str) -> str:
-    """Return the help of a command; "" is the program itself."""
+    """Return what a command prints for ``--help``; "" is the program itself."""
     code = "import sys; from napari_hovernet.cli import main; sys.exit(main(sys.argv[1:]))"
     run = subprocess.run(
         [sys.executable, "-c", code, *name.split(), "--help"],
@@ -33,3 +36,15 @@ def help_of(name: str) -> str:
     if run.returncode:
         raise RuntimeError(f"napari-hovernet {name} --help failed:\n{run.stderr}")
     return run.stdout
+
+
+def modules_of(layer: str) -> str:
+    """Return a table of a layer's modules and the first sentence of each docstring."""
+    folder = SOURCES / "napari_hovernet" / layer
+    rows = ["| module | what it is for |", "|---|---|"]
+    for path in sorted(folder.rglob("*.py"), key=lambda p: (len(p.relative_to(folder).parts), p)):
+        first = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split("\n\n")[0]
+        name = path.relative_to(folder).with_suffix("").as_posix().removesuffix("/__init__")
+        if name != "__init__" and first:
+            rows.append(f"| `{name}` | {' '.join(first.split()).replace('|', '/')} |")
+    return "\n".join(rows)

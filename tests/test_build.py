@@ -116,6 +116,7 @@ def test_the_wheel_holds_what_it_needs(wheel: Path, root: Path) -> None:
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     tops = {PurePosixPath(name).parts[0] for name in names(wheel)}
     assert {t for t in tops if not t.endswith(".dist-info")} == {PACKAGE}
+    assert not {name for name in names(wheel) if "__pycache__" in name}
     assert wheel.stat().st_size < 12 * MEBI
 
 

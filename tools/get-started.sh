@@ -188,22 +188,29 @@ run_demo() {
   exec "$VENV/bin/napari-hovernet" demo "$@"
 }
 
-run_tests() {
+run_setup() {
   ensure_packages yes
   make_venv
   install_package all,test
+}
+
+run_tests() {
+  run_setup
   cd "$ROOT"
   if [[ $(uname -s) == Linux ]]; then
+    export QT_QPA_PLATFORM=xcb # not the Wayland screen of whoever runs this
     exec xvfb-run --auto-servernum --server-args='-screen 0 1920x1200x24' \
       "$VENV/bin/python" -m pytest "$@"
   fi
   exec "$VENV/bin/python" -m pytest "$@"
 }
 
-case ${1:-} in
-  demo) shift && run_demo "$@" ;;
-  test) shift && run_tests "$@" ;;
-  setup) ensure_packages yes && make_venv && install_package all,test ;;
+command=${1:-}
+[[ $# == 0 ]] || shift
+case $command in # no && lists here: they would switch `set -e` off inside the functions
+  demo) run_demo "$@" ;;
+  test) run_tests "$@" ;;
+  setup) run_setup ;;
   -h | --help) usage ;;
   *)
     usage >&2

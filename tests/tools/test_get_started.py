@@ -1,0 +1,190 @@
+"""The setup script says what is missing, installs what it may, and stops where it must.
+
+It runs on a path that holds nothing but a few system tools and stand-ins for the rest, so
+nothing is installed and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stand-ins are for Linux")
+
+TOOLS = ("bash", "sh", "dirname", "sed", "tr", "grep", "cat", "cksum", "mv", "env")
+OLD_PYTHON = 'case "$2" in *sys.exit*) exit 1 ;; *) echo "/usr/bin/python3 is 3.9;" ;; esac'
+
+
+class Machine:
+    """A folder of commands that stands for a machine."""
+
+    def __init__(self, folder: Path, script: Path) -> None:
+        self.bin, self.log = folder / "bin", folder / "log"
+        self.venv = folder / "venv"
+        self.script = script
+        self.bin.mkdir()
+        for tool in TOOLS:
+            (self.bin / tool).symlink_to(shutil.which(tool) or f"/bin/{tool}")
+        self.add("uname", "echo Linux")
+        self.add("id", "echo 0")
+        self.add("ldconfig", "true")
+
+    def add(self, name: str, body: str) -> None:
+        """Add a command; what it is called with goes to the log."""
+        path = self.bin / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.log}"\n{body}\n')
+        path.chmod(0o755)
+
+    def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run the script here."""
+        env = {"PATH": str(self.bin), "HOME": str(self.bin), "VENV": str(self.venv), **settings}
+        command = [str(self.bin / "bash"), str(self.script), *args]
+        return subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def calls(self, name: str) -> list[str]:
+        """What ``name`` was called with, call by call."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [line.partition(" ")[2] for line in lines if line.split()[0] == name]
+
+
+@pytest.fixture
+def machine(root: Path, tmp_path: Path) -> Machine:
+    return Machine(tmp_path, root / "tools" / "get-started.sh")
+
+
+def test_without_a_command_it_says_how_to_use_it(machine: Machine) -> None:
+    run = machine.run()
+    assert run.returncode == 2
+    assert "get-started.sh demo" in run.stderr
+    assert machine.run("--help").returncode == 0
+
+
+def test_missing_system_packages_are_named_where_they_cannot_be_installed(
+    machine: Machine,
+) -> None:
+    run = machine.run("test")
+    assert run.returncode == 1
+    for package in ("libgl1", "libxcb-cursor0", "libglib2.0-0", "xvfb", "xauth"):
+        assert f" {package} " in run.stderr
+    assert "apt-get install" in run.stderr
+    assert not machine.venv.exists()
+
+
+def test_only_what_is_missing_is_installed(machine: Machine) -> None:
+    machine.add("ldconfig", 'for l in libGL.so.1 libEGL.so.1; do echo "$l (libc6) => /x"; done')
+    machine.add("xvfb-run", "true")
+    machine.add("Xvfb", "true")
+    machine.add("apt-get", "true")
+    run = machine.run("setup", PYTHON="no-such-python")
+    (call,) = machine.calls("apt-get")
+    assert "install --no-install-recommends" in call
+    assert call.endswith("libglib2.0-0 xauth")
+    assert not {"libgl1", "libegl1", "xvfb"} & set(call.split())
+    assert "PYTHON=no-such-python does not run" in run.stderr
+
+
+def test_the_package_list_is_fetched_when_an_install_fails(machine: Machine) -> None:
+    seen = machine.log.with_name("updated")
+    machine.add("apt-get", f'case "$*" in *update*) : >"{seen}" ;; *) [ -e "{seen}" ] ;; esac')
+    machine.run("setup", PYTHON="no-such-python")
+    verbs = [next(w for w in call.split() if w[0] != "-") for call in machine.calls("apt-get")]
+    assert verbs == ["install", "update", "install"]
+
+
+def test_with_a_screen_the_demo_asks_for_no_virtual_one(machine: Machine) -> None:
+    run = machine.run("demo", DISPLAY=":0")
+    assert "libgl1" in run.stderr
+    assert "xvfb" not in run.stderr
+
+
+@pytest.mark.parametrize("pythons", [(), ("python3",)])
+def test_an_unfit_python_is_named_and_what_to_do(
+    machine: Machine, pythons: tuple[str, ...]
+) -> None:
+    for name in pythons:
+        machine.add(name, OLD_PYTHON)
+    run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
+    assert run.returncode == 1
+    assert "Python 3.11, 3.12 or 3.13 is needed" in run.stderr
+    assert ("/usr/bin/python3 is 3.9" in run.stderr) == bool(pythons)
+    assert "apt-get install python3.12 python3.12-venv" in run.stderr
+
+
+def test_a_newer_python_beside_an_old_one_is_found(machine: Machine) -> None:
+    machine.add("python3", OLD_PYTHON)
+    machine.add("python3.12", f'exec "{sys.executable}" "$@"')
+    machine.add("apt-get", "false")
+    machine.venv.write_text("no folder")
+    run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
+    assert "is no Python environment" in run.stderr
+    machine.venv.unlink()
+    machine.add(
+        "python3.12", 'case "$2" in *sys.exit*) ;; *ensurepip*) exit 1 ;; *) echo p ;; esac'
+    )
+    machine.add("p", 'case "$2" in *ensurepip*) exit 1 ;; *) echo python3.12-venv ;; esac')
+    run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
+    assert run.returncode == 1
+    assert "python3.12-venv" in run.stderr
+    assert any(call.endswith("python3.12-venv") for call in machine.calls("apt-get"))
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(machine: Machine) -> None:
+    machine.venv.mkdir()
+    (machine.venv / "thesis.txt").write_text("mine")
+    run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1", PYTHON=sys.executable)
+    assert run.returncode == 1
+    assert "is no Python environment" in run.stderr
+    assert (machine.venv / "thesis.txt").read_text() == "mine"
+
+
+def test_what_is_installed_is_not_installed_again(machine: Machine) -> None:
+    """The second run asks Python for its version and for pip, and nothing else."""
+    (machine.venv / "bin").mkdir(parents=True)
+    (machine.venv / "pyvenv.cfg").write_text("version = 3.12\n")
+    python = machine.venv / "bin" / "python"
+    python.write_text(f'#!/bin/sh\necho "venv-python $*" >>"{machine.log}"\n')
+    python.chmod(0o755)
+    machine.add("python3", "exit 0")
+    first = machine.run("setup", SKIP_SYSTEM_PACKAGES="1", TORCH="torch==2.13.0")
+    assert first.returncode == 0, first.stderr
+    installs = [call for call in machine.calls("venv-python") if " install " in call]
+    assert [call.split(" install ")[1].split()[0] for call in installs] == ["torch==2.13.0", "-e"]
+    assert installs[1].endswith("[all,test]")
+    again = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
+    assert again.returncode == 0
+    assert [c for c in machine.calls("venv-python") if " install " in c] == installs
+
+
+@pytest.mark.parametrize(
+    ("listed", "wanted"),
+    [
+        ("2.15.0, 2.14.1, 2.13.0+cpu, 2.13.0, 2.12.0+cpu", "torch==2.13.0+cpu"),
+        ("2.15.0, 2.14.1", None),
+    ],
+)
+def test_a_cpu_build_of_torch_is_preferred(
+    machine: Machine, listed: str, wanted: str | None
+) -> None:
+    if os.path.exists("/proc/driver/nvidia/version"):
+        pytest.skip("this machine has an NVIDIA GPU: the usual build is right")
+    (machine.venv / "bin").mkdir(parents=True)
+    (machine.venv / "pyvenv.cfg").write_text("version = 3.12\n")
+    python = machine.venv / "bin" / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "venv-python $*" >>"{machine.log}"\n'
+        'case "$*" in *"import torch"*) exit 1 ;; *"index versions"*'
+        f') printf "torch (2.15.0)\\nAvailable versions: {listed}\\n" ;; esac\n'
+    )
+    python.chmod(0o755)
+    run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
+    assert run.returncode == 0, run.stderr
+    installs = [c.split(" install ")[1] for c in machine.calls("venv-python") if " install " in c]
+    assert installs[:-1] == ([wanted] if wanted else [])
+    assert ("no CPU build" in run.stderr) == (wanted is None)
