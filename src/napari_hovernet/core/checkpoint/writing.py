@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as safetensors_bytes
 
-from ...errors import OutputError
+from ...errors import CheckpointError, OutputError
 from ..io.atomic import atomic_path
 from ..model import Model
+from ..typesets import numbered
 from . import header
 
 SUFFIXES = (".safetensors", ".tar", ".pth")
@@ -71,7 +73,7 @@ def save_model(
         )
     state = stored_state(model.network, dtype)
     if suffix == ".safetensors":
-        data = safetensors_bytes(state, {header.KEY: header.dump(model.info)})
+        data = safetensors_bytes(state, {header.KEY: _header(model)})
     else:
         data = _zip_bytes({"desc": state} if suffix == ".tar" else _pth_payload(model, state))
     with atomic_path(target) as temporary:
@@ -101,6 +103,29 @@ def stored_state(network: torch.nn.Module, dtype: torch.dtype | None) -> dict[st
             )
         state[key] = stored.contiguous()
     return state
+
+
+def _header(model: Model) -> str:
+    """Write the header as it will be read: the network's own arguments, every type named."""
+    config = dict(model.network.config)
+    n_types = config.get("n_types") or 0
+    info = replace(
+        model.info,
+        config=config,
+        mode=str(config.get("mode", "")),
+        types=model.info.types or (numbered(n_types) if n_types else {}),
+    )
+    text = header.dump(info)
+    try:
+        found = len(header.parse(text, "The model").types)
+    except CheckpointError as error:
+        raise OutputError(f"This model cannot be saved as it is described: {error}") from error
+    if found != n_types:
+        raise OutputError(
+            f"The model's network has {n_types or 'no'} types but {found} are named; give "
+            "ModelInfo.types one entry for each, background (0) included."
+        )
+    return text
 
 
 def _pth_payload(model: Model, state: dict[str, torch.Tensor]) -> Mapping[str, Any]:
