@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.io.atomic import atomic_path
 from ..core.params import InferenceParams, SeparationParams
 from ..errors import OutputError, UserError
 
@@ -111,16 +111,10 @@ def save(settings: Settings, path: Path | None = None) -> None:
     target = path or config_file()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise OutputError(f"Settings cannot be written to {target}: {error}.") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(_to_dict(settings), file, indent=1)
-        os.replace(name, target)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise OutputError(f"Settings cannot be written to {target}: {error}.") from error
+    with atomic_path(target) as temporary:
+        temporary.write_text(json.dumps(_to_dict(settings), indent=1), encoding="utf-8")
 
 
 def _to_dict(settings: Settings) -> dict[str, Any]:

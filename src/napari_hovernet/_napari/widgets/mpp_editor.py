@@ -11,6 +11,7 @@ UNKNOWN = 0.0
 """Value of the spin box that stands for "not known"."""
 LARGEST_MPP = 20.0
 DECIMALS = 4
+TYPED = "typed in"
 
 
 class MppEditor(QWidget):
@@ -74,7 +75,7 @@ class MppEditor(QWidget):
     def _tell(self) -> None:
         mpp = self.value()
         same = mpp is not None and self._found is not None and abs(mpp - self._found) < 1e-4
-        source = self._source if same or mpp is None else "typed in"
+        source = self._source if same or mpp is None else TYPED
         set_note(self.remark, mpp_remark(mpp, source, self._model_mpp, self._tolerance))
 
 
@@ -86,7 +87,9 @@ def mpp_remark(mpp: float | None, source: str, model_mpp: float | None, toleranc
     >>> mpp_remark(0.5, "layer scale", 0.25, 0.1)
     'From layer scale. Model: 0.25. The image is enlarged 2.00x for the network.'
     """
-    known = f"From {source}." if mpp is not None and source else ""
+    known = "" if mpp is None or not source else f"From {source}."
+    if source == TYPED:
+        known = "Typed in."
     if model_mpp is None:
         return f"{known} The model's resolution is not known: no resampling.".strip()
     model = f"Model: {model_mpp:g}."

@@ -1,0 +1,202 @@
+"""The demonstration: a sample image, segmented by the default model, in napari.
+
+Run as ``python -m napari_hovernet._napari.demo``; ``napari-hovernet demo`` starts it so.
+With ``--screenshot`` and no display it starts itself again under a virtual one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.io.atomic import atomic_path
+from ..errors import DeviceError, UserError
+
+if TYPE_CHECKING:
+    import napari
+
+    from .workspace import Workspace
+
+SCREEN = "1600x1000x24"
+"""Width, height and depth of the virtual display."""
+WINDOW = (1600, 1000)
+"""Size in pixels of the window in a screenshot."""
+SETTLE_MS = 1500
+"""Pause before a screenshot, so that the canvas has drawn everything."""
+TIMEOUT_S = 600
+"""A demonstration that is not done by then has failed."""
+SAMPLES = ("tissue", "ihc", "skin")
+NO_DISPLAY = (
+    "There is no display. Give --screenshot out.png to draw on a virtual one, or set DISPLAY."
+)
+NO_XVFB = (
+    "There is no display, and xvfb-run is not installed: "
+    "apt-get install -y xvfb xauth (Debian, Ubuntu), then try again."
+)
+
+_LOG = logging.getLogger("napari_hovernet.demo")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demonstration; return the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("OpenGL", "vispy", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    options = parser().parse_args(argv)
+    try:
+        if needs_display():
+            return _under_xvfb(options, list(sys.argv[1:] if argv is None else argv))
+        return _show(options)
+    except UserError as error:
+        _LOG.error("napari-hovernet demo: %s", error)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the demonstration's arguments."""
+    made = argparse.ArgumentParser(prog="napari-hovernet demo", description=__doc__.split("\n")[0])
+    made.add_argument("--sample", choices=SAMPLES, default="ihc", help="image to segment")
+    made.add_argument("--model", default="compact", help="model name or checkpoint file")
+    made.add_argument("--screenshot", type=Path, help="write a picture of the window and quit")
+    return made
+
+
+def needs_display() -> bool:
+    """Whether this is a system with displays (X11, Wayland), and none is there."""
+    if not sys.platform.startswith("linux"):
+        return False
+    return not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _under_xvfb(options: argparse.Namespace, argv: list[str]) -> int:
+    if options.screenshot is None:
+        raise DeviceError(NO_DISPLAY)
+    if shutil.which("xvfb-run") is None or shutil.which("xauth") is None:
+        raise DeviceError(NO_XVFB)
+    command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", sys.executable, "-m", __spec__.name]
+    environment = {**os.environ, "QT_QPA_PLATFORM": "xcb"}
+    return subprocess.run([*command, *argv], env=environment, check=False).returncode
+
+
+def _show(options: argparse.Namespace) -> int:
+    import napari  # noqa: PLC0415 - after the display is known to be there
+
+    viewer = napari.Viewer(title="napari-hovernet demo")
+    viewer.window.resize(*WINDOW)
+    demo = Demo(viewer, options)
+    demo.start()
+    napari.run()
+    return demo.status
+
+
+class Demo:
+    """Opens the sample and the panel, runs, and takes the picture when all is done."""
+
+    def __init__(self, viewer: napari.Viewer, options: argparse.Namespace) -> None:
+        self.viewer = viewer
+        self.options = options
+        self.status = 0 if options.screenshot is None else 1
+        self.work: Workspace | None = None
+
+    def start(self) -> None:
+        """Open sample and panel; the run starts once the model file has been read."""
+        from qtpy.QtCore import QTimer  # noqa: PLC0415
+
+        from .session_for import session_for  # noqa: PLC0415
+        from .widgets.segment_panel import SegmentPanel  # noqa: PLC0415
+
+        open_sample(self.viewer, self.options.sample)
+        self.work = session_for(self.viewer)
+        self.work.session.choose_model(self.options.model)
+        panel = SegmentPanel(self.viewer)
+        self.viewer.window.add_dock_widget(panel, name="Segment nuclei", area="right")
+        self.viewer.reset_view()
+        session = self.work.session
+        session.model_changed.connect(self._model_known)
+        session.status_changed.connect(self._status_known)
+        self._model_known(session.model)
+        if self.options.screenshot is not None:
+            QTimer.singleShot(TIMEOUT_S * 1000, self._too_slow)
+
+    def _model_known(self, model: Any) -> None:
+        if self.work is None or model.reading:
+            return
+        if model.error:
+            self._end(model.error)
+        elif not self.work.session.runs and not self.work.session.status.busy:
+            self.work.run()
+
+    def _status_known(self, status: Any) -> None:
+        if self.work is None or status.busy:
+            return
+        if status.error:
+            self._end(status.error)
+        elif self.work.session.runs:
+            _LOG.info("%s", status.message)
+            later(self._finish)
+
+    def _finish(self) -> None:
+        path = self.options.screenshot
+        if path is None or self.status == 0:
+            return
+        try:
+            save_screenshot(self.viewer, path)
+        except UserError as error:
+            self._end(str(error))
+            return
+        _LOG.info("wrote %s", path)
+        self.status = 0
+        self.viewer.close()
+
+    def _too_slow(self) -> None:
+        if self.status:
+            self._end(f"The demonstration was not done after {TIMEOUT_S} s; it was stopped.")
+
+    def _end(self, message: str) -> None:
+        """Say what went wrong; without a person at the screen, quit."""
+        _LOG.error("napari-hovernet demo: %s", message)
+        if self.options.screenshot is not None:
+            self.viewer.close()
+
+
+def later(action: Callable[[], None]) -> None:
+    """Run an action once the canvas has had time to draw."""
+    from qtpy.QtCore import QTimer  # noqa: PLC0415
+
+    QTimer.singleShot(SETTLE_MS, action)
+
+
+def open_sample(viewer: napari.Viewer, sample: str) -> None:
+    """Add the layers of one of this plugin's samples."""
+    from napari.layers import Layer  # noqa: PLC0415
+
+    from . import sample_data  # noqa: PLC0415
+
+    for layer in getattr(sample_data, f"{sample}_sample")():
+        viewer.add_layer(Layer.create(*layer))
+
+
+def save_screenshot(viewer: napari.Viewer, path: Path) -> None:
+    """Write a picture of the whole window, in one step.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    from imageio.v3 import imwrite  # noqa: PLC0415
+
+    picture = viewer.window.screenshot(canvas_only=False, flash=False)
+    with atomic_path(path) as temporary:
+        imwrite(temporary, picture, extension=".png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

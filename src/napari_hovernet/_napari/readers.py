@@ -1,0 +1,108 @@
+"""Readers of results: hover_net JSON and MAT, GeoJSON from QuPath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
+
+from ..core.types import TypeInfo
+from .run_layers import UNTYPED_COLOR, rgba
+
+LAYER = tuple[Any, dict[str, Any], str]
+Reader = Callable[[str | list[str]], list[LAYER]]
+SNIFF_BYTES = 65536
+"""How much of a JSON file is looked at to tell what it is."""
+
+
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Return a reader for files this plugin knows, None for others."""
+    paths = [path] if isinstance(path, str) else list(path)
+    kinds = [kind_of(Path(p)) for p in paths]
+    if not kinds or "" in kinds:
+        return None
+    return read_results
+
+
+def kind_of(path: Path) -> str:
+    """Tell "geojson", "json" (hover_net), "mat" or "" by the start of a file.
+
+    A file that cannot be opened is "": napari says so itself.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".mat":
+        return "mat"
+    try:
+        with path.open("rb") as file:
+            start = file.read(SNIFF_BYTES)
+    except OSError:
+        return ""
+    if b'"Feature' in start or suffix == ".geojson":
+        return "geojson"
+    return "json" if b'"nuc"' in start else ""
+
+
+def read_results(path: str | list[str]) -> list[LAYER]:
+    """Read files into Labels layers.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged; the message names it.
+    """
+    paths = [path] if isinstance(path, str) else list(path)
+    return [_read_one(Path(p)) for p in paths]
+
+
+def _read_one(path: Path) -> LAYER:
+    if kind_of(path) == "mat":
+        from ..core.io.hovernet_mat import read_hovernet_mat  # noqa: PLC0415 - on first use
+
+        found = read_hovernet_mat(path)
+        table = {"index": found.ids, "type": found.type}
+        return _layer(path, found.labels, table, {}, found.notes)
+    return _read_polygons(path)
+
+
+def _read_polygons(path: Path) -> LAYER:
+    from ..core.io.geojson import read_geojson  # noqa: PLC0415 - on first use
+    from ..core.io.hovernet_json import read_hovernet_json  # noqa: PLC0415
+    from ..core.io.polygons import rasterize  # noqa: PLC0415
+
+    read = read_geojson if kind_of(path) == "geojson" else read_hovernet_json
+    found = read(path)
+    table: dict[str, Any] = {
+        "index": np.arange(1, len(found) + 1),
+        "id": list(found.ids),
+        "type": found.type,
+        **found.measurements,
+    }
+    return _layer(path, rasterize(found), table, found.type_names, found.notes)
+
+
+def _layer(
+    path: Path,
+    labels: Any,
+    table: dict[str, Any],
+    types: Mapping[int, TypeInfo],
+    notes: tuple[str, ...],
+) -> LAYER:
+    attributes: dict[str, Any] = {"name": path.stem, "metadata": {"notes": list(notes)}}
+    if types:
+        table["type_name"] = [types[int(k)].name if int(k) in types else "" for k in table["type"]]
+        colors = {i: rgba(t.color) for i, t in types.items()}
+        attributes["colormap"] = DirectLabelColormap(
+            color_dict={
+                None: (0.0, 0.0, 0.0, 0.0),
+                0: (0.0, 0.0, 0.0, 0.0),
+                **{
+                    int(i): colors.get(int(k), UNTYPED_COLOR)
+                    for i, k in zip(table["index"], table["type"], strict=True)
+                },
+            }
+        )
+    attributes["features"] = table
+    return (labels, attributes, "labels")
