@@ -73,6 +73,15 @@ def test_later_polygons_cover_earlier_ones_and_extent_is_the_default_shape() -> 
     assert drawn[1, 1] == 1
 
 
+def test_a_far_group_is_drawn_in_its_own_box() -> None:
+    polygons = Polygons(((SQUARE + 900_000,), (SQUARE + 900_003.5,)))
+    assert polygons.box == (900_001, 900_001, 900_007, 900_007)
+    drawn = rasterize(polygons, origin=polygons.box[:2])
+    assert drawn.shape == (6, 6)
+    assert drawn[0, 0] == 1
+    assert rasterize(polygons, (2, 2), origin=(900_001, 900_001)).all()
+
+
 def test_nothing_to_draw() -> None:
     assert rasterize(Polygons(())).shape == (0, 0)
     assert not rasterize(Polygons(()), (3, 2)).any()

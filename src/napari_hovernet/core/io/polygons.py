@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -20,8 +21,8 @@ MAX_COORDINATE = 1_000_000.0
 """Largest pixel coordinate taken for real; the largest slides have about 300,000."""
 MAX_CONTOUR_EDGE = 4096
 """Largest width or height in pixels of a single nucleus given by its boundary pixels."""
-MAX_LABEL_PIXELS = 2**32
-"""Largest label image that is drawn, in pixels."""
+MAX_LABEL_PIXELS = 2**30
+"""Largest label image that is drawn, in pixels (4 GiB)."""
 PALETTE = (
     (230, 75, 53), (77, 187, 213), (0, 160, 135), (60, 84, 136),
     (243, 155, 127), (132, 145, 180), (145, 209, 194), (176, 156, 133),
@@ -86,11 +87,16 @@ class Polygons:
     @property
     def extent(self) -> tuple[int, int]:
         """Height and width in pixels of the smallest image at (0, 0) that holds all."""
+        return (max(self.box[2], 0), max(self.box[3], 0))
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int]:
+        """First row and column, and those after the last, of the pixels that are touched."""
         if not self.rings:
-            return (0, 0)
-        ends = np.array([ring.max(axis=0) for rings in self.rings for ring in rings]).max(axis=0)
-        width, height = np.maximum(np.ceil(ends), 0).astype(int)
-        return (int(height), int(width))
+            return (0, 0, 0, 0)
+        every = np.concatenate([ring for rings in self.rings for ring in rings])
+        (col0, row0), (col1, row1) = np.floor(every.min(axis=0)), np.ceil(every.max(axis=0))
+        return (int(row0), int(col0), int(row1), int(col1))
 
     def outer(self) -> tuple[Ring, ...]:
         """Return the largest ring of each object, (k, 2) x, y, for viewers without holes."""
@@ -122,7 +128,9 @@ def signed_area(ring: Ring) -> float:
     return float(0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
 
 
-def rasterize(polygons: Polygons, shape: tuple[int, int] | None = None) -> Int32:
+def rasterize(
+    polygons: Polygons, shape: tuple[int, int] | None = None, origin: tuple[int, int] = (0, 0)
+) -> Int32:
     """Draw outlines as a label image: pixels whose centre lies inside.
 
     Parameters
@@ -130,7 +138,10 @@ def rasterize(polygons: Polygons, shape: tuple[int, int] | None = None) -> Int32
     polygons : Polygons
         What to draw; object i gets label i + 1. Later ones cover earlier ones.
     shape : (int, int), optional
-        Height and width; default the extent of the polygons. Parts outside are cut off.
+        Height and width; default up to the last pixel touched. Parts outside are cut off.
+    origin : (int, int)
+        Row and column of the label image's first pixel; ``polygons.box[:2]`` with the
+        default shape draws the smallest image that holds all.
 
     Returns
     -------
@@ -147,7 +158,10 @@ def rasterize(polygons: Polygons, shape: tuple[int, int] | None = None) -> Int32
     >>> rasterize(Polygons(((square,),)), (3, 4)).tolist()
     [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]]
     """
-    height, width = polygons.extent if shape is None else shape
+    row0, col0 = origin
+    if shape is None:
+        shape = (max(polygons.box[2] - row0, 0), max(polygons.box[3] - col0, 0))
+    height, width = shape
     if height * width > MAX_LABEL_PIXELS:
         raise InputError(
             f"A label image of {height} x {width} pixels is too large; give the shape of a region."
@@ -160,7 +174,8 @@ def rasterize(polygons: Polygons, shape: tuple[int, int] | None = None) -> Int32
         edges += [np.hstack((ring, np.roll(ring, -1, axis=0))) for ring in rings]
         first.append(first[-1] + sum(len(ring) for ring in rings))
         spans[i] = min(r[:, 1].min() for r in rings), max(r[:, 1].max() for r in rings)
-    fill(spans, np.concatenate(edges), np.array(first, np.int64), labels)
+    moved = np.concatenate(edges) - np.array([col0, row0, col0, row0])
+    fill(spans - row0, moved, np.array(first, np.int64), labels)
     return labels
 
 
