@@ -1,0 +1,138 @@
+"""Commands and options; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from .. import __version__
+from ..core.params import METHODS, PRECISIONS, TILINGS
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+FORMAT_NAMES = ("geojson", "hovernet-json", "mat", "tiff", "csv")
+EPILOG = """\
+examples:
+  napari-hovernet segment slide.tif -o results
+  napari-hovernet segment images/ -o results --model hovernet_fast.tar --device cuda
+  napari-hovernet info hovernet_fast.tar
+  napari-hovernet demo
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; ``module`` names what runs a command."""
+    parser = argparse.ArgumentParser(
+        prog="napari-hovernet",
+        description="Find nuclei in H&E images with a HoVer-Net and separate touching ones.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_segment(commands)
+    _add_info(commands)
+    _add_export(commands)
+    _add_devices(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _command(commands: Commands, name: str, module: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(module=module)
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def _add_segment(commands: Commands) -> None:
+    text = "Segment images or whole folders and write the nuclei."
+    parser = _command(commands, "segment", ".segment", text)
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results"
+    )
+    _add_model(parser)
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--formats", default=",".join(FORMAT_NAMES), help="separated by commas; default %(default)s"
+    )
+    files.add_argument("--pattern", help="take only these names from folders, like '*_he.tif'")
+    files.add_argument("--recursive", action="store_true", help="look into folders of folders too")
+    existing = files.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace earlier results")
+    existing.add_argument("--skip-existing", action="store_true", help="leave finished images out")
+    _add_choices(parser)
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress, no summary; errors only"
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="compact", help="'compact' (built in, default) or a checkpoint file"
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto (default), cpu, cuda, cuda:1 ... or mps"
+    )
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how to run")
+    group.add_argument("--tile", type=int, help="tile edge in pixels; default by memory")
+    group.add_argument("--batch", type=int, help="tiles at a time; default by memory")
+    group.add_argument("--tiling", choices=TILINGS, default=TILINGS[0], help="default %(default)s")
+    group.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    group.add_argument(
+        "--image-mpp", type=float, help="micrometres per pixel; default as the file says"
+    )
+    group.add_argument("--model-mpp", type=float, help="the same of the model; default as it says")
+    group.add_argument(
+        "--preset", choices=METHODS, default=METHODS[0], help="separation; default %(default)s"
+    )
+    group.add_argument("--np-threshold", type=float, help="least nucleus probability, 0..1")
+    group.add_argument("--min-area", type=int, help="smallest nucleus in pixels")
+    group.add_argument(
+        "--region",
+        type=int,
+        nargs=4,
+        metavar=("R0", "C0", "R1", "C1"),
+        help="only rows R0 to R1 and columns C0 to C1",
+    )
+
+
+def _add_info(commands: Commands) -> None:
+    parser = _command(commands, "info", ".models", "Tell what a model file is, without running it.")
+    parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(action="info")
+
+
+def _add_export(commands: Commands) -> None:
+    text = "Write a model in another format, told by the ending of OUT."
+    parser = _command(commands, "export", ".models", text)
+    parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help=".safetensors, .tar (hover_net) or .pth"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
+    parser.set_defaults(action="export")
+
+
+def _add_devices(commands: Commands) -> None:
+    text = "List the devices a model can run on, and why one cannot be used."
+    parser = _command(commands, "devices", ".models", text)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(action="devices")
+
+
+def _add_demo(commands: Commands) -> None:
+    text = "Open napari with a sample image and segment it with the built-in model."
+    parser = _command(commands, "demo", ".demo", text)
+    parser.add_argument("--sample", help="which sample image: ihc (default), tissue or skin")
+    parser.add_argument("--model", help="'compact' (built in, default) or a checkpoint file")
+    parser.add_argument(
+        "--screenshot", type=Path, metavar="OUT.png", help="write a picture and quit"
+    )
