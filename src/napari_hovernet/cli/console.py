@@ -58,7 +58,8 @@ class ProgressBar:
         if not self._quiet:
             from tqdm import tqdm  # noqa: PLC0415 - on first use
 
-            short = self._name if len(self._name) <= NAME_WIDTH else f"...{self._name[-25:]}"
+            name = self._name
+            short = name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
             self._bar = tqdm(total=0, desc=short, unit="tile", leave=False, file=sys.stderr)
         return self
 

@@ -1,0 +1,74 @@
+"""A tiny model in a file, images, and a way to run the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+import torch
+
+from napari_hovernet.cli import main
+from napari_hovernet.core.checkpoint import save_model
+from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.networks.compact import CompactUNet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Lines that report an error."""
+        return [line for line in self.err.splitlines() if "error: " in line]
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*argv: object) -> Outcome:
+        try:
+            status = main([str(argument) for argument in argv])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        said = capsys.readouterr()
+        return Outcome(status, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained compact network of 2 levels; it finds something everywhere."""
+    torch.manual_seed(0)
+    network = CompactUNet((4, 8)).eval()
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    info = ModelInfo("compact", mpp=0.25, licence="CC0", config=network.config)
+    save_model(Model(network, info, torch.device("cpu")), path)
+    return path
+
+
+def picture(seed: int = 0, shape: tuple[int, ...] = (48, 64, 3)) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of three images, one of them in a folder below."""
+    folder = tmp_path / "images"
+    (folder / "more").mkdir(parents=True)
+    for seed, name in enumerate(("a.tif", "b.tif", "more/a.tif")):
+        tifffile.imwrite(folder / name, picture(seed), photometric="rgb")
+    (folder / "notes.txt").write_text("no image")
+    return folder

@@ -1,0 +1,31 @@
+"""Options and their defaults."""
+
+from __future__ import annotations
+
+from napari_hovernet.app.export import FORMATS
+from napari_hovernet.cli.parser import FORMAT_NAMES, build_parser
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+
+
+def test_the_formats_in_the_help_are_those_there_are() -> None:
+    assert tuple(FORMATS) == FORMAT_NAMES
+
+
+def test_defaults_are_those_of_the_parameters() -> None:
+    options = build_parser().parse_args(["segment", "a.png", "-o", "out"])
+    inference, separation = InferenceParams(), SeparationParams()
+    for name in ("tiling", "tile", "batch", "image_mpp", "model_mpp", "precision"):
+        assert getattr(options, name) == getattr(inference, name), name
+    assert options.preset == separation.method
+    assert (options.model, options.device) == ("compact", "auto")
+
+
+def test_everything_that_can_be_said() -> None:
+    line = "segment a.png b -o out --model m.tar --device cuda:1 --tile 512 --batch 2 --tiling "
+    line += "reference --precision float16 --image-mpp 0.5 --model-mpp 0.25 --preset hover_net "
+    line += "--formats csv --region 1 2 3 4 --overwrite --recursive --quiet --pattern *.tif"
+    options = build_parser().parse_args(line.split())
+    assert options.region == [1, 2, 3, 4]
+    assert [path.name for path in options.images] == ["a.png", "b"]
+    assert options.overwrite
+    assert options.quiet
