@@ -17,6 +17,7 @@ from ..io.atomic import atomic_path
 from ..model import Model
 from ..typesets import numbered
 from . import header
+from .fit import finite
 
 SUFFIXES = (".safetensors", ".tar", ".pth")
 
@@ -96,7 +97,7 @@ def stored_state(network: torch.nn.Module, dtype: torch.dtype | None) -> dict[st
         stored = value.detach().cpu()
         if dtype is not None and stored.is_floating_point() and stored.ndim > 1:
             stored = stored.to(dtype)
-        if stored.is_floating_point() and not bool(torch.isfinite(stored).all()):
+        if stored.is_floating_point() and not finite(stored):
             raise OutputError(
                 f"Weight {key} is not finite as {stored.dtype}; nothing was written. "
                 "A diverged model cannot be saved; one that only overflows can as float32."
