@@ -58,9 +58,7 @@ class CompactUNet(Network):
     PIXEL_MEAN: ClassVar[float] = 180.0
     PIXEL_STD: ClassVar[float] = 60.0
 
-    def __init__(
-        self, widths: Sequence[int] = DEFAULT_WIDTHS, n_types: int | None = None
-    ) -> None:
+    def __init__(self, widths: Sequence[int] = DEFAULT_WIDTHS, n_types: int | None = None) -> None:
         super().__init__()
         widths = tuple(int(w) for w in widths)
         if len(widths) < 2 or min(widths) < 1:
@@ -102,11 +100,18 @@ def _head(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _geometry(levels: int) -> Geometry:
-    """Receptive radius: two 3x3 a block, both ways, at 2**level, plus the grid's rounding."""
+    """How far the zeros beyond a cut reach: two 3x3 a block, down and up, and one in the head."""
     stride = 2 ** (levels - 1)
-    radius = sum(2 * 2 * 2**level for level in range(levels - 1)) + 2 * stride + stride + 1
-    halo = -(-radius // stride) * stride
+    reach = 0
+    for level in range(levels):
+        reach = (-(-reach // 2**level) + 2) * 2**level
+    reach += sum(2 * 2**level for level in range(levels - 1)) + 1
+    halo = -(-reach // stride) * stride
     return Geometry(
-        divisor=stride, remainder=0, margin=0, halo=halo, reference_tile=256 + 2 * halo,
+        divisor=stride,
+        remainder=0,
+        margin=0,
+        halo=halo,
+        reference_tile=256 + 2 * halo,
         minimum=stride,
     )
