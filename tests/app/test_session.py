@@ -6,16 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_hovernet.app.session import (
-    NO_IMAGE,
-    ImageChoice,
-    ModelChoice,
-    Options,
-    Session,
-    short_name,
-    summary,
-    time_left,
-)
+from napari_hovernet.app.session import Session
+from napari_hovernet.app.session_state import NO_IMAGE, ImageChoice, Run
 from napari_hovernet.app.settings import Settings
 from napari_hovernet.core.model import ModelInfo
 from napari_hovernet.core.types import Progress
@@ -39,7 +31,9 @@ def session():
 
 def finished(session, n=3):
     session.begin()
-    return session.finish(result(n), IMAGE)
+    run = Run(*session.next_run(), IMAGE, result(n))
+    session.finish(run)
+    return run
 
 
 def test_the_reason_why_run_is_blocked_is_said_in_words():
@@ -75,7 +69,7 @@ def test_progress_gives_time_left_and_keeps_notices(session):
     session.progress(Progress(2, 4, "tile 2"), now=104.0)
     assert session.status.eta == 4.0
     assert session.status.notices == ("out of memory: tile halved",)
-    session.finish(result(), IMAGE)
+    session.finish(Run(*session.next_run(), IMAGE, result()))
     assert session.status.notices == ("out of memory: tile halved",)
 
 
@@ -153,19 +147,6 @@ def test_another_thread_may_not_change_the_session(session):
     thread.start()
     thread.join()
     assert len(caught) == 1 and session.image is IMAGE
-
-
-def test_options_refuse_an_unknown_region():
-    with pytest.raises(InputError, match="nowhere"):
-        Options(region="nowhere")
-
-
-def test_summary_and_names():
-    assert summary(result(212)) == "212 nuclei, mean magnitude 0.66, 3.1 s"
-    assert summary(result(1)).startswith("1 nucleus,")
-    assert summary(result(0)).startswith("No nuclei found")
-    assert short_name(ModelChoice("C:\\models\\fast.v2.tar")) == "fast.v2"
-    assert time_left(0, 5, 1.0) is None
 
 
 def test_values_with_arrays_are_never_compared(session):

@@ -63,6 +63,8 @@ def fake_result(shape=(64, 80), info=UNTYPED, offset=(0, 0)):
 class FakeJobs:
     """Replaces the steps a workspace runs; ``tiles``, ``pause_s``, ``error`` steer them."""
 
+    typed, untyped = TYPED, UNTYPED
+
     def __init__(self) -> None:
         self.info = UNTYPED
         self.tiles = 2

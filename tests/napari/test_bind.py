@@ -12,7 +12,7 @@ class Emitter:
 
 def test_a_deleted_widget_is_called_no_more(qtbot):
     emitter, label = Emitter(), QLabel()
-    bind(label, emitter.changed, lambda text: label.setText(text))
+    bind(label, emitter.changed, lambda text: label.setText(str(text)))
     emitter.changed.emit("one")
     assert label.text() == "one"
     label.deleteLater()
@@ -22,7 +22,7 @@ def test_a_deleted_widget_is_called_no_more(qtbot):
 
 def test_an_emitter_that_has_let_go_first_is_fine(qtbot):
     emitter, label = Emitter(), QLabel()
-    bind(label, emitter.changed, lambda text: label.setText(text))
+    bind(label, emitter.changed, lambda text: label.setText(str(text)))
     emitter.changed.disconnect()
     with qtbot.waitSignal(label.destroyed, timeout=2000):
         label.deleteLater()

@@ -43,7 +43,7 @@ class Told:
 def run(runner, qtbot, steps):
     told = Told()
     job = runner.start("test", steps, told.handlers())
-    qtbot.waitUntil(lambda: told.end is not None, timeout=3000)
+    qtbot.waitUntil(lambda: told.end is not None, timeout=60000)
     return told, job
 
 
@@ -97,9 +97,9 @@ def test_cancel_closes_the_generator_at_once(runner, qtbot):
 
     told = Told()
     job = runner.start("endless", steps, told.handlers())
-    qtbot.waitUntil(lambda: len(told.said) > 2, timeout=3000)
+    qtbot.waitUntil(lambda: len(told.said) > 2, timeout=60000)
     job.cancel()
-    qtbot.waitUntil(lambda: told.end is not None, timeout=3000)
+    qtbot.waitUntil(lambda: told.end is not None, timeout=60000)
     assert told.end == ("cancelled", None) and closed.is_set()
 
 
@@ -113,10 +113,10 @@ def test_a_result_that_comes_after_cancel_is_dropped(runner, qtbot):
 
     told = Told()
     job = runner.start("late", steps, told.handlers())
-    qtbot.waitUntil(lambda: bool(told.said), timeout=3000)
+    qtbot.waitUntil(lambda: bool(told.said), timeout=60000)
     job.cancel()
     go.set()
-    qtbot.waitUntil(lambda: told.end is not None, timeout=3000)
+    qtbot.waitUntil(lambda: told.end is not None, timeout=60000)
     assert told.end == ("cancelled", None)
 
 

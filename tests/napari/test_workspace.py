@@ -31,11 +31,12 @@ def add_image(viewer, **keywords):
 
 def ready(work, qtbot):
     work.choose_model("compact")
-    qtbot.waitUntil(lambda: not work.session.model.reading, timeout=3000)
+    qtbot.waitUntil(lambda: not work.session.model.reading, timeout=60000)
 
 
 def finish(work, qtbot):
-    qtbot.waitUntil(lambda: not work.session.status.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not work.session.status.busy, timeout=60000)
+    qtbot.waitUntil(lambda: work.layers.settled, timeout=60000)
 
 
 def test_run_adds_five_layers_with_fixed_limits(work, viewer, qtbot):
@@ -81,6 +82,7 @@ def test_second_run_replaces_nothing_and_undo_takes_one_run(work, viewer, qtbot)
     work.undo()
     assert len(viewer.layers) == 6 and viewer.layers[-1].name.startswith("compact 1")
     work.redo()
+    finish(work, qtbot)
     assert len(viewer.layers) == 11
 
 
@@ -94,6 +96,7 @@ def test_replace_previous_is_one_step(work, viewer, qtbot):
     finish(work, qtbot)
     assert [r.id for r in work.session.runs] == [2] and len(viewer.layers) == 6
     work.undo()
+    finish(work, qtbot)
     assert [r.id for r in work.session.runs] == [1] and len(viewer.layers) == 6
 
 
@@ -102,7 +105,7 @@ def test_cancel_adds_nothing_and_closes_the_generator(work, viewer, jobs, qtbot)
     ready(work, qtbot)
     jobs.tiles, jobs.pause_s = 500, 0.01
     work.run()
-    qtbot.waitUntil(lambda: work.session.status.done >= 2, timeout=3000)
+    qtbot.waitUntil(lambda: work.session.status.done >= 2, timeout=60000)
     work.cancel()
     assert work.session.status.state == "cancelling"
     finish(work, qtbot)
@@ -180,3 +183,13 @@ def test_drawn_rectangle_and_view_become_pixel_boxes(work, viewer, jobs, qtbot):
     finish(work, qtbot)
     assert jobs.requests[0].box == (5, 16, 5, 21)
     assert tuple(viewer.layers[-1].translate) == (2.5, 2.5)
+
+
+def test_undo_while_layers_are_still_coming_leaves_none(work, viewer, qtbot):
+    add_image(viewer)
+    ready(work, qtbot)
+    work.run()
+    qtbot.waitUntil(lambda: not work.session.status.busy, timeout=60000)
+    work.undo()
+    qtbot.wait(50)
+    assert len(viewer.layers) == 1 and work.layers.settled

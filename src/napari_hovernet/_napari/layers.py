@@ -6,13 +6,15 @@ napari has no layer groups (0.9), so a run is a group by name ("compact 1 · NP"
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 
-from ..app.session import Run
+from ..app.session_state import Run
 from .preferences import Preferences, preferences
 from .run_layers import LayerSpec, layer_specs
 
@@ -26,20 +28,40 @@ class RunLayers:
     Parameters
     ----------
     viewer : ViewerModel
-    read_preferences : callable
-        Returns the display settings to use for new layers.
+        Only a weak reference is kept.
+    later : callable, optional
+        Runs a function soon, once the viewer has dealt with what waits: each layer takes
+        the canvas some 50 ms, so they come one by one, the instances first. Default: at
+        once.
     """
 
     def __init__(
         self,
         viewer: ViewerModel,
-        read_preferences: Callable[[], Preferences] = preferences,
+        later: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
-        self._viewer = viewer
-        self._read_preferences = read_preferences
+        self._viewer_ref = weakref.ref(viewer)
+        self._later = later or _at_once
+        self._waiting: deque[tuple[int, Layer]] = deque()
         self._layers: dict[int, tuple[Layer, ...]] = {}
         self._shown: set[int] = set()
         self._hidden: dict[int, dict[Layer, bool]] = {}
+
+    @property
+    def _viewer(self) -> ViewerModel:
+        viewer = self._viewer_ref()
+        if viewer is None:
+            raise TypeError("The viewer of these layers is gone.")
+        return viewer
+
+    @property
+    def settled(self) -> bool:
+        """Whether no layer waits to be added."""
+        return not self._waiting
+
+    def adopt(self, run_id: int, layers: Iterable[Layer]) -> None:
+        """Take layers made beforehand (in a worker thread) for a run to come."""
+        self._layers[run_id] = tuple(layers)
 
     def sync(self, runs: Iterable[Run], kept: Iterable[Run]) -> None:
         """Add layers of new runs, remove those of runs that are gone.
@@ -78,23 +100,45 @@ class RunLayers:
             layer.visible = visible and shown
 
     def _put_in(self, run: Run) -> None:
-        active = self._viewer.layers.selection.active
         if run.id not in self._layers:
-            wanted = self._read_preferences()
-            self._layers[run.id] = tuple(
-                make_layer(spec, wanted) for spec in layer_specs(run, wanted)
-            )
+            self._layers[run.id] = make_layers(run, preferences())
         self._shown.add(run.id)
-        for layer in self._layers[run.id]:
-            if layer not in self._viewer.layers:
-                self._viewer.layers.append(layer)
-        if active is not None and active in self._viewer.layers:
-            self._viewer.layers.selection.active = active
+        *maps, instances = self._layers[run.id]
+        self._add(instances, None)
+        for layer in maps:
+            self._waiting.append((run.id, layer))
+            self._later(self._add_next)
+
+    def _add_next(self) -> None:
+        if not self._waiting or self._viewer_ref() is None:
+            return
+        run_id, layer = self._waiting.popleft()
+        if run_id in self._shown:
+            self._add(layer, self._layers[run_id][-1])
+
+    def _add(self, layer: Layer, below: Layer | None) -> None:
+        """Add a layer, under another or on top; the selection stays as it is."""
+        layers = self._viewer.layers
+        active = layers.selection.active
+        if layer not in layers:
+            layers.insert(layers.index(below) if below in layers else len(layers), layer)
+        if active is not None and active in layers:
+            layers.selection.active = active
 
     def _take_out(self, run_id: int) -> None:
         self._shown.discard(run_id)
+        self._waiting = deque(x for x in self._waiting if x[0] != run_id)
         for layer in self.of(run_id):
             self._viewer.layers.remove(layer)
+
+
+def _at_once(action: Callable[[], None]) -> None:
+    action()
+
+
+def make_layers(run: Run, wanted: Preferences) -> tuple[Layer, ...]:
+    """Make the layers of a run, lowest first; touches no viewer, so any thread may do it."""
+    return tuple(make_layer(spec, wanted) for spec in layer_specs(run, wanted))
 
 
 def make_layer(spec: LayerSpec, wanted: Preferences) -> Layer:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
-from ..app.session import Run
+from ..app.session_state import Run
 from .images import METADATA_KEY, Placement
 from .preferences import Preferences
 

@@ -4,25 +4,53 @@ from __future__ import annotations
 
 import logging
 import weakref
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from ..app import settings as settings_file
+from ..app.jobs import Steps
 from ..app.run_request import ModelShelf, RunRequest, describe_steps, device_steps, run_steps
-from ..app.session import ImageChoice, Session
+from ..app.session import Session
+from ..app.session_state import ImageChoice, Run
+from ..core.types import Progress
 from ..errors import OutputError, UserError
 from . import images, regions
-from .layers import RunLayers, add_region_layer
+from .layers import RunLayers, add_region_layer, make_layers
+from .preferences import Preferences, preferences
 from .runner import Handlers, QtJob, QtRunner
 
 if TYPE_CHECKING:
     from ..core.devices import DeviceInfo
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class RunPlan:
+    """A run to be: the request, its id and title, and what its layers need to know."""
+
+    request: RunRequest
+    id: int
+    title: str
+    image: ImageChoice
+    placement: images.Placement
+    preferences: Preferences
+
+
+def layer_steps(plan: RunPlan, shelf: ModelShelf) -> Steps[tuple[Run, tuple[Layer, ...]]]:
+    """Segment and make the layers, all in the worker thread; nothing here touches a viewer."""
+    result = yield from run_steps(plan.request, shelf)
+    from ..app.segment import run_metadata  # noqa: PLC0415 - imports torch
+
+    yield Progress(0, 0, "Making layers ...")
+    metadata = {**run_metadata(result), "image": plan.image.name, "device": plan.request.device}
+    run = Run(plan.id, plan.title, plan.image, result, plan.placement, metadata)
+    return run, make_layers(run, plan.preferences)
 
 
 class Workspace:
@@ -49,7 +77,7 @@ class Workspace:
         self._viewer_ref = weakref.ref(viewer)
         self.session = session or Session(settings_file.load())
         self.runner = runner or QtRunner()
-        self.layers = RunLayers(viewer)
+        self.layers = RunLayers(viewer, later=lambda action: QTimer.singleShot(0, action))
         self.closed = False
         self.devices: tuple[DeviceInfo, ...] = ()
         self._shelf = ModelShelf()
@@ -193,15 +221,20 @@ class Workspace:
         self.session.runs_changed.disconnect()
 
     def _start(self, request: RunRequest, layer: Image, chosen: ImageChoice) -> None:
-        placement = images.placement(layer, self.viewer.dims.current_step)
+        plan = RunPlan(
+            request,
+            *self.session.next_run(),
+            chosen,
+            images.placement(layer, self.viewer.dims.current_step),
+            preferences(),
+        )
         shelf = self._shelf
 
-        def done(result: Any) -> None:
-            from ..app.segment import run_metadata  # noqa: PLC0415 - imports torch
-
+        def done(made: tuple[Run, tuple[Layer, ...]]) -> None:
             self._job = None
-            metadata = {**run_metadata(result), "image": chosen.name, "device": request.device}
-            self.session.finish(result, chosen, placement, metadata)
+            run, layers = made
+            self.layers.adopt(run.id, layers)
+            self.session.finish(run)
 
         def failed(error: UserError) -> None:
             self._job = None
@@ -213,7 +246,7 @@ class Workspace:
 
         self._job_layer, self._stop_reason = id(layer), ""
         handlers = Handlers(done, failed, self.session.progress, cancelled)
-        self._job = self.runner.start("Segmenting", lambda: run_steps(request, shelf), handlers)
+        self._job = self.runner.start("Segmenting", lambda: layer_steps(plan, shelf), handlers)
 
     # ------------------------------------------------------------------ viewer events
 

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...app.session import ModelChoice
+from ...app.session_state import ModelChoice
 from ...core.model import ModelInfo
 from ...core.types import TypeInfo
 from .parts import ERROR_STYLE, named, note, set_note, swatch_pixmap

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from ...errors import UserError
 from ..bind import bind
-from ..session_for import forget, session_for
+from ..session_for import session_for
+from ..window_end import WindowEnd, main_window_of
 from ..workspace import Workspace
 from .model_picker import SUFFIXES
 from .panel_view import PanelView
@@ -207,21 +208,12 @@ class SegmentPanel(PanelView):
             self._end_with_window()
 
     def _end_with_window(self) -> None:
-        window = self.parent()
-        while window is not None and not isinstance(window, QMainWindow):
-            window = window.parent()
+        window = main_window_of(self)
         if window is None:
             return
-        self._window = weakref.ref(window)
-        viewer = weakref.ref(self.work.viewer)
         work = self.work
-
-        def release(*_: object) -> None:
-            work.close()
-            if viewer() is not None:
-                forget(viewer())
-
-        window.destroyed.connect(release)
+        self._window = weakref.ref(window)
+        WindowEnd(window, work.close)
 
 
 def dropped_checkpoint(event: QDragEnterEvent | QDropEvent) -> str:
