@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+import torch
+
+from napari_hovernet.core.checkpoint.published import (
+    PANNUKE_LICENCE,
+    compact_info,
+    hovernet_info,
+    optimus_info,
+    shape,
+)
+from napari_hovernet.errors import CheckpointError
+
+
+def hovernet(edge=3, n_types=None):
+    state = {"decoder.np.u3.conva.weight": torch.zeros(1, 1, edge, edge)}
+    if n_types:
+        state["decoder.tp.u0.conv.weight"] = torch.zeros(n_types, 1, 1, 1)
+    return state
+
+
+def test_pannuke_is_assumed_from_six_classes_with_its_licence():
+    info = hovernet_info(hovernet(n_types=6), "hover_net", "m")
+    assert info.types[1].name == "neoplastic"
+    assert info.types[5].color == (255, 165, 0)
+    assert info.licence == PANNUKE_LICENCE
+    notes = " ".join(info.notes)
+    assert all(word in notes for word in ("PanNuke are assumed", "0.25 assumed", "licence"))
+
+
+@pytest.mark.parametrize(("edge", "third"), [(5, "spindle"), (3, "macrophage")])
+def test_five_classes_are_told_apart_by_the_published_mode(edge, third):
+    info = hovernet_info(hovernet(edge, 5), "hover_net", "m")
+    assert info.types[3].name == third
+    assert "assumed" in info.notes[0]
+    assert info.licence == ""
+
+
+def test_other_class_counts_are_numbered():
+    info = hovernet_info(hovernet(n_types=9), "hover_net", "m")
+    assert info.types[8].name == "type 8"
+
+
+def test_another_kernel_is_no_known_mode():
+    with pytest.raises(CheckpointError, match="kernels of 7"):
+        hovernet_info(hovernet(7), "hover_net", "m")
+
+
+def optimus():
+    return {
+        "bottleneck.0.weight": torch.zeros(4, 8, 1, 1),
+        "nt_head.head.3.weight": torch.zeros(5, 32, 1, 1),
+    }
+
+
+def test_optimus_says_what_it_assumes():
+    info = optimus_info(optimus(), {}, "m")
+    assert info.config["token_prefix"] == 5
+    notes = " ".join(info.notes)
+    assert all(word in notes for word in ("token prefix", "HV convention", "not images"))
+
+
+def test_optimus_takes_what_the_file_says():
+    extras = {
+        "epoch": 7,
+        "best_dice": 0.8,
+        "optimizer_state_dict": {"state": {}},
+        "args": argparse.Namespace(lambda_magnitude=5.0),
+        "token_prefix": 1,
+        "hv_convention": "vh_inward_resized",
+        "history": [{"epoch": 0}],
+    }
+    info = optimus_info(optimus(), extras, "m")
+    assert info.config["token_prefix"] == 1
+    assert info.hv_convention == "vh_inward_resized"
+    assert info.history == ({"epoch": 0},)
+    assert info.training["args"] == {"lambda_magnitude": 5.0}
+    assert info.training["best_dice"] == 0.8
+    assert "optimizer_state_dict" not in info.training
+
+
+@pytest.mark.parametrize("prefix", [-1, "5", True, 10**9])
+def test_a_senseless_token_prefix_is_not_taken(prefix):
+    assert optimus_info(optimus(), {"token_prefix": prefix}, "m").config["token_prefix"] == 5
+
+
+def test_compact_without_a_head_has_no_types():
+    info = compact_info({"down.0.conv1.weight": torch.zeros(4, 3, 3, 3)}, "m")
+    assert info.config == {"widths": [4], "n_types": None}
+
+
+def test_a_missing_or_flat_key_shape_is_named():
+    with pytest.raises(CheckpointError, match=r"lacks a\.b"):
+        shape({}, "a.b", 4, "m")
+    with pytest.raises(CheckpointError, match=r"a\.b of shape \(2,\)"):
+        shape({"a.b": torch.zeros(2)}, "a.b", 4, "m")
