@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .compiled import kernel
 
 Array = npt.NDArray[Any]
+Basins = tuple[Array, Array]
 
 LEVELS = 65536
 """Steps the energy is sorted by."""
@@ -61,7 +62,7 @@ def find_root(parent: Array, node: int) -> int:
 
 
 @kernel
-def meet(parent: Array, floor: Array, root: int, other: int, level: float, depth: float) -> int:
+def meet(root: int, other: int, level: float, depth: float, parent: Array, floor: Array) -> int:
     """Let two basins meet at ``level``; returns the root of the deeper one.
 
     The shallower joins it if its floor lies less than ``depth`` below ``level``.
@@ -74,12 +75,10 @@ def meet(parent: Array, floor: Array, root: int, other: int, level: float, depth
 
 
 @kernel
-def settle(
-    at: tuple[int, int], energy: Array, labels: Array, parent: Array, floor: Array, depth: float
-) -> int:
+def settle(r: int, c: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
     """Find the basin of the next pixel, 0 for a new one; basins that meet there may join."""
     height, width = labels.shape
-    r, c = at
+    parent, floor = basins
     home, lowest, deepest = 0, np.inf, 0
     for dr, dc in ((-1, 0), (0, -1), (0, 1), (1, 0)):
         y, x = r + dr, c + dc
@@ -91,7 +90,7 @@ def settle(
         if deepest == 0:
             deepest = root
         elif root != deepest:
-            deepest = meet(parent, floor, deepest, root, energy[r, c], depth)
+            deepest = meet(deepest, root, energy[r, c], depth, parent, floor)
     return home
 
 
@@ -112,7 +111,7 @@ def grow_basins(order: Array, energy: Array, labels: Array, depth: float) -> Arr
     n = 0
     for k in range(order.size):
         r, c = order[k] // width, order[k] % width
-        home = settle((r, c), energy, labels, parent, floor, depth)
+        home = settle(r, c, energy, labels, depth, (parent, floor))
         if home == 0:
             n += 1
             if n == parent.size:
@@ -128,14 +127,26 @@ def grow_basins(order: Array, energy: Array, labels: Array, depth: float) -> Arr
 
 
 @kernel
-def number_in_order(labels: Array, largest: int) -> int:
-    """Renumber ``labels`` (flat) in place 1..n by first pixel; returns n."""
-    new = np.zeros(largest + 1, np.int32)
+def mean_per_id(ids: Array, values: Array, largest: int) -> Array:
+    """Mean of ``values`` in every id 0..largest; flat arrays, 0 for ids not there."""
+    total = np.zeros(largest + 1, np.float64)
+    count = np.zeros(largest + 1, np.int64)
+    for i in range(ids.size):
+        if ids[i]:
+            total[ids[i]] += values[i]
+            count[ids[i]] += 1
+    return total / np.maximum(count, 1)
+
+
+@kernel
+def number_in_order(labels: Array, keep: Array) -> int:
+    """Renumber flat ``labels`` in place 1..n by first pixel, 0 where not ``keep[id]``."""
+    new = np.zeros(keep.size, np.int32)
     n = 0
     for i in range(labels.size):
         old = labels[i]
         if old:
-            if new[old] == 0:
+            if new[old] == 0 and keep[old]:
                 n += 1
                 new[old] = n
             labels[i] = new[old]
@@ -247,18 +258,25 @@ def mark_floors(labels: Array, energy: Array, ceiling: Array, markers: Array) ->
 
 
 @kernel
-def add_divergence(h: Array, v: Array, share: Array, factor: float, total: Array) -> None:
-    """Subtract ``factor`` times the divergence of (h, v) / share from ``total``.
+def add_squeeze(
+    h: Array, v: Array, inside: Array, factor: float, oblique: float, total: Array
+) -> None:
+    """Add ``factor`` times how much the field (h, v) closes in to ``total`` where ``inside``.
 
-    All (H, W); central differences, one-sided at the border of the array.
+    That is minus its divergence, of which the share ``oblique`` is replaced by minus twice
+    the lower principal strain (equal to the divergence where the field opens evenly). All
+    (H, W); central differences, one-sided at the border of the array.
     """
     height, width = total.shape
     for r in range(height):
         up, down = max(r - 1, 0), min(r + 1, height - 1)
-        tall = max(down - up, 1)
+        tall = np.float32(max(down - up, 1))
         for c in range(width):
-            left, right = max(c - 1, 0), min(c + 1, width - 1)
-            wide = max(right - left, 1)
-            slope = (h[r, right] / share[r, right] - h[r, left] / share[r, left]) / wide
-            slope += (v[down, c] / share[down, c] - v[up, c] / share[up, c]) / tall
-            total[r, c] -= factor * slope
+            if inside[r, c]:
+                left, right = max(c - 1, 0), min(c + 1, width - 1)
+                wide = np.float32(max(right - left, 1))
+                across = (h[r, right] - h[r, left]) / wide
+                along = (v[down, c] - v[up, c]) / tall
+                shear = (h[down, c] - h[up, c]) / tall + (v[r, right] - v[r, left]) / wide
+                spread = np.sqrt((across - along) ** 2 + shear**2)
+                total[r, c] -= factor * (across + along - oblique * spread)

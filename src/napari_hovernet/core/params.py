@@ -80,7 +80,12 @@ class SeparationParams:
     depth : float
         *local*: two basins of the energy are one nucleus if the pass between them lies
         less than this above the floor of the shallower one. Energy is sigma times the
-        divergence of HV, without unit; about -0.5 inside a nucleus and +0.5 between two.
+        divergence of HV, without unit: about -0.3 inside a nucleus of 20 pixels, up to +0.5 between two.
+    oblique : float
+        *local*: how far, in 0..1, the lower principal strain of HV takes the place of its
+        divergence. Finds borders that run between rows and columns, and costs calm.
+    min_mean_np : float
+        *local*: instances whose mean NP probability is lower are dropped, in 0..1.
     magnitude_low, magnitude_high : float
         *local*: where the mean HV magnitude of the neighbourhood is below or above
         these, HV is scaled to them first, so that weak or overshooting maps separate too.
@@ -111,14 +116,16 @@ class SeparationParams:
     """
 
     method: str = "local"
-    np_threshold: float = 0.5
+    np_threshold: float = 0.45
     min_area: int = 20
     max_hole_area: int = 200
-    scales: tuple[float, ...] = (1.0, 2.0, 4.0)
-    depth: float = 0.1
-    magnitude_low: float = 0.3
+    scales: tuple[float, ...] = (1.5, 3.0)
+    depth: float = 0.15
+    oblique: float = 0.25
+    min_mean_np: float = 0.6
+    magnitude_low: float = 0.25
     magnitude_high: float = 1.2
-    magnitude_window: int = 65
+    magnitude_window: int = 129
     sobel_size: int = 21
     energy_threshold: float = 0.4
     blur_size: int = 3
@@ -129,7 +136,7 @@ class SeparationParams:
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
         object.__setattr__(self, "scales", tuple(self.scales))
-        for name in ("np_threshold", "energy_threshold"):
+        for name in ("np_threshold", "energy_threshold", "min_mean_np", "oblique"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give a number in 0..1.")
         for name in ("min_area", "max_hole_area", "depth", "min_marker_area"):
@@ -166,7 +173,7 @@ class SeparationParams:
         """
         _one_of("preset", name, METHODS)
         if name == "hover_net":
-            return cls(method="hover_net", min_area=10, max_hole_area=0)
+            return cls(method="hover_net", np_threshold=0.5, min_area=10, max_hole_area=0)
         return cls()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+from .compiled import kernel
 from .params import SeparationParams
 from .types import Bool, Float32, Int32
 
@@ -21,18 +23,14 @@ def label_parts(mask: Bool, min_area: int = 0) -> tuple[Int32, int]:
     """
     if not mask.size:
         return np.zeros(mask.shape, np.int32), 0
-    n, found, stats, _ = cv2.connectedComponentsWithStats(
-        mask.view(np.uint8), connectivity=FOUR, ltype=cv2.CV_32S
-    )
-    parts = cast(Int32, found)
-    keep = stats[:, cv2.CC_STAT_AREA] >= min_area
+    n, parts = _components(mask, FOUR)
+    if min_area <= 1:
+        return parts, n - 1
+    keep = count_pixels(parts.ravel(), n) >= min_area
     keep[0] = False
-    if keep[1:].all():
-        return parts, int(n) - 1
-    new = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    for row in parts:
-        row[:] = new[row]
-    return parts, int(new.max())
+    if not keep[1:].all():
+        replace_ids(parts.ravel(), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
+    return parts, int(keep.sum())
 
 
 def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
@@ -45,17 +43,43 @@ def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
     return mask
 
 
+def _components(mask: Bool, connectivity: int) -> tuple[int, Int32]:
+    n, parts = cv2.connectedComponents(
+        mask.view(np.uint8), connectivity=connectivity, ltype=cv2.CV_32S
+    )
+    return int(n), cast(Int32, parts)
+
+
 def _fill_holes(mask: Bool, max_area: int) -> None:
     """Fill, in place, the 8-connected holes of up to ``max_area`` pixels off the border."""
-    _n, parts, stats, _ = cv2.connectedComponentsWithStats(
-        (~mask).view(np.uint8), connectivity=EIGHT, ltype=cv2.CV_32S
-    )
-    height, width = mask.shape
-    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    inside = (left > 0) & (left + stats[:, cv2.CC_STAT_WIDTH] < width)
-    inside &= (top > 0) & (top + stats[:, cv2.CC_STAT_HEIGHT] < height)
-    hole = inside & (stats[:, cv2.CC_STAT_AREA] <= max_area)
-    hole[0] = False
-    if hole.any():
-        for row in range(height):
-            mask[row] |= hole[parts[row]]
+    n, parts = _components(~mask, EIGHT)
+    small = count_pixels(parts.ravel(), n) <= max_area
+    small[0] = False
+    for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        small[edge] = False
+    if small.any():
+        set_where(mask.ravel(), parts.ravel(), small)
+
+
+@kernel
+def count_pixels(ids: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+    """Count the pixels of every id 0..n-1 in a flat array, without a wider copy of it."""
+    count = np.zeros(n, np.int64)
+    for i in range(ids.size):
+        count[ids[i]] += 1
+    return count
+
+
+@kernel
+def replace_ids(ids: npt.NDArray[Any], new: npt.NDArray[Any]) -> None:
+    """Replace each id of a flat array by its entry in ``new``, in place."""
+    for i in range(ids.size):
+        ids[i] = new[ids[i]]
+
+
+@kernel
+def set_where(mask: npt.NDArray[Any], ids: npt.NDArray[Any], chosen: npt.NDArray[Any]) -> None:
+    """Set a flat mask where the id is chosen, in place."""
+    for i in range(ids.size):
+        if chosen[ids[i]]:
+            mask[i] = True

@@ -14,7 +14,7 @@ from .params import SeparationParams
 from .parts import clean_mask, label_parts
 from .types import Bool, Float32, Int32, Maps, Separation
 
-TRUNCATE = 4.0
+TRUNCATE = 3.0
 """Sigmas at which a Gaussian is cut off."""
 ENERGY_RANGE = (-4.0, 4.0)
 """Energies are sorted within these bounds; HV in [-1, 1] stays inside +-2.3."""
@@ -28,7 +28,7 @@ def separate_local(maps: Maps, params: SeparationParams) -> Separation:
     See :func:`napari_hovernet.core.separation.separate`.
     """
     mask = clean_mask(maps.np, params)
-    energy = divergence_energy(maps.hv, mask, params)
+    energy = squeeze_energy(maps.hv, mask, params)
     labels = label_parts(mask)[0]
     order = _ordered(labels, energy)
     labels[:] = 0
@@ -37,7 +37,8 @@ def separate_local(maps: Maps, params: SeparationParams) -> Separation:
     markers = np.empty_like(labels)
     ceiling = floor + np.float32(params.depth / 2)
     flood.mark_floors(labels.ravel(), energy.ravel(), ceiling, markers.ravel())
-    flood.number_in_order(labels.ravel(), len(floor))
+    sure = flood.mean_per_id(labels.ravel(), maps.np.ravel(), len(floor) - 1)
+    flood.number_in_order(labels.ravel(), sure >= params.min_mean_np)
     np.multiply(labels, markers, out=markers)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
@@ -51,8 +52,8 @@ def _ordered(parts: Int32, energy: Float32) -> npt.NDArray[Any]:
     return order
 
 
-def divergence_energy(hv: Float32, mask: Bool, params: SeparationParams) -> Float32:
-    """Minus sigma times the divergence of HV, seen through Gaussians inside the mask.
+def squeeze_energy(hv: Float32, mask: Bool, params: SeparationParams) -> Float32:
+    """Sigma times how much HV closes in, seen through Gaussians inside the mask.
 
     Averaged over ``params.scales``; (H, W) float32, 0 outside the mask. HV grows outward
     in a nucleus (negative energy) and drops from its rim to the next one's (positive).
@@ -77,10 +78,11 @@ def _band_energy(hv: Float32, inside: Bool, params: SeparationParams) -> Float32
     for sigma in params.scales:
         share = _smooth(weight, sigma)
         share += TINY
-        flood.add_divergence(
-            _smooth(hv[0], sigma), _smooth(hv[1], sigma), share, sigma / len(params.scales), total
-        )
-    total *= weight
+        h, v = _smooth(hv[0], sigma), _smooth(hv[1], sigma)
+        h /= share
+        v /= share
+        factor = sigma / len(params.scales)
+        flood.add_squeeze(h, v, inside, factor, params.oblique, total)
     return total
 
 
