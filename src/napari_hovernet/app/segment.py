@@ -177,8 +177,14 @@ def segment_steps(
     >>> result.labels.shape
     (32, 48)
     """
+    return _guarded(_steps(model, image, params or SegmentParams(), keep_maps))
+
+
+def _guarded(
+    steps: Generator[Progress, None, SegmentResult],
+) -> Generator[Progress, None, SegmentResult]:
     try:
-        return (yield from _steps(model, image, params or SegmentParams(), keep_maps))
+        return (yield from steps)
     except (UserError, MemoryError):
         raise
     except Exception as error:
@@ -195,7 +201,7 @@ def _steps(
     part = CropSource(source, region.row0, region.row1, region.col0, region.col1)
     notices = list(source.notes)
     maps = yield from _noting(predict_steps(model, part, params.inference), notices)
-    del image, source, part
+    del image, source, part  # 300 MB of a large image are free for the separation
     yield Progress(0, 0, "Separating nuclei ...")
     separation: Separation | None = separate(maps, params.separation)
     labels = separation.labels if separation else None

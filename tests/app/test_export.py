@@ -1,0 +1,137 @@
+"""All files of a result, or none."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hovernet.app import export
+from napari_hovernet.app.export import FORMATS, output_paths, parse_formats, write_result
+from napari_hovernet.app.segment import Region, SegmentParams, SegmentResult
+from napari_hovernet.core.io.geojson import read_geojson
+from napari_hovernet.core.io.hovernet_json import read_hovernet_json
+from napari_hovernet.core.io.hovernet_mat import read_hovernet_mat
+from napari_hovernet.core.io.label_tiff import read_label_tiff
+from napari_hovernet.core.io.polygons import rasterize
+from napari_hovernet.core.io.table import read_table
+from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.nuclei import measure
+from napari_hovernet.errors import InputError, OutputError
+
+ALL = tuple(FORMATS)
+
+
+@pytest.fixture
+def result() -> SegmentResult:
+    """Two nuclei that touch, in a region that starts at row 100, column 200."""
+    labels = np.zeros((30, 40), np.int32)
+    labels[5:15, 5:15], labels[5:15, 15:28] = 1, 2
+    region = Region(row0=100, col0=200, row1=130, col1=240)
+    return SegmentResult(
+        labels=labels,
+        nuclei=measure(labels),
+        info=ModelInfo("compact", sha256="f00"),
+        params=SegmentParams(region=region),
+        offset=(100, 200),
+        mpp=0.5,
+        seconds=1.25,
+    )
+
+
+def test_every_format_holds_the_same_nuclei(tmp_path: Path, result: SegmentResult) -> None:
+    files = write_result(result, tmp_path / "new" / "a.b", image_name="a.b.png")
+    assert sorted(os.listdir(tmp_path / "new")) == [
+        "a.b.csv", "a.b.geojson", "a.b.json", "a.b.mat", "a.b_labels.tif",
+    ]  # fmt: skip
+    whole = (slice(100, 130), slice(200, 240))
+    for drawn in (read_geojson(files["geojson"]), read_hovernet_json(files["hovernet-json"])):
+        assert np.array_equal(rasterize(drawn, (130, 240))[whole], result.labels)
+    assert np.array_equal(read_hovernet_mat(files["mat"]).labels, result.labels)
+    tiff = read_label_tiff(files["tiff"])
+    assert np.array_equal(tiff.labels, result.labels)
+    assert tiff.metadata["offset"] == [100, 200]
+    assert tiff.metadata["image"] == "a.b.png"
+    table = read_table(files["csv"])
+    assert np.allclose(table["centroid_y_px"], 109.5)
+    assert np.allclose(table["area_um2"], [25, 32.5])
+
+
+def test_files_of_that_name_are_replaced(tmp_path: Path, result: SegmentResult) -> None:
+    (tmp_path / "a.csv").write_text("old")
+    write_result(result, tmp_path / "a", ["csv"])
+    assert (tmp_path / "a.csv").read_text().startswith("label,")
+
+
+@pytest.mark.parametrize("failing", ALL)
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_an_error_in_any_format_leaves_no_new_file_and_keeps_the_old(
+    tmp_path: Path,
+    result: SegmentResult,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+    error: BaseException,
+) -> None:
+    def broken(path: Path, *_: object) -> None:
+        path.write_text("half")
+        raise error
+
+    (tmp_path / "a.csv").write_text("old")
+    monkeypatch.setitem(export.FORMATS, failing, replace(FORMATS[failing], write=broken))
+    with pytest.raises((OutputError, KeyboardInterrupt)):
+        write_result(result, tmp_path / "a")
+    assert os.listdir(tmp_path) == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "old"
+
+
+def test_a_full_disk_names_the_file_that_was_wanted(
+    tmp_path: Path, result: SegmentResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("napari_hovernet.core.io.atomic.os.fsync", full)
+    with pytest.raises(OutputError, match=r"Cannot write .*/a\.geojson: the disk is full") as said:
+        write_result(result, tmp_path / "a")
+    assert ".tmp" not in str(said.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, result: SegmentResult) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        write_result(result, tmp_path / "file" / "a")
+
+
+def test_a_format_that_cannot_hold_it_says_so(
+    tmp_path: Path, result: SegmentResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_hovernet.core.io.hovernet_mat.MAX_MAT_PIXELS", 10)
+    with pytest.raises(OutputError, match="use the label TIFF"):
+        write_result(result, tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_format_names() -> None:
+    assert parse_formats("CSV, hovernet_json,csv") == ("hovernet-json", "csv")
+    for wrong in ("", "csv,xml", ","):
+        with pytest.raises(InputError, match="choose from geojson, hovernet-json"):
+            parse_formats(wrong)
+
+
+def test_dots_in_names_stay(tmp_path: Path) -> None:
+    assert output_paths("x/1.2.3", ["mat"]) == {"mat": Path("x/1.2.3.mat")}
+
+
+def test_metadata_goes_into_the_files(tmp_path: Path, result: SegmentResult) -> None:
+    files = write_result(result, tmp_path / "a", ["geojson", "hovernet-json"], image_name="i.png")
+    for path in files.values():
+        about = json.loads(path.read_text(encoding="utf-8"))["napari_hovernet"]
+        assert about["image"] == "i.png"
+        assert about["model"]["sha256"] == "f00"
+        assert about["region"]["row0"] == 100

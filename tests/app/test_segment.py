@@ -1,0 +1,218 @@
+"""Image in, nuclei out."""
+
+from __future__ import annotations
+
+import gc
+import json
+import weakref
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from napari_hovernet.app import segment as segment_module
+from napari_hovernet.app.jobs import JobCancelled, drive
+from napari_hovernet.app.segment import (
+    Region,
+    SegmentParams,
+    SegmentResult,
+    run_metadata,
+    segment_steps,
+)
+from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.networks.compact import CompactUNet
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.types import Maps, Progress, TypeInfo
+from napari_hovernet.errors import InputError, JobFailed
+
+EVERYTHING = SegmentParams(
+    separation=SeparationParams(method="hover_net", np_threshold=0.0, energy_threshold=1.0)
+)
+"""Choices with which an untrained network finds nuclei, too."""
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    torch.manual_seed(0)
+    network = CompactUNet((4, 8), n_types=3).eval()
+    types = {i: TypeInfo(name, (i, 2, 3)) for i, name in enumerate(("background", "a", "b"))}
+    info = ModelInfo("compact", types=types, sha256="f00", config=network.config)
+    return Model(network, info, torch.device("cpu"))
+
+
+def picture(shape: tuple[int, ...] = (40, 56, 3)) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_a_result_holds_all_stages_that_fit_each_other(model: Model) -> None:
+    steps: list[Progress] = []
+    result = drive(segment_steps(model, picture(), EVERYTHING), steps.append)
+    assert result.labels.shape == (40, 56)
+    assert result.maps is not None
+    assert result.maps.types is not None
+    assert result.separation is not None
+    assert result.labels is result.separation.labels
+    assert result.n == result.separation.n > 0
+    assert result.nuclei.type_names == model.info.types
+    assert result.offset == (0, 0)
+    assert result.seconds > 0
+    assert [step.message for step in steps[-2:]] == [
+        "Separating nuclei ...",
+        "Measuring nuclei ...",
+    ]
+    assert any(step.total and step.done == step.total for step in steps)
+
+
+def test_magnitude_inside_is_the_mean_over_all_pixels(model: Model) -> None:
+    result = drive(segment_steps(model, picture(), EVERYTHING))
+    assert result.maps is not None
+    expected = result.maps.magnitude[result.labels > 0].mean()
+    assert result.magnitude_inside == pytest.approx(expected, rel=1e-5)
+
+
+def test_maps_and_stages_are_dropped_on_request(model: Model) -> None:
+    lean = drive(segment_steps(model, picture(), EVERYTHING, keep_maps=False))
+    full = drive(segment_steps(model, picture(), EVERYTHING))
+    assert lean.maps is None
+    assert lean.separation is None
+    assert np.array_equal(lean.labels, full.labels)
+    assert np.array_equal(lean.nuclei.magnitude_p95, full.nuclei.magnitude_p95)
+
+
+def test_a_region_is_the_crop(model: Model) -> None:
+    region = Region(row0=8, col0=16, row1=30, col1=200)
+    image = picture()
+    result = drive(segment_steps(model, image, replace(EVERYTHING, region=region)))
+    crop = drive(segment_steps(model, image[8:30, 16:56], EVERYTHING))
+    assert result.offset == (8, 16)
+    assert result.params.region == Region(row0=8, col0=16, row1=30, col1=56)
+    assert np.array_equal(result.labels, crop.labels)
+
+
+def test_no_nuclei_is_a_result(model: Model) -> None:
+    nothing = SegmentParams(separation=SeparationParams(np_threshold=1.0))
+    result = drive(segment_steps(model, picture(), nothing))
+    assert result.n == 0
+    assert np.isnan(result.magnitude_inside)
+    json.dumps(run_metadata(result), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.zeros((8, 8, 5), np.uint8), "5 channels"),
+        (np.zeros((0, 4, 3), np.uint8), "empty"),
+        (np.full((8, 8, 3), np.nan, np.float32), "NaN"),
+        (np.zeros((2, 2, 2, 3), np.uint8), "4 axes"),
+    ],
+)
+def test_images_that_cannot_be_used(model: Model, image: npt.NDArray, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        drive(segment_steps(model, image))
+
+
+def test_a_grey_image_works_and_says_so(model: Model) -> None:
+    result = drive(segment_steps(model, picture((20, 24))))
+    assert result.labels.shape == (20, 24)
+    assert any("grey" in notice for notice in result.notices)
+
+
+@pytest.mark.parametrize("bounds", [(5, 5, 5, 9), (-1, 0, 4, 4), (3, 9, 8, 2)])
+def test_empty_regions_are_refused(bounds: tuple[int, int, int, int]) -> None:
+    r0, c0, r1, c1 = bounds
+    with pytest.raises(InputError, match=f"rows {r0} to {r1}, columns {c0} to {c1}"):
+        Region(row0=r0, col0=c0, row1=r1, col1=c1)
+
+
+def test_a_region_outside_is_refused_with_the_size_of_the_image(model: Model) -> None:
+    outside = SegmentParams(region=Region(row0=40, col0=0, row1=50, col1=9))
+    with pytest.raises(InputError, match="40 rows and 56 columns"):
+        drive(segment_steps(model, picture(), outside))
+
+
+def test_cancel_stops_the_prediction_and_closes_it(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[bool] = []
+
+    def endless(*_: object) -> Generator[Progress, None, Maps]:
+        try:
+            while True:
+                yield Progress(1, 9)
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(segment_module, "predict_steps", endless)
+    count: list[Progress] = []
+    with pytest.raises(JobCancelled):
+        drive(segment_steps(model, picture()), count.append, lambda: len(count) == 3)
+    assert closed == [True]
+
+
+@pytest.mark.parametrize("where", ["predict_steps", "separate", "measure"])
+def test_errors_of_torch_never_leave_as_runtime_errors(
+    model: Model, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert")
+
+    monkeypatch.setattr(segment_module, where, broken)
+    steps = segment_steps(model, picture())
+    with pytest.raises(JobFailed, match="device-side assert"):
+        for _ in steps:
+            pass
+
+
+def test_what_the_run_had_to_say_is_kept_once(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talking(*_: object) -> Generator[Progress, None, Maps]:
+        yield Progress(1, 2, notice="tile halved")
+        yield Progress(2, 2, notice="tile halved")
+        return Maps(np=np.zeros((40, 56)), hv=np.zeros((2, 40, 56)))
+
+    monkeypatch.setattr(segment_module, "predict_steps", talking)
+    result = drive(segment_steps(model, picture()))
+    assert result.notices == ("tile halved",)
+
+
+def test_the_image_is_let_go_before_the_separation(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+    separate = segment_module.separate
+
+    def watching(maps: Maps, params: SeparationParams) -> object:
+        gc.collect()
+        held.append(alive() is not None)
+        return separate(maps, params)
+
+    monkeypatch.setattr(segment_module, "separate", watching)
+    image = picture()
+    alive = weakref.ref(image)
+    steps = segment_steps(model, image)
+    del image
+    drive(steps)
+    assert held == [False]
+
+
+def test_metadata_says_how_it_was_made(model: Model) -> None:
+    params = SegmentParams(
+        InferenceParams(image_mpp=0.25, tile=32),
+        SeparationParams.preset("hover_net"),
+        Region(row0=0, col0=8, row1=32, col1=40),
+    )
+    result: SegmentResult = drive(segment_steps(model, picture(), params))
+    about = json.loads(json.dumps(run_metadata(result), allow_nan=False))
+    assert about["program"] == "napari-hovernet"
+    assert about["model"]["sha256"] == "f00"
+    assert about["model"]["types"]["2"] == {"name": "b", "color": [2, 2, 3]}
+    assert about["inference"]["tile"] == 32
+    assert about["separation"]["method"] == "hover_net"
+    assert about["region"] == {"row0": 0, "col0": 8, "row1": 32, "col1": 40}
+    assert about["offset"] == [0, 8]
+    assert about["mpp"] == 0.25
+    assert about["nuclei"] == result.n
