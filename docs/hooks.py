@@ -13,6 +13,8 @@ from typing import Any
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 HELP = re.compile(r"^<!-- help:(?P<name>[a-z ]*) -->$", re.MULTILINE)
 MODULES = re.compile(r"^<!-- modules:(?P<layer>[a-z_]+) -->$", re.MULTILINE)
+ROLE = re.compile(r":(?:class|func|meth|mod):<code>~?\.?(?:\w+\.)*(?P<name>\w+)</code>")
+"""How a reference in a docstring, as help() shows it, comes out of Markdown."""
 COLUMNS = "88"
 """Width at which argparse wraps, so that the page looks the same wherever it is built."""
 
@@ -21,6 +23,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill the places ``<!-- help:COMMAND -->`` and ``<!-- modules:LAYER -->``."""
     markdown = HELP.sub(lambda place: f"```text\n{help_of(place['name'])}```", markdown)
     return MODULES.sub(lambda place: modules_of(place["layer"]), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Show references in docstrings by their last name."""
+    return ROLE.sub(r"<code>\g<name></code>", html)
 
 
 def help_of(name: str) -> str:
