@@ -16,7 +16,7 @@ from .intensity import Intensity, choose_intensity, refuse_nan
 UInt8 = npt.NDArray[np.uint8]
 
 PROBE_PIXELS = 4_000_000
-"""An array with at most this many pixels is looked at whole to find its range of values."""
+"""A lazy array of at most this many pixels is looked at whole to find its range of values."""
 PROBE_EDGE = 256
 """Edge, pixels, of each region that is looked at in a larger lazy array."""
 PROBE_GRID = 3
@@ -227,9 +227,9 @@ def _probe(array: Any, coarse: Any, first: bool) -> list[npt.NDArray[Any]]:
     """Read what decides about the range of values, without computing lazy data whole."""
     if isinstance(array, np.ndarray):
         return [array]
-    if int(np.prod(coarse.shape)) <= PROBE_PIXELS:
-        return [np.asarray(coarse)]
     height, width, _, _ = _layout(tuple(int(n) for n in coarse.shape))
+    if height * width <= PROBE_PIXELS:
+        return [_load(coarse, first, 0, height, 0, width)]
     blocks = []
     for i in range(PROBE_GRID):
         for j in range(PROBE_GRID):
