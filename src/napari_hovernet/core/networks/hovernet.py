@@ -169,7 +169,8 @@ class _Unpool(nn.Module):
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """Return the doubled map plus the middle of ``skip``."""
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        return x + centre_crop(skip, *x.shape[2:])
+        x += centre_crop(skip, *x.shape[2:])
+        return x
 
 
 class HoVerNet(Network):
