@@ -30,7 +30,7 @@ def names(folder: Path, search: Search) -> list[str]:
 
 
 def test_the_name_alone_where_it_is_enough() -> None:
-    assert stems("x/a.png", "y/b.v2.tif") == ["a", "b.v2"]
+    assert stems("x/a.png", "y/b.v2.tif", "z/c.OME.tif") == ["a", "b.v2", "c"]
 
 
 def test_folders_in_front_where_names_meet() -> None:
@@ -47,6 +47,7 @@ def test_the_ending_where_only_that_differs() -> None:
     [
         ["/a.png", "/x/a.png", "/x/x/a.png"],
         ["/x/A.png", "/y/a.png"],
+        ["/x/.ome.tif", "/x/a.ome.tif", "/x/a.tif"],
         ["/x/a.png", "/x/a.tif", "/y/a.png"],
         ["/x/a", "/x/a.png", "/y/a.png.tif"],
     ],

@@ -15,8 +15,8 @@ from ..core.nuclei import measure
 from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
 from ..core.types import Int32, Maps, Nuclei, Progress, Separation
-from ..errors import InputError, UserError
-from .jobs import JobFailed, describe_failure
+from ..errors import InputError, JobFailed, UserError
+from .jobs import describe_failure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +203,9 @@ def _steps(
     maps = yield from _noting(predict_steps(model, part, params.inference), notices)
     del image, source, part  # 300 MB of a large image are free for the separation
     yield Progress(0, 0, "Separating nuclei ...")
-    separation: Separation | None = separate(maps, params.separation)
-    labels = separation.labels if separation else None
-    if not keep_maps:
-        separation = None
+    separation = separate(maps, params.separation)
+    labels, stages = separation.labels, separation if keep_maps else None
+    del separation
     yield Progress(0, 0, "Measuring nuclei ...")
     nuclei = measure(labels, maps, type_names=model.info.types)
     cut = region if params.region else None
@@ -219,7 +218,7 @@ def _steps(
         mpp=params.inference.image_mpp,
         seconds=time.perf_counter() - started,
         maps=maps if keep_maps else None,
-        separation=separation,
+        separation=stages,
         notices=tuple(notices),
     )
 

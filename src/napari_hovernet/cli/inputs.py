@@ -12,6 +12,9 @@ from pathlib import Path
 from ..app.export import FORMATS
 from ..errors import InputError
 
+OME = ".ome"
+"""Belongs to the ending of the OME-TIFF files ``x.ome.tif``."""
+
 
 @dataclass(frozen=True)
 class ImageInput:
@@ -101,8 +104,9 @@ def name_results(images: Sequence[Path]) -> list[ImageInput]:
     many folders in front as tell it from others.
     """
     full = [Path(os.path.abspath(image)) for image in images]
-    twins = Counter(_key(path.with_suffix("")) for path in full)
-    last = [p.name if twins[_key(p.with_suffix(""))] > 1 else p.stem for p in full]
+    bare = [path.with_name(_stem(path.name)) for path in full]
+    twins = Counter(map(_key, bare))
+    last = [p.name if twins[_key(b)] > 1 else b.name for p, b in zip(full, bare, strict=True)]
     stems = [Path(name) for name in last]
     for depth in range(1, max((len(path.parts) for path in full), default=0)):
         clashing = Counter(_key(stem) for stem in stems)
@@ -113,6 +117,12 @@ def name_results(images: Sequence[Path]) -> list[ImageInput]:
             if clashing[_key(stems[i])] > 1 and depth <= len(parents):
                 stems[i] = Path(*parents[-depth:], last[i])
     return [ImageInput(image, stem) for image, stem in zip(images, stems, strict=True)]
+
+
+def _stem(name: str) -> str:
+    """Name of a file without its ending; ``.ome.tif`` is one."""
+    stem = Path(name).stem
+    return stem[: -len(OME)] if stem.lower().endswith(OME) and stem.lower() != OME else stem
 
 
 def _key(path: Path) -> str:

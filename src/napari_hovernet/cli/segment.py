@@ -149,11 +149,11 @@ def _steps(image: ImageInput, plan: Plan) -> Generator[Progress, None, Written]:
     if inference.image_mpp is None:
         inference = replace(inference, image_mpp=file.mpp)
     params = replace(plan.params, inference=inference)
-    name, steps = file.name, segment_steps(plan.model, file.source, params, keep_maps=False)
+    steps = segment_steps(plan.model, file.source, params, keep_maps=False)
     del file  # the pixels are not needed any more once the maps are there
     result = yield from steps
     yield Progress(0, 0, "writing")
-    files = write_result(result, plan.output / image.stem, plan.formats, image_name=name)
+    files = write_result(result, plan.output / image.stem, plan.formats, image_name=image.path.name)
     return Written(result, tuple(files.values()))
 
 

@@ -1,0 +1,423 @@
+"""The command ``segment``: images and folders in, files out; everything that can go wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from napari_hovernet.cli import segment as segment_module
+from napari_hovernet.core.io.geojson import read_geojson
+from napari_hovernet.core.io.label_tiff import read_label_tiff
+from napari_hovernet.core.io.polygons import rasterize
+from napari_hovernet.core.io.table import read_table
+from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.types import Maps, Separation
+
+ENDINGS = [".csv", ".geojson", ".json", ".mat", "_labels.tif"]
+
+Segment = Callable[..., Any]
+
+
+def squares(maps: Maps, _: SeparationParams) -> Separation:
+    """What a trained network might give: touching nuclei of 8 x 8 pixels all over."""
+    rows, cols = (np.arange(length) // 8 for length in maps.shape)
+    labels = (rows[:, None] * (cols[-1] + 1) + cols + 1).astype(np.int32)
+    return Separation(labels > 0, maps.np, labels, labels)
+
+
+@pytest.fixture
+def segment(run: Any, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Segment:
+    """Run the command with an untrained network, but find nuclei."""
+    monkeypatch.setattr("napari_hovernet.app.segment.separate", squares)
+
+    def call(*argv: object) -> Any:
+        return run("segment", *argv, "--model", model_file, "--device", "cpu")
+
+    return call
+
+
+def files_below(folder: Path) -> list[str]:
+    if not folder.exists():
+        return []
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_one_image_gives_all_formats_and_one_line(
+    segment: Segment, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    outcome = segment(images / "a.tif", "-o", out)
+    assert outcome.status == 0, outcome.err
+    assert files_below(out) == [f"a{ending}" for ending in ENDINGS]
+    labels = read_label_tiff(out / "a_labels.tif")
+    n = len(labels)
+    assert labels.labels.shape == (48, 64)
+    assert len(read_table(out / "a.csv")["label"]) == n
+    assert np.array_equal(rasterize(read_geojson(out / "a.geojson"), (48, 64)), labels.labels)
+    assert len(outcome.out.splitlines()) == 1
+    assert outcome.out.startswith(f"{images / 'a.tif'}: {n:,} nucle")
+    assert "mean magnitude" in outcome.out
+    assert str(out / "a.geojson") in outcome.out
+    assert "licence of the weights: CC0" in outcome.err
+    assert not outcome.errors
+
+
+@pytest.mark.parametrize("name", ["p.png", "j.jpg", "t.tif"])
+def test_png_jpeg_and_tiff(segment: Segment, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8))
+    outcome = segment(path, "-o", tmp_path / "out", "--formats", "tiff")
+    assert outcome.status == 0, outcome.err
+    assert read_label_tiff(tmp_path / "out" / f"{name[0]}_labels.tif").labels.shape == (40, 30)
+
+
+def test_a_tiled_pyramid_is_read_at_full_size(segment: Segment, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (128, 160, 3), dtype=np.uint8)
+    options: dict[str, Any] = {"tile": (32, 32), "photometric": "rgb"}
+    with tifffile.TiffWriter(tmp_path / "p.tif") as tiff:
+        tiff.write(image, subifds=1, resolution=(40_000, 40_000), resolutionunit=3, **options)
+        tiff.write(image[::2, ::2], subfiletype=1, **options)
+    outcome = segment(tmp_path / "p.tif", "-o", tmp_path / "out")
+    assert outcome.status == 0, outcome.err
+    found = read_label_tiff(tmp_path / "out" / "p_labels.tif")
+    assert found.labels.shape == (128, 160)
+    assert found.metadata["mpp"] == pytest.approx(0.25)
+
+
+def test_a_folder_with_folders(segment: Segment, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert segment(images, "-o", out, "--formats=csv").status == 0
+    assert files_below(out) == ["a.csv", "b.csv"]
+    outcome = segment(images, "-o", tmp_path / "all", "--formats=csv", "--recursive")
+    assert outcome.status == 0
+    assert files_below(tmp_path / "all") == ["b.csv", "images/a.csv", "more/a.csv"]
+    assert len(outcome.out.splitlines()) == 3
+
+
+def test_a_pattern(segment: Segment, images: Path, tmp_path: Path) -> None:
+    assert segment(images, "-o", tmp_path / "out", "--formats=csv", "--pattern=b*").status == 0
+    assert files_below(tmp_path / "out") == ["b.csv"]
+
+
+def test_a_region_is_in_coordinates_of_the_image(
+    segment: Segment, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    outcome = segment(images / "a.tif", "-o", out, "--region", 16, 8, 40, 100)
+    assert outcome.status == 0, outcome.err
+    labels = read_label_tiff(out / "a_labels.tif").labels
+    assert labels.shape == (24, 56)
+    drawn = rasterize(read_geojson(out / "a.geojson"), (48, 64))
+    assert np.array_equal(drawn[16:40, 8:64], labels)
+
+
+def test_choices_reach_the_run(segment: Segment, images: Path, tmp_path: Path) -> None:
+    outcome = segment(
+        images / "a.tif", "-o", tmp_path / "out", "--formats", "tiff", "--image_mpp", "0.5",
+        "--model_mpp=0.5", "--tile", 32, "--batch", 1, "--precision", "float32", "--preset",
+        "hover_net", "--min-area", 1,
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    about = read_label_tiff(tmp_path / "out" / "a_labels.tif").metadata
+    assert about["mpp"] == 0.5
+    assert about["inference"]["tile"] == 32
+    assert about["inference"]["model_mpp"] == 0.5
+    assert about["separation"]["method"] == "hover_net"
+    assert about["separation"]["min_area"] == 1
+    assert about["image"] == "a.tif"
+
+
+def test_quiet_says_nothing(segment: Segment, images: Path, tmp_path: Path) -> None:
+    outcome = segment(images, "-o", tmp_path / "out", "--formats=csv", "--quiet")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_earlier_results_are_replaced_only_when_told(
+    segment: Segment, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.csv").write_text("mine")
+    refused = segment(images, "-o", out, "--formats=csv")
+    assert refused.status == 2
+    assert "a.csv" in refused.err
+    assert "--overwrite or --skip-existing" in refused.err
+    assert files_below(out) == ["a.csv"]
+    skipped = segment(images, "-o", out, "--formats=csv", "--skip-existing")
+    assert skipped.status == 0
+    assert (out / "a.csv").read_text() == "mine"
+    assert (out / "b.csv").exists()
+    nothing_left = segment(images, "-o", out, "--formats=csv", "--skip_existing")
+    assert nothing_left.out.startswith("All 2 images have their results")
+    assert segment(images, "-o", out, "--formats=csv", "--overwrite").status == 0
+    assert (out / "a.csv").read_text() != "mine"
+
+
+def test_results_in_the_folder_of_the_images(segment: Segment, images: Path) -> None:
+    assert segment(images, "-o", images).status == 0
+    again = segment(images, "-o", images, "--skip-existing")
+    assert again.out.startswith("All 2 images")
+
+
+# --- bad input -----------------------------------------------------------------------
+
+
+def five_channels(folder: Path) -> Path:
+    path = folder / "bad.tif"
+    tifffile.imwrite(path, np.zeros((20, 30, 5), np.uint8), photometric="minisblack")
+    return path
+
+
+def with_nan(folder: Path) -> Path:
+    path = folder / "bad.tif"
+    image = np.full((20, 30, 3), 0.5, np.float32)
+    image[3, 3] = np.nan
+    tifffile.imwrite(path, image, photometric="rgb")
+    return path
+
+
+def empty_file(folder: Path) -> Path:
+    path = folder / "bad.png"
+    path.touch()
+    return path
+
+
+def no_image(folder: Path) -> Path:
+    path = folder / "bad.png"
+    path.write_text("this is no picture")
+    return path
+
+
+def cut_off_tiff(folder: Path) -> Path:
+    path = folder / "bad.tif"
+    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), photometric="rgb")
+    path.write_bytes(path.read_bytes()[:600])
+    return path
+
+
+def cut_off_png(folder: Path) -> Path:
+    path = folder / "bad.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    path.write_bytes(path.read_bytes()[:600])
+    return path
+
+
+def huge(folder: Path) -> Path:
+    """A PNG of a few bytes that claims 4 thousand million pixels."""
+    path = folder / "bad.png"
+    ok, data = cv2.imencode(".png", np.zeros((2, 2, 3), np.uint8))
+    assert ok
+    content = bytearray(data.tobytes())
+    content[16:24] = (65_000).to_bytes(4, "big") * 2
+    content[29:33] = cv_crc(bytes(content[12:29]))
+    path.write_bytes(bytes(content))
+    return path
+
+
+def cv_crc(chunk: bytes) -> bytes:
+    return zlib.crc32(chunk).to_bytes(4, "big")
+
+
+def missing(folder: Path) -> Path:
+    return folder / "bad.png"
+
+
+def folder_as_image(folder: Path) -> Path:
+    path = folder / "bad.png"
+    path.mkdir()
+    return path
+
+
+BAD_IMAGES = [five_channels, with_nan, empty_file, no_image, cut_off_tiff, cut_off_png, huge,
+              missing]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", BAD_IMAGES)
+def test_a_bad_image_alone_is_one_clear_line(
+    segment: Segment, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    path = make(tmp_path)
+    outcome = segment(path, "-o", tmp_path / "out")
+    assert outcome.status == 2
+    assert len(outcome.errors) == 1, outcome.err
+    assert outcome.err.splitlines()[-1].startswith("napari-hovernet: error: ")
+    assert "bad" in outcome.errors[0]
+    assert files_below(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("make", BAD_IMAGES)
+def test_a_bad_image_among_good_ones_does_not_stop_them(
+    segment: Segment, images: Path, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    path = make(images)
+    outcome = segment(path, images, "-o", tmp_path / "out", "--formats=csv")
+    assert outcome.status == 1
+    assert files_below(tmp_path / "out") == ["a.csv", "b.csv"]
+    assert len(outcome.errors) == 1
+    assert "napari-hovernet: 1 of 3 images failed:" in outcome.err
+    assert path.name in outcome.err.splitlines()[-1]
+
+
+def test_one_channel_is_read_as_grey_and_said(segment: Segment, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "grey.tif", np.zeros((20, 30), np.uint8))
+    outcome = segment(tmp_path / "grey.tif", "-o", tmp_path / "out")
+    assert outcome.status == 0, outcome.err
+    assert "grey" in outcome.err
+
+
+def test_a_folder_without_images(segment: Segment, tmp_path: Path) -> None:
+    folder_as_image(tmp_path)
+    outcome = segment(tmp_path / "bad.png", "-o", tmp_path / "out")
+    assert outcome.status == 2
+    assert "holds no image" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--region", 10, 10, 5, 20], "rows 10 to 5"),
+        (["--region", 1000, 0, 2000, 20], "48 rows and 64 columns"),
+        (["--tile", 0], "tile is 0"),
+        (["--image-mpp", -1], "image_mpp is -1"),
+        (["--image-mpp", "nan"], "image_mpp is nan"),
+        (["--formats", "xml"], "xml"),
+        (["--np-threshold", 7], "np_threshold is 7"),
+    ],
+)
+def test_wrong_choices_are_one_clear_line(
+    run: Any, model_file: Path, images: Path, tmp_path: Path, argv: list[object], said: str
+) -> None:
+    outcome = run("segment", images / "a.tif", "-o", tmp_path / "o", "--model", model_file, *argv)
+    assert outcome.status == 2
+    assert len(outcome.errors) == 1
+    assert said in outcome.errors[0]
+    assert files_below(tmp_path / "o") == []
+
+
+def test_an_output_that_is_a_file_is_refused_before_any_work(
+    segment: Segment, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("mine")
+    outcome = segment(images, "-o", tmp_path / "out")
+    assert outcome.status == 2
+    assert "is a file, not a folder" in outcome.err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_full_disk_ends_the_run_and_leaves_no_half_written_file(
+    segment: Segment, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("napari_hovernet.core.io.atomic.os.fsync", full)
+    outcome = segment(images, "-o", tmp_path / "out")
+    assert outcome.status == 2
+    assert len(outcome.errors) == 1
+    assert "the disk is full" in outcome.errors[0]
+    assert files_below(tmp_path / "out") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="mounts a tiny disk")
+def test_a_disk_that_is_really_full(segment: Segment, images: Path, tmp_path: Path) -> None:
+    disk, mount = tmp_path / "disk", shutil.which("mount")
+    disk.mkdir()
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("only root may mount a tiny disk")
+    mounted = [mount, "-t", "tmpfs", "-o", "size=12k", "tmpfs", str(disk)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("this system does not let a tiny disk be mounted")
+    try:
+        outcome = segment(images, "-o", disk)
+        left = os.listdir(disk)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert outcome.status == 2
+    assert "the disk is full" in outcome.err
+    assert left == []
+
+
+def test_ctrl_c_in_the_middle_keeps_what_is_done_and_leaves_nothing_half(
+    segment: Segment, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = segment_module.segment_steps, []
+
+    def pressed(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        steps = original(*args, **kwargs)
+        if len(calls) == 2:
+            yield next(steps)
+            raise KeyboardInterrupt
+        return (yield from steps)
+
+    monkeypatch.setattr(segment_module, "segment_steps", pressed)
+    outcome = segment(images, "-o", tmp_path / "out")
+    assert outcome.status == 130
+    assert "interrupted" in outcome.err
+    assert files_below(tmp_path / "out") == [f"a{ending}" for ending in ENDINGS]
+
+
+def test_ctrl_c_while_writing_leaves_nothing(
+    segment: Segment, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_hovernet.core.io.atomic.os.fsync", pressed)
+    assert segment(images / "a.tif", "-o", tmp_path / "out").status == 130
+    assert files_below(tmp_path / "out") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_real_signal_to_a_real_process(
+    model_file: Path, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "large.tif", image, photometric="rgb")
+    given = ["segment", "large.tif", "-o", "out", "--model", str(model_file), "--tile", "128"]
+    command = [sys.executable, "-m", "napari_hovernet", *given]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = process.stderr.readline()  # the line about the model: the run begins
+    time.sleep(1)
+    process.send_signal(sent)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == status, said + rest
+    assert "Traceback" not in rest
+    assert files_below(tmp_path / "out") == []
+
+
+def test_no_nuclei_are_a_result_too(
+    run: Any, model_file: Path, images: Path, tmp_path: Path
+) -> None:
+    outcome = run("segment", images / "a.tif", "-o", tmp_path / "o", "--model", model_file,
+                  "--np-threshold", 1)  # fmt: skip
+    assert outcome.status == 0
+    assert "no nuclei" in outcome.out
+    data = json.loads((tmp_path / "o" / "a.geojson").read_text())
+    assert data["features"] == []
+
+
+def test_the_same_image_twice_is_segmented_once(
+    segment: Segment, images: Path, tmp_path: Path
+) -> None:
+    outcome = segment(images / "a.tif", images / "a.tif", "-o", tmp_path / "o", "--formats=csv")
+    assert outcome.status == 0
+    assert len(outcome.out.splitlines()) == 1
