@@ -73,14 +73,15 @@ class SeparationParams:
     min_area : int
         Connected areas of fewer pixels are dropped.
     max_hole_area : int
-        *local*: holes of up to this many pixels are filled.
+        *local*: holes of up to this many pixels are filled, if one instance has all of them.
     scales : tuple of float
         *local*: sigmas in pixels of the Gaussians through which HV is differentiated.
         Small ones draw the borders, large ones tell one nucleus from two.
     depth : float
         *local*: two basins of the energy are one nucleus if the pass between them lies
-        less than this above the floor of the shallower one. Energy is sigma times the
-        divergence of HV, without unit: about -0.3 inside a nucleus of 20 pixels, up to +0.5 between two.
+        less than this above the floor of the shallower one. Energy is sigma times how
+        fast HV closes in per pixel, so it has no unit: about -0.4 inside a nucleus 20
+        pixels wide, up to +0.5 between two.
     oblique : float
         *local*: how far, in 0..1, the lower principal strain of HV takes the place of its
         divergence. Finds borders that run between rows and columns, and costs calm.
@@ -123,8 +124,8 @@ class SeparationParams:
     depth: float = 0.15
     oblique: float = 0.25
     min_mean_np: float = 0.6
-    magnitude_low: float = 0.25
-    magnitude_high: float = 1.2
+    magnitude_low: float = 0.5
+    magnitude_high: float = 0.9
     magnitude_window: int = 129
     sobel_size: int = 21
     energy_threshold: float = 0.4

@@ -43,6 +43,18 @@ def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
     return mask
 
 
+def reopen_gaps(mask: Bool, labels: Int32, probability: Float32, threshold: float) -> None:
+    """Take back, in place, the filled holes that more than one instance has a share of.
+
+    A hole within a nucleus belongs to it; one between nuclei is background.
+    """
+    filled = mask & (probability < threshold)
+    if filled.any():
+        n, holes = _components(filled, EIGHT)
+        shared = several_labels(holes.ravel(), labels.ravel(), n)
+        open_gaps(holes.ravel(), shared, mask.ravel(), labels.ravel())
+
+
 def _components(mask: Bool, connectivity: int) -> tuple[int, Int32]:
     n, parts = cv2.connectedComponents(
         mask.view(np.uint8), connectivity=connectivity, ltype=cv2.CV_32S
@@ -83,3 +95,31 @@ def set_where(mask: npt.NDArray[Any], ids: npt.NDArray[Any], chosen: npt.NDArray
     for i in range(ids.size):
         if chosen[ids[i]]:
             mask[i] = True
+
+
+@kernel
+def several_labels(ids: npt.NDArray[Any], labels: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+    """Tell for every id 1..n-1 whether its pixels have more than one label; flat arrays."""
+    first = np.full(n, -1, np.int32)
+    several = np.zeros(n, np.bool_)
+    for i in range(ids.size):
+        k = ids[i]
+        if k and first[k] < 0:
+            first[k] = labels[i]
+        elif k and first[k] != labels[i]:
+            several[k] = True
+    return several
+
+
+@kernel
+def open_gaps(
+    ids: npt.NDArray[Any],
+    chosen: npt.NDArray[Any],
+    mask: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+) -> None:
+    """Clear mask and label where the id is chosen; flat arrays, in place."""
+    for i in range(ids.size):
+        if chosen[ids[i]]:
+            mask[i] = False
+            labels[i] = 0

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import flood
 from .bands import row_bands
 from .params import SeparationParams
-from .parts import clean_mask, label_parts
+from .parts import clean_mask, label_parts, reopen_gaps
 from .types import Bool, Float32, Int32, Maps, Separation
 
 TRUNCATE = 3.0
@@ -28,12 +28,14 @@ def separate_local(maps: Maps, params: SeparationParams) -> Separation:
     See :func:`napari_hovernet.core.separation.separate`.
     """
     mask = clean_mask(maps.np, params)
-    energy = squeeze_energy(maps.hv, mask, params)
+    energy = squeeze_energy(maps, mask, params)
     labels = label_parts(mask)[0]
     order = _ordered(labels, energy)
     labels[:] = 0
     floor = flood.grow_basins(order, energy, labels, params.depth)
     del order
+    if params.max_hole_area:
+        reopen_gaps(mask, labels, maps.np, params.np_threshold)
     markers = np.empty_like(labels)
     ceiling = floor + np.float32(params.depth / 2)
     flood.mark_floors(labels.ravel(), energy.ravel(), ceiling, markers.ravel())
@@ -52,12 +54,12 @@ def _ordered(parts: Int32, energy: Float32) -> npt.NDArray[Any]:
     return order
 
 
-def squeeze_energy(hv: Float32, mask: Bool, params: SeparationParams) -> Float32:
+def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
     """Sigma times how much HV closes in, seen through Gaussians inside the mask.
 
     Averaged over ``params.scales``; (H, W) float32, 0 outside the mask. HV grows outward
     in a nucleus (negative energy) and drops from its rim to the next one's (positive).
-    Pixels outside the mask have weight 0, so HV of the background draws no border.
+    Pixels below the NP threshold have weight 0, so HV of the background draws no border.
     """
     energy = np.zeros(mask.shape, np.float32)
     reach = int(np.ceil(TRUNCATE * max(params.scales))) + 1
@@ -65,13 +67,14 @@ def squeeze_energy(hv: Float32, mask: Bool, params: SeparationParams) -> Float32
     for band in row_bands(mask.shape[0], params.band_rows, halo):
         inside = mask[band.read]
         if inside[band.inner].any():
-            piece = _band_energy(hv[:, band.read], inside, params)
+            seen = inside & (maps.np[band.read] >= params.np_threshold)
+            piece = _band_energy(maps.hv[:, band.read], seen, inside, params)
             energy[band.keep] = piece[band.inner]
     return energy
 
 
-def _band_energy(hv: Float32, inside: Bool, params: SeparationParams) -> Float32:
-    weight = inside.astype(np.float32)
+def _band_energy(hv: Float32, seen: Bool, inside: Bool, params: SeparationParams) -> Float32:
+    weight = seen.astype(np.float32)
     hv = hv * weight
     hv *= _gain(hv, weight, params)
     total = np.zeros(inside.shape, np.float32)
