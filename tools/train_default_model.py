@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 from default_model.data import Crops, load_split
-from default_model.loss import LossWeights, loss_terms, weighted
+from default_model.loss import EARLY, LATE, LossWeights, loss_terms, weighted
 from torch.utils.data import DataLoader, Subset
 
 from napari_hovernet.core.networks.compact import CompactUNet
@@ -37,13 +37,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--warmup", type=int, default=150, help="steps")
     parser.add_argument("--decay", type=float, default=0.35, help="share of the steps, at the end")
     parser.add_argument("--ema", type=float, default=0.998)
+    parser.add_argument("--late", type=int, default=2200, help="step of the LATE settings")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--workers", type=int, default=1)
@@ -81,7 +82,9 @@ def save(path: Path, value: object) -> None:
 
 def batches(args: argparse.Namespace, start: int) -> Iterator[list[torch.Tensor]]:
     """Yield the crops of each step from ``start`` on."""
-    crops = Crops(load_split(args.data, "train"), SHARES, args.steps * args.batch, args.seed)
+    samples = load_split(args.data, "train")
+    late, length = args.late * args.batch, args.steps * args.batch
+    crops = Crops(samples, SHARES, length, late, args.seed)
     rest = Subset(crops, range(start * args.batch, len(crops)))
     # spawned: a fork after OpenCV and OpenMP have started threads can hang
     context = "spawn" if args.workers else None
@@ -110,13 +113,14 @@ def train(args: argparse.Namespace) -> None:
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
     record = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    record["shares"], record["loss"] = SHARES, asdict(LossWeights())
+    record["shares"], record["loss"] = SHARES, [asdict(EARLY), asdict(LATE)]
     (args.out / "config.json").write_text(json.dumps(record, indent=1))
     began, sums = time.time(), {}
     for step, batch in enumerate(batches(args, start), start):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, args)
-        terms = update(model, optimizer, batch, device)
+        weights = EARLY if step < args.late else LATE
+        terms = update(model, optimizer, batch, weights)
         average(ema, model, min(args.ema, (1 + step) / (10 + step)))
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value / 50
@@ -140,15 +144,16 @@ def update(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     batch: list[torch.Tensor],
-    device: torch.device,
+    weights: LossWeights,
 ) -> dict[str, float]:
     """Take one step in bfloat16 autocast; return the terms."""
+    device = next(model.parameters()).device
     image, np_true, hv_true, real = (part.to(device) for part in batch)
     model.train()
     with torch.autocast(device.type, torch.bfloat16):
         out = model(image.float().contiguous(memory_format=torch.channels_last))
     terms = loss_terms(out, np_true, hv_true, real)
-    loss = weighted(terms, LossWeights())
+    loss = weighted(terms, weights)
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)

@@ -44,6 +44,12 @@ class AugmentParams:
     noise_std: tuple[float, float] = (2.0, 12.0)
     p_jpeg: float = 0.2
     jpeg_quality: tuple[int, int] = (35, 90)
+    ihc_leak: tuple[float, float] = (0.1, 0.6)
+
+
+EARLY = AugmentParams()
+LATE = AugmentParams(p_stain_jitter=0.48, p_restain=0.20, p_ihc=0.22, ihc_leak=(0.1, 0.8))
+"""More immunohistochemistry, with more brown over the nuclei, for the later steps."""
 
 
 def geometry(
@@ -93,7 +99,7 @@ def colour(
     elif draw < p.p_stain_jitter + p.p_restain:
         rgb = restain(rgb, rng, p, spread=p.vector_spread)
     elif draw < p.p_stain_jitter + p.p_restain + p.p_ihc:
-        rgb = _as_ihc(rgb, labels, rng)
+        rgb = _as_ihc(rgb, labels, rng, p)
     if rng.random() < p.p_tone:
         rgb = tone(rgb, rng)
     if rng.random() < p.p_grey:
@@ -133,7 +139,9 @@ def restain(
     return _remix(conc, basis, rgb.shape)
 
 
-def _as_ihc(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _as_ihc(
+    rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator, p: AugmentParams
+) -> np.ndarray:
     """Blue counterstain and brown DAB: in the cytoplasm, or in some of the nuclei."""
     conc, _ = _unmix(rgb)
     shape = labels.shape
@@ -145,7 +153,7 @@ def _as_ihc(rgb: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np
     field = 1 / (1 + np.exp(-(field - rng.uniform(0.2, 0.8)) * 14))
     texture = 0.35 + eosin / max(float(eosin.mean()), 0.05) * 0.5
     if rng.random() < 0.65:  # cytoplasm or membrane
-        leak = rng.uniform(0.1, 0.6)
+        leak = rng.uniform(*p.ihc_leak)
         brown = field * texture * (1 - (1 - leak) * inside) * rng.uniform(0.3, 1.0)
     else:  # some nuclei
         on = rng.random(int(labels.max()) + 1).astype(np.float32) * (rng.random() * 1.5)

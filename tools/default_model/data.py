@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from napari_hovernet.core.hv import hv_targets
 
-from .augment import AugmentParams, colour, geometry
+from .augment import EARLY, LATE, colour, geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +46,14 @@ def load_split(root: Path, split: str) -> list[Sample]:
 class Crops(Dataset[tuple[torch.Tensor, ...]]):
     """Augmented crops; item ``i`` depends on ``seed`` and ``i`` alone.
 
-    Returns image uint8 (3, S, S), NP int64 (S, S), HV float32 (2, S, S) and the mask
+    From item ``late`` on the augmentation is ``LATE``. Returns image uint8 (3, S, S), NP int64 (S, S), HV float32 (2, S, S) and the mask
     float32 (S, S) of pixels that lie in the image.
     """
 
     def __init__(
-        self, samples: list[Sample], shares: dict[str, float], length: int, seed: int
+        self, samples: list[Sample], shares: dict[str, float], length: int, late: int, seed: int
     ) -> None:
-        self.samples, self.length, self.seed = samples, length, seed
-        self.params = AugmentParams()
+        self.samples, self.length, self.late, self.seed = samples, length, late, seed
         weights = np.array([shares[s.source] * s.labels.size for s in samples], float)
         for source, share in shares.items():
             here = np.array([s.source == source for s in samples])
@@ -68,8 +67,9 @@ class Crops(Dataset[tuple[torch.Tensor, ...]]):
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self.seed, index))
         sample = self.samples[int(rng.choice(len(self.samples), p=self.weights))]
-        image, labels, real = geometry(sample.image, sample.labels, rng, self.params)
-        image = colour(image, labels, rng, self.params)
+        params = EARLY if index < self.late else LATE
+        image, labels, real = geometry(sample.image, sample.labels, rng, params)
+        image = colour(image, labels, rng, params)
         hv = hv_targets(labels)
         return (
             torch.from_numpy(image.transpose(2, 0, 1).copy()),
