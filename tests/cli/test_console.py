@@ -22,7 +22,7 @@ def test_an_error_without_text_is_named() -> None:
 
 
 def test_the_bar_shows_tiles_phases_and_notices(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressBar("a_very_long_name_of_an_image_file.tif") as bar:
+    with ProgressBar("a_very_long_name_of_an_image_file.tif", live=True) as bar:
         bar(Progress(0, 0, "reading"))
         bar(Progress(1, 4, "tile 64", notice="out of memory: tile halved"))
         bar(Progress(3, 4))
@@ -41,3 +41,10 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBar("a.tif", quiet=True) as bar:
         bar(Progress(1, 4, notice="something"))
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_file_gets_notices_and_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar("a.tif") as bar:
+        for done in range(5):
+            bar(Progress(done, 4, "tile", notice="tile halved" if done == 2 else ""))
+    assert capsys.readouterr().err == "napari-hovernet: note: a.tif: tile halved\n"

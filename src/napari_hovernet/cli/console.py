@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ..core.types import Progress
 
 PROGRAM = "napari-hovernet"
+LOG_SECONDS = 30.0
+"""Time between two lines of progress where there is no terminal."""
 NAME_WIDTH = 28
 """Characters of an image's name in front of its progress bar."""
 
@@ -47,11 +49,15 @@ class ProgressBar:
         Name of the image.
     quiet : bool
         Show neither bar nor notices.
+    live : bool, optional
+        Redraw at every step; default where stderr is a terminal. Elsewhere, as in a log
+        file, there is a line every ``LOG_SECONDS``.
     """
 
-    def __init__(self, name: str, *, quiet: bool = False) -> None:
+    def __init__(self, name: str, *, quiet: bool = False, live: bool | None = None) -> None:
         self._name = name
         self._quiet = quiet
+        self._live = sys.stderr.isatty() if live is None else live
         self._bar: tqdm[None] | None = None
 
     def __enter__(self) -> ProgressBar:
@@ -60,7 +66,15 @@ class ProgressBar:
 
             name = self._name
             short = name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
-            self._bar = tqdm(total=0, desc=short, unit="tile", leave=False, file=sys.stderr)
+            self._bar = tqdm(
+                total=0,
+                desc=short,
+                unit="tile",
+                leave=False,
+                file=sys.stderr,
+                mininterval=0.1 if self._live else LOG_SECONDS,
+                delay=0.0 if self._live else LOG_SECONDS,
+            )
         return self
 
     def __exit__(
@@ -75,11 +89,15 @@ class ProgressBar:
         if self._bar is None:
             return
         if step.notice:
-            self._bar.clear()
+            if self._live:
+                self._bar.clear()
             complain(f"note: {self._name}: {step.notice}")
         if step.total and step.total != self._bar.total:
-            self._bar.reset(total=step.total)
+            if self._live:
+                self._bar.reset(total=step.total)  # redraws
+            self._bar.total = step.total
         self._bar.set_postfix_str(step.message, refresh=False)
         if step.total:
             self._bar.update(step.done - self._bar.n)
-        self._bar.refresh()
+        if self._live:
+            self._bar.refresh()
