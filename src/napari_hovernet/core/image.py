@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import PurePath
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -143,6 +144,11 @@ def as_source(image: Any) -> ImageSource:
     """
     if isinstance(image, ImageSource):
         return image
+    if isinstance(image, str | PurePath):
+        raise InputError(
+            f"{str(image)!r} is a file name; open it first: "
+            "napari_hovernet.core.io.images.read_image(path).source."
+        )
     array, coarse = _levels(image)
     height, width, channels, first = _layout(tuple(int(n) for n in array.shape))
     notes = []

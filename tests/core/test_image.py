@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.image import CropSource, ImageSource, as_source
+from napari_hovernet.errors import InputError
+
+RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+
+
+def whole(image: Any) -> np.ndarray:
+    source = as_source(image)
+    return source.read(0, source.shape[0], 0, source.shape[1])
+
+
+class Lazy:
+    """An array that counts what is asked of it and refuses to be computed whole."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self.data, self.shape, self.dtype, self.ndim = data, data.shape, data.dtype, data.ndim
+        self.pixels = 0
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        part = self.data[key]
+        self.pixels += part.size
+        return part
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise AssertionError("computed whole")
+
+
+def test_8_bit_rgb_is_neither_copied_nor_noted() -> None:
+    source = as_source(RGB)
+    assert source.shape == (30, 40) and not source.notes
+    assert np.shares_memory(source.read(3, 9, 5, 7), RGB)
+    np.testing.assert_array_equal(source.read(3, 9, 5, 7), RGB[3:9, 5:7])
+
+
+@pytest.mark.parametrize(
+    "image, expected, note",
+    [
+        (RGB.astype(np.uint16) * 257, RGB, "16-bit"),
+        (RGB.astype(np.uint16) * 16, None, "12-bit"),
+        (RGB.astype(np.int64), RGB, "8-bit"),
+        (RGB / 255, RGB, r"0\.\.1"),
+        ((RGB / 255).astype(np.float16), None, r"0\.\.1"),
+        (RGB.astype(np.float32), RGB, r"0\.\.255"),
+        (RGB[..., 0], np.repeat(RGB[..., :1], 3, 2), "grey"),
+        (RGB[..., :1], np.repeat(RGB[..., :1], 3, 2), "grey"),
+        (np.moveaxis(RGB, 2, 0), RGB, "channels come first"),
+        (RGB.tolist(), RGB, "8-bit"),
+    ],
+)
+def test_other_data_become_8_bit_rgb_and_say_how(image: Any, expected: Any, note: str) -> None:
+    result = whole(image)
+    assert result.dtype == np.uint8 and result.shape == RGB.shape
+    np.testing.assert_allclose(result, RGB if expected is None else expected, atol=expected is None)
+    assert any(__import__("re").search(note, n) for n in as_source(image).notes)
+
+
+def test_transparent_pixels_are_laid_on_white() -> None:
+    rgba = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
+    np.testing.assert_array_equal(whole(rgba), RGB)
+    rgba[0, 0] = (10, 20, 30, 0)
+    rgba[0, 1] = (0, 0, 0, 128)
+    assert whole(rgba)[0, 0].tolist() == [255, 255, 255]
+    assert whole(rgba)[0, 1].tolist() == [127, 127, 127]
+    assert "alpha" in as_source(rgba).notes[0]
+
+
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.zeros((5, 6, 2)), "2 channels"),
+        (np.zeros((5, 6, 5), np.uint8), "5 channels"),
+        (np.zeros((2, 5, 6, 3), np.uint8), "4 axes"),
+        (np.zeros(7), "1 axes"),
+        (np.zeros((0, 6, 3), np.uint8), "empty"),
+        (np.zeros((6, 0), np.uint8), "empty"),
+        (np.zeros((5, 6), bool), "mask"),
+        (np.zeros((5, 6), complex), "complex128"),
+        (np.full((5, 6), np.nan), "30 of 30 values"),
+        (np.full((5, 6), -3), "down to -3"),
+        (np.full((5, 6), 70_000), "up to 70000"),
+        (np.full((5, 6), 300.0), "up to 300"),
+        (np.linspace(-2, 2, 30).reshape(5, 6), "normalised"),
+        ([[1, 2], [3]], "no array"),
+        ("image.png", "is a file name; open it first"),
+        (None, "axes"),
+    ],
+)
+def test_what_cannot_be_an_image_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_source(image)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_lazy_data_are_read_by_region(first: bool) -> None:
+    data = np.tile(RGB, (10, 10, 1))
+    lazy = Lazy(np.moveaxis(data, 2, 0) if first else data)
+    source = as_source(lazy)
+    np.testing.assert_array_equal(source.read(50, 60, 70, 90), data[50:60, 70:90])
+    assert lazy.pixels == 10 * 20 * 3
+
+
+def test_the_range_of_large_lazy_data_is_found_in_a_sample() -> None:
+    lazy = Lazy(np.broadcast_to(np.uint16(4000), (5000, 6000)))
+    source = as_source(lazy)
+    assert lazy.pixels <= 9 * 256**2
+    assert "12-bit" in " ".join(source.notes)
+    assert source.read(0, 1, 0, 1)[0, 0, 0] == 249
+
+
+def test_nan_outside_of_the_sample_is_refused_when_read() -> None:
+    data = np.ones((5000, 6000), np.float32)
+    data[1000, 1000] = np.nan
+    source = as_source(Lazy(data))
+    with pytest.raises(InputError, match="1 of 100 values of rows 995 to 1005"):
+        source.read(995, 1005, 995, 1005)
+
+
+def test_multiscale_gives_its_finest_level_and_its_range_by_the_coarsest() -> None:
+    levels = [Lazy(np.tile(RGB, (s, s, 1)).astype(np.uint16) * 16) for s in (4, 2, 1)]
+    source = as_source(levels)
+    assert source.shape == (120, 160) and "12-bit" in source.notes[0]
+    assert levels[0].pixels == 0 and levels[2].pixels == RGB.size
+
+
+def test_napari_and_dask_multiscale() -> None:
+    dask = pytest.importorskip("dask.array")
+    multiscale = pytest.importorskip("napari.layers._multiscale_data").MultiScaleData
+    data = np.tile(RGB, (4, 4, 1))
+    levels = multiscale([dask.from_array(data, chunks=50), dask.from_array(data[::2, ::2])])
+    source = as_source(levels)
+    np.testing.assert_array_equal(source.read(20, 90, 33, 35), data[20:90, 33:35])
+
+
+def test_a_list_of_rows_is_no_pyramid() -> None:
+    assert as_source([RGB[0], RGB[1]]).shape == (2, 40)
+
+
+def test_torch_tensor() -> None:
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(whole(torch.from_numpy(RGB.copy())), RGB)
+
+
+def test_a_crop_reads_its_part_and_keeps_the_notes() -> None:
+    source = CropSource(as_source(RGB[..., 0]), 5, 20, 10, 30)
+    assert isinstance(source, ImageSource) and source.shape == (15, 20)
+    np.testing.assert_array_equal(source.read(1, 3, 2, 4)[..., 0], RGB[6:8, 12:14, 0])
+    assert source.notes == as_source(RGB[..., 0]).notes
+    assert as_source(source) is source
+
+
+@pytest.mark.parametrize("region", [(0, 31, 0, 1), (-1, 3, 0, 1), (5, 5, 0, 1), (0, 1, 4, 2)])
+def test_a_region_beyond_the_image_is_refused(region: tuple[int, int, int, int]) -> None:
+    with pytest.raises(InputError, match="beyond the image of 30 rows and 40"):
+        as_source(RGB).read(*region)
