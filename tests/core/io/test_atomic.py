@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from napari_hovernet.core.io.atomic import atomic_path, output_error, writable_f
 from napari_hovernet.errors import OutputError
 
 DISK_BYTES = 65_536
+NOBODY = 65_534
+"""User id without rights; root may write everywhere and cannot test permissions."""
+READABLE = 0o555
 
 
 @pytest.fixture
@@ -92,17 +96,32 @@ def test_errors_name_path_and_remedy(code: int, remedy: str) -> None:
     assert remedy in message
 
 
-def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that this account may look into, but not write to."""
+    if os.name != "posix":
+        pytest.skip("permissions as POSIX has them")
+    folder, root = Path(tempfile.mkdtemp()), os.geteuid() == 0
+    folder.chmod(READABLE)
     try:
-        if os.access(tmp_path, os.W_OK):
-            pytest.skip("this account may write everywhere (root)")
-        with pytest.raises(OutputError, match="no permission"), atomic_path(tmp_path / "x"):
-            pass
-        with pytest.raises(OutputError, match="no permission"):
-            writable_folder(tmp_path)
+        if root:
+            os.seteuid(NOBODY)
+        yield folder
     finally:
-        tmp_path.chmod(stat.S_IRWXU)
+        if root:
+            os.seteuid(0)
+        folder.chmod(stat.S_IRWXU)
+        shutil.rmtree(folder)
+
+
+def test_a_read_only_folder_is_refused(read_only: Path) -> None:
+    assert os.listdir(read_only) == []
+    with pytest.raises(OutputError, match="no permission"), atomic_path(read_only / "x"):
+        pass
+    for folder in (read_only, read_only / "new"):
+        with pytest.raises(OutputError, match="no permission"):
+            writable_folder(folder)
+    assert os.listdir(read_only) == []
 
 
 def test_a_missing_folder_and_a_folder_of_that_name_are_refused(tmp_path: Path) -> None:
