@@ -46,7 +46,9 @@ def load_split(root: Path, split: str) -> list[Sample]:
 class Crops(Dataset[tuple[torch.Tensor, ...]]):
     """Augmented crops; item ``i`` depends on ``seed`` and ``i`` alone.
 
-    From item ``late`` on the augmentation is ``LATE``. Returns image uint8 (3, S, S), NP int64 (S, S), HV float32 (2, S, S) and the mask
+    From item ``late`` on the augmentation is ``LATE``.
+
+    Returns image uint8 (3, S, S), NP int64 (S, S), HV float32 (2, S, S) and the mask
     float32 (S, S) of pixels that lie in the image.
     """
 
