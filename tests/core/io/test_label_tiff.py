@@ -21,6 +21,15 @@ def test_round_trip_with_metadata(tmp_path: Path, labels: Int32) -> None:
     assert back.metadata == {"seconds": 1.5, "name": "µ"}
 
 
+def test_metadata_that_names_a_shape_keeps_no_other_reader_out(
+    tmp_path: Path, labels: Int32
+) -> None:
+    """tifffile takes a description with a "shape" for its own and looks for it on top."""
+    write_label_tiff(tmp_path / "l.tif", labels, metadata={"shape": [1, 2]})
+    assert np.array_equal(tifffile.imread(tmp_path / "l.tif"), labels)
+    assert read_label_tiff(tmp_path / "l.tif").metadata == {"shape": [1, 2]}
+
+
 def test_few_nuclei_take_two_bytes_many_take_four(tmp_path: Path, labels: Int32) -> None:
     for largest, dtype in ((65_535, np.uint16), (65_536, np.int32)):
         labels[0, 0] = largest

@@ -81,7 +81,7 @@ def write_label_tiff(
             photometric="minisblack",
             resolution=(per_cm, per_cm) if per_cm else None,
             resolutionunit="CENTIMETER" if per_cm else None,
-            description=json.dumps({METADATA_KEY: dict(metadata or {})}),
+            description=_description(labels.shape, metadata),
             metadata=None,
             software="napari-hovernet",
         )
@@ -125,6 +125,11 @@ def read_label_tiff(path: str | os.PathLike[str]) -> Instances:
     ids = present_ids(labels)
     about = _described(description)
     return Instances(labels, ids, np.zeros(len(ids), np.int32), metadata=about)
+
+
+def _description(shape: tuple[int, ...], metadata: Mapping[str, Any] | None) -> str:
+    """Put the metadata into JSON; tifffile looks for the array's shape in any JSON there."""
+    return json.dumps({"shape": list(shape), METADATA_KEY: dict(metadata or {})})
 
 
 def _described(description: str) -> dict[str, Any]:
