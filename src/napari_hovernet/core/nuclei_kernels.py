@@ -197,9 +197,10 @@ def type_votes(ids: Array, rows: Array, box: Array, types: Array) -> Array:
             for c in range(box[i, 1], box[i, 3]):
                 if ids[r, c] != rows[i]:
                     continue
-                best = 0
+                kind, best = 0, types[0, r, c]
                 for k in range(1, types.shape[0]):
-                    if types[k, r, c] > types[best, r, c]:
-                        best = k
-                votes[i, best] += 1
+                    chance = types[k, r, c]
+                    kind = k if chance > best else kind
+                    best = chance if chance > best else best
+                votes[i, kind] += 1
     return votes

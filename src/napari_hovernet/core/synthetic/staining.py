@@ -145,7 +145,7 @@ def _fibres(layout: Layout, per_um: float, rng: np.random.Generator) -> tuple[Fl
     crossing = layout.fibre + 3.5 * smooth_noise(rng, shape, 6 * per_um)
     threads = profile(rng, crossing, 1.1) * step_up(smooth_noise(rng, shape, 4 * per_um), 1.0)
     gaps = profile(rng, across, 2.2) + 0.9 * smooth_noise(rng, shape, 7 * per_um)
-    clefts = step_up(gaps - np.float32(2.15), 0.6)
+    clefts = step_up(gaps - np.float32(2.35), 0.6)
     there = step_up(smooth_noise(rng, shape, 2.2 * per_um) + np.float32(0.2), 0.9)
     broad = smooth_noise(rng, shape, 16 * per_um)
     grain = smooth_noise(rng, shape, 0.4 * per_um)
