@@ -21,7 +21,7 @@ def loads(monkeypatch):
 
     def load_model(source, device):
         calls.append((source, device))
-        return SimpleNamespace(source=source)
+        return SimpleNamespace(source=source, device=device)
 
     fake.load_model = load_model
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
@@ -37,6 +37,7 @@ def test_the_shelf_loads_once_and_again_when_file_or_device_changes(loads, tmp_p
     shelf.get(str(path), "cuda:0")
     path.write_bytes(b"two, longer")
     shelf.get(str(path), "cuda:0")
+    assert shelf.device == "cuda:0"
     assert [device for _, device in loads] == ["cpu", "cuda:0", "cuda:0"]
 
 

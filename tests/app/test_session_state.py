@@ -6,8 +6,10 @@ import pytest
 
 from napari_hovernet.app.history import Change
 from napari_hovernet.app.session_state import (
+    ImageChoice,
     ModelChoice,
     Options,
+    Run,
     describe_change,
     short_name,
     summary,
@@ -17,8 +19,10 @@ from napari_hovernet.core.model import ModelInfo
 from napari_hovernet.errors import InputError
 
 
-def result(n):
-    return SimpleNamespace(n=n, magnitude_inside=0.66, seconds=3.1)
+def run(n, device=""):
+    result = SimpleNamespace(n=n, magnitude_inside=0.66, seconds=3.1)
+    metadata = {"device": device} if device else {}
+    return Run(1, "compact 1", ImageChoice(1, "slide"), result, metadata=metadata)
 
 
 def test_options_refuse_an_unknown_region():
@@ -27,9 +31,10 @@ def test_options_refuse_an_unknown_region():
 
 
 def test_summary_and_names():
-    assert summary(result(212)) == "212 nuclei, mean magnitude 0.66, 3.1 s"
-    assert summary(result(1)).startswith("1 nucleus,")
-    assert summary(result(0)).startswith("No nuclei found")
+    assert summary(run(212)) == "212 nuclei, mean magnitude 0.66, 3.1 s"
+    assert summary(run(212, "cuda:0")).endswith("3.1 s on CUDA:0")
+    assert summary(run(1)).startswith("1 nucleus,")
+    assert summary(run(0)).startswith("No nuclei found")
     assert short_name(ModelChoice("C:\\models\\fast.v2.tar")) == "fast.v2"
     assert time_left(0, 5, 1.0) is None
 

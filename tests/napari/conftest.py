@@ -104,3 +104,13 @@ def jobs(monkeypatch, tmp_path):
     monkeypatch.setattr(workspace_module, "describe_steps", fake.describe)
     monkeypatch.setattr(workspace_module, "device_steps", fake.devices)
     return fake
+
+
+@pytest.fixture
+def make_result():
+    """Make a :class:`SegmentResult` of two nuclei, typed or not."""
+
+    def make(typed=False, **keywords):
+        return fake_result(info=TYPED if typed else UNTYPED, **keywords)
+
+    return make

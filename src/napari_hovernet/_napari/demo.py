@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from .workspace import Workspace
 
+MODULE = "napari_hovernet._napari.demo"
+"""Name to start this file by."""
 SCREEN = "1600x1000x24"
 """Width, height and depth of the virtual display."""
 WINDOW = (1600, 1000)
@@ -80,7 +82,7 @@ def _under_xvfb(options: argparse.Namespace, argv: list[str]) -> int:
         raise DeviceError(NO_DISPLAY)
     if shutil.which("xvfb-run") is None or shutil.which("xauth") is None:
         raise DeviceError(NO_XVFB)
-    command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", sys.executable, "-m", __spec__.name]
+    command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", sys.executable, "-m", MODULE]
     environment = {**os.environ, "QT_QPA_PLATFORM": "xcb"}
     return subprocess.run([*command, *argv], env=environment, check=False).returncode
 

@@ -105,8 +105,9 @@ class RunLayers:
         self._shown.add(run.id)
         *maps, instances = self._layers[run.id]
         self._add(instances, None)
-        for layer in maps:
-            self._waiting.append((run.id, layer))
+        idle = not self._waiting
+        self._waiting.extend((run.id, layer) for layer in maps)
+        if idle:
             self._later(self._add_next)
 
     def _add_next(self) -> None:
@@ -115,6 +116,8 @@ class RunLayers:
         run_id, layer = self._waiting.popleft()
         if run_id in self._shown:
             self._add(layer, self._layers[run_id][-1])
+        if self._waiting:  # one after the other, so that the viewer can do other things between
+            self._later(self._add_next)
 
     def _add(self, layer: Layer, below: Layer | None) -> None:
         """Add a layer, under another or on top; the selection stays as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+LAYER_PAUSE_MS = 20
+"""Pause between two layers of a run that are added, for the viewer to stay alive."""
+
 
 @dataclass(frozen=True, eq=False)
 class RunPlan:
@@ -48,7 +52,7 @@ def layer_steps(plan: RunPlan, shelf: ModelShelf) -> Steps[tuple[Run, tuple[Laye
     from ..app.segment import run_metadata  # noqa: PLC0415 - imports torch
 
     yield Progress(0, 0, "Making layers ...")
-    metadata = {**run_metadata(result), "image": plan.image.name, "device": plan.request.device}
+    metadata = {**run_metadata(result), "image": plan.image.name, "device": shelf.device}
     run = Run(plan.id, plan.title, plan.image, result, plan.placement, metadata)
     return run, make_layers(run, plan.preferences)
 
@@ -77,7 +81,9 @@ class Workspace:
         self._viewer_ref = weakref.ref(viewer)
         self.session = session or Session(settings_file.load())
         self.runner = runner or QtRunner()
-        self.layers = RunLayers(viewer, later=lambda action: QTimer.singleShot(0, action))
+        self.layers = RunLayers(
+            viewer, later=lambda action: QTimer.singleShot(LAYER_PAUSE_MS, action)
+        )
         self.closed = False
         self.devices: tuple[DeviceInfo, ...] = ()
         self._shelf = ModelShelf()
@@ -118,6 +124,8 @@ class Workspace:
 
     def start_up(self) -> None:
         """Read the chosen model and look for devices; both import torch, off the main thread."""
+        if self.closed:
+            return
         if self.session.model.reading:
             self.choose_model(self.session.model.source)
         if not self.devices:
@@ -276,3 +284,7 @@ class Workspace:
             settings_file.save(self.session.settings)
         except OutputError as error:
             _LOG.warning("%s", error)
+
+
+def _soon(action: Callable[[], None]) -> None:
+    QTimer.singleShot(LAYER_PAUSE_MS, action)

@@ -66,6 +66,11 @@ class ModelShelf:
             self._key = key
         return self._model
 
+    @property
+    def device(self) -> str:
+        """Device of the model at hand, as "cpu" or "cuda:0"; "" if there is none."""
+        return "" if self._model is None else str(self._model.device)
+
     def clear(self) -> None:
         """Let go of the model and its device memory."""
         self._model = self._key = None

@@ -236,7 +236,7 @@ class Session:
         self._history.do(Change(added=(run,), removed=old))
         notices = self._status.notices
         self.runs_changed.emit(self.runs)
-        self._set_status(Status(message=summary(run.result), notices=notices))
+        self._set_status(Status(message=summary(run), notices=notices))
 
     def remove_run(self, run_id: int) -> None:
         """Remove one run; can be undone."""

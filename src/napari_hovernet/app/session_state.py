@@ -164,13 +164,15 @@ def short_name(model: ModelChoice) -> str:
     return name.rsplit(".", 1)[0] or name
 
 
-def summary(result: SegmentResult) -> str:
-    """Return the result in one line: nuclei, mean magnitude, time."""
-    count = result.n
-    if not count:
-        return f"No nuclei found, {result.seconds:.1f} s. Check the mpp and the model."
-    noun = "nucleus" if count == 1 else "nuclei"
-    return f"{count:,} {noun}, mean magnitude {result.magnitude_inside:.2f}, {result.seconds:.1f} s"
+def summary(run: Run) -> str:
+    """Return what came out in one line: nuclei, mean magnitude, time and device."""
+    result = run.result
+    device = str(run.metadata.get("device", ""))
+    time = f"{result.seconds:.1f} s" + (f" on {device.upper()}" if device else "")
+    if not result.n:
+        return f"No nuclei found, {time}. Check the resolution, the model and the image."
+    noun = "nucleus" if result.n == 1 else "nuclei"
+    return f"{result.n:,} {noun}, mean magnitude {result.magnitude_inside:.2f}, {time}"
 
 
 def describe_change(change: Change[Run]) -> str:

@@ -6,7 +6,7 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut, QShowEvent
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
@@ -20,6 +20,10 @@ from .panel_view import PanelView
 
 if TYPE_CHECKING:
     import napari
+
+
+START_UP_MS = 50
+"""The panel is drawn before torch is imported (in another thread, but sharing the GIL)."""
 
 
 class SegmentPanel(PanelView):
@@ -42,7 +46,7 @@ class SegmentPanel(PanelView):
         self._connect_session()
         self._bind_keys()
         self._show_all()
-        self.work.start_up()
+        QTimer.singleShot(START_UP_MS, self.work.start_up)
 
     def _connect_editors(self) -> None:
         work, session = self.work, self.session
