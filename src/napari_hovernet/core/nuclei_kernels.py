@@ -147,7 +147,8 @@ def select(values: Array, rank: int) -> float:
             low = i
         else:
             break
-    return values[rank]
+    chosen: float = values[rank]
+    return chosen
 
 
 @kernel
@@ -158,7 +159,7 @@ def quantile(values: Array, share: float) -> float:
     low = select(values, rank)
     if rank + 1 == len(values):
         return low
-    high = values[rank + 1 :].min()
+    high: float = values[rank + 1 :].min()
     return low + (place - rank) * (high - low)
 
 
