@@ -22,13 +22,9 @@ from .networks.registry import Geometry
 from .params import InferenceParams
 from .passes import Lane, Timings
 from .resample import ResampledSource
+from .scale import working_scale
 from .tiling import Tile, plan
 from .types import Maps, Progress
-
-MAX_SCALE = 8.0
-"""Image and model mpp that differ by a larger factor are taken for a mistake."""
-MIN_SCALE = 1 / 16
-"""As ``MAX_SCALE``, for images finer than the model."""
 
 
 def predict(
@@ -148,15 +144,16 @@ def _prepare(model: Model, image: Any, params: InferenceParams, timings: Timings
             "extractor, not an image; choose a HoVer-Net or the built-in model."
         )
     source = as_source(image)
-    scale, notices = _scale(model, params)
+    scale = working_scale(model.info, params)
     precision = devices.choose_precision(model.device, params.precision)
     network.eval()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     n_types = int(network.config.get("n_types") or 0)
     _check_memory(source.shape, n_types)
     geometry, canvas = network.geometry, PlainCanvas(source.shape, n_types)
-    notices = [*source.notes, *notices]
+    notices = [*source.notes]
     if scale != 1.0:
+        notices.append(_resize_notice(model, params, scale))
         full, source = source.shape, ResampledSource(source, scale)
         canvas = ResizedCanvas(full, n_types, scale, source.shape)
         geometry = replace(geometry, halo=geometry.halo + back_reach(scale))
@@ -250,25 +247,13 @@ def _finished(run: _Run) -> Maps:
         ) from error
 
 
-def _scale(model: Model, params: InferenceParams) -> tuple[float, list[str]]:
-    """Return the factor by which the image is resized, and what to tell about it."""
-    image_mpp = params.image_mpp
+def _resize_notice(model: Model, params: InferenceParams, scale: float) -> str:
     model_mpp = model.info.mpp if params.model_mpp is None else params.model_mpp
-    if image_mpp is None or model_mpp is None:
-        return 1.0, []
-    scale = image_mpp / model_mpp
-    if abs(scale - 1) <= params.mpp_tolerance:
-        return 1.0, []
-    if not MIN_SCALE <= scale <= MAX_SCALE:
-        raise InputError(
-            f"The image has {image_mpp:g} µm per pixel and the model {model_mpp:g}: too far "
-            f"apart to resize ({scale:.3g}x); correct the mpp of the image or of the model."
-        )
-    return scale, [
-        f"The image has {image_mpp:g} µm per pixel, the model {model_mpp:g}: resized "
+    return (
+        f"The image has {params.image_mpp:g} µm per pixel, the model {model_mpp:g}: resized "
         f"{scale:.3g}x for the network, and the maps back (HV by nearest pixel, so that it "
         "keeps its jumps between nuclei)."
-    ]
+    )
 
 
 def _convention(model: Model) -> HVConvention:
