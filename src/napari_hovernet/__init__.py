@@ -32,7 +32,7 @@ _EXPORTS = {
     "separate": "core.separation",
 }
 
-__all__ = ["__version__", *sorted(_EXPORTS)]
+__all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604 - all of them are strings
 
 if TYPE_CHECKING:
     from .core.checkpoint import load_model as load_model

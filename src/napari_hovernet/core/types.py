@@ -103,7 +103,8 @@ class Maps:
     @cached_property
     def magnitude(self) -> Float32:
         """HV magnitude ``sqrt(h**2 + v**2)``, (H, W) float32, about 0 in a centre, 1 on a rim."""
-        return np.hypot(self.hv[0], self.hv[1])
+        magnitude: Float32 = np.hypot(self.hv[0], self.hv[1])
+        return magnitude
 
 
 def _float32(name: str, value: Any) -> Float32:
