@@ -146,7 +146,10 @@ class Demo:
 
     def _finish(self) -> None:
         path = self.options.screenshot
-        if path is None or self.status == 0:
+        if path is None or self.status == 0 or self.work is None:
+            return
+        if not self.work.layers.settled:
+            later(self._finish)
             return
         try:
             save_screenshot(self.viewer, path)

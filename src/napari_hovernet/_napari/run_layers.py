@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.utils.colormaps import Colormap, CyclicLabelColormap, DirectLabelColormap
 
 from ..app.session_state import Run
 from .images import METADATA_KEY, Placement
@@ -19,6 +19,22 @@ PROBABILITY_LIMITS = (0.0, 1.0)
 HV_LIMITS = (-1.0, 1.0)
 UNTYPED_COLOR = (0.75, 0.75, 0.75, 1.0)
 """Contour of a nucleus for which the model voted background (type 0)."""
+CONTOUR_COLORMAP = CyclicLabelColormap(
+    [
+        [0.00, 0.00, 0.00, 0.0],
+        [1.00, 0.95, 0.20, 1.0],
+        [0.10, 1.00, 1.00, 1.0],
+        [0.45, 1.00, 0.25, 1.0],
+        [1.00, 0.62, 0.10, 1.0],
+        [0.95, 0.95, 1.00, 1.0],
+        [0.40, 0.75, 1.00, 1.0],
+        [1.00, 0.45, 0.75, 1.0],
+        [0.75, 1.00, 0.70, 1.0],
+    ],
+    name="nuclei",
+    background_value=0,
+)
+"""Outlines of a model without types: bright, so that they stand out on purple and brown."""
 HV_COLORMAP = Colormap(
     [
         [0.02, 0.19, 0.38, 1.0],
@@ -76,9 +92,7 @@ def _image(run: Run, role: str, name: str, data: Any, look: Mapping[str, Any]) -
 
 def _instances(run: Run, preferences: Preferences) -> LayerSpec:
     look: dict[str, Any] = {"opacity": 1.0, "features": features(run), "visible": True}
-    colors = type_colors(run)
-    if colors is not None:
-        look["colormap"] = colors
+    look["colormap"] = type_colors(run) or CONTOUR_COLORMAP
     labels = run.result.labels
     return LayerSpec("labels", "instances", *_placed(run, "instances", "nuclei", labels, look))
 
