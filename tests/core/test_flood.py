@@ -19,8 +19,8 @@ def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
 def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
     """Order and flood, as the separation does."""
     labels = ndimage.label(mask)[0].astype(np.int32)
-    by_level, order = np.empty((2, int(mask.sum())), np.int32)
-    flood.order_pixels(labels.ravel(), energy.ravel(), -1.0, 1.0, by_level, order)
+    order = np.empty(int(mask.sum()), np.int32)
+    flood.order_pixels(labels.ravel(), energy.ravel(), -1.0, 1.0, order)
     labels[:] = 0
     flood.grow_basins(order, energy, labels, depth)
     return labels
@@ -29,16 +29,27 @@ def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
 def test_order_is_by_part_then_energy_then_place():
     parts = np.array([2, 1, 0, 2, 1, 1], np.int32)
     energy = np.array([0.5, 0.2, -1.0, -0.5, 0.1, 0.2], np.float32)
-    by_level, order = np.empty((2, 5), np.int32)
-    flood.order_pixels(parts, energy, -1.0, 1.0, by_level, order)
+    order = np.empty(5, np.int32)
+    flood.order_pixels(parts, energy, -1.0, 1.0, order)
     assert order.tolist() == [4, 1, 5, 3, 0]
+
+
+def test_order_of_more_than_is_sorted_at_once():
+    rng = np.random.default_rng(0)
+    size = flood.SORTED_AT_ONCE + 70_000
+    parts = np.sort(rng.integers(0, 40, size)).astype(np.int32)
+    energy = (rng.integers(-90, 90, size) / 100).astype(np.float32)
+    order = np.empty(np.count_nonzero(parts), np.int32)
+    flood.order_pixels(parts, energy, -1.0, 1.0, order)
+    expected = np.lexsort((np.arange(size), energy, parts))
+    np.testing.assert_array_equal(order, expected[np.count_nonzero(parts == 0) :])
 
 
 def test_order_survives_energies_out_of_range():
     parts = np.ones(4, np.int32)
     energy = np.array([9.0, -9.0, 0.0, 5.0], np.float32)
-    by_level, order = np.empty((2, 4), np.int32)
-    flood.order_pixels(parts, energy, -1.0, 1.0, by_level, order)
+    order = np.empty(4, np.int32)
+    flood.order_pixels(parts, energy, -1.0, 1.0, order)
     assert order.tolist() == [1, 2, 0, 3]
 
 

@@ -14,40 +14,64 @@ Basins = tuple[Array, Array]
 
 LEVELS = 65536
 """Steps the energy is sorted by."""
+SORTED_AT_ONCE = 1 << 20
+"""Pixels of several parts that are sorted together; a larger part is sorted alone."""
 FIRST_ROOM = 1024
 """Entries that growing tables start with."""
 
 
 @kernel
-def order_pixels(
-    parts: Array, energy: Array, low: float, high: float, by_level: Array, order: Array
-) -> None:
+def order_pixels(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
     """List the pixels of all parts 1..n in ``order``: by part, then energy, then position.
 
-    ``parts`` and ``energy`` are flat; ``by_level`` and ``order`` are integer arrays with
-    room for one flat index per pixel that is not 0 in ``parts``. Energies are told apart
-    in ``LEVELS`` steps from ``low`` to ``high``.
+    ``parts`` and ``energy`` are flat; ``order`` is an integer array with room for one flat
+    index per pixel that is not 0 in ``parts``. Energies are told apart in ``LEVELS`` steps
+    from ``low`` to ``high``. Parts are sorted a few at a time, so that what is sorted
+    stays close together in memory.
     """
     n = parts.max()
-    counts = np.zeros(LEVELS + 1, np.int64)
-    starts = np.zeros(n + 2, np.int64)
-    step = (LEVELS - 1) / (high - low)
+    ends = np.zeros(n + 1, np.int64)
     for i in range(parts.size):
         if parts[i]:
-            level = int(min(max((energy[i] - low) * step, 0.0), LEVELS - 1.0))
-            counts[level + 1] += 1
-            starts[parts[i] + 1] += 1
+            ends[parts[i]] += 1
+    for part in range(n):
+        ends[part + 1] += ends[part]
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+    for i in range(parts.size):
+        if parts[i]:
+            order[starts[parts[i]]] = i
+            starts[parts[i]] += 1
+    first = 1
+    while first <= n:
+        last = first
+        while last < n and ends[last + 1] - ends[first - 1] <= SORTED_AT_ONCE:
+            last += 1
+        sort_parts(parts, energy, low, high, order[ends[first - 1] : ends[last]])
+        first = last + 1
+
+
+@kernel
+def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
+    """Sort ``order``, flat indices of some consecutive parts, by part and then by energy."""
+    step = (LEVELS - 1) / (high - low)
+    counts = np.zeros(LEVELS + 1, np.int64)
+    first, last = parts[order[0]], parts[order[-1]]
+    starts = np.zeros(last - first + 2, np.int64)
+    for k in range(order.size):
+        level = int(min(max((energy[order[k]] - low) * step, 0.0), LEVELS - 1.0))
+        counts[level + 1] += 1
+        starts[parts[order[k]] - first + 1] += 1
     for level in range(LEVELS):
         counts[level + 1] += counts[level]
-    for part in range(n + 1):
+    for part in range(last - first + 1):
         starts[part + 1] += starts[part]
-    for i in range(parts.size):
-        if parts[i]:
-            level = int(min(max((energy[i] - low) * step, 0.0), LEVELS - 1.0))
-            by_level[counts[level]] = i
-            counts[level] += 1
+    by_level = np.empty_like(order)
+    for k in range(order.size):
+        level = int(min(max((energy[order[k]] - low) * step, 0.0), LEVELS - 1.0))
+        by_level[counts[level]] = order[k]
+        counts[level] += 1
     for k in range(by_level.size):
-        part = parts[by_level[k]]
+        part = parts[by_level[k]] - first
         order[starts[part]] = by_level[k]
         starts[part] += 1
 
@@ -213,6 +237,19 @@ def pop(heap_key: Array, heap_at: Array, size: int) -> int:
 
 
 @kernel
+def has_free_neighbour(r: int, c: int, parts: Array, labels: Array) -> bool:
+    """Tell whether a 4-neighbour of the same part has no label yet."""
+    height, width = parts.shape
+    here = parts[r, c]
+    return (
+        (r > 0 and labels[r - 1, c] == 0 and parts[r - 1, c] == here)
+        or (c > 0 and labels[r, c - 1] == 0 and parts[r, c - 1] == here)
+        or (c < width - 1 and labels[r, c + 1] == 0 and parts[r, c + 1] == here)
+        or (r < height - 1 and labels[r + 1, c] == 0 and parts[r + 1, c] == here)
+    )
+
+
+@kernel
 def watershed(energy: Array, parts: Array, found: Array, markers: Array, labels: Array) -> None:
     """Flood from ``markers`` within the parts that hold several; fill those that hold one.
 
@@ -226,12 +263,13 @@ def watershed(energy: Array, parts: Array, found: Array, markers: Array, labels:
             which = found[parts[r, c]]
             labels[r, c] = which if which > 0 else markers[r, c] * (which < 0)
             crowded += which < 0
-    heap_key = np.empty(crowded + 1, np.float64)
+    heap_key = np.empty(crowded + 1, np.float32)
     heap_at = np.zeros((crowded + 1, 2), np.int64)
     size = 0
     for r in range(height):
         for c in range(width):
-            if found[parts[r, c]] < 0 and labels[r, c]:
+            seed = found[parts[r, c]] < 0 and labels[r, c] != 0
+            if seed and has_free_neighbour(r, c, parts, labels):
                 heap_at[size, 1] = 0
                 size = push(heap_key, heap_at, size, energy[r, c], r * width + c)
     age = 0
@@ -245,8 +283,9 @@ def watershed(energy: Array, parts: Array, found: Array, markers: Array, labels:
                 continue
             age += 1
             labels[y, x] = labels[r, c]
-            heap_at[size, 1] = age
-            size = push(heap_key, heap_at, size, energy[y, x], y * width + x)
+            if has_free_neighbour(y, x, parts, labels):
+                heap_at[size, 1] = age
+                size = push(heap_key, heap_at, size, energy[y, x], y * width + x)
 
 
 @kernel

@@ -11,6 +11,9 @@ from .compiled import kernel
 
 Array = npt.NDArray[Any]
 
+FIRST_ROOM = 1024
+"""Entries that growing tables start with."""
+
 
 @kernel
 def moments(ids: Array, n: int) -> tuple[Array, Array, Array]:
@@ -68,25 +71,50 @@ def write_offsets(ids: Array, centre: Array, inverse: Array, hv: Array) -> None:
 
 
 @kernel
+def join(parent: Array, a: int, b: int) -> int:
+    """Let two nodes (0 = none) share the lower of their roots; returns it."""
+    if a == 0 or a == b:
+        return b
+    while parent[a] != a:
+        a = parent[a]
+    while parent[b] != b:
+        b = parent[b]
+    low = min(a, b)
+    parent[a] = parent[b] = low
+    return low
+
+
+@kernel
 def label_equal(ids: Array, parts: Array) -> int:
     """Fill ``parts`` with the 4-connected parts of equal id, in order of first pixel."""
     height, width = ids.shape
-    stack = np.empty(ids.size, np.int64)
+    parent = np.zeros(FIRST_ROOM, np.int32)
     n = 0
-    for start in range(ids.size):
-        if ids[start // width, start % width] == 0 or parts[start // width, start % width]:
-            continue
-        n += 1
-        parts[start // width, start % width] = n
-        stack[0], top = start, 1
-        while top:
-            top -= 1
-            r, c = stack[top] // width, stack[top] % width
-            for dr, dc in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-                y, x = r + dr, c + dc
-                inside = 0 <= y < height and 0 <= x < width
-                if inside and parts[y, x] == 0 and ids[y, x] == ids[r, c]:
-                    parts[y, x] = n
-                    stack[top] = y * width + x
-                    top += 1
-    return n
+    for r in range(height):
+        for c in range(width):
+            i = ids[r, c]
+            if i == 0:
+                continue
+            part = 0
+            if c > 0 and ids[r, c - 1] == i:
+                part = parts[r, c - 1]
+            if r > 0 and ids[r - 1, c] == i:
+                part = join(parent, part, parts[r - 1, c])
+            if part == 0:
+                n += 1
+                if n == parent.size:
+                    parent = np.concatenate((parent, np.zeros_like(parent)))
+                parent[n] = part = n
+            parts[r, c] = part
+    new = np.zeros(n + 1, np.int32)
+    found = 0
+    for part in range(1, n + 1):
+        if parent[part] == part:
+            found += 1
+            new[part] = found
+        else:
+            new[part] = new[parent[part]]
+    for r in range(height):
+        for c in range(width):
+            parts[r, c] = new[parts[r, c]]
+    return found

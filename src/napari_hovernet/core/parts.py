@@ -39,7 +39,7 @@ def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
     if mask.any():
         mask = label_parts(mask, params.min_area)[0] > 0
         if params.max_hole_area:
-            _fill_holes(mask, params.max_hole_area)
+            fill_holes(mask, params.max_hole_area)
     return mask
 
 
@@ -62,10 +62,13 @@ def _components(mask: Bool, connectivity: int) -> tuple[int, Int32]:
     return int(n), cast(Int32, parts)
 
 
-def _fill_holes(mask: Bool, max_area: int) -> None:
-    """Fill, in place, the 8-connected holes of up to ``max_area`` pixels off the border."""
-    n, parts = _components(~mask, EIGHT)
-    small = count_pixels(parts.ravel(), n) <= max_area
+def fill_holes(mask: Bool, max_area: int | None = None, connectivity: int = EIGHT) -> None:
+    """Fill, in place, the holes of up to ``max_area`` pixels that do not reach the border."""
+    n, parts = _components(~mask, connectivity)
+    if max_area is None:
+        small = np.ones(n, np.bool_)
+    else:
+        small = count_pixels(parts.ravel(), n) <= max_area
     small[0] = False
     for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         small[edge] = False

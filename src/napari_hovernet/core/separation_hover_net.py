@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from . import flood
 from .bands import row_bands
 from .params import SeparationParams
-from .parts import clean_mask, label_parts
+from .parts import FOUR, clean_mask, fill_holes, label_parts
 from .types import Bool, Float32, Int32, Maps, Separation
 
 
@@ -61,8 +60,9 @@ def _stretched_sobel(channel: Float32, along_x: bool, params: SeparationParams) 
 
 
 def _markers(mask: Bool, edges: Float32, params: SeparationParams) -> Int32:
-    low = ndimage.binary_fill_holes(mask & (edges < params.energy_threshold))
+    low = mask & (edges < params.energy_threshold)
+    fill_holes(low, connectivity=FOUR)
     size = (params.opening_size, params.opening_size)
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)
-    seeds = cv2.morphologyEx(low.astype(np.uint8), cv2.MORPH_OPEN, ellipse)
+    seeds = cv2.morphologyEx(low.view(np.uint8), cv2.MORPH_OPEN, ellipse)
     return label_parts(seeds.view(np.bool_), params.min_marker_area)[0]

@@ -48,9 +48,8 @@ def separate_local(maps: Maps, params: SeparationParams) -> Separation:
 def _ordered(parts: Int32, energy: Float32) -> npt.NDArray[Any]:
     """Flat indices of the pixels of all parts, each part from its lowest energy up."""
     index = np.int32 if parts.size <= np.iinfo(np.int32).max else np.int64
-    n = np.count_nonzero(parts)
-    by_level, order = np.empty(n, index), np.empty(n, index)
-    flood.order_pixels(parts.ravel(), energy.ravel(), *ENERGY_RANGE, by_level, order)
+    order = np.empty(np.count_nonzero(parts), index)
+    flood.order_pixels(parts.ravel(), energy.ravel(), *ENERGY_RANGE, order)
     return order
 
 
