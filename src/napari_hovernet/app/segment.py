@@ -13,6 +13,7 @@ from ..core.inference import predict_steps
 from ..core.model import Model, ModelInfo
 from ..core.nuclei import measure
 from ..core.params import InferenceParams, SeparationParams
+from ..core.scale import scaled_separation, working_scale
 from ..core.separation import separate
 from ..core.types import Int32, Maps, Nuclei, Progress, Separation
 from ..errors import InputError, JobFailed, UserError
@@ -203,7 +204,8 @@ def _steps(
     maps = yield from _noting(predict_steps(model, part, params.inference), notices)
     del image, source, part  # 300 MB of a large image are free for the separation
     yield Progress(0, 0, "Separating nuclei ...")
-    separation = separate(maps, params.separation)
+    scale = working_scale(model.info, params.inference)
+    separation = separate(maps, scaled_separation(params.separation, scale))
     labels, stages = separation.labels, separation if keep_maps else None
     del separation
     yield Progress(0, 0, "Measuring nuclei ...")
