@@ -241,12 +241,13 @@ def has_free_neighbour(r: int, c: int, parts: Array, labels: Array) -> bool:
     """Tell whether a 4-neighbour of the same part has no label yet."""
     height, width = parts.shape
     here = parts[r, c]
-    return (
+    free: bool = (
         (r > 0 and labels[r - 1, c] == 0 and parts[r - 1, c] == here)
         or (c > 0 and labels[r, c - 1] == 0 and parts[r, c - 1] == here)
         or (c < width - 1 and labels[r, c + 1] == 0 and parts[r, c + 1] == here)
         or (r < height - 1 and labels[r + 1, c] == 0 and parts[r + 1, c] == here)
     )
+    return free
 
 
 @kernel

@@ -73,8 +73,8 @@ def write_offsets(ids: Array, centre: Array, inverse: Array, hv: Array) -> None:
 @kernel
 def join(parent: Array, a: int, b: int) -> int:
     """Let two nodes (0 = none) share the lower of their roots; returns it."""
-    if a == 0 or a == b:
-        return b
+    if a == 0 or b == 0:
+        return max(a, b)
     while parent[a] != a:
         a = parent[a]
     while parent[b] != b:
@@ -82,6 +82,21 @@ def join(parent: Array, a: int, b: int) -> int:
     low = min(a, b)
     parent[a] = parent[b] = low
     return low
+
+
+@kernel
+def flatten(parent: Array, n: int) -> None:
+    """Replace each node 1..n, in place, by the number of its root in order of roots.
+
+    A root is its own parent; all others have a parent that comes before them.
+    """
+    found = 0
+    for node in range(1, n + 1):
+        if parent[node] == node:
+            found += 1
+            parent[node] = found
+        else:
+            parent[node] = parent[parent[node]]
 
 
 @kernel
@@ -95,26 +110,18 @@ def label_equal(ids: Array, parts: Array) -> int:
             i = ids[r, c]
             if i == 0:
                 continue
-            part = 0
-            if c > 0 and ids[r, c - 1] == i:
-                part = parts[r, c - 1]
-            if r > 0 and ids[r - 1, c] == i:
-                part = join(parent, part, parts[r - 1, c])
+            left = parts[r, c - 1] if c > 0 and ids[r, c - 1] == i else 0
+            above = parts[r - 1, c] if r > 0 and ids[r - 1, c] == i else 0
+            part = join(parent, left, above)
             if part == 0:
                 n += 1
                 if n == parent.size:
                     parent = np.concatenate((parent, np.zeros_like(parent)))
                 parent[n] = part = n
             parts[r, c] = part
-    new = np.zeros(n + 1, np.int32)
-    found = 0
-    for part in range(1, n + 1):
-        if parent[part] == part:
-            found += 1
-            new[part] = found
-        else:
-            new[part] = new[parent[part]]
+    flatten(parent, n)
     for r in range(height):
         for c in range(width):
-            parts[r, c] = new[parts[r, c]]
+            parts[r, c] = parent[parts[r, c]]
+    found: int = parent[: n + 1].max()
     return found

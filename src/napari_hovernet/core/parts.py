@@ -65,10 +65,8 @@ def _components(mask: Bool, connectivity: int) -> tuple[int, Int32]:
 def fill_holes(mask: Bool, max_area: int | None = None, connectivity: int = EIGHT) -> None:
     """Fill, in place, the holes of up to ``max_area`` pixels that do not reach the border."""
     n, parts = _components(~mask, connectivity)
-    if max_area is None:
-        small = np.ones(n, np.bool_)
-    else:
-        small = count_pixels(parts.ravel(), n) <= max_area
+    limit = mask.size if max_area is None else max_area
+    small = count_pixels(parts.ravel(), n) <= limit
     small[0] = False
     for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         small[edge] = False
