@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 from default_model.data import Crops, load_split
-from default_model.loss import EARLY, LATE, LossWeights, loss_terms, weighted
+from default_model.loss import AGAIN, EARLY, LATE, LossWeights, loss_terms, weighted, weights_at
 from torch.utils.data import DataLoader, Subset
 
 from napari_hovernet.core.networks.compact import CompactUNet
@@ -43,6 +43,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weight-decay", type=float, default=0.02)
     parser.add_argument("--warmup", type=int, default=150, help="steps")
     parser.add_argument("--decay", type=float, default=0.35, help="share of the steps, at the end")
+    parser.add_argument("--again", type=int, help="step of a warm restart at half the rate")
+    parser.add_argument("--again-steps", type=int, default=0, help="steps from there on")
     parser.add_argument("--ema", type=float, default=0.998)
     parser.add_argument("--late", type=int, default=2200, help="step of the LATE settings")
     parser.add_argument("--seed", type=int, default=1)
@@ -56,11 +58,19 @@ def arguments() -> argparse.Namespace:
 def learning_rate(step: int, args: argparse.Namespace) -> float:
     """Warm up, hold, then fall along a half cosine."""
     fall = int(args.steps * (1 - args.decay))
+    if args.again is not None and step >= args.again:
+        done = (step - args.again) / args.again_steps
+        return float(args.lr * 0.25 * (1 + math.cos(math.pi * done)))
     if step < args.warmup:
         return float(args.lr * (step + 1) / args.warmup)
     if step < fall:
         return float(args.lr)
     return float(args.lr * 0.5 * (1 + math.cos(math.pi * (step - fall) / (args.steps - fall))))
+
+
+def last_step(args: argparse.Namespace) -> int:
+    """Return how many steps there are in all, the warm restart's included."""
+    return int(args.steps if args.again is None else args.again + args.again_steps)
 
 
 @torch.no_grad()
@@ -83,7 +93,7 @@ def save(path: Path, value: object) -> None:
 def batches(args: argparse.Namespace, start: int) -> Iterator[list[torch.Tensor]]:
     """Yield the crops of each step from ``start`` on."""
     samples = load_split(args.data, "train")
-    late, length = args.late * args.batch, args.steps * args.batch
+    late, length = args.late * args.batch, last_step(args) * args.batch
     crops = Crops(samples, SHARES, length, late, args.seed)
     rest = Subset(crops, range(start * args.batch, len(crops)))
     # spawned: a fork after OpenCV and OpenMP have started threads can hang
@@ -113,13 +123,13 @@ def train(args: argparse.Namespace) -> None:
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
     record = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    record["shares"], record["loss"] = SHARES, [asdict(EARLY), asdict(LATE)]
+    record["shares"], record["loss"] = SHARES, [asdict(w) for w in (EARLY, LATE, AGAIN)]
     (args.out / "config.json").write_text(json.dumps(record, indent=1))
     began, sums = time.time(), {}
     for step, batch in enumerate(batches(args, start), start):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, args)
-        weights = EARLY if step < args.late else LATE
+        weights = weights_at(step, args.late, args.again)
         terms = update(model, optimizer, batch, weights)
         average(ema, model, min(args.ema, (1 + step) / (10 + step)))
         for name, value in terms.items():
@@ -129,7 +139,7 @@ def train(args: argparse.Namespace) -> None:
             with (args.out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             sums = {}
-        if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
+        if (step + 1) % args.save_every == 0 or step + 1 == last_step(args):
             everything = {
                 "model": model.state_dict(),
                 "ema": ema.state_dict(),

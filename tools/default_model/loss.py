@@ -25,6 +25,15 @@ class LossWeights:
 EARLY = LossWeights()
 LATE = LossWeights(magnitude=1.5)
 """Predicted offsets were 10 % too short after 1,600 steps with 0.5."""
+AGAIN = LossWeights(magnitude=4.0)
+"""And still 6 % too short after 1,200 more with 1.5."""
+
+
+def weights_at(step: int, late: int, again: int | None) -> LossWeights:
+    """Return the weights of a step: early, from ``late`` on, from ``again`` on."""
+    if again is not None and step >= again:
+        return AGAIN
+    return EARLY if step < late else LATE
 
 
 def loss_terms(
