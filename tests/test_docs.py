@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)(?P<to>[^)#\s]+)")
-LATER = {ROOT / "docs" / "images" / "readme.png"}
-"""Made by a script, not by hand; checked where it is made."""
+PICTURES = ROOT / "docs" / "images"
+"""Made by a script; a build of the documentation fails without them."""
 
 
 def blocks(page: Path, kind: str) -> list[str]:
@@ -45,7 +45,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     targets = {
         (page.parent / match["to"]).resolve() for match in LINK.finditer(page.read_text("utf-8"))
     }
-    missing = {target for target in targets - LATER if not target.exists()}
+    missing = {t for t in targets if not t.exists() and t.parent != PICTURES}
     assert not missing
 
 
