@@ -30,8 +30,6 @@ WINDOW = (1500, 940)
 """Size of the window in pixels."""
 SETTLE_S = 1.0
 TIMEOUT_S = 1200
-SIDE_BY_SIDE_GAP = 0.03
-"""Gap between panels of the grid, as a share of the image's width."""
 
 
 def pump(until: Callable[[], Any], seconds: float = TIMEOUT_S) -> None:
@@ -80,14 +78,14 @@ def show_only(viewer: napari.Viewer, names: Iterable[str]) -> None:
         layer.visible = layer.name.endswith(wanted)
 
 
-def magnitude_beside(viewer: napari.Viewer) -> None:
-    """Put the magnitude map to the right of the image, both under the same outlines."""
-    image = next(x for x in viewer.layers if x.name in ("IHC", "tissue"))
+def magnitude_on_the_right(viewer: napari.Viewer) -> None:
+    """Show the magnitude under the right half of the outlines, the image under the left."""
     magnitude = next(x for x in viewer.layers if x.name.endswith("magnitude"))
-    width = image.data.shape[1] * image.scale[1] * (1 + SIDE_BY_SIDE_GAP)
-    magnitude.translate = (magnitude.translate[0], magnitude.translate[1] + width)
-    show_only(viewer, (image.name, "magnitude", "· nuclei"))
-    viewer.reset_view()
+    half = magnitude.data.shape[1] // 2
+    row, col = magnitude.translate
+    magnitude.data = magnitude.data[:, half:]
+    magnitude.translate = (row, col + half * magnitude.scale[1])
+    show_only(viewer, (*(x.name for x in viewer.layers[:1]), "magnitude", "· nuclei"))
     settle()
 
 
@@ -105,14 +103,13 @@ def main() -> int:
         for role in ("NP", "HV horizontal", "magnitude"):
             show_only(viewer, (role,))
             settle()
-            name = role.lower().replace(" ", "-")
-            save_canvas(viewer, options.out / f"map-{name}.png")
+            save_canvas(viewer, options.out / f"map-{role.lower().replace(' ', '-')}.png")
+        magnitude_on_the_right(viewer)
+        save_screenshot(viewer, options.out / "readme.png")
         viewer.close()
         viewer, panel = segmented("ihc", options.model)
         save_screenshot(viewer, options.out / "ihc.png")
         save_widget(panel, options.out / "panel.png")
-        magnitude_beside(viewer)
-        save_screenshot(viewer, options.out / "readme.png")
         viewer.close()
     print(f"pictures in {options.out}, tissue seed {sample_data.TISSUE_SEED}")
     return 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from tifffile import imwrite
 
 from napari_hovernet._napari.images import METADATA_KEY
 from napari_hovernet._napari.session_for import forget, session_for
@@ -193,3 +194,17 @@ def test_undo_while_layers_are_still_coming_leaves_none(work, viewer, qtbot):
     work.undo()
     qtbot.wait(50)
     assert len(viewer.layers) == 1 and work.layers.settled
+
+
+def test_mpp_comes_from_the_image_file_where_the_layer_says_nothing(work, viewer, tmp_path, qtbot):
+    path = tmp_path / "slide.tif"
+    per_cm = 10_000 / 0.25
+    imwrite(
+        path, np.zeros((64, 80, 3), np.uint8), resolution=(per_cm, per_cm), resolutionunit=3,
+        photometric="rgb",
+    )  # fmt: skip
+    viewer.open(path, plugin="napari", layer_type="image", rgb=True)
+    qtbot.waitUntil(lambda: work.session.image.mpp is not None, timeout=60000)
+    assert work.session.image.mpp == pytest.approx(0.25)
+    assert work.session.options.inference.image_mpp == pytest.approx(0.25)
+    assert "file" in work.session.image.mpp_source

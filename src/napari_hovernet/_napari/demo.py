@@ -184,8 +184,10 @@ def open_sample(viewer: napari.Viewer, sample: str) -> None:
 
     from . import sample_data  # noqa: PLC0415
 
-    for layer in getattr(sample_data, f"{sample}_sample")():
-        viewer.add_layer(Layer.create(*layer))
+    made = [Layer.create(*layer) for layer in getattr(sample_data, f"{sample}_sample")()]
+    for layer in made:
+        viewer.add_layer(layer)
+    viewer.layers.selection.active = made[0]
 
 
 def save_screenshot(viewer: napari.Viewer, path: Path) -> None:

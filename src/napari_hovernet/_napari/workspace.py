@@ -15,7 +15,14 @@ from qtpy.QtCore import QTimer
 
 from ..app import settings as settings_file
 from ..app.jobs import Steps
-from ..app.run_request import ModelShelf, RunRequest, describe_steps, device_steps, run_steps
+from ..app.run_request import (
+    ModelShelf,
+    RunRequest,
+    describe_steps,
+    device_steps,
+    mpp_steps,
+    run_steps,
+)
 from ..app.session import Session
 from ..app.session_state import ImageChoice, Run
 from ..core.types import Progress
@@ -87,6 +94,7 @@ class Workspace:
         self.closed = False
         self.devices: tuple[DeviceInfo, ...] = ()
         self._shelf = ModelShelf()
+        self._file_mpp: dict[str, float | None] = {}
         self._job: QtJob | None = None
         self._job_layer: int | None = None
         self._stop_reason = ""
@@ -158,8 +166,34 @@ class Workspace:
 
     def choose_image(self, layer: Image | None) -> None:
         """Choose an image layer."""
-        step = self.viewer.dims.current_step
-        self.session.choose_image(None if layer is None else images.choice(layer, step))
+        if layer is None:
+            self.session.choose_image(None)
+            return
+        chosen = images.choice(layer, self.viewer.dims.current_step)
+        path = str(layer.source.path or "")
+        if chosen.mpp is None and path:
+            found = self._file_mpp.get(path)
+            if found is not None:
+                chosen = replace(chosen, mpp=found, mpp_source="the image file")
+            elif path not in self._file_mpp:
+                self._read_mpp(path)
+        self.session.choose_image(chosen)
+
+    def _read_mpp(self, path: str) -> None:
+        """Look for the mpp in the file a layer came from, once, in the background."""
+        self._file_mpp[path] = None
+
+        def done(mpp: float | None) -> None:
+            self._file_mpp[path] = mpp
+            layer = self.image_layer()
+            if mpp is not None and layer is not None and str(layer.source.path or "") == path:
+                self.choose_image(layer)
+
+        def failed(error: UserError) -> None:
+            _LOG.info("No resolution in %s: %s", path, error)
+
+        handlers = Handlers(done, failed)
+        self.runner.start("Reading the resolution", lambda: mpp_steps(path), handlers)
 
     def draw_region(self) -> None:
         """Make a Shapes layer to draw a rectangle in, and run on what is drawn."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.params import InferenceParams, SeparationParams
 from ..core.types import Progress
+from ..errors import UserError
 
 if TYPE_CHECKING:
     from ..core.devices import DeviceInfo
@@ -119,6 +120,20 @@ def device_steps() -> Generator[Progress, None, tuple[DeviceInfo, ...]]:
     from ..core.devices import list_devices  # noqa: PLC0415 - on first use
 
     return list_devices()
+
+
+def mpp_steps(path: str) -> Generator[Progress, None, float | None]:
+    """Read micrometres per pixel from an image file's metadata; None where it says nothing.
+
+    A file that only napari can read is no error: the mpp is just not known.
+    """
+    yield Progress(0, 0, "Reading the resolution ...")
+    from ..core.io.images import read_image  # noqa: PLC0415 - on first use
+
+    try:
+        return read_image(path).mpp
+    except UserError:
+        return None
 
 
 def _stamp(source: str) -> tuple[int, int] | None:

@@ -19,16 +19,16 @@ def test_the_reason_for_no_gpu_is_said(qtbot):
     qtbot.addWidget(picker)
     picker.set_devices((CPU, NO_GPU))
     assert picker.reason.text() == "No GPU is used: no driver was found"
-    assert picker.combo.itemText(0) == "Automatic: CPU, 8 threads"
+    assert picker.combo.itemText(0) == "Automatic (CPU)"
     assert picker.combo.findData("cuda") == -1
 
 
-def test_automatic_names_the_gpu_and_there_is_no_remark(qtbot):
+def test_automatic_names_the_gpu_and_the_remark_its_free_memory(qtbot):
     picker = DevicePicker()
     qtbot.addWidget(picker)
     picker.set_devices((CPU, GPU))
-    assert picker.combo.itemText(0) == "Automatic: NVIDIA H200, 120.3 GB free"
-    assert picker.reason.isHidden()
+    assert picker.combo.itemText(0) == "Automatic (NVIDIA H200)"
+    assert picker.combo.itemText(2) == picker.reason.text() == "NVIDIA H200, 120.3 GB free"
 
 
 def test_a_remembered_device_that_is_gone_becomes_automatic(qtbot):

@@ -27,7 +27,7 @@ def test_everything_to_know_before_a_run_is_there(qtbot):
     shown = texts(card)
     for text in (
         "HoVer-Net, mode fast", "neoplastic", "0.25 µm per pixel", "37,600,000",
-        "CC BY-NC-SA 4.0", "/m/fast.tar", "hover_net", "0123456789ab ...",
+        "CC BY-NC-SA 4.0", "/m/fast.tar (hover_net file)", "0123456789ab ...",
         "mpp not in the file: 0.25 assumed",
     ):  # fmt: skip
         assert text in shown

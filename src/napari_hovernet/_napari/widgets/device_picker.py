@@ -56,13 +56,13 @@ class DevicePicker(QWidget):
             for device in usable:
                 self.combo.addItem(device.label, device.name)
         self.setValue(chosen)
-        set_note(self.reason, gpu_remark(devices))
+        set_note(self.reason, device_remark(devices))
 
 
 def auto_title(usable: Sequence[DeviceInfo]) -> str:
-    """Say what automatic will take: the first usable device is the best."""
+    """Say what automatic will take, by its name alone: "Automatic (NVIDIA H200)"."""
     best = best_device(usable)
-    return "Automatic" if best is None else f"Automatic: {best.label}"
+    return "Automatic" if best is None else f"Automatic ({best.label.split(',')[0]})"
 
 
 def best_device(usable: Sequence[DeviceInfo]) -> DeviceInfo | None:
@@ -71,9 +71,10 @@ def best_device(usable: Sequence[DeviceInfo]) -> DeviceInfo | None:
     return gpus[0] if gpus else (usable[0] if usable else None)
 
 
-def gpu_remark(devices: Sequence[DeviceInfo]) -> str:
-    """Say why no GPU is used; "" when one is."""
-    if any(d.available and d.name != "cpu" for d in devices):
-        return ""
+def device_remark(devices: Sequence[DeviceInfo]) -> str:
+    """Say what the GPU is and what it has free, or why none is used."""
+    gpus = [d for d in devices if d.available and d.name != "cpu"]
+    if gpus:
+        return "; ".join(d.label for d in gpus)
     reasons = [str(d.reason) for d in devices if not d.available and d.reason]
     return "No GPU is used: " + ("; ".join(dict.fromkeys(reasons)) or "none was found.")

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from ...app.session_state import ModelChoice
 from ...core.model import ModelInfo
 from ...core.types import TypeInfo
+from .model_picker import BUILT_IN
 from .parts import ERROR_STYLE, named, note, set_note, swatch_pixmap
 
 SHORT_HASH = 12
@@ -59,9 +60,22 @@ def card_lines(info: ModelInfo) -> tuple[CardLine, ...]:
         CardLine("Trained at", mpp, "Micrometres per pixel of the training images."),
         CardLine("Parameters", f"{info.parameters:,}", "Number of weights."),
         CardLine("Licence", info.licence or "not stated: ask who made it"),
-        CardLine("From", info.source or "not stated", info.source),
-        CardLine("Format", info.file_kind or "not stated"),
+        CardLine("From", origin(info), info.source),
     )
+
+
+def origin(info: ModelInfo) -> str:
+    """Say where a model comes from and what kind of file it is.
+
+    Examples
+    --------
+    >>> origin(ModelInfo("hovernet", source="/m/fast.tar", file_kind="hover_net"))
+    '/m/fast.tar (hover_net file)'
+    """
+    if info.source == BUILT_IN:
+        return "comes with napari-hovernet"
+    kind = f" ({info.file_kind} file)" if info.file_kind else ""
+    return (info.source or "not stated") + kind
 
 
 class ModelCard(QFrame):
