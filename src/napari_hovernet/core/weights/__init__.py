@@ -1,0 +1,1 @@
+"""The default model's weights and its model card; data, no code."""
