@@ -90,7 +90,7 @@ def magnitude_on_the_right(viewer: napari.Viewer) -> None:
 
 
 def main() -> int:
-    """Make all pictures, or those named."""
+    """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="compact")
     parser.add_argument("--out", type=Path, default=FOLDER)
@@ -99,11 +99,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_HOVERNET_CONFIG"] = folder  # nobody's recent files in a picture
         viewer, _ = segmented("tissue", options.model)
-        save_screenshot(viewer, options.out / "tissue.png")
-        for role in ("NP", "HV horizontal", "magnitude"):
-            show_only(viewer, (role,))
-            settle()
-            save_canvas(viewer, options.out / f"map-{role.lower().replace(' ', '-')}.png")
         magnitude_on_the_right(viewer)
         save_screenshot(viewer, options.out / "readme.png")
         viewer.close()
@@ -113,11 +108,6 @@ def main() -> int:
         viewer.close()
     print(f"pictures in {options.out}, tissue seed {sample_data.TISSUE_SEED}")
     return 0
-
-
-def save_canvas(viewer: napari.Viewer, path: Path) -> None:
-    """Write a picture of the canvas alone."""
-    viewer.screenshot(str(path), canvas_only=True, flash=False)
 
 
 def save_widget(widget: Any, path: Path) -> None:
