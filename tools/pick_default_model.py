@@ -136,7 +136,19 @@ def write(best: Path, scores: dict[str, object], args: argparse.Namespace) -> No
     config = json.loads((args.run / "config.json").read_text())
     history = [json.loads(s) for s in (args.run / "log.jsonl").read_text().splitlines()]
     validation = {k: scores[k]["mean"] for k in ("plain", *SHIFTS)}
-    keep = ("steps", "batch", "lr", "weight_decay", "seed", "ema", "shares", "loss")
+    keep = (
+        "steps",
+        "late",
+        "again",
+        "again_steps",
+        "batch",
+        "lr",
+        "weight_decay",
+        "seed",
+        "ema",
+        "shares",
+        "loss",
+    )
     training = {k: config[k] for k in keep}
     training.update(weights=best.name, validation=validation)
     info = nh.ModelInfo(
