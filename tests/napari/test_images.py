@@ -43,13 +43,14 @@ def test_a_plane_stays_lazy():
     assert isinstance(plane, da.Array) and plane.shape == (50, 60, 3)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
-def test_an_empty_or_complex_image_is_refused_in_words(monkeypatch):
-    wave = Image(np.zeros((4, 4), np.complex64), contrast_limits=(0, 1))
-    assert "complex64" in images.choice(wave, (0, 0)).error
-    # napari cannot show an empty image everywhere (its thumbnail divides by zero)
-    monkeypatch.setattr(images, "full_data", lambda _: np.zeros((0, 30), np.uint8))
-    assert "empty" in images.choice(rgb(), (0, 0)).error
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [(np.zeros((0, 30), np.uint8), "empty"), (np.zeros((4, 4), np.complex64), "complex64")],
+)
+def test_an_empty_or_complex_image_is_refused_in_words(monkeypatch, data, says):
+    # napari itself stumbles over such layers while it draws their thumbnail
+    monkeypatch.setattr(images, "full_data", lambda _: data)
+    assert says in images.choice(rgb(), (0, 0)).error
 
 
 def test_results_land_on_the_pixels_they_came_from():
