@@ -26,8 +26,9 @@ from .parts import ERROR_STYLE, named, note, set_note, swatch_pixmap
 
 SHORT_HASH = 12
 """Characters of the SHA-256 shown; the button copies all 64."""
-TYPE_COLUMNS = 2
-QUIET = "#9aa3b0"
+LONGEST_NAME_OF_TWO = 10
+"""Type names no longer than this stand two in a row; longer ones would be cut off."""
+QUIET = "#808a99"
 """Colour of the card's titles: readable on napari's dark and light themes."""
 NAMES = {
     "compact": "Compact U-Net",
@@ -169,8 +170,9 @@ def _types(types: Mapping[int, TypeInfo]) -> QWidget:
     grid = QGridLayout(box)
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setVerticalSpacing(1)
+    columns = 2 if max(len(t.name) for t in shown) <= LONGEST_NAME_OF_TWO else 1
     for position, kind in enumerate(shown):
-        row, column = divmod(position, TYPE_COLUMNS)
+        row, column = divmod(position, columns)
         grid.addWidget(_type(kind), row, column)
     return box
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-ERROR_STYLE = "color: #ff6b5e;"
+ERROR_STYLE = "color: #e8503f;"
 """Style of a message about something that failed."""
 SWATCH_PX = 12
 """Edge of a type's colour swatch."""
