@@ -383,6 +383,11 @@ def test_ctrl_c_while_writing_leaves_nothing(
     assert files_below(tmp_path / "out") == []
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to a command in the background: it has it ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -393,7 +398,13 @@ def test_a_real_signal_to_a_real_process(
     tifffile.imwrite(tmp_path / "large.tif", image, photometric="rgb")
     given = ["segment", "large.tif", "-o", "out", "--model", str(model_file), "--tile", "128"]
     command = [sys.executable, "-m", "napari_hovernet", *given]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
     assert process.stderr is not None
     said = process.stderr.readline()  # the line about the model: the run begins
     time.sleep(1)
