@@ -403,7 +403,7 @@ def test_a_real_signal_to_a_real_process(
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - one call, no lock taken
     )
     assert process.stderr is not None
     said = process.stderr.readline()  # the line about the model: the run begins
