@@ -37,6 +37,12 @@ COMFORT = 2**30
 ENOUGH = 1.3
 """Tiles grow past ``COMFORT`` only while more than this many pixels go through the
 network per pixel of the image."""
+LARGE_TOTAL = 5 * 2**30
+"""Bytes that a pass and what a large image takes may come to before tiles stay small."""
+LARGE_BYTES = 48
+"""Bytes per image pixel set against ``LARGE_TOTAL``: the maps (12), and room for separation."""
+ENOUGH_LARGE = 1.5
+"""As ``ENOUGH``, where tiles would grow past what ``LARGE_TOTAL`` leaves."""
 DEVICE_EDGE = 3072
 """Largest tile edge on a GPU, pixels: beyond, a tile takes seconds and saves little."""
 BATCH_PIXELS = 4_000_000
@@ -186,19 +192,25 @@ def choose_load(
         edge = geometry.legal(params.tile or geometry.reference_tile)
         tile = (edge, edge)
     elif is_host(device):
-        tile = _comfortable(shape, geometry, limit, int(COMFORT / per_pixel))
+        room = LARGE_TOTAL - LARGE_BYTES * shape[0] * shape[1]
+        tile = _comfortable(shape, geometry, limit, int(COMFORT / per_pixel), int(room / per_pixel))
     else:
         tile = tiling.best_tile(shape, geometry, min(limit, DEVICE_EDGE**2))
     return Load(tile, params.batch or _batch(tile, limit, device))
 
 
 def _comfortable(
-    shape: tuple[int, int], geometry: Geometry, limit: int, comfort: int
+    shape: tuple[int, int], geometry: Geometry, limit: int, comfort: int, room: int
 ) -> tuple[int, int]:
-    """Return the best tile of at most ``comfort`` pixels, or one large enough to be cheap."""
+    """Return the best tile of at most ``comfort`` pixels, or one large enough to be cheap.
+
+    What is cheap enough is judged more mildly once ``room`` pixels are exceeded.
+    """
     pixels = min(comfort, limit)
     tile = tiling.best_tile(shape, geometry, pixels)
-    while pixels < limit and tiling.overhead(shape, geometry, tile) > ENOUGH:
+    while pixels < limit and tiling.overhead(shape, geometry, tile) > (
+        ENOUGH if pixels < room else ENOUGH_LARGE
+    ):
         pixels = min(pixels * 5 // 4 + 1, limit)
         tile = tiling.best_tile(shape, geometry, pixels)
     return tile
