@@ -93,7 +93,7 @@ def _image(run: Run, role: str, name: str, data: Any, look: Mapping[str, Any]) -
 def _instances(run: Run, preferences: Preferences) -> LayerSpec:
     look: dict[str, Any] = {"opacity": 1.0, "features": features(run), "visible": True}
     look["colormap"] = type_colors(run) or CONTOUR_COLORMAP
-    labels = run.result.labels
+    labels = run.result.labels.copy()  # the layer may be painted on; the result stays as it ran
     return LayerSpec("labels", "instances", *_placed(run, "instances", "nuclei", labels, look))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,6 +33,7 @@ from .runner import Handlers, QtJob, QtRunner
 
 if TYPE_CHECKING:
     from ..core.devices import DeviceInfo
+    from .desk import Desk
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class Workspace:
             viewer, later=lambda action: QTimer.singleShot(LAYER_PAUSE_MS, action)
         )
         self.closed = False
+        self.desk: Desk | None = None
         self.devices: tuple[DeviceInfo, ...] = ()
         self._shelf = ModelShelf()
         self._file_mpp: dict[str, float | None] = {}
@@ -318,7 +319,3 @@ class Workspace:
             settings_file.save(self.session.settings)
         except OutputError as error:
             _LOG.warning("%s", error)
-
-
-def _soon(action: Callable[[], None]) -> None:
-    QTimer.singleShot(LAYER_PAUSE_MS, action)

@@ -107,6 +107,9 @@ class SegmentResult:
         The network's maps and all stages; None when they were not to be kept.
     notices : tuple of str
         What the run had to say ("out of memory: tile halved").
+    used : SeparationParams, optional
+        What the instances were really cut with, lengths in pixels of this image; None = as
+        ``params`` says (image and model of one resolution).
     """
 
     labels: Int32
@@ -119,6 +122,12 @@ class SegmentResult:
     maps: Maps | None = None
     separation: Separation | None = None
     notices: tuple[str, ...] = ()
+    used: SeparationParams | None = None
+
+    @property
+    def cut_with(self) -> SeparationParams:
+        """What the instances were cut with, lengths in pixels of this image."""
+        return self.used or self.params.separation
 
     @property
     def n(self) -> int:
@@ -205,7 +214,8 @@ def _steps(
     del image, source, part  # 300 MB of a large image are free for the separation
     yield Progress(0, 0, "Separating nuclei ...")
     scale = working_scale(model.info, params.inference)
-    separation = separate(maps, scaled_separation(params.separation, scale))
+    used = scaled_separation(params.separation, scale)
+    separation = separate(maps, used)
     labels, stages = separation.labels, separation if keep_maps else None
     del separation
     yield Progress(0, 0, "Measuring nuclei ...")
@@ -222,6 +232,7 @@ def _steps(
         maps=maps if keep_maps else None,
         separation=stages,
         notices=tuple(notices),
+        used=used,
     )
 
 

@@ -298,6 +298,19 @@ def mark_floors(labels: Array, energy: Array, ceiling: Array, markers: Array) ->
 
 
 @kernel
+def add_lowest(parts: Array, energy: Array, n: int, chosen: Array) -> None:
+    """Set ``chosen`` at the first pixel of lowest energy of every part 1..n; flat arrays."""
+    best = np.full(n + 1, -1, np.int64)
+    for i in range(parts.size):
+        part = parts[i]
+        if part and (best[part] < 0 or energy[i] < energy[best[part]]):
+            best[part] = i
+    for part in range(1, n + 1):
+        if best[part] >= 0:
+            chosen[best[part]] = True
+
+
+@kernel
 def add_squeeze(
     h: Array, v: Array, inside: Array, factor: float, oblique: float, total: Array
 ) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import InputError
 
 TILINGS = ("large", "reference")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-METHODS = ("local", "hover_net")
+METHODS = ("local", "hover_net", "magnitude_peaks")
+PRESETS = ("local", "hover_net", "magnitude_peaks", "merging_relabel")
+FAULTS = {
+    "magnitude_peaks": "Faulty on purpose: seeds are the peaks of the HV magnitude, which is about "
+    "0 in the centre of a nucleus and 1 on its rim, so nuclei break up along their rims.",
+    "merging_relabel": "Faulty on purpose: after the watershed the union of all instances is "
+    "labelled anew, so touching nuclei merge again, whatever the network predicted.",
+}
+"""Presets that repeat historical mistakes, and what is wrong with each."""
 SOBEL_SIZES = range(3, 32, 2)
 MAX_SCALE = 64.0
 """Largest sigma in pixels for differentiating HV; beyond it the halo of a band explodes."""
@@ -61,13 +69,14 @@ class InferenceParams:
 class SeparationParams:
     """How instances are cut out of NP and HV maps.
 
-    Fields marked *local* or *hover_net* are read by that method alone.
+    Fields marked *local*, *hover_net* or *magnitude_peaks* are read by that method alone.
 
     Parameters
     ----------
-    method : {"local", "hover_net"}
+    method : {"local", "hover_net", "magnitude_peaks"}
         "local" = ours: nothing depends on what else is in the tile. "hover_net" = the
-        published post-processing, tile-wide stretching included.
+        published post-processing, tile-wide stretching included. "magnitude_peaks" = a
+        historical mistake, kept to show what it does: seeds are peaks of the magnitude.
     np_threshold : float
         Least NP probability of a nucleus pixel, in 0..1.
     min_area : int
@@ -102,6 +111,11 @@ class SeparationParams:
         *hover_net*: edge in pixels, odd, of the ellipse that opens the markers.
     min_marker_area : int
         *hover_net*: markers of fewer pixels are dropped.
+    peak_distance : int
+        *magnitude_peaks*: least distance in pixels between two seeds.
+    merge_touching : bool
+        A historical mistake, kept to show what it does: label the union of all instances
+        anew at the end, which makes one of all that touch.
     band_rows : int
         Image rows filtered at a time; bounds memory, never changes the result.
 
@@ -132,6 +146,8 @@ class SeparationParams:
     blur_size: int = 3
     opening_size: int = 5
     min_marker_area: int = 10
+    peak_distance: int = 5
+    merge_touching: bool = False
     band_rows: int = 1024
 
     def __post_init__(self) -> None:
@@ -160,22 +176,40 @@ class SeparationParams:
         for name in ("blur_size", "opening_size", "magnitude_window"):
             if getattr(self, name) < 1 or getattr(self, name) % 2 != 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give an odd number above 0.")
-        if self.band_rows < 1:
-            raise InputError(f"band_rows is {self.band_rows}; give 1 or more.")
+        for name in ("band_rows", "peak_distance"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more.")
 
     @classmethod
     def preset(cls, name: str = "local") -> SeparationParams:
-        """Look up a named set of numbers: "local" (default) or "hover_net" (as published).
+        """Look up a named set of numbers.
+
+        Parameters
+        ----------
+        name : str
+            "local" (default), "hover_net" (as published), or one of two that repeat a
+            historical mistake and say so in :data:`FAULTS`: "magnitude_peaks" and
+            "merging_relabel" (all of the mask, cut and then merged again).
 
         Raises
         ------
         InputError
             If the name is not known.
+
+        Examples
+        --------
+        >>> SeparationParams.preset("merging_relabel").merge_touching
+        True
         """
-        _one_of("preset", name, METHODS)
-        if name == "hover_net":
-            return cls(method="hover_net", np_threshold=0.5, min_area=10, max_hole_area=0)
-        return cls()
+        _one_of("preset", name, PRESETS)
+        if name == "local":
+            return cls()
+        published = cls(method="hover_net", np_threshold=0.5, min_area=10, max_hole_area=0)
+        if name == "magnitude_peaks":
+            return replace(published, method="magnitude_peaks")
+        if name == "merging_relabel":
+            return replace(published, method="local", min_mean_np=0.0, merge_touching=True)
+        return published
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .params import METHODS, SeparationParams
+from .separation_historical import merged, separate_magnitude_peaks
 from .separation_hover_net import separate_hover_net
 from .separation_local import separate_local
 from .types import Maps, Separation
@@ -48,9 +49,13 @@ def separate(maps: Maps, params: SeparationParams | None = None) -> Separation:
     if not maps.np.size:
         empty = np.zeros(maps.shape, np.int32)
         return Separation(empty.astype(bool), empty.astype(np.float32), empty, empty.copy())
-    if params.method == "hover_net":
-        return separate_hover_net(maps, params)
-    return separate_local(maps, params)
+    methods = {
+        "local": separate_local,
+        "hover_net": separate_hover_net,
+        "magnitude_peaks": separate_magnitude_peaks,
+    }
+    separation = methods[params.method](maps, params)
+    return merged(separation) if params.merge_touching else separation
 
 
 def warm_up() -> None:
