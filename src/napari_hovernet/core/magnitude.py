@@ -195,7 +195,7 @@ def magnitude_report(
     bands = MagnitudeBands() if bands is None else bands
     ids = ids_like(maps, labels)
     inside, outside = split_magnitudes(maps.hv, ids)
-    counts = [_histogram(values, bands) for values in (inside, outside)]
+    counts = [histogram(values, bands) for values in (inside, outside)]
     top = max((float(v.max()) for v in (inside, outside) if v.size), default=float("nan"))
     within, around = summarise(inside), summarise(outside)
     direction = direction_cosine(maps.hv, ids)
@@ -344,7 +344,14 @@ def direction_cosine(hv: Float32, ids: Int32) -> float:
     return total / n if n else float("nan")
 
 
-def _histogram(values: Float32, bands: MagnitudeBands) -> Int64:
+def histogram(values: Float32, bands: MagnitudeBands) -> Int64:
+    """Count magnitudes (n,) in the bins of ``bands``; the last one takes what lies above.
+
+    Examples
+    --------
+    >>> histogram(np.array([0.2, 9.0], np.float32), MagnitudeBands(bins=3)).tolist()
+    [1, 0, 1]
+    """
     counts = np.zeros(bands.bins, np.int64)
     _count(values, bands.bins / bands.upper, counts)
     return counts

@@ -1,0 +1,145 @@
+"""HV as arrows, thinned to as many as can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from .tiling import Box
+from .types import Bool, Float32
+
+
+@dataclass(frozen=True)
+class ArrowParams:
+    """How many arrows are drawn, and how long they are.
+
+    Parameters
+    ----------
+    limit : int
+        Most arrows that are drawn.
+    fill : float
+        Length of an arrow of magnitude 1, in units of the grid's step.
+    longest : float
+        Arrows are cut to this length, in units of the grid's step, so that a map of wild
+        lengths stays readable.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
+    """
+
+    limit: int = 3000
+    fill: float = 0.9
+    longest: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise InputError(f"limit is {self.limit}; give 1 or more.")
+        for name in ("fill", "longest"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise InputError(f"{name} is {getattr(self, name)}; give a number above 0.")
+
+
+def hv_arrows(
+    hv: Float32,
+    mask: Bool,
+    box: tuple[int, int, int, int] | None = None,
+    params: ArrowParams | None = None,
+) -> Float32:
+    """Sample HV on a regular grid inside a mask, as starts and projections.
+
+    Parameters
+    ----------
+    hv : float array (2, H, W)
+        Channel 0 = x to the right, channel 1 = y down.
+    mask : bool array (H, W)
+        Where arrows may start.
+    box : tuple of int, optional
+        Rows and columns in view, (r0, r1, c0, c1), half-open; cut to the array.
+        Default: all of it.
+    params : ArrowParams, optional
+        Default ``ArrowParams()``.
+
+    Returns
+    -------
+    float32 array (n, 2, 2)
+        For each arrow its start and its projection, both (row, column) in pixels, as
+        napari's Vectors layer takes them. The grid is that of multiples of the step,
+        whatever the box, so that arrows keep their places while the view moves.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> hv = np.zeros((2, 4, 4), np.float32)
+    >>> hv[0] = 1.0
+    >>> hv_arrows(hv, np.ones((4, 4), bool), (0, 1, 0, 2), ArrowParams(fill=0.5)).tolist()
+    [[[0.0, 0.0], [0.0, 0.5]], [[0.0, 1.0], [0.0, 0.5]]]
+    """
+    params = ArrowParams() if params is None else params
+    hv, mask = np.asarray(hv), np.asarray(mask)
+    if hv.ndim != 3 or hv.shape != (2, *mask.shape):
+        raise InputError(
+            f"hv has shape {hv.shape} and mask {mask.shape}; give (2, H, W) and (H, W)."
+        )
+    view = cut_box(box, mask.shape)
+    step = grid_step(mask, view, params.limit)
+    rows, cols = _grid(mask, view, step)
+    arrows = np.empty((len(rows), 2, 2), np.float32)
+    arrows[:, 0] = np.stack((rows, cols), axis=1)
+    arrows[:, 1] = hv[::-1, rows, cols].T
+    arrows[:, 1] *= step * params.fill
+    _shorten(arrows[:, 1], step * params.longest)
+    return arrows
+
+
+def cut_box(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> Box:
+    """Cut a box (r0, r1, c0, c1) to an array; an empty one where nothing is left.
+
+    Examples
+    --------
+    >>> cut_box((-3, 5, 2, 99), (4, 6))
+    Box(r0=0, r1=4, c0=2, c1=6)
+    """
+    height, width = shape
+    if box is None:
+        return Box(0, height, 0, width)
+    r0, c0 = max(int(box[0]), 0), max(int(box[2]), 0)
+    r1, c1 = min(int(box[1]), height), min(int(box[3]), width)
+    return Box(min(r0, height), max(r1, min(r0, height)), min(c0, width), max(c1, min(c0, width)))
+
+
+def grid_step(mask: Bool, box: Box, limit: int) -> int:
+    """Smallest step in pixels of a grid that has at most ``limit`` points on the mask.
+
+    Examples
+    --------
+    >>> grid_step(np.ones((100, 100), bool), Box(0, 100, 0, 100), 25)
+    20
+    """
+    part = mask[box.slices()]
+    step = max(int(np.sqrt(np.count_nonzero(part) / limit)), 1)
+    while len(_grid(mask, box, step)[0]) > limit:
+        step += 1
+    return step
+
+
+def _grid(mask: Bool, box: Box, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows and columns of the multiples of ``step`` in a box that lie on the mask."""
+    r0, c0 = -(-box.r0 // step) * step, -(-box.c0 // step) * step
+    rows, cols = np.nonzero(mask[r0 : box.r1 : step, c0 : box.c1 : step])
+    return rows * step + r0, cols * step + c0
+
+
+def _shorten(projections: Float32, longest: float) -> None:
+    """Cut vectors (n, 2), in place, to a length."""
+    length = np.hypot(projections[:, 0], projections[:, 1])
+    over = length > longest
+    projections[over] *= (longest / length[over])[:, None]
