@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.arrows import ArrowParams, cut_box, grid_step, hv_arrows
+from napari_hovernet.core.arrows import ArrowParams, arrow_lines, cut_box, grid_step, hv_arrows
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.tiling import Box
 from napari_hovernet.errors import InputError
@@ -70,6 +70,26 @@ def test_only_the_box_is_drawn() -> None:
 def test_a_box_beside_the_array_gives_no_arrows(box: tuple[int, int, int, int]) -> None:
     hv, mask = disc()
     assert hv_arrows(hv, mask, box).shape == (0, 2, 2)
+
+
+def test_labels_will_do_for_a_mask() -> None:
+    hv, mask = disc()
+    np.testing.assert_array_equal(hv_arrows(hv, mask * 7), hv_arrows(hv, mask))
+
+
+def test_drawn_arrows_have_a_shaft_and_two_barbs_that_point_back() -> None:
+    arrows = np.array([[[10, 20], [3, 4]], [[0, 0], [-2, 0]]], np.float32)
+    lines = arrow_lines(arrows).reshape(2, 3, 2, 2)
+    assert lines[0, 0].tolist() == [[20, 10], [24, 13]]
+    for arrow, (shaft, *barbs) in zip(arrows, lines, strict=True):
+        along = arrow[1, ::-1]
+        for barb in barbs:
+            np.testing.assert_array_equal(barb[0], shaft[1])
+            assert (barb[1] - barb[0]) @ along < 0
+        across = np.cross(np.append(along, 0), np.append(barbs[0][1] - barbs[1][1], 0))
+        assert np.abs(across).max() > 0
+        np.testing.assert_allclose(along @ (barbs[0][1] - barbs[1][1]), 0, atol=1e-5)
+    assert arrow_lines(np.zeros((0, 2, 2), np.float32)).shape == (0, 2)
 
 
 def test_nothing_to_draw() -> None:

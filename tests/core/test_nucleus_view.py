@@ -48,6 +48,13 @@ def test_crop_is_the_box_and_its_margin_within_the_image() -> None:
     assert nucleus_view(maps, labels, 7, NucleusViewParams(margin=30)).box == (20, 60, 30, 70)
 
 
+def test_the_outline_is_closed_and_in_pixels_of_the_maps() -> None:
+    outline = nucleus_view(*pair(), 9).outline
+    assert outline[0].tolist() == outline[-1].tolist()
+    assert outline.min(axis=0).tolist() == [31, 20]
+    assert outline.max(axis=0).tolist() == [41, 30]
+
+
 def test_own_numbers_leave_the_neighbours_out() -> None:
     maps, labels = pair()
     noisy = Maps(np=maps.np, hv=np.where(labels == 9, 0.01, maps.hv))

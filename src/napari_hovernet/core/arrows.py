@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from .tiling import Box
-from .types import Bool, Float32
+from .types import Bool, Float32, Int32
+
+BARB_LENGTH, BARB_WIDTH = 0.3, 0.2
+"""Barbs of a drawn arrow along and across it, in units of its length."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class ArrowParams:
 
 def hv_arrows(
     hv: Float32,
-    mask: Bool,
+    mask: Bool | Int32,
     box: tuple[int, int, int, int] | None = None,
     params: ArrowParams | None = None,
 ) -> Float32:
@@ -56,8 +59,8 @@ def hv_arrows(
     ----------
     hv : float array (2, H, W)
         Channel 0 = x to the right, channel 1 = y down.
-    mask : bool array (H, W)
-        Where arrows may start.
+    mask : bool or int array (H, W)
+        Where arrows may start: on pixels that are not 0, so labels will do.
     box : tuple of int, optional
         Rows and columns in view, (r0, r1, c0, c1), half-open; cut to the array.
         Default: all of it.
@@ -100,6 +103,32 @@ def hv_arrows(
     return arrows
 
 
+def arrow_lines(arrows: Float32) -> Float32:
+    """Draw arrows as line segments: shaft and two barbs each.
+
+    Parameters
+    ----------
+    arrows : float32 (n, 2, 2)
+        Start and projection, (row, column).
+
+    Returns
+    -------
+    float32 array (6 n, 2)
+        Pairs of end points, x and y, for a plot that connects each pair.
+
+    Examples
+    --------
+    >>> arrow_lines(np.array([[[0, 0], [0, 2]]], np.float32))[:2].tolist()
+    [[0.0, 0.0], [2.0, 0.0]]
+    """
+    start, along = arrows[:, 0, ::-1], arrows[:, 1, ::-1]
+    tip, aside = start + along, along[:, ::-1] * np.array([-1, 1], np.float32)
+    back, out = tip - BARB_LENGTH * along, BARB_WIDTH * aside
+    points = np.stack((start, tip, tip, back + out, tip, back - out), axis=1)
+    lines: Float32 = points.reshape(-1, 2).astype(np.float32)
+    return lines
+
+
 def cut_box(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> Box:
     """Cut a box (r0, r1, c0, c1) to an array; an empty one where nothing is left.
 
@@ -116,7 +145,7 @@ def cut_box(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> Bo
     return Box(min(r0, height), max(r1, min(r0, height)), min(c0, width), max(c1, min(c0, width)))
 
 
-def grid_step(mask: Bool, box: Box, limit: int) -> int:
+def grid_step(mask: Bool | Int32, box: Box, limit: int) -> int:
     """Smallest step in pixels of a grid that has at most ``limit`` points on the mask.
 
     Examples

@@ -19,8 +19,9 @@ from .magnitude import (
     histogram,
     summarise,
 )
+from .nuclei import measure
 from .tiling import Box
-from .types import Bool, Float32, Maps
+from .types import Bool, Float32, Int32, Maps
 
 Float64 = npt.NDArray[np.float64]
 
@@ -106,6 +107,8 @@ class NucleusView:
         h along the row, and v along the column, through its centre.
     arrows : float32 (n, 2, 2)
         Start and projection (row, column), pixels of the maps; on it and on others.
+    outline : int32 (k, 2)
+        Its contour, x and y, pixels of the maps; closed, the first point comes last too.
     neighbours : tuple of int
         Ids of instances that touch it, corners included.
     """
@@ -125,6 +128,7 @@ class NucleusView:
     across: Profile
     down: Profile
     arrows: Float32
+    outline: Int32
     neighbours: tuple[int, ...]
 
 
@@ -198,6 +202,7 @@ def nucleus_view(
         across=_across(hv, ids, box, round(centre[0])),
         down=_down(hv, ids, box, round(centre[1])),
         arrows=arrows,
+        outline=_outline(mask, box),
         neighbours=_neighbours(ids, mask),
     )
 
@@ -230,6 +235,12 @@ def _down(hv: Float32, ids: npt.NDArray[Any], box: Box, col: int) -> Profile:
     line = col - box.c0
     position = np.arange(box.r0, box.r1, dtype=np.int64)
     return Profile(position, hv[1, :, line].copy(), ids[:, line].astype(np.int64), col)
+
+
+def _outline(mask: Bool, box: Box) -> Int32:
+    (contour,) = measure(mask).contours
+    closed: Int32 = np.concatenate((contour, contour[:1])) + np.array([box.c0, box.r0], np.int32)
+    return closed
 
 
 def _neighbours(ids: npt.NDArray[Any], mask: Bool) -> tuple[int, ...]:
