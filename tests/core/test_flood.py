@@ -16,13 +16,20 @@ def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
     return (noise / np.abs(noise).max()).astype(np.float32)
 
 
+def ordered(parts: np.ndarray, energy: np.ndarray, order: np.ndarray) -> None:
+    """List all pixels and sort them share by share, energies in -1..1."""
+    ends = flood.list_pixels(parts, order)
+    for start, stop in flood.shares(ends, flood.SHARE_PIXELS):
+        flood.sort_parts(parts, energy, -1.0, 1.0, order[start:stop])
+
+
 def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
     """Order and flood, as the separation does."""
     labels = ndimage.label(mask)[0].astype(np.int32)
     order = np.empty(int(mask.sum()), np.int32)
-    flood.order_pixels(labels.ravel(), energy.ravel(), -1.0, 1.0, order)
+    ordered(labels.ravel(), energy.ravel(), order)
     labels[:] = 0
-    flood.grow_basins(order, energy, labels, depth)
+    flood.grow_basins(order, labels.shape[1], energy.ravel(), labels.ravel(), depth)
     return labels
 
 
@@ -30,26 +37,33 @@ def test_order_is_by_part_then_energy_then_place():
     parts = np.array([2, 1, 0, 2, 1, 1], np.int32)
     energy = np.array([0.5, 0.2, -1.0, -0.5, 0.1, 0.2], np.float32)
     order = np.empty(5, np.int32)
-    flood.order_pixels(parts, energy, -1.0, 1.0, order)
+    ordered(parts, energy, order)
     assert order.tolist() == [4, 1, 5, 3, 0]
 
 
 def test_order_of_more_than_is_sorted_at_once():
     rng = np.random.default_rng(0)
-    size = flood.SORTED_AT_ONCE + 70_000
+    size = 3 * flood.SHARE_PIXELS + 70_000
     parts = np.sort(rng.integers(0, 40, size)).astype(np.int32)
     energy = (rng.integers(-90, 90, size) / 100).astype(np.float32)
     order = np.empty(np.count_nonzero(parts), np.int32)
-    flood.order_pixels(parts, energy, -1.0, 1.0, order)
+    ordered(parts, energy, order)
     expected = np.lexsort((np.arange(size), energy, parts))
     np.testing.assert_array_equal(order, expected[np.count_nonzero(parts == 0) :])
+
+
+def test_shares_are_whole_parts():
+    ends = np.array([0, 3, 5, 25, 26, 30])
+    assert flood.shares(ends, 6) == [(0, 5), (5, 25), (25, 30)]
+    assert flood.shares(ends, 100) == [(0, 30)]
+    assert flood.shares(np.zeros(1, np.int64), 6) == []
 
 
 def test_order_survives_energies_out_of_range():
     parts = np.ones(4, np.int32)
     energy = np.array([9.0, -9.0, 0.0, 5.0], np.float32)
     order = np.empty(4, np.int32)
-    flood.order_pixels(parts, energy, -1.0, 1.0, order)
+    ordered(parts, energy, order)
     assert order.tolist() == [1, 2, 0, 3]
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.params import FAULTS, PRESETS, InferenceParams, SeparationParams
 from napari_hovernet.errors import InputError
 
 
@@ -34,6 +34,7 @@ from napari_hovernet.errors import InputError
         {"opening_size": 2},
         {"min_marker_area": -5},
         {"band_rows": 0},
+        {"peak_distance": 0},
     ],
     ids=str,
 )
@@ -52,6 +53,19 @@ def test_presets():
     )
     with pytest.raises(InputError, match="local, hover_net"):
         SeparationParams.preset("other")
+
+
+def test_every_preset_is_there_and_the_faulty_ones_say_what_is_wrong():
+    assert {name: SeparationParams.preset(name).method for name in PRESETS} == {
+        "local": "local",
+        "hover_net": "hover_net",
+        "magnitude_peaks": "magnitude_peaks",
+        "merging_relabel": "local",
+    }
+    faulty = [n for n in PRESETS if n in FAULTS]
+    assert faulty == ["magnitude_peaks", "merging_relabel"]
+    assert all(FAULTS[name].startswith("Faulty on purpose") for name in faulty)
+    assert [n for n in PRESETS if SeparationParams.preset(n).merge_touching] == ["merging_relabel"]
 
 
 def test_frozen():

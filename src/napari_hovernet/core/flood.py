@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,45 +15,56 @@ Basins = tuple[Array, Array]
 
 LEVELS = 65536
 """Steps the energy is sorted by."""
-SORTED_AT_ONCE = 1 << 20
-"""Pixels of several parts that are sorted together; a larger part is sorted alone."""
+SHARE_PIXELS = 1 << 17
+"""Pixels of whole parts that are sorted and flooded together; a larger part goes alone."""
 FIRST_ROOM = 1024
 """Entries that growing tables start with."""
 
 
 @kernel
-def order_pixels(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
-    """List the pixels of all parts 1..n in ``order``: by part, then energy, then position.
+def list_pixels(parts: Array, order: Array) -> Array:
+    """List the flat indices of all pixels of parts 1..n in ``order``, part by part.
 
-    ``parts`` and ``energy`` are flat; ``order`` is an integer array with room for one flat
-    index per pixel that is not 0 in ``parts``. Energies are told apart in ``LEVELS`` steps
-    from ``low`` to ``high``. Parts are sorted a few at a time, so that what is sorted
-    stays close together in memory.
+    ``parts`` is flat; ``order`` is an integer array with room for one index per pixel that
+    is not 0 in ``parts``. Returns where each part ends, (n + 1,), 0 for part 0.
     """
-    n = parts.max()
-    ends = np.zeros(n + 1, np.int64)
+    ends = np.zeros(parts.max() + 1, np.int64)
     for i in range(parts.size):
         if parts[i]:
             ends[parts[i]] += 1
-    for part in range(n):
-        ends[part + 1] += ends[part]
+    for part in range(1, ends.size):
+        ends[part] += ends[part - 1]
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
     for i in range(parts.size):
         if parts[i]:
             order[starts[parts[i]]] = i
             starts[parts[i]] += 1
-    first = 1
-    while first <= n:
-        last = first
-        while last < n and ends[last + 1] - ends[first - 1] <= SORTED_AT_ONCE:
-            last += 1
-        sort_parts(parts, energy, low, high, order[ends[first - 1] : ends[last]])
-        first = last + 1
+    return ends
+
+
+def shares(ends: Array, size: int) -> list[tuple[int, int]]:
+    """Cut the pixels listed by `list_pixels` into shares of whole parts, about ``size`` each.
+
+    Returns half-open ranges of positions; a part of more than ``size`` pixels is alone.
+    """
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = [0]
+    while cuts[-1] < total:
+        last = int(np.searchsorted(ends, cuts[-1] + size, side="right")) - 1
+        stop = int(ends[last])
+        if stop <= cuts[-1]:  # the next part alone is larger
+            stop = int(ends[np.searchsorted(ends, cuts[-1], side="right")])
+        cuts.append(stop)
+    return list(pairwise(cuts))
 
 
 @kernel
 def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
-    """Sort ``order``, flat indices of some consecutive parts, by part and then by energy."""
+    """Sort ``order``, flat indices of consecutive parts, by part, then energy, then position.
+
+    Energies are told apart in ``LEVELS`` steps from ``low`` to ``high``. Few parts at a time
+    keep what is sorted close together in memory.
+    """
     step = (LEVELS - 1) / (high - low)
     counts = np.zeros(LEVELS + 1, np.int64)
     first, last = parts[order[0]], parts[order[-1]]
@@ -99,55 +111,72 @@ def meet(root: int, other: int, level: float, depth: float, parent: Array, floor
 
 
 @kernel
-def settle(r: int, c: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
-    """Find the basin of the next pixel, 0 for a new one; basins that meet there may join."""
-    height, width = labels.shape
+def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
+    """Find the basin of the next pixel, 0 for a new one; basins that meet there may join.
+
+    ``at`` is its index in the flat arrays ``energy`` and ``labels``.
+    """
     parent, floor = basins
+    column = at % width
+    left = at - 1 if column > 0 else -1
+    right = at + 1 if column < width - 1 else -1
     home, lowest, deepest = 0, np.inf, 0
-    for dr, dc in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-        y, x = r + dr, c + dc
-        if y < 0 or x < 0 or y >= height or x >= width or labels[y, x] == 0:
+    for beside in (at - width, left, right, at + width):
+        if beside < 0 or beside >= labels.size or labels[beside] == 0:
             continue
-        root = find_root(parent, labels[y, x])
-        if energy[y, x] < lowest:
-            home, lowest = root, energy[y, x]
+        root = find_root(parent, labels[beside])
+        if energy[beside] < lowest:
+            home, lowest = root, energy[beside]
         if deepest == 0:
             deepest = root
         elif root != deepest:
-            deepest = meet(deepest, root, energy[r, c], depth, parent, floor)
+            deepest = meet(deepest, root, energy[at], depth, parent, floor)
     return home
 
 
 @kernel
-def grow_basins(order: Array, energy: Array, labels: Array, depth: float) -> Array:
+def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: float) -> Array:
     """Flood every part from its minima and join basins that are less deep than ``depth``.
 
-    ``order`` lists the flat indices of the pixels (see `order_pixels`); ``labels`` (H, W)
-    must hold 0 and is given the number of each pixel's basin, from 1 on. The deeper of two
-    basins absorbs the shallower one where the pass between them lies less than ``depth``
-    above the shallower floor. A pixel goes with its lowest flooded neighbour.
+    ``order`` lists the flat indices of sorted pixels (see `sort_parts`) in the flat arrays
+    ``energy`` and ``labels`` of an image of ``width`` columns. ``labels`` must hold 0 there
+    and is given the number of each pixel's basin, from 1 on. The deeper of two basins
+    absorbs the shallower one where the pass between them lies less than ``depth`` above the
+    shallower floor. A pixel goes with its lowest flooded neighbour.
 
     Returns the floor of each basin, by number.
     """
-    width = labels.shape[1]
     parent = np.zeros(FIRST_ROOM, np.int32)
     floor = np.zeros(FIRST_ROOM, np.float32)
     n = 0
     for k in range(order.size):
-        r, c = order[k] // width, order[k] % width
-        home = settle(r, c, energy, labels, depth, (parent, floor))
+        at = order[k]
+        home = settle(at, width, energy, labels, depth, (parent, floor))
         if home == 0:
             n += 1
             if n == parent.size:
                 parent = np.append(parent, np.zeros_like(parent))
                 floor = np.append(floor, np.zeros_like(floor))
-            parent[n], floor[n] = n, energy[r, c]
+            parent[n], floor[n] = n, energy[at]
             home = n
-        labels[r, c] = home
+        labels[at] = home
     for k in range(order.size):
-        r, c = order[k] // width, order[k] % width
-        labels[r, c] = find_root(parent, labels[r, c])
+        labels[order[k]] = find_root(parent, labels[order[k]])
     return floor[: n + 1]
+
+
+@kernel
+def clear(order: Array, labels: Array) -> None:
+    """Set the listed pixels of a flat array to 0."""
+    for k in range(order.size):
+        labels[order[k]] = 0
+
+
+@kernel
+def shift_ids(order: Array, labels: Array, by: int) -> None:
+    """Add ``by`` to the listed pixels of a flat array."""
+    for k in range(order.size):
+        labels[order[k]] += by
 
 
 @kernel

@@ -148,7 +148,7 @@ class SeparationParams:
     min_marker_area: int = 10
     peak_distance: int = 5
     merge_touching: bool = False
-    band_rows: int = 1024
+    band_rows: int = 512
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -208,7 +208,8 @@ class SeparationParams:
         if name == "magnitude_peaks":
             return replace(published, method="magnitude_peaks")
         if name == "merging_relabel":
-            return replace(published, method="local", min_mean_np=0.0, merge_touching=True)
+            everything = replace(published, method="local", min_area=0, min_mean_np=0.0)
+            return replace(everything, merge_touching=True)
         return published
 
 

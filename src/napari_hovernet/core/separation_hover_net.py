@@ -10,6 +10,7 @@ from .bands import row_bands
 from .params import SeparationParams
 from .parts import FOUR, clean_mask, fill_holes, label_parts
 from .types import Bool, Float32, Int32, Maps, Separation
+from .workers import spread
 
 
 def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
@@ -36,8 +37,7 @@ def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
 
 def _edges(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
     """Border strength in 0..1: the stronger of both stretched Sobel derivatives."""
-    across = _stretched_sobel(maps.hv[0], True, params)
-    down = _stretched_sobel(maps.hv[1], False, params)
+    across, down = spread(lambda axis: _stretched_sobel(maps.hv[axis], axis == 0, params), [0, 1])
     np.maximum(across, down, out=across)
     across *= mask
     return across

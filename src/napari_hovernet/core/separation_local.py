@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import flood
-from .bands import row_bands
+from .bands import Band, row_bands
 from .params import SeparationParams
 from .parts import clean_mask, label_parts, reopen_gaps
 from .types import Bool, Float32, Int32, Maps, Separation
+from .workers import spread
 
 TRUNCATE = 3.0
 """Sigmas at which a Gaussian is cut off."""
@@ -28,12 +29,12 @@ def separate_local(maps: Maps, params: SeparationParams) -> Separation:
     See :func:`napari_hovernet.core.separation.separate`.
     """
     mask = clean_mask(maps.np, params)
-    energy = squeeze_energy(maps, mask, params)
-    labels = label_parts(mask)[0]
-    order = _ordered(labels, energy)
-    labels[:] = 0
-    floor = flood.grow_basins(order, energy, labels, params.depth)
-    del order
+    return cut_basins(maps, mask, squeeze_energy(maps, mask, params), params)
+
+
+def cut_basins(maps: Maps, mask: Bool, energy: Float32, params: SeparationParams) -> Separation:
+    """Flood the energy and keep what is a nucleus; ``mask`` is changed where gaps open again."""
+    labels, floor = _flooded(mask, energy, params.depth)
     if params.max_hole_area:
         reopen_gaps(mask, labels, maps.np, params.np_threshold)
     markers = np.empty_like(labels)
@@ -45,12 +46,33 @@ def separate_local(maps: Maps, params: SeparationParams) -> Separation:
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 
-def _ordered(parts: Int32, energy: Float32) -> npt.NDArray[Any]:
-    """Flat indices of the pixels of all parts, each part from its lowest energy up."""
-    index = np.int32 if parts.size <= np.iinfo(np.int32).max else np.int64
-    order = np.empty(np.count_nonzero(parts), index)
-    flood.order_pixels(parts.ravel(), energy.ravel(), *ENERGY_RANGE, order)
-    return order
+def _flooded(mask: Bool, energy: Float32, depth: float) -> tuple[Int32, Float32]:
+    """Basins of every part of the mask, numbered from 1, and the floor of each (0 first).
+
+    Parts have no 4-neighbour in common, so shares of them are flooded side by side, all in
+    the one array.
+    """
+    labels = label_parts(mask)[0]
+    flat, heights = labels.ravel(), energy.ravel()
+    index = np.int32 if labels.size <= np.iinfo(np.int32).max else np.int64
+    order = np.empty(np.count_nonzero(labels), index)
+    if not order.size:
+        return labels, np.zeros(1, np.float32)
+    ends = flood.list_pixels(flat, order)
+
+    def grow(share: tuple[int, int]) -> npt.NDArray[Any]:
+        mine = order[slice(*share)]
+        flood.sort_parts(flat, heights, *ENERGY_RANGE, mine)
+        flood.clear(mine, flat)
+        floors: npt.NDArray[Any] = flood.grow_basins(mine, labels.shape[1], heights, flat, depth)
+        return floors[1:]
+
+    pieces = flood.shares(ends, flood.SHARE_PIXELS)
+    floors = spread(grow, pieces)
+    first = np.concatenate(([0], np.cumsum([len(f) for f in floors])))
+    for piece, before in zip(pieces[1:], first[1:], strict=False):
+        flood.shift_ids(order[slice(*piece)], flat, int(before))
+    return labels, np.concatenate([np.zeros(1, np.float32), *floors])
 
 
 def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
@@ -63,12 +85,15 @@ def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
     energy = np.zeros(mask.shape, np.float32)
     reach = int(np.ceil(TRUNCATE * max(params.scales))) + 1
     halo = reach + params.magnitude_window // 2 + 1
-    for band in row_bands(mask.shape[0], params.band_rows, halo):
+
+    def fill(band: Band) -> None:
         inside = mask[band.read]
         if inside[band.inner].any():
             seen = inside & (maps.np[band.read] >= params.np_threshold)
             piece = _band_energy(maps.hv[:, band.read], seen, inside, params)
             energy[band.keep] = piece[band.inner]
+
+    spread(fill, list(row_bands(mask.shape[0], params.band_rows, halo)))
     return energy
 
 
