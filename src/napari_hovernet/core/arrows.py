@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
 from .tiling import Box
-from .types import Bool, Float32, Int32
+from .types import Float32
 
 BARB_LENGTH, BARB_WIDTH = 0.3, 0.2
 """Barbs of a drawn arrow along and across it, in units of its length."""
@@ -49,7 +50,7 @@ class ArrowParams:
 
 def hv_arrows(
     hv: Float32,
-    mask: Bool | Int32,
+    mask: npt.NDArray[Any],
     box: tuple[int, int, int, int] | None = None,
     params: ArrowParams | None = None,
 ) -> Float32:
@@ -145,7 +146,7 @@ def cut_box(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> Bo
     return Box(min(r0, height), max(r1, min(r0, height)), min(c0, width), max(c1, min(c0, width)))
 
 
-def grid_step(mask: Bool | Int32, box: Box, limit: int) -> int:
+def grid_step(mask: npt.NDArray[Any], box: Box, limit: int) -> int:
     """Smallest step in pixels of a grid that has at most ``limit`` points on the mask.
 
     Examples
@@ -160,7 +161,9 @@ def grid_step(mask: Bool | Int32, box: Box, limit: int) -> int:
     return step
 
 
-def _grid(mask: Bool, box: Box, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _grid(
+    mask: npt.NDArray[Any], box: Box, step: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Rows and columns of the multiples of ``step`` in a box that lie on the mask."""
     r0, c0 = -(-box.r0 // step) * step, -(-box.c0 // step) * step
     rows, cols = np.nonzero(mask[r0 : box.r1 : step, c0 : box.c1 : step])
