@@ -13,6 +13,7 @@ from ..errors import InputError
 from .hv import hv_targets
 from .hv_scores import HVScores, hv_scores
 from .metrics import evaluate
+from .outcome_places import Places, error_places
 from .params import SeparationParams
 from .parts import clean_mask, label_parts
 from .separation import separate
@@ -43,6 +44,8 @@ class Comparison:
         None without maps.
     notes : tuple of str
         What was assumed of the truth, what is empty.
+    places : Places, optional
+        Where the prediction's errors are, and how well each instance fits.
     """
 
     prediction: Evaluation
@@ -51,6 +54,7 @@ class Comparison:
     all_foreground_dice: float
     hv: HVScores | None = None
     notes: tuple[str, ...] = ()
+    places: Places | None = None
 
     def rows(self) -> tuple[tuple[str, Evaluation], ...]:
         """Title and scores of each row of the table, the prediction first."""
@@ -137,6 +141,7 @@ def compare(
         all_foreground_dice=all_foreground_dice(truth.labels),
         hv=None if maps is None else hv_scores(maps.hv, truth.labels),
         notes=(*truth.notes, *_empty_notes(prediction)),
+        places=error_places(truth.labels, predicted, prediction.outcomes),
     )
 
 
