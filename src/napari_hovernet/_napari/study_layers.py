@@ -16,9 +16,11 @@ from napari.layers import Image, Labels, Layer, Vectors
 
 from ..app.session_state import Run
 from .images import METADATA_KEY, Placement
-from .run_layers import pyramid
+from .run_layers import PYRAMID_EDGE, pyramid
 
 KINDS = {"image": Image, "labels": Labels, "vectors": Vectors}
+KEPT = ("name", "opacity", "blending")
+"""What the user may have set, taken over where a layer has to be made anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +73,15 @@ class StudyLayers:
     def show(self, run: Run, extra: Extra) -> Layer:
         """Add the layer, or bring the one that is there up to date and into sight."""
         layer = self.find(run.id, extra.role)
-        if layer is not None and not isinstance(layer, KINDS[extra.kind]):
+        before: dict[str, Any] = {}
+        if layer is not None and not fits(layer, extra):
+            before = {name: getattr(layer, name) for name in KEPT}
             self._layers.remove(layer)
             layer = None
         if layer is None:
             layer = make_extra(run, extra)
+            for name, value in before.items():
+                setattr(layer, name, value)
             self._insert(layer, run)
         else:
             update_extra(layer, run, extra)
@@ -117,6 +123,14 @@ class StudyLayers:
             self._layers.selection.active = active
 
 
+def fits(layer: Layer, extra: Extra) -> bool:
+    """Whether a layer can take the data: of its kind, and a pyramid just where it is one."""
+    if not isinstance(layer, KINDS[extra.kind]):
+        return False
+    large = extra.kind != "vectors" and max(np.shape(extra.data)[-2:]) > PYRAMID_EDGE
+    return large == bool(getattr(layer, "multiscale", False))
+
+
 def make_extra(run: Run, extra: Extra) -> Layer:
     """Make the layer; touches no viewer."""
     look = dict(extra.look)
@@ -156,8 +170,7 @@ def _data(run: Run, extra: Extra) -> tuple[Any, dict[str, Any]]:
     plane = run.placement.plane
     if extra.kind == "vectors":
         data = np.asarray(extra.data, np.float32)
-        ends = np.zeros((len(data), 2, len(plane)), np.float32)
-        ends[:, 0] = plane
+        ends = np.zeros((len(data), 2, len(plane)), np.float32)  # the layer lies on the plane
         return np.concatenate((ends, data), axis=2), {"ndim": len(plane) + 2}
     levels = pyramid(extra.data[(None,) * len(plane)])
     more = {"rgb": False} if extra.kind == "image" else {}
