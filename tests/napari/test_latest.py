@@ -28,7 +28,7 @@ def heard():
 
 def handlers(heard):
     return Handlers(
-        lambda value: heard.append(value),
+        heard.append,
         lambda error: heard.append(str(error)),
         cancelled=lambda: heard.append("cancelled"),
     )

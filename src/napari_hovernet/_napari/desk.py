@@ -18,6 +18,7 @@ from .latest import Latest
 from .runner import Handlers
 from .session_for import session_for
 from .study_layers import StudyLayers
+from .view import camera_of, canvas_size
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -208,10 +209,11 @@ class Desk:
         pixel = np.abs(np.subtract(corner, centre))[-2:].max() or 1.0
         for axis, value in enumerate(centre[:-2]):
             viewer.dims.set_point(viewer.dims.ndim - len(centre) + axis, value)
-        viewer.camera.center = (*viewer.camera.center[:-2], *centre[-2:])
+        camera = camera_of(viewer)
+        camera.center = (*camera.center[:-2], *centre[-2:])
         extent = np.array([max(r1 - r0, SMALLEST_BOX), max(c1 - c0, SMALLEST_BOX)]) * pixel
         size = np.asarray(canvas_size(viewer), float)
-        viewer.camera.zoom = float((1 - FLY_MARGIN) * (size / extent).min())
+        camera.zoom = float((1 - FLY_MARGIN) * (size / extent).min())
 
 
 def _transforms(run: Run) -> tuple[Affine, Affine]:
@@ -220,13 +222,6 @@ def _transforms(run: Run) -> tuple[Affine, Affine]:
     k = place.at(*run.result.offset)
     inner = Affine(scale=k["scale"], rotate=k["rotate"], shear=k["shear"], translate=k["translate"])
     return inner, Affine(affine_matrix=np.asarray(k["affine"]))
-
-
-def canvas_size(viewer: ViewerModel) -> tuple[int, int]:
-    """Height and width of the canvas in screen pixels."""
-    canvas = getattr(viewer, "canvas", None)
-    size = viewer._canvas_size if canvas is None else canvas.size
-    return int(size[0]), int(size[1])
 
 
 def desk_for(viewer: Any) -> Desk:
