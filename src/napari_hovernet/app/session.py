@@ -238,6 +238,13 @@ class Session:
         self.runs_changed.emit(self.runs)
         self._set_status(Status(message=summary(run), notices=notices))
 
+    def add_run(self, run: Run, message: str) -> None:
+        """Take in a run that was made of another; can be undone, replaces nothing."""
+        self._on_main_thread()
+        self._count = max(self._count, run.id)
+        self._history.do(Change(added=(run,)))
+        self._after_history(message)
+
     def remove_run(self, run_id: int) -> None:
         """Remove one run; can be undone."""
         gone = tuple(run for run in self.runs if run.id == run_id)

@@ -1,0 +1,176 @@
+"""The parameters a run is being tuned with: edits, undo, presets, counts. Main thread only."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from psygnal import Signal
+
+from ..core.params import SeparationParams
+from ..core.scale import scaled_separation, working_scale
+from ..core.sweep import Sweep
+from ..core.tuning import StageCounts, TuneParams
+from ..core.types import Separation
+from .segment import SegmentResult
+
+MERGE_S = 1.0
+"""Edits of one control that follow each other within this time are undone as one."""
+UNDO_LIMIT = 200
+"""Edits that can be taken back."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What came out of the present parameters.
+
+    Parameters
+    ----------
+    params : TuneParams
+        What it was cut with.
+    separation : Separation
+        Of the whole run, or of a part of it.
+    counts : StageCounts
+        Of the same.
+    box : tuple of int, optional
+        The part, as rows and columns (r0, r1, c0, c1) of the run's arrays; None = all.
+    seconds : float
+        Time it took.
+    """
+
+    params: TuneParams
+    separation: Separation
+    counts: StageCounts
+    box: tuple[int, int, int, int] | None = None
+    seconds: float = 0.0
+
+
+class Tuning:
+    """Parameters under edit, with undo and redo, and the latest answers.
+
+    Examples
+    --------
+    >>> tuning = Tuning()
+    >>> tuning.edit(TuneParams(SeparationParams(depth=0.3)))
+    >>> tuning.undo()
+    >>> tuning.params.separation.depth
+    0.15
+    """
+
+    params_changed: ClassVar[Signal] = Signal(object)
+    tuned_changed: ClassVar[Signal] = Signal(object)
+    sweep_changed: ClassVar[Signal] = Signal(object)
+
+    def __init__(self) -> None:
+        self._start = TuneParams()
+        self._scale = 1.0
+        self._done: list[TuneParams] = [self._start]
+        self._undone: list[TuneParams] = []
+        self._last = ("", 0.0)
+        self._tuned: Tuned | None = None
+        self._sweep: Sweep | None = None
+
+    @property
+    def params(self) -> TuneParams:
+        """The present parameters."""
+        return self._done[-1]
+
+    @property
+    def start(self) -> TuneParams:
+        """What the run was cut with: where reset leads."""
+        return self._start
+
+    @property
+    def tuned(self) -> Tuned | None:
+        """The latest answer, None before the first."""
+        return self._tuned
+
+    @property
+    def sweep(self) -> Sweep | None:
+        """The latest sweep."""
+        return self._sweep
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether an edit can be taken back."""
+        return len(self._done) > 1
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether an edit taken back can be made again."""
+        return bool(self._undone)
+
+    def begin(self, result: SegmentResult | None) -> None:
+        """Start from what a run was cut with; forgets edits and answers."""
+        if result is None:
+            self._start, self._scale = TuneParams(), 1.0
+        else:
+            self._start = TuneParams(result.cut_with)
+            self._scale = working_scale(result.info, result.params.inference)
+        self._done, self._undone, self._last = [self._start], [], ("", 0.0)
+        self._tuned = self._sweep = None
+        self.params_changed.emit(self.params)
+        self.tuned_changed.emit(None)
+        self.sweep_changed.emit(None)
+
+    def preset(self, name: str) -> SeparationParams:
+        """Return a preset with its lengths in pixels of this run.
+
+        Raises
+        ------
+        InputError
+            If the name is not known.
+        """
+        return scaled_separation(SeparationParams.preset(name), self._scale)
+
+    def choose_preset(self, name: str) -> None:
+        """Take the separation of a preset; HV is read as before."""
+        self.edit(replace(self.params, separation=self.preset(name)))
+
+    def edit(self, params: TuneParams, control: str = "", now: float | None = None) -> None:
+        """Change parameters; edits of one ``control`` in quick succession are undone as one."""
+        if params == self.params:
+            return
+        when = time.monotonic() if now is None else now
+        same = bool(control) and control == self._last[0] and when - self._last[1] <= MERGE_S
+        if same and len(self._done) > 1:
+            self._done.pop()
+        self._done.append(params)
+        del self._done[: -(UNDO_LIMIT + 1)]
+        self._undone.clear()
+        self._last = (control, when)
+        self.params_changed.emit(params)
+
+    def reset(self) -> None:
+        """Go back to what the run was cut with; can be undone."""
+        self.edit(self._start)
+
+    def undo(self) -> None:
+        """Take the last edit back."""
+        if self.can_undo:
+            self._undone.append(self._done.pop())
+            self._moved()
+
+    def redo(self) -> None:
+        """Make the edit last taken back again."""
+        if self._undone:
+            self._done.append(self._undone.pop())
+            self._moved()
+
+    def take(self, tuned: Tuned) -> bool:
+        """Take in an answer; one to older parameters is dropped."""
+        if tuned.params != self.params:
+            return False
+        self._tuned = tuned
+        self.tuned_changed.emit(tuned)
+        return True
+
+    def take_sweep(self, sweep: Sweep | None) -> None:
+        """Take in a finished sweep."""
+        self._sweep = sweep
+        self.sweep_changed.emit(sweep)
+
+    def _moved(self) -> None:
+        self._last = ("", 0.0)
+        self.params_changed.emit(self.params)
