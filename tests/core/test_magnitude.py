@@ -19,8 +19,6 @@ from napari_hovernet.core.separation import separate
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 
-NAN = float("nan")
-
 
 def discs(gain: float = 1.0, noise: float = 0.0) -> tuple[Maps, np.ndarray]:
     """Nine discs of radius 9 with their exact HV times ``gain``, plus noise everywhere."""
@@ -164,24 +162,6 @@ def test_magnitudes_are_split_completely() -> None:
     both = np.sort(np.concatenate((inside, outside)))
     np.testing.assert_allclose(both, np.sort(maps.magnitude.ravel()), rtol=1e-6)
     assert inside.size == np.count_nonzero(labels)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"collapsed": 0.3}, "collapsed 0.3, weak 0.25 and healthy 0.5"),
-        ({"collapsed": -0.1}, "collapsed -0.1"),
-        ({"healthy": float("inf")}, "healthy inf"),
-        ({"weak": NAN}, "weak nan"),
-        ({"target_low": 0.7}, "target_low is 0.7 and target_high 0.69"),
-        ({"direction": 1.5}, "direction is 1.5"),
-        ({"bins": 0}, "bins is 0"),
-        ({"upper": 0.0}, "upper is 0"),
-    ],
-)
-def test_bands_out_of_order_are_refused(change: dict[str, float], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        replace(MagnitudeBands(), **change)
 
 
 @pytest.mark.parametrize(
