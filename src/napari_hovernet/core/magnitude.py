@@ -11,10 +11,23 @@ import numpy.typing as npt
 from ..errors import InputError
 from .compiled import kernel
 from .hv import compact_ids, hv_targets
-from .magnitude_bands import COLLAPSED, HEALTHY
-from .magnitude_bands import MagnitudeBands as MagnitudeBands
+from .magnitude_bands import COLLAPSED, HEALTHY, MagnitudeBands
 from .nuclei_kernels import quantile
 from .types import Float32, Int32, Maps
+
+__all__ = [
+    "BLIND",
+    "MagnitudeBands",
+    "MagnitudeReport",
+    "MagnitudeSummary",
+    "direction_cosine",
+    "explain",
+    "histogram",
+    "ids_like",
+    "magnitude_report",
+    "split_magnitudes",
+    "summarise",
+]
 
 Int64 = npt.NDArray[np.int64]
 

@@ -11,19 +11,14 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from .arrows import ArrowParams, hv_arrows
-from .magnitude import (
-    Int64,
-    MagnitudeBands,
-    MagnitudeSummary,
-    direction_cosine,
-    histogram,
-    summarise,
-)
+from .magnitude import MagnitudeSummary, direction_cosine, histogram, summarise
+from .magnitude_bands import MagnitudeBands
 from .nuclei import measure
 from .tiling import Box
 from .types import Bool, Float32, Int32, Maps
 
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
