@@ -2,79 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from .comparison_types import Comparison
 from .hv import hv_targets
-from .hv_scores import HVScores, hv_scores
+from .hv_scores import hv_scores
 from .metrics import evaluate
-from .outcome_places import Places, error_places
+from .outcome_places import error_places
 from .params import SeparationParams
 from .parts import clean_mask, label_parts
 from .separation import separate
 from .truth import Truth, check_truth
 from .types import Bool, Evaluation, Int32, Maps
 
-PREDICTION = "Prediction"
-CONNECTED = "Connected components only"
-ORACLE = "True maps, same separation (oracle)"
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Scores of a prediction and of what stands beside it.
-
-    Parameters
-    ----------
-    prediction : Evaluation
-        The instances given, against the truth.
-    connected_components : Evaluation
-        The same mask with every connected area taken for one nucleus: what the scores
-        would be without any separation.
-    oracle : Evaluation
-        What the same separation makes of the true maps: the best it could do.
-    all_foreground_dice : float
-        Dice of calling every pixel nucleus, in 0..1.
-    hv : HVScores, optional
-        None without maps.
-    notes : tuple of str
-        What was assumed of the truth, what is empty.
-    places : Places, optional
-        Where the prediction's errors are, and how well each instance fits.
-    """
-
-    prediction: Evaluation
-    connected_components: Evaluation
-    oracle: Evaluation
-    all_foreground_dice: float
-    hv: HVScores | None = None
-    notes: tuple[str, ...] = ()
-    places: Places | None = None
-
-    def rows(self) -> tuple[tuple[str, Evaluation], ...]:
-        """Title and scores of each row of the table, the prediction first."""
-        return (
-            (PREDICTION, self.prediction),
-            (CONNECTED, self.connected_components),
-            (ORACLE, self.oracle),
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything but the single nuclei, JSON-able: None stands for "not defined"."""
-        return {
-            "prediction": self.prediction.as_dict(),
-            "connected_components": self.connected_components.as_dict(),
-            "oracle": self.oracle.as_dict(),
-            "all_foreground_dice": self.all_foreground_dice,
-            "hv": None if self.hv is None else _without_nan(self.hv.as_dict()),
-            "outcomes": self.prediction.outcomes.counts(),
-            "notes": list(self.notes),
-        }
+__all__ = ["Comparison", "all_foreground_dice", "compare", "oracle"]
 
 
 def compare(
@@ -190,7 +133,3 @@ def _empty_notes(prediction: Evaluation) -> tuple[str, ...]:
     if not prediction.n_pred:
         return ("The prediction holds no nuclei: every score is 0.",)
     return ()
-
-
-def _without_nan(values: dict[str, float]) -> dict[str, float | None]:
-    return {k: None if math.isnan(v) else v for k, v in values.items()}

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from .comparison_types import HVScores
 from .hv import hv_targets
 from .types import Float32
 
+__all__ = ["HVScores", "hv_scores"]
+
 ZERO_LENGTH = 1e-6
 """HV vectors not longer than this have no direction."""
-
-
-@dataclass(frozen=True)
-class HVScores:
-    """Predicted against true HV over the pixels of the true nuclei; NaN without any.
-
-    Parameters
-    ----------
-    mse : float
-        Mean squared error over nucleus pixels and both channels, 0 = perfect.
-    zero_mse : float
-        The same for a map of zeros: what a network gets that learnt nothing.
-    cosine : float
-        Mean cosine between predicted and true vector, -1..1: 1 = right direction
-        everywhere, about 0 = no direction learnt, -1 = wrong sign.
-    magnitude, true_magnitude : float
-        Mean length of the predicted and of the true vectors.
-    """
-
-    mse: float
-    zero_mse: float
-    cosine: float
-    magnitude: float
-    true_magnitude: float
-
-    def as_dict(self) -> dict[str, float]:
-        """Scores by name, for a table or JSON."""
-        return asdict(self)
 
 
 def hv_scores(hv: npt.ArrayLike, true_labels: npt.ArrayLike) -> HVScores:

@@ -8,83 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .comparison_types import ERROR_KINDS, ErrorPlace, Places
 from .hv import compact_ids
 from .hv_kernels import moments
 from .metrics.matching import Contingency, contingency
 from .metrics.report import OutcomeParams
 from .types import Outcomes
 
-ERROR_KINDS = ("merged", "split", "missed", "spurious")
-"""Kinds of errors, in the order in which they are looked at."""
+__all__ = ["ERROR_KINDS", "ErrorPlace", "Places", "error_places"]
 
 Int64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ErrorPlace:
-    """One error and where it is.
-
-    Parameters
-    ----------
-    kind : {"merged", "split", "missed", "spurious"}
-    true_ids, pred_ids : tuple of int
-        True and predicted instances it is about; ids as in the arrays given.
-    box : tuple of int
-        r0, r1, c0, c1 around all of them, half-open, pixels.
-    centroid : tuple of float
-        x, y of the middle of ``box``, pixels.
-    area : int
-        Pixels of the true instances, of the predicted one where there is none.
-    """
-
-    kind: str
-    true_ids: tuple[int, ...]
-    pred_ids: tuple[int, ...]
-    box: tuple[int, int, int, int]
-    centroid: tuple[float, float]
-    area: int
-
-    @property
-    def words(self) -> str:
-        """Say what is wrong, in one line.
-
-        Examples
-        --------
-        >>> ErrorPlace("merged", (1, 2), (8,), (0, 9, 0, 9), (4.0, 4.0), 70).words
-        '2 true nuclei merged into one (id 8)'
-        """
-        if self.kind == "merged":
-            return f"{len(self.true_ids)} true nuclei merged into one (id {self.pred_ids[0]})"
-        if self.kind == "split":
-            shown = ", ".join(map(str, self.pred_ids[:4]))
-            more = " ..." if len(self.pred_ids) > 4 else ""
-            return f"True nucleus {self.true_ids[0]} split in {len(self.pred_ids)} ({shown}{more})"
-        if self.kind == "missed":
-            return f"True nucleus {self.true_ids[0]} missed"
-        return f"Nucleus {self.pred_ids[0]} is spurious: nothing true there"
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """The errors of a comparison, and how well each prediction fits.
-
-    Parameters
-    ----------
-    errors : tuple of ErrorPlace
-        By kind as in ``ERROR_KINDS``; within a kind those of most nuclei, then of most
-        pixels, first.
-    pred_ids : int64 (n_pred,)
-        Ids of the predicted instances, ascending.
-    pred_iou : float64 (n_pred,)
-        Largest IoU of each with a true nucleus, 0 where it overlaps none.
-    pred_partner : int64 (n_pred,)
-        Id of that true nucleus, 0 = none.
-    """
-
-    errors: tuple[ErrorPlace, ...]
-    pred_ids: Int64
-    pred_iou: npt.NDArray[np.float64]
-    pred_partner: Int64
 
 
 def error_places(

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from ..errors import InputError
-from .compare import Comparison
-from .hv_scores import HVScores
+from .comparison_types import Comparison, HVScores
 
 LEVELS = ("good", "neutral", "bad")
 """How a remark is meant."""

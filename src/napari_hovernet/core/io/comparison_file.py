@@ -9,8 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..compare import Comparison
-from ..outcome_places import ErrorPlace
+from ..comparison_types import Comparison, ErrorPlace
 from ..types import Evaluation
 from .atomic import atomic_path
 from .json_file import METADATA_KEY
