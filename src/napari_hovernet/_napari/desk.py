@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..app.session_state import Run
     from ..app.study_state import Findings
     from ..core.types import Int32
+    from .tuner import Tuner
     from .workspace import Workspace
 
 REFRESH_MS = 50
@@ -50,6 +51,7 @@ class Desk:
     def __init__(self, work: Workspace) -> None:
         self.work = work
         self.study = Study()
+        self.tuner: Tuner | None = None
         self.layers = StudyLayers(work.viewer)
         self._latest = Latest(work.runner, "Studying")
         self._asked = False

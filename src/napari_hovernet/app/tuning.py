@@ -124,6 +124,10 @@ class Tuning:
         """
         return scaled_separation(SeparationParams.preset(name), self._scale)
 
+    def defaults(self, preset: str) -> TuneParams:
+        """Return where the reset of a single parameter leads: the preset, HV as it is stored."""
+        return TuneParams(self.preset(preset))
+
     def choose_preset(self, name: str) -> None:
         """Take the separation of a preset; HV is read as before."""
         self.edit(replace(self.params, separation=self.preset(name)))

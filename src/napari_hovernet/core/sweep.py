@@ -179,3 +179,31 @@ def _combined(
 ) -> TuneParams:
     params = with_value(start, rows.name, rows.values[at[0]])
     return with_value(params, columns.name, columns.values[at[1]]) if columns else params
+
+
+def sweep(
+    maps: Maps,
+    rows: SweepAxis,
+    columns: SweepAxis | None = None,
+    *,
+    start: TuneParams | None = None,
+    truth: Int32 | None = None,
+) -> Sweep:
+    """Try every combination of the values of one or two parameters, and wait for it.
+
+    See :func:`sweep_steps`; ``start`` is ``TuneParams()`` by default.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> maps = Maps(np=numpy.ones((8, 8)), hv=numpy.zeros((2, 8, 8)))
+    >>> sweep(maps, SweepAxis("min_area", (0, 100))).counts.ravel().tolist()
+    [1, 0]
+    """
+    steps = sweep_steps(maps, start or TuneParams(), rows, columns, truth)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as stop:
+        found: Sweep = stop.value
+        return found
