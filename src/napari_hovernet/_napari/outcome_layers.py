@@ -1,0 +1,179 @@
+"""Nuclei in the colours of their outcome, missed ones in a layer of their own.
+
+Beside :mod:`.layers` and :mod:`.study_layers` the only place that recolours nuclei.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from ..core.types import Progress
+from .desk import Desk
+from .latest import Latest
+from .run_layers import rgba
+from .runner import Handlers
+from .study_layers import Extra
+
+if TYPE_CHECKING:
+    from ..app.session_state import Run
+    from ..core.comparison_types import Comparison
+    from ..core.types import Int32
+    from ..errors import UserError
+
+OUTCOME_COLORS = {
+    "matched": (0, 158, 115),
+    "merged": (213, 94, 0),
+    "split": (204, 121, 167),
+    "missed": (86, 180, 233),
+    "spurious": (240, 228, 66),
+}
+"""RGB in 0..255 (Okabe and Ito): told apart with every common colour vision."""
+UNKNOWN_COLOR = (1.0, 1.0, 1.0, 1.0)
+"""A nucleus drawn since the last comparison."""
+CLEAR = (0.0, 0.0, 0.0, 0.0)
+MISSED = "missed"
+"""Role of the layer of missed true nuclei."""
+MISSED_CONTOUR = 2
+"""Width in pixels of their outlines, 0 = filled."""
+COLUMNS = ("outcome", "iou")
+"""Columns that the features table of a run's nuclei gets."""
+
+
+class OutcomeLayers:
+    """Shows the comparison of a desk on its layers, and takes it back.
+
+    Parameters
+    ----------
+    desk : Desk
+        Only a weak reference is kept.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk_ref = weakref.ref(desk)
+        self._latest = Latest(desk.runner, "Missed nuclei")
+        self._wanted = False
+        self._painted: weakref.ref[Labels] | None = None
+        self._former: Any = None
+        self._ours: Any = None
+        self._missed_of: int | None = None
+        desk.study.findings_changed.connect(self._update)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether nuclei shall have the colours of their outcome."""
+        return self._wanted
+
+    @property
+    def busy(self) -> bool:
+        """Whether the layer of missed nuclei is on its way."""
+        return self._latest.busy
+
+    def set_wanted(self, wanted: bool) -> None:
+        """Colour by outcome, or give the nuclei their former colours back."""
+        self._wanted = wanted
+        self._update()
+
+    def _update(self, _findings: Any = None) -> None:
+        desk = self._desk_ref()
+        if desk is None:
+            return
+        study = desk.study
+        comparison = None if study.findings is None else study.findings.comparison
+        layer = desk.instances_layer()
+        painted = None if self._painted is None else self._painted()
+        if painted is not None and (painted is not layer or not self._wanted or comparison is None):
+            self._restore(painted)
+        run, truth = study.run, study.truth
+        if self._missed_of is not None and (run is None or run.id != self._missed_of):
+            desk.layers.remove(self._missed_of, MISSED)
+            self._missed_of = None
+        if layer is not None and study.findings is not None:
+            set_columns(layer, comparison)
+        if self._wanted and comparison is not None and run is not None and truth is not None:
+            if layer is not None:
+                self._paint(layer, comparison)
+            if truth.labels is not None:
+                self._show_missed(desk, run, truth.labels, comparison)
+        elif self._missed_of is not None:
+            self._latest.cancel()
+            desk.layers.remove(self._missed_of, MISSED)
+            self._missed_of = None
+
+    def _paint(self, layer: Labels, comparison: Comparison) -> None:
+        painted = None if self._painted is None else self._painted()
+        if painted is not layer or layer.colormap is not self._ours:
+            self._former = layer.colormap
+        layer.colormap = outcome_colormap(comparison)
+        self._ours = layer.colormap
+        self._painted = weakref.ref(layer)
+
+    def _restore(self, layer: Labels) -> None:
+        """Give the former colours back, unless the user has chosen others meanwhile."""
+        if layer.colormap is self._ours:
+            layer.colormap = self._former
+        self._painted = self._former = self._ours = None
+
+    def _show_missed(self, desk: Desk, run: Run, truth: Int32, comparison: Comparison) -> None:
+        self._missed_of = run.id
+
+        def done(missed: Int32) -> None:
+            if self._missed_of == run.id and desk.study.run is run:
+                show_missed(desk, run, missed)
+
+        def failed(error: UserError) -> None:
+            desk.layers.remove(run.id, MISSED)
+
+        self._latest.request(lambda: missed_steps(truth, comparison), Handlers(done, failed))
+
+
+def missed_steps(truth: Int32, comparison: Comparison) -> Generator[Progress, None, Int32]:
+    """Keep, of the true labels (H, W), the nuclei that were missed."""
+    yield Progress(0, 0, "Missed nuclei ...")
+    outcomes = comparison.prediction.outcomes
+    missed = outcomes.true_ids[outcomes.true == "missed"]
+    kept: Int32 = np.where(np.isin(truth, missed), truth, 0).astype(np.int32)
+    return kept
+
+
+def show_missed(desk: Desk, run: Run, missed: Int32) -> None:
+    """Add the layer of missed nuclei, or bring it up to date; hidden, it stays hidden."""
+    before = desk.layers.find(run.id, MISSED)
+    visible = before is None or before.visible
+    colors: dict[int | None, Any] = {None: rgba(OUTCOME_COLORS["missed"]), 0: CLEAR}
+    colors[1] = colors[None]  # napari takes a map of defaults alone for no map
+    look = {"colormap": DirectLabelColormap(color_dict=colors), "opacity": 1.0}
+    extra = Extra(MISSED, "labels", "missed nuclei", missed, {**look, "contour": MISSED_CONTOUR})
+    desk.layers.show(run, extra).visible = visible
+
+
+def outcome_colormap(comparison: Comparison) -> DirectLabelColormap:
+    """Return one colour per predicted nucleus, by its outcome."""
+    outcomes = comparison.prediction.outcomes
+    by_kind = {kind: np.array(rgba(c), np.float32) for kind, c in OUTCOME_COLORS.items()}
+    colors: dict[int | None, Any] = {None: np.array(UNKNOWN_COLOR), 0: np.array(CLEAR)}
+    for label, kind in zip(outcomes.pred_ids.tolist(), outcomes.pred.tolist(), strict=True):
+        colors[label] = by_kind[kind]
+    return DirectLabelColormap(color_dict=colors)
+
+
+def set_columns(layer: Labels, comparison: Comparison | None) -> None:
+    """Write ``outcome`` and ``iou`` into the features of a layer, or take them out."""
+    table = layer.features
+    if comparison is None or comparison.places is None or "index" not in table:
+        if any(name in table for name in COLUMNS):
+            layer.features = table.drop(columns=[c for c in COLUMNS if c in table])
+        return
+    outcomes, places = comparison.prediction.outcomes, comparison.places
+    index = np.asarray(table["index"], np.int64)
+    at = np.searchsorted(places.pred_ids, index).clip(max=max(len(places.pred_ids) - 1, 0))
+    known = places.pred_ids[at] == index if len(places.pred_ids) else np.zeros(len(index), bool)
+    kinds, iou = np.full(len(index), "", dtype=object), np.full(len(index), np.nan)
+    kinds[known] = outcomes.pred[at[known]]
+    iou[known] = np.round(places.pred_iou[at[known]], 4)
+    layer.features = table.assign(outcome=kinds, iou=iou)
