@@ -108,7 +108,7 @@ def _one(
     about = ImageRow(pair.name, pair.source, pair.split, str(pair.image), str(pair.labels or ""))
     started = time.perf_counter()
     try:
-        predicted = yield from _told(predictor.steps(pair), pair.name, place)
+        predicted = yield from told(predictor.steps(pair), pair.name, place)
         yield Progress(*place, f"{pair.name}: comparing")
         truth, notes = read_truth(pair, predicted.image.shape)
         comparison = compare(truth, predicted.labels, predicted.maps, predicted.separation)
@@ -134,10 +134,10 @@ def _one(
     return row, shown
 
 
-def _told(
+def told(
     steps: Generator[Progress, None, Predicted], name: str, place: tuple[int, int]
 ) -> Generator[Progress, None, Predicted]:
-    """Pass the steps of one image on as steps of the batch."""
+    """Pass the steps of one image on as steps of a batch, ``place`` = (done, total)."""
     try:
         while True:
             step = next(steps)

@@ -153,6 +153,8 @@ class FolderPredictor:
     folder : Path
         Holds a label file for each image under the image's name, or the pair's, alone or
         with an ending like ``_labels``: what ``segment`` writes, or another program.
+    separation : SeparationParams
+        Of the oracle: which separation the true maps go through.
 
     Raises
     ------
@@ -166,6 +168,7 @@ class FolderPredictor:
     """
 
     folder: Path
+    separation: SeparationParams = field(default_factory=SeparationParams)
 
     def __post_init__(self) -> None:
         if not list_files(self.folder):
@@ -176,7 +179,7 @@ class FolderPredictor:
         return {
             "model": None,
             "predictions": str(self.folder),
-            "separation": asdict(SeparationParams()),
+            "separation": asdict(self.separation),
             "resampling": FILES_HOW,
         }
 
@@ -199,7 +202,9 @@ class FolderPredictor:
                 f"{_by(file.source.shape)}; give the prediction at the image's resolution."
             )
         notes = (*file.source.notes, *(f"prediction: {note}" for note in instances.notes))
-        return Predicted(file.source, instances.labels, mpp=file.mpp, notes=notes)
+        return Predicted(
+            file.source, instances.labels, separation=self.separation, mpp=file.mpp, notes=notes
+        )
 
 
 def _by(shape: tuple[int, ...]) -> str:

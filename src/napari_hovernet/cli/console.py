@@ -52,10 +52,15 @@ class ProgressBar:
     live : bool, optional
         Redraw at every step; default where stderr is a terminal. Elsewhere, as in a log
         file, there is a line every ``LOG_SECONDS``.
+    unit : str
+        What is counted.
     """
 
-    def __init__(self, name: str, *, quiet: bool = False, live: bool | None = None) -> None:
+    def __init__(
+        self, name: str, *, quiet: bool = False, live: bool | None = None, unit: str = "tile"
+    ) -> None:
         self._name = name
+        self._unit = unit
         self._quiet = quiet
         self._live = sys.stderr.isatty() if live is None else live
         self._bar: tqdm[None] | None = None
@@ -69,7 +74,7 @@ class ProgressBar:
             self._bar = tqdm(
                 total=0,
                 desc=short,
-                unit="tile",
+                unit=self._unit,
                 leave=False,
                 file=sys.stderr,
                 mininterval=0.1 if self._live else LOG_SECONDS,

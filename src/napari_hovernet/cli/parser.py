@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .. import __version__
-from ..core.params import METHODS, PRECISIONS, TILINGS
+from ..core.params import METHODS, PRECISIONS, PRESETS, TILINGS
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -16,6 +16,8 @@ EPILOG = """\
 examples:
   napari-hovernet segment slide.tif -o results
   napari-hovernet segment images/ -o results --model hovernet_fast.tar --device cuda
+  napari-hovernet evaluate data/ -o report --split val
+  napari-hovernet magnitude images/ --model hovernet_fast.tar
   napari-hovernet info hovernet_fast.tar
   napari-hovernet demo
 """
@@ -33,6 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
+    _add_evaluate(commands)
+    _add_magnitude(commands)
     _add_info(commands)
     _add_export(commands)
     _add_devices(commands)
@@ -81,14 +85,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how to run")
-    group.add_argument("--tile", type=int, help="tile edge in pixels; default by memory")
-    group.add_argument("--batch", type=int, help="tiles at a time; default by memory")
-    group.add_argument("--tiling", choices=TILINGS, default=TILINGS[0], help="default %(default)s")
-    group.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
-    group.add_argument(
-        "--image-mpp", type=float, help="micrometres per pixel; default as the file says"
-    )
-    group.add_argument("--model-mpp", type=float, help="the same of the model; default as it says")
+    _add_running(group)
     group.add_argument(
         "--preset", choices=METHODS, default=METHODS[0], help="separation; default %(default)s"
     )
@@ -101,6 +98,103 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         metavar=("R0", "C0", "R1", "C1"),
         help="only rows R0 to R1 and columns C0 to C1",
     )
+
+
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--tile", type=int, help="tile edge in pixels; default by memory")
+    group.add_argument("--batch", type=int, help="tiles at a time; default by memory")
+    group.add_argument("--tiling", choices=TILINGS, default=TILINGS[0], help="default %(default)s")
+    group.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    group.add_argument(
+        "--image-mpp", type=float, help="micrometres per pixel; default as the file says"
+    )
+    group.add_argument("--model-mpp", type=float, help="the same of the model; default as it says")
+
+
+def _add_evaluate(commands: Commands) -> None:
+    text = (
+        "Score predictions against true labels, image by image, beside what one gets for "
+        "nothing; writes CSV, JSON and an HTML report."
+    )
+    parser = _command(commands, "evaluate", ".evaluate", text)
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="folder or index.csv of images and labels"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the reports"
+    )
+    origin = parser.add_mutually_exclusive_group()
+    _add_any_model(origin)
+    origin.add_argument(
+        "--pred", type=Path, metavar="DIR", help="folder of predicted labels; no model runs"
+    )
+    _add_data(parser)
+    _add_judging(parser)
+    parser.add_argument("--no-html", action="store_true", help="no HTML report, no pictures")
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
+    _add_output(parser)
+
+
+def _add_magnitude(commands: Commands) -> None:
+    text = (
+        "Tell how long HV is inside nuclei and outside, and whether it points the right way: "
+        "inside true nuclei where labels are found, else inside predicted ones."
+    )
+    parser = _command(commands, "magnitude", ".magnitude", text)
+    parser.add_argument(
+        "data", nargs="+", type=Path, metavar="IMAGES_OR_DATA", help="image, folder or index.csv"
+    )
+    _add_any_model(parser)
+    _add_data(parser)
+    _add_judging(parser)
+    _add_output(parser)
+
+
+def _add_any_model(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--model",
+        "--checkpoint",
+        metavar="M",
+        help="'compact' (built in, default) or a checkpoint file",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which images")
+    group.add_argument(
+        "--labels", type=Path, metavar="DIR", help="folder of the true labels; default beside"
+    )
+    group.add_argument("--split", help="only this split of an index, or this folder: val ...")
+    group.add_argument("--source", help="only this source of an index")
+    group.add_argument("--pattern", help="take only these names, like '*_he.tif'")
+    group.add_argument(
+        "--n-samples", type=int, metavar="N", help="N images, spread evenly; default all"
+    )
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how to run")
+    group.add_argument(
+        "--device", default="auto", help="auto (default), cpu, cuda, cuda:1 ... or mps"
+    )
+    _add_running(group)
+    group.add_argument(
+        "--use-mpp", action="store_true", help="take mpp from the index where it states one"
+    )
+    cut = group.add_mutually_exclusive_group()
+    cut.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help=f"separation; default {PRESETS[0]}, the last two are faulty on purpose",
+    )
+    cut.add_argument(
+        "--params", type=Path, metavar="FILE.json", help="separation as saved by the tuner"
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes")
 
 
 def _add_info(commands: Commands) -> None:

@@ -63,7 +63,7 @@ def run(options: Namespace) -> int:
     model = load_model(options.model, options.device)
     plan = Plan(model, params, formats, options.output, options.quiet)
     if not options.quiet:
-        complain(_introduction(model))
+        complain(introduction(model))
     if len(images) == 1:
         _segment(images[0], plan)
         return 0
@@ -108,7 +108,8 @@ def _unfinished(
     return list(found)
 
 
-def _introduction(model: Model) -> str:
+def introduction(model: Model) -> str:
+    """Say in a line which model runs, where, and under which licence."""
     info = model.info
     name = " ".join(part for part in (info.architecture, info.mode) if part)
     kind = f", {len(info.types)} types" if info.types else ""

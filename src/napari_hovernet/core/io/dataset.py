@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+
+from ...errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,28 @@ class Pair:
     source: str = ""
     mpp: float | None = None
     split: str = ""
+
+
+def spread(pairs: Sequence[Pair], n: int | None) -> tuple[Pair, ...]:
+    """Return ``n`` of the pairs, evenly spread over their order; all if there are no more.
+
+    Raises
+    ------
+    InputError
+        If ``n`` is below 1.
+
+    Examples
+    --------
+    >>> pairs = [Pair(str(i), Path(), None) for i in range(10)]
+    >>> [pair.name for pair in spread(pairs, 3)]
+    ['0', '3', '6']
+    """
+    if n is None:
+        return tuple(pairs)
+    if n < 1:
+        raise InputError(f"The number of samples is {n}; give 1 or more.")
+    n = min(n, len(pairs))
+    return tuple(pairs[i * len(pairs) // n] for i in range(n))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+"""What ``evaluate`` and ``magnitude`` have in common: data, model, separation, tables."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from collections.abc import Sequence
+
+from ..app.predictors import ModelPredictor
+from ..core.checkpoint import load_model
+from ..core.io.dataset import DataChoice
+from ..core.io.params_file import read_params
+from ..core.metrics.bootstrap import Interval
+from ..core.params import FAULTS, InferenceParams, SeparationParams
+from ..core.tuning import TuneParams
+from .console import complain
+from .segment import introduction
+
+BUILT_IN = "compact"
+NOTHING = "-"
+GAP = "  "
+SHOWN = 5
+"""Names that are shown in a note."""
+
+
+def choice_of(options: Namespace, *, need_labels: bool) -> DataChoice:
+    """Return which images are meant."""
+    return DataChoice(
+        split=options.split,
+        source=options.source,
+        labels=options.labels,
+        pattern=options.pattern,
+        need_labels=need_labels,
+    )
+
+
+def tuning_of(options: Namespace) -> TuneParams:
+    """Return the separation, from a preset or a file of the tuner.
+
+    Raises
+    ------
+    InputError
+        If the file holds no parameters.
+    """
+    if options.params is not None:
+        return read_params(options.params)
+    return TuneParams(SeparationParams.preset(options.preset or "local"))
+
+
+def inference_of(options: Namespace) -> InferenceParams:
+    """Return how images go through the network.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
+    """
+    return InferenceParams(
+        tiling=options.tiling,
+        tile=options.tile,
+        batch=options.batch,
+        image_mpp=options.image_mpp,
+        model_mpp=options.model_mpp,
+        precision=options.precision,
+    )
+
+
+def model_predictor(
+    options: Namespace, inference: InferenceParams, tuning: TuneParams
+) -> ModelPredictor:
+    """Load the model, and say which it is.
+
+    Raises
+    ------
+    UserError
+        If the model or the device cannot be used.
+    """
+    model = load_model(options.model or BUILT_IN, options.device)
+    if not options.quiet:
+        complain(introduction(model))
+        if options.preset in FAULTS:
+            complain(f"note: {FAULTS[options.preset]}")
+    return ModelPredictor(model, inference, tuning, options.use_mpp)
+
+
+def names_of(names: Sequence[str]) -> str:
+    """Return the first names, and that there are more.
+
+    Examples
+    --------
+    >>> names_of(["a", "b"]), names_of(list("abcdefg"))
+    ('a, b', 'a, b, c, d, e ...')
+    """
+    return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number for a table, "-" where it is not defined."""
+    return NOTHING if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def with_interval(found: Interval) -> str:
+    """Return a mean and its interval.
+
+    Examples
+    --------
+    >>> with_interval(Interval(0.5, 0.4, 0.6, 9))
+    '0.500 (0.400-0.600)'
+    """
+    if math.isnan(found.low):
+        return number(found.mean)
+    return f"{found.mean:.3f} ({found.low:.3f}-{found.high:.3f})"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay a table out; the first line is its head, the first column is to the left.
+
+    Examples
+    --------
+    >>> print(table([["name", "AJI"], ["a", "0.5"], ["long", "0.25"]]))
+    name   AJI
+    a      0.5
+    long  0.25
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append(GAP.join(cells).rstrip())
+    return "\n".join(lines)
