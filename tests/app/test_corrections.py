@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from napari_hovernet import __version__
-from napari_hovernet.app.corrections import Corrections, find_corrections
+from napari_hovernet.app.corrections import Corrections, find_corrections, label_steps
+from napari_hovernet.app.jobs import drive
+from napari_hovernet.core.io.label_tiff import read_label_tiff
 from napari_hovernet.core.label_changes import LabelChanges
-from napari_hovernet.errors import InputError
+from napari_hovernet.errors import InputError, OutputError
 
 
 @pytest.fixture
@@ -66,3 +68,20 @@ def test_summaries_read_well(changes, words):
 def test_labels_of_another_size_are_refused(run):
     with pytest.raises(InputError, match="size"):
         find_corrections(run, np.zeros((3, 3), np.int32))
+
+
+@pytest.mark.parametrize(("name", "written"), [("a.tiff", "a.tiff"), ("a", "a.tif")])
+def test_labels_are_saved_with_how_they_came_about(run, tmp_path, name, written):
+    drawn = run.result.labels.copy()
+    drawn[0, 0] = 70_000
+    path = drive(label_steps(tmp_path / name, drawn, find_corrections(run, drawn), 0.25))
+    assert path == str(tmp_path / written)
+    back = read_label_tiff(path)
+    assert (back.labels == drawn).all() and back.metadata["corrections"]["added"] == [70_000]
+    assert back.metadata["image"] == "slide"
+
+
+def test_a_folder_that_is_not_there_is_told(run, tmp_path):
+    labels = run.result.labels
+    with pytest.raises(OutputError, match="does not exist"):
+        drive(label_steps(tmp_path / "no" / "a.tif", labels, find_corrections(run, labels)))

@@ -10,6 +10,8 @@ import numpy as np
 from napari.utils.colormaps import Colormap, CyclicLabelColormap, DirectLabelColormap
 
 from ..app.session_state import Run
+from ..core.model import ModelInfo
+from ..core.types import Nuclei
 from .images import METADATA_KEY, Placement
 from .preferences import Preferences
 
@@ -131,13 +133,19 @@ def pyramid(data: Any, edge: int = PYRAMID_EDGE) -> list[Any]:
 
 
 def type_colors(run: Run) -> DirectLabelColormap | None:
-    """Return one colour per nucleus by its type; None for a model without types."""
-    types = run.result.info.types
-    nuclei = run.result.nuclei
-    if not types:
+    """Return one colour per nucleus of a run by its type; None for a model without types."""
+    return colors_by_type(run.result.nuclei, run.result.info)
+
+
+def colors_by_type(nuclei: Nuclei, info: ModelInfo) -> DirectLabelColormap | None:
+    """Return one colour per nucleus by its type; None for a model without types.
+
+    A nucleus without a row (just drawn) has the colour of those that are not typed.
+    """
+    if not info.types:
         return None
-    by_type = {i: rgba(t.color) for i, t in types.items() if i != 0}
-    colors: dict[int | None, Any] = {None: (0.0, 0.0, 0.0, 0.0), 0: (0.0, 0.0, 0.0, 0.0)}
+    by_type = {i: rgba(t.color) for i, t in info.types.items() if i != 0}
+    colors: dict[int | None, Any] = {None: UNTYPED_COLOR, 0: (0.0, 0.0, 0.0, 0.0)}
     for label, kind in zip(nuclei.label.tolist(), nuclei.type.tolist(), strict=True):
         colors[label] = by_type.get(kind, UNTYPED_COLOR)
     return DirectLabelColormap(color_dict=colors)
@@ -156,12 +164,23 @@ def rgba(color: tuple[int, int, int]) -> tuple[float, float, float, float]:
 
 
 def features(run: Run) -> dict[str, Any]:
-    """Return the features table of a run, one row per nucleus, ``index`` = label id.
+    """Return the features table of a run as it was cut; see :func:`feature_table`."""
+    return feature_table(run.result.nuclei, run)
+
+
+def feature_table(nuclei: Nuclei, run: Run) -> dict[str, Any]:
+    """Return the features of nuclei of a run, one row each, ``index`` = label id.
 
     Centroids are pixels of the whole image, x to the right and y down; areas are
     pixels, and µm² as well where the mpp is known.
+
+    Parameters
+    ----------
+    nuclei : Nuclei
+        Of the run's labels as they were cut, or as they were corrected.
+    run : Run
+        Gives place, resolution and types.
     """
-    nuclei, info = run.result.nuclei, run.result.info
     row, col = run.result.offset
     table: dict[str, Any] = {
         "index": nuclei.label,
@@ -174,8 +193,8 @@ def features(run: Run) -> dict[str, Any]:
     }
     if run.result.mpp:
         table["area_um2"] = np.round(nuclei.area * run.result.mpp**2, 2)
-    if info.types:
-        names = {i: t.name for i, t in info.types.items()}
+    if run.result.info.types:
+        names = {i: t.name for i, t in run.result.info.types.items()}
         table["type"] = nuclei.type
         table["type_name"] = [names.get(int(k), "not typed") for k in nuclei.type]
         table["type_probability"] = np.round(nuclei.type_probability, 4)

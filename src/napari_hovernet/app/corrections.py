@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..core.label_changes import LabelChanges, label_changes
-from ..core.types import Int32
+from ..core.types import Int32, Progress
 from .session_state import Run
 
 
@@ -114,3 +116,46 @@ def find_corrections(run: Run, labels: Int32, now: datetime | None = None) -> Co
         model_sha256=run.result.info.sha256,
         run=dict(run.metadata),
     )
+
+
+def label_steps(
+    path: str | os.PathLike[str],
+    labels: Int32,
+    corrections: Corrections,
+    mpp: float | None = None,
+) -> Generator[Progress, None, str]:
+    """Write corrected labels as TIFF with their provenance; runs in a worker thread.
+
+    Parameters
+    ----------
+    path : path
+        A name without ending gets ``.tif``.
+    labels : int32 (H, W)
+        0 = background; must not change meanwhile.
+    corrections : Corrections
+        Kept in the file.
+    mpp : float, optional
+        Micrometres per pixel, for the resolution tags.
+
+    Yields
+    ------
+    Progress
+        One, before the work.
+
+    Returns
+    -------
+    str
+        Where the file lies.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; nothing is left of it.
+    """
+    from ..core.io.label_tiff import write_label_tiff  # noqa: PLC0415 - on first use
+
+    target = Path(path)
+    target = target if target.suffix else target.with_name(f"{target.name}.tif")
+    yield Progress(0, 0, f"Saving {target.name} ...")
+    write_label_tiff(target, labels, mpp=mpp, metadata=corrections.provenance())
+    return str(target)
