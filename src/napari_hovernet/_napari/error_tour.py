@@ -36,6 +36,11 @@ class ErrorTour:
         self._renew()
 
     @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of errors it stops at."""
+        return self._kinds
+
+    @property
     def places(self) -> tuple[ErrorPlace, ...]:
         """The errors of the kinds chosen."""
         return self._places

@@ -5,8 +5,10 @@ Beside :mod:`.layers` and :mod:`.study_layers` the only place that recolours nuc
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from ..core.comparison_types import Comparison
     from ..core.types import Int32
     from ..errors import UserError
+
+_LOG = logging.getLogger(__name__)
 
 OUTCOME_COLORS = {
     "matched": (0, 158, 115),
@@ -45,6 +49,14 @@ COLUMNS = ("outcome", "iou")
 """Columns that the features table of a run's nuclei gets."""
 
 
+@dataclass(frozen=True, eq=False)
+class OutcomeColors:
+    """A colour per predicted nucleus, and the missed true ones, int32 (H, W)."""
+
+    colormap: DirectLabelColormap
+    missed: Int32
+
+
 class OutcomeLayers:
     """Shows the comparison of a desk on its layers, and takes it back.
 
@@ -56,7 +68,7 @@ class OutcomeLayers:
 
     def __init__(self, desk: Desk) -> None:
         self._desk_ref = weakref.ref(desk)
-        self._latest = Latest(desk.runner, "Missed nuclei")
+        self._latest = Latest(desk.runner, "Colours by outcome")
         self._wanted = False
         self._painted: weakref.ref[Labels] | None = None
         self._former: Any = None
@@ -71,7 +83,7 @@ class OutcomeLayers:
 
     @property
     def busy(self) -> bool:
-        """Whether the layer of missed nuclei is on its way."""
+        """Whether colours are on their way."""
         return self._latest.busy
 
     def set_wanted(self, wanted: bool) -> None:
@@ -80,65 +92,62 @@ class OutcomeLayers:
         self._update()
 
     def _update(self, _findings: Any = None) -> None:
+        """Bring columns and colours in line with what is known and wanted now."""
         desk = self._desk_ref()
         if desk is None:
             return
-        study = desk.study
-        comparison = None if study.findings is None else study.findings.comparison
-        layer = desk.instances_layer()
-        painted = None if self._painted is None else self._painted()
-        if painted is not None and (painted is not layer or not self._wanted or comparison is None):
-            self._restore(painted)
-        run, truth = study.run, study.truth
-        if self._missed_of is not None and (run is None or run.id != self._missed_of):
-            desk.layers.remove(self._missed_of, MISSED)
-            self._missed_of = None
-        if layer is not None and study.findings is not None:
+        study, layer = desk.study, desk.instances_layer()
+        run, findings, truth = study.run, study.findings, study.truth
+        comparison = None if findings is None else findings.comparison
+        if layer is not None and findings is not None:
             set_columns(layer, comparison)
-        if self._wanted and comparison is not None and run is not None and truth is not None:
-            if layer is not None:
-                self._paint(layer, comparison)
-            if truth.labels is not None:
-                self._show_missed(desk, run, truth.labels, comparison)
-        elif self._missed_of is not None:
+        shown = self._wanted and comparison is not None
+        self._take_back(desk, run if shown else None, layer if shown else None)
+        if not shown or run is None or comparison is None or truth is None or truth.labels is None:
             self._latest.cancel()
-            desk.layers.remove(self._missed_of, MISSED)
-            self._missed_of = None
+            return
+        labels = truth.labels
 
-    def _paint(self, layer: Labels, comparison: Comparison) -> None:
+        def done(colors: OutcomeColors) -> None:
+            if self._wanted and study.findings is findings:
+                self._show(desk, run, colors)
+
+        def failed(error: UserError) -> None:
+            _LOG.warning("Colouring %s: %s", run.title, error)
+
+        self._latest.request(lambda: color_steps(labels, comparison), Handlers(done, failed))
+
+    def _show(self, desk: Desk, run: Run, colors: OutcomeColors) -> None:
+        layer = desk.instances_layer()
+        if layer is None:  # deleted meanwhile, or the viewer is closing
+            return
         painted = None if self._painted is None else self._painted()
         if painted is not layer or layer.colormap is not self._ours:
             self._former = layer.colormap
-        layer.colormap = outcome_colormap(comparison)
-        self._ours = layer.colormap
-        self._painted = weakref.ref(layer)
-
-    def _restore(self, layer: Labels) -> None:
-        """Give the former colours back, unless the user has chosen others meanwhile."""
-        if layer.colormap is self._ours:
-            layer.colormap = self._former
-        self._painted = self._former = self._ours = None
-
-    def _show_missed(self, desk: Desk, run: Run, truth: Int32, comparison: Comparison) -> None:
+        layer.colormap = colors.colormap
+        self._ours, self._painted = layer.colormap, weakref.ref(layer)
+        show_missed(desk, run, colors.missed)
         self._missed_of = run.id
 
-        def done(missed: Int32) -> None:
-            if self._missed_of == run.id and desk.study.run is run:
-                show_missed(desk, run, missed)
+    def _take_back(self, desk: Desk, run: Run | None, layer: Labels | None) -> None:
+        """Give any other layer its former colours back, and remove missed nuclei of other runs."""
+        painted = None if self._painted is None else self._painted()
+        if painted is not None and painted is not layer:
+            if painted.colormap is self._ours:  # else the user has chosen others meanwhile
+                painted.colormap = self._former
+            self._painted = self._former = self._ours = None
+        if self._missed_of is not None and (run is None or run.id != self._missed_of):
+            desk.layers.remove(self._missed_of, MISSED)
+            self._missed_of = None
 
-        def failed(error: UserError) -> None:
-            desk.layers.remove(run.id, MISSED)
 
-        self._latest.request(lambda: missed_steps(truth, comparison), Handlers(done, failed))
-
-
-def missed_steps(truth: Int32, comparison: Comparison) -> Generator[Progress, None, Int32]:
-    """Keep, of the true labels (H, W), the nuclei that were missed."""
-    yield Progress(0, 0, "Missed nuclei ...")
+def color_steps(truth: Int32, comparison: Comparison) -> Generator[Progress, None, OutcomeColors]:
+    """Make what is shown of a comparison with true labels (H, W); touches no layer."""
+    yield Progress(0, 0, "Colours ...")
     outcomes = comparison.prediction.outcomes
     missed = outcomes.true_ids[outcomes.true == "missed"]
     kept: Int32 = np.where(np.isin(truth, missed), truth, 0).astype(np.int32)
-    return kept
+    return OutcomeColors(outcome_colormap(comparison), kept)
 
 
 def show_missed(desk: Desk, run: Run, missed: Int32) -> None:

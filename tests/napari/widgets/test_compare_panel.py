@@ -205,12 +205,19 @@ def test_from_opening_to_the_last_error_in_a_window(make_napari_viewer, make_res
     panel.color.click()
     settle(panel, qtbot)
     assert nuclei.colormap is former and "compact 1 · missed nuclei" not in viewer.layers
+    panel.color.click()
+    again = ComparePanel(viewer)
+    qtbot.addWidget(again)
+    assert again.color.isChecked() and not again.legend.boxes["missed"].isChecked()
+    again.deleteLater()
     panel.close()
     viewer.window.remove_dock_widget(panel)
     panel.deleteLater()
     qtbot.waitUntil(lambda: not viewer.keymap, timeout=WAIT_MS)
     viewer.layers["mine"].fill((55, 55), 0)  # nobody shows it any more: nothing may break
-    qtbot.wait(400)
+    qtbot.waitUntil(
+        lambda: not viewer.layers["compact 1 · missed nuclei"].data.any(), timeout=WAIT_MS
+    )
 
 
 def test_two_viewers_do_not_mix(compared, jobs, make_result, qtbot):

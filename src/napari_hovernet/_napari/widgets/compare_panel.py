@@ -12,7 +12,7 @@ from ...errors import UserError
 from ..bind import bind
 from ..comparing import Comparing, comparing_for
 from .compare_view import CompareView
-from .parts import ERROR_STYLE, set_note
+from .parts import ERROR_STYLE, set_note, silent
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -156,6 +156,9 @@ class ComparePanel(CompareView):
 
     def _show_tour(self, *_: Any) -> None:
         tour = self.comparing.tour
+        self.legend.setValue(tour.kinds)
+        with silent(self.color):
+            self.color.setChecked(self.comparing.colors.wanted)
         set_note(self.where, tour.words)
         for button in (self.on, self.back):
             button.setEnabled(bool(tour.places))
