@@ -52,11 +52,18 @@ def test_arrows_keep_their_places_while_the_view_moves() -> None:
     params = ArrowParams(limit=60)
     here = hv_arrows(hv, mask, (20, 70, 20, 70), params)
     there = hv_arrows(hv, mask, (23, 73, 22, 72), params)
-    assert grid_step(mask, Box(20, 70, 20, 70), 60) == grid_step(mask, Box(23, 73, 22, 72), 60)
+    assert grid_step(mask, Box(20, 70, 20, 70), params) == 7
+    assert grid_step(mask, Box(23, 73, 22, 72), params) == 7
     starts = [{tuple(p) for p in a[:, 0].tolist()} for a in (here, there)]
     shared = {p for p in starts[0] if p[0] >= 23 and p[1] >= 22}
     assert shared
     assert shared <= starts[1]
+
+
+def test_arrows_keep_the_least_distance() -> None:
+    hv, mask = disc()
+    rows, cols = hv_arrows(hv, mask, None, ArrowParams(least_step=7))[:, 0].T
+    assert set(np.diff(np.unique(rows))) == set(np.diff(np.unique(cols))) == {7}
 
 
 def test_only_the_box_is_drawn() -> None:
@@ -102,7 +109,9 @@ def test_boxes_are_cut() -> None:
     assert cut_box((9, 20, -4, 2), (3, 4)) == (3, 3, 0, 2)
 
 
-@pytest.mark.parametrize("change", [{"limit": 0}, {"fill": 0.0}, {"longest": float("inf")}])
+@pytest.mark.parametrize(
+    "change", [{"limit": 0}, {"least_step": 0}, {"fill": 0.0}, {"longest": float("inf")}]
+)
 def test_numbers_out_of_range_are_named(change: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(change))):
         ArrowParams(**change)  # type: ignore[arg-type]

@@ -24,6 +24,8 @@ class ArrowParams:
     ----------
     limit : int
         Most arrows that are drawn.
+    least_step : int
+        Pixels between two arrows at least.
     fill : float
         Length of an arrow of magnitude 1, in units of the grid's step.
     longest : float
@@ -37,12 +39,14 @@ class ArrowParams:
     """
 
     limit: int = 3000
+    least_step: int = 1
     fill: float = 0.9
     longest: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise InputError(f"limit is {self.limit}; give 1 or more.")
+        for name in ("limit", "least_step"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more.")
         for name in ("fill", "longest"):
             if not 0 < getattr(self, name) < np.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; give a number above 0.")
@@ -94,7 +98,7 @@ def hv_arrows(
             f"hv has shape {hv.shape} and mask {mask.shape}; give (2, H, W) and (H, W)."
         )
     view = cut_box(box, mask.shape)
-    step = grid_step(mask, view, params.limit)
+    step = grid_step(mask, view, params)
     rows, cols = _grid(mask, view, step)
     arrows = np.empty((len(rows), 2, 2), np.float32)
     arrows[:, 0] = np.stack((rows, cols), axis=1)
@@ -146,17 +150,17 @@ def cut_box(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> Bo
     return Box(min(r0, height), max(r1, min(r0, height)), min(c0, width), max(c1, min(c0, width)))
 
 
-def grid_step(mask: npt.NDArray[Any], box: Box, limit: int) -> int:
-    """Smallest step in pixels of a grid that has at most ``limit`` points on the mask.
+def grid_step(mask: npt.NDArray[Any], box: Box, params: ArrowParams) -> int:
+    """Smallest step in pixels of a grid that fits the parameters, seen through the mask.
 
     Examples
     --------
-    >>> grid_step(np.ones((100, 100), bool), Box(0, 100, 0, 100), 25)
+    >>> grid_step(np.ones((100, 100), bool), Box(0, 100, 0, 100), ArrowParams(limit=25))
     20
     """
     part = mask[box.slices()]
-    step = max(int(np.sqrt(np.count_nonzero(part) / limit)), 1)
-    while len(_grid(mask, box, step)[0]) > limit:
+    step = max(int(np.sqrt(np.count_nonzero(part) / params.limit)), params.least_step)
+    while len(_grid(mask, box, step)[0]) > params.limit:
         step += 1
     return step
 
