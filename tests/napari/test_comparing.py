@@ -8,6 +8,7 @@ import weakref
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.key_bindings import coerce_keybinding
 
 from napari_hovernet._napari.comparing import GONE, ITSELF, Comparing, comparing_for
 from napari_hovernet._napari.desk import desk_for
@@ -278,6 +279,18 @@ def test_metadata_says_what_was_compared(comparing, viewer, add_run, qtbot):
     choose(comparing, layer, qtbot)
     expected = {"run": {"a": 1, "title": "compact 1"}, "corrected": False, "truth": "mine"}
     assert comparing.metadata() == {**expected, "notes": []}
+
+
+def test_keys_lead_from_error_to_error(comparing, viewer, add_run, qtbot):
+    add_run()
+    choose(comparing, viewer.add_labels(true_labels(), name="mine"), qtbot)
+    comparing.keys.acquire()
+    assert comparing.keys.bound == ("N", "P", "Shift-N")
+    for key in ("N", "P", "Shift-N"):
+        viewer.keymap[coerce_keybinding(key)](viewer)
+        assert comparing.tour.words == "1 of 1: True nucleus 13 missed"
+    comparing.keys.release()
+    assert coerce_keybinding("N") not in viewer.keymap
 
 
 def test_two_viewers_do_not_mix(comparing, viewer, add_run, qtbot):

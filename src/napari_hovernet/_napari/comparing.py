@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Hashable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.layers import Labels, Layer
@@ -15,12 +16,12 @@ from ..app.study_state import TruthChoice
 from ..app.truth_steps import Given, TruthSource, file_source, target_of, truth_steps
 from ..errors import InputError, UserError
 from .desk import Desk, desk_for
-from .error_keys import ErrorKeys
 from .error_tour import ErrorTour
 from .images import METADATA_KEY
 from .latest import Latest
 from .outcome_layers import OutcomeLayers
 from .runner import Handlers
+from .viewer_keys import ViewerKeys
 
 if TYPE_CHECKING:
     from ..app.session_state import Run
@@ -32,6 +33,9 @@ EDITS = ("paint", "data", "set_data")
 """Events of a Labels layer after which its data may be others."""
 GONE = " (removed)"
 """Ends the name of a truth whose layer or run is no longer there."""
+KEYS = {"N": 1, "P": -1, "Shift-N": -1}
+"""Key and step from error to error. While a Labels, Points or Shapes layer is selected napari
+keeps P for drawing; Shift-N leads back there too."""
 ITSELF = "A run is not compared with itself: choose another truth."
 
 
@@ -47,7 +51,7 @@ class Comparing:
     ----------
     colors : OutcomeLayers
     tour : ErrorTour
-    keys : ErrorKeys
+    keys : ViewerKeys
     """
 
     sources_changed: ClassVar[Signal] = Signal()
@@ -61,7 +65,9 @@ class Comparing:
         self._named: dict[int, weakref.ref[Layer]] = {}
         self._asked = False
         self.colors, self.tour = OutcomeLayers(desk), ErrorTour(desk)
-        self.keys = ErrorKeys(desk.viewer, self.tour)
+        self.keys = ViewerKeys(
+            desk.viewer, {k: partial(self.tour.step, n) for k, n in KEYS.items()}
+        )
         layers = desk.viewer.layers.events
         layers.inserted.connect(self._layers_changed)
         layers.removed.connect(self._layers_changed)

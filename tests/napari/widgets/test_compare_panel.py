@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMessageBox
@@ -197,7 +198,7 @@ def test_from_opening_to_the_last_error_in_a_window(make_napari_viewer, make_res
     panel.on.click()
     assert panel.where.text() == "1 of 2: 2 true nuclei merged into one (id 2)"
     np.testing.assert_allclose(camera_of(viewer).center[-2:], (34.5, 25.5))
-    viewer.keymap[next(k for k in viewer.keymap if str(k) == "N")](viewer)
+    viewer.keymap[coerce_keybinding("N")](viewer)
     assert panel.where.text() == "2 of 2: True nucleus 9 missed"
     np.testing.assert_allclose(camera_of(viewer).center[-2:], (54.5, 54.5))
     panel.legend.boxes["missed"].click()
@@ -213,7 +214,7 @@ def test_from_opening_to_the_last_error_in_a_window(make_napari_viewer, make_res
     panel.close()
     viewer.window.remove_dock_widget(panel)
     panel.deleteLater()
-    qtbot.waitUntil(lambda: not viewer.keymap, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: coerce_keybinding("N") not in viewer.keymap, timeout=WAIT_MS)
     viewer.layers["mine"].fill((55, 55), 0)  # nobody shows it any more: nothing may break
     qtbot.waitUntil(
         lambda: not viewer.layers["compact 1 · missed nuclei"].data.any(), timeout=WAIT_MS

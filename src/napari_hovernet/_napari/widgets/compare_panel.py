@@ -1,4 +1,4 @@
-"""The panel "Compare": scores beside their base rates; each callback calls one use case."""
+"""The panel "Compare and correct": scores beside base rates; each callback calls one use case."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ class ComparePanel(CompareView):
         self.back.clicked.connect(lambda _: comparing.tour.step(-1))
         self.copy.clicked.connect(lambda _: self.copy_table())
         self.save.clicked.connect(lambda _: self.ask_and_save())
+        self.corrections.told.connect(self.tell)
 
     def _connect_state(self) -> None:
         bind(self, self.comparing.sources_changed, self._show_truth)

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from ..outcome_layers import OUTCOME_COLORS
 from .base_rates import BaseRates, Verdict
+from .correction_box import CorrectionBox
 from .outcome_legend import OutcomeLegend
 from .parts import named, note
 from .score_table import ScoreTable
@@ -17,11 +18,11 @@ from .truth_picker import TruthPicker
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-TITLE = "Compare"
+TITLE = "Compare and correct"
 
 
 class CompareView(StudyPanel):
-    """Truth, scores, verdict, outcomes, buttons.
+    """Truth, scores, verdict, outcomes, corrections.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ class CompareView(StudyPanel):
         self.save = _button(
             "Save ...", "Save scores, base rates and counts as CSV, or with every error as JSON."
         )
+        self.corrections = CorrectionBox(viewer)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -64,6 +66,7 @@ class CompareView(StudyPanel):
         column.addWidget(self.color)
         column.addLayout(_row(self.back, self.on))
         column.addWidget(self.where)
+        column.addWidget(self.corrections)
         column.addStretch(1)
 
 
