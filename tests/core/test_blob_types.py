@@ -20,6 +20,7 @@ from napari_hovernet.errors import InputError
         ("neck_points", float("inf")),
         ("neck", 1.5),
         ("core_share", -0.1),
+        ("least_core", 2),
         ("seam_drop", -1),
         ("seam_reach", 0),
         ("seam_reach", 2.5),

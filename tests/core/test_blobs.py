@@ -158,6 +158,13 @@ def test_debris_is_never_suspected_nor_a_nucleus() -> None:
     assert report.median_area == (discs(LONE[0]) > 0).sum()
 
 
+def test_debris_with_a_neck_is_not_two_nuclei() -> None:
+    labels = discs(*LONE, (60, 60, 3, 9), (60, 66, 3, 9))
+    assert blob_report(None, labels).n_suspected == 0
+    eager = blob_report(None, labels, BlobParams(least_core=0.0))
+    assert max(row.worst_cores for row in eager.rows) == 2
+
+
 def test_a_nucleus_cut_by_the_edge_of_the_image_has_no_rim_there() -> None:
     whole = discs((30, 30, 12, 1), shape=(60, 60))
     cut = np.ascontiguousarray(whole[30:])

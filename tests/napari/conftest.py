@@ -114,3 +114,29 @@ def make_result():
         return fake_result(info=TYPED if typed else UNTYPED, **keywords)
 
     return make
+
+
+@pytest.fixture
+def blob_run(make_result):
+    """Make a run: 4 single nuclei, 2 apart in one component, blobs of 2 (id 7) and 3 (id 9)."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from napari_hovernet._napari.images import placement  # noqa: PLC0415
+    from napari_hovernet.app.session_state import ImageChoice, Run  # noqa: PLC0415
+    from napari_hovernet.core.hv import hv_targets  # noqa: PLC0415
+
+    def make(image, number=1, merged=(0, 1, 2, 3, 4, 5, 6, 7, 7, 9, 9, 9), **keywords):
+        truth = np.zeros((120, 160), np.int32)
+        r, c = np.indices(truth.shape)
+        places = [(15, 15 + 30 * i) for i in range(4)]
+        places += [(45, 20), (45, 35), (75, 20), (75, 35), (105, 20), (105, 35), (105, 50)]
+        for i, (row, col) in enumerate(places, start=1):
+            truth[((r - row) ** 2 + (c - col) ** 2 <= 64) & (truth == 0)] = i
+        labels = np.array(merged, np.int32)[truth]
+        maps = Maps(np=(truth > 0).astype(np.float32), hv=hv_targets(truth))
+        cut = Separation(truth > 0, np.zeros(truth.shape, np.float32), labels, labels)
+        result = replace(make_result(**keywords), labels=labels, maps=maps, separation=cut)
+        place = placement(image, (0, 0))
+        return Run(number, f"compact {number}", ImageChoice(id(image), "slide"), result, place, {})
+
+    return make

@@ -44,6 +44,8 @@ class BlobParams:
         narrower of them, in 0..1.
     core_share : float
         A core less than this share as wide as the one it hangs on is a bump, in 0..1.
+    least_core : float
+        A core of less than this share of a nucleus' area is not counted, in 0..1.
     seam_drop : float
         HV turns back where h falls along a row (v along a column) by this much, above 0.
         In a nucleus it rises from -1 to 1; from one to the next it falls, at most by 2.
@@ -79,6 +81,7 @@ class BlobParams:
     neck_points: float = 1.0
     neck: float = 0.75
     core_share: float = 0.4
+    least_core: float = 0.15
     seam_drop: float = 0.8
     seam_reach: int = 4
     seam_share: float = 0.5
@@ -91,7 +94,8 @@ class BlobParams:
         _check(self, above, lambda x: 0 < x < np.inf, "a finite number above 0")
         weights = ("area_weight", "neck_points")
         _check(self, weights, lambda x: 0 <= x < np.inf, "a finite number, 0 or more")
-        _check(self, ("neck", "core_share"), lambda x: 0 <= x <= 1, "a number in 0..1")
+        shares = ("neck", "core_share", "least_core")
+        _check(self, shares, lambda x: 0 <= x <= 1, "a number in 0..1")
         _check(self, ("min_area", "largest_area"), lambda x: x >= 1, "1 or more pixels")
         reach = f"a whole number in 1..{MAX_REACH}"
         _check(self, ("seam_reach",), lambda x: x in range(1, MAX_REACH + 1), reach)
