@@ -16,6 +16,7 @@ from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.truth import check_truth
 from napari_hovernet.core.types import Maps
+from napari_hovernet.core.verdict import verdict
 from napari_hovernet.errors import InputError
 
 SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")
@@ -161,3 +162,17 @@ def test_sizes_that_differ_are_refused() -> None:
         compare(labels, labels, true_maps(labels[:, 1:]))
     with pytest.raises(InputError, match="one \\(H, W\\) label image"):
         compare(labels, labels[None])
+
+
+def test_the_merging_relabel_is_seen_for_what_it_is(shared: Path) -> None:
+    """The historical fault: instances merged again score as connected components do."""
+    params = SeparationParams.preset("merging_relabel")
+    data = np.load(shared / "golden" / "maps" / "dsb18_13f2bec0a2.npz")
+    probability = np.clip(data["np_prob"].astype(np.float32), 0, 1)
+    maps = Maps(np=probability, hv=data["hv_pred"].astype(np.float32))
+    result = compare(data["labels"], separate(maps, params).labels, maps, params)
+    assert result.prediction.aji == pytest.approx(result.connected_components.aji, abs=1e-3)
+    assert result.oracle.aji < 0.5
+    texts = [remark.text for remark in verdict(result)]
+    assert texts[0].startswith("The oracle is low")
+    assert "the separation does nothing" in texts[1]
