@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -96,3 +97,14 @@ def test_20_000_nuclei_are_coloured_in_under_a_second(qapp):
     layer.colormap = extra.look["colormap"]
     layer.refresh()
     assert time.perf_counter() - start < 1
+
+
+def test_numbers_take_16_bits_while_they_fit(report):
+    assert blob_extra(report).data.dtype == np.uint16
+    many = SimpleNamespace(
+        components=report.components,
+        n_components=70_000,
+        component_status=np.ones(70_001, np.int8),
+        rows=(),
+    )
+    assert blob_extra(many).data.dtype == np.int32

@@ -12,6 +12,7 @@ from .study_layers import Extra
 
 if TYPE_CHECKING:
     from ..core.blob_types import BlobReport
+    from ..core.types import Int32
 
 BLOBS = "blobs"
 """Role of the layer."""
@@ -37,7 +38,9 @@ def blob_extra(report: BlobReport) -> Extra:
         "contour": 0,
         "blending": "translucent_no_depth",
     }
-    return Extra(BLOBS, "labels", "blob check", report.components, look)
+    return Extra(
+        BLOBS, "labels", "blob check", _narrow(report.components, report.n_components), look
+    )
 
 
 def status_colormap(report: BlobReport) -> DirectLabelColormap:
@@ -74,3 +77,8 @@ def features(report: BlobReport) -> dict[str, Any]:
         "rim_magnitude": [round(row.rim_magnitude, 3) for row in rows],
         "suspicion": [round(row.score, 2) for row in rows],
     }
+
+
+def _narrow(components: Int32, largest: int) -> Any:
+    """Return the numbers in 16 bits where they fit: napari draws those without a look-up."""
+    return components.astype(np.uint16) if largest <= np.iinfo(np.uint16).max else components
