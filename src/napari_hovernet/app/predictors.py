@@ -188,12 +188,16 @@ class FolderPredictor:
         yield Progress(0, 0, "reading")
         file = read_image(pair.image)
         files = list_files(self.folder)
-        named = Path(f"{Path(pair.name).name}.")
+        named = Path(f"{Path(pair.name).name}.png")
         found = labels_of(pair.image, files, apart=True) or labels_of(named, files, apart=True)
         if found is None:
             raise InputError(
                 f"{self.folder} holds no prediction for {pair.image.name}; name it after the "
                 f"image, like {pair.image.stem}_labels.tif."
+            )
+        if pair.labels is not None and found.resolve() == pair.labels.resolve():
+            raise InputError(
+                f"{found} is the true label file; give a folder that holds predictions alone."
             )
         instances = read_labels(found, file.source.shape)
         if instances.labels.shape != file.source.shape:

@@ -87,6 +87,6 @@ def labels_of(image: Path, files: Mapping[str, Path], *, apart: bool) -> Path | 
     marked = [f"{stem}{end}{suffix}" for end in LABEL_ENDINGS for suffix in LABEL_SUFFIXES]
     plain = [f"{stem}{suffix}" for suffix in own]
     for name in (*plain, *marked) if apart else (*marked, *plain):
-        if name in files and files[name] != image:
+        if name in files and files[name].resolve() != image.resolve():
             return files[name]
     return None
