@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .desk import canvas_size
+from .view import camera_of, canvas_size
 
 if TYPE_CHECKING:
     from .desk import Desk
@@ -26,8 +26,8 @@ def view_box(desk: Desk) -> tuple[int, int, int, int] | None:
     run, viewer = desk.run, desk.viewer
     if run is None or viewer.dims.ndisplay != 2:
         return None
-    size = np.asarray(canvas_size(viewer), float) / viewer.camera.zoom
-    middle = np.asarray(viewer.camera.center, float)[-2:]
+    size = np.asarray(canvas_size(viewer), float) / camera_of(viewer).zoom
+    middle = np.asarray(camera_of(viewer).center, float)[-2:]
     origin, down, right = (
         np.asarray(desk.to_world(*pixel))[-2:] for pixel in ((0, 0), (1, 0), (0, 1))
     )

@@ -10,9 +10,9 @@ from qtpy.QtCore import QTimer
 
 from ..errors import InputError, UserError
 from . import images, stage_layers
-from .desk import canvas_size
 from .hover import Hover
 from .in_view import on_click, view_box
+from .view import camera_of, canvas_size
 
 if TYPE_CHECKING:
     from ..core.nucleus_view import NucleusView
@@ -94,7 +94,7 @@ class Inspecting:
 
     def _view_events(self) -> tuple[Any, ...]:
         viewer = self.desk.viewer
-        camera = viewer.camera.events
+        camera = camera_of(viewer).events
         return camera.center, camera.zoom, viewer.dims.events.ndisplay
 
     # ------------------------------------------------------------------ one nucleus

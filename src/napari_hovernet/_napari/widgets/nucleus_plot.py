@@ -11,7 +11,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from .parts import named, note, set_note
-from .plot_style import FILL_ALPHA, GOOD_COLOR, INSIDE_COLOR, PlotColors, paint, still
+from .plot_style import (
+    FILL_ALPHA,
+    GOOD_COLOR,
+    INSIDE_COLOR,
+    OUTSIDE_COLOR,
+    PlotColors,
+    paint,
+    still,
+)
 
 if TYPE_CHECKING:
     from ...core.magnitude_bands import MagnitudeBands
@@ -28,8 +36,9 @@ SHADE_ALPHA = 50
 BYTE_LEVELS, NP_LEVELS = (0, 255), (0.0, 1.0)
 TIP = (
     "Top: HV as arrows over the image (or NP, if the image is gone); white is the outline. "
-    "Middle: h along the row and v along the column through the centre, the nucleus shaded; "
-    "right HV climbs from -1 to 1 inside and falls at once where the next nucleus begins. "
+    "Middle: h along the row and v along the column through the centre, the nucleus shaded "
+    "green, others orange; right HV climbs from -1 to 1 inside and falls at once where the "
+    "next nucleus begins. "
     "Bottom: the magnitude of its pixels, with the target band."
 )
 
@@ -152,16 +161,20 @@ class _Curve:
         self.line = pg.PlotDataItem(pen=pg.mkPen(INSIDE_COLOR, width=2))
         self.zero = pg.InfiniteLine(pos=0, angle=0, pen=pg.mkPen(128, 128, 128, 160))
         self.zero.pen.setStyle(Qt.PenStyle.DotLine)
-        self.shade = pg.PlotDataItem(
-            [0, 1],
-            [0],
-            stepMode="center",
-            pen=pg.mkPen(None),
-            fillLevel=HV_RANGE[0],
-            brush=(*GOOD_COLOR, SHADE_ALPHA),
-        )
-        for item in (self.shade, self.zero, self.line):
+        self.own, self.others = _shade(GOOD_COLOR), _shade(OUTSIDE_COLOR)
+        for item in (self.own, self.others, self.zero, self.line):
             plot.addItem(item)
+
+
+def _shade(color: tuple[int, int, int]) -> pg.PlotDataItem:
+    return pg.PlotDataItem(
+        [0, 1],
+        [HV_RANGE[0]],
+        stepMode="center",
+        pen=pg.mkPen(None),
+        fillLevel=HV_RANGE[0],
+        brush=(*color, SHADE_ALPHA),
+    )
 
 
 def _curve(plot: Any) -> _Curve:
@@ -173,7 +186,9 @@ def _show_profile(plot: Any, curve: _Curve, profile: Profile, nucleus: int) -> N
     position = profile.position
     curve.line.setData(position, profile.value)
     edges = np.append(position, position[-1] + 1) - 0.5
-    curve.shade.setData(edges, np.where(profile.ids == nucleus, HV_RANGE[1], HV_RANGE[0]))
+    own = profile.ids == nucleus
+    curve.own.setData(edges, np.where(own, HV_RANGE[1], HV_RANGE[0]))
+    curve.others.setData(edges, np.where((profile.ids > 0) & ~own, HV_RANGE[1], HV_RANGE[0]))
     plot.setXRange(float(edges[0]), float(edges[-1]), padding=0)
 
 

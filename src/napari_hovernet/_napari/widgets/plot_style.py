@@ -14,6 +14,7 @@ OUTSIDE_COLOR = (235, 150, 70)
 BAD_COLOR, FAIR_COLOR, GOOD_COLOR = (214, 69, 65), (226, 165, 26), (58, 160, 90)
 """Collapsed, weak, healthy."""
 FILL_ALPHA = 70
+LEGEND_ALPHA = 200
 BAND_ALPHA = 130
 
 
@@ -44,6 +45,7 @@ def paint(plot: Any, colors: PlotColors) -> None:
         axis.setTextPen(pen)
     plot.setTitle(plot.titleLabel.text or None, color=colors.text)
     if plot.legend is not None:
+        plot.legend.setBrush(pg.mkBrush(*colors.background, LEGEND_ALPHA))
         plot.legend.setLabelTextColor(colors.text)
         for _, label in plot.legend.items:
             label.setText(label.text, color=colors.text)
