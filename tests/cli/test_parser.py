@@ -29,3 +29,14 @@ def test_everything_that_can_be_said() -> None:
     assert [path.name for path in options.images] == ["a.png", "b"]
     assert options.overwrite
     assert options.quiet
+
+
+def test_the_batch_commands_have_the_defaults_of_segment() -> None:
+    parser = build_parser()
+    segment = parser.parse_args(["segment", "a.png", "-o", "out"])
+    for line in (["evaluate", "data", "-o", "out"], ["magnitude", "a.png", "data"]):
+        options = parser.parse_args(line)
+        for name in ("tiling", "tile", "batch", "image_mpp", "model_mpp", "precision", "device"):
+            assert getattr(options, name) == getattr(segment, name), name
+        assert (options.model, options.preset, options.params) == (None, None, None)
+        assert not options.use_mpp

@@ -1,0 +1,282 @@
+"""The command ``evaluate``: data in, table and reports out; everything that can go wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from napari_hovernet.cli import evaluate as command
+
+SIZE = (48, 64)
+
+
+def nuclei() -> npt.NDArray[np.uint16]:
+    """Two nuclei that touch and one alone."""
+    labels = np.zeros(SIZE, np.uint16)
+    labels[6:22, 6:20], labels[6:22, 20:34], labels[30:42, 40:54] = 1, 2, 3
+    return labels
+
+
+def png(path: Path, values: npt.NDArray[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), values)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three labelled images and an index; a fourth without labels; predictions of them all."""
+    folder = tmp_path / "data"
+    lines = ["name,source,split,path,label,approx_mpp"]
+    for i, source in enumerate(("A", "A", "B")):
+        pixels = np.random.default_rng(i).integers(0, 256, (*SIZE, 3), np.uint8)
+        png(folder / f"im/x{i}.png", pixels)
+        png(folder / f"im/x{i}_lab.png", nuclei())
+        lines.append(f"x{i},{source},{'val' if i else 'train'},im/x{i}.png,im/x{i}_lab.png,0.25")
+        pred = nuclei()
+        pred[pred == 2] = i and 2  # missed in x0
+        png(tmp_path / f"pred/x{i}.png", pred)
+    png(folder / "im/bare.png", np.zeros((*SIZE, 3), np.uint8))
+    (folder / "index.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*")) if folder.exists() \
+        else []  # fmt: skip
+
+
+ALL = ["evaluation.csv", "evaluation.html", "evaluation.json"]
+
+
+def test_predictions_of_a_folder_need_no_model(
+    run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "model_predictor", lambda *_: pytest.fail("a model was loaded"))
+    out = tmp_path / "out"
+    outcome = run("evaluate", data, "-o", out, "--pred", tmp_path / "pred")
+    assert outcome.status == 0, outcome.err
+    assert files_below(out) == ALL
+    found = json.loads((out / "evaluation.json").read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    assert (rows["x0"]["n_missed"], rows["x1"]["aji"]) == (1, 1)
+    assert rows["x0"]["aji"] == pytest.approx((224 + 168) / (2 * 224 + 168), rel=1e-5)
+    assert found["predictor"]["predictions"] == str(tmp_path / "pred")
+    assert found["data"]["split"] is None
+    lines = outcome.out.splitlines()
+    assert [line.split()[:2] for line in lines[1:4]] == [["A", "2"], ["B", "1"], ["all", "3"]]
+    mean = found["means"]["all"]["scores"]["aji"]["mean"]
+    assert f"{mean:.3f}" in lines[3]
+    assert "9 true nuclei, 8 predicted: 8 matched, 0 merged, 0 split, 1 missed" in outcome.out
+    assert "evaluation.html" in outcome.err
+
+
+def test_a_model_runs_and_tells_what_it_is(
+    run: Any, data: Path, tmp_path: Path, model_file: Path
+) -> None:
+    out = tmp_path / "out"
+    outcome = run("evaluate", data / "im", "-o", out, "--checkpoint", model_file, "--device", "cpu")
+    assert outcome.status == 0, outcome.err
+    assert "licence of the weights: CC0" in outcome.err
+    assert "1 image(s) without labels left out: bare" in outcome.err
+    found = json.loads((out / "evaluation.json").read_text())
+    assert found["data"]["unpaired"] == ["bare"]
+    assert found["predictor"]["model"]["source"].endswith("tiny.safetensors")
+    assert "mpp of the file" in found["predictor"]["resampling"]
+    assert all(row["scale"] == 1 and row["magnitude_inside"] > 0 for row in found["rows"])
+    assert "HV error" in outcome.out
+
+
+def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> None:
+    pred = tmp_path / "pred"
+    val = run("evaluate", data, "-o", tmp_path / "a", "--pred", pred, "--split=val", "--json")
+    found = json.loads(val.out)
+    assert [row["name"] for row in found["rows"]] == ["x1", "x2"]
+    assert found == json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    one = run("evaluate", data / "index.csv", "-o", tmp_path / "b", "--pred", pred, "--source", "A",
+              "--n_samples", 1, "--json", "--no-html", "-q")  # fmt: skip
+    assert [row["name"] for row in json.loads(one.out)["rows"]] == ["x0"]
+    assert files_below(tmp_path / "b") == ["evaluation.csv", "evaluation.json"]
+    assert one.err == ""
+
+
+def test_the_mpp_of_the_index_counts_only_when_asked(
+    run: Any, data: Path, tmp_path: Path, model_file: Path
+) -> None:
+    for flag, scale in (((), 1.0), (("--use-mpp",), 0.5), (("--image-mpp", 1.0), 2.0)):
+        given = ["--model-mpp", 0.5, "--n-samples", 1, "--no-html", "--overwrite", "--json"]
+        outcome = run("evaluate", data, "-o", tmp_path / "o", "--model", model_file, *flag, *given)
+        assert json.loads(outcome.out)["rows"][0]["scale"] == scale, flag
+
+
+def test_a_preset_that_is_faulty_says_so(
+    run: Any, data: Path, tmp_path: Path, model_file: Path
+) -> None:
+    outcome = run("evaluate", data, "-o", tmp_path / "o", "--model", model_file, "--n-samples", 1,
+                  "--preset", "merging_relabel", "--no-html")  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    assert "Faulty on purpose" in outcome.err
+
+
+def test_labels_of_another_folder(run: Any, data: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x1.npy", nuclei())
+    outcome = run("evaluate", data / "im", "-o", tmp_path / "o", "--pred", tmp_path / "pred",
+                  "--labels", tmp_path, "--no-html")  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    assert "3 image(s) without labels left out" in outcome.err
+    assert "all       1" in outcome.out
+
+
+def test_earlier_reports_are_replaced_only_when_told(run: Any, data: Path, tmp_path: Path) -> None:
+    given = ("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred", "--no-html")
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "evaluation.csv").write_text("mine")
+    refused = run(*given)
+    assert refused.status == 2
+    assert "earlier reports" in refused.err
+    assert "--overwrite" in refused.err
+    assert (tmp_path / "o" / "evaluation.csv").read_text() == "mine"
+    assert run(*given, "--overwrite").status == 0
+    assert (tmp_path / "o" / "evaluation.csv").read_text() != "mine"
+
+
+# --- bad input -----------------------------------------------------------------------
+
+
+def test_some_bad_images_are_status_1_and_named(run: Any, data: Path, tmp_path: Path) -> None:
+    png(data / "im/x1_lab.png", np.ones((9, 9), np.uint16))
+    (tmp_path / "pred/x2.png").unlink()
+    outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
+    assert outcome.status == 1
+    assert "2 of 3 images failed:" in outcome.err
+    assert "x1: x1_lab.png: The truth is 9 x 9 pixels" in outcome.err
+    assert "x2: " in outcome.err
+    assert "holds no prediction for x2.png" in outcome.err
+    assert "1 (+1 failed)" in outcome.out
+    assert files_below(tmp_path / "o") == ALL
+    assert "2 of 3 images failed" in (tmp_path / "o" / "evaluation.html").read_text()
+
+
+def test_only_bad_images_are_status_2_and_nothing_is_written(
+    run: Any, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "readme.txt").touch()
+    given = ("-o", tmp_path / "o", "--pred", tmp_path / "none")
+    outcome = run("evaluate", data, *given)
+    assert outcome.status == 2
+    assert "None of the 3 images could be evaluated. First x0:" in outcome.err
+    assert len(outcome.errors) == 1
+    assert files_below(tmp_path / "o") == []
+    single = run("evaluate", data, *given, "--n-samples", 1)
+    assert single.status == 2
+    assert "error: x0: " in single.err
+
+
+def empty_folder(data: Path) -> Path:
+    (data / "empty").mkdir()
+    return data / "empty"
+
+
+def missing_column(data: Path) -> Path:
+    (data / "index.csv").write_text("path,kind\nim/x0.png,1\n")
+    return data
+
+
+def missing_files(data: Path) -> Path:
+    (data / "index.csv").write_text("path,label\nno/x0.png,no/x0_lab.png\n")
+    return data
+
+
+def no_labels(data: Path) -> Path:
+    for path in (data / "im").glob("*_lab.png"):
+        path.unlink()
+    return data / "im"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (empty_folder, "holds no image"),
+        (missing_column, "no column label"),
+        (missing_files, "None of the images"),
+        (no_labels, "4 image(s) without labels"),
+        (lambda data: data / "nowhere", "is not there"),
+    ],
+)
+def test_data_that_is_none_is_one_clear_line(
+    run: Any, data: Path, tmp_path: Path, make: Any, said: str
+) -> None:
+    outcome = run("evaluate", make(data), "-o", tmp_path / "o", "--pred", tmp_path / "pred")
+    assert outcome.status == 2
+    assert len(outcome.errors) == 1
+    assert said in outcome.err
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--n-samples", 0], "samples is 0"),
+        (["--split", "test"], "no image of split 'test'"),
+        (["--source", "C"], "no image of source 'C'"),
+        (["--params", "none.json"], "none.json"),
+        (["--pred", "nowhere"], "nowhere is not there"),
+        (["--model", "none.tar"], "none.tar"),
+        (["--image-mpp", "nan"], "image_mpp is nan"),
+        (["--pattern", "z*"], "no image like 'z*'"),
+    ],
+)
+def test_wrong_choices_are_one_clear_line(
+    run: Any, data: Path, tmp_path: Path, argv: list[object], said: str
+) -> None:
+    outcome = run("evaluate", data, "-o", tmp_path / "o", *argv)
+    assert outcome.status == 2
+    assert len(outcome.errors) == 1
+    assert said in outcome.errors[0]
+    assert files_below(tmp_path / "o") == []
+
+
+def test_a_read_only_disk_is_told_before_any_work(
+    run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(command, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr("napari_hovernet.core.io.atomic.Path.touch", refuses)
+    outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
+    assert outcome.status == 2
+    assert "the disk is read-only: choose another folder" in outcome.err
+
+
+def test_an_output_that_is_a_file_is_refused_before_any_work(
+    run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
+    (tmp_path / "o").write_text("mine")
+    outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
+    assert outcome.status == 2
+    assert "is a file, not a folder" in outcome.err
+
+
+def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
+    run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    given = ("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
+    for place in ("napari_hovernet.app.batch.compare", "napari_hovernet.core.io.atomic.os.fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, pressed)
+            outcome = run(*given)
+        assert outcome.status == 130
+        assert "interrupted" in outcome.err
+        assert files_below(tmp_path / "o") == []
