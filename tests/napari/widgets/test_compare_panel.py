@@ -15,7 +15,11 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.view import camera_of
-from napari_hovernet._napari.widgets.compare_panel import ComparePanel, dropped_file, with_suffix
+from napari_hovernet._napari.widgets.compare_panel import (
+    ComparePanel,
+    dropped_file,
+    with_suffix,
+)
 from napari_hovernet.app.session_state import ImageChoice, Run
 from napari_hovernet.core.verdict import VerdictParams
 

@@ -139,21 +139,23 @@ class ComparePanel(CompareView):
         self._show_tour()
 
     def _show_status(self, comparison: Comparison | None) -> None:
-        truth, findings = self.study.truth, self.study.findings
-        text, bad = "", False
-        if truth is not None and truth.labels is not None and self.study.run is not None:
-            if findings is not None and findings.errors:
-                text, bad = " ".join(findings.errors), True
-            elif comparison is None:
-                text = COMPARING
-            else:
-                known = set(truth.notes)
-                notes = [n for n in comparison.notes if n not in known]
-                text = " ".join(
-                    [f"The truth holds {comparison.prediction.n_true:,} nuclei.", *notes]
-                )
+        text, bad = self._status(comparison)
         self.status.setStyleSheet(ERROR_STYLE if bad else "")
         set_note(self.status, text)
+
+    def _status(self, comparison: Comparison | None) -> tuple[str, bool]:
+        """Return what there is to say of the comparison, and whether it is a problem."""
+        run, truth, findings = self.study.run, self.study.truth, self.study.findings
+        if run is None or truth is None or truth.labels is None:
+            return "", False
+        if findings is not None and findings.errors:
+            return " ".join(findings.errors), True
+        if comparison is None:
+            return COMPARING, False
+        notes = [note for note in comparison.notes if note not in truth.notes]
+        return " ".join(
+            [f"The truth holds {comparison.prediction.n_true:,} nuclei.", *notes]
+        ), False
 
     def _show_tour(self, *_: Any) -> None:
         tour = self.comparing.tour

@@ -54,6 +54,7 @@ class ScoreTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(0)
         self.setStyleSheet(TIGHT)
+        self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self._set_headers()
         self.setValue(None)
 
@@ -84,9 +85,6 @@ class ScoreTable(QTableWidget):
         if item is None:
             item = QTableWidgetItem()
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            font = item.font()
-            font.setBold(row == 0)
-            item.setFont(font)
             self.setItem(row, column, item)
         item.setText(text)
         item.setToolTip(tip)
