@@ -311,3 +311,21 @@ def test_the_default_model_on_val_images(shared: Path) -> None:
     assert means["oracle_aji"].mean > 0.97
     assert means["hv_cosine"].mean > 0.8
     assert {row.verdict for row in result.rows} == {"healthy"}
+
+
+def test_the_python_of_the_how_to_runs(
+    root: Path,
+    pairs: tuple[Pair, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for folder, kind in (("images", "image"), ("truth", "labels"), ("results", "labels")):
+        (tmp_path / folder).mkdir()
+        for pair in pairs:
+            content = getattr(pair, kind).read_bytes()
+            (tmp_path / folder / pair.image.name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs" / "how-to" / "batch.md").read_text("utf-8")
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    assert capsys.readouterr().out == "AJI 1.000 (1.000 to 1.000) of 3 images\n"
