@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,6 +18,7 @@ from napari_hovernet.app.batch_report import DataAbout
 from napari_hovernet.app.batch_types import OUTCOMES, BatchParams, BatchResult, ImageRow
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.io.dataset import Pair
+from napari_hovernet.core.params import SeparationParams
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -114,6 +115,20 @@ def test_failed_images_are_named_at_the_top_and_nothing_is_said_of_maps_without_
     assert "Pictures" not in text
     assert "HV direction" not in text
     assert "nan" not in text.lower().replace("explanation", "")
+
+
+def test_the_heading_names_model_and_separation_and_says_when_it_is_faulty(
+    result: BatchResult,
+) -> None:
+    model = {"architecture": "hovernet", "mode": "fast", "sha256": "0123456789abcdef"}
+    for preset, words in (("hover_net", ""), ("magnitude_peaks", "faulty on purpose"),
+                          ("merging_relabel", "merged again (faulty on purpose)")):  # fmt: skip
+        about = {"model": model, "separation": asdict(SeparationParams.preset(preset))}
+        text = Page(render_html(replace(result, predictor=about), DataAbout("d"))).text
+        heading = text[: text.index("Means")]
+        assert "hovernet fast, SHA-256 0123456789ab," in heading
+        assert words in heading
+        assert ("faulty" in heading) is bool(words)
 
 
 def test_the_file_stays_small(result: BatchResult) -> None:

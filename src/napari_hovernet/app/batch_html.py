@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from .. import __version__
 from ..core.metrics.bootstrap import Interval
 from ..core.outcome_colors import OUTCOME_COLORS
+from ..core.params import FAULTS
 from ..core.pictures import MAGNITUDE_LIMITS, NUCLEUS_LINE, magnitude_colours
 from .batch_report import DataAbout
 from .batch_types import ALL, OUTCOMES, SCORES, BatchResult, ImageRow, Pictures
@@ -37,7 +38,7 @@ OUTCOME_WORDS = {
     "merged": "one prediction over several true nuclei",
     "split": "one true nucleus cut into several",
     "missed": "no prediction fits it (its true outline is drawn)",
-    "spurious": "nothing is there",
+    "spurious": "a prediction that fits no true nucleus",
 }
 BESIDE = {
     "aji": ("connected components", "oracle"),
@@ -114,8 +115,13 @@ def _model_line(predictor: Mapping[str, Any]) -> str:
     if not model:
         return f"labels read from {predictor.get('predictions', 'files')}"
     name = " ".join(part for part in (model["architecture"], model["mode"]) if part)
-    method = predictor.get("separation", {}).get("method", "")
-    return f"{name}, SHA-256 {model['sha256'][:HASH_SHOWN]}, separation {method!r}"
+    separation = predictor.get("separation", {})
+    how = f"separation {separation.get('method', '')!r}"
+    if separation.get("merge_touching"):
+        how += ", touching nuclei merged again (faulty on purpose)"
+    elif separation.get("method") in FAULTS:
+        how += " (faulty on purpose)"
+    return f"{name}, SHA-256 {model['sha256'][:HASH_SHOWN]}, {how}"
 
 
 def _scale(result: BatchResult, key: str) -> dict[str, Any]:
