@@ -12,40 +12,68 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "BlobParams": "core.blobs",
+    "BlobReport": "core.blobs",
     "CheckpointError": "errors",
+    "Comparison": "core.compare",
     "Evaluation": "core.types",
     "HVConvention": "core.hv",
+    "HVReading": "core.hv_reading",
     "InferenceParams": "core.params",
     "InputError": "errors",
+    "MagnitudeBands": "core.magnitude",
+    "MagnitudeReport": "core.magnitude",
     "Maps": "core.types",
     "Model": "core.model",
     "ModelInfo": "core.model",
     "Progress": "core.types",
     "Separation": "core.types",
     "SeparationParams": "core.params",
+    "Sweep": "core.sweep",
+    "SweepAxis": "core.sweep",
+    "TuneParams": "core.tuning",
     "UserError": "errors",
+    "blob_report": "core.blobs",
+    "compare": "core.compare",
     "evaluate": "core.metrics",
     "hv_targets": "core.hv",
     "load_model": "core.checkpoint",
+    "magnitude_report": "core.magnitude",
     "predict": "core.inference",
     "save_model": "core.checkpoint",
     "separate": "core.separation",
+    "sweep": "core.sweep",
+    "tune": "core.tuning",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604 - all of them are strings
 
 if TYPE_CHECKING:
+    from .core.blobs import BlobParams as BlobParams
+    from .core.blobs import BlobReport as BlobReport
+    from .core.blobs import blob_report as blob_report
     from .core.checkpoint import load_model as load_model
     from .core.checkpoint import save_model as save_model
+    from .core.compare import Comparison as Comparison
+    from .core.compare import compare as compare
     from .core.hv import HVConvention as HVConvention
     from .core.hv import hv_targets as hv_targets
+    from .core.hv_reading import HVReading as HVReading
     from .core.inference import predict as predict
+    from .core.magnitude import MagnitudeBands as MagnitudeBands
+    from .core.magnitude import MagnitudeReport as MagnitudeReport
+    from .core.magnitude import magnitude_report as magnitude_report
     from .core.metrics import evaluate as evaluate
     from .core.model import Model as Model
     from .core.model import ModelInfo as ModelInfo
     from .core.params import InferenceParams as InferenceParams
     from .core.params import SeparationParams as SeparationParams
     from .core.separation import separate as separate
+    from .core.sweep import Sweep as Sweep
+    from .core.sweep import SweepAxis as SweepAxis
+    from .core.sweep import sweep as sweep
+    from .core.tuning import TuneParams as TuneParams
+    from .core.tuning import tune as tune
     from .core.types import Evaluation as Evaluation
     from .core.types import Maps as Maps
     from .core.types import Progress as Progress
