@@ -17,7 +17,7 @@ from .parts import named, note, set_note, silent
 from .study_panel import StudyPanel
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    import napari
 
     from ...core.blob_types import BlobReport
 
@@ -35,7 +35,7 @@ class BlobPanel(StudyPanel):
         Given by napari (a proxy is fine).
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, "Blob check", parent)
         self.blobs: BlobView = blob_view_for(viewer)
         self.summary = note("", "Summary")

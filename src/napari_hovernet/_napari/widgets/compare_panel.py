@@ -15,7 +15,7 @@ from .compare_view import CompareView
 from .parts import ERROR_STYLE, set_note, silent
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    import napari
 
     from ...core.comparison_types import Comparison
 
@@ -37,7 +37,7 @@ class ComparePanel(CompareView):
 
     def __init__(
         self,
-        viewer: Viewer,
+        viewer: napari.viewer.Viewer,
         parent: QWidget | None = None,
         bounds: VerdictParams | None = None,
     ) -> None:

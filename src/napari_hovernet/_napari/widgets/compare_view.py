@@ -16,7 +16,7 @@ from .study_panel import StudyPanel
 from .truth_picker import TruthPicker
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    import napari
 
 TITLE = "Compare and correct"
 
@@ -30,7 +30,7 @@ class CompareView(StudyPanel):
         Given by napari (a proxy is fine).
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, TITLE, parent)
         self.truth, self.table, self.rates = TruthPicker(), ScoreTable(), BaseRates()
         self.verdict, self.legend = Verdict(), OutcomeLegend(OUTCOME_COLORS)

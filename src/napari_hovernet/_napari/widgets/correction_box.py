@@ -18,7 +18,7 @@ from .training_dialog import TrainingChoice, TrainingDialog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari.viewer import Viewer
+    import napari
 
 HOW = (
     "Paint on the layer 'nuclei' with napari's own tools: brush (2), fill (4), eraser (1), pick "
@@ -50,7 +50,7 @@ class CorrectionBox(QGroupBox):
     told = Signal(object)
     """A :class:`UserError` or text that the user has to see."""
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__("Correct by hand", parent)
         self.correcting = correcting_for(viewer)
         self.choice = TrainingChoice()

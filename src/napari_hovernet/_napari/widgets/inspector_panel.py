@@ -22,7 +22,7 @@ from .study_panel import StudyPanel
 from .traffic_light import TrafficLight
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    import napari
 
     from ...core.pixel import PixelReading
 
@@ -41,7 +41,7 @@ class InspectorPanel(StudyPanel):
         Given by napari (a proxy is fine).
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, TITLE, parent)
         self.inspecting = Inspecting(self.desk)
         self.light, self.plot = TrafficLight(), MagnitudePlot()

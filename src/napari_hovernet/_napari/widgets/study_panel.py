@@ -13,7 +13,7 @@ from ..desk import Desk, desk_for
 from .run_picker import RunPicker
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
+    import napari
 
 PANEL_WIDTH = 380
 """Width in pixels at which nothing is cut off."""
@@ -30,7 +30,9 @@ class StudyPanel(QWidget):
         For screen readers and messages.
     """
 
-    def __init__(self, viewer: Viewer, title: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, title: str, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.desk: Desk = desk_for(viewer)
         self.study = self.desk.study
