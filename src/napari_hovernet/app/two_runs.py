@@ -86,6 +86,9 @@ class TwoRuns:
 
 def why_not(a: Run, b: Run) -> str:
     """Say why two runs cannot be set side by side, "" if they can."""
+    for run in (a, b):
+        if run.result.maps is None:
+            return f"{run.title} was made without keeping its maps: run it again."
     if a.id == b.id:
         return f"{a.title} cannot be set beside itself: choose another run."
     if a.image.key != b.image.key:
