@@ -265,7 +265,7 @@ def test_progress_counts_images_and_names_them(
     assert [step.done for step in seen] == sorted(step.done for step in seen)
     assert seen[0].message == "x0: reading"
     assert seen[0].notice == "x0: tile halved"
-    assert any(step.message == "x1: predicted 1/1" for step in seen)
+    assert any(step.message == "x1: predicted" for step in seen)
 
 
 def test_a_cancel_stops_between_steps(pairs: tuple[Pair, ...], predictor: Any) -> None:

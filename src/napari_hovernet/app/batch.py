@@ -141,9 +141,9 @@ def told(
     try:
         while True:
             step = next(steps)
-            tiles = f" {step.done}/{step.total}" if step.total else ""
+            what = step.message or f"{step.done} of {step.total}"
             notice = f"{name}: {step.notice}" if step.notice else ""
-            yield Progress(*place, f"{name}: {step.message}{tiles}", notice)
+            yield Progress(*place, f"{name}: {what}", notice)
     except StopIteration as stop:
         predicted: Predicted = stop.value
         return predicted
