@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
 from ...errors import UserError
 from ..bind import bind
+from ..docking import PANEL_MARK, join_tabs
 from ..session_for import session_for
 from ..window_end import WindowEnd, main_window_of
 from ..workspace import Workspace
@@ -210,6 +211,8 @@ class SegmentPanel(PanelView):
         super().showEvent(event)
         if self._window is None:
             self._end_with_window()
+        if not self.property(PANEL_MARK):
+            join_tabs(self)
 
     def _end_with_window(self) -> None:
         window = main_window_of(self)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLayout, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 from ...errors import UserError
 from ..bind import bind
 from ..desk import Desk, desk_for
+from ..docking import PANEL_MARK, join_tabs
+from ..window_end import WindowEnd, main_window_of
 from .run_picker import RunPicker
 
 if TYPE_CHECKING:
@@ -53,6 +56,16 @@ class StudyPanel(QWidget):
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         box.open()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Join the other panels' tabs, and learn which window to end with, when first shown."""
+        super().showEvent(event)
+        if self.property(PANEL_MARK):
+            return
+        join_tabs(self)
+        window = main_window_of(self)
+        if window is not None:
+            WindowEnd(window, self.desk.work.close)
 
     def _scrolling(self) -> QVBoxLayout:
         body = QWidget()
