@@ -20,7 +20,7 @@ from ..core.difference import KINDS, MATCHED, MERGED, ONLY_A, ONLY_B, RESHAPED, 
 from .images import METADATA_KEY
 from .run_layers import CONTOUR_COLORMAP, rgba
 from .study_layers import Extra, make_extra
-from .view import camera_of, grid_of
+from .view import camera_of, canvas_size, grid_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,6 +40,11 @@ DIFFERENCE_COLORS = {
 PALE = 0.25
 """Opacity of nuclei that are alike in both."""
 DIFFERENCE_OPACITY = 0.75
+SPACING_PX = 6
+"""Screen pixels between two cells."""
+FILLED = 0.97
+"""Share of a cell that a layer fills which was seen whole."""
+GRID_SETTINGS = ("stride", "shape", "spacing", "enabled")
 CONTOUR = 2
 """Width of the outlines of A and B, where the run's own layer is not there to ask."""
 
@@ -86,7 +91,7 @@ class GridView:
     def enter(self, cells: Sequence[Sequence[Layer]]) -> None:
         """Show cells from left to right, each with as many layers, the lowest first."""
         viewer, grid, camera = self.viewer, grid_of(self.viewer), camera_of(self.viewer)
-        self._grid = {name: getattr(grid, name) for name in ("stride", "shape", "enabled")}
+        self._grid = {name: getattr(grid, name) for name in GRID_SETTINGS}
         self._camera = {name: getattr(camera, name) for name in ("center", "zoom", "angles")}
         active = viewer.layers.selection.active
         self._active = None if active is None else weakref.ref(active)
@@ -96,9 +101,11 @@ class GridView:
             viewer.layers.append(layer)
         viewer.layers.selection.active = cells[0][-1]
         grid.stride = -len(cells[0])  # negative: counted from the top, whatever lies beneath
-        grid.shape = (1, len(cells))
+        grid.shape, grid.spacing = (1, len(cells)), SPACING_PX
+        before = canvas_size(viewer)
         grid.enabled = True
-        camera.center, camera.zoom = self._camera["center"], self._camera["zoom"] / len(cells)
+        camera.center = self._camera["center"]
+        camera.zoom = self._camera["zoom"] * self._smaller(before, cells[0][0])
 
     def leave(self) -> None:
         """Remove the cells' layers; grid, camera and visible layers are as they were."""
@@ -123,6 +130,13 @@ class GridView:
         active = None if self._active is None else self._active()
         if active is not None and active in viewer.layers:
             viewer.layers.selection.active = active
+
+    def _smaller(self, before: tuple[int, int], layer: Layer) -> float:
+        """Factor of the zoom at which a cell shows of a layer what the canvas showed."""
+        extent = layer.extent
+        edges = (np.ptp(extent.world, axis=0) + extent.step)[-2:] * self._camera["zoom"]
+        seen = np.minimum(before, np.maximum(edges / FILLED, 1.0))
+        return float((np.asarray(canvas_size(self.viewer)) / seen).min())
 
     def _hide_others(self) -> None:
         known = {id(ref()) for ref, _ in self._visible}

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NO_A = "No run yet: open Plugins > Segment nuclei, choose an image and press Run."
 NO_B = "There is no other run over the same image and region: run another checkpoint on it."
+WHERE = "Left: A. Middle: B. Right: where they differ. Ctrl+R shows all of it again."
 ENTER, LEAVE = "Side by side", "Leave"
 ENTER_TIP = (
     "Show A, B and where they differ beside each other; the cameras move together. Other layers "
@@ -116,7 +117,7 @@ class SideBySideBox(QGroupBox):
         self.other.setEnabled(a is not None and not sides.busy)
         missing = NO_A if a is None else "" if partners else NO_B
         errors = "\n".join(sides.two.errors) if sides.two else ""
-        set_note(self.remark, waiting or missing or errors)
+        set_note(self.remark, waiting or missing or errors or (WHERE if sides.on else ""))
         self.table.setValue(sides.two.rows() if sides.two else ())
         self.legend.setVisible(sides.on)
         self.legend.setValue(sides.two.difference.counts() if sides.two else None)
