@@ -208,6 +208,7 @@ class Tuner:
 
         def done(made: tuple[Run, tuple[Layer, ...]]) -> None:
             kept, layers = made
+            self._instances_were_visible = False  # the kept nuclei take their place
             self.desk.work.layers.adopt(kept.id, layers)
             self.desk.work.session.add_run(kept, f"{kept.title}: {kept.result.n:,} nuclei.")
             self.message.emit(f"Kept as {kept.title}: {kept.result.n:,} nuclei.")

@@ -22,6 +22,8 @@ from .parts import named, note, set_note, silent
 from .sweep_plot import SweepPlot
 
 MOST_STEPS = 20
+SPIN_WIDTH = 66
+"""Width in pixels of a number, so that three stand in a row."""
 FIRST_STEPS = 7
 NONE = ""
 """Name of the second parameter when there is none."""
@@ -44,8 +46,10 @@ class AxisEditor(QWidget):
         numbers = QHBoxLayout()
         for word, spin in (("from", self.low), ("to", self.high), ("steps", self.count)):
             spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+            spin.setFixedWidth(SPIN_WIDTH)
             numbers.addWidget(QLabel(word))
-            numbers.addWidget(spin, 1)
+            numbers.addWidget(spin)
+        numbers.addStretch(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 4)
         column.setSpacing(2)
