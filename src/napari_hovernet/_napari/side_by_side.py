@@ -6,6 +6,7 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
@@ -192,7 +193,8 @@ class SideBySide:
         if self._pair is None:
             return
         self._two = two
-        extra = Extra(DIFFERENCE, "labels", "B - A", two.difference.kinds)
+        kinds = two.difference.kinds.astype(np.int32)
+        extra = Extra(DIFFERENCE, "labels", "B - A", kinds)
         update_extra(self._layers[DIFFERENCE], self._pair[1], extra)
         self.changed.emit()
 
