@@ -8,12 +8,12 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
 from ...core.tunable import Tunable
-from .parts import named, silent
+from .parts import named, narrow, silent
 
 LOG_STEPS = 400
 """Steps of a slider that goes by factors."""
 TITLE_WIDTH = 118
-SPIN_WIDTH = 72
+SPIN_WIDTH = 64
 
 
 class ParamSlider(QWidget):
@@ -77,7 +77,7 @@ class ParamSlider(QWidget):
         self.spin.setDecimals(known.decimals)
         self.spin.setSingleStep(known.step)
         self.spin.setSuffix(f" {known.unit}" if known.unit else "")
-        self.spin.setFixedWidth(SPIN_WIDTH)
+        narrow(self.spin, SPIN_WIDTH)
         self.spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.spin.setKeyboardTracking(False)

@@ -61,3 +61,8 @@ def silent(*objects: QObject) -> Iterator[None]:
     finally:
         for thing, blocked in zip(objects, before, strict=True):
             thing.blockSignals(blocked)
+
+
+def narrow(widget: QWidget, width: int) -> None:
+    """Give a widget a width in pixels that napari's style sheet does not widen again."""
+    widget.setStyleSheet(f"min-width: {width}px; max-width: {width}px;")

@@ -18,11 +18,11 @@ from qtpy.QtWidgets import (
 from ...core.sweep import Sweep, SweepAxis
 from ...core.tunable import tunable, tunables_for
 from ...core.types import Progress
-from .parts import named, note, set_note, silent
+from .parts import named, narrow, note, set_note, silent
 from .sweep_plot import SweepPlot
 
 MOST_STEPS = 20
-SPIN_WIDTH = 66
+SPIN_WIDTH = 40
 """Width in pixels of a number, so that three stand in a row."""
 FIRST_STEPS = 7
 NONE = ""
@@ -46,7 +46,7 @@ class AxisEditor(QWidget):
         numbers = QHBoxLayout()
         for word, spin in (("from", self.low), ("to", self.high), ("steps", self.count)):
             spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-            spin.setFixedWidth(SPIN_WIDTH)
+            narrow(spin, SPIN_WIDTH)
             numbers.addWidget(QLabel(word))
             numbers.addWidget(spin)
         numbers.addStretch(1)
