@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels, Layer
@@ -11,20 +12,20 @@ from qtpy.QtCore import QTimer
 
 from ..app.jobs import Steps
 from ..app.session_state import Run
-from ..app.tuning import Tuned, Tuning
+from ..app.tuning import Edits, Tuned, Tuning
 from ..errors import InputError, UserError
 from .in_view import view_box
+from .kept_run import kept_run_steps, renumbered, unused_title
 from .latest import Latest
-from .layers import make_layer, make_layers
-from .preferences import Preferences, preferences
-from .run_layers import CONTOUR_COLORMAP, layer_specs
+from .preferences import preferences
+from .run_layers import CONTOUR_COLORMAP
 from .runner import Handlers
 from .study_layers import Extra
 
 if TYPE_CHECKING:
+    from ..app.tuning_steps import Tuners
     from ..core.sweep import SweepAxis
     from ..core.tuning import TuneParams
-    from ..core.tuning_stages import StagedTuner
     from .desk import Desk
 
 Box = tuple[int, int, int, int]
@@ -56,10 +57,12 @@ class Tuner:
         self.tuning = Tuning()
         self._in_view = Latest(desk.runner, "Tuning what is in view")
         self._whole = Latest(desk.runner, "Tuning the run")
+        self._keeping = Latest(desk.runner, "Keeping")
         self._sweeping = Latest(desk.runner, "Sweeping")
-        self._tuners: dict[Box | None, StagedTuner] = {}
+        self._tuners: tuple[Run, Tuners] | None = None
         self._begun: Run | None = None
-        self._instances_were_visible = False
+        self._edits: WeakKeyDictionary[Run, Edits] = WeakKeyDictionary()
+        self._hidden: WeakKeyDictionary[Run, Layer] = WeakKeyDictionary()
         self._later = QTimer()
         self._later.setSingleShot(True)
         self._later.setInterval(SETTLE_MS)
@@ -77,8 +80,8 @@ class Tuner:
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way."""
-        waiting = self._later.isActive()
-        return waiting or self._in_view.busy or self._whole.busy or self._sweeping.busy
+        jobs = (self._in_view, self._whole, self._keeping, self._sweeping)
+        return self._later.isActive() or any(latest.busy for latest in jobs)
 
     @property
     def touched(self) -> bool:
@@ -88,16 +91,23 @@ class Tuner:
     # ------------------------------------------------------------------ live
 
     def _begin(self, run: Run | None) -> None:
-        """Start from what the run was cut with; what was tuned before is gone."""
+        """Start from what the run was cut with, or from where its tuning was left."""
         if run is self._begun:
             return
         before, self._begun = self._begun, None
         self._stop()
+        self._sweeping.cancel()
         if before is not None:
+            self._edits[before] = self.tuning.edits
             self._clear(before)
-        self._tuners.clear()
-        self.tuning.begin(run.result if run is not None else None)
+        self._tuners = None
+        if run is None:
+            self.tuning.begin(None)
+        else:
+            self.tuning.begin(run.result, self._edits.get(run))
         self._begun = run
+        if self.touched:
+            self._edited(self.tuning.params)
 
     def _edited(self, params: TuneParams) -> None:
         run = self.run
@@ -122,7 +132,7 @@ class Tuner:
 
     def _tune_whole(self) -> None:
         run = self.run
-        if run is not None:
+        if run is not None and not self.desk.work.closed:
             self._ask(self._whole, run, self.tuning.params, None)
 
     def _ask(self, latest: Latest, run: Run, params: TuneParams, box: Box | None) -> None:
@@ -138,20 +148,15 @@ class Tuner:
         latest.request(lambda: self._steps(run, params, box), Handlers(done, failed))
 
     def _steps(self, run: Run, params: TuneParams, box: Box | None) -> Steps[Tuned]:
-        """Separate, in the worker thread; the latest part is kept, so that its stages stay."""
-        from ..app.tuning_steps import cropped, grown, reach_of, tune_steps  # noqa: PLC0415
-        from ..core.tuning_stages import StagedTuner  # noqa: PLC0415 - on first use
+        """Separate, in the worker thread; stages that were kept are of the same run."""
+        from ..app.tuning_steps import Tuners, grown, reach_of, tune_steps  # noqa: PLC0415
 
-        maps, key = run.result.maps, box
+        kept = self._tuners
+        if kept is None or kept[0] is not run:
+            kept = self._tuners = (run, Tuners(run.result.maps))
         if box is not None:
-            key = grown(box, reach_of(params), maps.shape)
-        tuner = self._tuners.get(key)
-        if tuner is None:
-            tuner = StagedTuner(maps if key is None else cropped(maps, key))
-            whole = self._tuners.get(None)
-            self._tuners = {} if whole is None else {None: whole}
-            self._tuners[key] = tuner
-        return tune_steps(tuner, params, box if key is None else key)
+            box = grown(box, reach_of(params), run.result.maps.shape)
+        return tune_steps(kept[1].of(box), params, box)
 
     def _paint(self, run: Run, tuned: Tuned, box: Box | None) -> None:
         """Write new instances into the layer, in place: all, or those within a box."""
@@ -167,14 +172,13 @@ class Tuner:
     def layer(self, run: Run) -> Labels:
         """Return the layer of the tuned nuclei; made when first needed, in place of the run's."""
         found = self.desk.layers.find(run.id, ROLE)
-        if not isinstance(found, Labels):
+        if not (isinstance(found, Labels) and paintable(found, run)):
             look = {"colormap": CONTOUR_COLORMAP, "contour": preferences().contour, "opacity": 1.0}
             data = run.result.labels.copy()
             found = self.desk.layers.show(run, Extra(ROLE, "labels", "tuned nuclei", data, look))
-            instances = self.desk.instances_layer()
-            if instances is not None:
-                self._instances_were_visible = instances.visible
-                instances.visible = False
+            instances = self.desk.layers.find(run.id, "instances")
+            if instances is not None and instances.visible:
+                self._hidden[run], instances.visible = instances, False
         return found
 
     # ------------------------------------------------------------------ keep, discard
@@ -184,6 +188,7 @@ class Tuner:
         self._stop()
         self.tuning.reset()
         self._stop()
+        self.tuning.forget()
         if self.run is not None:
             self._clear(self.run)
 
@@ -198,32 +203,45 @@ class Tuner:
         run = self.run
         if run is None:
             raise InputError("There is no run to tune: segment an image first.")
-        params, wanted = self.tuning.params, preferences()
+        params, tuned, wanted = self.tuning.params, self.tuning.tuned, preferences()
+        if tuned is not None and (tuned.box is not None or tuned.params != params):
+            tuned = None  # only a part, or to older parameters
         title = unused_title(f"{run.title} tuned", [r.title for r in self.desk.work.session.runs])
-        number, _ = self.desk.work.session.next_run()
+        number = self._free_number()
 
         def steps() -> Steps[tuple[Run, tuple[Layer, ...]]]:
-            tuned = yield from self._steps(run, params, None)
-            return (yield from kept_run_steps(run, tuned, number, title, wanted))
+            from ..app.tuning_steps import tune_steps  # noqa: PLC0415 - on first use
+            from ..core.tuning_stages import StagedTuner  # noqa: PLC0415
+
+            whole = tuned or (yield from tune_steps(StagedTuner(run.result.maps), params))
+            return (yield from kept_run_steps(run, whole, number, title, wanted))
 
         def done(made: tuple[Run, tuple[Layer, ...]]) -> None:
-            kept, layers = made
-            self._instances_were_visible = False  # the kept nuclei take their place
-            self.desk.work.layers.adopt(kept.id, layers)
-            self.desk.work.session.add_run(kept, f"{kept.title}: {kept.result.n:,} nuclei.")
-            self.message.emit(f"Kept as {kept.title}: {kept.result.n:,} nuclei.")
+            self._add_kept(run, *renumbered(*made, self._free_number()))
 
-        self._stop()
-        self._whole.request(steps, Handlers(done, lambda error: self.message.emit(str(error))))
+        self._keeping.request(steps, Handlers(done, lambda error: self.message.emit(str(error))))
+
+    def _add_kept(self, run: Run, kept: Run, layers: tuple[Layer, ...]) -> None:
+        """Add a kept run; its nuclei take the place of those of the run it came from."""
+        hidden = self._hidden.pop(run, None)  # so that leaving the run does not show them
+        self.desk.work.layers.adopt(kept.id, layers)
+        words = f"{kept.title}: {kept.result.n:,} nuclei."
+        self.desk.work.session.add_run(kept, words)
+        if hidden is not None:
+            self._hidden[run] = hidden
+        self.message.emit(f"Kept as {words}")
+
+    def _free_number(self) -> int:
+        """Return an id for a run; a segmentation under way has the next one already."""
+        session = self.desk.work.session
+        return session.next_run()[0] + int(session.status.busy)
 
     def _clear(self, run: Run) -> None:
-        """Remove the layer of tuned nuclei; the run's own is shown again."""
-        if self.desk.layers.find(run.id, ROLE) is None:
-            return
+        """Remove the layer of tuned nuclei; the run's own is shown again, now or with redo."""
         self.desk.layers.remove(run.id, ROLE)
-        instances = self.desk.layers.find(run.id, "instances")
-        if instances is not None and self._instances_were_visible:
-            instances.visible = True
+        hidden = self._hidden.pop(run, None)
+        if hidden is not None:
+            hidden.visible = True
 
     def _stop(self) -> None:
         self._later.stop()
@@ -281,24 +299,13 @@ class Tuner:
         return labels if labels is not None and labels.shape == run.result.labels.shape else None
 
 
-def kept_run_steps(
-    run: Run, tuned: Tuned, number: int, title: str, wanted: Preferences
-) -> Steps[tuple[Run, tuple[Layer, ...]]]:
-    """Measure, make the run and its layers; touches no viewer."""
-    from ..app.segment import run_metadata  # noqa: PLC0415 - imports torch
-    from ..app.tuning_steps import kept_steps  # noqa: PLC0415
-    from ..core.io.params_file import params_as_dict  # noqa: PLC0415
-
-    result = yield from kept_steps(run.result, tuned)
-    about = {
-        **run_metadata(result),
-        **{k: run.metadata[k] for k in ("image", "device") if k in run.metadata},
-        "tuned": {"from": run.title, **params_as_dict(tuned.params)},
-    }
-    kept = Run(number, title, run.image, result, run.placement, about)
-    if tuned.params.hv.plain:  # the maps are those of the run it came from
-        return kept, (make_layer(layer_specs(kept, wanted)[-1], wanted),)
-    return kept, make_layers(kept, wanted)
+def paintable(layer: Labels, run: Run) -> bool:
+    """Whether instances of a run can be written into a layer; the user may have exchanged it."""
+    labels = run.result.labels
+    level = layer.data[0] if layer.multiscale else layer.data
+    if not (isinstance(level, np.ndarray) and level.flags.writeable):
+        return False
+    return bool(level.dtype == labels.dtype and plane_view(layer).shape == labels.shape)
 
 
 def plane_view(layer: Labels) -> Any:
@@ -339,21 +346,6 @@ def middle_of(box: Box, pixels: int) -> Box:
     r0 = box[0] + (box[1] - box[0] - height) // 2
     c0 = box[2] + (box[3] - box[2] - width) // 2
     return (r0, r0 + height, c0, c0 + width)
-
-
-def unused_title(title: str, taken: list[str]) -> str:
-    """Return the title, with a number if it is taken.
-
-    Examples
-    --------
-    >>> unused_title("a tuned", ["a tuned"])
-    'a tuned 2'
-    """
-    number, found = 1, title
-    while found in taken:
-        number += 1
-        found = f"{title} {number}"
-    return found
 
 
 def tuner_for(desk: Desk) -> Tuner:

@@ -46,6 +46,20 @@ class Tuned:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Edits:
+    """What was done to the parameters of a run, to come back to.
+
+    Parameters
+    ----------
+    done, undone : tuple of TuneParams
+        From the start to the present ones; those that redo brings back, the next last.
+    """
+
+    done: tuple[TuneParams, ...]
+    undone: tuple[TuneParams, ...] = ()
+
+
 class Tuning:
     """Parameters under edit, with undo and redo, and the latest answers.
 
@@ -101,14 +115,20 @@ class Tuning:
         """Whether an edit taken back can be made again."""
         return bool(self._undone)
 
-    def begin(self, result: SegmentResult | None) -> None:
-        """Start from what a run was cut with; forgets edits and answers."""
+    @property
+    def edits(self) -> Edits:
+        """All edits, for :meth:`begin` when the same run comes back."""
+        return Edits(tuple(self._done), tuple(self._undone))
+
+    def begin(self, result: SegmentResult | None, edits: Edits | None = None) -> None:
+        """Start from what a run was cut with, or go on with earlier edits; forgets answers."""
         if result is None:
             self._start, self._scale = TuneParams(), 1.0
         else:
             self._start = TuneParams(result.cut_with)
             self._scale = working_scale(result.info, result.params.inference)
-        self._done, self._undone, self._last = [self._start], [], ("", 0.0)
+        edits = edits or Edits((self._start,))
+        self._done, self._undone, self._last = list(edits.done), list(edits.undone), ("", 0.0)
         self._tuned = self._sweep = None
         self.params_changed.emit(self.params)
         self.tuned_changed.emit(None)
@@ -138,12 +158,15 @@ class Tuning:
             return
         when = time.monotonic() if now is None else now
         same = bool(control) and control == self._last[0] and when - self._last[1] <= MERGE_S
+        self._last = (control, when)
         if same and len(self._done) > 1:
             self._done.pop()
-        self._done.append(params)
+        if params == self.params:  # moved back to where it was: nothing is left to undo
+            self._last = ("", 0.0)
+        else:
+            self._done.append(params)
         del self._done[: -(UNDO_LIMIT + 1)]
         self._undone.clear()
-        self._last = (control, when)
         self.params_changed.emit(params)
 
     def reset(self) -> None:
@@ -169,6 +192,12 @@ class Tuning:
         self._tuned = tuned
         self.tuned_changed.emit(tuned)
         return True
+
+    def forget(self) -> None:
+        """Drop the latest answer; parameters and edits stay."""
+        if self._tuned is not None:
+            self._tuned = None
+            self.tuned_changed.emit(None)
 
     def take_sweep(self, sweep: Sweep | None) -> None:
         """Take in a finished sweep."""

@@ -21,11 +21,14 @@ NUCLEUS_REACH = 40
 
 
 def reach_of(params: TuneParams) -> int:
-    """Pixels around a part that the result within it depends on."""
+    """Return the pixels around a part that the result within it depends on.
+
+    For "hover_net" and "magnitude_peaks" only nearly: they stretch over the whole tile.
+    """
     separation = params.separation
     if separation.method == "local":
         return int(3 * max(separation.scales)) + separation.magnitude_window // 2 + NUCLEUS_REACH
-    return separation.sobel_size + NUCLEUS_REACH
+    return max(separation.sobel_size, separation.peak_distance) + NUCLEUS_REACH
 
 
 def grown(box: Box, by: int, shape: tuple[int, int]) -> Box:
@@ -44,6 +47,39 @@ def cropped(maps: Maps, box: Box) -> Maps:
     """Return the part of maps within a box."""
     r0, r1, c0, c1 = box
     return Maps(np=maps.np[r0:r1, c0:c1], hv=maps.hv[:, r0:r1, c0:c1])
+
+
+class Tuners:
+    """Tuners of one run: one of the whole, one of the part that was asked for last.
+
+    The whole and a part may be asked for by two threads at once; the same thing may not.
+
+    Parameters
+    ----------
+    maps : Maps
+        Of the whole run.
+    """
+
+    def __init__(self, maps: Maps) -> None:
+        self._maps = maps
+        self._whole = StagedTuner(maps)
+        self._part: tuple[Box, StagedTuner] | None = None
+
+    def of(self, box: Box | None) -> StagedTuner:
+        """Return the tuner of a part, with the stages it kept if it was the last one; None = all.
+
+        Examples
+        --------
+        >>> import numpy
+        >>> tuners = Tuners(Maps(np=numpy.ones((8, 8)), hv=numpy.zeros((2, 8, 8))))
+        >>> tuners.of((0, 4, 2, 8)).maps.shape, tuners.of(None).maps.shape
+        ((4, 6), (8, 8))
+        """
+        if box is None:
+            return self._whole
+        if self._part is None or self._part[0] != box:
+            self._part = (box, StagedTuner(cropped(self._maps, box)))
+        return self._part[1]
 
 
 def tune_steps(

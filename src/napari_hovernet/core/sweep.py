@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -54,12 +55,21 @@ class SweepAxis:
 
     @classmethod
     def between(cls, name: str, low: float, high: float, count: int) -> SweepAxis:
-        """Spread up to ``count`` values evenly (by factors for "hv.scale"), each once."""
+        """Spread up to ``count`` values evenly (by factors for "hv.scale"), each once.
+
+        Values beyond what a slider offers are brought to its ends.
+
+        Raises
+        ------
+        InputError
+            If the name is not known, a bound is not finite, ``low > high`` or ``count < 1``.
+        """
         known = tunable(name)
-        if count < 1 or not low <= high:
+        if count < 1 or not (low <= high and math.isfinite(low) and math.isfinite(high)):
             raise InputError(
                 f"{name} from {low} to {high} in {count} steps; give low <= high and 1 or more."
             )
+        low, high = (min(max(bound, known.low), known.high) for bound in (low, high))
         spread = np.geomspace if known.logarithmic else np.linspace
         values = dict.fromkeys(known.snap(float(v)) for v in spread(low, high, count))
         return cls(name, tuple(values))

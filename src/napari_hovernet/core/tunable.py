@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,6 +159,8 @@ def with_value(params: TuneParams, name: str, value: float) -> TuneParams:
     (1.5, 4.0)
     """
     known = tunable(name)
+    if not math.isfinite(value):
+        raise InputError(f"{name} is {value}; give a finite number.")
     number: Any = float(value) if known.decimals else int(value)
     if name == "hv.scale":
         return replace(params, hv=replace(params.hv, scale=number))

@@ -19,6 +19,13 @@ FORMAT = "napari-hovernet separation"
 VERSION = 1
 LARGEST = 1e9
 """No parameter is as large as this."""
+LARGEST_EDGES = {
+    "blur_size": 255,
+    "opening_size": 255,
+    "peak_distance": 255,
+    "magnitude_window": 4095,
+}
+"""Pixels; larger kernels from a file would fill the memory before anything shows."""
 
 T = TypeVar("T", SeparationParams, HVReading)
 
@@ -92,6 +99,9 @@ def _made(kind: type[T], values: Any, where: str) -> T:
             f"{where}: {', '.join(unknown)} is not known; it may need a newer version."
         )
     checked = {name: _like(getattr(default, name), v, where, name) for name, v in values.items()}
+    for name, most in LARGEST_EDGES.items():
+        if checked.get(name, 0) > most:
+            raise InputError(f"{where}: {name} is {checked[name]}; give up to {most} pixels.")
     try:
         return kind(**checked)
     except InputError as error:
