@@ -13,6 +13,7 @@ from napari_hovernet._napari.layers import make_layers
 from napari_hovernet._napari.outcome_layers import outcome_colormap
 from napari_hovernet._napari.preferences import Preferences
 from napari_hovernet._napari.run_layers import UNTYPED_COLOR
+from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.session_state import ImageChoice, Run
 from napari_hovernet.core.nuclei import measure
 from napari_hovernet.core.types import Maps
@@ -64,16 +65,38 @@ def test_nothing_is_touched_where_nothing_changed(make):
     assert layer.features["centroid_y"].tolist() == [9.5 + 11, 34.5 + 11]
 
 
-def test_types_are_voted_anew_and_shown(make):
-    run, layer = make(typed=True)
+def with_seven(run):
     labels = run.result.labels.copy()
     labels[50:54, 60:70] = 7
-    types = np.zeros((3, *labels.shape), np.float32)
-    types[2] = 1.0
+    return labels
+
+
+def all_of_type(kind, shape):
+    types = np.zeros((3, *shape), np.float32)
+    types[kind] = 1.0
+    return types
+
+
+def test_types_are_voted_anew_and_shown(make):
+    run, layer = make(typed=True)
+    labels = with_seven(run)
     np.testing.assert_allclose(layer.get_color(7), UNTYPED_COLOR)  # seen while it is drawn
-    corrected_layer.show(layer, run, found(run, labels, types))
+    findings = found(run, labels, all_of_type(2, labels.shape))
+    assert corrected_layer.show(layer, run, findings)
     assert layer.features["type_name"].tolist() == ["inflammatory"] * 3
+    layer.colormap = drive(corrected_layer.color_steps(run, findings.nuclei))
     np.testing.assert_allclose(layer.get_color(7), (0, 1, 0, 1))
+
+
+def test_colours_are_made_anew_only_where_types_changed(make):
+    run, layer = make(typed=True)
+    votes = np.stack([run.result.labels == kind for kind in range(3)]).astype(np.float32)
+    grown = run.result.labels.copy()
+    grown[15, 5:15] = 1
+    assert not corrected_layer.show(layer, run, found(run, grown, votes))  # background beneath
+    assert layer.features["type"].tolist() == [1, 2]
+    assert not corrected_layer.show(layer, run, found(run, with_seven(run), votes))  # untyped
+    assert corrected_layer.show(layer, run, found(run, grown, all_of_type(1, grown.shape)))
 
 
 def test_colours_of_a_comparison_stay(make):
@@ -82,11 +105,9 @@ def test_colours_of_a_comparison_stay(make):
     layer.colormap = outcome_colormap(
         SimpleNamespace(prediction=SimpleNamespace(outcomes=outcomes))
     )
-    before = layer.colormap
-    labels = run.result.labels.copy()
-    labels[50:54, 60:70] = 7
-    corrected_layer.show(layer, run, found(run, labels))
-    assert layer.colormap is before and len(layer.features) == 3
+    labels = with_seven(run)
+    assert not corrected_layer.show(layer, run, found(run, labels, all_of_type(2, labels.shape)))
+    assert len(layer.features) == 3 and not corrected_layer.shows_types(layer, run)
 
 
 def test_columns_of_others_stay_with_their_nuclei(make):

@@ -172,6 +172,19 @@ def test_data_of_another_size_or_kind_is_told_and_nothing_is_lost(desk, correcti
     assert correcting.problem == "" and correcting.corrections.changes.added == (3,)
 
 
+def test_a_new_nucleus_gets_the_colour_of_its_type(desk, correcting, add, qtbot):
+    run = add(typed=True)
+    layer = desk.instances_layer()
+    votes = np.zeros((3, *run.result.labels.shape), np.float32)
+    votes[2] = 1.0
+    object.__setattr__(run.result.maps, "types", votes)
+    stroke(layer, 7, [(50, 60)])
+    settle(desk, qtbot)
+    assert layer.features["type_name"].tolist() == ["inflammatory"] * 3
+    for label in (1, 2, 7):
+        np.testing.assert_allclose(layer.get_color(label), (0, 1, 0, 1))
+
+
 # ---------------------------------------------------------------------- runs
 
 

@@ -6,18 +6,21 @@ changes a run's nuclei layer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from ..core.types import Progress
 from .outcome_layers import COLUMNS as OUTCOME_COLUMNS
-from .outcome_layers import set_columns
+from .outcome_layers import set_columns, warm_up
 from .run_layers import colors_by_type, feature_table
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ..app.session_state import Run
     from ..app.study_state import Findings
     from ..core.types import Nuclei
@@ -29,21 +32,34 @@ ROUNDING = 0.02
 """Pixels by which centroids in a table differ for being rounded."""
 
 
-def show(layer: Labels, run: Run, findings: Findings) -> None:
-    """Bring features and type colours up to date; nothing happens where they are.
+def show(layer: Labels, run: Run, findings: Findings) -> bool:
+    """Bring the features up to date; nothing happens where they are.
 
-    Columns that others have added stay, without a value for new nuclei; colours that the
-    user (or a comparison) has chosen stay.
+    Columns that others have added stay, without a value for new nuclei.
+
+    Returns
+    -------
+    bool
+        Whether the layer's colours are those of types, and types have changed: then
+        :func:`color_steps` makes new ones.
     """
     nuclei, table = findings.nuclei, layer.features
     if not _outdated(table, nuclei, run.result.offset):
-        return
-    shown = _shows_types(layer, run, table)
+        return False
+    recolor = _types_changed(table, nuclei) and shows_types(layer, run)
     layer.features = with_others(pd.DataFrame(feature_table(nuclei, run)), table)
     if any(name in table for name in OUTCOME_COLUMNS):
         set_columns(layer, findings.comparison)
-    if shown:
-        layer.colormap = colors_by_type(nuclei, run.result.info)
+    return recolor
+
+
+def color_steps(run: Run, nuclei: Nuclei) -> Generator[Progress, None, DirectLabelColormap | None]:
+    """Make the colours of nuclei by type, in a worker thread; touches no layer."""
+    yield Progress(0, 0, "Colours ...")
+    colormap = colors_by_type(nuclei, run.result.info)
+    if colormap is not None:
+        warm_up(colormap)
+    return colormap
 
 
 def with_others(new: pd.DataFrame, old: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +90,16 @@ def _outdated(table: pd.DataFrame, nuclei: Nuclei, offset: tuple[int, int]) -> b
     return bool((np.abs(shown - nuclei.centroid) > ROUNDING).any())
 
 
-def _shows_types(layer: Labels, run: Run, table: Any) -> bool:
+def _types_changed(table: pd.DataFrame, nuclei: Nuclei) -> bool:
+    """Whether a nucleus has another type than in a table, or is new there and has one."""
+    if not {"index", "type"} <= set(table):
+        return True
+    before = pd.Series(np.asarray(table["type"]), index=np.asarray(table["index"]))
+    before = before[~before.index.duplicated()]
+    return bool((before.reindex(nuclei.label, fill_value=0).to_numpy() != nuclei.type).any())
+
+
+def shows_types(layer: Labels, run: Run) -> bool:
     """Whether the layer's colours are those of its nuclei's types."""
     if not run.result.info.types or not isinstance(layer.colormap, DirectLabelColormap):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,14 +18,18 @@ from ..errors import InputError, UserError
 from . import corrected_layer
 from .desk import Desk, desk_for
 from .images import full_data
+from .latest import Latest
 from .runner import Handlers
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from ..app.session_state import Run
+    from ..app.study_state import Findings
     from ..app.training_data import PairAbout, PairOptions, SavedPair
     from ..core.types import Int32
+
+_LOG = logging.getLogger(__name__)
 
 SETTLE_MS = 250
 """Pause after the last stroke before the nuclei are taken in."""
@@ -64,6 +69,8 @@ class Correcting:
         self._kept: dict[int, Int32] = {}
         self._corrections = Corrections()
         self._problem = ""
+        self._recolor: set[int] = set()
+        self._latest = Latest(desk.runner, "Colours by type")
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE_MS)
@@ -96,8 +103,8 @@ class Correcting:
 
     @property
     def busy(self) -> bool:
-        """Whether a stroke waits to be taken in."""
-        return self._timer.isActive()
+        """Whether a stroke waits to be taken in, or colours are on their way."""
+        return self._timer.isActive() or self._latest.busy
 
     def take(self) -> None:
         """Take in what is drawn now, at once; one copy, and none if nothing has changed."""
@@ -304,11 +311,31 @@ class Correcting:
         if desk is not None and not desk.work.closed:
             self.take()
 
-    def _show_findings(self, findings: Any) -> None:
+    def _show_findings(self, findings: Findings | None) -> None:
         desk = self._desk_ref()
         run, layer = (None, None) if desk is None else (desk.run, desk.instances_layer())
-        if findings is not None and run is not None and layer is not None:
-            corrected_layer.show(layer, run, findings)
+        if desk is None or findings is None or run is None or layer is None:
+            return
+        if corrected_layer.show(layer, run, findings):
+            self._recolor.add(run.id)
+        if run.id in self._recolor:
+            self._color(desk, run, findings)
+
+    def _color(self, desk: Desk, run: Run, findings: Findings) -> None:
+        """Give nuclei the colours of their types as they are now, in the background."""
+
+        def done(colormap: Any) -> None:
+            layer = desk.instances_layer()
+            if desk.study.findings is findings and layer is not None:
+                self._recolor.discard(run.id)
+                if corrected_layer.shows_types(layer, run):
+                    layer.colormap = colormap
+
+        def failed(error: UserError) -> None:
+            _LOG.warning("Colouring %s: %s", run.title, error)
+
+        steps = corrected_layer.color_steps
+        self._latest.request(lambda: steps(run, findings.nuclei), Handlers(done, failed))
 
 
 def snapshot(drawn: Any) -> Int32:
