@@ -71,10 +71,9 @@ def settle(desk, qtbot):
 def stroke(layer, label, path, size=4):
     """Drag the brush along a path, as the mouse does."""
     layer.mode, layer.brush_size, layer.selected_label = "paint", size, label
-    layer._begin_stroke()
-    for point in path:
-        layer.paint(point, label)
-    layer._commit_stroke()
+    with layer.block_history():
+        for point in path:
+            layer.paint(point, label)
 
 
 # ---------------------------------------------------------------------- taking in
@@ -84,11 +83,10 @@ def test_a_stroke_is_taken_in_once_it_is_over(desk, correcting, add, qtbot):
     run = add()
     layer, heard = desk.instances_layer(), []
     desk.study.labels_changed.connect(heard.append)
-    layer._begin_stroke()
-    for col in range(50, 70, 4):
-        layer.paint((50, col), 3)
-        assert not correcting.busy  # nothing is copied or compared within a stroke
-    layer._commit_stroke()
+    with layer.block_history():  # as napari's brush does from press to release
+        for col in range(50, 70, 4):
+            layer.paint((50, col), 3)
+            assert not correcting.busy  # nothing is copied or compared within a stroke
     assert correcting.busy and heard == []
     settle(desk, qtbot)
     assert len(heard) == 1 and desk.study.instances.corrected
