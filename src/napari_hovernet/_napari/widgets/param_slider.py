@@ -112,3 +112,6 @@ class ParamSlider(QWidget):
         if not math.isclose(wanted, self._value, abs_tol=1e-9):
             self.setValue(wanted)
             self.valueChanged.emit(self._value)
+        else:  # a number between two steps was typed: show the one it stands for
+            with silent(self.spin):
+                self.spin.setValue(self._value)

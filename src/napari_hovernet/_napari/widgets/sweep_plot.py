@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...core.sweep import Sweep, SweepAxis
 
 HEIGHT = 230
+MARGINS = (2, 2, 8, 6)
+"""Pixels left, above, right of and below the plot; titles of axes are cut off without."""
 COLORMAP = "viridis"
 MOST_TICKS = 7
 BEST_PEN = {"color": (230, 60, 60), "width": 3}
@@ -31,6 +33,7 @@ class SweepPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._sweep: Sweep | None = None
+        self._text = theme_colors("dark").text
         self.plot = pg.PlotWidget()
         self.plot.setFixedHeight(HEIGHT)
         self.plot.setAccessibleName("Scores of the combinations")
@@ -41,6 +44,7 @@ class SweepPlot(QWidget):
         for item in (self.image, self.best, self.chosen):
             self.plot.addItem(item)
         still(self.plot.getPlotItem())
+        self.plot.getPlotItem().layout.setContentsMargins(*MARGINS)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.plot)
@@ -50,6 +54,7 @@ class SweepPlot(QWidget):
     def set_theme(self, name: str) -> None:
         """Take the colours of a napari theme."""
         colors = theme_colors(name)
+        self._text = colors.text
         self.plot.setBackground(colors.background)
         paint(self.plot.getPlotItem(), colors)
 
@@ -93,10 +98,7 @@ class SweepPlot(QWidget):
 
     def _label(self, sweep: Sweep) -> None:
         item = self.plot.getPlotItem()
-        what = "AJI" if sweep.aji is not None else "nuclei"
-        scores = shown_scores(sweep)
-        low, high = levels_of(scores)
-        item.setTitle(f"{what}, dark {low:.3g} to bright {high:.3g}", size="9pt")
+        item.setTitle(key_of(sweep), size="9pt", color=self._text)
         item.getAxis("left").setTicks([ticks_of(sweep.rows)])
         item.setLabel("left", title_of(sweep.rows))
         if sweep.columns is None:
@@ -120,6 +122,17 @@ def levels_of(scores: Any) -> tuple[float, float]:
         return (0.0, 1.0)
     low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
     return (low, high if high > low else low + 1.0)
+
+
+def key_of(sweep: Sweep) -> str:
+    """Say in words what the colours mean: "AJI, dark 0.312 to bright 0.871"."""
+    scores = shown_scores(sweep)
+    if np.isnan(scores).all():
+        return "none of these go together"
+    low, high = np.nanmin(scores), np.nanmax(scores)
+    if sweep.aji is not None:
+        return f"AJI, dark {low:.3f} to bright {high:.3f}"
+    return f"nuclei, dark {low:,.0f} to bright {high:,.0f}"
 
 
 def ticks_of(axis: SweepAxis) -> list[tuple[float, str]]:

@@ -18,7 +18,7 @@ PRESET_TITLES = {
     "local": "local (default)",
     "hover_net": "hover_net (as published)",
     "magnitude_peaks": "peaks of the magnitude (faulty)",
-    "merging_relabel": "merged again by relabelling (faulty)",
+    "merging_relabel": "merged by relabelling (faulty)",
 }
 CHANGED = "changed"
 """Data of the preset list's entry for parameters that are no preset."""

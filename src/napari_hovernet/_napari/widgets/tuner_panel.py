@@ -169,6 +169,7 @@ class TunerPanel(StudyPanel):
         self.counts.set_was(_counts_of(run))
         self._show_params(self.tuning.params)
         self._show_tuned(self.tuning.tuned)
+        self.sweep.setValue(self.tuning.sweep)
         self._show_theme()
 
     def _show_params(self, params: TuneParams) -> None:
