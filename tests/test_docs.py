@@ -92,6 +92,26 @@ def test_the_python_of_the_how_to_runs(
     np.testing.assert_allclose(names["offsets"], known["offsets"], atol=1e-6)
 
 
-def test_the_python_about_separation_runs(known: dict[str, Any]) -> None:
+def test_the_python_about_separation_runs(
+    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     names = run_page("docs/how-to/separation.md", dict(known))
     assert names["ev"].outcomes.counts()["matched"] == 2
+    assert names["found"].best == (0, 0)
+    assert (tmp_path / "separation.json").exists()
+
+
+def test_the_python_about_blobs_runs(
+    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_page("docs/how-to/blobs.md", dict(known))
+    assert (names["report"].n_components, names["report"].n_instances) == (1, 2)
+    assert len((tmp_path / "blobs.csv").read_text().splitlines()) == 2
+
+
+def test_the_python_about_comparing_runs(known: dict[str, Any]) -> None:
+    names = run_page("docs/how-to/compare.md", {**known, "params": nh.SeparationParams()})
+    assert names["result"].prediction.aji == 1
+    assert names["result"].connected_components.aji < 0.6

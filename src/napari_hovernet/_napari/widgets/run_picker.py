@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from ...app.session_state import Run
 from .parts import named, note, set_note, silent
 
-NO_RUN = "No run yet: open Plugins > Segment nuclei, choose an image and press Run."
+NO_RUN = "No run yet: open Plugins > HoVer-Net > Segment nuclei, choose an image and press Run."
 
 
 class RunPicker(QWidget):
