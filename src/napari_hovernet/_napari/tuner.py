@@ -223,6 +223,8 @@ class Tuner:
 
     def _add_kept(self, run: Run, kept: Run, layers: tuple[Layer, ...]) -> None:
         """Add a kept run; its nuclei take the place of those of the run it came from."""
+        if run is self._begun:
+            self.tuning.reset()  # the edits live on in the kept run; undo brings them back
         hidden = self._hidden.pop(run, None)  # so that leaving the run does not show them
         self.desk.work.layers.adopt(kept.id, layers)
         words = f"{kept.title}: {kept.result.n:,} nuclei."
