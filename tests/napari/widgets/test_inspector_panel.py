@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QMessageBox, QScrollArea
 
 from napari_hovernet._napari.desk import desk_for
@@ -125,6 +124,7 @@ def test_deleted_it_listens_no_more(viewer, make_result, qapp):
     panel.show()
     inspecting = panel.inspecting
     assert inspecting.running
+    qapp.processEvents()
     panel.deleteLater()
     qapp.sendPostedEvents(None, 52)  # QEvent.DeferredDelete
     assert not inspecting.running
@@ -161,29 +161,33 @@ def test_click_hover_and_status_bar_in_a_window(make_napari_viewer, make_result,
     desk = desk_for(viewer)
     qtbot.waitUntil(lambda: desk.work.layers.settled, timeout=WAIT_MS)
     desk.fly_to((0, 64, 0, 80))
-    canvas = viewer.window._qt_viewer.canvas.native
-    qtbot.wait(200)
+    viewer.mouse_over_canvas = True
+    canvas = viewer.window._qt_viewer.canvas
+    send = canvas._scene_canvas.events
 
     def spot(row, col):
         """Screen position of a pixel: the camera maps the world linearly onto the canvas."""
-        camera = camera_of(viewer)
-        size = np.array([canvas.height(), canvas.width()])
+        camera, size = camera_of(viewer), np.array(canvas.size)
         y, x = (np.array([row, col]) - camera.center[-2:]) * camera.zoom + size / 2
-        return QPoint(round(x), round(y))
+        return round(x), round(y)
 
-    qtbot.mouseMove(canvas, spot(10, 70))
-    qtbot.mouseMove(canvas, spot(35, 26))
-    qtbot.waitUntil(lambda: "nucleus 2" in panel.readout.text(), timeout=WAIT_MS)
+    def click(row, col):
+        mouse = {"pos": spot(row, col), "button": 1, "modifiers": ()}
+        send.mouse_press(**mouse)
+        send.mouse_release(**mouse)
+
+    send.mouse_move(pos=spot(35, 26), modifiers=())
+    assert panel.readout.text().endswith("nucleus 2")
     viewer.update_status_from_cursor()  # what napari's thread asks for, which tests do without
     bar = viewer.window._qt_window.statusBar()
     assert bar._coordinates.text().endswith(panel.readout.text())
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=spot(35, 26))
+    click(35, 26)
     assert panel.study.nucleus == 2
     layer = desk.instances_layer()
     viewer.layers.selection.active = layer
     layer.mode = "pick"
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=spot(10, 10))
+    click(10, 10)
     assert panel.study.nucleus == 2
     layer.mode = "pan_zoom"
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=spot(10, 10))
+    click(10, 10)
     assert panel.study.nucleus == 1

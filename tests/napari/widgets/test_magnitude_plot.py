@@ -40,8 +40,7 @@ def test_bounds_and_target_are_drawn_where_they_are(plot):
     plot.set_bands(MagnitudeBands(collapsed=0.2, weak=0.3, healthy=0.4, target_low=0.5))
     assert [line.value() for line in plot.bounds.values()] == [0.2, 0.3, 0.4]
     assert plot.target.getRegion() == (0.5, 0.69)
-    legend = plot.plot.getPlotItem().legend
-    assert "exact maps 0.5-0.69" in [label.text for _, label in legend.items]
+    assert "exact maps 0.5-0.69" in plot.key.text()
 
 
 def test_a_spike_of_the_outside_does_not_flatten_the_inside(plot, report):

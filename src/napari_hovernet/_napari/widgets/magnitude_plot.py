@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from .parts import named
 from .plot_style import (
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ...core.magnitude import MagnitudeBands, MagnitudeReport
 
 HEIGHT_PX = 190
-TARGET = "exact maps"
 HEADROOM = 1.15
 """Top of the plot in units of the highest bar."""
 SPIKE = 2.0
@@ -45,6 +44,8 @@ class MagnitudePlot(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.key = QLabel()  # pyqtgraph's own legend lies on the curves
+        self.key.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.plot = pg.PlotWidget()
         self.plot.setFixedHeight(HEIGHT_PX)
         named(self.plot, "Histogram of the HV magnitude", TIP)
@@ -52,25 +53,23 @@ class MagnitudePlot(QWidget):
         still(item)
         item.setLabel("bottom", "HV magnitude (no unit)")
         item.setLabel("left", "share of pixels (%)")
-        legend = item.addLegend(offset=(-4, 2), labelTextSize="8pt")
-        legend.setZValue(10)
         self.target = pg.LinearRegionItem(movable=False, brush=(*GOOD_COLOR, BAND_ALPHA))
         for line in self.target.lines:
             line.setPen(pg.mkPen(None))
         item.addItem(self.target)
-        self.inside = self._bars("inside nuclei", INSIDE_COLOR)
-        self.outside = self._bars("outside", OUTSIDE_COLOR)
-        self.target_key = pg.BarGraphItem(x=[], height=[], width=1, brush=GOOD_COLOR, pen=None)
-        legend.addItem(self.target_key, TARGET)
+        self.inside = self._bars(INSIDE_COLOR)
+        self.outside = self._bars(OUTSIDE_COLOR)
         self.mean = pg.InfiniteLine(pen=pg.mkPen(INSIDE_COLOR, width=2))
         item.addItem(self.mean)
         self.bounds = {field: self._bound(color) for field, color in BOUNDS}
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.key)
         column.addWidget(self.plot)
         self.setValue(None)
 
-    def _bars(self, name: str, color: tuple[int, int, int]) -> pg.PlotDataItem:
+    def _bars(self, color: tuple[int, int, int]) -> pg.PlotDataItem:
         return self.plot.plot(
             [0, 1],
             [0],
@@ -78,7 +77,6 @@ class MagnitudePlot(QWidget):
             fillLevel=0,
             pen=pg.mkPen(color, width=1.5),
             brush=(*color, FILL_ALPHA),
-            name=name,
         )
 
     def _bound(self, color: tuple[int, int, int]) -> pg.InfiniteLine:
@@ -96,10 +94,7 @@ class MagnitudePlot(QWidget):
         for field, line in self.bounds.items():
             line.setValue(getattr(bands, field))
         self.target.setRegion((bands.target_low, bands.target_high))
-        legend = self.plot.getPlotItem().legend
-        legend.getLabel(self.target_key).setText(
-            f"exact maps {bands.target_low:g}-{bands.target_high:g}"
-        )
+        self.key.setText(key_text(bands))
 
     def setValue(self, report: MagnitudeReport | None) -> None:  # noqa: N802
         """Draw the histograms of a report, none if there is none."""
@@ -130,6 +125,17 @@ def top_of(inside: np.ndarray, outside: np.ndarray) -> float:
     high = float(inside.max(initial=0.0))
     other = float(outside.max(initial=0.0))
     return min(max(high, other), SPIKE * high) if high else (other or 1.0)
+
+
+def key_text(bands: MagnitudeBands) -> str:
+    """Return the key of the colours as rich text."""
+    entries = (
+        (INSIDE_COLOR, "inside nuclei"),
+        (OUTSIDE_COLOR, "outside"),
+        (GOOD_COLOR, f"exact maps {bands.target_low:g}-{bands.target_high:g}"),
+    )
+    square = "<span style='color:rgb{0}'>\u25a0</span>&nbsp;{1}"
+    return " &nbsp; ".join(square.format(color, text) for color, text in entries)
 
 
 def _percent(counts: np.ndarray, n: int) -> np.ndarray:

@@ -14,7 +14,6 @@ OUTSIDE_COLOR = (235, 150, 70)
 BAD_COLOR, FAIR_COLOR, GOOD_COLOR = (214, 69, 65), (226, 165, 26), (58, 160, 90)
 """Collapsed, weak, healthy."""
 FILL_ALPHA = 70
-LEGEND_ALPHA = 200
 BAND_ALPHA = 130
 
 
@@ -37,18 +36,13 @@ def theme_colors(name: str) -> PlotColors:
 
 
 def paint(plot: Any, colors: PlotColors) -> None:
-    """Give a plot item the colours of a theme: axes, labels, title, legend."""
+    """Give a plot item the colours of a theme: axes, labels, title."""
     pen = pg.mkPen(colors.text)
     for side in ("left", "bottom"):
         axis = plot.getAxis(side)
         axis.setPen(pen)
         axis.setTextPen(pen)
     plot.setTitle(plot.titleLabel.text or None, color=colors.text)
-    if plot.legend is not None:
-        plot.legend.setBrush(pg.mkBrush(*colors.background, LEGEND_ALPHA))
-        plot.legend.setLabelTextColor(colors.text)
-        for _, label in plot.legend.items:
-            label.setText(label.text, color=colors.text)
 
 
 def still(plot: Any) -> None:
