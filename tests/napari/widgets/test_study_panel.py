@@ -106,3 +106,11 @@ def test_an_error_is_told_once_and_does_not_block(panel, qtbot):
     assert box.text() == "a.png is not there; check the path."
     assert box.windowTitle() in ("", "HV inspector")
     box.close()
+
+
+def test_strokes_count_whichever_panel_is_open(panel, viewer, add, qtbot):
+    add(1)
+    layer = panel.desk.instances_layer()
+    layer.paint((50, 60), 9)
+    qtbot.waitUntil(lambda: panel.study.instances.corrected, timeout=60_000)
+    assert panel.study.labels[50, 60] == 9

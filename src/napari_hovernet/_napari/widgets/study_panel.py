@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QLayout, QMessageBox, QScrollArea, QVBoxLayou
 
 from ...errors import UserError
 from ..bind import bind
+from ..correcting import correcting_for
 from ..desk import Desk, desk_for
 from ..docking import PANEL_MARK, join_tabs
 from ..window_end import WindowEnd, main_window_of
@@ -39,6 +40,7 @@ class StudyPanel(QWidget):
         super().__init__(parent)
         self.desk: Desk = desk_for(viewer)
         self.study = self.desk.study
+        correcting_for(viewer)  # strokes count whichever panel is open
         self.title = title
         self.picker = RunPicker()
         self.setAccessibleName(title)
