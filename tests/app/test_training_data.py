@@ -14,7 +14,6 @@ from napari_hovernet.app.training_data import (
     PairOptions,
     clean_name,
     pair_steps,
-    put_in_place,
     save_training_pair,
 )
 from napari_hovernet.core.image import CropSource, as_source
@@ -165,15 +164,3 @@ def test_no_nuclei_is_a_pair_too(tmp_path, image):
     saved = save_training_pair(tmp_path, "a", image, np.zeros((40, 50), np.int32))
     assert saved.n_nuclei == 0 and "no nuclei" in saved.notes[0]
     assert len(find_pairs(tmp_path)) == 1
-
-
-def test_moves_are_all_or_none(tmp_path):
-    aside = tmp_path / "aside"
-    aside.mkdir()
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(f"new {name}")
-    (tmp_path / "x").write_text("old x")
-    moves = [(tmp_path / "a", tmp_path / "x"), (tmp_path / "b", tmp_path / "no" / "y")]
-    with pytest.raises(OSError):
-        put_in_place(moves, aside)
-    assert (tmp_path / "x").read_text() == "old x"

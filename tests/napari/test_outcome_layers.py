@@ -12,13 +12,13 @@ from napari_hovernet._napari.comparing import comparing_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.outcome_layers import (
     MISSED,
-    OUTCOME_COLORS,
     outcome_colormap,
     set_columns,
 )
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet.app.session_state import ImageChoice, Run
 from napari_hovernet.core.compare import compare
+from napari_hovernet.core.outcome_colors import OUTCOME_COLORS
 from napari_hovernet.core.outcome_places import ERROR_KINDS
 
 WAIT_MS = 60_000

@@ -15,6 +15,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from ..core.outcome_colors import OUTCOME_COLORS
 from ..core.types import Progress
 from .desk import Desk
 from .latest import Latest
@@ -30,14 +31,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-OUTCOME_COLORS = {
-    "matched": (0, 158, 115),
-    "merged": (213, 94, 0),
-    "split": (204, 121, 167),
-    "missed": (86, 180, 233),
-    "spurious": (240, 228, 66),
-}
-"""RGB in 0..255 (Okabe and Ito): told apart with every common colour vision."""
 UNKNOWN_COLOR = (1.0, 1.0, 1.0, 1.0)
 """A nucleus drawn since the last comparison."""
 CLEAR = (0.0, 0.0, 0.0, 0.0)

@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..core.io.atomic import TEMPORARY_PREFIX, atomic_path, output_error, writable_folder
+from ..core.io.atomic import (
+    TEMPORARY_PREFIX,
+    atomic_path,
+    output_error,
+    put_in_place,
+    writable_folder,
+)
 from ..core.io.table import FORMULA_STARTS
 from ..core.metrics.bootstrap import Interval
 from ..errors import OutputError
 from .batch_types import COUNTS, SCORES, BatchResult, Group, ImageRow
-from .training_data import put_in_place
 
 STEM = "evaluation"
 """Name of the files without their endings."""

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..core.image import UInt8, as_source
-from ..core.io.atomic import TEMPORARY_PREFIX, output_error, writable_folder
+from ..core.io.atomic import TEMPORARY_PREFIX, output_error, put_in_place, writable_folder
 from ..core.io.index_csv import INDEX_NAME
 from ..core.io.label_tiff import write_label_tiff
 from ..core.training_labels import TidyParams, TrainingLabels, tidy_labels
@@ -272,35 +272,3 @@ def _write(
         shutil.rmtree(staging, ignore_errors=True)
         for path in made if not done else ():
             shutil.rmtree(path, ignore_errors=True)
-
-
-def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
-    """Move every file to its target, or, if one cannot be moved, leave all targets as before.
-
-    Parameters
-    ----------
-    moves : sequence of (Path, Path)
-        What, and where to; on one disk.
-    aside : Path
-        An empty folder for copies of what is replaced.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be moved.
-    """
-    undo: list[tuple[Path, Path | None]] = []
-    try:
-        for number, (source, target) in enumerate(moves):
-            before = aside / f"{number}.before" if target.exists() else None
-            if before is not None:
-                shutil.copy2(target, before)
-            os.replace(source, target)
-            undo.append((target, before))
-    except BaseException:
-        for target, before in reversed(undo):
-            if before is None:
-                target.unlink(missing_ok=True)
-            else:
-                os.replace(before, target)
-        raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .. import __version__
-from ..core.params import METHODS, PRECISIONS, PRESETS, TILINGS
+from ..core.params import PRECISIONS, PRESETS, TILINGS
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -87,7 +87,10 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how to run")
     _add_running(group)
     group.add_argument(
-        "--preset", choices=METHODS, default=METHODS[0], help="separation; default %(default)s"
+        "--preset",
+        choices=PRESETS,
+        default=PRESETS[0],
+        help="separation; default %(default)s, the last two are faulty on purpose",
     )
     group.add_argument("--np-threshold", type=float, help="least nucleus probability, 0..1")
     group.add_argument("--min-area", type=int, help="smallest nucleus in pixels")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from napari_hovernet.core.io import atomic
-from napari_hovernet.core.io.atomic import atomic_path, output_error, writable_folder
+from napari_hovernet.core.io.atomic import atomic_path, output_error, put_in_place, writable_folder
 from napari_hovernet.errors import OutputError
 
 DISK_BYTES = 65_536
@@ -154,3 +154,15 @@ def test_writable_folder_refuses_a_file_and_what_lies_below_one(tmp_path: Path) 
     for path in (file, file / "below"):
         with pytest.raises(OutputError, match="is a file, not a folder"):
             writable_folder(path)
+
+
+def test_moves_are_all_or_none(tmp_path):
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"new {name}")
+    (tmp_path / "x").write_text("old x")
+    moves = [(tmp_path / "a", tmp_path / "x"), (tmp_path / "b", tmp_path / "no" / "y")]
+    with pytest.raises(OSError):
+        put_in_place(moves, aside)
+    assert (tmp_path / "x").read_text() == "old x"

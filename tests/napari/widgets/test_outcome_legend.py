@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hovernet._napari.outcome_layers import OUTCOME_COLORS
 from napari_hovernet._napari.widgets.outcome_legend import MEANINGS, OutcomeLegend
 from napari_hovernet.core.comparison_types import ERROR_KINDS
+from napari_hovernet.core.outcome_colors import OUTCOME_COLORS
 
 
 @pytest.fixture

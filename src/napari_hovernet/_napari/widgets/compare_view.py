@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
-from ..outcome_layers import OUTCOME_COLORS
+from ...core.outcome_colors import OUTCOME_COLORS
 from .base_rates import BaseRates, Verdict
 from .correction_box import CorrectionBox
 from .outcome_legend import OutcomeLegend

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -117,6 +118,38 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
     return path
+
+
+def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
+    """Move every file to its target, or, if one cannot be moved, leave all targets as before.
+
+    Parameters
+    ----------
+    moves : sequence of (Path, Path)
+        What, and where to; on one disk.
+    aside : Path
+        An empty folder for copies of what is replaced.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be moved.
+    """
+    undo: list[tuple[Path, Path | None]] = []
+    try:
+        for number, (source, target) in enumerate(moves):
+            before = aside / f"{number}.before" if target.exists() else None
+            if before is not None:
+                shutil.copy2(target, before)
+            os.replace(source, target)
+            undo.append((target, before))
+    except BaseException:
+        for target, before in reversed(undo):
+            if before is None:
+                target.unlink(missing_ok=True)
+            else:
+                os.replace(before, target)
+        raise
 
 
 def _flush(path: Path) -> None:
