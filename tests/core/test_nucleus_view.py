@@ -82,6 +82,13 @@ def test_arrows_lie_in_the_crop_in_pixels_of_the_maps() -> None:
     assert (starts < [r1, c1]).all()
 
 
+def test_arrows_are_thinned_to_what_can_be_read() -> None:
+    rows = nucleus_view(*pair(), 9, NucleusViewParams(margin=13, arrows_along=10)).arrows[:, 0, 0]
+    assert set(np.diff(np.unique(rows))) == {4}
+    with pytest.raises(InputError, match="arrows_along is 0"):
+        NucleusViewParams(arrows_along=0)
+
+
 def test_a_single_pixel_has_no_direction() -> None:
     labels = np.zeros((5, 5), np.uint16)
     labels[0, 4] = 40000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -31,22 +31,28 @@ class NucleusViewParams:
         Pixels around its box; profiles run on into neighbours by as much.
     arrows : ArrowParams
         Of the crop.
+    arrows_along : int
+        Arrows along the longer edge of the crop at most, for a plot of some 300 screen
+        pixels.
     bands : MagnitudeBands
         Bins of its histogram.
 
     Raises
     ------
     InputError
-        If ``margin`` is negative.
+        If ``margin`` is negative, or ``arrows_along`` below 1.
     """
 
     margin: int = 12
     arrows: ArrowParams = field(default_factory=lambda: ArrowParams(limit=400))
+    arrows_along: int = 24
     bands: MagnitudeBands = field(default_factory=MagnitudeBands)
 
     def __post_init__(self) -> None:
         if self.margin < 0:
             raise InputError(f"margin is {self.margin}; give 0 or more.")
+        if self.arrows_along < 1:
+            raise InputError(f"arrows_along is {self.arrows_along}; give 1 or more.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +185,6 @@ def nucleus_view(
     rows, cols = np.nonzero(mask)
     centre = (float(rows.mean()) + box.r0, float(cols.mean()) + box.c0)
     lengths = np.hypot(hv[0][mask], hv[1][mask])
-    arrows = hv_arrows(hv, ids > 0, None, params.arrows)
-    arrows[:, 0] += np.array([box.r0, box.c0], np.float32)
     return NucleusView(
         id=int(nucleus_id),
         box=box,
@@ -196,7 +200,7 @@ def nucleus_view(
         direction=direction_cosine(hv, mask.astype(np.int32)),
         across=_across(hv, ids, box, round(centre[0])),
         down=_down(hv, ids, box, round(centre[1])),
-        arrows=arrows,
+        arrows=_arrows(hv, ids, box, params),
         outline=_outline(mask, box),
         neighbours=_neighbours(ids, mask),
     )
@@ -218,6 +222,14 @@ def find_nucleus(maps: Maps, labels: npt.NDArray[Any], nucleus_id: int) -> Box:
         raise InputError(f"There is no nucleus {nucleus_id}; ids start at 1.")
     cols = np.flatnonzero(found[rows[0] : rows[-1] + 1].any(axis=0))
     return Box(int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
+
+
+def _arrows(hv: Float32, ids: npt.NDArray[Any], box: Box, params: NucleusViewParams) -> Float32:
+    """Thin HV of the crop to what can be read; starts in pixels of the maps."""
+    step = max(params.arrows.least_step, -(-max(ids.shape) // params.arrows_along))
+    arrows = hv_arrows(hv, ids, None, replace(params.arrows, least_step=step))
+    arrows[:, 0] += np.array([box.r0, box.c0], np.float32)
+    return arrows
 
 
 def _across(hv: Float32, ids: npt.NDArray[Any], box: Box, row: int) -> Profile:

@@ -1,4 +1,4 @@
-"""The panel "HV inspector": is HV long enough, and what is under the cursor."""
+"""The panel "Inspect HV": is HV long enough, and what is under the cursor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ...core.pixel import PixelReading
 
-TITLE = "HV inspector"
+TITLE = "Inspect HV"
 NO_PIXEL = "Move the mouse over the image to read NP, HV and the nucleus under it."
 GONE = "This run has no maps: run it again to look into them."
 HINT = "Click a nucleus in the image, or choose its id."

@@ -130,7 +130,7 @@ def top_of(inside: np.ndarray, outside: np.ndarray) -> float:
 def key_text(bands: MagnitudeBands) -> str:
     """Return the key of the colours as rich text."""
     entries = (
-        (INSIDE_COLOR, "inside nuclei"),
+        (INSIDE_COLOR, "inside"),
         (OUTSIDE_COLOR, "outside"),
         (GOOD_COLOR, f"exact maps {bands.target_low:g}-{bands.target_high:g}"),
     )
