@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -137,6 +138,36 @@ def blob_run(make_result):
         cut = Separation(truth > 0, np.zeros(truth.shape, np.float32), labels, labels)
         result = replace(make_result(**keywords), labels=labels, maps=maps, separation=cut)
         place = placement(image, (0, 0))
+        return Run(number, f"compact {number}", ImageChoice(id(image), "slide"), result, place, {})
+
+    return make
+
+
+@lru_cache
+def planted(shape, seed):
+    """Maps of generated tissue and their separation; nobody changes them."""
+    from napari_hovernet.core.separation import separate  # noqa: PLC0415
+    from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue  # noqa: PLC0415
+
+    maps = planted_maps(tissue(shape, seed, TissueParams(mpp=0.5)).labels)
+    return maps, separate(maps)
+
+
+@pytest.fixture
+def planted_run(make_result):
+    """Make a run over generated tissue: maps as a good network has them, cut by default."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from napari_hovernet._napari.images import placement  # noqa: PLC0415
+    from napari_hovernet.app.session_state import ImageChoice, Run  # noqa: PLC0415
+    from napari_hovernet.core.nuclei import measure  # noqa: PLC0415
+
+    def make(image, number=1, *, shape=(200, 260), seed=2, step=(0, 0, 0), **changes):
+        maps, cut = planted(shape, seed)
+        nuclei = measure(cut.labels, maps)
+        made = {"labels": cut.labels, "maps": maps, "separation": cut, "nuclei": nuclei}
+        result = replace(make_result(), **{**made, **changes})
+        place = placement(image, step)
         return Run(number, f"compact {number}", ImageChoice(id(image), "slide"), result, place, {})
 
     return make

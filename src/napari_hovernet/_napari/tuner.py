@@ -108,6 +108,8 @@ class Tuner:
         self._begun = run
         if self.touched:
             self._edited(self.tuning.params)
+        elif run is not None:
+            self._show_own(run)
 
     def _edited(self, params: TuneParams) -> None:
         run = self.run
@@ -217,14 +219,14 @@ class Tuner:
             return (yield from kept_run_steps(run, whole, number, title, wanted))
 
         def done(made: tuple[Run, tuple[Layer, ...]]) -> None:
+            if run is self._begun and self.tuning.params == params:
+                self.tuning.reset()  # the edits live on in the kept run; undo brings them back
             self._add_kept(run, *renumbered(*made, self._free_number()))
 
         self._keeping.request(steps, Handlers(done, lambda error: self.message.emit(str(error))))
 
     def _add_kept(self, run: Run, kept: Run, layers: tuple[Layer, ...]) -> None:
         """Add a kept run; its nuclei take the place of those of the run it came from."""
-        if run is self._begun:
-            self.tuning.reset()  # the edits live on in the kept run; undo brings them back
         hidden = self._hidden.pop(run, None)  # so that leaving the run does not show them
         self.desk.work.layers.adopt(kept.id, layers)
         words = f"{kept.title}: {kept.result.n:,} nuclei."
@@ -241,6 +243,10 @@ class Tuner:
     def _clear(self, run: Run) -> None:
         """Remove the layer of tuned nuclei; the run's own is shown again, now or with redo."""
         self.desk.layers.remove(run.id, ROLE)
+        self._show_own(run)
+
+    def _show_own(self, run: Run) -> None:
+        """Show the run's own nuclei, if they were hidden for tuned ones."""
         hidden = self._hidden.pop(run, None)
         if hidden is not None:
             hidden.visible = True
