@@ -62,6 +62,7 @@ def add(desk, viewer, make_result):
 
 def settle(desk, qtbot):
     qtbot.waitUntil(lambda: not desk.busy and desk.work.layers.settled, timeout=WAIT_MS)
+    qtbot.wait(20)  # another turn of the event loop: layers rest
 
 
 # ---------------------------------------------------------------------- the run under the glass
@@ -109,6 +110,7 @@ def test_selecting_a_layer_of_another_run_looks_into_that(desk, add, viewer, qtb
     viewer.layers.selection.active = viewer.layers["slide"]
     assert desk.run is first  # the image belongs to no run
     extra = desk.layers.show(second, Extra("x", "labels", "x", np.zeros((64, 80), np.int32)))
+    qtbot.wait(20)
     viewer.layers.selection.active = extra
     assert desk.run is second
     desk.choose_run(99)
@@ -322,3 +324,21 @@ def test_flying_shows_the_plane_of_the_run(desk, add, viewer, qtbot):
     desk.fly_to((5, 15, 5, 15))
     assert viewer.dims.current_step[0] == 3
     np.testing.assert_allclose(camera_of(viewer).center[-2:], (9.5, 9.5))
+
+
+def test_layers_that_come_and_go_do_not_change_the_run(desk, add, qtbot):
+    """Napari selects what is added, and a neighbour of what is removed."""
+    first, second = add(1), add(2)
+    settle(desk, qtbot)
+    layers, own = desk.viewer.layers, desk.layers.find(first.id, "instances")
+    layers.selection.active = own
+    assert desk.run is first
+    desk.choose_run(second.id)
+    layers.selection.active = None
+    layers.remove(desk.viewer.add_labels(np.zeros((4, 4), int), metadata=own.metadata))
+    layers.selection.active = own  # in the same turn: a program's doing
+    assert desk.run is second
+    qtbot.wait(20)
+    layers.selection.active = None
+    layers.selection.active = own
+    assert desk.run is first

@@ -54,7 +54,7 @@ class Desk:
         self.tuner: Tuner | None = None
         self.layers = StudyLayers(work.viewer)
         self._latest = Latest(work.runner, "Studying")
-        self._asked = False
+        self._asked = self._moving = False
         study = self.study
         for signal in (
             study.run_changed,
@@ -64,6 +64,9 @@ class Desk:
         ):
             signal.connect(self._changed)
         work.session.runs_changed.connect(self._runs_changed)
+        events = work.viewer.layers.events
+        for event in (events.inserting, events.inserted, events.removing, events.removed):
+            event.connect(self._layers_move)
         work.viewer.layers.selection.events.active.connect(self._follow_selection)
         self._runs_changed(work.session.runs)
 
@@ -154,7 +157,19 @@ class Desk:
         if run is None or run not in runs or (newest and newest.id > run.id):
             self.study.choose_run(newest)
 
+    def _layers_move(self, _event: Any = None) -> None:
+        """Note that layers come or go: napari then selects others, which nobody asked for."""
+        if not self._moving:
+            self._moving = True
+            QTimer.singleShot(0, self._layers_rest)
+
+    def _layers_rest(self) -> None:
+        self._moving = False
+
     def _follow_selection(self, event: Any) -> None:
+        """Look into the run of a layer that the user selects."""
+        if self._moving:
+            return
         layer = event.value
         known = {} if layer is None else layer.metadata.get(METADATA_KEY, {})
         if "run" in known:

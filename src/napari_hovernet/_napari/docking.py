@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
@@ -18,14 +16,10 @@ def join_tabs(panel: QWidget) -> None:
     without another panel, is left as it is.
     """
     panel.setProperty(PANEL_MARK, True)
-    there = weakref.ref(panel)
-
-    def join() -> None:
-        found = there()
-        if found is not None:
-            _join(found)
-
-    QTimer.singleShot(0, join)
+    timer = QTimer(panel)  # dies with the panel
+    timer.setSingleShot(True)
+    timer.timeout.connect(lambda: _join(panel))
+    timer.start(0)
 
 
 def dock_of(panel: QWidget) -> QDockWidget | None:

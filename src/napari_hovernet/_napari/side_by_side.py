@@ -127,6 +127,7 @@ class SideBySide:
         if reason:
             raise InputError(reason)
         self.leave()
+        self.desk.study.choose_run(a)
         self._pair, self._two = (a, b), None
         self._grid.enter(self._cells(a, b))
         self._compare()
@@ -284,7 +285,7 @@ class SideBySide:
         waiting.replaced = session.options.replace_previous
         if waiting.replaced:  # A has to stay
             session.set_options(replace(session.options, replace_previous=False))
-        work._start(request, image, a.image)
+        work.start(request, image, a.image)
 
     def _runs_changed(self, runs: tuple[Run, ...]) -> None:
         if self._pair is not None and any(run not in runs for run in self._pair):

@@ -223,7 +223,7 @@ class Workspace:
             self.session.failed(str(error))
             raise
         self._save_settings()
-        self._start(request, layer, chosen)
+        self.start(request, layer, chosen)
 
     def request(self, layer: Image) -> RunRequest:
         """Put together what the session asks for."""
@@ -238,32 +238,17 @@ class Workspace:
             box=None if box is None else (box.r0, box.r1, box.c0, box.c1),
         )
 
-    def cancel(self, reason: str = "") -> None:
-        """Stop after the tile under way; no layers are added."""
-        if self._job is not None:
-            self._stop_reason = reason
-            self._job.cancel()
-            self.session.cancelling()
+    def start(self, request: RunRequest, layer: Image, chosen: ImageChoice) -> None:
+        """Run a request that was put together by hand; ``session.begin`` must have been called.
 
-    def undo(self) -> None:
-        """Take the last run back."""
-        self.session.undo()
-
-    def redo(self) -> None:
-        """Bring the last run back."""
-        self.session.redo()
-
-    def close(self) -> None:
-        """Stop everything; called when the viewer goes."""
-        if self.closed:
-            return
-        self.closed = True
-        self._save_settings()
-        self.runner.close()
-        self._shelf.clear()
-        self.session.runs_changed.disconnect()
-
-    def _start(self, request: RunRequest, layer: Image, chosen: ImageChoice) -> None:
+        Parameters
+        ----------
+        request : RunRequest
+        layer : Image
+            Its image; the run is cancelled if it is removed.
+        chosen : ImageChoice
+            The same, as the session knows it.
+        """
         plan = RunPlan(
             request,
             *self.session.next_run(),
@@ -290,6 +275,31 @@ class Workspace:
         self._job_layer, self._stop_reason = id(layer), ""
         handlers = Handlers(done, failed, self.session.progress, cancelled)
         self._job = self.runner.start("Segmenting", lambda: layer_steps(plan, shelf), handlers)
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop after the tile under way; no layers are added."""
+        if self._job is not None:
+            self._stop_reason = reason
+            self._job.cancel()
+            self.session.cancelling()
+
+    def undo(self) -> None:
+        """Take the last run back."""
+        self.session.undo()
+
+    def redo(self) -> None:
+        """Bring the last run back."""
+        self.session.redo()
+
+    def close(self) -> None:
+        """Stop everything; called when the viewer goes."""
+        if self.closed:
+            return
+        self.closed = True
+        self._save_settings()
+        self.runner.close()
+        self._shelf.clear()
+        self.session.runs_changed.disconnect()
 
     # ------------------------------------------------------------------ viewer events
 

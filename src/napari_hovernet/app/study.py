@@ -15,7 +15,7 @@ from .session_state import Run
 from .study_state import Findings, InstanceImage, TruthChoice
 
 if TYPE_CHECKING:
-    from ..core.magnitude import MagnitudeBands
+    from ..core.magnitude_bands import MagnitudeBands
 
 
 class Study:
@@ -72,7 +72,7 @@ class Study:
     def bands(self) -> MagnitudeBands:
         """Bounds by which a magnitude is called collapsed, weak or healthy."""
         if self._bands is None:
-            from ..core.magnitude import MagnitudeBands  # noqa: PLC0415 - on first use
+            from ..core.magnitude_bands import MagnitudeBands  # noqa: PLC0415 - on first use
 
             self._bands = MagnitudeBands()
         return self._bands

@@ -62,6 +62,7 @@ class ComparePanel(CompareView):
         self.copy.clicked.connect(lambda _: self.copy_table())
         self.save.clicked.connect(lambda _: self.ask_and_save())
         self.corrections.told.connect(self.tell)
+        self.sides.told.connect(self.tell)
 
     def _connect_state(self) -> None:
         bind(self, self.comparing.sources_changed, self._show_truth)

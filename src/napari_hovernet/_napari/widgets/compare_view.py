@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from superqt import QCollapsible
 
 from ...core.outcome_colors import OUTCOME_COLORS
 from .base_rates import BaseRates, Verdict
@@ -12,6 +13,7 @@ from .correction_box import CorrectionBox
 from .outcome_legend import OutcomeLegend
 from .parts import named, note
 from .score_table import ScoreTable
+from .side_by_side_box import SideBySideBox
 from .study_panel import StudyPanel
 from .truth_picker import TruthPicker
 
@@ -48,7 +50,7 @@ class CompareView(StudyPanel):
         self.save = _button(
             "Save ...", "Save scores, base rates and counts as CSV, or with every error as JSON."
         )
-        self.corrections = CorrectionBox(viewer)
+        self.sides, self.corrections = SideBySideBox(viewer), CorrectionBox(viewer)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -66,6 +68,9 @@ class CompareView(StudyPanel):
         column.addWidget(self.color)
         column.addLayout(_row(self.back, self.on))
         column.addWidget(self.where)
+        fold = QCollapsible("Two checkpoints side by side")
+        fold.addWidget(self.sides)
+        column.addWidget(fold)
         column.addWidget(self.corrections)
         column.addStretch(1)
 
