@@ -1,4 +1,4 @@
-"""Colours by outcome, the layer of missed nuclei, and the columns of the features table."""
+"""Colours by outcome, the layer of lost nuclei, and the columns of the features table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_hovernet._napari.comparing import comparing_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.outcome_layers import (
-    MISSED,
+    LOST,
     outcome_colormap,
     set_columns,
 )
@@ -75,8 +75,8 @@ def wanted(comparing, on, qtbot):
     settle(comparing, qtbot)
 
 
-def missed(comparing, run=1):
-    return comparing.desk.layers.find(run, MISSED)
+def lost(comparing, run=1):
+    return comparing.desk.layers.find(run, LOST)
 
 
 def test_colours_come_and_go(comparing, viewer, qtbot):
@@ -85,10 +85,11 @@ def test_colours_come_and_go(comparing, viewer, qtbot):
     wanted(comparing, True, qtbot)
     np.testing.assert_allclose(nuclei.get_color(1), GREEN, atol=1e-6)
     np.testing.assert_allclose(nuclei.get_color(2), ORANGE, atol=1e-6)
-    layer = missed(comparing)
-    assert layer.name == "compact 1 · missed nuclei"
-    assert np.unique(layer.data).tolist() == [0, 9]
+    layer = lost(comparing)
+    assert layer.name == "compact 1 · true nuclei not matched"
+    assert np.unique(layer.data).tolist() == [0, 5, 6, 9]
     np.testing.assert_allclose(layer.get_color(9), BLUE, atol=1e-6)
+    np.testing.assert_allclose(layer.get_color(5), ORANGE, atol=1e-6)
     assert layer.get_color(0) is None or not layer.get_color(0)[3]
     wanted(comparing, False, qtbot)
     assert nuclei.colormap is former and list(viewer.layers) == layers
@@ -97,16 +98,16 @@ def test_colours_come_and_go(comparing, viewer, qtbot):
 def test_colours_follow_the_truth_while_it_is_edited(comparing, viewer, qtbot):
     truth, nuclei = start(comparing, viewer, qtbot)
     wanted(comparing, True, qtbot)
-    missed(comparing).visible = False
+    lost(comparing).visible = False
     truth.fill((55, 55), 0)
     truth.fill((35, 28), 5)
     settle(comparing, qtbot)
     np.testing.assert_allclose(nuclei.get_color(2), GREEN, atol=1e-6)
-    assert not missed(comparing).data.any() and not missed(comparing).visible
+    assert not lost(comparing).data.any() and not lost(comparing).visible
     former = nuclei.colormap
     comparing.choose(None)
     settle(comparing, qtbot)
-    assert nuclei.colormap is not former and missed(comparing) is None
+    assert nuclei.colormap is not former and lost(comparing) is None
     assert comparing.colors.wanted
 
 
@@ -127,21 +128,21 @@ def test_another_run_gets_the_colours_and_the_first_its_own_back(
     wanted(comparing, True, qtbot)
     add_run(comparing, viewer.layers["slide"], make_result(), 2)
     settle(comparing, qtbot)
-    assert nuclei.colormap is former and missed(comparing) is None
+    assert nuclei.colormap is former and lost(comparing) is None
     second = comparing.desk.instances_layer()
     np.testing.assert_allclose(second.get_color(2), ORANGE, atol=1e-6)
-    assert missed(comparing, 2) is not None
+    assert lost(comparing, 2) is not None
 
 
 def test_deleted_layers_break_nothing(comparing, viewer, qtbot):
     truth, nuclei = start(comparing, viewer, qtbot)
     wanted(comparing, True, qtbot)
     viewer.layers.remove(nuclei)
-    viewer.layers.remove(missed(comparing))
+    viewer.layers.remove(lost(comparing))
     truth.fill((55, 55), 0)
     settle(comparing, qtbot)
     wanted(comparing, False, qtbot)
-    assert missed(comparing) is None
+    assert lost(comparing) is None
     comparing.desk.work.session.remove_run(1)
     settle(comparing, qtbot)
     assert [layer.name for layer in viewer.layers] == ["slide", "mine"]

@@ -1,4 +1,4 @@
-"""Nuclei in the colours of their outcome, missed ones in a layer of their own.
+"""Nuclei in the colours of their outcome, lost ones in a layer of their own.
 
 Beside :mod:`.layers` and :mod:`.study_layers` the only place that recolours nuclei.
 """
@@ -34,9 +34,10 @@ _LOG = logging.getLogger(__name__)
 UNKNOWN_COLOR = (1.0, 1.0, 1.0, 1.0)
 """A nucleus drawn since the last comparison."""
 CLEAR = (0.0, 0.0, 0.0, 0.0)
-MISSED = "missed"
-"""Role of the layer of missed true nuclei."""
-MISSED_CONTOUR = 2
+LOST = "lost"
+"""Role of the layer of true nuclei that were merged or missed."""
+LOST_KINDS = ("merged", "missed")
+LOST_CONTOUR = 2
 """Width in pixels of their outlines, 0 = filled."""
 COLUMNS = ("outcome", "iou")
 """Columns that the features table of a run's nuclei gets."""
@@ -44,10 +45,11 @@ COLUMNS = ("outcome", "iou")
 
 @dataclass(frozen=True, eq=False)
 class OutcomeColors:
-    """A colour per predicted nucleus, and the missed true ones, int32 (H, W)."""
+    """A colour per predicted nucleus; true nuclei that were lost, int32 (H, W), and theirs."""
 
     colormap: DirectLabelColormap
-    missed: Int32
+    lost: Int32
+    lost_colormap: DirectLabelColormap
 
 
 class OutcomeLayers:
@@ -66,7 +68,7 @@ class OutcomeLayers:
         self._painted: weakref.ref[Labels] | None = None
         self._former: Any = None
         self._ours: Any = None
-        self._missed_of: int | None = None
+        self._lost_of: int | None = None
         desk.study.findings_changed.connect(self._update)
 
     @property
@@ -119,30 +121,31 @@ class OutcomeLayers:
             self._former = layer.colormap
         layer.colormap = colors.colormap
         self._ours, self._painted = layer.colormap, weakref.ref(layer)
-        show_missed(desk, run, colors.missed)
-        self._missed_of = run.id
+        show_lost(desk, run, colors)
+        self._lost_of = run.id
 
     def _take_back(self, desk: Desk, run: Run | None, layer: Labels | None) -> None:
-        """Give any other layer its former colours back, and remove missed nuclei of other runs."""
+        """Give other layers their former colours back; remove the lost nuclei of other runs."""
         painted = None if self._painted is None else self._painted()
         if painted is not None and painted is not layer:
             if painted.colormap is self._ours:  # else the user has chosen others meanwhile
                 painted.colormap = self._former
             self._painted = self._former = self._ours = None
-        if self._missed_of is not None and (run is None or run.id != self._missed_of):
-            desk.layers.remove(self._missed_of, MISSED)
-            self._missed_of = None
+        if self._lost_of is not None and (run is None or run.id != self._lost_of):
+            desk.layers.remove(self._lost_of, LOST)
+            self._lost_of = None
 
 
 def color_steps(truth: Int32, comparison: Comparison) -> Generator[Progress, None, OutcomeColors]:
     """Make what is shown of a comparison with true labels (H, W); touches no layer."""
     yield Progress(0, 0, "Colours ...")
     outcomes = comparison.prediction.outcomes
-    missed = outcomes.true_ids[outcomes.true == "missed"]
-    kept: Int32 = np.where(np.isin(truth, missed), truth, 0).astype(np.int32)
-    colormap = outcome_colormap(comparison)
-    warm_up(colormap)
-    return OutcomeColors(colormap, kept)
+    lost = outcomes.true_ids[np.isin(outcomes.true, LOST_KINDS)]
+    kept: Int32 = np.where(np.isin(truth, lost), truth, 0).astype(np.int32)
+    colormap, lost_colormap = outcome_colormap(comparison), lost_colors(comparison)
+    for found in (colormap, lost_colormap):
+        warm_up(found)
+    return OutcomeColors(colormap, kept, lost_colormap)
 
 
 def warm_up(colormap: DirectLabelColormap) -> None:
@@ -154,15 +157,25 @@ def warm_up(colormap: DirectLabelColormap) -> None:
     Labels(np.zeros((1, 1), np.int32), colormap=colormap)
 
 
-def show_missed(desk: Desk, run: Run, missed: Int32) -> None:
-    """Add the layer of missed nuclei, or bring it up to date; hidden, it stays hidden."""
-    before = desk.layers.find(run.id, MISSED)
+def show_lost(desk: Desk, run: Run, colors: OutcomeColors) -> None:
+    """Add the layer of lost true nuclei, or bring it up to date; hidden, it stays hidden."""
+    before = desk.layers.find(run.id, LOST)
     visible = before is None or before.visible
-    colors: dict[int | None, Any] = {None: rgba(OUTCOME_COLORS["missed"]), 0: CLEAR}
-    colors[1] = colors[None]  # napari takes a map of defaults alone for no map
-    look = {"colormap": DirectLabelColormap(color_dict=colors), "opacity": 1.0}
-    extra = Extra(MISSED, "labels", "missed nuclei", missed, {**look, "contour": MISSED_CONTOUR})
+    look = {"colormap": colors.lost_colormap, "opacity": 1.0, "contour": LOST_CONTOUR}
+    extra = Extra(LOST, "labels", "true nuclei not matched", colors.lost, look)
     desk.layers.show(run, extra).visible = visible
+
+
+def lost_colors(comparison: Comparison) -> DirectLabelColormap:
+    """Return one colour per true nucleus that was merged or missed."""
+    outcomes = comparison.prediction.outcomes
+    colors: dict[int | None, Any] = {None: np.array(rgba(OUTCOME_COLORS["missed"])), 0: CLEAR}
+    colors[1] = colors[None]  # napari takes a map of defaults alone for no map
+    for kind in LOST_KINDS:
+        color = np.array(rgba(OUTCOME_COLORS[kind]), np.float32)
+        for label in outcomes.true_ids[outcomes.true == kind].tolist():
+            colors[label] = color
+    return DirectLabelColormap(color_dict=colors)
 
 
 def outcome_colormap(comparison: Comparison) -> DirectLabelColormap:

@@ -198,7 +198,7 @@ def test_from_opening_to_the_last_error_in_a_window(make_napari_viewer, make_res
     former = nuclei.colormap
     panel.color.click()
     settle(panel, qtbot)
-    assert nuclei.colormap is not former and "compact 1 · missed nuclei" in viewer.layers
+    assert nuclei.colormap is not former and "compact 1 · true nuclei not matched" in viewer.layers
     panel.on.click()
     assert panel.where.text() == "1 of 2: 2 true nuclei merged into one (id 2)"
     np.testing.assert_allclose(camera_of(viewer).center[-2:], (34.5, 25.5))
@@ -209,7 +209,7 @@ def test_from_opening_to_the_last_error_in_a_window(make_napari_viewer, make_res
     assert panel.where.text() == "1 place to look at."
     panel.color.click()
     settle(panel, qtbot)
-    assert nuclei.colormap is former and "compact 1 · missed nuclei" not in viewer.layers
+    assert nuclei.colormap is former and "compact 1 · true nuclei not matched" not in viewer.layers
     panel.color.click()
     again = ComparePanel(viewer)
     qtbot.addWidget(again)
@@ -221,7 +221,7 @@ def test_from_opening_to_the_last_error_in_a_window(make_napari_viewer, make_res
     qtbot.waitUntil(lambda: coerce_keybinding("N") not in viewer.keymap, timeout=WAIT_MS)
     viewer.layers["mine"].fill((55, 55), 0)  # nobody shows it any more: nothing may break
     qtbot.waitUntil(
-        lambda: not viewer.layers["compact 1 · missed nuclei"].data.any(), timeout=WAIT_MS
+        lambda: not viewer.layers["compact 1 · true nuclei not matched"].data.any(), timeout=WAIT_MS
     )
 
 

@@ -40,7 +40,7 @@ class CompareView(StudyPanel):
         self.where = note(name="Error looked at")
         self.color = _button(
             "Colour by outcome",
-            "Give each nucleus the colour of its outcome and show missed ones in a layer of their "
+            "Give each nucleus the colour of its outcome and show lost ones in a layer of their "
             "own; press again for the former colours.",
         )
         self.color.setCheckable(True)
