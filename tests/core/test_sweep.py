@@ -70,11 +70,11 @@ def test_hv_scale_can_be_swept_and_hardly_matters(maps, truth):
 
 
 def test_combinations_that_cannot_be_are_left_out(maps, truth):
-    rows = SweepAxis("np_threshold", (0.5, 1.5))  # no probability
+    rows = SweepAxis("np_threshold", (1.5, 0.5))  # the first is no probability
     found = sweep(maps, rows, SweepAxis("depth", (0.1, 0.2)), truth=truth)
-    assert (found.counts[0] > 0).all() and (found.counts[1] == -1).all()
-    assert np.isfinite(found.aji[0]).all() and np.isnan(found.aji[1]).all()
-    assert found.best[0] == 0
+    assert (found.counts[0] == -1).all() and (found.counts[1] > 0).all()
+    assert np.isnan(found.aji[0]).all() and np.isfinite(found.aji[1]).all()
+    assert found.best[0] == 1
 
 
 def test_nothing_is_best_where_nothing_is_allowed(maps, truth):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core import tuning_stages
+from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.hv_reading import HVReading
 from napari_hovernet.core.params import PRESETS, SeparationParams
 from napari_hovernet.core.parts import clean_mask
@@ -89,6 +90,21 @@ def test_any_sequence_of_edits_gives_what_tune_gives(maps, seed):
         handed_out.append((found, copy))
     for found, copy in handed_out:  # nothing handed out earlier has changed since
         assert all(np.array_equal(getattr(found, stage), copy[stage]) for stage in STAGES)
+
+
+def test_gaps_that_are_opened_again_stay_closed_in_the_mask_that_is_kept():
+    """The gap between nuclei around it is filled, and opened where they are cut apart."""
+    labels = np.zeros((60, 60), np.int32)
+    r, c = np.indices(labels.shape)
+    for k in range(6):
+        row, col = 30 + 13 * np.sin(k * np.pi / 3), 30 + 13 * np.cos(k * np.pi / 3)
+        labels[((r - row) ** 2 + (c - col) ** 2 <= 49) & (labels == 0)] = k + 1
+    ring = Maps(np=labels > 0, hv=hv_targets(labels))
+    apart, joined = TuneParams(), TuneParams(SeparationParams(depth=5.0))
+    assert not tune(ring, apart).mask[30, 30] and tune(ring, joined).mask[30, 30]
+    tuner = StagedTuner(ring)
+    for params in (apart, joined, apart, joined):
+        assert_equal(tuner(params), ring, params)
 
 
 def test_the_maps_themselves_never_change(maps):
