@@ -94,16 +94,17 @@ def measure_edge(edge: int) -> dict[str, float]:
 def edited(panel: Any, name: str, value: float) -> float:
     """Move one slider and return the seconds until its instances are painted."""
     answered: list[float] = []
+    paint = panel.tuner._paint
 
-    def note(tuned: Any) -> None:
-        if tuned is not None:
-            answered.append(time.perf_counter())
+    def painted(*args: Any) -> None:
+        paint(*args)
+        answered.append(time.perf_counter())
 
-    panel.tuning.tuned_changed.connect(note)
+    panel.tuner._paint = painted
     start = time.perf_counter()
     panel.editor.sliders[name].spin.setValue(value)
     pump(_app(), lambda: bool(answered) and not panel.tuner.busy, 30)
-    panel.tuning.tuned_changed.disconnect(note)
+    panel.tuner._paint = paint
     _app().processEvents()
     return answered[0] - start
 

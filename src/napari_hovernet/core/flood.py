@@ -116,10 +116,17 @@ def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basi
 
     ``at`` is its index in the flat arrays ``energy`` and ``labels``.
     """
-    parent, floor = basins
     column = at % width
     left = at - 1 if column > 0 else -1
     right = at + 1 if column < width - 1 else -1
+    least, most = 0, 0
+    for beside in (at - width, left, right, at + width):
+        if 0 <= beside < labels.size and labels[beside] != 0:
+            least = min(least, labels[beside]) if least else labels[beside]
+            most = max(most, labels[beside])
+    if least == most:  # most pixels: all flooded neighbours are of one basin, or there are none
+        return most
+    parent, floor = basins
     home, lowest, deepest = 0, np.inf, 0
     for beside in (at - width, left, right, at + width):
         if beside < 0 or beside >= labels.size or labels[beside] == 0:

@@ -47,10 +47,11 @@ def test_it_opens_without_a_run_and_says_so(panel):
     assert panel.accessibleName() == "HV inspector" and panel.minimumWidth() == PANEL_WIDTH
 
 
-def test_it_follows_runs_the_selection_and_undo(panel, viewer, add):
+def test_it_follows_runs_the_selection_and_undo(panel, viewer, add, qtbot):
     add(1)
     add(2)
     assert panel.picker.value() == 2 and panel.study.run.id == 2
+    qtbot.wait(20)  # layers rest; only then a selection is the user's
     viewer.layers.selection.active = viewer.layers["compact 1 · nuclei"]
     assert panel.picker.value() == 1
     panel.desk.work.session.remove_run(1)
