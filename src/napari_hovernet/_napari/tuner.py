@@ -139,10 +139,12 @@ class Tuner:
 
     def _ask(self, latest: Latest, run: Run, params: TuneParams, box: Box | None) -> None:
         def done(tuned: Tuned) -> None:
-            if run is self._begun and self.tuning.take(tuned):
-                self._paint(run, tuned, box)
-                if tuned.box is not None:
-                    self._later.start()
+            if run is not self._begun or tuned.params != self.tuning.params:
+                return
+            self._paint(run, tuned, box)
+            self.tuning.take(tuned)  # told once it can be seen
+            if tuned.box is not None:
+                self._later.start()
 
         def failed(error: UserError) -> None:
             self.message.emit(str(error))
