@@ -1,0 +1,1 @@
+"""Fine-tuning: data, augmentation, the training loop and what it writes down."""
