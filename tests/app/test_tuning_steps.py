@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.segment import SegmentParams, SegmentResult
+from napari_hovernet.app.segment import SegmentParams, SegmentResult, run_metadata
 from napari_hovernet.app.tuning_steps import (
     Tuners,
     cropped,
@@ -199,7 +199,8 @@ def test_what_is_kept_is_a_whole_result(result, preset):
     params = TuneParams(SeparationParams.preset(preset), HVReading("vh", "inward", 0.5))
     tuned = drive(tune_steps(StagedTuner(result.maps), params))
     kept = drive(kept_steps(result, tuned))
-    assert kept.cut_with == params.separation
+    assert kept.cut_with == kept.params.separation == params.separation
+    assert run_metadata(kept)["separation"]["method"] == params.separation.method
     assert np.array_equal(kept.labels, tune(result.maps, params).labels)
     assert kept.separation is tuned.separation and kept.n == kept.labels.max()
     assert np.array_equal(kept.maps.hv[0], -0.5 * result.maps.hv[1])

@@ -27,7 +27,6 @@ def kept_run_steps(
     about = {
         **run_metadata(result),
         **{k: run.metadata[k] for k in ("image", "device") if k in run.metadata},
-        "separation": params_as_dict(tuned.params)["separation"],
         "tuned": {"from": run.title, **params_as_dict(tuned.params)},
     }
     kept = Run(number, title, run.image, result, run.placement, about)

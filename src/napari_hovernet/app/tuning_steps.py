@@ -124,6 +124,7 @@ def kept_steps(result: SegmentResult, tuned: Tuned) -> Generator[Progress, None,
         nuclei=nuclei,
         maps=maps,
         separation=separation,
+        params=replace(result.params, separation=tuned.params.separation),  # as files will say
         used=tuned.params.separation,
         seconds=tuned.seconds,
     )
