@@ -12,7 +12,7 @@ from superqt import QCollapsible
 
 from ...core.params import PRESETS
 from ...core.types import Progress
-from ...errors import UserError
+from ...errors import InputError, UserError
 from ..bind import bind
 from ..tuner import Tuner, tuner_for
 from .counts_table import CountsTable
@@ -154,7 +154,10 @@ class TunerPanel(StudyPanel):
         from ...core.io.params_file import write_params  # noqa: PLC0415 - on first use
 
         target = Path(path)
-        target = target if target.suffix else target.with_suffix(".json")
+        if not target.suffix:
+            target = target.with_suffix(".json")
+            if target.exists():  # the dialog has not asked about this name
+                raise InputError(f"{target.name} is there already: choose it to replace it.")
         write_params(target, self.tuning.params)
         self._show_message(f"Saved as {target.name}.")
 
