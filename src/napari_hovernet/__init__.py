@@ -19,6 +19,7 @@ _EXPORTS = {
     "Evaluation": "core.types",
     "HVConvention": "core.hv",
     "HVReading": "core.hv_reading",
+    "HoverLoss": "core.losses",
     "InferenceParams": "core.params",
     "InputError": "errors",
     "MagnitudeBands": "core.magnitude",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from .core.hv import hv_targets as hv_targets
     from .core.hv_reading import HVReading as HVReading
     from .core.inference import predict as predict
+    from .core.losses import HoverLoss as HoverLoss
     from .core.magnitude import MagnitudeBands as MagnitudeBands
     from .core.magnitude import MagnitudeReport as MagnitudeReport
     from .core.magnitude import magnitude_report as magnitude_report

@@ -1,0 +1,262 @@
+"""The loss a HoVer-Net is trained with: terms of the three heads, weighted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from . import loss_terms as terms_of
+from .training.params import LossParams
+
+HEADS = ("np", "hv", "nt")
+"""The heads of the network, in the order of the learned weights."""
+TERMS = ("np", "hv", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
+"""Names of the terms; "hv" is what the three after it make together."""
+PARTS = ("np", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
+"""Terms that add up to the total; what :meth:`HoverLoss.shares` tells of."""
+
+
+class HoverLoss(nn.Module):
+    """Loss of a network with NP, HV and, if it has one, NT head.
+
+    ``total = lambda_np np + lambda_hv hv + lambda_nt nt`` with
+    ``hv = hv_mse + lambda_gradient hv_gradient + lambda_magnitude hv_magnitude``; the terms
+    are those of :mod:`napari_hovernet.core.loss_terms`. They are computed in float32 whatever
+    the network's precision, and are finite at HV of exactly zero and without any nucleus.
+
+    Parameters
+    ----------
+    lambda_np, lambda_hv, lambda_nt : float
+        Weights of the heads, 0 or more.
+    lambda_magnitude : float
+        Weight, within HV, of the error of its length. It buys length, not direction.
+    lambda_gradient : float
+        Weight, within HV, of the error of its derivatives.
+    adaptive : bool
+        Weigh the heads by learned ``s``: ``total = sum exp(-s_i) L_i + s_i``, starting at
+        s = 0. The lambdas of the heads then only say who takes part: 0 = not at all.
+        The optimiser must be given ``loss.parameters()``, best without weight decay.
+    epsilon : float
+        Under the root of the magnitude.
+    dice_smooth : float
+        On both sides of the Dice fraction.
+    nt_inside_only : bool
+        Count types in true nuclei alone, not over the background.
+
+    Attributes
+    ----------
+    params : LossParams
+        The choices above.
+    s : Parameter (3,), optional
+        Learned, one for each of np, hv, nt; None unless ``adaptive``.
+
+    Raises
+    ------
+    InputError
+        If a weight is negative, infinite or NaN, or an epsilon is not above 0.
+
+    Notes
+    -----
+    Terms: Graham et al., Medical Image Analysis 2019. Learned weights: Kendall et al., CVPR
+    2018, with s = log of the variance.
+
+    Examples
+    --------
+    >>> logits, hv = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2, 8, 8)
+    >>> nuclei = torch.ones(1, 8, 8, dtype=torch.long)
+    >>> loss = HoverLoss(lambda_magnitude=5.0)
+    >>> total, terms = loss(logits, hv, None, nuclei, hv + 0.5, None)
+    >>> round(float(terms["hv_mse"]), 3), round(float(terms["hv_magnitude"]), 3)
+    (0.25, 0.499)
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - one name for each weight, as users know them
+        self,
+        lambda_np: float = 1.0,
+        lambda_hv: float = 2.0,
+        lambda_nt: float = 1.0,
+        lambda_magnitude: float = 5.0,
+        lambda_gradient: float = 3.0,
+        adaptive: bool = False,
+        epsilon: float = terms_of.EPSILON,
+        dice_smooth: float = terms_of.DICE_SMOOTH,
+        nt_inside_only: bool = True,
+    ) -> None:
+        super().__init__()
+        self.params = LossParams(
+            lambda_np=lambda_np,
+            lambda_hv=lambda_hv,
+            lambda_nt=lambda_nt,
+            lambda_gradient=lambda_gradient,
+            lambda_magnitude=lambda_magnitude,
+            epsilon=epsilon,
+            dice_smooth=dice_smooth,
+            nt_inside_only=nt_inside_only,
+            adaptive=adaptive,
+        )
+        self.s: nn.Parameter | None
+        self.register_parameter("s", nn.Parameter(torch.zeros(len(HEADS))) if adaptive else None)
+
+    @classmethod
+    def from_params(cls, params: LossParams) -> HoverLoss:
+        """Build the loss of a training run's choices."""
+        return cls(**{name: getattr(params, name) for name in params.__dataclass_fields__})
+
+    def forward(  # noqa: PLR0913, PLR0917 - what three heads say, and what is true
+        self,
+        np_logits: Tensor,
+        hv: Tensor,
+        nt_logits: Tensor | None,
+        np_target: Tensor,
+        hv_target: Tensor,
+        nt_target: Tensor | None,
+        valid: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        np_logits : float tensor (B, 2, H, W)
+            Background, nucleus; before softmax.
+        hv : float tensor (B, 2, H, W)
+            Predicted HV.
+        nt_logits : float tensor (B, C, H, W), optional
+            Types before softmax; None = the network has none.
+        np_target : tensor (B, H, W)
+            Above 0 in nuclei.
+        hv_target : float tensor (B, 2, H, W)
+            True HV.
+        nt_target : int tensor (B, H, W), optional
+            True types, 0 to C - 1; below 0 = not known, does not count. None = none known.
+        valid : tensor (B, H, W), optional
+            Above 0 inside the image. Pixels outside do not count in any term; None = all do.
+
+        Returns
+        -------
+        total : float32 tensor ()
+            What is minimised; float64 if the maps are.
+        terms : dict of float tensor ()
+            Unweighted, with their gradients: ``TERMS``. "nt" is 0 without types.
+
+        Raises
+        ------
+        InputError
+            If a shape does not fit, or ``np_logits`` has not two channels.
+        """
+        grid = (np_logits.shape[0], *np_logits.shape[2:])
+        _check(grid, {"np_logits": np_logits, "hv": hv, "hv_target": hv_target}, channels=2)
+        _check(grid, {"nt_logits": nt_logits})
+        targets = {"np_target": np_target, "nt_target": nt_target, "valid": valid}
+        _check_targets(grid, targets)
+        params, mask = self.params, terms_of.nucleus_mask(np_target, valid)
+        mse = terms_of.hv_mse(hv, hv_target, mask)
+        gradient = terms_of.hv_gradient(hv, hv_target, mask, valid)
+        magnitude = terms_of.hv_magnitude(hv, hv_target, mask, params.epsilon)
+        terms = {
+            "np": terms_of.np_loss(np_logits, np_target, valid, params.dice_smooth),
+            "hv": mse + params.lambda_gradient * gradient + params.lambda_magnitude * magnitude,
+            "hv_mse": mse,
+            "hv_gradient": gradient,
+            "hv_magnitude": magnitude,
+            "nt": mse.new_zeros(()),
+        }
+        if nt_logits is not None and nt_target is not None:
+            where = mask if params.nt_inside_only else valid
+            terms["nt"] = terms_of.nt_loss(nt_logits, nt_target, where)
+        typed = nt_logits is not None and nt_target is not None
+        return self._total(terms, typed), terms
+
+    def weights(self) -> dict[str, float]:
+        """Weights of the heads as they stand: the lambdas, or exp(-s) where they are learned."""
+        lambdas = {head: float(getattr(self.params, f"lambda_{head}")) for head in HEADS}
+        if self.s is None:
+            return lambdas
+        learned = dict(zip(HEADS, (-self.s.detach()).exp().tolist(), strict=True))
+        return {head: learned[head] if lambdas[head] > 0 else 0.0 for head in HEADS}
+
+    def shares(self, terms: Mapping[str, Tensor | float]) -> dict[str, float]:
+        """Tell what share of the total each part makes, by the weights as they stand.
+
+        Parameters
+        ----------
+        terms : mapping of float or tensor ()
+            As returned beside the total, or means of several steps.
+
+        Returns
+        -------
+        dict of float
+            0..1 for each of ``PARTS``; they add up to 1, or are all 0 where the total is 0.
+            The ``s_i`` that are added with learned weights are left out. A part that is NaN
+            makes all shares NaN.
+
+        Examples
+        --------
+        >>> loss = HoverLoss(lambda_np=1, lambda_hv=2, lambda_gradient=0, lambda_magnitude=1)
+        >>> terms = {"np": 2, "hv_mse": 0.5, "hv_gradient": 9, "hv_magnitude": 0.5, "nt": 0}
+        >>> loss.shares(terms)["hv_magnitude"]
+        0.25
+        """
+        values = dict(zip(PARTS, _numbers([terms[name] for name in PARTS]), strict=True))
+        heads = self.weights()
+        inside_hv = {
+            "hv_mse": heads["hv"],
+            "hv_gradient": heads["hv"] * self.params.lambda_gradient,
+            "hv_magnitude": heads["hv"] * self.params.lambda_magnitude,
+        }
+        weighted = {name: {**heads, **inside_hv}[name] * values[name] for name in PARTS}
+        total = sum(weighted.values())
+        return {name: part / total if total else 0.0 for name, part in weighted.items()}
+
+    def _total(self, terms: Mapping[str, Tensor], typed: bool) -> Tensor:
+        """Weigh the heads; ``typed`` = types are among them.
+
+        Every ``s`` takes part, if only with a gradient of 0: training on several devices
+        waits for each parameter's gradient.
+        """
+        total = terms["hv"].new_zeros(())
+        for index, head in enumerate(HEADS):
+            weight = getattr(self.params, f"lambda_{head}")
+            if self.s is None:
+                total = total + weight * terms[head]
+            else:
+                counts = weight > 0 and (typed or head != "nt")
+                s = self.s[index]
+                total = total + float(counts) * ((-s).exp() * terms[head] + s)
+        return total
+
+
+def _numbers(values: Sequence[Tensor | float]) -> list[float]:
+    """Fetch several numbers; where all are tensors, from their device in one go."""
+    plain = [value.detach() if isinstance(value, Tensor) else value for value in values]
+    tensors = [value for value in plain if isinstance(value, Tensor)]
+    if len(tensors) == len(plain):
+        plain = torch.stack(tensors).tolist()
+    return [float(value) for value in plain]
+
+
+def _check(
+    grid: tuple[int, ...], maps: Mapping[str, Tensor | None], channels: int | None = None
+) -> None:
+    """Refuse maps that are not (B, channels, H, W) on the grid (B, H, W)."""
+    for name, x in maps.items():
+        if x is None:
+            continue
+        wanted = "any number" if channels is None else channels
+        fits = x.ndim == 4 and (x.shape[0], *x.shape[2:]) == grid
+        if not fits or (channels is not None and x.shape[1] != channels):
+            raise InputError(
+                f"{name} has shape {tuple(x.shape)}; give (B, C, H, W) with C {wanted} and "
+                f"(B, H, W) = {grid}, as np_logits has."
+            )
+
+
+def _check_targets(grid: tuple[int, ...], targets: Mapping[str, Tensor | None]) -> None:
+    """Refuse targets that are not (B, H, W)."""
+    for name, x in targets.items():
+        if x is not None and tuple(x.shape) != grid:
+            raise InputError(
+                f"{name} has shape {tuple(x.shape)}; give (B, H, W) = {grid}, as np_logits has."
+            )
