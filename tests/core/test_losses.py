@@ -1,0 +1,362 @@
+"""The whole loss: equal to the reference, weighted as told, safe where training is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import napari_hovernet as nh
+from napari_hovernet.core.losses import HEADS, PARTS, TERMS, HoverLoss
+from napari_hovernet.core.training.params import LOSS_PRESETS, LossParams
+from napari_hovernet.errors import InputError
+
+Batch = tuple[torch.Tensor, ...]
+NAMES = ("np_logits", "hv_pred", "nt_logits", "np_target", "hv_target", "nt_target")
+
+
+@pytest.fixture
+def golden(shared: Path) -> dict[str, Any]:
+    folder = shared / "golden" / "optimus"
+    with np.load(folder / "loss_inputs.npz") as data:
+        batch = tuple(torch.from_numpy(data[name]) for name in NAMES)
+    return {"batch": batch, "terms": json.loads((folder / "loss.json").read_text())}
+
+
+def batch_of(seed: int = 0, n_types: int = 3, size: int = 16) -> Batch:
+    """Random logits, HV, types and targets; the four corners of a frame are nuclei."""
+    make = torch.Generator().manual_seed(seed)
+    nuclei = torch.zeros(2, size, size, dtype=torch.long)
+    nuclei[:, :6, :6] = nuclei[:, -6:, -6:] = 1
+    hv = (2 * torch.rand(2, 2, size, size, generator=make) - 1) * nuclei[:, None]
+    return (
+        torch.randn(2, 2, size, size, generator=make),
+        2 * torch.rand(2, 2, size, size, generator=make) - 1,
+        torch.randn(2, n_types, size, size, generator=make),
+        nuclei,
+        hv,
+        torch.randint(0, n_types, nuclei.shape, generator=make),
+    )
+
+
+@pytest.mark.parametrize("key", ["0.0", "1.0", "5.0", "adaptive"])
+def test_every_term_the_total_and_the_gradient_equal_the_reference(
+    golden: dict[str, Any], key: str
+) -> None:
+    adaptive = key == "adaptive"
+    loss = nh.HoverLoss(
+        lambda_magnitude=5.0 if adaptive else float(key), adaptive=adaptive, nt_inside_only=False
+    )
+    batch = list(golden["batch"])
+    batch[1] = batch[1].clone().requires_grad_()
+    total, terms = loss(*batch)
+    total.backward()
+    want = golden["terms"][key]
+    for name in TERMS:
+        stored = want["hv_l1" if name == "hv_mse" else name]  # which is the squared error
+        assert terms[name].item() == pytest.approx(stored, abs=1e-5), name
+    assert total.item() == pytest.approx(want["total"], abs=1e-5)
+    if not adaptive:
+        assert batch[1].grad.norm().item() == pytest.approx(want["hv_grad_norm"], abs=1e-5)
+    else:
+        assert loss.weights() == {head: want[f"w_{head}"] for head in HEADS}
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
+    loss = HoverLoss(0.5, 3.0, 0.25, lambda_magnitude=7.0, lambda_gradient=0.125)
+    total, terms = loss(*batch_of())
+    assert tuple(terms) == TERMS
+    t = {name: value.item() for name, value in terms.items()}
+    assert t["hv"] == pytest.approx(t["hv_mse"] + 0.125 * t["hv_gradient"] + 7 * t["hv_magnitude"])
+    assert total.item() == pytest.approx(0.5 * t["np"] + 3 * t["hv"] + 0.25 * t["nt"])
+
+
+def test_terms_keep_their_gradients() -> None:
+    """The share of each head in the gradient of the trunk is measured term by term."""
+    batch = list(batch_of())
+    batch[1].requires_grad_()
+    _, terms = HoverLoss()(*batch)
+    for name in ("hv", "hv_mse", "hv_gradient", "hv_magnitude"):
+        (grad,) = torch.autograd.grad(terms[name], batch[1], retain_graph=True)
+        assert grad.abs().sum() > 0
+
+
+def test_types_are_counted_in_nuclei_unless_told_otherwise() -> None:
+    logits, hv, types, nuclei, true, nt = batch_of()
+    outside = torch.where(nuclei == 0, (nt + 1) % 3, nt)
+    inside_only, everywhere = HoverLoss(), HoverLoss(nt_inside_only=False)
+
+    def nt_of(loss: HoverLoss, target: torch.Tensor) -> float:
+        return float(loss(logits, hv, types, nuclei, true, target)[1]["nt"])
+
+    assert nt_of(inside_only, nt) == nt_of(inside_only, outside)
+    assert nt_of(everywhere, nt) != nt_of(everywhere, outside)
+
+
+@pytest.mark.parametrize("missing", ["logits", "target", "both"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_without_types(missing: str, adaptive: bool) -> None:
+    logits, hv, types, nuclei, true, nt = batch_of()
+    loss = HoverLoss(adaptive=adaptive)
+    total, terms = loss(
+        logits,
+        hv,
+        None if missing in ("logits", "both") else types,
+        nuclei,
+        true,
+        None if missing in ("target", "both") else nt,
+    )
+    assert float(terms["nt"]) == 0
+    weights = (1, 1) if adaptive else (1, 2)
+    want = weights[0] * terms["np"] + weights[1] * terms["hv"]
+    assert total.item() == pytest.approx(want.item())
+    assert loss.shares(terms)["nt"] == 0
+
+
+def test_learned_weights_find_their_optimum() -> None:
+    """At fixed terms, exp(-s) L + s is least where s = log L: a weight of 1 / L."""
+    loss = HoverLoss(adaptive=True)
+    batch = batch_of()
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        total, terms = loss(*batch)
+        total.backward()
+        optimizer.step()
+    for head in HEADS:
+        assert loss.weights()[head] == pytest.approx(1 / terms[head].item(), rel=1e-3)
+
+
+def test_a_head_without_weight_takes_no_part_in_learned_weights() -> None:
+    loss = HoverLoss(lambda_nt=0.0, adaptive=True)
+    total, terms = loss(*batch_of())
+    total.backward()
+    assert total.item() == pytest.approx((terms["np"] + terms["hv"]).item())
+    assert loss.s.grad[HEADS.index("nt")] == 0
+    assert loss.weights()["nt"] == 0
+    assert loss.shares(terms)["nt"] == 0
+
+
+def test_every_learned_weight_has_a_gradient_even_without_types() -> None:
+    loss = HoverLoss(adaptive=True)
+    logits, hv, _, nuclei, true, _ = batch_of()
+    loss(logits, hv, None, nuclei, true, None)[0].backward()
+    assert loss.s.grad is not None
+    assert loss.s.grad[HEADS.index("nt")] == 0
+    assert (loss.s.grad[:2] != 0).all()
+
+
+def test_learned_weights_are_stored_and_fixed_ones_are_not() -> None:
+    assert list(HoverLoss(adaptive=True).state_dict()) == ["s"]
+    assert not HoverLoss().state_dict()
+    assert not list(HoverLoss().parameters())
+
+
+def test_shares_are_parts_of_the_total() -> None:
+    loss = HoverLoss(0.5, 3.0, 0.25)
+    total, terms = loss(*batch_of())
+    shares = loss.shares(terms)
+    assert tuple(shares) == PARTS
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["np"] == pytest.approx(0.5 * terms["np"].item() / total.item(), rel=1e-5)
+    part = 3 * 5 * terms["hv_magnitude"].item() / total.item()
+    assert shares["hv_magnitude"] == pytest.approx(part, rel=1e-5)
+    numbers = {name: value.item() for name, value in terms.items()}
+    assert loss.shares(numbers) == pytest.approx(shares)
+
+
+def test_shares_of_nothing_and_of_nan() -> None:
+    loss = HoverLoss()
+    assert set(loss.shares(dict.fromkeys(TERMS, 0.0)).values()) == {0.0}
+    broken = {**dict.fromkeys(TERMS, 1.0), "hv_mse": float("nan")}
+    assert all(np.isnan(share) for share in loss.shares(broken).values())
+
+
+def test_a_lambda_of_zero_removes_the_term_from_the_total_but_not_from_sight() -> None:
+    total, terms = HoverLoss(lambda_magnitude=0.0)(*batch_of())
+    assert float(terms["hv_magnitude"]) > 0
+    assert float(terms["hv"]) == pytest.approx(float(terms["hv_mse"] + 3 * terms["hv_gradient"]))
+    assert torch.isfinite(total)
+
+
+@pytest.mark.parametrize("preset", LOSS_PRESETS)
+def test_from_params_keeps_every_choice(preset: str) -> None:
+    params = LOSS_PRESETS[preset]
+    assert HoverLoss.from_params(params).params == params
+    odd = LossParams(1, 2, 3, 4, 5, 1e-5, 1e-4, nt_inside_only=False, adaptive=True)
+    assert HoverLoss.from_params(odd).params == odd
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "name", ["lambda_np", "lambda_hv", "lambda_nt", "lambda_magnitude", "lambda_gradient"]
+)
+def test_weights_that_are_none_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"{name} is {value}; give a finite number"):
+        HoverLoss(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["epsilon", "dice_smooth"])
+@pytest.mark.parametrize("value", [0.0, -1e-6, float("nan")])
+def test_epsilons_must_be_above_zero(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=name):
+        HoverLoss(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("position", "shape", "message"),
+    [
+        (0, (2, 1, 16, 16), "np_logits"),
+        (1, (2, 3, 16, 16), "hv has shape"),
+        (1, (2, 2, 16, 15), "hv has shape"),
+        (2, (2, 3, 8, 8), "nt_logits"),
+        (3, (2, 1, 16, 16), "np_target"),
+        (4, (2, 16, 16, 2), "hv_target"),
+        (5, (1, 16, 16), "nt_target"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_by_name(
+    position: int, shape: tuple[int, ...], message: str
+) -> None:
+    batch = list(batch_of())
+    batch[position] = torch.zeros(shape, dtype=batch[position].dtype)
+    with pytest.raises(InputError, match=message):
+        HoverLoss()(*batch)
+
+
+def test_a_valid_map_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="valid has shape"):
+        HoverLoss()(*batch_of(), valid=torch.ones(2, 1, 16, 16))
+
+
+@pytest.mark.parametrize("nt_inside_only", [True, False])
+def test_a_padded_crop_has_the_loss_of_the_crop(nt_inside_only: bool) -> None:
+    loss = HoverLoss(nt_inside_only=nt_inside_only)
+    batch = batch_of()
+    padded = [nn.functional.pad(x, (0, 5, 3, 0)) for x in batch]
+    padded[0][..., :3, :] = 9.0
+    padded[1][..., :3, :] = 0.7
+    valid = nn.functional.pad(torch.ones(2, 16, 16), (0, 5, 3, 0))
+    want, want_terms = loss(*batch)
+    got, got_terms = loss(*padded, valid=valid)
+    assert got.item() == pytest.approx(want.item(), rel=1e-5)
+    for name in TERMS:
+        assert got_terms[name].item() == pytest.approx(want_terms[name].item(), rel=1e-5), name
+    assert loss(*padded)[0].item() != pytest.approx(want.item(), rel=1e-3)
+
+
+def test_an_image_that_is_all_padding_is_finite() -> None:
+    batch = list(batch_of())
+    batch[1].requires_grad_()
+    total, terms = HoverLoss()(*batch, valid=torch.zeros(2, 16, 16))
+    total.backward()
+    assert torch.isfinite(total)
+    assert float(terms["hv"].detach()) == float(terms["nt"].detach()) == 0
+    assert (batch[1].grad == 0).all()
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_hv_of_exactly_zero_and_no_nuclei_are_finite(adaptive: bool) -> None:
+    for nuclei in (0, 1):
+        logits, hv, types, target, true, nt = batch_of()
+        hv = torch.zeros_like(hv).requires_grad_()
+        loss = HoverLoss(adaptive=adaptive)
+        total, terms = loss(logits, hv, types, target * nuclei, true * nuclei, nt)
+        total.backward()
+        assert all(torch.isfinite(value) for value in (total, *terms.values()))
+        assert torch.isfinite(hv.grad).all()
+        assert bool((hv.grad != 0).any()) is bool(nuclei)
+
+
+class Tiny(nn.Module):
+    """Three heads on one convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Conv2d(3, 8, 3, padding=1)
+        self.np, self.hv, self.nt = (nn.Conv2d(8, n, 1) for n in (2, 2, 3))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = self.trunk(x).relu()
+        return self.np(x), self.hv(x).tanh(), self.nt(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("zero", [False, True])
+def test_under_autocast_the_loss_is_finite_and_near_that_in_full_precision(
+    dtype: torch.dtype, zero: bool
+) -> None:
+    torch.manual_seed(0)
+    network, loss = Tiny(), HoverLoss()
+    if zero:
+        nn.init.zeros_(network.hv.weight)
+        nn.init.zeros_(network.hv.bias)
+    _, _, _, nuclei, true, nt = batch_of()
+    image = torch.rand(2, 3, 16, 16)
+
+    def run(half: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        network.zero_grad()
+        with torch.autocast("cpu", dtype=dtype, enabled=half):
+            np_logits, hv, types = network(image)
+            assert (hv.dtype == dtype) is half
+            total, terms = loss(np_logits, hv, types, nuclei, true, nt)
+        assert total.dtype == torch.float32
+        assert all(value.dtype == torch.float32 for value in terms.values())
+        total.backward()
+        grad = torch.cat([p.grad.flatten() for p in network.parameters()])
+        return total.detach(), grad
+
+    total, grad = run(half=True)
+    assert torch.isfinite(total)
+    assert torch.isfinite(grad).all()
+    full_total, full_grad = run(half=False)
+    assert total.item() == pytest.approx(full_total.item(), rel=0.02)
+    assert float((grad - full_grad).norm() / full_grad.norm()) < 0.1
+
+
+def test_double_precision_stays_double() -> None:
+    batch = [x.double() if x.is_floating_point() else x for x in batch_of()]
+    total, terms = HoverLoss()(*batch)
+    assert total.dtype == torch.float64
+    assert terms["hv"].dtype == torch.float64
+
+
+def test_following_the_loss_leads_to_the_truth() -> None:
+    """HV as free numbers: the steps end at the true map, not only at its length."""
+    logits, _, _, nuclei, true, _ = batch_of()
+    hv = (
+        0.1 * torch.randn(true.shape, generator=torch.Generator().manual_seed(3))
+    ).requires_grad_()
+    optimizer = torch.optim.Adam([hv], lr=0.05)
+    loss = HoverLoss()
+    for _ in range(200):
+        optimizer.zero_grad()
+        total, terms = loss(logits, hv, None, nuclei, true, None)
+        total.backward()
+        optimizer.step()
+    assert float(terms["hv_mse"].detach()) < 1e-3
+    inside = (nuclei > 0)[:, None].expand_as(hv)
+    assert nn.functional.cosine_similarity(hv[inside], true[inside], dim=0) > 0.99
+
+
+def test_magnitude_alone_buys_length_and_no_direction() -> None:
+    logits, _, _, nuclei, true, _ = batch_of()
+    start = 0.05 * torch.randn(true.shape, generator=torch.Generator().manual_seed(3))
+    hv = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([hv], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        terms = HoverLoss()(logits, hv, None, nuclei, true, None)[1]
+        terms["hv_magnitude"].backward()
+        optimizer.step()
+    mask = nuclei > 0
+    length = hv.detach().square().sum(1).sqrt()[mask].mean()
+    want = true.square().sum(1).sqrt()[mask].mean()
+    assert float(length) == pytest.approx(float(want), rel=0.02)
+    inside = mask[:, None].expand_as(hv)
+    assert abs(nn.functional.cosine_similarity(hv[inside], true[inside], dim=0)) < 0.25
