@@ -19,6 +19,7 @@ from .desk import Desk, desk_for
 from .error_tour import ErrorTour
 from .images import METADATA_KEY
 from .latest import Latest
+from .layer_edits import LayerEdits
 from .outcome_layers import OutcomeLayers
 from .runner import Handlers
 from .viewer_keys import ViewerKeys
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 FOLLOW_MS = 250
 """Edits of the truth within this time are taken in together."""
-EDITS = ("paint", "data", "set_data")
-"""Events of a Labels layer after which its data may be others."""
 GONE = " (removed)"
 """Ends the name of a truth whose layer or run is no longer there."""
 KEYS = {"N": 1, "P": -1, "Shift-N": -1}
@@ -61,7 +60,7 @@ class Comparing:
         self._latest = Latest(desk.runner, "Reading the truth")
         self._key: Hashable = None
         self._files: dict[str, TruthSource] = {}
-        self._followed: weakref.ref[Labels] | None = None
+        self._edits = LayerEdits()
         self._named: dict[int, weakref.ref[Layer]] = {}
         self._asked = False
         self.colors, self.tour = OutcomeLayers(desk), ErrorTour(desk)
@@ -107,7 +106,7 @@ class Comparing:
         """Compare with a source, None = with nothing."""
         self._key = key
         source = self._source(key)
-        self._follow(key)
+        self._edits.follow(self._layer(key), self._edited)
         if source is None:
             self._latest.cancel()
             self.desk.study.choose_truth(None)
@@ -182,19 +181,6 @@ class Comparing:
 
     # ------------------------------------------------------------------ following
 
-    def _follow(self, key: Hashable) -> None:
-        """Hear of edits of the layer chosen, and of that one alone."""
-        before = None if self._followed is None else self._followed()
-        layer = self._layer(key)
-        if before is layer:
-            return
-        for name in EDITS:
-            if before is not None:
-                getattr(before.events, name).disconnect(self._edited)
-            if layer is not None:
-                getattr(layer.events, name).connect(self._edited)
-        self._followed = None if layer is None else weakref.ref(layer)
-
     def _edited(self, _event: Any = None) -> None:
         if not self._asked:
             self._asked = True
@@ -214,7 +200,7 @@ class Comparing:
             if layer is not None and (known is None or known() is not layer):
                 layer.events.name.connect(self._renamed)
         self._named = here
-        self._follow(self._key)
+        self._edits.follow(self._layer(self._key), self._edited)
         self._tell_if_gone()
         self.sources_changed.emit()
 

@@ -19,6 +19,7 @@ from . import corrected_layer
 from .desk import Desk, desk_for
 from .images import full_data
 from .latest import Latest
+from .layer_edits import LayerEdits
 from .runner import Handlers
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ _LOG = logging.getLogger(__name__)
 
 SETTLE_MS = 250
 """Pause after the last stroke before the nuclei are taken in."""
-EDITS = ("paint", "set_data")
-"""Events after which a layer's pixels may differ: a stroke (or fill, polygon) that is done;
-undo, redo or new data. None of them comes within a stroke."""
 NEW_NUCLEUS_KEY = "Shift-M"
 """Starts a new nucleus; ``M`` alone is napari's own and keeps the tool as it is."""
 
@@ -65,7 +63,7 @@ class Correcting:
     def __init__(self, desk: Desk) -> None:
         self._desk_ref = weakref.ref(desk)
         self._run: Run | None = None
-        self._watched: weakref.ref[Labels] | None = None
+        self._edits = LayerEdits()
         self._kept: dict[int, Int32] = {}
         self._corrections = Corrections()
         self._problem = ""
@@ -267,7 +265,7 @@ class Correcting:
         self._watch()
         if run is not None:
             kept = self._kept.get(run.id)
-            if self._watched is None and kept is not None:
+            if self._edits.layer is None and kept is not None:
                 self.desk.study.set_labels(kept, corrected=True)
                 self._corrections = find_corrections(run, kept)
             else:
@@ -275,7 +273,7 @@ class Correcting:
         self.changed.emit(self._corrections)
 
     def _keep(self, run: Run) -> None:
-        layer = None if self._watched is None else self._watched()
+        layer = self._edits.layer
         if layer is not None and not layer.multiscale:
             drawn = np.asarray(layer.data)
             drawn = drawn.reshape(drawn.shape[-2:])
@@ -290,18 +288,8 @@ class Correcting:
     def _watch(self, _event: Any = None) -> None:
         """Hear of edits of the run's nuclei layer, and of that one alone."""
         desk = self._desk_ref()
-        if desk is None:
-            return
-        before = None if self._watched is None else self._watched()
-        layer = desk.instances_layer()
-        if layer is before:
-            return
-        for name in EDITS:
-            if before is not None:
-                getattr(before.events, name).disconnect(self._edited)
-            if layer is not None:
-                getattr(layer.events, name).connect(self._edited)
-        self._watched = None if layer is None else weakref.ref(layer)
+        if desk is not None:
+            self._edits.follow(desk.instances_layer(), self._edited)
 
     def _edited(self, _event: Any = None) -> None:
         self._timer.start()
