@@ -15,7 +15,7 @@ Basins = tuple[Array, Array]
 
 LEVELS = 65536
 """Steps the energy is sorted by."""
-SHARE_PIXELS = 1 << 17
+SHARE_PIXELS = 1 << 15
 """Pixels of whole parts that are sorted and flooded together; a larger part goes alone."""
 FIRST_ROOM = 1024
 """Entries that growing tables start with."""
