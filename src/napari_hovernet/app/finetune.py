@@ -1,0 +1,86 @@
+"""Before a training run: see that everything is there and the data are fit for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.training.params import SCRATCH, TrainConfig
+from ..errors import InputError
+from .train_options import BUILT_IN
+
+if TYPE_CHECKING:
+    from ..core.training.data_check import DataReport
+
+TOKENS = "optimus"
+"""Architecture that is fed with tokens of a frozen encoder, not with images."""
+
+
+def say_what_is_missing(config: TrainConfig) -> None:
+    """Check, without reading anything, that the data and the model are where they should be.
+
+    Raises
+    ------
+    InputError
+        If no data are named, or something is not there; says which.
+
+    Examples
+    --------
+    >>> say_what_is_missing(TrainConfig())
+    Traceback (most recent call last):
+    ...
+    napari_hovernet.errors.InputError: No training data are given: name a folder or file.
+    """
+    if not config.data.sources:
+        raise InputError("No training data are given: name a folder or file.")
+    for source in config.data.sources:
+        if not Path(source).exists():
+            raise InputError(
+                f"There are no training data at {source}: put them back if they were moved, "
+                "or start a new run with their new place."
+            )
+    start = config.start
+    if start != BUILT_IN and not start.startswith(SCRATCH) and not Path(start).is_file():
+        raise InputError(
+            f"There is no model at {start}: name a file, {BUILT_IN!r}, or "
+            f"'{SCRATCH}{BUILT_IN}' for an untrained one."
+        )
+
+
+def needs(config: TrainConfig) -> str:
+    """Tell what the model is fed with: "image", or "tokens".
+
+    Raises
+    ------
+    UserError
+        If the model cannot be read.
+
+    Examples
+    --------
+    >>> needs(TrainConfig(start="scratch:optimus"))
+    'tokens'
+    """
+    start = config.start
+    if start == BUILT_IN:
+        return "image"
+    if start.startswith(SCRATCH):
+        return "tokens" if start.removeprefix(SCRATCH) == TOKENS else "image"
+    from ..core.checkpoint.reading import describe  # noqa: PLC0415 - loads torch
+
+    return "tokens" if describe(start).architecture == TOKENS else "image"
+
+
+def look_at_data(config: TrainConfig) -> DataReport:
+    """Read the data and report on them: coverage, touching nuclei, label problems ...
+
+    Raises
+    ------
+    UserError
+        If they cannot be read at all.
+    """
+    from ..core.training.data_check import check_data  # noqa: PLC0415 - on first use
+    from ..core.training.sources import load_samples  # noqa: PLC0415 - on first use
+
+    say_what_is_missing(config)
+    wanted = "tokens" if needs(config) == "tokens" else "image"
+    return check_data(load_samples(config.data, needs=wanted))
