@@ -77,7 +77,7 @@ class CropDataset(Dataset[Item]):
         self.samples: tuple[Sample, ...] = tuple(samples)
         self.crop, self.augment = data.crop, augment
         self.seed, self.n_types, self.epoch = seed, n_types, 0
-        self.tokens = samples[0].image is None
+        self.tokens = samples[0].features is not None
         shares = [1.0 if self.tokens else self._crops_in(s) for s in self.samples]
         self._ends = np.cumsum(shares)
         self.length = math.ceil(self._ends[-1] - ROUNDING) if length is None else length
