@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_export(commands)
     _add_devices(commands)
+    _add_check_loss(commands)
     _add_demo(commands)
     return parser
 
@@ -223,6 +224,18 @@ def _add_devices(commands: Commands) -> None:
     parser = _command(commands, "devices", ".models", text)
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(action="devices")
+
+
+def _add_check_loss(commands: Commands) -> None:
+    text = (
+        "Check the training loss: five well-known claims and tests, what each measures, why it "
+        "decided nothing, and the corrected test. Status 1 if one of these fails."
+    )
+    parser = _command(commands, "check-loss", ".check_loss", text)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the random maps; default %(default)s"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _add_demo(commands: Commands) -> None:
