@@ -115,3 +115,11 @@ def test_the_python_about_comparing_runs(known: dict[str, Any]) -> None:
     names = run_page("docs/how-to/compare.md", {**known, "params": nh.SeparationParams()})
     assert names["result"].prediction.aji == 1
     assert names["result"].connected_components.aji < 0.6
+
+
+def test_the_python_about_the_loss_runs(known: dict[str, Any]) -> None:
+    names = run_page("docs/how-to/loss.md", dict(known))
+    assert sum(names["shares"].values()) == pytest.approx(1)
+    assert names["shares"]["hv_magnitude"] > 0
+    assert names["hv"].grad.abs().sum() > 0
+    assert all(check.passed for check in names["checks"])
