@@ -229,6 +229,12 @@ def test_shapes_that_do_not_fit_are_refused_by_name(
         HoverLoss()(*batch)
 
 
+def test_a_type_that_the_network_has_not_is_refused() -> None:
+    *batch, nt = batch_of(n_types=3)
+    with pytest.raises(InputError, match=r"goes up to 3, but the network tells 3 types apart"):
+        HoverLoss()(*batch, nt + 1)
+
+
 def test_a_valid_map_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match="valid has shape"):
         HoverLoss()(*batch_of(), valid=torch.ones(2, 1, 16, 16))

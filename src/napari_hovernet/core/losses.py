@@ -144,7 +144,8 @@ class HoverLoss(nn.Module):
         Raises
         ------
         InputError
-            If a shape does not fit, or ``np_logits`` has not two channels.
+            If a shape does not fit, ``np_logits`` or HV have not two channels, or a type is
+            beyond those of the network.
         """
         grid = (np_logits.shape[0], *np_logits.shape[2:])
         _check(grid, {"np_logits": np_logits, "hv": hv, "hv_target": hv_target}, channels=2)
@@ -164,6 +165,7 @@ class HoverLoss(nn.Module):
             "nt": mse.new_zeros(()),
         }
         if nt_logits is not None and nt_target is not None:
+            _check_types(nt_target, nt_logits.shape[1])
             where = mask if params.nt_inside_only else valid
             terms["nt"] = terms_of.nt_loss(nt_logits, nt_target, where)
         typed = nt_logits is not None and nt_target is not None
@@ -260,3 +262,13 @@ def _check_targets(grid: tuple[int, ...], targets: Mapping[str, Tensor | None]) 
             raise InputError(
                 f"{name} has shape {tuple(x.shape)}; give (B, H, W) = {grid}, as np_logits has."
             )
+
+
+def _check_types(nt_target: Tensor, n_types: int) -> None:
+    """Refuse types that the network has not; on a GPU they would end the process."""
+    largest = int(nt_target.max()) if nt_target.numel() else 0
+    if largest >= n_types:
+        raise InputError(
+            f"nt_target goes up to {largest}, but the network tells {n_types} types apart "
+            f"(0 to {n_types - 1}); check the types of the data, or mark them -1 = not known."
+        )
