@@ -1,0 +1,123 @@
+"""Image and labels move together, and HV follows from the labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.training.geometry import Move, cut_crop, draw_move, turned
+from napari_hovernet.core.training.params import AugmentParams
+from napari_hovernet.core.training.samples import SampleArrays
+from napari_hovernet.core.training.turns import TURNS, Turn, turn_plane
+
+from .test_turns import nuclei
+
+
+def painted(labels: np.ndarray) -> SampleArrays:
+    """An image whose pixels show their label, 3 times brighter than its number."""
+    grey = (labels * 3).astype(np.uint8)
+    return SampleArrays(image=np.stack([grey] * 3, axis=2), labels=labels, types=(labels > 0) * 2)
+
+
+@pytest.mark.parametrize("turn", TURNS, ids=str)
+def test_a_plain_move_keeps_every_pixel(turn: Turn) -> None:
+    arrays = painted(nuclei())
+    crop, valid = cut_crop(arrays, 48, Move(turn), np.random.default_rng(3))
+    assert crop.image.shape == (48, 48, 3)
+    assert crop.labels.shape == valid.shape == (48, 48)
+    assert valid.all()
+    assert (crop.image[..., 0] == crop.labels * 3).all()
+    assert (crop.types == (crop.labels > 0) * 2).all()
+    straight, _ = cut_crop(arrays, 48, Move(), np.random.default_rng(3))
+    assert (turn_plane(straight.labels, turn) == crop.labels).all()
+
+
+def test_a_plain_crop_is_a_window_of_the_image() -> None:
+    labels = np.arange(1, 101, dtype=np.int32).reshape(10, 10)
+    arrays = SampleArrays(image=np.zeros((10, 10, 3), np.uint8), labels=labels)
+    seen = set()
+    for seed in range(300):
+        crop, _ = cut_crop(arrays, 7, Move(), np.random.default_rng(seed))
+        first = int(crop.labels[0, 0])
+        r, c = divmod(first - 1, 10)
+        assert (crop.labels == labels[r : r + 7, c : c + 7]).all()
+        seen.add((r, c))
+    assert len(seen) == 16, "every place is drawn"
+
+
+@pytest.mark.parametrize("move", [Move(), Move(angle=30.0, scale=1.1)], ids=["plain", "warped"])
+def test_beyond_the_image_labels_end_and_valid_says_so(move: Move) -> None:
+    labels = np.ones((20, 30), np.int32)
+    arrays = SampleArrays(image=np.full((20, 30, 3), 200, np.uint8), labels=labels)
+    crop, valid = cut_crop(arrays, 64, move, np.random.default_rng(0))
+    assert ((crop.labels == 1) == (valid == 1)).all()
+    assert valid.sum() == pytest.approx(600 * move.scale**2, rel=0.06)
+    assert (crop.image == 200).all(), "mirrored, never black"
+
+
+@pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.25), (17.0, 1.0), (-45.0, 0.5), (30.0, 1.5)])
+def test_a_warped_image_and_its_labels_stay_together(angle: float, scale: float) -> None:
+    labels = np.kron(nuclei(1), np.ones((3, 3), np.int32))
+    arrays = painted(labels)
+    same, total = 0, 0
+    for seed in range(6):
+        move = Move(TURNS[seed], angle, scale)
+        crop, valid = cut_crop(arrays, 64, move, np.random.default_rng(seed))
+        off = np.abs(crop.image[..., 0].astype(int) - 3 * crop.labels) <= 2
+        inner = valid == 1
+        same, total = same + int((off & inner).sum()), total + int(inner.sum())
+        assert set(np.unique(crop.labels)) <= set(np.unique(labels)), "no id is made up"
+    assert same / total > 0.75, "only rims differ, where the image is smooth"
+
+
+def test_a_warp_matches_the_matrix() -> None:
+    """A single bright square lands where the matrix says."""
+    image = np.zeros((101, 101, 3), np.uint8)
+    image[48:53, 68:73] = 255
+    arrays = SampleArrays(image=image, labels=(image[..., 0] > 0).astype(np.int32))
+    move = Move(Turn(flip=True), angle=20.0, scale=1.2)
+    size = 121  # the whole image fits, so it is centred
+    crop, _ = cut_crop(arrays, size, move, np.random.default_rng(0))
+    x, y = move.matrix @ (20.0, 0.0) + (size - 1) / 2
+    rows, cols = np.nonzero(crop.labels)
+    assert (cols.mean(), rows.mean()) == (pytest.approx(x, abs=0.3), pytest.approx(y, abs=0.3))
+    weights = crop.image[..., 0].astype(float)
+    assert (weights.sum(axis=0) @ np.arange(size)) / weights.sum() == pytest.approx(x, abs=0.3)
+
+
+def test_large_ids_survive_a_warp() -> None:
+    labels = np.full((60, 60), 2**30 + 1, np.int32)
+    arrays = SampleArrays(image=np.zeros((60, 60, 3), np.uint8), labels=labels)
+    crop, _ = cut_crop(arrays, 16, Move(angle=10.0), np.random.default_rng(0))
+    assert (crop.labels == 2**30 + 1).all()
+
+
+def test_stored_hv_turns_with_its_pixels() -> None:
+    labels = nuclei(2)
+    arrays = SampleArrays(
+        image=np.zeros((*labels.shape, 3), np.uint8),
+        np_target=(labels > 0).astype(np.uint8),
+        hv_target=hv_targets(labels),
+        nt_target=(labels > 0) * 3,
+    )
+    for turn in TURNS:
+        made = turned(arrays, turn)
+        wanted = hv_targets(np.ascontiguousarray(turn_plane(labels, turn)))
+        assert np.abs(made.hv_target - wanted).max() < 2e-6
+        assert (made.nt_target == made.np_target * 3).all()
+
+
+def test_what_is_drawn_follows_the_parameters() -> None:
+    rng = np.random.default_rng(0)
+    moves = [draw_move(AugmentParams(scale=(0.5, 2.0)), rng) for _ in range(4000)]
+    scales = np.log([m.scale for m in moves])
+    assert np.abs(scales).max() <= np.log(2) + 1e-9
+    assert abs(scales.mean()) < 0.03, "as often smaller as larger"
+    assert np.mean([m.angle != 0 for m in moves]) == pytest.approx(0.5, abs=0.03)
+    counts = [sum(m.turn == turn for m in moves) for turn in TURNS]
+    assert min(counts) > 400
+    assert all(draw_move(AugmentParams(on=False), rng) == Move() for _ in range(9))
+    assert all(draw_move(AugmentParams(), rng, free=False).plain for _ in range(50))
+    fixed = AugmentParams(flips=False, p_rotate=0.0, scale=(1.0, 1.0))
+    assert draw_move(fixed, rng) == Move()
