@@ -12,9 +12,6 @@ from .train_options import BUILT_IN
 if TYPE_CHECKING:
     from ..core.training.data_check import DataReport
 
-TOKENS = "optimus"
-"""Architecture that is fed with tokens of a frozen encoder, not with images."""
-
 
 def say_what_is_missing(config: TrainConfig) -> None:
     """Check, without reading anything, that the data and the model are where they should be.
@@ -47,40 +44,22 @@ def say_what_is_missing(config: TrainConfig) -> None:
         )
 
 
-def needs(config: TrainConfig) -> str:
-    """Tell what the model is fed with: "image", or "tokens".
-
-    Raises
-    ------
-    UserError
-        If the model cannot be read.
-
-    Examples
-    --------
-    >>> needs(TrainConfig(start="scratch:optimus"))
-    'tokens'
-    """
-    start = config.start
-    if start == BUILT_IN:
-        return "image"
-    if start.startswith(SCRATCH):
-        return "tokens" if start.removeprefix(SCRATCH) == TOKENS else "image"
-    from ..core.checkpoint.reading import describe  # noqa: PLC0415 - loads torch
-
-    return "tokens" if describe(start).architecture == TOKENS else "image"
-
-
 def look_at_data(config: TrainConfig) -> DataReport:
     """Read the data and report on them: coverage, touching nuclei, label problems ...
 
     Raises
     ------
     UserError
-        If they cannot be read at all.
+        If the data or the starting model cannot be read at all.
     """
+    from ..core.checkpoint.reading import describe  # noqa: PLC0415 - loads torch
     from ..core.training.data_check import check_data  # noqa: PLC0415 - on first use
     from ..core.training.sources import load_samples  # noqa: PLC0415 - on first use
+    from ..core.training.starting import needs_of  # noqa: PLC0415 - loads torch
 
     say_what_is_missing(config)
-    wanted = "tokens" if needs(config) == "tokens" else "image"
-    return check_data(load_samples(config.data, needs=wanted))
+    loaded = load_samples(config.data, needs=needs_of(config.start))
+    if config.start.startswith(SCRATCH):
+        return check_data(loaded)
+    n_types = describe(config.start).config.get("n_types")
+    return check_data(loaded, n_types=n_types if isinstance(n_types, int) else None)

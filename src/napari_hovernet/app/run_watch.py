@@ -150,8 +150,15 @@ class _Book:
 
     def _note_start(self, event: Event) -> None:
         self._start, self._error, self._end = event, {}, {}
-        if not whole(event.get("resumed_epoch")):
+        epoch, step = whole(event.get("resumed_epoch")), whole(event.get("resumed_step"))
+        if not epoch and not step:
             self._began = self._now
+            self._files, self._latest, epoch = {}, {}, -1
+        self._rows = {n: row for n, row in self._rows.items() if n <= epoch}
+        self._epochs = _epochs(tuple(self._rows.values()))
+        if step or epoch < 0:  # what was not saved is done again
+            self._steps.cut_from("step", step + 1)
+            self._heads.cut_from("step", step + 1)
 
     def _note_step(self, event: Event) -> None:
         terms, shares = numbers_in(event.get("terms")), numbers_in(event.get("shares"))

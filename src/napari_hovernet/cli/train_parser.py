@@ -1,0 +1,170 @@
+"""Options of ``train``, ``runs``, ``attach`` and ``stop``; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..app.train_options import OPTIONS, Option
+from ..core.training.params import LOSS_PRESETS
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+MakeCommand = Callable[[Commands, str, str, str], argparse.ArgumentParser]
+
+NO_EPOCHS = "none"
+TRAIN = "Fine-tune a model on labelled images, in a process of its own."
+TRAIN_END = """\
+Ctrl-C stops with a checkpoint; a second Ctrl-C kills. What was stopped goes on with
+  napari-hovernet train --resume RUN
+"""
+
+
+def add_training(commands: Commands, make: MakeCommand) -> None:
+    """Add the four commands."""
+    _add_train(commands, make)
+    _add_runs(commands, make)
+    _add_attach(commands, make)
+    _add_stop(commands, make)
+
+
+def _add_train(commands: Commands, make: MakeCommand) -> None:
+    parser = make(commands, "train", ".train", TRAIN)
+    parser.epilog, parser.formatter_class = TRAIN_END, argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        action="extend",
+        metavar="DATA",
+        help="folder, index.csv, PanNuke fold, .npz, .npy or .mat; may be given several times",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="MODEL",
+        help="'compact' (built in, default), a checkpoint file, or scratch:compact",
+    )
+    for title, options in OPTIONS.items():
+        group = parser.add_argument_group(title)
+        if title == "loss":
+            group.add_argument(
+                "--loss-preset",
+                choices=tuple(LOSS_PRESETS),
+                help="weights to begin with; options below change single ones",
+            )
+        for option in options:
+            _add_option(group, option)
+    _add_run_options(parser)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--name", help="of the run; default the model's and the time")
+    _add_runs_dir(group)
+    group.add_argument("--detach", action="store_true", help="start it and return at once")
+    group.add_argument(
+        "--now", action="store_true", help="beside other runs; default: after those before"
+    )
+    group.add_argument(
+        "--prepare",
+        action="store_true",
+        help="write the run and say how to start it, for launchers like torchrun and srun",
+    )
+    group.add_argument("--no-check", action="store_true", help="do not look at the data first")
+    group.add_argument(
+        "--resume", nargs="?", const="", metavar="RUN", help="let a run go on that ended early"
+    )
+    group.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no table and no notes")
+
+
+def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
+    """Add an option of the table; what is not given is None, so that presets can differ."""
+    default = option.default
+    flag, text = f"--{option.name}", f"{option.text}; default {_shown(default)}"
+    if isinstance(default, bool):
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        return
+    more: dict[str, Any] = {"type": int if default is None else type(default), "metavar": "N"}
+    if option.choices:
+        more = {"choices": option.choices}
+    elif option.name == "save-epochs":
+        more = {"type": epochs_of, "metavar": "N,N"}
+    elif isinstance(default, tuple):
+        more = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
+    elif isinstance(default, str):
+        more = {"metavar": option.name.rpartition("-")[2].upper()}
+    if default is None:
+        text = option.text
+    group.add_argument(flag, help=text, **more)
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"{default:g}" if isinstance(default, float) else str(default) or "none"
+
+
+def epochs_of(text: str) -> tuple[int, ...]:
+    """Read epochs separated by commas.
+
+    Examples
+    --------
+    >>> epochs_of("5,10"), epochs_of("none")
+    ((5, 10), ())
+    """
+    if text.strip() in {"", NO_EPOCHS}:
+        return ()
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = (0,)
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of epochs like 5,10")
+    return found
+
+
+def _add_runs_dir(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--runs-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the runs; default $NAPARI_HOVERNET_RUNS, else among the user's data",
+    )
+
+
+def _add_runs(commands: Commands, make: MakeCommand) -> None:
+    parser = make(commands, "runs", ".runs", "List training runs, or remove one.")
+    _add_runs_dir(parser)
+    parser.add_argument("--remove", metavar="RUN", help="delete a run that has ended, all of it")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(action="list")
+
+
+def _add_attach(commands: Commands, make: MakeCommand) -> None:
+    text = "Show what a training run does, from its beginning; Ctrl-C leaves it alone."
+    parser = make(commands, "attach", ".runs", text)
+    parser.add_argument("run", nargs="?", metavar="RUN", help="its name or folder; default latest")
+    _add_runs_dir(parser)
+    parser.add_argument("--once", action="store_true", help="show what there is and end")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="save the curves, anew after each epoch"
+    )
+    parser.add_argument("--report", action="store_true", help="write its report page now")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no table and no notes")
+    parser.set_defaults(action="attach")
+
+
+def _add_stop(commands: Commands, make: MakeCommand) -> None:
+    text = "Ask a training run to end after its step, with a checkpoint."
+    parser = make(commands, "stop", ".runs", text)
+    parser.add_argument("run", metavar="RUN", help="its name or folder")
+    _add_runs_dir(parser)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--kill", action="store_true", help="end its process at once")
+    how.add_argument(
+        "--pause", action="store_true", help="let it wait between two steps; --resume goes on"
+    )
+    parser.set_defaults(action="stop")
