@@ -90,14 +90,13 @@ def test_an_item_depends_on_seed_epoch_and_number_alone(strengths: AugmentParams
 
 @pytest.mark.slow
 def test_processes_change_nothing() -> None:
-    """Spawned ones too, as on Windows and macOS."""
+    """They are spawned: a fork after threads have started can hang, and did here."""
     crops = CropDataset([sample(i) for i in range(3)], CROP, AugmentParams(), seed=1, length=8)
     crops.set_epoch(2)
     alone = list(DataLoader(crops, batch_size=4))
-    for context in ("fork", "spawn"):
-        loader = DataLoader(crops, batch_size=4, num_workers=2, multiprocessing_context=context)
-        for a, b in zip(alone, loader, strict=True):
-            assert same(a, b)
+    loader = DataLoader(crops, batch_size=4, num_workers=2, multiprocessing_context="spawn")
+    for a, b in zip(alone, loader, strict=True):
+        assert same(a, b)
 
 
 def test_opencv_keeps_its_threads_in_the_main_process() -> None:
