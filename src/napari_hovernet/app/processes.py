@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -28,6 +29,7 @@ QUERY_LIMITED_INFORMATION, ACCESS_DENIED, STILL_ACTIVE = 0x1000, 5, 259
 """Numbers of Windows: what is asked for, why it is refused, the exit code of what runs."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
+"""Those we started: a handle that is thrown away warns, and never collects its process."""
 _seen: dict[tuple[int, str], float] = {}
 
 
@@ -228,8 +230,15 @@ def start_detached(
     if nice and sys.platform != "win32":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, child.pid, nice)
-    _children[child.pid] = child  # kept: a handle that is thrown away warns, and never collects
+    _children[child.pid] = child
     return mark_of(child.pid)
+
+
+@atexit.register
+def _let_go() -> None:
+    """Leave what we started to itself; without this Python warns of processes that still run."""
+    for child in _children.values():
+        child.returncode = child.poll() or 0
 
 
 def _detached(nice: int) -> dict[str, Any]:

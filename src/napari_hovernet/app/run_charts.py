@@ -167,10 +167,10 @@ def _inside(view: RunView) -> Sequence[Chart]:
     shares = [_step(view, f"share_{name}", PLAIN[name], name) for name in SHARES]
     heads = [Line(PLAIN[n], n, _head_epochs(view), view.heads[n]) for n in HEADS]
     return (
-        Chart("Weighted shares of the loss", _known(*shares), limits=(0.0, 1.0)),
+        Chart("Weighted shares of the loss", _taking_part(shares), limits=(0.0, 1.0)),
         Chart(
             "Shares of the gradient",
-            _known(*heads),
+            _taking_part(heads),
             limits=(0.0, 1.0),
             note="What each head's weighted loss pulls at the shared part of the network.",
         ),
@@ -182,6 +182,11 @@ def _inside(view: RunView) -> Sequence[Chart]:
 
 def _known(*lines: Line) -> tuple[Line, ...]:
     return tuple(line for line in lines if np.isfinite(line.y).any())
+
+
+def _taking_part(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Leave out terms that have no share at any time."""
+    return tuple(line for line in _known(*lines) if np.nanmax(np.abs(line.y)) > 0)
 
 
 def _epoch(view: RunView, name: str, title: str, role: str, *, dashed: bool = False) -> Line:

@@ -87,7 +87,7 @@ class RunStore:
     folder : path, optional
         Default :func:`runs_folder`.
     command : callable, optional
-        Gives the command line of a run's process.
+        Gives the command line of a run's process; default :func:`training_command`.
 
     Examples
     --------
@@ -99,10 +99,10 @@ class RunStore:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str] | None = None, command: Command = training_command
+        self, folder: str | os.PathLike[str] | None = None, command: Command | None = None
     ) -> None:
         self.folder = Path(os.path.abspath(runs_folder() if folder is None else folder))
-        self._command = command
+        self._command = command or training_command
 
     # Looking
 
