@@ -117,13 +117,10 @@ def _stamp(path: Path) -> float:
 def _mapped_npy(path: Path, stamp: float) -> npt.NDArray[Any]:
     del stamp
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")
     except _ERRORS as error:
         pickled = "object" in str(error).lower() or "pickle" in str(error).lower()
         raise InputError(f"{path} {_OBJECTS if pickled else _damaged(error)}.") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path} is an .npz archive under another name; rename it.")
-    return array
 
 
 def _damaged(error: Exception) -> str:

@@ -1,0 +1,110 @@
+"""Arrays in files: mapped where they can be, never unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.training import stores
+from napari_hovernet.core.training.stores import npz_members, open_member, open_npy
+from napari_hovernet.errors import InputError
+
+ARRAY = np.arange(24, dtype=np.float16).reshape(2, 3, 4)
+
+
+class Bomb:
+    """Would make a file if it were unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def bombs(path: Path) -> np.ndarray:
+    made = np.empty(1, object)
+    made[0] = Bomb(path)
+    return made
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_uncompressed_member_is_mapped(tmp_path: Path, order: str) -> None:
+    np.savez(tmp_path / "a.npz", first=np.ones(3), layer_24=np.asarray(ARRAY, order=order))
+    array = open_member(tmp_path / "a.npz", "layer_24")
+    assert isinstance(array, np.memmap)
+    assert array.dtype == np.float16
+    assert (array == ARRAY).all()
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 0
+
+
+def test_a_compressed_member_is_read_once_as_it_is_stored(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=ARRAY)
+    array = open_member(tmp_path / "a.npz", "x")
+    assert array.dtype == np.float16
+    assert (array == ARRAY).all()
+    assert open_member(tmp_path / "a.npz", "x") is array
+    assert not array.flags.writeable
+    assert npz_members(tmp_path / "a.npz")["x"].offset is None
+
+
+def test_one_too_large_for_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros((100, 100)))
+    monkeypatch.setattr(stores, "free_memory", lambda: 100_000)
+    with pytest.raises(InputError, match="Save it uncompressed"):
+        open_member(tmp_path / "a.npz", "x")
+
+
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    import os  # noqa: PLC0415
+
+    file = tmp_path / "a.npy"
+    np.save(file, np.zeros(3))
+    assert open_npy(file).sum() == 0
+    file.unlink()
+    np.save(file, np.ones(3))
+    os.utime(file, (1, 1))
+    assert open_npy(file).sum() == 3
+
+
+def test_objects_are_never_opened(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    np.save(tmp_path / "a.npy", bombs(mark), allow_pickle=True)
+    np.savez(tmp_path / "a.npz", x=bombs(mark), y=ARRAY)
+    with pytest.raises(InputError, match=r"a\.npy holds Python objects"):
+        open_npy(tmp_path / "a.npy")
+    with pytest.raises(InputError, match="x holds Python objects"):
+        open_member(tmp_path / "a.npz", "x")
+    assert list(npz_members(tmp_path / "a.npz")) == ["y"]
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY", b"just text"])
+def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
+    for name, use in (("a.npy", open_npy), ("a.npz", npz_members)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            use(tmp_path / name)
+
+
+def test_cut_off_files_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ARRAY)
+    np.savez(tmp_path / "a.npz", x=np.zeros(5000))
+    for name, use in (("a.npy", open_npy), ("a.npz", npz_members)):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-20])
+        with pytest.raises(InputError, match=rf"{name}.*damaged or cut off"):
+            use(tmp_path / name)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=ARRAY)
+    with pytest.raises(InputError, match="no array 'z', only x"):
+        open_member(tmp_path / "a.npz", "z")
+    with pytest.raises(InputError, match="is not there"):
+        open_npy(tmp_path / "b.npy")
