@@ -153,7 +153,7 @@ def _shot(pinned: Pinned, moment: Moment, window: Window) -> Shot:
 def _arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]] | None:
     """Read arrays of numbers; never anything that runs code."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -1,0 +1,144 @@
+"""The report: everything of a run in one page that loads nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hovernet.app.run_pictures import read_moment, read_pinned, shots_of
+from napari_hovernet.app.run_report import render_run, write_report
+from napari_hovernet.app.run_state import write_state
+from napari_hovernet.app.run_view import RunView
+from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.core.training.params import DataParams, TrainConfig
+from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.errors import OutputError
+
+VOID = {"meta", "img", "path", "polyline", "circle", "br"}
+
+
+class Checker(HTMLParser):
+    """Sees to it that what is opened is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [v or "" for k, v in attrs if k in {"src", "href"}]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag in VOID or self.open.pop() == tag
+
+
+def val(epoch: int) -> dict[str, float]:
+    return {"loss": 1.0, "magnitude": 0.02 + 0.1 * epoch, "true_magnitude": 0.67,
+            "cosine": 0.1 * epoch, "hv_mse": 0.2, "hv_zero_mse": 0.25, "dice": 0.8,
+            "all_foreground_dice": 0.55, "aji": 0.1 * epoch, "pq": 0.1, "cc_aji": 0.31,
+            "oracle_aji": 0.97}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    made = RunFolder(tmp_path / "run <1>")
+    made.write_config(TrainConfig(name="a", start="/models/m & n.tar", data=DataParams(("/d",))))
+    events = [{"event": "start", "epochs": 6, "steps_per_epoch": 2, "train_images": 3,
+               "val_images": 1, "parameters": 1234567, "notes": ["coverage <low>"]}]  # fmt: skip
+    events += [{"event": "epoch", "epoch": e, "train": {"total": 2.0}, "val": val(e),
+                "best": True, "seconds": 61.0, "remark": "go on" if e == 5 else ""}
+               for e in range(7)]  # fmt: skip
+    events += [{"event": "preview", "epoch": e, "path": f"preview/epoch_{e:04d}.npz"}
+               for e in (0, 3, 5, 6)]  # fmt: skip
+    made.events.write_text("".join(json.dumps({"v": 1, "t": 0.0, **e}) + "\n" for e in events))
+    labels = np.zeros((40, 60), np.int32)
+    labels[5:25, 5:25], labels[5:25, 25:45] = 1, 2
+    (made.path / "preview").mkdir()
+    image = np.full((40, 60, 3), 200, np.uint8)
+    np.savez(made.path / "preview" / "image.npz", image=image, truth=labels)
+    for epoch in (0, 3, 5, 6):
+        found = (labels > 0).astype(np.int32) if epoch < 6 else labels
+        np.savez(made.preview_of(epoch), hv=np.zeros((2, 40, 60), np.float16), labels=found,
+                 np=np.zeros((40, 60), np.float16))  # fmt: skip
+    write_state(made, "done")
+    return made
+
+
+def test_the_page_is_whole_and_loads_nothing(folder: RunFolder) -> None:
+    page = write_report(folder).read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert checker.sources
+    assert all(source.startswith("data:image/png") for source in checker.sources)
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_scores_base_rates_epochs_and_the_command(folder: RunFolder) -> None:
+    page = render_run(RunWatch(folder).catch_up(), folder)
+    assert "The best epoch: 6" in page
+    assert "connected components 0.310" in page
+    assert "oracle 0.970" in page
+    assert "all foreground 0.550" in page
+    assert page.count("<tr") == 1 + 7
+    assert page.count("<svg") == 6
+    assert "go on</b>" in page
+    assert "napari-hovernet train --data /d --start &#39;/models/m &amp; n.tar&#39;" in page
+    assert "run &lt;1&gt;" in page
+    assert "coverage &lt;low&gt;" in page
+    assert "1,234,567 parameters" in page
+
+
+def test_pictures_are_of_the_epochs_0_5_and_the_last(folder: RunFolder) -> None:
+    shots = shots_of(RunWatch(folder).catch_up(), folder.path)
+    assert [shot.epoch for shot in shots] == [0, 5, 6]
+    assert [(shot.n_true, shot.n_pred, shot.n_matched) for shot in shots] == [
+        (2, 1, 0),
+        (2, 1, 0),
+        (2, 2, 2),
+    ]
+    assert shots[-1].aji == 1
+    page = render_run(RunWatch(folder).catch_up(), folder)
+    assert re.findall(r"<figcaption><b>(.*?)</b>", page) == [
+        "Before training",
+        "Epoch 5",
+        "Epoch 6",
+    ]
+
+
+def test_pictures_that_cannot_be_read_are_left_out(folder: RunFolder) -> None:
+    folder.preview_of(5).write_bytes(b"PK\x03\x04 cut off")
+    np.savez(folder.preview_of(6), hv=np.array([{"no": "code"}], object), labels=np.zeros((2, 2)))
+    view = RunWatch(folder).catch_up()
+    assert [shot.epoch for shot in shots_of(view, folder.path)] == [0]
+    assert read_moment(folder.preview_of(6), 6) is None
+    (folder.path / "preview" / "image.npz").unlink()
+    assert read_pinned(folder.path) is None
+    assert shots_of(view, folder.path) == ()
+
+
+def test_a_run_that_failed_says_so_and_one_without_anything_has_a_page(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    view = RunView(name="a", state="failed", error="The loss became NaN.", error_term="hv_mse")
+    page = render_run(view, folder)
+    assert "The loss became NaN. The term is <b>hv_mse</b>." in page
+    assert "config.json" in page  # it cannot be read
+    folder.write_config(TrainConfig())
+    page = render_run(RunView(name="a", state="killed", message="It is gone."), folder)
+    assert "It did not end well" in page
+    assert "<li>It is gone.</li>" in page
+
+
+def test_a_report_that_cannot_be_written_says_so(folder: RunFolder) -> None:
+    folder.report.mkdir()
+    with pytest.raises(OutputError, match="folder of this name"):
+        write_report(folder)
