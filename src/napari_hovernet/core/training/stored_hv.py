@@ -229,9 +229,9 @@ def _slope_scores(probes: tuple[HVProbe, ...]) -> dict[Reading, float]:
     sums, weight = dict.fromkeys(product(ORDERS, SIGNS), 0.0), 0.0
     for probe in probes:
         for channel, values in enumerate(probe.hv):
-            along_x = _rise(values, probe.nucleus)
-            along_y = _rise(values.T, probe.nucleus.T)
-            weight += max(abs(along_x), abs(along_y))
+            along_x, most_x = _rise(values, probe.nucleus)
+            along_y, most_y = _rise(values.T, probe.nucleus.T)
+            weight += max(most_x, most_y)
             straight, swapped = (along_x, along_y) if channel == 0 else (along_y, along_x)
             for order, rise in (("hv", straight), ("vh", swapped)):
                 sums[order, "outward"] += rise
@@ -239,11 +239,15 @@ def _slope_scores(probes: tuple[HVProbe, ...]) -> dict[Reading, float]:
     return _means(sums, weight)
 
 
-def _rise(values: Float32, nucleus: npt.NDArray[np.bool_]) -> float:
-    """Sum of the steps along the last axis, inside nuclei, without the jumps between them."""
+def _rise(values: Float32, nucleus: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Sum of the steps along the last axis inside nuclei, and of their sizes.
+
+    The jumps between nuclei are left out.
+    """
     step = np.diff(values, axis=1)
     use = nucleus[:, 1:] & nucleus[:, :-1] & (np.abs(step) < STEEPEST)
-    return float(step[use].sum(dtype=np.float64))
+    used = step[use].astype(np.float64)
+    return float(used.sum()), float(np.abs(used).sum())
 
 
 def _means(sums: dict[Reading, float], weight: float) -> dict[Reading, float]:

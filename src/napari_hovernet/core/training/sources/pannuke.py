@@ -29,6 +29,8 @@ PROBED = 8
 """Images of a fold that are looked at before training."""
 LEAST_AGREEMENT = 0.9
 """Share of pixels in which the background channel must be the rest of the others."""
+LEAST_BACKGROUND = 0.4
+"""A channel that fills more than this share is no class of nuclei."""
 
 _FOLD = re.compile(r"fold[\s_-]*(\d+)", re.IGNORECASE)
 
@@ -233,18 +235,20 @@ def _scale(fold: Fold, images: npt.NDArray[Any], probed: list[int]) -> tuple[flo
 
 def _background_fault(fold: Fold, masks: npt.NDArray[Any], probed: list[int]) -> str:
     """Say so where the last channel is not the background of the others."""
-    filled = np.stack([np.array(masks[i]) > 0 for i in probed]).reshape(-1, CLASSES + 1)
-    agreement = []
-    for channel in range(CLASSES + 1):
-        others = np.delete(filled, channel, axis=1).any(axis=1)
-        agreement.append(float((filled[:, channel] != others).mean()))
-    best = int(np.argmax(agreement))
-    if agreement[BACKGROUND] >= LEAST_AGREEMENT or not filled[:, BACKGROUND].any():
+    values = np.stack([np.array(masks[i]) for i in probed]).reshape(-1, CLASSES + 1)
+    filled = values > 0
+    share = filled.mean(axis=0)
+    largest = int(np.argmax(share))
+    rest = ~filled[:, :CLASSES].any(axis=1)
+    agreement = float((filled[:, BACKGROUND] == rest).mean())
+    one_value = len(np.unique(values[filled[:, largest], largest])) == 1  # no ids of instances
+    swapped = largest != BACKGROUND and share[largest] > LEAST_BACKGROUND and one_value
+    if not swapped and (agreement >= LEAST_AGREEMENT or not share[BACKGROUND]):
         return ""
-    hint = f"; channel {best} is" if agreement[best] >= LEAST_AGREEMENT else ""
+    hint = f"; channel {largest} covers most ({share[largest]:.0%})" if swapped else ""
     return (
         f"{fold.masks}: channel {BACKGROUND} is not the background of the others (fits "
-        f"{agreement[BACKGROUND]:.0%} of pixels){hint}. With wrong channels nearly everything is "
+        f"{agreement:.0%} of pixels){hint}. With wrong channels nearly everything is "
         "nucleus; put them in order: neoplastic, inflammatory, connective, dead, epithelial, "
         "background."
     )
