@@ -1,0 +1,189 @@
+"""The commands ``runs``, ``attach`` and ``stop``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from napari_hovernet.app.processes import ProcessMark
+from napari_hovernet.app.run_series import Series
+from napari_hovernet.app.run_state import own_mark, state_of, write_process, write_state
+from napari_hovernet.app.run_store import RunStore
+from napari_hovernet.app.run_view import EpochRow, RunView
+from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.cli import run_table
+from napari_hovernet.cli.follow import Follower
+from napari_hovernet.cli.train_parser import epochs_of
+from napari_hovernet.core.training.params import OptimParams, TrainConfig
+from napari_hovernet.core.training.run_folder import RunFolder
+
+EVENTS = [
+    {"event": "start", "epochs": 2, "steps_per_epoch": 4, "device": "cpu", "notes": []},
+    {"event": "epoch", "epoch": 0, "val": {"aji": 0.1, "magnitude": 0.02}, "best": True},
+    {"event": "step", "epoch": 1, "step": 3, "total": 1.5, "magnitude": 0.1, "eta_s": 90.0},
+    {"event": "epoch", "epoch": 1, "val": {"aji": 0.5, "pq": None}, "best": True},
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+    monkeypatch.setenv("NAPARI_HOVERNET_RUNS", str(tmp_path / "runs"))
+    return RunStore()
+
+
+@pytest.fixture
+def folder(store: RunStore) -> RunFolder:
+    """A run that runs: in this process."""
+    made = store.create(TrainConfig(name="mine", optim=OptimParams(epochs=2)))
+    lines = (json.dumps({"v": 1, "t": 0.0, **event}) + "\n" for event in EVENTS)
+    made.events.write_text("".join(lines))
+    write_process(made, own_mark())
+    write_state(made, "running", pid=os.getpid())
+    return made
+
+
+def later(seconds: float, act: Any) -> None:
+    threading.Timer(seconds, act).start()
+
+
+def test_a_list_of_runs(run: Any, store: RunStore, folder: RunFolder) -> None:
+    broken = store.create(TrainConfig(name="broken"))
+    broken.config_file.write_text("{")
+    outcome = run("runs")
+    lines = {line.split()[0]: line.split() for line in outcome.out.splitlines()}
+    assert lines["mine"][:5] == ["mine", "running", "1/2", "0.500", "-"]
+    assert lines["broken"][1] == "broken"
+    entry = next(e for e in json.loads(run("runs", "--json").out) if e["name"] == "mine")
+    assert entry["state"] == "running"
+    assert entry["val"] == {"aji": 0.5}
+    assert entry["pid"] == os.getpid()
+
+
+def test_no_runs_are_no_error(run: Any, store: RunStore, tmp_path: Path) -> None:
+    outcome = run("runs")
+    assert (outcome.status, outcome.out) == (0, "")
+    assert f"no runs in {store.folder}" in outcome.err
+    assert run("attach").status == 2
+    assert json.loads(run("runs", "--runs-dir", tmp_path, "--json").out) == []
+
+
+def test_removing(run: Any, folder: RunFolder) -> None:
+    outcome = run("runs", "--remove", "mine")
+    assert outcome.status == 2
+    assert "stop it before removing it" in outcome.errors[0]
+    write_state(folder, "done")
+    assert run("runs", "--remove", "mine").status == 0
+    assert not folder.path.exists()
+
+
+def test_attach_follows_to_the_end_and_saves_the_curves(
+    run: Any, folder: RunFolder, tmp_path: Path
+) -> None:
+    def finish() -> None:
+        with open(folder.events, "a", encoding="utf-8") as file:
+            for event in (
+                {"event": "epoch", "epoch": 2, "val": {"aji": 0.75}, "best": True},
+                {"event": "end", "state": "done", "seconds": 3.0},
+            ):
+                file.write(json.dumps({"v": 1, "t": 1.0, **event}) + "\n")
+        write_state(folder, "done", "all of it")
+
+    later(0.5, finish)
+    outcome = run("attach", "mine", "--plot", tmp_path / "curves.png", "--report")
+    assert outcome.status == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["epoch", "0", "1", "2"]
+    assert "best epoch 2, AJI 0.750. all of it" in outcome.err
+    assert cv2.imread(str(tmp_path / "curves.png")) is not None
+    assert folder.report.exists()
+
+
+def test_attach_once_takes_the_running_one(run: Any, store: RunStore, folder: RunFolder) -> None:
+    store.create(TrainConfig(name="later"))
+    outcome = run("attach", "--once")
+    assert outcome.status == 0
+    assert len(outcome.out.splitlines()) == 3
+    assert "mine is running" in outcome.err
+
+
+def test_leaving_does_not_stop(run: Any, folder: RunFolder) -> None:
+    later(0.5, lambda: signal.raise_signal(signal.SIGINT))
+    outcome = run("attach", "mine")
+    assert outcome.status == 0
+    assert "mine goes on by itself" in outcome.err
+    assert folder.read_command() == ""
+
+
+def test_a_run_that_failed_is_told_by_the_status(run: Any, folder: RunFolder) -> None:
+    write_state(folder, "failed", "The loss became NaN.")
+    outcome = run("attach", "mine", "-q")
+    assert (outcome.status, outcome.out) == (1, "")
+    assert "mine: failed. The loss became NaN." in outcome.err
+
+
+def test_stop_pause_and_kill(run: Any, folder: RunFolder) -> None:
+    assert run("stop", "mine", "--pause").status == 0
+    assert folder.read_command() == "pause"
+    outcome = run("stop", "mine")
+    assert outcome.status == 0
+    assert folder.read_command() == "stop"
+    write_process(folder, ProcessMark(os.getpid(), "before/1"))  # it is gone
+    assert state_of(folder).state == "killed"
+    outcome = run("stop", "mine", "--kill")
+    assert (outcome.status, state_of(folder).state) == (0, "stopped")
+    outcome = run("stop", "mine")
+    assert "cannot be asked to stop: it is stopped" in outcome.errors[0]
+    assert "there are: mine" in run("stop", "yours").errors[0]
+
+
+def test_bad_plots_are_refused(run: Any, folder: RunFolder, tmp_path: Path) -> None:
+    outcome = run("attach", "mine", "--once", "--plot", tmp_path / "curves.pdf")
+    assert outcome.status == 2
+    assert "does not end in .png" in outcome.errors[0]
+
+
+def test_the_line_of_the_moment() -> None:
+    steps = Series({name: np.array([value]) for name, value in
+                    (("total", 1.25), ("magnitude", 0.3), ("true_magnitude", 0.667))})  # fmt: skip
+    latest = {"step": 13, "epoch": 2, "images_per_s": 12.34, "eta_s": 200.0}
+    view = RunView("a", "running", n_epochs=5, steps_per_epoch=10, latest=latest, steps=steps)
+    assert run_table.now(view) == (
+        "epoch 2/5  step 3/10  loss 1.250  magnitude 0.300 of 0.67  12.3 images/s  3 min left"
+    )
+    assert run_table.now(RunView(state="paused")) == "paused"
+
+
+def test_lines_are_as_wide_as_their_heads() -> None:
+    row = EpochRow(12, {"total": 123.456}, dict.fromkeys(("aji", "dice"), 0.5), seconds=math.nan)
+    assert len(run_table.line(row)) == len(run_table.head())
+    assert run_table.duration(59.94) == "59.9 s"
+
+
+def test_epochs_to_keep() -> None:
+    assert epochs_of("5, 10") == (5, 10)
+    assert epochs_of("none") == ()
+
+
+def test_a_live_line_is_rewritten_and_wiped(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[int] = []
+    follower = Follower(RunWatch(folder), live=True, on_epoch=lambda v: seen.append(len(v.rows)))
+    follower.once()
+    follower.once()
+    assert seen == [2]
+    said = capsys.readouterr()
+    assert "\repoch 1/2  step 3/4  loss 1.500" in said.err
+    write_state(folder, "done")
+    time.sleep(0.3)
+    assert follower.once().state == "done"
+    assert capsys.readouterr().err.endswith("\r")

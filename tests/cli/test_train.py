@@ -1,0 +1,252 @@
+"""The command ``train``: checks, starts, follows, goes on; and the real training once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from napari_hovernet.app import run_store
+from napari_hovernet.app.run_store import RunStore, Start, training_command
+from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.cli import train as command
+from napari_hovernet.core.training.run_folder import RunFolder
+
+FAKE = Path(__file__).parents[1] / "app" / "fake_training.py"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three images of two touching nuclei."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for i in range(3):
+        labels = np.zeros((64, 64), np.uint8)
+        labels[8:24, 8:24], labels[8:24, 24:40] = 1, 2
+        image = np.random.default_rng(i).integers(180, 256, (64, 64, 3), np.uint8)
+        image[labels > 0] //= 2
+        cv2.imwrite(str(folder / f"x{i}.png"), image)
+        cv2.imwrite(str(folder / f"x{i}_lab.png"), labels)
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
+    """A store whose runs train nothing."""
+    monkeypatch.setenv("NAPARI_HOVERNET_RUNS", str(tmp_path / "runs"))
+
+    def fake(folder: RunFolder, start: Start) -> list[str]:
+        real = training_command(folder, start)
+        return [sys.executable, str(FAKE), *real[real.index(str(folder.path)) :]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_store, "training_command", fake)
+        store = RunStore()
+        yield store
+        for info in store.list():
+            if info.active:
+                store.kill(info.folder)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    return lambda **how: monkeypatch.setenv("FAKE", json.dumps(how))
+
+
+@pytest.fixture
+def train(run: Any, data: Path, runs: RunStore) -> Any:
+    return lambda *argv: run("train", "--data", data, "--no-check", "--epochs", 3, *argv)
+
+
+def test_a_table_of_epochs_and_what_was_written(train: Any, runs: RunStore) -> None:
+    outcome = train("--name", "mine")
+    assert outcome.status == 0, outcome.err
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["epoch", "train", "val", "magnitude", "true", "cosine", "AJI",
+                                "CC", "oracle", "PQ", "Dice", "[all]", "time"]  # fmt: skip
+    assert [line.split()[0] for line in lines[1:]] == ["0", "1", "2", "3"]
+    assert lines[4].split()[:10] == [
+        "3", "0.667", "0.500", "0.240", "0.67", "0.45", "0.300", "0.250", "0.950", "0.240",
+    ]  # fmt: skip
+    assert "mine: on cpu, 1,000 parameters" in outcome.err
+    assert "note: a note" in outcome.err
+    assert "mine: done. best epoch 3, AJI 0.300" in outcome.err
+    again = train("--name", "mine")
+    assert (again.status, again.out) == (2, "")
+    assert "There is a run 'mine'" in again.errors[0]
+    assert "like mine-2" in again.errors[0]
+    assert [info.name for info in runs.list()] == ["mine"]
+
+
+def test_quiet_is_quiet_and_names_come_by_themselves(train: Any, runs: RunStore) -> None:
+    outcome = train("-q")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
+    assert runs.list()[0].name.startswith("compact-")
+
+
+def test_detached_it_goes_on_and_is_told_how_to_attach(
+    train: Any, runs: RunStore, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.05, steps=100)
+    outcome = train("--detach", "--name", "mine")
+    assert (outcome.status, outcome.out) == (0, "mine\n")
+    assert "napari-hovernet attach mine" in outcome.err
+    assert runs.info("mine").active
+
+
+def test_the_first_interrupt_stops_and_the_run_can_go_on(
+    train: Any, run: Any, runs: RunStore, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.02, steps=20)
+    interrupt_at(runs, 22, 1)
+    outcome = train("--name", "mine")
+    assert outcome.status == 130
+    assert "with a checkpoint; Ctrl-C again kills" in outcome.err
+    assert "mine: stopped" in outcome.err
+    assert "go on with: napari-hovernet train --resume mine" in outcome.err
+    fake(steps=20)
+    outcome = run("train", "--resume", "mine")
+    assert outcome.status == 0
+    assert "goes on after epoch 1" in outcome.err
+    assert RunWatch(runs.find("mine")).catch_up().steps["step"].tolist() == list(range(1, 61))
+
+
+def test_the_second_interrupt_kills(train: Any, runs: RunStore, fake: Callable[..., None]) -> None:
+    fake(step_s=3.0, steps=2)  # it does not look at its commands for long
+    interrupt_at(runs, 0, 2)
+    begin = time.monotonic()
+    outcome = train("--name", "mine")
+    assert outcome.status == 130
+    assert runs.info("mine").state == "stopped"
+    assert "Killed" in outcome.err
+    assert time.monotonic() - begin < 5
+
+
+def interrupt_at(store: RunStore, step: int, times: int) -> None:
+    """Press Ctrl-C once the run has come to a step."""
+
+    def press() -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if any(info.state == "running" and RunWatch(info.folder).catch_up().step >= step
+                   for info in store.list()):  # fmt: skip
+                break
+            time.sleep(0.02)
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.4)
+
+    threading.Thread(target=press, daemon=True).start()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"end": "raise", "die_at": 2}, "mine: failed. ValueError: the network is not there"),
+        ({"end": "die", "die_at": 6}, "mine: killed. Its process is gone and said nothing"),
+    ],
+)
+def test_a_run_that_fails_says_why(
+    train: Any, fake: Callable[..., None], how: dict[str, object], words: str
+) -> None:
+    fake(**how)
+    outcome = train("--name", "mine")
+    assert outcome.status == 1
+    assert words in outcome.err
+    assert "log.txt" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--lambda-magnitude", "-1"), "lambda_magnitude is -1.0"),
+        (("--lambda_hv", "nan"), "lambda_hv is nan"),
+        (("--start", "nowhere.tar"), "There is no model at"),
+        (("--data", "nowhere"), "There are no training data at"),
+        (("--val-fraction", "1"), "val_fraction is 1.0"),
+        (("--name", "a/b"), "name is 'a/b'"),
+        (("--save-epochs", "5;10"), "no list of epochs"),
+        (("--resume", "mine"), "leave out --epochs, --data"),
+        (("--resume",), "--resume needs the name of a run"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_made(
+    train: Any, runs: RunStore, argv: tuple[str, ...], words: str
+) -> None:
+    outcome = train(*argv)
+    assert outcome.status == 2
+    assert words in outcome.err
+    assert not runs.folder.exists()
+
+
+def test_what_cannot_go_on_says_why(train: Any, run: Any, runs: RunStore, data: Path) -> None:
+    train("--name", "mine", "-q")
+    assert "is done: start a new one" in run("train", "--resume", "mine").errors[0]
+    assert "there are: mine" in run("train", "--resume", "yours").errors[0]
+    folder = runs.find("mine")
+    folder.write_status({"state": "stopped"})
+    data.rename(data.with_name("moved"))
+    outcome = run("train", "--resume", "mine")
+    assert outcome.status == 2
+    assert "put them back if they were moved" in outcome.errors[0]
+
+
+def test_data_are_checked_first_and_can_be_refused(run: Any, data: Path, runs: RunStore) -> None:
+    outcome = run("train", "--data", data, "--epochs", 1, "--crop", 64, "--name", "good")
+    assert outcome.status == 0
+    assert "data: 2 to train, 1 to validate, 6 nuclei" in outcome.err
+    for i in range(3):
+        cv2.imwrite(str(data / f"x{i}_lab.png"), np.zeros((64, 64), np.uint8))
+    outcome = run("train", "--data", data, "--name", "bad")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "Not fit for training" in outcome.errors[0]
+    assert [info.name for info in runs.list()] == ["good"]
+
+
+def test_a_run_can_be_prepared_for_another_launcher(train: Any, runs: RunStore) -> None:
+    outcome = train("--prepare", "--name", "mine")
+    assert outcome.out.split()[-2:] == [str(runs.find("mine").path), "--now"]
+    assert runs.info("mine").state == "new"
+
+
+def test_a_report_that_fails_harms_nothing(
+    tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "a")
+    folder.path.mkdir()
+    folder.events.touch()
+    folder.report.mkdir()
+    monkeypatch.setattr(command, "_train", lambda *_: 0)
+    outcome = run("train", "--run", folder.path, "--now")
+    assert outcome.status == 0
+    assert "the report could not be written" in outcome.err
+
+
+@pytest.mark.slow
+def test_the_real_training(
+    run: Any, data: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_HOVERNET_RUNS", str(tmp_path / "real"))
+    line = f"train --data {data} --start {model_file} --epochs 2 --batch 2 --crop 64 --name real "
+    line += "--steps_per_epoch 3 --lambda_magnitude 5 --save-epochs 1 --threads 1 --device cpu"
+    outcome = run(*line.split())
+    assert outcome.status == 0, outcome.err
+    folder = RunStore().find("real")
+    view = RunWatch(folder).catch_up()
+    assert [row.epoch for row in view.rows] == [0, 1, 2]
+    assert {1, 3, 4, 6} <= set(view.steps["step"].tolist())  # those between may be left out
+    for path in (folder.best, folder.last, folder.model_of(1), folder.report):
+        assert path.exists(), path
+        assert path.name in outcome.err or path == folder.model_of(1)
+    page = folder.report.read_text(encoding="utf-8")
+    assert "--lambda-magnitude 5.0" in page
+    assert page.count("data:image/png") == 4
