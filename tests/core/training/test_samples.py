@@ -43,7 +43,7 @@ def test_a_part_is_cut_from_every_plane() -> None:
     hv = np.arange(96, dtype=np.float32).reshape(2, 6, 8)
     sample = Sample("a", "g", image=IMAGE, np_target=LABELS, hv_target=hv)
     part = sample.part("b", "val", (1, 4, 2, 7))
-    assert (part.name, part.group, part.split, part.shape) == ("b", "g", "val", (3, 5))
+    assert (part.name, part.group, part.split, part.shape) == ("b", "b", "val", (3, 5))
     assert (part.hv_target == hv[:, 1:4, 2:7]).all()
     assert part.image.shape == (3, 5, 3)
     assert (sample.renamed("c").name, sample.put_into("val").split) == ("c", "val")

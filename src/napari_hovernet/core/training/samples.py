@@ -205,10 +205,10 @@ class Sample:
         return self.arrays.nt_target
 
     def part(self, name: str, split: str, box: tuple[int, int, int, int]) -> Sample:
-        """Return rows r0..r1 and columns c0..c1 (half-open) of an image as a sample."""
+        """Return rows r0..r1 and columns c0..c1 (half-open) as a sample and group of its own."""
         reader = partial(_cut, self, box)
         shape = (box[1] - box[0], box[3] - box[2])
-        return Sample(name, self.group, split, mpp=self.mpp, reader=reader, shape=shape)
+        return Sample(name, "", split, mpp=self.mpp, reader=reader, shape=shape)
 
     def renamed(self, name: str) -> Sample:
         """Return the same sample under another name."""

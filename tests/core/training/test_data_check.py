@@ -1,0 +1,233 @@
+"""What a look at training data finds, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.training.data_check import check_data
+from napari_hovernet.core.training.data_report import DataBounds, DataReport, Finding
+from napari_hovernet.core.training.params import DataParams
+from napari_hovernet.core.training.samples import LoadedData, Sample, SampleArrays
+from napari_hovernet.core.training.sources import load_samples
+from napari_hovernet.errors import InputError
+
+from .test_turns import nuclei
+
+
+def sample(name: str, labels: np.ndarray | None = None, **more: object) -> Sample:
+    labels = nuclei(len(name)) if labels is None else labels
+    seed = crc32(name.encode())
+    image = np.random.default_rng(seed).integers(0, 255, (*labels.shape, 3)).astype(np.uint8)
+    return Sample(name, **{"image": image, "labels": labels.astype(np.int32), **more})
+
+
+def data(*train: Sample, val: Sample | None = None, **more: object) -> LoadedData:
+    return LoadedData(train, (sample("held") if val is None else val,), **more)
+
+
+def found(report: DataReport, name: str) -> Finding:
+    return next(f for f in report.findings if f.name == name)
+
+
+def grid(n: int, step: int = 8) -> np.ndarray:
+    """n x n square nuclei that do not touch."""
+    labels = np.zeros((n * step, n * step), np.int32)
+    for i in range(n * n):
+        r, c = divmod(i, n)
+        labels[r * step + 1 : r * step + step - 2, c * step + 1 : c * step + step - 2] = i + 1
+    return labels
+
+
+def torn() -> SampleArrays:
+    raise InputError("pixels hold NaN")
+
+
+def test_good_data_are_in_order() -> None:
+    report = check_data(data(sample("a"), sample("bb")))
+    assert not report.refused
+    assert report.worst == "ok", report.findings
+    assert (report.train_images, report.val_images) == (2, 1)
+    assert 0 < report.touching < 1
+    assert 0.5 < report.magnitude < 0.8
+    assert report.summary.endswith("nuclei: in order")
+    plain = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert plain["refused"] is False
+    assert plain["findings"][0]["name"] == "files"
+
+
+def test_real_data_have_the_figures_they_are_known_for(shared: Path) -> None:
+    report = check_data(load_samples(DataParams(sources=(str(shared / "data"),))))
+    assert not report.refused
+    assert report.nuclei == 14_866 + 1_484
+    assert 0.34 <= report.touching <= 0.44
+    assert 0.67 <= report.magnitude <= 0.69
+    assert found(report, "coverage").verdict == "warn"
+    assert "1 images (dsb18_13f2bec0a2)" in found(report, "coverage").words
+    assert found(report, "leak").verdict == "ok"
+
+
+EMPTY = np.zeros((30, 30), np.int32)
+FULL = np.ones((30, 30), np.int32)
+MASK = (grid(6) > 0).astype(np.int32)
+HALF = nuclei()
+
+CASES: dict[str, tuple[Callable[[], LoadedData], str, str, str]] = {
+    "all background": (
+        lambda: data(sample("a", EMPTY), sample("b", EMPTY)),
+        *("nuclei", "fault", "no training image has a nucleus"),
+    ),
+    "validation without nuclei": (
+        lambda: data(sample("a"), val=sample("v", EMPTY)),
+        *("nuclei", "fault", "no validation image has a nucleus"),
+    ),
+    "most images empty": (
+        lambda: data(sample("a"), *(sample(f"e{i}", EMPTY) for i in range(5))),
+        *("nuclei", "warn", "5 images without any"),
+    ),
+    "everything is nucleus": (
+        lambda: data(sample("a", FULL), val=sample("v", FULL)),
+        *("coverage", "fault", "wrong channel"),
+    ),
+    "one image nearly full": (
+        lambda: data(sample("full", FULL), sample("a"), sample("bb")),
+        *("coverage", "warn", "above 50% in 1 images"),
+    ),
+    "masks": (
+        lambda: data(sample("a", MASK), val=sample("v", MASK)),
+        *("instances", "fault", "masks or maps of types"),
+    ),
+    "components of a mask": (
+        lambda: data(sample("a", grid(12)), val=sample("v", grid(12))),
+        *("instances", "warn", "0.0% of 288 nuclei touch another"),
+    ),
+    "one mask among others": (
+        lambda: data(sample("a", MASK), sample("b"), sample("cc")),
+        *("instances", "warn", "one id lies on many parts in 1 images (a)"),
+    ),
+    "no validation": (
+        lambda: LoadedData((sample("a"),), ()),
+        *("validation", "fault", "no validation image"),
+    ),
+    "the same image on both sides": (
+        lambda: data(sample("a"), val=sample("x", image=sample("a").image, labels=nuclei(1))),
+        *("leak", "fault", "also trained on (a = x)"),
+    ),
+    "one slide on both sides": (
+        lambda: data(sample("a", group="s1"), val=sample("v", group="s1")),
+        *("leak", "fault", "same source image"),
+    ),
+    "sizes that differ": (
+        lambda: data(sample("a"), problems=("c: sizes",), faults=("c: sizes",)),
+        *("files", "fault", "c: sizes"),
+    ),
+    "one of many is damaged": (
+        lambda: data(*(sample("a" * (i + 1)) for i in range(12)), problems=("x is torn",)),
+        *("files", "warn", "1 of 14 left out: x is torn"),
+    ),
+    "many are damaged": (
+        lambda: data(sample("a"), problems=("x is torn", "y is torn")),
+        *("files", "fault", "2 of 4 cannot be used"),
+    ),
+    "cannot be read any more": (
+        lambda: data(sample("a"), Sample("bad", reader=torn)),
+        *("files", "fault", "bad: pixels hold NaN"),
+    ),
+    "blank": (
+        lambda: data(
+            sample("a"), sample("b", image=np.full((*HALF.shape, 3), 9, np.uint8), labels=HALF)
+        ),
+        *("images", "warn", "1 images are of one colour (b)"),
+    ),
+    "several magnifications": (
+        lambda: data(sample("a", mpp=0.25), sample("b", mpp=0.5)),
+        *("magnification", "warn", "0.25 to 0.5"),
+    ),
+    "HV that is nothing": (
+        lambda: data(*(_stored(f"{i}", 0.0) for i in range(2)), val=_stored("v", 0.0)),
+        *("HV", "fault", "nothing to learn"),
+    ),
+    "HV half as long": (
+        lambda: data(*(_stored(f"{i}", 0.5) for i in range(2)), val=_stored("v", 0.5)),
+        *("HV", "warn", "as stored; usual 0.67 to 0.69"),
+    ),
+}
+
+
+def _stored(name: str, factor: float) -> Sample:
+    labels = nuclei()
+    features = np.full((261, 2), sum(map(ord, name)), np.float16)
+    hv = hv_targets(labels) * np.float32(factor)
+    return Sample(name, features=features, np_target=labels > 0, hv_target=hv)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_odd_is_told(case: str) -> None:
+    make, name, verdict, words = CASES[case]
+    report = check_data(make())
+    finding = found(report, name)
+    assert finding.verdict == verdict, finding
+    assert words in finding.words
+    assert report.refused is (verdict == "fault") or report.refused
+
+
+@pytest.mark.parametrize(
+    ("types", "n_types", "verdict", "words"),
+    [
+        (None, None, "ok", "no types"),
+        (3, None, "ok", "the model learns none"),
+        (3, 5, "ok", "types 1 to 3"),
+        (6, 6, "fault", "types go up to 6, the model knows 1 to 5"),
+        (None, 5, "fault", "have no types"),
+        (0, 5, "warn", "of nucleus pixels have none"),
+    ],
+)
+def test_types(types: int | None, n_types: int | None, verdict: str, words: str) -> None:
+    more = {} if types is None else {"types": np.where(nuclei() > 0, types, 0)}
+    labels = {"labels": nuclei()}
+    report = check_data(
+        data(sample("a", **labels, **more), val=sample("v", **labels, **more)), n_types=n_types
+    )
+    assert found(report, "types").verdict == verdict
+    assert words in found(report, "types").words
+
+
+def test_a_single_image_that_was_cut_in_two_is_a_warning() -> None:
+    from napari_hovernet.core.training.split import split_samples  # noqa: PLC0415
+
+    whole = sample("only", np.kron(nuclei(), np.ones((6, 6), np.int32)))
+    division = split_samples([whole])
+    report = check_data(LoadedData(division.train, division.val, split_words=division.words))
+    assert not report.refused
+    assert found(report, "validation").verdict == "warn"
+    assert "too good" in found(report, "validation").words
+
+
+def test_of_many_samples_some_are_looked_at_and_all_groups() -> None:
+    read: list[str] = []
+
+    def reader(name: str) -> SampleArrays:
+        read.append(name)
+        return sample(name).arrays
+
+    train = [Sample(f"t{i}", f"g{i}", reader=partial(reader, f"t{i}")) for i in range(40)]
+    val = [Sample(f"v{i}", f"w{i}", reader=partial(reader, f"v{i}")) for i in range(40)]
+    val[-1] = Sample("last", "g39", reader=partial(reader, "last"))
+    report = check_data(LoadedData(tuple(train), tuple(val)), DataBounds(samples=5))
+    assert len(read) == 10, "each is read once"
+    assert "10 of them were looked at" in found(report, "files").words
+    assert "(g39)" in found(report, "leak").words
+
+
+def test_bounds_out_of_range_are_refused() -> None:
+    with pytest.raises(InputError, match="coverage is 2"):
+        DataBounds(coverage=2)
+    with pytest.raises(InputError, match="samples is 0"):
+        DataBounds(samples=0)
