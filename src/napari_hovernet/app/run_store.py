@@ -272,7 +272,8 @@ class RunStore:
         """
         folder = self.find(run)
         mark, state = read_process(folder), state_of(folder)
-        if not state.active and state.state != KILLED:
+        lives = mark is not None and is_here(mark) and is_alive(mark)
+        if not state.active and state.state != KILLED and not lives:
             return
         if mark is not None and not is_here(mark):
             raise InputError(
