@@ -80,6 +80,15 @@ def test_bad_values_name_the_patch(tmp_path: Path, channel: int, value: float, w
         _ = sample.arrays
 
 
+def test_data_moved_while_training_are_named(tmp_path: Path) -> None:
+    patch(tmp_path / "a_000.npy")
+    (sample,) = read_patches(tmp_path).samples
+    assert sample.image is not None
+    (tmp_path / "a_000.npy").rename(tmp_path / "elsewhere.npy")
+    with pytest.raises(InputError, match=r"a_000.*is not there; check the path"):
+        _ = sample.image
+
+
 def test_colours_as_bytes() -> None:
     assert eight_bits(np.array([0.0, 0.5, 1.0]), "a", 255.0).tolist() == [0, 128, 255]
     with pytest.raises(InputError, match="dtype"):
