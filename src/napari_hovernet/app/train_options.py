@@ -214,7 +214,7 @@ def command_line(config: TrainConfig) -> str:
     Examples
     --------
     >>> line = command_line(TrainConfig(data=replace(TrainConfig().data, sources=("my data",))))
-    >>> line[:60]
+    >>> line[:61]
     "napari-hovernet train --data 'my data' --start compact --crop"
     """
     words = [PROGRAM, "train"]
