@@ -130,6 +130,7 @@ class Sample:
 
     Examples
     --------
+    >>> import numpy as np
     >>> image, labels = np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.int32)
     >>> Sample("a", image=image, labels=labels).shape
     (4, 5)

@@ -22,7 +22,7 @@ LEAST_SCORE = 0.3
 """Agreement from which an order and a sign are believed, -1..1."""
 LEAST_LEAD = 0.2
 """Agreement by which they must lead the next."""
-STEEPEST = 0.3
+STEEPEST = 0.45
 """Steps of HV from pixel to pixel beyond this are borders between nuclei."""
 
 Reading = tuple[str, str]
