@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,3 +173,19 @@ def planted_run(make_result):
         return Run(number, f"compact {number}", ImageChoice(id(image), "slide"), result, place, {})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def training():
+    """Recorded training runs: the module ``training_runs`` beside this file."""
+    path = Path(__file__).with_name("training_runs.py")
+    spec = importlib.util.spec_from_file_location("training_runs", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def store(training, tmp_path):
+    """Store of training runs that starts no process."""
+    return training.FakeStore(tmp_path / "runs")

@@ -38,6 +38,8 @@ class BeforeAfter:
         self._desk = desk
         self._models: tuple[str, str] | None = None
         self._run_id = 0
+        self._looked = True
+        self.sides.changed.connect(self._look)
         session = desk.work.session
         session.model_changed.connect(self._model_read)
         session.status_changed.connect(self._status_changed)
@@ -70,6 +72,7 @@ class BeforeAfter:
             raise InputError(NO_IMAGE)
         if session.status.busy or self.busy:
             raise InputError("A run is under way: wait for it, or cancel it.")
+        self._looked = False
         run = self._desk.run
         same_image = run is not None and run.image.key == session.image.key
         if run is not None and same_image and run.result.info.source == before:
@@ -108,6 +111,14 @@ class BeforeAfter:
         except UserError as error:
             self.failed.emit(error)
         return None
+
+    def _look(self) -> None:
+        """Bring the compared image into view, once both are shown."""
+        pair = self.sides.pair
+        if pair is not None and not self._looked:
+            self._looked = True
+            height, width = pair[0].result.labels.shape
+            self._desk.fly_to((0, height, 0, width))
 
     def _give_up(self, error: UserError) -> None:
         self._models = None

@@ -44,7 +44,7 @@ class CloseQuestion(QObject):
         closing = event is not None and event.type() == QEvent.Type.Close
         tuning = self._tuning()
         if closing and tuning is not None and self._stop is None and self._window.isVisible():
-            names = [run.name for run in tuning.active]
+            names = list(tuning.active_now())
             if names:
                 self._stop = ask(self._window, names)
         return super().eventFilter(watched, event)

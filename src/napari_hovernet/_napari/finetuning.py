@@ -120,14 +120,25 @@ class FineTuning:
         """The chosen run as it stands in the list, brought up to date by its watch."""
         found = next((run for run in self.runs if run.name == self._chosen), None)
         view = self.view
-        if found is None or view is None or view.name != found.name:
+        other = view is None or found is None or view.name != found.name
+        if found is None or view is None or other or found.state == "broken":
             return found
         return replace(found, state=view.state, message=view.message)
 
     @property
     def active(self) -> tuple[RunInfo, ...]:
-        """Runs that have a process."""
+        """Runs that had a process at the last look."""
         return tuple(run for run in self.runs if run.active)
+
+    def active_now(self) -> tuple[str, ...]:
+        """Look again which of them still have one; some milliseconds."""
+        found = []
+        for run in self.active:
+            try:
+                found += [run.name] if self.store.info(run.name).active else []
+            except UserError:
+                continue  # removed meanwhile
+        return tuple(found)
 
     # ------------------------------------------------------------------ looking
 
@@ -261,11 +272,11 @@ class FineTuning:
 
     def stop_all(self) -> None:
         """Ask the runs of this viewer to stop, at once: the viewer is closing."""
-        for run in self.active:
+        for name in self.active_now():
             try:
-                self.store.stop(run.name)
+                self.store.stop(name)
             except UserError as error:
-                _LOG.warning("Stopping %s: %s", run.name, error)
+                _LOG.warning("Stopping %s: %s", name, error)
 
     def _look_again(self) -> None:
         if self.desk.work.closed:

@@ -105,4 +105,7 @@ class Pinned:
             _LOG.warning("%s", error)
             self._shown = ("", -1)
 
-        self._latest.request(lambda: preview_steps(name, epoch, path), Handlers(done, failed))
+        make = not self.layers.layers()
+        self._latest.request(
+            lambda: preview_steps(name, epoch, path, make=make), Handlers(done, failed)
+        )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .desk import Desk
     from .layer_pairs import LayerPair
 
+UNTRAINED = "An untrained network: its weights are random, and there is nothing to read."
+
 
 class Preparing:
     """Reads the starting model, checks data, saves open layers as data.
@@ -75,7 +77,7 @@ class Preparing:
         """Look at what is to be started from, in the background."""
         if source.startswith(SCRATCH):
             self._reading.cancel()
-            self._take_model(ModelChoice(source))
+            self._take_model(ModelChoice(source, error=UNTRAINED))
             return
 
         def done(info: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -72,14 +72,20 @@ class Preview:
         0 = before training.
     arrays : dict
         By role: uint8 (H, W, 3), float32 (H, W) or int32 (H, W).
+    made : dict
+        Layers by role, made in the worker thread where a group begins: napari's first layers
+        take it some 0.3 s.
     """
 
     run: str
     epoch: int
     arrays: dict[str, Any]
+    made: dict[str, Layer] = field(default_factory=dict)
 
 
-def preview_steps(run: str, epoch: int, path: Path) -> Generator[Progress, None, Preview]:
+def preview_steps(
+    run: str, epoch: int, path: Path, *, make: bool = False
+) -> Generator[Progress, None, Preview]:
     """Read what was kept of an epoch, in a worker thread.
 
     Parameters
@@ -89,6 +95,8 @@ def preview_steps(run: str, epoch: int, path: Path) -> Generator[Progress, None,
     epoch : int
     path : Path
         The file of the maps; the pinned image lies beside it.
+    make : bool
+        Whether to make the layers too.
 
     Raises
     ------
@@ -112,7 +120,13 @@ def preview_steps(run: str, epoch: int, path: Path) -> Generator[Progress, None,
                     arrays[role] = kept[name]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} cannot be shown: {error}.") from error
-    return Preview(run, epoch, arrays)
+    preview = Preview(run, epoch, arrays)
+    if make:
+        for role in ROLES:
+            if role in arrays:
+                yield Progress(0, 0, "Making layers ...")
+                preview.made[role] = make_layer(role, preview, (0.0, 0.0))
+    return preview
 
 
 class PreviewLayers:
@@ -208,7 +222,12 @@ class PreviewLayers:
             return  # the user has deleted it
         self._made.add(role)
         active = viewer.layers.selection.active
-        viewer.layers.append(make_layer(role, preview, self._corner))
+        made = preview.made.pop(role, None)
+        if made is None:
+            made = make_layer(role, preview, self._corner)
+        else:
+            made.translate = np.add(made.translate, self._corner)
+        viewer.layers.append(made)
         if layer is not None:  # after the other: an empty viewer that is filled at once crashes
             viewer.layers.remove(layer)
         if active is not None and active in viewer.layers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer, QUrl
-from qtpy.QtGui import QDesktopServices, QGuiApplication, QShowEvent
+from qtpy.QtGui import QDesktopServices, QShowEvent
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from ...errors import UserError
@@ -17,6 +17,7 @@ from ..window_end import WindowEnd, main_window_of
 from .finetune_view import FinetuneView
 from .layers_dialog import LayersDialog
 from .parts import set_note
+from .run_buttons import copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from ...core.training.params import TrainConfig
 
 TITLE = "Fine-tune"
+DELETE = "Delete the run {} with all its models and files?"
 POLL_MS = 500
 """Time between two looks at the chosen run, so that plots are drawn twice a second at most."""
+FADE_MS = 10_000
+"""How long a line of what was done stands."""
 START_UP_MS = 50
 """The panel is drawn before the model is read (in another thread, but sharing the GIL)."""
 
@@ -52,6 +56,8 @@ class FinetunePanel(FinetuneView):
         self._connect_runs()
         self._connect_state()
         self._show_all()
+        self.fading = QTimer(self, singleShot=True, interval=FADE_MS)
+        self.fading.timeout.connect(self._fade)
         self.timer = QTimer(self)
         self.timer.setInterval(POLL_MS)
         self.timer.timeout.connect(self.tuning.poll)
@@ -127,9 +133,8 @@ class FinetunePanel(FinetuneView):
 
     def sure(self, name: str) -> bool:
         """Ask whether a run is to be deleted."""
-        question = f"Delete the run {name} with all its models and files?"
-        yes = QMessageBox.StandardButton.Yes
-        return QMessageBox.question(self, TITLE, question) == yes
+        answer = QMessageBox.question(self, TITLE, DELETE.format(name))
+        return answer == QMessageBox.StandardButton.Yes
 
     def take_result(self, what: str) -> None:
         """Load a model of the chosen run, compare, or show its files."""
@@ -141,10 +146,8 @@ class FinetunePanel(FinetuneView):
         elif what == "compare":
             self._try(self.tuning.compare)
         elif what == "command":
-            clipboard = QGuiApplication.clipboard()
-            if clipboard is not None:
-                clipboard.setText(self.tuning.command())
-                self._tell_done("The command line is on the clipboard.")
+            copy(self.tuning.command())
+            self._tell_done("The command line is on the clipboard.")
         else:
             path = info.folder.report if what == "report" else info.folder.path
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
@@ -218,6 +221,11 @@ class FinetunePanel(FinetuneView):
     def _tell_done(self, text: str) -> None:
         set_note(self.message, text)
         self.foot.tell(text)
+        self.fading.start()
+
+    def _fade(self) -> None:
+        set_note(self.message, "")
+        self.foot.tell("")
 
     def _show_recent(self, *_: Any) -> None:
         self.setup.start.set_recent(self.work.session.settings.recent_models)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from .parts import named
@@ -97,3 +98,10 @@ def _button(text: str, tip: str) -> QPushButton:
     button = QPushButton(text)
     named(button, text.removesuffix(" ..."), tip)
     return button
+
+
+def copy(text: str) -> None:
+    """Put a text on the clipboard."""
+    clipboard = QGuiApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)

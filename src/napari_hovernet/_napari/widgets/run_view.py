@@ -90,14 +90,12 @@ class RunViewBox(QWidget):
 
 
 def words_of(info: RunInfo | None, view: RunView | None) -> str:
-    """Say in two lines what a run does and how far it is."""
+    """Say in a few lines what a run does and how far it is."""
     if info is None:
         return NO_RUN
     head = f"{info.name}: {info.state}"
     if view is None:
         return f"{head}\n{READING}" if info.state != "broken" else head
-    if info.message and info.state not in BAD_STATES:
-        head += f" ({info.message.rstrip('.')})"
     parts = []
     if view.epoch and view.n_epochs:
         parts.append(f"epoch {min(view.epoch, view.n_epochs)} of {view.n_epochs}")
@@ -112,8 +110,10 @@ def words_of(info: RunInfo | None, view: RunView | None) -> str:
     best = view.best
     if best is not None and best.score("aji") == best.score("aji"):
         parts.append(f"best AJI {best.score('aji'):.3f} after epoch {best.epoch}")
-    device = str(view.start.get("device", ""))
-    return "\n".join([head + (f", on {device}" if device else ""), ", ".join(parts)]).strip()
+    device = str(view.start.get("device", "")).split(",")[0].rsplit(": ", 1)[-1]
+    said = info.message if info.state not in BAD_STATES else ""
+    lines = (head + (f", on {device}" if device else ""), ", ".join(parts), said)
+    return "\n".join(line for line in lines if line)
 
 
 def remark_of(view: RunView | None) -> tuple[str, tuple[int, int, int]]:

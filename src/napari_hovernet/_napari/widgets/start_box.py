@@ -21,8 +21,8 @@ CHECK_TIP = (
     "touching nuclei, HV statistics, images in both training and validation."
 )
 CHECKING = "Checking the data ..."
-FINDINGS_PX = 130
-"""Largest height of the findings; longer ones scroll."""
+FINDINGS_PX = 110
+"""Height of the findings; longer ones scroll."""
 
 
 class StartBox(QWidget):
@@ -48,7 +48,7 @@ class StartBox(QWidget):
         self.scroll = QScrollArea()
         self.scroll.setWidgetResizable(True)
         self.scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.scroll.setMaximumHeight(FINDINGS_PX)
+        self.scroll.setFixedHeight(FINDINGS_PX)
         inner = QWidget()
         lines = QVBoxLayout(inner)
         lines.setContentsMargins(0, 0, 0, 0)
