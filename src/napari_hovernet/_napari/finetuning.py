@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from ..app.run_store import RunStore
 from ..app.run_watch import RunWatch
+from ..app.training_estimate import estimate
 from ..app.training_steps import Checked, log_end, start_steps
 from ..core.training.params import SCRATCH
 from ..core.types import Progress
@@ -269,6 +270,12 @@ class FineTuning:
             lambda: start_steps(store, config, staged),
             Handlers(done, self.failed.emit),
         )
+
+    def estimate(self, config: TrainConfig) -> str:
+        """Say what a training will take, "" if that is not known."""
+        model = self.preparing.model
+        info = model.info if model.source == config.start else None
+        return estimate(config, info, self.runs).words
 
     def stop_all(self) -> None:
         """Ask the runs of this viewer to stop, at once: the viewer is closing."""

@@ -45,8 +45,6 @@ class Checked:
         What is in order, and what was assumed.
     refused : bool
         Whether they cannot be trained on.
-    estimate : str
-        Time and memory that the training will take, about; "" if not known.
     """
 
     data: DataParams
@@ -56,7 +54,6 @@ class Checked:
     warnings: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     refused: bool = False
-    estimate: str = ""
 
 
 def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:

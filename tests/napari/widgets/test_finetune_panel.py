@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QMessageBox, QScrollArea
 
 from napari_hovernet._napari import finetuning, preparing
 from napari_hovernet._napari.session_for import forget
+from napari_hovernet._napari.widgets import finetune_panel
 from napari_hovernet._napari.widgets.finetune_panel import FinetunePanel
 from napari_hovernet._napari.widgets.finetune_view import PANEL_WIDTH
 from napari_hovernet._napari.widgets.layers_dialog import LayersDialog
@@ -137,7 +138,7 @@ def test_a_pause_reaches_the_run(panel, own_store, look, qtbot):
 def test_removing_asks(panel, own_store, look, qtbot, monkeypatch, yes):
     own_store.record("a")
     look()
-    monkeypatch.setattr(FinetunePanel, "sure", lambda *_: yes)
+    monkeypatch.setattr(finetune_panel, "sure_to_delete", lambda *_: yes)
     panel.run.buttons.asks["remove"].click()
     if yes:
         qtbot.waitUntil(lambda: panel.table.rowCount() == 0, timeout=WAIT_MS)

@@ -18,8 +18,9 @@ def box(qtbot):
 def test_what_a_check_found(box):
     box.setValue(None, checking=True)
     assert box.summary.text() == CHECKING and not box.check.isEnabled()
-    found = Checked(DataParams(), "", "fine", (), ("odd",), ("in order",), estimate="2 h")
+    found = Checked(DataParams(), "", "fine", (), ("odd",), ("in order",))
     box.setValue(found)
+    box.set_estimate("2 h")
     texts = [x.text() for x in (box.summary, box.warnings, box.findings, box.estimate)]
     assert texts == ["fine", "odd", "in order", "2 h"]
     assert box.start.isEnabled() and box.problems.isHidden()

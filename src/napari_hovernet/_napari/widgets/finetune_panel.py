@@ -17,7 +17,7 @@ from ..window_end import WindowEnd, main_window_of
 from .finetune_view import FinetuneView
 from .layers_dialog import LayersDialog
 from .parts import set_note
-from .run_buttons import copy
+from .run_buttons import copy, sure_to_delete
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from ...core.training.params import TrainConfig
 
 TITLE = "Fine-tune"
-DELETE = "Delete the run {} with all its models and files?"
 POLL_MS = 500
 """Time between two looks at the chosen run, so that plots are drawn twice a second at most."""
 FADE_MS = 10_000
-"""How long a line of what was done stands."""
+"""How long a line of what was done stands, ms."""
 START_UP_MS = 50
 """The panel is drawn before the model is read (in another thread, but sharing the GIL)."""
 
@@ -84,6 +83,7 @@ class FinetunePanel(FinetuneView):
         bind(self, tuning.view_changed, self._show_view)
         bind(self, self.preparing.checked, self._show_check)
         bind(self, self.preparing.model_changed, self.setup.card.setValue)
+        bind(self, self.preparing.model_changed, self._show_estimate)
         bind(self, tuning.pinned.changed, self._show_epochs)
         bind(self, self.preparing.staged, self._add_staged)
         bind(self, tuning.told, self._tell_done)
@@ -128,13 +128,8 @@ class FinetunePanel(FinetuneView):
     def ask(self, what: str) -> None:
         """Do something with the chosen run; deleting is asked about."""
         name = self.tuning.chosen
-        if name and (what != "remove" or self.sure(name)):
+        if name and (what != "remove" or sure_to_delete(self, name)):
             self.tuning.do(name, what)
-
-    def sure(self, name: str) -> bool:
-        """Ask whether a run is to be deleted."""
-        answer = QMessageBox.question(self, TITLE, DELETE.format(name))
-        return answer == QMessageBox.StandardButton.Yes
 
     def take_result(self, what: str) -> None:
         """Load a model of the chosen run, compare, or show its files."""
@@ -189,6 +184,10 @@ class FinetunePanel(FinetuneView):
 
     def _edited(self, config: TrainConfig) -> None:
         self.preparing.outdate(config)
+        self._show_estimate()
+
+    def _show_estimate(self, *_: Any) -> None:
+        self.foot.set_estimate(self.tuning.estimate(self.setup.value()))
 
     def _show_runs(self, runs: tuple[RunInfo, ...]) -> None:
         self.table.set_runs(runs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton, QWidget
 
 from .parts import named
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ...app.run_info import RunInfo
 
 COLUMNS = 3
+DELETE = "Delete the run {} with all its models and files?"
 ASKS = {
     "start": ("Start", "Start the run; it waits while another one trains."),
     "pause": ("Pause", "Stay between two steps; memory and turn are kept."),
@@ -105,3 +106,9 @@ def copy(text: str) -> None:
     clipboard = QGuiApplication.clipboard()
     if clipboard is not None:
         clipboard.setText(text)
+
+
+def sure_to_delete(parent: QWidget, name: str) -> bool:
+    """Ask whether a run is to be deleted."""
+    answer = QMessageBox.question(parent, "Fine-tune", DELETE.format(name))
+    return answer == QMessageBox.StandardButton.Yes

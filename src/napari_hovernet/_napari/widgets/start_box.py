@@ -57,7 +57,6 @@ class StartBox(QWidget):
             self.problems,
             self.warnings,
             self.findings,
-            self.estimate,
         ):
             lines.addWidget(label)
         lines.addStretch(1)
@@ -67,7 +66,7 @@ class StartBox(QWidget):
         row.addWidget(self.start, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 8)
-        for widget in (self.scroll, self.message):
+        for widget in (self.scroll, self.estimate, self.message):
             column.addWidget(widget)
         column.addLayout(row)
         self.check.clicked.connect(lambda _: self.checkRequested.emit())
@@ -83,7 +82,6 @@ class StartBox(QWidget):
         ):
             set_note(label, "\n".join(lines))
         set_note(self.summary, CHECKING if checking else checked.summary if checked else "")
-        set_note(self.estimate, checked.estimate if checked else "")
         self.scroll.setVisible(checking or checked is not None)
         self.check.setEnabled(not checking)
         self.start.setEnabled(checked is None or not checked.refused)
@@ -92,6 +90,10 @@ class StartBox(QWidget):
         """Say whether a new run starts at once or waits."""
         self.start.setText(QUEUE if waiting else START)
         named(self.start, QUEUE if waiting else START, QUEUE_TIP if waiting else START_TIP)
+
+    def set_estimate(self, text: str) -> None:
+        """Show what the training will take."""
+        set_note(self.estimate, text)
 
     def tell(self, text: str) -> None:
         """Show one line of what was done."""
