@@ -192,7 +192,7 @@ def thinned(x: Floats, y: Floats, most: int = MOST_POINTS) -> tuple[Floats, Floa
     --------
     >>> x = np.arange(6.0)
     >>> [v.tolist() for v in thinned(x, 2 * x, most=3)]
-    [[0.5, 2.5, 5.0], [1.0, 5.0, 10.0]]
+    [[1.0, 5.0], [2.0, 10.0]]
     """
     if len(x) <= most:
         return x, y
