@@ -58,7 +58,7 @@ class EventWriter:
         except OSError as error:
             raise output_error(self.path, error) from error
 
-    def write(self, kind: str, **fields: Any) -> None:
+    def write(self, kind: str, /, **fields: Any) -> None:
         """Write one event.
 
         Parameters

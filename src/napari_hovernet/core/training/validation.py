@@ -1,0 +1,339 @@
+"""Scores on whole validation images, beside the base rates that give them a meaning."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..compare import all_foreground_dice, oracle
+from ..hv import HVConvention
+from ..inference import predict
+from ..io.atomic import atomic_path
+from ..losses import HoverLoss
+from ..magnitude_bands import MagnitudeBands
+from ..metrics import evaluate
+from ..model import Model
+from ..params import SeparationParams
+from ..parts import clean_mask, label_parts
+from ..separation import separate
+from ..types import Bool, Evaluation, Float32, Int32, Maps
+from .checkpointing import folder_for
+from .dataset import at_output_size, targets_of, types_of
+from .module import outward
+from .samples import Sample, SampleArrays
+
+EARLY_EPOCH = 5
+"""Epoch after which the mean magnitude says whether to go on (see the story in the docs)."""
+PREVIEW_EDGE = 1024
+"""Longest edge in pixels of the maps kept of the pinned image; its middle is cut out."""
+LEAST_PROBABILITY = 1e-7
+"""Probabilities are kept this far from 0 and 1 when they are turned back into logits."""
+NO_DIRECTION = 1e-6
+"""HV vectors not longer than this have no direction."""
+BY_PIXEL = ("magnitude", "true_magnitude", "cosine", "hv_mse", "hv_zero_mse")
+"""Scores whose mean over images counts every nucleus pixel alike; others every image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """The pinned image as the network sees it.
+
+    Parameters
+    ----------
+    np : float32 (H, W)
+    hv : float32 (2, H, W)
+    labels : int32 (H, W)
+    """
+
+    np: Float32
+    hv: Float32
+    labels: Int32
+
+    def write(self, path: Path) -> None:
+        """Write as an ``.npz`` of float16 maps and int32 labels.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        half = {"np": self.np.astype(np.float16), "hv": self.hv.astype(np.float16)}
+        _write_npz(path, {**half, "labels": self.labels})
+
+
+class Validator:
+    """Scores a network on the same images each time.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Read anew each time where they are kept on disk.
+    loss : HoverLoss
+        Its terms and weights; not changed.
+    n_types : int, optional
+        Types that are learned; None = none.
+    most : int
+        Samples scored at most: the first ones.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], loss: HoverLoss, n_types: int | None, most: int
+    ) -> None:
+        self.samples = tuple(samples[:most])
+        self._loss, self._n_types = loss, n_types
+        self._oracles: dict[int, Evaluation] = {}
+        self._params = SeparationParams()
+
+    @property
+    def pinned(self) -> Sample | None:
+        """The image whose maps are kept: the first."""
+        return self.samples[0] if self.samples else None
+
+    def score(
+        self, model: Model, between: Callable[[], object] | None = None
+    ) -> tuple[dict[str, float], Preview | None]:
+        """Score the network as it stands; leaves it in eval mode.
+
+        Parameters
+        ----------
+        model : Model
+        between : callable, optional
+            Called after every image.
+
+        Returns
+        -------
+        scores : dict of float
+            Means over the images: "loss", "magnitude", "true_magnitude", "cosine",
+            "hv_mse", "hv_zero_mse", "dice", "all_foreground_dice", and, where there are
+            labels, "aji", "pq", and the same of connected components ("cc_aji", "cc_pq")
+            and of the true maps ("oracle_aji", "oracle_pq"). {} without images.
+        preview : Preview, optional
+            Of the pinned image.
+        """
+        loss = copy.deepcopy(self._loss).cpu()
+        rows, preview = [], None
+        for index, sample in enumerate(self.samples):
+            truth = _truth(sample.arrays, model)
+            maps = _maps(model, truth)
+            labels = separate(maps, self._params).labels
+            rows.append(self._row(index, truth, maps, labels))
+            rows[-1]["loss"] = _loss_of(loss, truth, maps, self._n_types, sample.name)
+            if not index:
+                box = middle(maps.shape)
+                preview = Preview(maps.np[box], maps.hv[(slice(None), *box)], labels[box])
+            if between is not None:
+                between()
+        return means(rows), preview
+
+    def write_pinned(self, path: Path) -> None:
+        """Write the pinned image and its true labels (``.npz``), once for all epochs.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        if self.pinned is None:
+            return
+        arrays = self.pinned.arrays
+        image: npt.NDArray[np.generic] | None = arrays.image
+        if arrays.features is not None:
+            arrays = at_output_size(replace(arrays, image=None))
+            image = (
+                None
+                if image is None
+                else cv2.resize(np.asarray(image, np.uint8), arrays.shape[::-1])
+            )
+        if image is None:
+            image = np.zeros((*arrays.shape, 3), np.uint8)
+        box = middle(arrays.shape)
+        _write_npz(path, {"image": image[box], "truth": _true_labels(arrays)[box]})
+
+    def _row(self, index: int, truth: SampleArrays, maps: Maps, labels: Int32) -> dict[str, float]:
+        nucleus, hv = targets_of(truth)
+        row = hv_row(maps.hv, hv, nucleus)
+        row["all_foreground_dice"] = all_foreground_dice(nucleus)
+        mask = clean_mask(maps.np, self._params)
+        row["dice"] = _dice(nucleus, mask)
+        if truth.labels is None:
+            return row
+        if index not in self._oracles:
+            self._oracles[index] = oracle(truth.labels, self._params)
+        scores = {
+            "": evaluate(truth.labels, labels),
+            "cc_": evaluate(truth.labels, label_parts(mask)[0]),
+            "oracle_": self._oracles[index],
+        }
+        for prefix, found in scores.items():
+            row |= {f"{prefix}aji": found.aji, f"{prefix}pq": found.pq}
+        return row
+
+
+def score_of(scores: Mapping[str, float], train: Mapping[str, float]) -> float:
+    """Return the number by which models are ranked, higher is better; the latest of equals.
+
+    AJI + PQ on the validation images; without instances there (stored targets alone) minus
+    the validation loss; without any validation image minus the mean training loss.
+
+    Examples
+    --------
+    >>> score_of({"aji": 0.5, "pq": 0.25, "loss": 2.0}, {})
+    0.75
+    """
+    if "aji" in scores:
+        return scores["aji"] + scores["pq"]
+    if scores:
+        return -scores["loss"]
+    return -train["total"] if "total" in train else -math.inf
+
+
+def remark(epoch: int, epochs: int, magnitude: float) -> str:
+    """Say "go on" or "investigate" by the bounds of the mean magnitude inside nuclei.
+
+    After epoch 5: above 0.25 go on, below 0.10 investigate. At the end: above 0.50 go on,
+    below 0.10 investigate. Else "".
+
+    Examples
+    --------
+    >>> remark(5, 20, 0.31), remark(5, 20, 0.02), remark(20, 20, 0.31)
+    ('go on', 'investigate', '')
+    """
+    bands = MagnitudeBands()
+    if not epoch or epoch not in (EARLY_EPOCH, epochs):
+        return ""
+    if magnitude > (bands.healthy if epoch == epochs else bands.weak):
+        return "go on"
+    return "investigate" if magnitude < bands.collapsed else ""
+
+
+def hv_row(predicted: Float32, target: Float32, inside: Bool) -> dict[str, float]:
+    """Score HV (2, H, W) against what it should be, over nucleus pixels; NaN without any.
+
+    The numbers of :func:`napari_hovernet.core.hv_scores.hv_scores`, also for targets whose
+    labels are not known, and "pixels", how many there are.
+    """
+    names = (*BY_PIXEL, "pixels")
+    if not inside.any():
+        return dict.fromkeys(names, math.nan) | {"pixels": 0.0}
+    p, t = (x[:, inside].astype(np.float64) for x in (predicted, target))
+    length, true_length = np.hypot(*p), np.hypot(*t)
+    directed = true_length > NO_DIRECTION
+    norm = np.maximum(length, NO_DIRECTION) * np.maximum(true_length, NO_DIRECTION)
+    cosine = np.where(length > NO_DIRECTION, (p * t).sum(axis=0) / norm, 0.0)[directed]
+    values = (
+        float(length.mean()),
+        float(true_length.mean()),
+        float(cosine.mean()) if cosine.size else math.nan,
+        float(((p - t) ** 2).mean()),
+        float((t**2).mean()),
+        float(inside.sum()),
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Average scores over images, those in ``BY_PIXEL`` by nucleus pixels.
+
+    Examples
+    --------
+    >>> means([{"aji": 0.5, "pixels": 9}, {"aji": 1.0, "pixels": 0}])
+    {'aji': 0.75}
+    """
+    found: dict[str, float] = {}
+    names = {name: None for row in rows for name in row if name != "pixels"}
+    for name in names:
+        there = [row for row in rows if name in row and not math.isnan(row[name])]
+        weights = [row["pixels"] if name in BY_PIXEL else 1.0 for row in there]
+        total = sum(weights)
+        summed = sum(w * row[name] for w, row in zip(weights, there, strict=True))
+        found[name] = summed / total if total else math.nan
+    return found
+
+
+def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the middle of an image, ``PREVIEW_EDGE`` pixels at most.
+
+    Examples
+    --------
+    >>> middle((10, 2000))
+    (slice(0, 10, None), slice(488, 1512, None))
+    """
+    edges = [min(edge, PREVIEW_EDGE) for edge in shape]
+    starts = [(whole - edge) // 2 for whole, edge in zip(shape, edges, strict=True)]
+    rows, cols = (slice(s, s + e) for s, e in zip(starts, edges, strict=True))
+    return rows, cols
+
+
+def _truth(arrays: SampleArrays, model: Model) -> SampleArrays:
+    if model.network.accepts == "image":
+        return arrays
+    return at_output_size(replace(arrays, image=None))
+
+
+def _maps(model: Model, arrays: SampleArrays) -> Maps:
+    if model.network.accepts == "image":
+        return predict(model, arrays.image)
+    model.network.eval()
+    tokens = torch.from_numpy(np.asarray(arrays.features, np.float32))[None].to(model.device)
+    with torch.no_grad():
+        raw = {name: x.float().cpu() for name, x in model.network(tokens).items()}
+    hv = outward(raw["hv"], HVConvention.preset(model.info.hv_convention))[0]
+    types = raw["tp"].softmax(1)[0].numpy() if "tp" in raw else None
+    return Maps(raw["np"].softmax(1)[0, 1].numpy(), np.ascontiguousarray(hv.numpy()), types)
+
+
+def _loss_of(
+    loss: HoverLoss, arrays: SampleArrays, maps: Maps, n_types: int | None, name: str
+) -> float:
+    """Return the loss of finished maps: their logarithms are logits of the same softmax."""
+    nucleus, hv = targets_of(arrays)
+    probability = _kept(maps.np)
+    logits = np.log(np.stack([1 - probability, probability]))
+    typed = n_types is not None and maps.types is not None and arrays.type_map is not None
+    nt_logits = np.log(_kept(maps.types)) if typed and maps.types is not None else None
+    nt = types_of(arrays, nucleus, n_types, name) if typed and n_types else None
+    with torch.no_grad():
+        total, _ = loss(
+            _batch(logits),
+            _batch(maps.hv),
+            None if nt_logits is None else _batch(nt_logits),
+            _batch(nucleus.astype(np.int64)),
+            _batch(hv),
+            None if nt is None else _batch(nt),
+        )
+    return float(total)
+
+
+def _kept(probability: Float32) -> Float32:
+    low = np.float32(LEAST_PROBABILITY)
+    kept: Float32 = np.clip(probability, low, 1 - low)
+    return kept
+
+
+def _batch(array: npt.NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))[None]
+
+
+def _dice(nucleus: Bool, mask: Bool) -> float:
+    both = int(nucleus.sum()) + int(mask.sum())
+    return 2 * int((nucleus & mask).sum()) / both if both else 1.0
+
+
+def _true_labels(arrays: SampleArrays) -> Int32:
+    if arrays.labels is not None:
+        return np.asarray(arrays.labels, np.int32)
+    return label_parts(targets_of(arrays)[0])[0]
+
+
+def _write_npz(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    folder_for(path)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -1,0 +1,519 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from napari_hovernet.core.checkpoint import load_model, save_model
+from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.networks.registry import build
+from napari_hovernet.core.training import callbacks, engine
+from napari_hovernet.core.training.checkpointing import load_resume
+from napari_hovernet.core.training.events import read_events
+from napari_hovernet.core.training.params import (
+    AugmentParams,
+    DataParams,
+    LossParams,
+    OptimParams,
+    TrainConfig,
+)
+from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training.samples import LoadedData, Sample
+from napari_hovernet.core.typesets import numbered
+from napari_hovernet.errors import InputError, OutputError
+
+EDGE = 64
+Event = dict[str, Any]
+
+
+def sample(name: str, seed: int, typed: bool = False) -> Sample:
+    """Dark discs on a light ground."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:EDGE, :EDGE]
+    labels = np.zeros((EDGE, EDGE), np.int32)
+    for i in range(1, 9):
+        cy, cx = rng.integers(6, EDGE - 6, 2)
+        labels[(y - cy) ** 2 + (x - cx) ** 2 <= 25] = i
+    image = np.where(labels[..., None] > 0, (110, 60, 140), (230, 200, 220))
+    noisy = np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
+    types = {"types": (labels > 0) * (1 + labels % 2)} if typed else {}
+    return Sample(name, image=noisy, labels=labels, **types)
+
+
+def data_of(typed: bool = False) -> LoadedData:
+    train = tuple(sample(f"train {i}", i, typed) for i in range(3))
+    return LoadedData(train, (sample("val", 100, typed),), notes=("made of discs",))
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch) -> LoadedData:
+    found = data_of()
+    monkeypatch.setattr(engine, "load_samples", lambda params, needs: found)
+    return found
+
+
+def tiny(path: Path, n_types: int | None = None, **info: Any) -> str:
+    """Write a small network to start from."""
+    torch.manual_seed(3)
+    network = build("compact", {"widths": [4, 8], "n_types": n_types}).eval()
+    types = numbered(n_types) if n_types else {}
+    save_model(Model(network, ModelInfo("compact", types=types, **info), torch.device("cpu")), path)
+    return str(path)
+
+
+def config_of(tmp_path: Path, **changes: Any) -> TrainConfig:
+    optim = {"epochs": 2, "batch": 2, "steps_per_epoch": 3, "lr": 1e-3}
+    optim |= {k: changes.pop(k) for k in list(changes) if k in OptimParams.__dataclass_fields__}
+    start = tmp_path / "start.safetensors"
+    if "start" not in changes and not start.exists():
+        tiny(start)
+    base = TrainConfig(
+        start=str(start),
+        device="cpu",
+        data=DataParams(sources=("made",), crop=32),
+        augment=AugmentParams(p_rotate=0.0),
+        optim=OptimParams(**optim),
+        save_epochs=(1,),
+        seed=7,
+    )
+    return replace(base, **changes)
+
+
+def folder_of(tmp_path: Path, name: str = "run", **changes: Any) -> RunFolder:
+    folder = RunFolder(tmp_path / name)
+    folder.write_config(config_of(tmp_path, **changes))
+    return folder
+
+
+def events_of(folder: RunFolder, kind: str = "") -> list[Event]:
+    found, _ = read_events(folder.events)
+    return [event for event in found if not kind or event["event"] == kind]
+
+
+def after_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object]) -> None:
+    """Do something once, between two steps."""
+    original = callbacks.Conductor._obey
+    done: list[int] = []
+
+    def obey(self: Any, trainer: Any, module: Any) -> None:
+        if self.position.step == step and not done:
+            done.append(step)
+            act()
+            self._control.command(now=True)
+        original(self, trainer, module)
+
+    monkeypatch.setattr(callbacks.Conductor, "_obey", obey)
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    one, two = load_file(a), load_file(b)
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def totals(folder: RunFolder) -> dict[int, float]:
+    """Loss of every step that was told; the latest word counts."""
+    return {event["step"]: event["total"] for event in events_of(folder, "step")}
+
+
+def timeless(folder: RunFolder) -> list[Event]:
+    history = load_resume(folder.resume_file)["position"]["history"]
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in history]
+
+
+def test_a_run_leaves_models_events_previews_and_a_status(tmp_path: Path, data: LoadedData) -> None:
+    folder = folder_of(tmp_path)
+    assert engine.run_training(folder) == 0
+    kinds = [event["event"] for event in events_of(folder)]
+    assert kinds[:3] == ["state", "start", "state"]
+    assert kinds[-1] == "end"
+    (start,) = events_of(folder, "start")
+    assert (start["steps_per_epoch"], start["epochs"], start["batch"]) == (3, 2, 2)
+    assert (start["train_images"], start["val_images"], start["resumed_epoch"]) == (3, 1, 0)
+    assert "made of discs" in start["notes"]
+    assert [event["epoch"] for event in events_of(folder, "epoch")] == [0, 1, 2]
+    for path in (folder.best, folder.last, folder.model_of(1), *map(folder.preview_of, range(3))):
+        assert path.is_file(), path
+    assert not folder.model_of(2).exists()
+    status = folder.read_status()
+    assert (status["state"], status["epoch"], status["step"]) == ("done", 2, 6)
+
+
+def test_steps_tell_terms_shares_rates_and_magnitude(tmp_path: Path, data: LoadedData) -> None:
+    folder = folder_of(tmp_path)
+    engine.run_training(folder)
+    steps = events_of(folder, "step")
+    assert {1, 3, 4, 6} <= {event["step"] for event in steps}
+    assert [event["epoch"] for event in steps if event["step"] in (1, 6)] == [1, 2]
+    first = steps[0]
+    assert set(first["terms"]) == {"np", "hv", "hv_mse", "hv_gradient", "hv_magnitude", "nt"}
+    assert sum(first["shares"].values()) == pytest.approx(1)
+    assert 0.6 < first["true_magnitude"] < 0.8
+    assert first["lr"] == pytest.approx(1e-3)
+    assert steps[-1]["lr"] < 2e-4
+    assert first["images_per_s"] > 0
+    (heads,) = events_of(folder, "heads")
+    assert sum(heads["grad_share"].values()) == pytest.approx(1)
+
+
+def test_epochs_tell_scores_beside_base_rates(tmp_path: Path, data: LoadedData) -> None:
+    folder = folder_of(tmp_path)
+    engine.run_training(folder)
+    before, after = events_of(folder, "epoch")[::2]
+    assert before["train"] == {}
+    assert after["train"]["total"] > 0
+    for name in ("loss", "magnitude", "cosine", "hv_mse", "dice", "aji", "pq", "cc_aji"):
+        assert isinstance(after["val"][name], float), name
+    assert after["val"]["oracle_aji"] > 0.8
+    assert after["val"]["hv_zero_mse"] == before["val"]["hv_zero_mse"] > 0.2
+    image = np.load(folder.path / "preview" / "image.npz")
+    maps = np.load(folder.path / events_of(folder, "preview")[-1]["path"])
+    assert image["image"].dtype == np.uint8
+    assert np.array_equal(image["truth"], data.val[0].labels)
+    assert (maps["np"].dtype, maps["hv"].shape) == (np.float16, (2, EDGE, EDGE))
+    assert maps["labels"].dtype == np.int32
+
+
+def test_a_model_tells_how_it_was_trained_and_from_what(tmp_path: Path, data: LoadedData) -> None:
+    start = tiny(tmp_path / "a.safetensors", mpp=0.25, licence="CC0", hv_convention="hover_net")
+    origin = load_model(start, "cpu").info
+    loss = LossParams(lambda_magnitude=4.0)
+    folder = folder_of(tmp_path, start=start, loss=loss)
+    engine.run_training(folder)
+    info = load_model(folder.last, "cpu").info
+    assert (info.mpp, info.licence, info.hv_convention) == (0.25, "CC0", "default")
+    assert info.training["loss"]["lambda_magnitude"] == 4.0
+    assert [entry["epoch"] for entry in info.history] == [0, 1, 2]
+    assert info.origin[0]["sha256"] == origin.sha256
+    assert not same_weights(Path(start), folder.last)
+
+
+def test_a_network_of_inward_hv_keeps_its_convention_and_learns(
+    tmp_path: Path, data: LoadedData
+) -> None:
+    start = tiny(tmp_path / "a.safetensors", hv_convention="vh_inward_radial")
+    folder = folder_of(tmp_path, start=start, epochs=1, steps_per_epoch=25, lr=0.02)
+    engine.run_training(folder)
+    assert load_model(folder.last, "cpu").info.hv_convention == "vh_inward_radial"
+    before, after = (event["val"]["cosine"] for event in events_of(folder, "epoch"))
+    assert after > before + 0.1
+
+
+# Going on after an interruption
+
+
+@pytest.fixture
+def whole(tmp_path: Path, data: LoadedData) -> RunFolder:
+    """A run that was never interrupted."""
+    folder = folder_of(tmp_path, "whole")
+    assert engine.run_training(folder) == 0
+    return folder
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 5])
+def test_stopped_anywhere_and_resumed_it_ends_bit_for_bit_the_same(
+    tmp_path: Path, whole: RunFolder, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    folder = folder_of(tmp_path)
+    with monkeypatch.context() as patch:
+        after_step(patch, step, lambda: folder.write_command("stop"))
+        assert engine.run_training(folder) == 0
+    assert folder.read_status()["state"] == "stopped"
+    assert folder.read_status()["step"] == step
+    assert not folder.control_file.exists()
+    assert load_model(folder.last, "cpu")
+    assert engine.run_training(folder, resume=True) == 0
+    assert folder.read_status()["state"] == "done"
+    start = events_of(folder, "start")[-1]
+    assert (start["resumed_epoch"], start["resumed_step"]) == (step // 3, step)
+    assert same_weights(folder.last, whole.last)
+    assert same_weights(folder.best, whole.best)
+    both = [totals(folder), totals(whole)]
+    assert {k: v for k, v in both[0].items() if k in both[1]} == {
+        k: v for k, v in both[1].items() if k in both[0]
+    }
+    assert timeless(folder) == timeless(whole)
+
+
+def test_learned_weights_types_and_dropout_are_resumed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "load_samples", lambda params, needs: data_of(typed=True))
+    start = tiny(tmp_path / "typed.safetensors", n_types=3)
+    loss = LossParams(adaptive=True)
+    whole, folder = (folder_of(tmp_path, name, start=start, loss=loss) for name in ("whole", "run"))
+    engine.run_training(whole)
+    with monkeypatch.context() as patch:
+        after_step(patch, 4, lambda: folder.write_command("stop"))
+        engine.run_training(folder)
+    engine.run_training(folder, resume=True)
+    ends = [load_resume(each.resume_file) for each in (whole, folder)]
+    assert torch.equal(ends[0]["loss"]["s"], ends[1]["loss"]["s"])
+    assert not torch.equal(ends[0]["loss"]["s"], torch.zeros(3))
+    assert same_weights(folder.last, whole.last)
+    assert events_of(folder, "step")[0]["terms"]["nt"] > 0
+
+
+def test_resuming_a_run_that_is_done_changes_nothing(whole: RunFolder) -> None:
+    before = whole.last.read_bytes()
+    assert engine.run_training(whole, resume=True) == 0
+    assert whole.last.read_bytes() == before
+    assert whole.read_status()["state"] == "done"
+
+
+def test_resuming_before_the_first_checkpoint_begins_anew(tmp_path: Path, whole: RunFolder) -> None:
+    folder = folder_of(tmp_path)
+    assert engine.run_training(folder, resume=True) == 0
+    assert same_weights(folder.last, whole.last)
+
+
+def test_other_data_or_epochs_are_refused_on_resuming(
+    tmp_path: Path, whole: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = whole.last.read_bytes()
+    whole.write_config(config_of(tmp_path, steps_per_epoch=4))
+    assert engine.run_training(whole, resume=True) == 1
+    assert "had 3 steps" in events_of(whole, "error")[-1]["message"]
+    fewer = LoadedData(data_of().train[:2], data_of().val)
+    monkeypatch.setattr(engine, "load_samples", lambda params, needs: fewer)
+    assert engine.run_training(whole, resume=True) == 1
+    assert "not those the run began with" in whole.read_status()["message"]
+    assert whole.last.read_bytes() == before
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import importlib.util
+spec = importlib.util.spec_from_file_location("test_engine", {file!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+module.engine.load_samples = lambda params, needs: module.data_of()
+module.callbacks.SAVE_SECONDS = 0.0
+sys.exit(module.engine.run_training(module.RunFolder(Path(sys.argv[1])), resume=len(sys.argv) > 2))
+"""
+
+
+def process(folder: RunFolder, *more: str) -> subprocess.Popen[bytes]:
+    script = SCRIPT.format(tests=str(Path(__file__).parent), file=__file__)
+    return subprocess.Popen([sys.executable, "-c", script, str(folder.path), *more])
+
+
+def wait_for_step(folder: RunFolder, step: int, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if any(event["step"] >= step for event in events_of(folder, "step")):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"step {step} never came: {folder.log}")
+
+
+@pytest.mark.slow
+def test_killed_with_kill_9_and_resumed_it_ends_bit_for_bit_the_same(
+    tmp_path: Path, data: LoadedData
+) -> None:
+    whole, folder = (folder_of(tmp_path, n, epochs=3, steps_per_epoch=20) for n in ("a", "run"))
+    assert process(whole).wait(120) == 0
+    running = process(folder)
+    wait_for_step(folder, 25)
+    running.kill()
+    running.wait()
+    assert folder.read_status()["state"] == "running"  # nobody was left to say otherwise
+    assert process(folder, "--resume").wait(120) == 0
+    assert events_of(folder, "start")[-1]["resumed_step"] >= 20
+    assert same_weights(folder.last, whole.last)
+    assert timeless(folder) == timeless(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
+def test_sigterm_stops_with_a_checkpoint(tmp_path: Path, data: LoadedData) -> None:
+    folder = folder_of(tmp_path, steps_per_epoch=5000)
+    running = process(folder)
+    wait_for_step(folder, 2)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(60) == 0
+    status = folder.read_status()
+    assert status["state"] == "stopped"
+    assert load_resume(folder.resume_file)["position"]["step"] == status["step"] > 1
+
+
+def test_a_paused_run_waits_without_work_and_goes_on(
+    tmp_path: Path, whole: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path)
+    after_step(monkeypatch, 2, lambda: folder.write_command("pause"))
+    seen: dict[str, Any] = {}
+
+    def watch() -> None:
+        while folder.read_status().get("state") != "paused":
+            time.sleep(0.01)
+        seen["cpu"] = -time.process_time()
+        time.sleep(0.6)
+        seen["cpu"] += time.process_time()
+        seen["step"] = folder.read_status()["step"]
+        folder.write_command("resume")
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    assert engine.run_training(folder) == 0
+    thread.join()
+    states = [event["state"] for event in events_of(folder, "state")]
+    assert states == ["starting", "running", "paused", "running"]
+    assert seen["cpu"] < 0.3
+    assert same_weights(folder.last, whole.last)
+
+
+# What goes wrong
+
+
+def test_a_loss_that_turns_nan_stops_the_run_and_keeps_the_good_models(
+    tmp_path: Path, data: LoadedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path)
+    original = engine.HoverLoss.forward
+    calls: list[int] = []
+
+    def spoilt(self: Any, *args: Any) -> Any:
+        total, terms = original(self, *args)
+        if torch.is_grad_enabled():
+            calls.append(1)
+        if len(calls) == 5:
+            terms = {**terms, "hv_magnitude": terms["hv_magnitude"] * float("nan")}
+            total = total * float("nan")
+        return total, terms
+
+    monkeypatch.setattr(engine.HoverLoss, "forward", spoilt)
+    assert engine.run_training(folder) == 1
+    (error,) = events_of(folder, "error")
+    assert error["term"] == "hv_magnitude"
+    assert "last good models are kept" in error["message"]
+    assert folder.read_status()["state"] == "failed"
+    assert events_of(folder, "end")[-1]["state"] == "failed"
+    assert load_model(folder.last, "cpu").info.history[-1]["epoch"] == 1
+    assert load_resume(folder.resume_file)["position"]["step"] == 3
+
+
+def test_weights_that_turn_nan_never_reach_a_file(
+    tmp_path: Path, data: LoadedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path, epochs=1)
+    original = callbacks.Conductor._tell
+
+    def spoil(self: Any, trainer: Any, module: Any, epoch: int) -> None:
+        original(self, trainer, module, epoch)
+        if self.position.step == 2:
+            next(module.network.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(callbacks.Conductor, "_tell", spoil)
+    monkeypatch.setattr(callbacks, "SAVE_SECONDS", 0.0)
+    assert engine.run_training(folder) == 1
+    (error,) = events_of(folder, "error")
+    assert error["kind"] == "Diverged"
+    assert "Weights became NaN" in error["message"]
+    assert load_resume(folder.resume_file)["position"]["step"] == 1
+
+
+def test_out_of_memory_is_told_with_the_remedy(
+    tmp_path: Path, data: LoadedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path)
+
+    def full(*args: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 GB")
+
+    monkeypatch.setattr(engine.HoverLoss, "forward", full)
+    monkeypatch.setattr(callbacks.Validator, "score", lambda *args: ({}, None))
+    assert engine.run_training(folder) == 1
+    (error,) = events_of(folder, "error")
+    assert error["kind"] == "out of memory"
+    assert "lower the batch or the crop (now 2 crops of 32 px)" in error["message"]
+
+
+def test_a_full_disk_is_told_and_leaves_the_earlier_files(
+    tmp_path: Path, data: LoadedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path)
+    saved = callbacks.save_resume
+
+    def fill(path: Path, state: Any) -> None:
+        if state["position"]["step"] >= 6:
+            raise OutputError(f"Cannot write {path}: the disk is full: free some space.")
+        saved(path, state)
+
+    monkeypatch.setattr(callbacks, "save_resume", fill)
+    assert engine.run_training(folder) == 1
+    assert "disk is full" in folder.read_status()["message"]
+    assert load_resume(folder.resume_file)["position"]["step"] == 3
+    assert not [p for p in folder.path.rglob("*") if p.name.startswith(".napari")]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(tmp_path: Path, data: LoadedData) -> None:
+    folder = folder_of(tmp_path)
+    folder.path.chmod(0o500)
+    try:
+        assert engine.run_training(folder) == 1
+    finally:
+        folder.path.chmod(0o700)
+
+
+def test_a_folder_that_takes_no_events_fails_without_a_word_to_write(
+    tmp_path: Path, data: LoadedData, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_of(tmp_path)
+    folder.events.mkdir()
+    assert engine.run_training(folder) == 1
+    assert "events.jsonl" in caplog.text
+
+
+def test_data_that_cannot_be_read_any_more_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(params: DataParams, needs: str) -> LoadedData:
+        raise InputError("There is nothing at /nowhere; was it moved?")
+
+    monkeypatch.setattr(engine, "load_samples", gone)
+    folder = folder_of(tmp_path)
+    assert engine.run_training(folder) == 1
+    assert "was it moved" in folder.read_status()["message"]
+
+
+def test_a_missing_or_damaged_configuration_fails_with_a_state(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.config_file.write_text("{")
+    assert engine.run_training(folder) == 1
+    assert folder.read_status()["state"] == "failed"
+    assert json.loads(folder.events.read_text().splitlines()[-1])["state"] == "failed"
+
+
+def test_a_damaged_resume_file_is_refused_with_the_way_out(
+    tmp_path: Path, whole: RunFolder
+) -> None:
+    whole.resume_file.write_bytes(whole.resume_file.read_bytes()[:-100])
+    assert engine.run_training(whole, resume=True) == 1
+    assert "start a new run from best.safetensors" in whole.read_status()["message"]
+
+
+def test_faults_of_the_data_refuse_the_run(
+    tmp_path: Path, data: LoadedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = replace(data, faults=("Every image is all nucleus.",))
+    monkeypatch.setattr(engine, "load_samples", lambda params, needs: faulty)
+    folder = folder_of(tmp_path)
+    assert engine.run_training(folder) == 1
+    assert "all nucleus" in events_of(folder, "error")[0]["message"]
