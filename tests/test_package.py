@@ -11,7 +11,8 @@ import pytest
 
 import napari_hovernet
 
-HEAVY = ("torch", "numba", "napari", "qtpy", "PyQt6", "PySide6", "magicgui", "psygnal", "cv2")
+HEAVY = ("torch", "lightning", "numba", "napari", "qtpy", "PyQt6", "PySide6", "magicgui")
+HEAVY += ("psygnal", "cv2")
 
 
 def modules_after(statement: str) -> set[str]:
