@@ -221,7 +221,8 @@ def test_from_opening_to_the_last_error_in_a_window(make_napari_viewer, make_res
     qtbot.waitUntil(lambda: coerce_keybinding("N") not in viewer.keymap, timeout=WAIT_MS)
     viewer.layers["mine"].fill((55, 55), 0)  # nobody shows it any more: nothing may break
     qtbot.waitUntil(
-        lambda: not viewer.layers["compact 1 · true nuclei not matched"].data.any(), timeout=WAIT_MS
+        lambda: not (viewer.layers["compact 1 · true nuclei not matched"].data == 9).any(),
+        timeout=WAIT_MS,
     )
 
 
