@@ -23,7 +23,8 @@ from napari_hovernet.core.synthetic import tissue
 from napari_hovernet.core.training.params import DataParams, LossParams, OptimParams, TrainConfig
 
 IMAGES, EDGE = 6, 384
-EPOCHS = 8
+EPOCHS, STEPS, CROP = 6, 12, 96
+"""A short training: it is the panel that is shown."""
 TIMEOUT_S = 1200
 
 
@@ -54,9 +55,9 @@ def main() -> int:
         config = TrainConfig(
             start=options.start,
             name="tissue",
-            data=DataParams(sources=(f"{folder}/data",), crop=128, max_val=2),
+            data=DataParams(sources=(f"{folder}/data",), crop=CROP, max_val=2),
             loss=LossParams(),
-            optim=OptimParams(epochs=EPOCHS, batch=8, steps_per_epoch=25, lr=3e-4),
+            optim=OptimParams(epochs=EPOCHS, batch=8, steps_per_epoch=STEPS, lr=3e-4),
         )
         work = panel.tuning
         work.start(config)
