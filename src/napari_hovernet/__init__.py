@@ -16,7 +16,9 @@ _EXPORTS = {
     "BlobReport": "core.blobs",
     "CheckpointError": "errors",
     "Comparison": "core.compare",
+    "DiagnosisReport": "core.diagnosis",
     "Evaluation": "core.types",
+    "Finding": "core.diagnosis",
     "HVConvention": "core.hv",
     "HVReading": "core.hv_reading",
     "HoverLoss": "core.losses",
@@ -36,6 +38,7 @@ _EXPORTS = {
     "UserError": "errors",
     "blob_report": "core.blobs",
     "compare": "core.compare",
+    "diagnose": "core.diagnosis",
     "evaluate": "core.metrics",
     "hv_targets": "core.hv",
     "load_model": "core.checkpoint",
@@ -57,6 +60,9 @@ if TYPE_CHECKING:
     from .core.checkpoint import save_model as save_model
     from .core.compare import Comparison as Comparison
     from .core.compare import compare as compare
+    from .core.diagnosis import DiagnosisReport as DiagnosisReport
+    from .core.diagnosis import Finding as Finding
+    from .core.diagnosis import diagnose as diagnose
     from .core.hv import HVConvention as HVConvention
     from .core.hv import hv_targets as hv_targets
     from .core.hv_reading import HVReading as HVReading
