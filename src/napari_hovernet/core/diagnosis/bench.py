@@ -78,6 +78,8 @@ class Bench:
         self.setup = case.setup
         self.failures: dict[int, str] = {}
         """Items that could not be read, predicted or cut, and why."""
+        self.kept: dict[str, Any] = {}
+        """Measurements that several checks share, by a name of their module's."""
         self._raw: dict[int, RawItem | None] = {}
         self._items: dict[int, Item | None] = {}
         self._maps: dict[int, Maps | None] = {}
