@@ -119,3 +119,28 @@ def test_the_busiest_part_holds_the_nuclei() -> None:
     r0, r1, c0, c1 = busiest(Item(0, "a", labels=labels), labels.shape, 128)
     assert (r1 - r0, c1 - c0) == (128, 128)
     assert (labels[r0:r1, c0:c1] > 0).sum() == (labels > 0).sum()
+
+
+def test_again_reads_no_array_twice_and_keeps_the_maps_that_do_not_change() -> None:
+    calls: list[int] = []
+
+    def network(image: Any) -> tuple[Any, Any]:
+        calls.append(1)
+        return np.ones(image.shape[:2]), np.zeros((2, *image.shape[:2]))
+
+    class Source(ArrayItems):
+        def read(self, index: int) -> Any:
+            reads.append(index)
+            return super().read(index)
+
+    reads: list[int] = []
+    items = Source(image=np.zeros((2, 64, 64, 3), np.uint8))
+    bench = Bench(Case(items, predictor=Predictor.of(network)))
+    for index in bench.map_indices:
+        assert bench.maps(index) is not None
+    same = bench.again(Setup(separation={"preset": "hover_net"}))
+    assert same.maps(0) is bench.maps(0)
+    assert (len(calls), reads) == (2, [0, 1])
+    other = bench.again(Setup(channel_order="bgr"))
+    assert other.maps(0) is not bench.maps(0)
+    assert (len(calls), reads) == (3, [0, 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from .items import Item, item_of
 from .params import DiagnosisParams
 from .predicting import TOKENS
 from .separating import Separator
+from .setup import Setup
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,13 @@ class Variant:
 
 
 PLAIN = Variant()
+AFTER_MAPS = frozenset({
+    "separation", "np_threshold", "target_order", "target_sign", "target_divisor", "type_offset",
+    "labels_turn", "labels_shift",
+})  # fmt: skip
+"""Fields of the setup that change neither what the network gets nor how its maps are read."""
+AFTER_PARTS = AFTER_MAPS - {"labels_turn", "labels_shift"}
+"""Those that do not change either on which part of an image what-ifs are tried."""
 Box = tuple[int, int, int, int]
 
 
@@ -86,6 +94,25 @@ class Bench:
         self._cut: dict[tuple[int, str], Int32 | None] = {}
         self._variants: dict[tuple[int, Variant], Maps | None] = {}
         self._boxes: dict[int, Box | None] = {}
+
+    def again(self, setup: Setup) -> Bench:
+        """Return a bench on the same case, read in another way.
+
+        Arrays are not read again, and predicted maps are kept where the change does not
+        concern them.
+        """
+        other = Bench(self.case.with_setup(setup), self.params)
+        other._raw = self._raw
+        unread = [i for i, raw in self._raw.items() if raw is None]
+        other.failures = {i: self.failures[i] for i in unread if i in self.failures}
+        changed = {
+            f.name for f in fields(Setup) if getattr(setup, f.name) != getattr(self.setup, f.name)
+        }
+        if changed <= AFTER_MAPS:
+            other._maps, other.failures = self._maps, dict(self.failures)
+        if changed <= AFTER_PARTS:
+            other._variants, other._boxes = self._variants, self._boxes
+        return other
 
     # ------------------------------------------------------------------ which
 
