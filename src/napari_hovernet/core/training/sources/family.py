@@ -125,8 +125,8 @@ def read_family(files: FamilyFiles, needs: str, convention: str = AUTO) -> Haul:
     arrays = _find_arrays(files, needs)
     n = _common_length(files, arrays)
     arrays, notes, faults = _read_hv_as(arrays, n, convention, files.name)
-    groups, group_note = _groups(files, n)
-    splits, split_note = _splits(files, n)
+    groups, group_note = groups_of(files, n)
+    splits, split_note = splits_of(files, n)
     shape = _plane_shape(arrays)
     samples = tuple(
         Sample(
@@ -332,7 +332,8 @@ def _ids(files: FamilyFiles, name: str, n: int) -> list[str] | None:
     return None
 
 
-def _groups(files: FamilyFiles, n: int) -> tuple[list[str], str]:
+def groups_of(files: FamilyFiles, n: int) -> tuple[list[str], str]:
+    """Return the source image of each sample, and what there is to say of it."""
     ids = _ids(files, "image_ids", n)
     if ids is None:
         words = f"{files.name}: no image_ids, so each sample counts as a source of its own"
@@ -340,7 +341,8 @@ def _groups(files: FamilyFiles, n: int) -> tuple[list[str], str]:
     return [f"{files.name}:{i}" for i in ids], ""
 
 
-def _splits(files: FamilyFiles, n: int) -> tuple[list[str], str]:
+def splits_of(files: FamilyFiles, n: int) -> tuple[list[str], str]:
+    """Return what each sample is for ("train", "val", ""), and what there is to say of it."""
     folds = _ids(files, "fold_ids", n)
     if folds is None or len(set(folds)) == 1:
         return [""] * n, ""

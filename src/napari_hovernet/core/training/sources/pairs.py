@@ -62,7 +62,7 @@ def _split_folders(path: Path) -> list[tuple[Path, str]]:
 
 def _folder(path: Path, split: str) -> Haul:
     data = find_data(path, DataChoice(need_labels=split_of(split) is not None))
-    groups = _groups(path)
+    groups = groups_of(path)
     pairs = [replace(pair, split=split or pair.split) for pair in data.pairs]
     tests = [pair for pair in pairs if split_of(pair.split) is None]
     notes = [*data.notes]
@@ -76,7 +76,7 @@ def _folder(path: Path, split: str) -> Haul:
     return _read_all([p for p in pairs if p not in tests], groups).noting(*notes)
 
 
-def _groups(path: Path) -> Mapping[str, str]:
+def groups_of(path: Path) -> Mapping[str, str]:
     """Source image by name, as far as an index tells."""
     index = path if path.suffix.lower() == ".csv" else path / INDEX_NAME
     if not index.is_file():
