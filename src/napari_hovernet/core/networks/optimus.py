@@ -127,15 +127,21 @@ class OptimusDecoder(Network):
         self.hv_head = nn.Sequential(_Head(widths[-1], 2), nn.Tanh())
         self.nt_head = None if n_types is None else _Head(widths[-1], n_types)
 
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(self, x: torch.Tensor, token_prefix: int | None = None) -> dict[str, torch.Tensor]:
         """Map float tokens (B, N, D) to raw "np", tanh "hv" (and "tp") at 224 x 224.
+
+        Parameters
+        ----------
+        x : float tensor (B, N, D)
+        token_prefix : int, optional
+            Tokens before the first patch; None = as the network was built.
 
         Raises
         ------
         InputError
             If there are too few tokens, or they are not ``embed_dim`` long.
         """
-        x = self.bottleneck(self._patches(x))
+        x = self.bottleneck(self._patches(x, token_prefix))
         for up in (self.up1, self.up2, self.up3):
             x = self.dropout(up(x))
         x = F.interpolate(self.up4(x), size=(OUTPUT, OUTPUT), mode="bilinear", align_corners=False)
@@ -144,14 +150,15 @@ class OptimusDecoder(Network):
             out["tp"] = self.nt_head(x)
         return out
 
-    def _patches(self, tokens: torch.Tensor) -> torch.Tensor:
+    def _patches(self, tokens: torch.Tensor, token_prefix: int | None) -> torch.Tensor:
         """Take the patch tokens as a map (B, D, 16, 16), row-major."""
-        last = self.token_prefix + GRID * GRID
+        prefix = self.token_prefix if token_prefix is None else token_prefix
+        last = prefix + GRID * GRID
         if tokens.ndim != 3 or tokens.shape[1] < last or tokens.shape[2] != self.embed_dim:
             raise InputError(
                 f"Tokens have shape {tuple(tokens.shape)}; this decoder takes (B, N, "
-                f"{self.embed_dim}) with N of {last} or more ({self.token_prefix} before "
+                f"{self.embed_dim}) with N of {last} or more ({prefix} before "
                 f"{GRID} x {GRID} patches)."
             )
-        patches = tokens[:, self.token_prefix : last]
+        patches = tokens[:, prefix:last]
         return patches.transpose(1, 2).reshape(len(tokens), self.embed_dim, GRID, GRID)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+import torch
+
+from napari_hovernet.app.jobs import drive
+from napari_hovernet.core import token_inference
+from napari_hovernet.core.hv import HVConvention, convert
+from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.networks.compact import CompactUNet
+from napari_hovernet.core.networks.optimus import OptimusDecoder
+from napari_hovernet.core.token_inference import (
+    TokenParams,
+    check_tokens,
+    predict_tokens,
+    predict_tokens_steps,
+)
+from napari_hovernet.errors import InputError, JobFailed
+
+CPU = torch.device("cpu")
+
+
+def model_of(network: torch.nn.Module, **info: object) -> Model:
+    return Model(network.eval(), ModelInfo("optimus", **info), CPU)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Model:
+    torch.manual_seed(3)
+    return model_of(OptimusDecoder(8, 4, 3, 5))
+
+
+def tokens(n: int = 3, count: int = 261, dim: int = 8) -> np.ndarray:
+    return np.random.default_rng(5).standard_normal((n, count, dim)).astype(np.float32)
+
+
+def reference(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights as the golden outputs were made with."""
+    x = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape)
+    if key.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    if key.endswith("running_var"):
+        x = 1 + 0.2 * np.abs(x)
+    elif key.endswith("running_mean"):
+        x = 0.05 * x
+    elif len(shape) == 4:
+        x = x * np.sqrt(1 / np.prod(shape[1:]))
+    elif key.endswith("bias"):
+        x = 0.05 * x
+    elif key.endswith("weight"):
+        x = 1 + 0.1 * x
+    return np.asarray(x, np.float32)
+
+
+@pytest.mark.parametrize(("choice", "suffix"), [("historical", ""), ("1", ""), ("5", "_tok5")])
+def test_both_slices_are_those_of_the_reference(choice, suffix, shared):
+    golden = np.load(shared / "golden" / "optimus" / "optimus_decoder.npz")
+    network = OptimusDecoder()
+    state = {k: torch.from_numpy(reference(k, tuple(v.shape))) for k, v in
+             network.state_dict().items()}  # fmt: skip
+    network.load_state_dict(state)
+    given = np.random.default_rng(11).standard_normal((1, 261, 1536)).astype(np.float32)
+    found = predict_tokens(model_of(network), given, TokenParams(choice))
+    np.testing.assert_allclose(found.hv, golden["hv" + suffix], rtol=0, atol=1e-5)
+    raw = golden["np" + suffix].astype(np.float64)
+    probability = 1 / (1 + np.exp(raw[:, 0] - raw[:, 1]))
+    np.testing.assert_allclose(found.np, probability, rtol=0, atol=1e-5)
+    assert bool(found.notes) == (suffix == "")
+
+
+def test_batches_change_nothing(tiny):
+    given = tokens(5)
+    one, three = (predict_tokens(tiny, given, TokenParams(batch=n)) for n in (1, 3))
+    np.testing.assert_allclose(one.hv, three.hv, atol=1e-6)
+    np.testing.assert_allclose(one.types, three.types, atol=1e-6)
+    assert len(one) == 5 and not one.errors
+
+
+def test_float16_tokens_mapped_from_a_file(tiny, tmp_path):
+    np.save(tmp_path / "x.npy", tokens().astype(np.float16))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    found = predict_tokens(tiny, mapped)
+    wanted = predict_tokens(tiny, np.asarray(mapped, np.float32))
+    np.testing.assert_array_equal(found.np, wanted.np)
+
+
+def test_a_prefix_of_the_choice_is_that_of_the_network(tiny):
+    other = model_of(OptimusDecoder(8, 4, 3, 1))
+    other.network.load_state_dict(tiny.network.state_dict())
+    given = tokens(1)
+    np.testing.assert_array_equal(
+        predict_tokens(tiny, given, TokenParams("historical")).hv, predict_tokens(other, given).hv
+    )
+    assert tiny.network.token_prefix == 5, "the network itself is not changed"
+
+
+@pytest.mark.parametrize("name", ["default", "vh_inward_radial", "hv_inward_peak"])
+def test_hv_is_brought_to_ours(name, tiny):
+    claimed = Model(tiny.network, ModelInfo("optimus", hv_convention=name), CPU)
+    given = tokens(1)
+    found, raw = predict_tokens(claimed, given), predict_tokens(tiny, given)
+    convention = HVConvention.preset(name)
+    plain = HVConvention(order=convention.order, sign=convention.sign)
+    np.testing.assert_array_equal(found.hv[0], convert(raw.hv[0], plain, HVConvention()))
+
+
+def test_chosen_samples_in_their_order(tiny):
+    given = tokens(4)
+    some = drive(predict_tokens_steps(tiny, given, indices=(3, 1)))
+    every = predict_tokens(tiny, given)
+    assert some.indices == (3, 1)
+    np.testing.assert_allclose(some.np, every.np[[3, 1]], atol=1e-6)
+    assert some.maps(0).types.shape == (3, 224, 224)
+
+
+def test_a_sample_with_nan_is_told_and_the_others_go_on(tiny):
+    given = tokens(3)
+    good = predict_tokens(tiny, given)
+    given[1, 7, 2] = np.nan
+    found = predict_tokens(tiny, given)
+    assert list(found.errors) == [1] and "sample 1" in found.errors[1]
+    assert not found.np[1].any()
+    np.testing.assert_allclose(found.np[[0, 2]], good.np[[0, 2]], atol=1e-6)
+    given[:] = np.nan
+    with pytest.raises(InputError, match="sample 0: tokens hold NaN"):
+        predict_tokens(tiny, given)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "choice", "match"),
+    [
+        ((2, 261, 9), np.float32, "file", "9 long, this decoder reads 8"),
+        ((2, 256, 8), np.float32, "file", r"256 tokens per sample; with 5 .* takes 261"),
+        ((2, 256, 8), np.float32, "historical", "takes 257"),
+        ((261, 8), np.float32, "file", r"shape \(261, 8\)"),
+        ((2, 261, 8), np.int8, "file", "dtype int8"),
+    ],
+)
+def test_unfit_tokens_are_refused_by_their_sizes(shape, dtype, choice, match, tiny):
+    with pytest.raises(InputError, match=match):
+        check_tokens(tiny, shape, np.dtype(dtype), choice)
+
+
+def test_a_network_of_images_takes_no_tokens():
+    model = Model(CompactUNet(widths=[2, 4]).eval(), ModelInfo("compact"), CPU)
+    with pytest.raises(InputError, match="takes images, not tokens"):
+        predict_tokens(model, tokens(1))
+
+
+def test_too_many_samples_for_the_memory(tiny, monkeypatch):
+    monkeypatch.setattr(token_inference, "free_memory", lambda: 1000)
+    with pytest.raises(InputError, match="take fewer samples"):
+        predict_tokens(tiny, tokens(2))
+
+
+def test_lack_of_memory_halves_the_batch(tiny, monkeypatch):
+    real, sizes = token_inference.decode_tokens, []
+
+    def tight(model, given, prefix):
+        sizes.append(len(given))
+        if len(given) > 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate")
+        return real(model, given, prefix)
+
+    monkeypatch.setattr(token_inference, "decode_tokens", tight)
+    notices = []
+    found = predict_tokens(
+        tiny, tokens(3), TokenParams(batch=4), lambda step: notices.append(step.notice)
+    )
+    assert sizes == [3, 2, 1, 1, 1] and sum(map(bool, notices)) == 2
+    assert found.np.any(axis=(1, 2)).all()
+
+
+def test_what_torch_says_is_passed_on(tiny, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(token_inference, "decode_tokens", broken)
+    with pytest.raises(JobFailed, match="no kernel"):
+        predict_tokens(tiny, tokens(1))
+
+
+def test_it_stops_between_batches(tiny):
+    steps = predict_tokens_steps(tiny, tokens(3), TokenParams(batch=1))
+    told = [next(steps).done for _ in range(3)]
+    steps.close()
+    assert told == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("arguments", "match"), [({"batch": 0}, "batch"), ({"prefix": "9"}, "9")])
+def test_wrong_parameters_are_refused(arguments, match):
+    with pytest.raises(InputError, match=match):
+        TokenParams(**arguments)
