@@ -58,7 +58,7 @@ def look_at_data(config: TrainConfig) -> DataReport:
     from ..core.training.starting import needs_of  # noqa: PLC0415 - loads torch
 
     say_what_is_missing(config)
-    loaded = load_samples(config.data, needs=needs_of(config.start))
+    loaded = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
     if config.start.startswith(SCRATCH):
         return check_data(loaded)
     n_types = describe(config.start).config.get("n_types")

@@ -110,7 +110,7 @@ def _run(
         torch.set_num_threads(config.threads)
     device = devices.resolve_device(config.device)
     precision = devices.choose_precision(device, PRECISIONS[config.precision])
-    data = load_samples(config.data, needs=needs_of(config.start))
+    data = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
     refuse_faults(data)
     found = load_resume(folder.resume_file) if resume and folder.resume_file.exists() else None
     if found is None and journal.active:
