@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -203,6 +203,18 @@ class Bench:
             self._variants[index, variant] = made
         return self._variants[index, variant]
 
+    def part_changed(self, index: int, change: Callable[[UInt8], UInt8]) -> Maps | None:
+        """Predict a part of an item after any change of its pixels; not kept.
+
+        Parameters
+        ----------
+        index : int
+        change : callable
+            uint8 (h, w, 3) -> the same shape and type.
+        """
+        made: Maps | None = self._tried(index, lambda: self._change(index, change), note=False)
+        return made
+
     # ------------------------------------------------------------------ many
 
     def items(self) -> Iterator[Item]:
@@ -280,6 +292,14 @@ class Bench:
         zoom = Variant(variant.bgr, variant.factor, variant.zoom * self.setup.zoom, variant.flip)
         return self._as_set_up(self._on_image(item.image[r0:r1, c0:c1], zoom))
 
+    def _change(self, index: int, change: Callable[[UInt8], UInt8]) -> Maps | None:
+        item, box = self.item(index), self.box(index)
+        if item is None or item.image is None or box is None or self.case.predictor is None:
+            return None
+        r0, r1, c0, c1 = box
+        part = change(item.image[r0:r1, c0:c1])
+        return self._as_set_up(self._on_image(part, Variant(zoom=self.setup.zoom)))
+
     def _on_image(self, image: UInt8, variant: Variant) -> Maps:
         """Predict an image under a what-if; the maps come back to its size."""
         predictor = self.case.predictor
@@ -303,7 +323,9 @@ class Bench:
             planes = [cv2.resize(p, (width, height), interpolation=cv2.INTER_NEAREST) for p in hv]
             hv = np.stack(planes)
         if variant.flip:
-            prob, hv = prob[:, ::-1], hv[:, :, ::-1] * np.array([-1, 1], np.float32)[:, None, None]
+            sign = [-1, 1] if self.setup.hv_order == "hv" else [1, -1]
+            prob = prob[:, ::-1]
+            hv = hv[:, :, ::-1] * np.array(sign, np.float32)[:, None, None]
         plain = variant.zoom == 1.0 and not variant.flip
         return maps if plain else Maps(np=np.clip(prob, 0, 1), hv=hv)
 
