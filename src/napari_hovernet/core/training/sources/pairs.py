@@ -135,11 +135,11 @@ def _sample(pair: Pair, group: str) -> Sample:
         mpp=pair.mpp or image.mpp,
         image=np.ascontiguousarray(image.source.read(0, height, 0, width)),
         labels=compact_ids(instances.labels)[0],
-        types=_type_map(instances),
+        types=type_map(instances),
     )
 
 
-def _type_map(instances: Instances) -> Int32 | None:
+def type_map(instances: Instances) -> Int32 | None:
     """Type of each pixel, None where no nucleus has one."""
     if not instances.type.any():
         return None
