@@ -14,6 +14,7 @@ from ..model import ModelInfo
 from ..networks.hovernet import KERNEL
 from ..networks.optimus import TOKEN_PREFIX
 from ..typesets import PANNUKE, assumed, numbered
+from .family_dict import told_by
 from .header import jsonable
 
 HOVERNET_MPP = 0.25
@@ -124,7 +125,9 @@ def _told(extras: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[dict[str, An
     """Split what stands beside the weights into training facts and per-epoch history."""
     facts = {k: v for k, v in extras.items() if k not in _NOT_TRAINING}
     facts = {k: vars(v) if isinstance(v, argparse.Namespace) else v for k, v in facts.items()}
-    training = {k: jsonable(v) for k, v in facts.items() if v is not None}
+    plain = {k: jsonable(v) for k, v in facts.items()}
+    training = {k: v for k, v in plain.items() if v is not None}  # NaN: never measured
+    training = dict(told_by(extras) or training)
     history = jsonable(extras.get("history"))
     if isinstance(history, list) and all(isinstance(step, dict) for step in history):
         return training, tuple(history)

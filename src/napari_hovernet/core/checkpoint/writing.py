@@ -17,6 +17,7 @@ from ..io.atomic import atomic_path
 from ..model import Model
 from ..typesets import numbered
 from . import header
+from .family_dict import family_payload
 from .fit import finite
 
 SUFFIXES = (".safetensors", ".tar", ".pth")
@@ -132,16 +133,7 @@ def _header(model: Model) -> str:
 def _pth_payload(model: Model, state: dict[str, torch.Tensor]) -> Mapping[str, Any]:
     if model.info.architecture != "optimus":
         return state
-    config = model.network.config
-    return {
-        "epoch": len(model.info.history) - 1,
-        "model_state_dict": state,
-        "args": header.jsonable(model.info.training),
-        "hv_convention": model.info.hv_convention,
-        "n_classes": config["n_types"],
-        "token_prefix": config["token_prefix"],
-        "history": header.jsonable(model.info.history),
-    }
+    return family_payload(model.info, model.network.config, state)
 
 
 def _zip_bytes(payload: Mapping[str, Any]) -> bytes:

@@ -26,6 +26,8 @@ SCHEMA = 1
 """Version of the form of a resume file; others are refused."""
 PARTS = ("network", "loss", "optimizer", "precision", "random", "position", "header", "data")
 """What a resume file must hold beside its schema."""
+FAMILY = "optimus"
+"""Architecture whose checkpoints other programs of its family read as well."""
 EARLIER = "earlier"
 """Where the training arguments of the starting model are kept."""
 
@@ -185,6 +187,8 @@ def save_product(
 ) -> None:
     """Write a model as it stands, with all that is known of its training.
 
+    A token decoder is also written as ``.pth`` beside, in its family's own form.
+
     Parameters
     ----------
     network : Network
@@ -208,4 +212,7 @@ def save_product(
         training[EARLIER] = before
     described = replace(info, training=training, history=tuple(history))
     folder_for(path)
-    save_model(Model(network, described, torch.device("cpu")), path)
+    model = Model(network, described, torch.device("cpu"))
+    save_model(model, path)
+    if described.architecture == FAMILY:
+        save_model(model, path.with_suffix(".pth"))

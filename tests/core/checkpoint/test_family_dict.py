@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_hovernet.core.checkpoint import describe, load_model, save_model
+from napari_hovernet.core.checkpoint.family_dict import family_of, family_payload, organs_of
+from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.networks.optimus import OptimusDecoder
+from napari_hovernet.core.training.params import DataParams, TrainConfig, config_as_dict
+
+KEYS = (
+    "epoch", "model_state_dict", "optimizer_state_dict", "best_dice", "best_loss", "best_hv_mse",
+    "best_nt_acc", "combined_score", "family", "organs",
+    "args", "hv_convention", "n_classes", "token_prefix", "history",
+)  # fmt: skip
+HISTORY = tuple(
+    {"epoch": k, "train": {}, "val": {"dice": d, "loss": 3 - d, "hv_mse": 0.3, "aji": d, "pq": 0.1}}
+    for k, d in enumerate((0.1, 0.8, 0.7))
+)
+
+
+@pytest.fixture
+def ours() -> Model:
+    torch.manual_seed(1)
+    network = OptimusDecoder(8, 4, n_types=5, token_prefix=1).eval()
+    config = TrainConfig(data=DataParams(("data/epidermal_features.npz",), val_fraction=0.3))
+    training = {**config_as_dict(config), "earlier": {"epoch": 3}}
+    info = ModelInfo("optimus", hv_convention="hv_inward_peak", training=training, history=HISTORY)
+    return Model(network, info, torch.device("cpu"))
+
+
+def test_plain_torch_reads_the_familys_dict(ours, tmp_path):
+    save_model(ours, tmp_path / "m.pth")
+    raw = torch.load(tmp_path / "m.pth", weights_only=True)
+    assert tuple(raw) == KEYS
+    assert (raw["epoch"], raw["family"], raw["n_classes"], raw["token_prefix"]) == (
+        1, "epidermal", 5, 1)  # fmt: skip
+    assert raw["organs"] == ["skin", "headandneck", "headneck"]
+    assert (raw["best_dice"], raw["best_hv_mse"]) == (0.8, 0.3)
+    assert raw["best_loss"] == pytest.approx(2.2)
+    assert raw["combined_score"] == pytest.approx(0.9)
+    assert math.isnan(raw["best_nt_acc"]), "nothing measures it"
+    fresh = OptimusDecoder(8, 4, n_types=5)
+    fresh.load_state_dict(raw["model_state_dict"])
+    assert len(raw["model_state_dict"]) == 78
+
+
+def test_a_round_trip_keeps_arguments_history_and_readings(ours, tmp_path):
+    save_model(ours, tmp_path / "m.pth")
+    back = load_model(tmp_path / "m.pth", "cpu")
+    assert back.info.training == ours.info.training
+    assert back.info.history == ours.info.history
+    assert back.info.hv_convention == "hv_inward_peak"
+    assert back.network.config == ours.network.config
+    assert not any("token prefix" in n or "convention" in n for n in back.info.notes)
+    save_model(back, tmp_path / "again.pth")
+    first, again = (torch.load(tmp_path / n, weights_only=True) for n in ("m.pth", "again.pth"))
+    for key in KEYS[2:]:
+        assert repr(first[key]) == repr(again[key]), key
+
+
+def test_what_a_foreign_dict_says_is_passed_on(ours, tmp_path):
+    state = ours.network.state_dict()
+    foreign = {"epoch": 7, "model_state_dict": state, "best_dice": 0.75, "best_nt_acc": 0.5,
+               "family": "urologic", "organs": ["kidney"], "args": {"lr": 1e-4}}  # fmt: skip
+    torch.save(foreign, tmp_path / "f.pth")
+    save_model(load_model(tmp_path / "f.pth", "cpu"), tmp_path / "g.pth")
+    raw = torch.load(tmp_path / "g.pth", weights_only=True)
+    for key in ("epoch", "best_dice", "best_nt_acc", "family", "organs", "args"):
+        assert raw[key] == foreign[key]
+    assert raw["token_prefix"] == 5
+    assert "assumed" in " ".join(describe(tmp_path / "f.pth").notes)
+
+
+def test_without_a_history_nothing_is_claimed():
+    made = family_payload(ModelInfo("optimus"), {"n_types": None, "token_prefix": 5}, {})
+    assert made["epoch"] == -1 and made["organs"] == [] and made["n_classes"] is None
+    assert all(math.isnan(made[k]) for k in ("best_dice", "best_loss", "combined_score"))
+
+
+def test_without_instances_the_loss_ranks(ours):
+    history = tuple(
+        {"epoch": k, "val": {"loss": x, "dice": x}} for k, x in ((0, 3.0), (1, 1.0), (2, 2.0))
+    )
+    made = family_payload(replace(ours.info, history=history), ours.network.config, {})
+    assert (made["best_loss"], made["combined_score"], made["epoch"]) == (1.0, -1.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("sources", "family"),
+    [(["a/x_targets.npz", "a/x_features.npz"], "x"), (["a"], ""), (["x_features.npz", "b"], "")],
+)
+def test_family_by_the_names_of_the_files(sources, family):
+    assert family_of({"data": {"family": "", "sources": sources}}) == family
+
+
+def test_only_the_five_have_organs():
+    assert organs_of("Respiratory") == ("lung", "liver") and organs_of("mine") == ()
