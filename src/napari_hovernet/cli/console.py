@@ -89,14 +89,20 @@ class ProgressBar:
             self._bar.close()
             self._bar = None
 
+    def tell(self, text: str) -> None:
+        """Write a line that stays, above the bar; nothing if quiet."""
+        if self._bar is None:
+            return
+        if self._live:
+            self._bar.clear()
+        complain(text)
+
     def __call__(self, step: Progress) -> None:
         """Show one step."""
         if self._bar is None:
             return
         if step.notice:
-            if self._live:
-                self._bar.clear()
-            complain(f"note: {self._name}: {step.notice}")
+            self.tell(f"note: {self._name}: {step.notice}")
         if step.total and step.total != self._bar.total:
             if self._live:
                 self._bar.reset(total=step.total)  # redraws

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from .. import __version__
 from ..core.params import PRECISIONS, PRESETS, TILINGS
+from .diagnose_parser import add_diagnose
 from .train_parser import add_training
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -19,6 +20,7 @@ examples:
   napari-hovernet segment images/ -o results --model hovernet_fast.tar --device cuda
   napari-hovernet evaluate data/ -o report --split val
   napari-hovernet magnitude images/ --model hovernet_fast.tar
+  napari-hovernet diagnose --model hovernet_fast.tar --data data/ --report out.html
   napari-hovernet train --data data/ --start hovernet_fast.tar --epochs 20
   napari-hovernet info hovernet_fast.tar
   napari-hovernet demo
@@ -39,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_segment(commands)
     _add_evaluate(commands)
     _add_magnitude(commands)
+    add_diagnose(commands, _command)
     add_training(commands, _command)
     _add_info(commands)
     _add_export(commands)
