@@ -110,7 +110,7 @@ def _one(
     try:
         predicted = yield from told(predictor.steps(pair), pair.name, place)
         yield Progress(*place, f"{pair.name}: comparing")
-        truth, notes = read_truth(pair, predicted.image.shape)
+        truth, notes = true_labels(pair, predicted)
         comparison = compare(truth, predicted.labels, predicted.maps, predicted.separation)
         values, verdict = _values(predicted, truth, comparison, params)
         shown = _pictures(predicted, truth, comparison, params) if params.n_pictures else None
@@ -149,6 +149,19 @@ def told(
         return predicted
     finally:
         steps.close()
+
+
+def true_labels(pair: Pair, predicted: Predicted) -> tuple[Truth, tuple[str, ...]]:
+    """Return the true labels that came with a prediction, else those of the pair's file.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they cannot be used.
+    """
+    if predicted.truth is not None:
+        return predicted.truth, predicted.truth.notes
+    return read_truth(pair, predicted.image.shape)
 
 
 def read_truth(pair: Pair, shape: tuple[int, int]) -> tuple[Truth, tuple[str, ...]]:
@@ -200,7 +213,9 @@ def _values(
     }
     if predicted.maps is None:
         return values, ""
-    return values, magnitude_report(predicted.maps, truth.labels, params.bands).verdict
+    report = magnitude_report(predicted.maps, truth.labels, params.bands)
+    values["whole_image_max"] = report.whole_image_max  # shown beside, as misleading
+    return values, report.verdict
 
 
 def _pictures(

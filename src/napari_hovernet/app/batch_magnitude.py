@@ -13,7 +13,7 @@ from ..core.magnitude import MagnitudeBands, MagnitudeReport, magnitude_report
 from ..core.metrics.bootstrap import Interval, bootstrap_mean
 from ..core.types import Progress
 from ..errors import DeviceError, InputError, UserError
-from .batch import read_truth, told
+from .batch import told, true_labels
 from .jobs import describe_failure
 from .predictors import Predictor
 
@@ -143,8 +143,9 @@ def _one(
         if predicted.maps is None:
             raise InputError(f"{name}: there are no maps, only labels; give a model.")
         labels, notes = predicted.labels, predicted.notes
-        if pair.labels:
-            truth, odd = read_truth(pair, predicted.image.shape)
+        if pair.labels or predicted.truth is not None:
+            truth, odd = true_labels(pair, predicted)
+            inside = TRUE
             labels, notes = truth.labels, (*notes, *odd, *truth.notes)
         report = magnitude_report(predicted.maps, labels, bands)
         return MagnitudeRow(name, image, inside, report, tuple(dict.fromkeys(notes)))

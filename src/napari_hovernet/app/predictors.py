@@ -17,6 +17,7 @@ from ..core.model import Model
 from ..core.params import InferenceParams, SeparationParams
 from ..core.scale import scaled_separation, working_scale
 from ..core.separation import separate
+from ..core.truth import Truth
 from ..core.tuning import TuneParams
 from ..core.types import Bool, Int32, Maps, Progress
 from ..errors import InputError
@@ -43,6 +44,8 @@ class Predicted:
         What they were cut with, lengths in pixels of this image.
     mpp, scale : float
         As in :class:`.batch_types.ImageRow`.
+    truth : Truth, optional
+        True labels, where they do not lie in a file of their own.
     notes : tuple of str
     """
 
@@ -53,6 +56,7 @@ class Predicted:
     separation: SeparationParams = field(default_factory=SeparationParams)
     mpp: float | None = None
     scale: float = 1.0
+    truth: Truth | None = None
     notes: tuple[str, ...] = ()
 
 

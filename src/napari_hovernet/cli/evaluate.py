@@ -27,6 +27,7 @@ from .batch_options import (
     with_interval,
 )
 from .console import ProgressBar, complain, say
+from .token_runs import refuse_without_family, run_evaluate
 
 HEAD = ("", "images", "AJI", "PQ", "Dice", "CC AJI", "oracle", "cosine", "magnitude")
 
@@ -40,7 +41,12 @@ def run(options: Namespace) -> int:
         If nothing can be done at all, or every image failed.
     """
     formats = ("csv", "json") if options.no_html else ("csv", "json", "html")
-    _refuse_to_replace(options, formats)
+    if options.output is not None:
+        _refuse_to_replace(options, formats)
+    if options.family is not None:
+        return run_evaluate(options, formats)
+    refuse_without_family(options)
+    _refuse_what_is_missing(options)
     inference, tuning = inference_of(options), tuning_of(options)
     found = find_data(options.data, choice_of(options, need_labels=True))
     pairs = spread(found.pairs, options.n_samples)
@@ -54,7 +60,7 @@ def run(options: Namespace) -> int:
     params = BatchParams(n_pictures=0) if options.no_html else BatchParams()
     with ProgressBar("evaluate", quiet=options.quiet, unit="image") as bar:
         result = drive(evaluate_steps(pairs, predictor, params), bar)
-    _say_failures(result)
+    say_failures(result)
     about = DataAbout(found.origin, tuple(p.name for p in found.unpaired), _choices(options, found))
     files = write_reports(result, options.output, about, formats)
     if options.json:
@@ -64,6 +70,14 @@ def run(options: Namespace) -> int:
     if not options.quiet:
         complain(f"written: {', '.join(str(path) for path in files.values())}")
     return 1 if result.failed else 0
+
+
+def _refuse_what_is_missing(options: Namespace) -> None:
+    """Refuse to go on without images and a place for the reports."""
+    if options.data is None:
+        raise InputError("Name the images: DATA is a folder or an index.csv (or give --family).")
+    if options.output is None:
+        raise InputError("Name the folder for the reports: -o OUT.")
 
 
 def _refuse_to_replace(options: Namespace, formats: tuple[str, ...]) -> None:
@@ -89,7 +103,7 @@ def _say_what_is_left_out(found: DataSet, options: Namespace) -> None:
         complain(f"note: {len(found.unpaired)} image(s) without labels left out: {names}")
 
 
-def _say_failures(result: BatchResult) -> None:
+def say_failures(result: BatchResult) -> None:
     """Name the images that failed; if all did there is nothing to report."""
     failed = result.failed
     if failed and len(failed) == len(result.rows):

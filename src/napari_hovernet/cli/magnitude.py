@@ -27,6 +27,7 @@ from .batch_options import (
     with_interval,
 )
 from .console import ProgressBar, complain, say
+from .token_runs import refuse_without_family, run_magnitude
 
 HEAD = ("image", "inside", "mean", "median", "p95", "outside", "verdict", "direction",
         "[image max]")  # fmt: skip
@@ -40,12 +41,17 @@ def run(options: Namespace) -> int:
     UserError
         If nothing can be done at all, or every image failed.
     """
+    if options.family is not None:
+        return run_magnitude(options)
+    refuse_without_family(options)
+    if not options.data:
+        raise InputError("Name the images: a file, a folder or an index.csv (or give --family).")
     inference, tuning = inference_of(options), tuning_of(options)
     pairs = spread(_pairs(options), options.n_samples)
     predictor = model_predictor(options, inference, tuning)
     with ProgressBar("magnitude", quiet=options.quiet, unit="image") as bar:
         result = drive(magnitude_steps(pairs, predictor), bar)
-    _say_failures(result)
+    say_failures(result)
     if options.json:
         say(json.dumps(magnitude_as_json(result), indent=2, allow_nan=False))
     else:
@@ -65,7 +71,8 @@ def _pairs(options: Namespace) -> list[Pair]:
     return list(found.values())
 
 
-def _say_failures(result: MagnitudeResult) -> None:
+def say_failures(result: MagnitudeResult) -> None:
+    """Name the images that failed; if all did there is nothing to report."""
     failed = result.failed
     if len(failed) == len(result.rows):
         raise InputError(f"{failed[0].name}: {failed[0].error}")

@@ -20,6 +20,7 @@ examples:
   napari-hovernet segment images/ -o results --model hovernet_fast.tar --device cuda
   napari-hovernet evaluate data/ -o report --split val
   napari-hovernet magnitude images/ --model hovernet_fast.tar
+  napari-hovernet magnitude --family epidermal --checkpoint best.pth --n-samples 20
   napari-hovernet diagnose --model hovernet_fast.tar --data data/ --report out.html
   napari-hovernet train --data data/ --start hovernet_fast.tar --epochs 20
   napari-hovernet info hovernet_fast.tar
@@ -128,10 +129,18 @@ def _add_evaluate(commands: Commands) -> None:
     )
     parser = _command(commands, "evaluate", ".evaluate", text)
     parser.add_argument(
-        "data", type=Path, metavar="DATA", help="folder or index.csv of images and labels"
+        "data",
+        nargs="?",
+        type=Path,
+        metavar="DATA",
+        help="folder or index.csv of images and labels; with --family it may be left out",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the reports"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="OUT",
+        help="folder for the reports; with --family it may be left out",
     )
     origin = parser.add_mutually_exclusive_group()
     _add_any_model(origin)
@@ -139,6 +148,7 @@ def _add_evaluate(commands: Commands) -> None:
         "--pred", type=Path, metavar="DIR", help="folder of predicted labels; no model runs"
     )
     _add_data(parser)
+    _add_tokens(parser)
     _add_judging(parser)
     parser.add_argument("--no-html", action="store_true", help="no HTML report, no pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
@@ -152,10 +162,11 @@ def _add_magnitude(commands: Commands) -> None:
     )
     parser = _command(commands, "magnitude", ".magnitude", text)
     parser.add_argument(
-        "data", nargs="+", type=Path, metavar="IMAGES_OR_DATA", help="image, folder or index.csv"
+        "data", nargs="*", type=Path, metavar="IMAGES_OR_DATA", help="image, folder or index.csv"
     )
     _add_any_model(parser)
     _add_data(parser)
+    _add_tokens(parser)
     _add_judging(parser)
     _add_output(parser)
 
@@ -180,6 +191,31 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--n-samples", type=int, metavar="N", help="N images, spread evenly; default all"
     )
+
+
+def _add_tokens(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("token decoder on cached features")
+    group.add_argument(
+        "--family", metavar="F", help="F_features.npz and F_targets.npz are read instead of images"
+    )
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="D",
+        help="where they lie; default beside the checkpoint, then here",
+    )
+    group.add_argument(
+        "--token-prefix",
+        choices=("0", "1", "5", "historical", "file"),
+        help="tokens before the patches; historical = the slice 1:257; default file = as the "
+        "checkpoint says",
+    )
+    group.add_argument(
+        "--truth",
+        choices=("auto", "instances", "hv", "components"),
+        help="how true nuclei are told apart; default auto: instances, else HV, else components",
+    )
+    group.add_argument("--seed", type=int, help="draw the samples by it instead of spreading them")
 
 
 def _add_judging(parser: argparse.ArgumentParser) -> None:
