@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ LEVELS = 48
 """Steps of the colours of a magnitude map; few steps make small files."""
 COLOUR_STEP = 8
 """Step to which tissue colours are rounded: not seen in a small picture, and half the bytes."""
+DIVERGING = ((33, 74, 160), (122, 169, 214), (247, 247, 247), (238, 142, 110), (172, 32, 47))
+"""Colours, RGB, of HV from -1 over 0 to 1."""
 COLOUR_MAP = cv2.COLORMAP_INFERNO
 
 
@@ -231,6 +234,98 @@ def magnitude_picture(
     if labels is not None:
         picture[_rims(labels, size, 1)[0]] = NUCLEUS_LINE
     return picture
+
+
+def outlined_picture(
+    image: UInt8,
+    outlines: Sequence[tuple[Int32, tuple[int, int, int]]],
+    params: PictureParams | None = None,
+) -> UInt8:
+    """Draw the outlines of label images over tissue.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+        RGB of the part that is shown.
+    outlines : sequence of (int32 (H, W), colour)
+        Labels of the same part and their colour, RGB; the later ones lie on top, with thinner
+        lines.
+    params : PictureParams, optional
+
+    Returns
+    -------
+    uint8 (h, w, 3)
+
+    Examples
+    --------
+    >>> labels = np.zeros((40, 40), np.int32)
+    >>> labels[10:30, 10:30] = 1
+    >>> grey = np.full((40, 40, 3), 200, np.uint8)
+    >>> shown = outlined_picture(grey, [(labels, (255, 0, 0))], PictureParams(edge=40))
+    >>> shown[10, 20].tolist()
+    [255, 0, 0]
+    """
+    params = PictureParams() if params is None else params
+    size = _size((int(image.shape[0]), int(image.shape[1])), params.edge)
+    canvas: UInt8 = _resized(image, size, cv2.INTER_CUBIC)
+    canvas = (np.asarray(canvas) // COLOUR_STEP) * COLOUR_STEP + COLOUR_STEP // 2
+    for k, (labels, colour) in enumerate(outlines):
+        _draw(canvas, labels, colour, max(params.line - k, 1))
+    return canvas
+
+
+def plane_picture(
+    plane: npt.NDArray[Any],
+    limits: tuple[float, float],
+    labels: Int32 | None = None,
+    params: PictureParams | None = None,
+) -> UInt8:
+    """Colour a plane: grey from 0 up, blue over white to red where the limits are below 0.
+
+    Parameters
+    ----------
+    plane : number array (H, W)
+        Of the part that is shown.
+    limits : (float, float)
+        Values of the first and the last colour; what lies beyond has the same.
+    labels : int32 (H, W), optional
+        Nuclei to outline.
+    params : PictureParams, optional
+
+    Returns
+    -------
+    uint8 (h, w, 3)
+        RGB; reduced to ``params.edge``, never enlarged.
+
+    Examples
+    --------
+    >>> plane_picture(np.array([[-1.0, 0.0, 1.0]]), (-1, 1))[0].tolist()
+    [[33, 74, 160], [247, 247, 247], [172, 32, 47]]
+    """
+    params = PictureParams() if params is None else params
+    shape = (int(plane.shape[0]), int(plane.shape[1]))
+    size = _size(shape, min(params.edge, max(shape)))
+    values = np.nan_to_num(np.asarray(plane, np.float32))
+    low, high = limits
+    share = np.clip((_resized(values, size, cv2.INTER_LINEAR) - low) / (high - low), 0, 1)
+    share = np.floor(share * (LEVELS - 1) + 0.5) / (LEVELS - 1) if low >= 0 else share
+    picture = _diverging(share) if low < 0 else _grey(share)
+    if labels is not None:
+        picture[_rims(labels, size, 1)[0]] = NUCLEUS_LINE if low >= 0 else CASING
+    return picture
+
+
+def _grey(share: npt.NDArray[np.floating]) -> UInt8:
+    return np.repeat(np.rint(share * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _diverging(share: npt.NDArray[np.floating]) -> UInt8:
+    """Colour 0..1 from blue over nearly white to red."""
+    stops = np.linspace(0, 1, len(DIVERGING))
+    even = np.rint(share * 2 * LEVELS) / (2 * LEVELS)
+    channels = [np.interp(even, stops, [c[k] for c in DIVERGING]) for k in range(3)]
+    colours: UInt8 = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return colours
 
 
 def magnitude_colours(n: int) -> list[tuple[int, int, int]]:
