@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_hovernet.app import token_predictor
+from napari_hovernet.app.batch import evaluate_steps
+from napari_hovernet.app.batch_magnitude import TRUE, magnitude_steps
+from napari_hovernet.app.batch_types import BatchParams
+from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.token_predictor import (
+    TokenChoice,
+    TokenPredictor,
+    choose_samples,
+    sample_image,
+    token_pairs,
+)
+from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.networks.optimus import OptimusDecoder
+from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
+from napari_hovernet.core.token_data import TokenData, find_token_data, truth_of
+from napari_hovernet.core.token_inference import TokenParams, predict_tokens
+from napari_hovernet.core.token_split import Membership, membership
+from napari_hovernet.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("family")
+    write_token_family(place, "skin", TokenFamilyParams(n=5, dim=8, folds=5))
+    return place
+
+
+@pytest.fixture
+def data(folder: Path) -> TokenData:
+    return find_token_data([folder], "skin")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    torch.manual_seed(2)
+    return Model(OptimusDecoder(8, 4, 5).eval(), ModelInfo("optimus"), torch.device("cpu"))
+
+
+def pairs_of(data: TokenData, model: Model, indices: tuple[int, ...]):
+    return token_pairs(data, membership(model.info, data), indices)
+
+
+def test_maps_are_those_of_the_decoder_whatever_the_batch(data, model):
+    every = predict_tokens(model, data.tokens)
+    predictor = TokenPredictor(model, data, (0, 2, 4), TokenParams(batch=2))
+    for index, pair in zip((0, 2, 4), pairs_of(data, model, (0, 2, 4)), strict=True):
+        found = drive(predictor.steps(pair))
+        np.testing.assert_allclose(found.maps.hv, every.hv[index], atol=1e-5)
+        np.testing.assert_array_equal(found.truth.labels, truth_of(data, index).labels)
+        assert found.image.shape == (224, 224)
+
+
+def test_a_batch_is_decoded_once(data, model, monkeypatch):
+    calls, real = [], token_predictor.predict_tokens_steps
+
+    def counted(model, tokens, params, batch):
+        calls.append(tuple(batch))
+        return real(model, tokens, params, batch)
+
+    monkeypatch.setattr(token_predictor, "predict_tokens_steps", counted)
+    predictor = TokenPredictor(model, data, (0, 1, 2, 3), TokenParams(batch=3))
+    for pair in pairs_of(data, model, (0, 1, 2, 3)):
+        drive(predictor.steps(pair))
+    assert calls == [(0, 1, 2), (3,)]
+
+
+def test_evaluation_has_base_rates_and_the_misleading_maximum(data, model):
+    pairs = pairs_of(data, model, (1, 3))
+    predictor = TokenPredictor(model, data, (1, 3))
+    result = drive(evaluate_steps(pairs, predictor, BatchParams(n_pictures=1)))
+    assert not result.failed and len(result.pictures) == 1
+    for row in result.rows:
+        assert row["oracle_aji"] > 0.8 and row["n_true"] > 3
+        assert row["whole_image_max"] >= row["magnitude_inside"] > 0
+        assert 0 < row["hv_zero_mse"] < 0.5 and -1 <= row["hv_cosine"] <= 1
+    assert result.predictor["token_prefix"] == {"choice": "file", "tokens": 5}
+
+
+def test_magnitude_is_measured_inside_true_nuclei(data, model):
+    predictor = TokenPredictor(model, data, (0,))
+    result = drive(magnitude_steps(pairs_of(data, model, (0,)), predictor))
+    assert result.rows[0].inside == TRUE
+    lengths = predict_tokens(model, data.tokens[:1]).maps(0).magnitude
+    inside = truth_of(data, 0).labels > 0
+    assert result.rows[0].report.inside.mean == pytest.approx(lengths[inside].mean(), abs=1e-5)
+    assert predictor.true_magnitudes["skin_00000"] == pytest.approx(0.69, abs=0.03)
+
+
+def test_a_spoilt_sample_is_a_row_with_its_error(tmp_path, model):
+    tokens = np.random.default_rng(0).normal(size=(3, 261, 8)).astype(np.float32)
+    tokens[1] = np.nan
+    labels = np.zeros((3, 64, 64), np.int32)
+    labels[:, 5:30, 5:30] = 1
+    np.savez(tmp_path / "x_features.npz", features=tokens)
+    np.savez(tmp_path / "x_targets.npz", inst_maps=labels)
+    data = find_token_data([tmp_path], "x")
+    for batch in (1, 3):
+        predictor = TokenPredictor(model, data, (0, 1, 2), TokenParams(batch=batch))
+        result = drive(evaluate_steps(pairs_of(data, model, (0, 1, 2)), predictor))
+        assert [bool(row.error) for row in result.rows] == [False, True, False]
+        assert "sample 1: tokens hold NaN" in result.failed[0].error
+
+
+def test_the_historical_slice_is_said(data, model):
+    predictor = TokenPredictor(model, data, (0,), TokenParams("historical"))
+    assert predictor.prefix == 1
+    assert "56 px" in " ".join(predictor.notes)
+
+
+def test_a_decoder_of_other_tokens_is_refused_at_once(data):
+    network = OptimusDecoder(9, 4).eval()
+    with pytest.raises(InputError, match="8 long, this decoder reads 9"):
+        TokenPredictor(Model(network, ModelInfo("optimus"), torch.device("cpu")), data, (0,))
+
+
+def test_without_images_tokens_are_shown(tmp_path):
+    tokens = np.random.default_rng(0).normal(size=(1, 261, 8)).astype(np.float32)
+    np.savez(tmp_path / "x_features.npz", features=tokens)
+    picture = sample_image(find_token_data([tmp_path], "x"), 0)
+    assert picture.shape == (224, 224, 3) and picture.std() > 10
+
+
+def test_samples_are_spread_or_drawn():
+    sides = Membership(("train",) * 6 + ("val",) * 4, {"val": "v", "train": "t"})
+    assert choose_samples(sides, TokenChoice()) == (6, 7, 8, 9)
+    assert choose_samples(sides, TokenChoice(2)) == (6, 8)
+    assert choose_samples(sides, TokenChoice(3, "all")) == (0, 3, 6)
+    drawn = {choose_samples(sides, TokenChoice(4, "all", seed)) for seed in range(5)}
+    assert len(drawn) > 1 and all(len(set(x)) == 4 for x in drawn)
+    assert choose_samples(sides, TokenChoice(4, "all", 1)) in drawn
+    with pytest.raises(InputError, match="0; give 1 or more"):
+        choose_samples(sides, TokenChoice(0))
