@@ -34,6 +34,8 @@ class FilesChoice:
         "default", or a training run's folder.
     family : str
         Organ family, for stored features.
+    convention : str
+        What stored or given HV claims to be, a preset's name; "" = "hover_net".
     n_samples : int
         Images looked at, at most.
     """
@@ -44,6 +46,7 @@ class FilesChoice:
     augmentation: str = ""
     loss: str = ""
     family: str = ""
+    convention: str = ""
     n_samples: int = 20
 
     @property
@@ -57,6 +60,7 @@ class FilesChoice:
     def command(self) -> str:
         """The same as a command line."""
         parts: dict[str, Any] = asdict(self)
+        parts["hv_convention"] = parts.pop("convention")
         if self.separation == TUNER:
             parts["separation"] = "TUNED.json"
         if self.n_samples == FilesChoice.n_samples:

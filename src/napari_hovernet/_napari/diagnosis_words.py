@@ -35,6 +35,8 @@ USUAL = ("image", "instances")
 """What is shown for a finding that names no layers."""
 REASON = "Not tested: "
 """How the evidence of a check that was not made begins."""
+PERCENT = ("share",)
+"""Units that are shown in percent."""
 CHANGES = {
     "hv_order": "HV read as {}",
     "hv_sign": "HV read as pointing {}",
@@ -176,7 +178,7 @@ def with_unit(value: float, unit: str) -> str:
     >>> with_unit(0.861, "share"), with_unit(4.0, "px"), with_unit(0.5, "")
     ('86.1 %', '4 px', '0.5')
     """
-    if unit == "share" and math.isfinite(value):
+    if unit in PERCENT and math.isfinite(value):
         return f"{100 * value:.3g} %"
     return f"{number(value)} {unit}".strip()
 
@@ -187,7 +189,8 @@ def measured(finding: Finding) -> str:
         return ""
     text = f"<b>{with_unit(finding.value, finding.unit)}</b>"
     if math.isfinite(finding.threshold):
-        text += f", threshold {with_unit(finding.threshold, finding.unit)}"
+        unit = finding.unit if finding.unit in PERCENT else ""  # others stand there once
+        text += f", threshold {with_unit(finding.threshold, unit)}"
     return text
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QSizePolicy,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -24,19 +22,21 @@ from qtpy.QtWidgets import (
 
 from ...core.params import FAULTS, PRESETS
 from ..diagnosis_state import TUNER, FilesChoice
-from .data_editor import FAMILIES
+from .choices import ASK, Choices
+from .data_editor import CONVENTIONS, FAMILIES
 from .model_picker import SUFFIXES, ModelPicker
 from .parts import named, silent
 
 NO_MODEL = "no model"
-ASK = "ask"
-"""Data of the entry that opens a dialog."""
+FEW_LETTERS = 5
+"""Letters for which the model picker keeps room, so that the form is no wider than the panel."""
 MOST_IMAGES = 10_000
 DATA_FILTER = "Data (*.csv *.npz *.npy *.png *.tif *.tiff *.jpg *.svs *.ndpi);;All files (*)"
 DATA_TIP = (
     "A folder of images and label files, an index.csv, PanNuke folds, a family's .npz, or one "
     "file of images, maps or targets. It can be dropped here."
 )
+CLAIM_TIP = "What HV stored beside the data, or given as maps, claims to be; it is tested."
 SEPARATIONS = (
     ("", "default (local)", "The separation this program uses unless told otherwise."),
     *((name, name, FAULTS.get(name, "A preset of the program.")) for name in PRESETS),
@@ -54,6 +54,10 @@ LOSSES = (
     ("default", "default", "The loss that Fine-tune begins with."),
     (ASK, "of a training run ...", "The loss of a run: choose its folder."),
 )
+CLAIMS = (
+    ("", "hover_net: [H, V] outward", "As the published HoVer-Net has it."),
+    *((name, name, CLAIM_TIP) for name in CONVENTIONS if name not in ("auto", "hover_net")),
+)
 
 
 class ModelOrNone(ModelPicker):
@@ -61,6 +65,7 @@ class ModelOrNone(ModelPicker):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.combo.setMinimumContentsLength(FEW_LETTERS)
         named(self.combo, "Model", "The checkpoint under diagnosis, or none: data alone.")
         self.setValue("")
 
@@ -72,51 +77,6 @@ class ModelOrNone(ModelPicker):
                 self.combo.removeItem(at)
             self.combo.insertItem(0, NO_MODEL, "")
             self.combo.setCurrentIndex(max(self.combo.findData(self.value()), 0))
-
-
-class Choices(QComboBox):
-    """A combo box of named values; one entry may ask for a path, which is then listed too."""
-
-    valueChanged = Signal(str)  # noqa: N815
-
-    def __init__(
-        self,
-        name: str,
-        entries: Sequence[tuple[str, str, str]],
-        ask: Callable[[QWidget], str] | None = None,
-    ) -> None:
-        super().__init__()
-        self._ask, self._value = ask, ""
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        for value, title, tip in entries:
-            self.addItem(title, value)
-            self.setItemData(self.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        named(self, name, entries[0][2])
-        self.activated.connect(self._picked)
-
-    def value(self) -> str:
-        """Return the chosen value."""
-        return self._value
-
-    def setValue(self, value: str) -> None:  # noqa: N802
-        """Choose without announcing it; a path that is new is listed."""
-        at = self.findData(value)
-        if at < 0:
-            at = self.count() - 1
-            self.insertItem(at, os.path.basename(value.rstrip("/\\")) or value, value)
-            self.setItemData(at, value, Qt.ItemDataRole.ToolTipRole)
-        self._value = value
-        self.setCurrentIndex(at)
-        self.setToolTip(str(self.itemData(at, Qt.ItemDataRole.ToolTipRole)))
-
-    def _picked(self, index: int) -> None:
-        value = str(self.itemData(index))
-        if value == ASK:
-            value = (self._ask(self) if self._ask else "") or self._value
-        before, _ = self._value, self.setValue(value)
-        if value != before:
-            self.valueChanged.emit(value)
 
 
 class FilesEditor(QWidget):
@@ -132,6 +92,7 @@ class FilesEditor(QWidget):
         self.augmentation = Choices("Augmentation", AUGMENTATIONS)
         self.loss = Choices("Loss", LOSSES, _ask_run)
         self.family = Choices("Organ family", [(f, f or "none", _FAMILY_TIP) for f in FAMILIES])
+        self.claim = Choices("HV is said to be", CLAIMS)
         self.images = QSpinBox()
         self._lay_out()
         self._connect()
@@ -163,6 +124,7 @@ class FilesEditor(QWidget):
             ("Augmentation", self.augmentation),
             ("Loss", self.loss),
             ("Organ family", self.family),
+            ("HV claims to be", self.claim),
             ("Images", self.images),
         )
         for title, field in rows:
@@ -170,7 +132,8 @@ class FilesEditor(QWidget):
             form.addRow(label, field)
 
     def _connect(self) -> None:
-        for editor in (self.model, self.separation, self.augmentation, self.loss, self.family):
+        choices = (self.separation, self.augmentation, self.loss, self.family, self.claim)
+        for editor in (self.model, *choices):
             editor.valueChanged.connect(self._edited)
         self.images.valueChanged.connect(self._edited)
         self.data.editingFinished.connect(self._edited)
@@ -187,12 +150,13 @@ class FilesEditor(QWidget):
             augmentation=self.augmentation.value(),
             loss=self.loss.value(),
             family=self.family.value(),
+            convention=self.claim.value(),
             n_samples=self.images.value(),
         )
 
     def setValue(self, choice: FilesChoice) -> None:  # noqa: N802
         """Show choices without announcing them."""
-        editors = (self.separation, self.augmentation, self.loss, self.family)
+        editors = (self.separation, self.augmentation, self.loss, self.family, self.claim)
         with silent(self.data, self.images, *editors):
             self.model.setValue(choice.model)
             self.data.setText(choice.data)
@@ -200,6 +164,7 @@ class FilesEditor(QWidget):
             self.augmentation.setValue(choice.augmentation)
             self.loss.setValue(choice.loss)
             self.family.setValue(choice.family)
+            self.claim.setValue(choice.convention)
             self.images.setValue(choice.n_samples)
 
     def take(self, paths: Sequence[str]) -> bool:

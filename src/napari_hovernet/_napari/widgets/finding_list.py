@@ -20,7 +20,8 @@ ID_ROLE = Qt.ItemDataRole.UserRole
 """Data of a line: the id of its finding, "" for a group."""
 FEWEST_ROWS, MOST_ROWS = 4, 12
 """Lines shown at least, and before the list scrolls."""
-ROW_PX = 22
+ROW_PX = 20
+"""Height of a line before there is one."""
 TIP = (
     "What was found, the most likely cause first; beneath a cause what it explains. In percent: "
     "how sure it is that this is a cause. Choose a line to see why and to fly to the worst place."
@@ -146,11 +147,10 @@ class FindingList(QTreeWidget):
 
     def _fit(self) -> None:
         """Be as high as the lines need, within bounds."""
-        rows, item = 0, self.itemAt(0, 0)
-        item = self.topLevelItem(0)
+        rows, item = 0, self.topLevelItem(0)
         while item is not None and rows < MOST_ROWS:
             rows, item = rows + 1, self.itemBelow(item)
-        high = max(self.sizeHintForRow(0), ROW_PX)
+        high = self.sizeHintForRow(0) if rows else ROW_PX
         self.setFixedHeight(max(rows, FEWEST_ROWS) * high + 2 * self.frameWidth() + 4)
 
 

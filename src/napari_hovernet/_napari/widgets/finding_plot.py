@@ -26,8 +26,10 @@ from .plot_style import (
 if TYPE_CHECKING:
     from ...core.diagnosis.report import Plot
 
-HEIGHT_PX, BAR_ROW_PX, FOOT_PX, HIGHEST_PX = 170, 24, 52, 420
-"""Height of a plot; of one bar, of the axis beneath, and of a plot of bars at most."""
+HEIGHT_PX, BAR_ROW_PX, FOOT_PX = 170, 24, 52
+"""Height of a plot; of one bar; of the axis beneath."""
+LOWEST_PX, HIGHEST_PX = 130, 420
+"""Heights of a matrix at least, and of bars at most."""
 MARGINS = (2, 4, 12, 2)
 COLORS = (INSIDE_COLOR, OUTSIDE_COLOR, (0, 158, 115), (204, 121, 167), (140, 140, 150))
 """Of series; told apart by colour-blind eyes too."""
@@ -200,7 +202,7 @@ def height_of(plot: Plot) -> int:
         rows = len(plot.x) * max(len(plot.series) * BAR_SHARE, 1.0)
         return min(round(rows * BAR_ROW_PX) + FOOT_PX, HIGHEST_PX)
     if plot.kind == "matrix":
-        return min(max(len(plot.series) * BAR_ROW_PX + FOOT_PX, HEIGHT_PX // 2), HIGHEST_PX)
+        return min(max(len(plot.series) * BAR_ROW_PX + FOOT_PX, LOWEST_PX), HIGHEST_PX)
     return HEIGHT_PX
 
 

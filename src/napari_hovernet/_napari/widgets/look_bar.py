@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from ..diagnosis_words import LAYER_NAMES, MAP_ROLES
 from .parts import named
@@ -19,7 +19,7 @@ class LookBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._group = QButtonGroup(self)
-        self.buttons: dict[str, QToolButton] = {}
+        self.buttons: dict[str, QPushButton] = {}
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(3)
@@ -54,17 +54,16 @@ class LookBar(QWidget):
         self.setValue(next(iter(maps), ""))
 
     @staticmethod
-    def _button(role: str) -> QToolButton:
+    def _button(role: str) -> QPushButton:
         button = RoleButton(role)
         name = LAYER_NAMES[role]
         button.setText(name)
         button.setCheckable(True)
-        button.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         named(button, f"Look at {name}", f"Show {name} in the viewer, and hide the other maps.")
         return button
 
 
-class RoleButton(QToolButton):
+class RoleButton(QPushButton):
     """A button that knows its layer."""
 
     def __init__(self, role: str, parent: QWidget | None = None) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 5
 """Lines shown before the list scrolls."""
 ROW_PX = 20
+"""Height of a line before there is one."""
 NEXT_KEY, BACK_KEY = ".", ","
 """Keys on to the next example and back."""
 
@@ -71,7 +72,7 @@ class PlaceList(QWidget):
         self.setVisible(bool(places))
         for button in (self.on, self.back):
             button.setVisible(len(places) > 1)
-        high = max(self.list.sizeHintForRow(0), ROW_PX)
+        high = self.list.sizeHintForRow(0) if places else ROW_PX
         rows = min(max(len(places), 1), MOST_ROWS)
         self.list.setFixedHeight(rows * high + 2 * self.list.frameWidth() + 4)
 

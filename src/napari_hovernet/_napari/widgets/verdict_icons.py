@@ -26,7 +26,10 @@ ICON_PX = 32
 @lru_cache(maxsize=len(VERDICT_COLORS))
 def verdict_icon(verdict: str) -> QIcon:
     """Return the sign: octagon with a cross, triangle with "!", disc with a tick, empty ring."""
-    return QIcon(verdict_pixmap(verdict))
+    icon = QIcon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):  # Qt would tint it in a chosen line
+        icon.addPixmap(verdict_pixmap(verdict), mode)
+    return icon
 
 
 def verdict_pixmap(verdict: str, edge: int = ICON_PX) -> QPixmap:
