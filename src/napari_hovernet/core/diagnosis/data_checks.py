@@ -73,6 +73,8 @@ def placement(bench: Bench) -> Generator[Progress, None, tuple[Placement, Where,
         item = bench.item(index)
         if item is None or item.image is None or item.labels is None or not item.labels.any():
             continue
+        if (item.labels > 0).mean() > LIMITS.constant:
+            continue
         alike = likeness(item.image)
         if alike.contrast < LIMITS.contrast:
             dull += 1
@@ -163,10 +165,8 @@ def _run_files(bench: Bench) -> Steps:
     for number, index in enumerate(bench.indices):
         yield Progress(number, len(bench.indices), "Reading")
         item = bench.item(index)
-        why = bench.failures.get(index, "")
-        looks.append(
-            data_files.look_at_files(names[index], bench.raw(index), item, why, bench.case.kind)
-        )
+        raw, why = bench.raw(index), bench.failures.get(index, "")
+        looks.append(data_files.look_at_files(names[index], raw, item, bench.case, why))
     yield data_files.files(looks)
 
 
@@ -246,6 +246,10 @@ def _places(bench: Bench, placed: Placement, where: Where) -> list[Place]:
 
 def _run_leak(bench: Bench) -> Steps:
     prints, places = yield from kept(bench, "data.prints", _prints)
+    title = "Images on both sides of the split"
+    if not prints:
+        yield not_tested("data.leak", title, "give images")
+        return
     held: list[Print] = []
     source = bench.case.held_out
     if source is not None:
@@ -257,6 +261,9 @@ def _run_leak(bench: Bench) -> Steps:
         train = [Print(p.name, g, p.digest, p.pattern, p.thumb) for p, g in sides]
     else:
         train, held = _sides(prints)
+        if not train or not held:
+            yield not_tested("data.leak", title, "give images of the other side of the split")
+            return
     yield data_copies.leak(train, held, places)
 
 
@@ -288,6 +295,9 @@ def _sides(prints: tuple[Print, ...]) -> tuple[list[Print], list[Print]]:
 
 def _run_duplicates(bench: Bench) -> Steps:
     prints, places = yield from kept(bench, "data.prints", _prints)
+    if not prints:
+        yield not_tested("data.duplicates", "Images that are there twice", "give images")
+        return
     yield data_copies.duplicates(prints, places)
 
 

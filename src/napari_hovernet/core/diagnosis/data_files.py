@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .case import TARGETS, RawItem
+from .case import TARGETS, Case, RawItem
 from .data_common import listed, not_tested, percent, scaled, size_of
 from .data_likeness import contrast_inside, optical_density
 from .data_limits import LIMITS, DataLimits
@@ -24,6 +24,7 @@ READ_AS = {
 }
 """Field of the raw item -> field of the item that is read from it."""
 RED, BLUE = 0, 2
+WHITE = 255
 HALF = 0.5
 """Share of the images that decides."""
 CHANNELS = 2
@@ -51,7 +52,7 @@ class FileLook:
 
 
 def look_at_files(
-    name: str, raw: RawItem | None, item: Item | None, why: str, kind: str
+    name: str, raw: RawItem | None, item: Item | None, case: Case, why: str = ""
 ) -> FileLook:
     """Look at what was given for one image.
 
@@ -60,9 +61,10 @@ def look_at_files(
     name : str
     raw, item
         As given and as read; None if it cannot be read.
+    case : Case
+        What the arrays are, and how they are read.
     why : str
-        The reason then.
-    kind : {"maps", "targets"}
+        The reason if it cannot be read.
     """
     if raw is None or item is None:
         return FileLook(name, why or "cannot be read")
@@ -71,22 +73,24 @@ def look_at_files(
         for field, read in READ_AS.items()
         if getattr(raw, field) is not None
         and getattr(item, read) is None
-        and (kind == TARGETS or field not in ("np", "hv"))
+        and (case.kind == TARGETS or field not in ("np", "hv"))
     ]
     said = [p for p in item.problems if p.partition(":")[0] in lost]
     notes = [p for p in item.problems if p not in said]
+    parts = frozenset() if case.items is None else case.items.parts
+    said += [f"{field} is missing" for field in READ_AS if field in parts - raw.has]
     notes += [
         f"{field} is {np.asarray(getattr(raw, field)).dtype}"
         for field in ("np", "hv", "features")
         if getattr(getattr(raw, field), "dtype", None) == np.float16
     ]
-    sizes = _sizes(raw)
+    sizes = _sizes(raw, turned=bool(case.setup.labels_turn[1] % 2))
     differ = len(set(sizes.values())) > 1
     words = ", ".join(f"{k} {h} x {w}" for k, (h, w) in sizes.items()) if differ else ""
     return FileLook(name, "; ".join(said), words, tuple(notes))
 
 
-def _sizes(raw: RawItem) -> dict[str, tuple[int, int]]:
+def _sizes(raw: RawItem, turned: bool) -> dict[str, tuple[int, int]]:
     found = {}
     for field in (*READ_AS, "instances"):
         array = getattr(raw, field)
@@ -97,6 +101,8 @@ def _sizes(raw: RawItem) -> dict[str, tuple[int, int]]:
             found[field] = shape[1:]
         elif len(shape) in (2, 3) and field != "hv":
             found[field] = size_of(array)
+    if turned:
+        found |= {name: found[name][::-1] for name in ("labels", "types", "np") if name in found}
     return {name: (int(size[0]), int(size[1])) for name, size in found.items()}
 
 
@@ -241,12 +247,7 @@ def images(looks: Sequence[ImageLook], limits: DataLimits = LIMITS) -> Finding:
             HALF,
             "share",
             0.95,
-            Remedy(
-                "Write the images again as 0..255 (or 0..1 in floats). Multiplying by 255 brings "
-                "back the range, not what was lost.",
-                "input_factor",
-                255.0,
-            ),
+            _unit_remedy(unit, limits),
             numbers,
             ("image",),
             tuple(look.place for look in unit[:5]),
@@ -270,6 +271,14 @@ def images(looks: Sequence[ImageLook], limits: DataLimits = LIMITS) -> Finding:
         ("image",),
         tuple(look.place for look in blank[:5]),
     )
+
+
+def _unit_remedy(looks: Sequence[ImageLook], limits: DataLimits) -> Remedy:
+    text = "Write the images again as 0..255 (or 0..1 in floats)."
+    if np.mean([look.spread for look in looks]) * WHITE < limits.blank:
+        return Remedy(text + " Nothing is left in these.")
+    more = " Multiplying by 255 brings back the range, not what was lost."
+    return Remedy(text + more, "input_factor", float(WHITE))
 
 
 def channel_order(looks: Sequence[ImageLook], limits: DataLimits = LIMITS) -> Finding:

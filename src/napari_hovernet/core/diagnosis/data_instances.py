@@ -38,7 +38,7 @@ def components(
         return not_tested(key, title, "labels are no instances (see semantic masks)")
     if n < limits.nuclei:
         return not_tested(key, title, f"{n} nuclei are too few to judge their shapes")
-    touching = sum(s.touching for s in shapes) / n
+    touching = sum(s.bordering for s in shapes) / n
     judged = max(sum(int(np.isfinite(s.solidity).sum()) for s in shapes), 1)
     lumps = sum(int(s.lumps(limits).sum()) for s in shapes)
     share, split = lumps / judged, _split(shapes)

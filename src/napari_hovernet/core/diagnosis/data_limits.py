@@ -65,6 +65,8 @@ class DataLimits:
         nuclei stand out.
     contrast : float
         Spread of the optical density so filtered below which an image shows nothing.
+    constant : float
+        Share of nucleus pixels above which labels are too full to be compared with an image.
     register_edge : int
         Edge in pixels of the part of an image that is compared with its labels.
     register_items : int
@@ -144,6 +146,7 @@ class DataLimits:
     small_px: float = 2.0
     large_px: float = 20.0
     contrast: float = 0.008
+    constant: float = 0.97
     register_edge: int = 640
     register_items: int = 48
     reach: int = 128
@@ -151,7 +154,7 @@ class DataLimits:
     match: float = 0.2
     chance: float = 2.5
     better: float = 0.12
-    shift_better: float = 0.02
+    shift_better: float = 0.005
     one_better: float = 0.04
     fitting: float = 0.12
     agree_px: float = 2.0

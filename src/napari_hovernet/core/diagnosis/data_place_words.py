@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from .data_register import strip_score
 from .report import FAULT, OK, WARN, Finding, Place, Plot, Remedy
 from .setup import Setup
 
+MOST = 0.7
+"""Share of the images moved on by the same step from which all are."""
 TOKEN_PX = 14
 """Pixels of a patch of the usual encoders."""
 
@@ -208,10 +211,7 @@ def _mixed_up(
 ) -> Finding:
     moved = [i for i, j in enumerate(where.order) if i != j]
     said = [f"{placed.pairs[i].name} to {placed.pairs[where.order[i]].name}" for i in moved]
-    before = setup.image_order or tuple(range(n_items))
-    order = list(before) + list(range(len(before), n_items))
-    for i in moved:
-        order[placed.pairs[i].index] = before[placed.pairs[where.order[i]].index]
+    order = _image_order(where, placed, setup, n_items)
     shown = placed.scores[:20, :20]
     return Finding(
         "data.pairing",
@@ -237,6 +237,20 @@ def _mixed_up(
             ),
         ),
     )
+
+
+def _image_order(where: Where, placed: Placement, setup: Setup, n_items: int) -> list[int]:
+    """Return the image of each item; moved on by the same step, all items are."""
+    before = list(setup.image_order or range(n_items))
+    before += range(len(before), n_items)
+    moved = {
+        placed.pairs[i].index: placed.pairs[j].index for i, j in enumerate(where.order) if i != j
+    }
+    steps = Counter((j - i) % n_items for i, j in moved.items())
+    step, often = steps.most_common(1)[0]
+    if often >= MOST * len(placed.pairs):
+        return [before[(i + step) % n_items] for i in range(n_items)]
+    return [before[moved.get(i, i)] for i in range(n_items)]
 
 
 def turn_words(turn: Turn) -> str:

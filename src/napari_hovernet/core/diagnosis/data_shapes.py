@@ -43,7 +43,9 @@ class Shapes:
     split : float
         Share of instances with steps of stored HV in them, NaN without HV.
     touching : int
-        Instances beside another one.
+        Instances beside another one (8 neighbours).
+    bordering : int
+        Instances that share an edge of a pixel with another one (4 neighbours).
     components : int
         8-connected components of the mask.
     shared : int
@@ -61,6 +63,7 @@ class Shapes:
     holed: npt.NDArray[Any]
     parts: npt.NDArray[Any]
     touching: int
+    bordering: int
     components: int
     shared: int
     split: float = float("nan")
@@ -133,6 +136,7 @@ def shapes_of(
         holed=holed,
         parts=_parts(ids, largest)[present],
         touching=touching_count(ids),
+        bordering=_bordering(ids),
         components=n - 1,
         shared=int((first > 1).sum()),
         split=_split_share(ids, area, hv, limits),
@@ -154,6 +158,15 @@ def _solidity(ids: Int32, i: int, box: npt.NDArray[Any], limits: DataLimits) -> 
     filled = int(canvas.sum())
     cv2.fillConvexPoly(canvas, cv2.convexHull(np.concatenate(outer)), 1)
     return filled / max(int(canvas.sum()), 1), holed
+
+
+def _bordering(ids: Int32) -> int:
+    """Count the instances of which a pixel shares an edge with one of another instance."""
+    found = []
+    for a, b in ((ids[:, 1:], ids[:, :-1]), (ids[1:], ids[:-1])):
+        border = (a != b) & (a > 0) & (b > 0)
+        found += [a[border], b[border]]
+    return len(np.unique(np.concatenate(found)))
 
 
 def _parts(ids: Int32, largest: int) -> npt.NDArray[Any]:
