@@ -41,6 +41,8 @@ CLASSES_TWO = 2
 """Channels of an NP branch; the second one is nucleus."""
 STREAMED = 2**28
 """Bytes; larger compressed arrays are unpacked image by image, not held in memory."""
+SKIPPED = 2**20
+"""Bytes that are unpacked at a time on the way to an image."""
 MASKS = "masks"
 """A part of its own: PanNuke masks, which give labels and types."""
 
@@ -136,11 +138,19 @@ class _Stream:
 
     def read(self, index: int) -> npt.NDArray[Any]:
         with self._lock:
-            self._handle.seek(self._begin + index * self._bytes)
+            self._go_to(self._begin + index * self._bytes)
             data = self._handle.read(self._bytes)
         if len(data) < self._bytes:
             raise EOFError(f"it ends before image {index}")
         return np.frombuffer(data, self._member.dtype).reshape(self._member.shape[1:])
+
+    def _go_to(self, place: int) -> None:
+        """Unpack and forget up to a place; from the front again for one further back."""
+        if place < self._handle.tell():
+            self._handle.seek(0)
+        while (left := place - self._handle.tell()) > 0:
+            if not self._handle.read(min(left, SKIPPED)):
+                raise EOFError("it ends before that image")
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ class DiagnoseChoice:
     device : str
         "auto", "cpu", "cuda", "mps" ...
     convention : str
-        What stored or given HV claims to be: a preset of ``HVConvention``; "" = "hover_net".
+        What stored or given HV claims to be: a preset of ``HVConvention``; "" = [H, V] outward.
 
     Examples
     --------

@@ -42,7 +42,6 @@ def pair_items(path: Path, split: str | None = None) -> DataFound:
     hauls = [
         _pairs_found(find_data(folder, choice), groups_of(folder), folder.name)
         for folder in folders
-        if split is None or folder.name == split or split_of(folder.name) != split_of(split)
     ]
     return joined(hauls)
 
