@@ -20,11 +20,13 @@ class SeparationLimits:
     gap : float
         Least difference of AJI between what works and what does not, for it to be the cause.
     same_aji : float
-        AJI between two results from which on they are taken for equal.
+        AJI to connected components from which on a result is taken for them.
     drop : float
         AJI that may be lost when HV is made longer or shorter, or other nuclei lie beside.
     spread : float
         Largest difference of AJI over the turns of HV of a separation that looks at length alone.
+    pieces : float
+        Instances per nucleus that stands alone from which on it is broken up.
     small_factor : float
         Factors of HV from this to its inverse are met in practice; beyond, a change is told
         with less certainty.
@@ -68,9 +70,10 @@ class SeparationLimits:
     same_aji: float = 0.98
     drop: float = 0.2
     spread: float = 0.1
+    pieces: float = 2.0
     small_factor: float = 0.1
     oracle_margin: float = 0.1
-    scene_gain: float = 0.1
+    scene_gain: float = 0.05
     map_gain: float = 0.06
     map_fault: float = 0.1
     slack: float = 0.03
