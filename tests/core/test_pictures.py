@@ -9,11 +9,14 @@ import pytest
 from napari_hovernet.core.metrics import evaluate
 from napari_hovernet.core.outcome_colors import OUTCOME_COLORS
 from napari_hovernet.core.pictures import (
+    DIVERGING,
     NUCLEUS_LINE,
     PictureParams,
     magnitude_colours,
     magnitude_picture,
     outcome_picture,
+    outlined_picture,
+    plane_picture,
     png_bytes,
     worst_window,
 )
@@ -125,3 +128,26 @@ def test_a_window_full_of_one_nucleus_is_drawn() -> None:
     tissue = np.full((30, 30, 3), 100, np.uint8)
     picture = outcome_picture(tissue, (full, full), evaluate(full, full).outcomes)
     assert OUTCOME_COLORS["matched"] not in colours_in(picture)  # no rim is in view
+
+
+def test_outlines_of_several_label_images_are_told_apart() -> None:
+    true, found = np.zeros((64, 64), np.int32), np.zeros((64, 64), np.int32)
+    true[8:24, 8:24], found[36:56, 36:56] = 1, 1
+    grey = np.full((64, 64, 3), 200, np.uint8)
+    shown = outlined_picture(
+        grey, [(true, (255, 0, 0)), (found, (0, 255, 0))], PictureParams(edge=64)
+    )
+    assert shown[8, 15].tolist() == [255, 0, 0] and shown[36, 45].tolist() == [0, 255, 0]
+    assert shown[16, 16].tolist() == shown[60, 2].tolist()
+
+
+def test_a_plane_has_the_same_colours_everywhere() -> None:
+    plane = np.array([[-3.0, -1.0, 0.0, 1.0, np.nan]])
+    signed = plane_picture(plane, (-1, 1))[0]
+    assert signed[0].tolist() == signed[1].tolist() == list(DIVERGING[0])
+    assert signed[2].tolist() == signed[4].tolist() == list(DIVERGING[2])
+    assert signed[3].tolist() == list(DIVERGING[-1])
+    grey = plane_picture(np.array([[0.0, 1.0, 7.0]]), (0, 1))[0]
+    assert grey.tolist() == [[0] * 3, [255] * 3, [255] * 3]
+    large = plane_picture(np.zeros((600, 900)), (0, 1), params=PictureParams(edge=300))
+    assert large.shape == (200, 300, 3)
