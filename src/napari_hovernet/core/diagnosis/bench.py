@@ -19,7 +19,7 @@ from .case import MAPS, Case, RawItem
 from .given_maps import given_maps
 from .items import Item, item_of
 from .params import DiagnosisParams
-from .predicting import TOKENS
+from .predicting import TOKENS, Predictor
 from .separating import Separator
 from .setup import Setup
 
@@ -203,7 +203,9 @@ class Bench:
             self._variants[index, variant] = made
         return self._variants[index, variant]
 
-    def part_changed(self, index: int, change: Callable[[UInt8], UInt8]) -> Maps | None:
+    def part_changed(
+        self, index: int, change: Callable[[UInt8], UInt8], other: Predictor | None = None
+    ) -> Maps | None:
         """Predict a part of an item after any change of its pixels; not kept.
 
         Parameters
@@ -211,8 +213,12 @@ class Bench:
         index : int
         change : callable
             uint8 (h, w, 3) -> the same shape and type.
+        other : Predictor, optional
+            Instead of the network under diagnosis.
         """
-        made: Maps | None = self._tried(index, lambda: self._change(index, change), note=False)
+        used = other or self.case.predictor
+        made: Maps | None
+        made = self._tried(index, lambda: self._change(index, change, used), note=False)
         return made
 
     # ------------------------------------------------------------------ many
@@ -292,17 +298,19 @@ class Bench:
         zoom = Variant(variant.bgr, variant.factor, variant.zoom * self.setup.zoom, variant.flip)
         return self._as_set_up(self._on_image(item.image[r0:r1, c0:c1], zoom))
 
-    def _change(self, index: int, change: Callable[[UInt8], UInt8]) -> Maps | None:
+    def _change(
+        self, index: int, change: Callable[[UInt8], UInt8], predictor: Predictor | None
+    ) -> Maps | None:
         item, box = self.item(index), self.box(index)
-        if item is None or item.image is None or box is None or self.case.predictor is None:
+        if item is None or item.image is None or box is None or predictor is None:
             return None
         r0, r1, c0, c1 = box
         part = change(item.image[r0:r1, c0:c1])
-        return self._as_set_up(self._on_image(part, Variant(zoom=self.setup.zoom)))
+        return self._as_set_up(self._on_image(part, Variant(zoom=self.setup.zoom), predictor))
 
-    def _on_image(self, image: UInt8, variant: Variant) -> Maps:
+    def _on_image(self, image: UInt8, variant: Variant, other: Predictor | None = None) -> Maps:
         """Predict an image under a what-if; the maps come back to its size."""
-        predictor = self.case.predictor
+        predictor = other or self.case.predictor
         if predictor is None:
             raise InputError("there is no network.")
         height, width = image.shape[:2]
