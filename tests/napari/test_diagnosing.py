@@ -152,7 +152,8 @@ def test_a_run_is_diagnosed_with_its_truth(diagnosing, checks, add, desk, finish
     truth = viewer.add_labels(run.result.labels.copy(), name="by hand")
     comparing_for(viewer).choose(("layer", id(truth)))
     qtbot.waitUntil(lambda: desk.study.truth.labels is not None, timeout=WAIT_MS)
-    assert "truth: by hand" in diagnosing.ready("run", FilesChoice())[1]
+    said = diagnosing.ready("run", FilesChoice())[1]
+    assert "truth: by hand" in said and "separation local;" in said
     diagnosing.diagnose_run()
     assert diagnosing.busy and diagnosing.headline == "Looking at compact 1 ..."
     finish()
@@ -232,6 +233,22 @@ def test_a_finding_of_a_run_flies_over_the_runs_own_layers(
     diagnosing.view.look_at("hv_y")
     assert "compact 1 · HV vertical" in on(viewer)
     assert "compact 1 · HV horizontal" not in on(viewer) and len(viewer.layers) == n
+
+
+def test_the_truth_is_seen_over_the_maps(diagnosing, add, desk, finish, findings, qtbot):
+    run, viewer = add(), desk.viewer
+    truth = viewer.add_labels(run.result.labels.copy(), name="by hand")
+    comparing_for(viewer).choose(("layer", id(truth)))
+    qtbot.waitUntil(lambda: desk.study.truth.labels is not None, timeout=WAIT_MS)
+    diagnosing.diagnose_run()
+    finish()
+    for _ in range(2):
+        diagnosing.view.choose(findings.CAUSE, go=True)
+        shown = ["slide", "compact 1 · nuclei", "compact 1 · true nuclei"]
+        assert on(viewer) == shown and not truth.visible
+    assert not viewer.layers[-1].editable
+    diagnosing.view.choose(findings.HINT, go=True)
+    assert on(viewer) == ["slide", "compact 1 · HV horizontal"]
 
 
 def test_steps_go_round_the_examples(viewer, diagnosing, finish, findings):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_hovernet._napari import diagnosis_steps as steps
-from napari_hovernet._napari.diagnosis_state import TUNER, FilesChoice
+from napari_hovernet._napari.diagnosis_state import TUNER, Applied, FilesChoice
 from napari_hovernet.app import diagnose
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.core.diagnosis.bench import Bench
+from napari_hovernet.core.diagnosis.case import ArrayItems, Case
+from napari_hovernet.core.diagnosis.params import DiagnosisParams
+from napari_hovernet.core.diagnosis.report import DiagnosisReport
 from napari_hovernet.core.tuning import TuneParams
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import OutputError
@@ -68,13 +71,17 @@ def test_files_are_opened_with_the_tuners_parameters(few, tmp_path):
     assert steps.pictures_of(bench).case.predictor is None
 
 
-def test_the_report_is_written_as_json(tmp_path, findings):
-    from napari_hovernet.core.diagnosis.report import DiagnosisReport  # noqa: PLC0415
-
-    made = SimpleNamespace(report=DiagnosisReport(findings.made_up(), 1, 1))
+def test_the_report_is_written_as_json_and_as_a_page(tmp_path, findings):
+    case = Case(ArrayItems(image=np.zeros((1, 60, 90, 3), np.uint8)))
+    report = DiagnosisReport(findings.made_up(), 1, 1)
+    made = diagnose.Diagnosis(case, Bench(case), report, DiagnosisParams())
     path = tmp_path / "found.json"
     assert drive(steps.save_steps(made, str(path))) == str(path)
     assert json.loads(path.read_text("utf-8"))["findings"][0]["id"] == findings.CAUSE
+    page = tmp_path / "found.html"
+    again = Applied(findings.CAUSE, "title", "separation local", "fault", "ok", made)
+    drive(steps.save_steps(made, str(page), (again,)))
+    assert "Touching nuclei are merged again" in page.read_text("utf-8")
     with pytest.raises(OutputError):
         drive(steps.save_steps(made, str(tmp_path / "none" / "a.json")))
 

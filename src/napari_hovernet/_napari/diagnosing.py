@@ -152,8 +152,16 @@ class Diagnosing:
             return (NO_RUN if run is None else NO_MAPS), ""
         usable = truth is not None and truth.labels is not None
         against = f"truth: {truth.name}" if truth is not None and usable else NO_TRUTH
-        cut = run.result.cut_with.method
+        cut = self._separation(run)
         return "", f"Tested: image, maps, {run.result.n:,} nuclei, separation {cut}; {against}."
+
+    def _separation(self, run: Run) -> str:
+        """Return the preset a run was cut with, or its method."""
+        from ..core.params import PRESETS  # noqa: PLC0415 - on first use
+
+        cut, tuning = run.result.cut_with, tuner_for(self.desk).tuning
+        named = next((name for name in PRESETS if tuning.preset(name) == cut), "")
+        return named or f"{cut.method} (changed)"
 
     def cancel(self) -> None:
         """Stop after the present step; what was found stays."""
@@ -240,7 +248,7 @@ class Diagnosing:
 
     def save(self, path: str) -> None:
         """Write the report in the background, .html or .json."""
-        diagnosis = self.diagnosis
+        diagnosis, applied = self.diagnosis, self.remedies.applied
         if diagnosis is None:
             return
 
@@ -248,7 +256,7 @@ class Diagnosing:
             self.told.emit(f"Saved as {written}.")
 
         handlers = Handlers(done, self.failed.emit)
-        self._saving.request(lambda: save_steps(diagnosis, path), handlers)
+        self._saving.request(lambda: save_steps(diagnosis, path, applied), handlers)
 
     @property
     def saving(self) -> bool:

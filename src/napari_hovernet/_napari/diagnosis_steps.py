@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.types import Progress
 from ..errors import UserError
-from .diagnosis_state import TUNER, FilesChoice, Opened
+from .diagnosis_state import TUNER, Applied, FilesChoice, Opened
 
 if TYPE_CHECKING:
     from ..app.diagnose import Diagnosis
@@ -126,25 +126,36 @@ def pictures_of(bench: Any) -> Any:
     return Bench(replace(bench.case, predictor=None), bench.params)
 
 
-def save_steps(diagnosis: Diagnosis, path: str) -> Steps:
+def save_steps(diagnosis: Diagnosis, path: str, applied: Sequence[Applied] = ()) -> Steps:
     """Write a report, .json or .html by the path's ending; returns the path.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+        As it is now.
+    path : str
+    applied : sequence of Applied
+        Remedies applied so far: the report tells of before and after.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
+    from ..app.diagnosis_html import render_html  # noqa: PLC0415 - imports jinja2
+    from ..app.diagnosis_text import Retest, as_json  # noqa: PLC0415
+    from ..core.io.atomic import atomic_path  # noqa: PLC0415
+
     yield Progress(0, 0, "Writing the report")
+    mended = None
+    if applied:
+        mended = Retest(applied[0].was, diagnosis, tuple(a.finding for a in applied))
     if Path(path).suffix.lower() == ".json":
-        from ..core.io.atomic import atomic_path  # noqa: PLC0415 - on first use
-
-        text = json.dumps(diagnosis.report.as_dict(), indent=2)
-        with atomic_path(path) as file:
-            file.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(as_json(diagnosis, mended), indent=2, allow_nan=False)
     else:
-        from ..app.diagnosis_html import write_diagnosis  # noqa: PLC0415 - imports jinja2
-
-        write_diagnosis(path, diagnosis)
+        text = render_html(diagnosis, mended)
+    with atomic_path(path) as file:
+        file.write_text(text, encoding="utf-8")
     return path
 
 

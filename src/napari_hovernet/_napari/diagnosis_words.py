@@ -197,8 +197,8 @@ def measured(finding: Finding) -> str:
 def place_words(place: Place, number_of: int) -> str:
     """Return one line about an example, rows and columns in pixels of its image."""
     r0, r1, c0, c1 = place.box
-    words = f": {place.words}" if place.words else ""
-    return f"{number_of}. {place.name}, rows {r0}-{r1}, columns {c0}-{c1}{words}"
+    where = f"{place.name}, rows {r0}-{r1}, columns {c0}-{c1}"
+    return f"{number_of}. {place.words} ({where})" if place.words else f"{number_of}. {where}"
 
 
 def change_words(action: str, value: Any) -> str:

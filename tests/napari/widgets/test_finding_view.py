@@ -88,7 +88,7 @@ def test_examples_say_where_they_are(qtbot, findings):
     assert widget.isHidden()
     widget.set_places(findings.places(2))
     first, second = (widget.list.item(i).text() for i in range(2))
-    assert first == "1. image 0, rows 0-20, columns 0-30: three nuclei became one"
+    assert first == "1. three nuclei became one (image 0, rows 0-20, columns 0-30)"
     assert second == "2. image 0, rows 10-30, columns 20-50"
     assert not widget.on.isHidden()
     widget.set_places(findings.places(1))

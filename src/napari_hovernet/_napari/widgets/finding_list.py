@@ -36,6 +36,7 @@ class FindingList(QTreeWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._verdict = ""
         self._open = {PASSED: False, UNTESTED: False}
         self.setColumnCount(2)
         self.setHeaderHidden(True)
@@ -71,10 +72,13 @@ class FindingList(QTreeWidget):
                 while above is not None:
                     above.setExpanded(True)
                     above = above.parent()
+            there = item is self.currentItem()
             self.setCurrentItem(item)
             if item is None:
                 self.clearSelection()
         self._fit()
+        if item is not None and not there:
+            self.scrollToItem(item)
 
     def set_findings(self, findings: Sequence[Finding]) -> None:
         """Show other findings; the choice, the place and what is open stay."""
@@ -98,8 +102,12 @@ class FindingList(QTreeWidget):
         if chosen:
             with silent(self):
                 self.setCurrentItem(self._find(chosen))
-        self.verticalScrollBar().setValue(at)
         self._fit()
+        self.verticalScrollBar().setValue(at)
+        verdict = next((f.verdict for f in findings if f.id == chosen), "")
+        if verdict != self._verdict and self.currentItem() is not None:  # it has moved
+            self.scrollToItem(self.currentItem())
+        self._verdict = verdict
 
     # ------------------------------------------------------------------ inner
 
