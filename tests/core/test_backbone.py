@@ -210,6 +210,15 @@ def test_without_timm_it_says_what_to_type(monkeypatch):
         load_backbone("any")
 
 
+def test_a_timm_that_cannot_be_imported_is_told(monkeypatch):
+    def broken(name: str) -> None:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(module, "import_module", broken)
+    with pytest.raises(InputError, match=r"cannot be used \(operator torchvision::nms"):
+        load_backbone("any")
+
+
 def fake_timm(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Put a timm in place that makes tiny ViTs and keeps what it was asked for."""
     asked: list[dict[str, Any]] = []
@@ -228,7 +237,7 @@ def test_timm_is_asked_for_h_optimus_as_published(monkeypatch):
     asked = fake_timm(monkeypatch)
     found = load_backbone(device="cpu")
     assert asked == [{"name": "hf-hub:bioptimus/H-optimus-0", "pretrained": True, "num_classes": 0,
-                      "init_values": 1e-5, "dynamic_img_size": False}]  # fmt: skip
+                      "img_size": 224, "init_values": 1e-5, "dynamic_img_size": False}]  # fmt: skip
     assert not found.module.training
     assert not any(p.requires_grad for p in found.module.parameters())
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from .. import __version__
 from ..core.params import PRECISIONS, PRESETS, TILINGS
 from .diagnose_parser import add_diagnose
+from .token_parser import add_family, add_tokens
 from .train_parser import add_training
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_magnitude(commands)
     add_diagnose(commands, _command)
+    add_tokens(commands, _command)
     add_training(commands, _command)
     _add_info(commands)
     _add_export(commands)
@@ -148,7 +150,7 @@ def _add_evaluate(commands: Commands) -> None:
         "--pred", type=Path, metavar="DIR", help="folder of predicted labels; no model runs"
     )
     _add_data(parser)
-    _add_tokens(parser)
+    add_family(parser)
     _add_judging(parser)
     parser.add_argument("--no-html", action="store_true", help="no HTML report, no pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
@@ -166,7 +168,7 @@ def _add_magnitude(commands: Commands) -> None:
     )
     _add_any_model(parser)
     _add_data(parser)
-    _add_tokens(parser)
+    add_family(parser)
     _add_judging(parser)
     _add_output(parser)
 
@@ -191,31 +193,6 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--n-samples", type=int, metavar="N", help="N images, spread evenly; default all"
     )
-
-
-def _add_tokens(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("token decoder on cached features")
-    group.add_argument(
-        "--family", metavar="F", help="F_features.npz and F_targets.npz are read instead of images"
-    )
-    group.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="D",
-        help="where they lie; default beside the checkpoint, then here",
-    )
-    group.add_argument(
-        "--token-prefix",
-        choices=("0", "1", "5", "historical", "file"),
-        help="tokens before the patches; historical = the slice 1:257; default file = as the "
-        "checkpoint says",
-    )
-    group.add_argument(
-        "--truth",
-        choices=("auto", "instances", "hv", "components"),
-        help="how true nuclei are told apart; default auto: instances, else HV, else components",
-    )
-    group.add_argument("--seed", type=int, help="draw the samples by it instead of spreading them")
 
 
 def _add_judging(parser: argparse.ArgumentParser) -> None:

@@ -127,8 +127,8 @@ def load_backbone(
     --------
     >>> load_backbone()  # doctest: +SKIP
     """
-    timm = _timm()
-    arguments: dict[str, Any] = {"num_classes": 0, **KNOWN.get(name, {})}
+    timm, params = _timm(), params or BackboneParams()
+    arguments: dict[str, Any] = {"num_classes": 0, "img_size": params.size, **KNOWN.get(name, {})}
     try:
         module = timm.create_model(name, pretrained=weights is None, **arguments)
     except Exception as error:  # timm and the hub raise all kinds
@@ -232,7 +232,7 @@ def prepared(image: UInt8, params: BackboneParams) -> torch.Tensor:
         raise InputError(
             f"An image has shape {image.shape} and dtype {image.dtype}; give uint8 (H, W, 3) RGB."
         )
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
     edges = (params.size, params.size)
     if pixels.shape[2:] != edges:
         pixels = F.interpolate(pixels, edges, mode="bilinear", antialias=True)
@@ -333,10 +333,12 @@ def _tokens(out: Any) -> torch.Tensor:
 def _timm() -> Any:
     try:
         return import_module("timm")
-    except ImportError as error:
+    except Exception as error:  # a torchvision that does not fit torch raises RuntimeError
+        missing = getattr(error, "name", None) == "timm"
+        why = "is not installed here" if missing else f"cannot be used ({_first_line(error)})"
         raise InputError(
-            f"Tokens of images need timm, which is not installed here: {INSTALL}. Cached "
-            "features (.npz) need no backbone."
+            f"Tokens of images need timm, which {why}: {INSTALL}. Cached features (.npz) need no "
+            "backbone."
         ) from error
 
 

@@ -1,0 +1,44 @@
+"""``napari-hovernet tokens``: images in, the features of a frozen ViT out."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from ..app.jobs import drive
+from ..app.token_images import cache_steps, find_pictures
+from ..core.backbone import BackboneParams, load_backbone
+from ..errors import OutputError
+from .console import ProgressBar, complain, say
+
+
+def run(options: Namespace) -> int:
+    """Compute and write the tokens; returns the exit status.
+
+    Raises
+    ------
+    UserError
+        If there are no images, the backbone cannot be had, or a file cannot be written.
+    """
+    if options.output.exists() and not options.overwrite:
+        raise OutputError(f"{options.output} is there already; give --overwrite or another name.")
+    pictures = find_pictures(options.images)
+    params = BackboneParams(size=options.size, batch=options.batch, layer=options.layer)
+    if options.mean is not None or options.std is not None:
+        params = BackboneParams(
+            size=options.size,
+            batch=options.batch,
+            layer=options.layer,
+            mean=tuple(options.mean or params.mean),
+            std=tuple(options.std or params.std),
+        )
+    backbone = load_backbone(options.backbone, options.device, params, options.weights)
+    with ProgressBar("tokens", quiet=options.quiet, unit="image") as bar:
+        made = drive(cache_steps(pictures, backbone, options.output), bar)
+    n, count, length = made.shape
+    say(
+        f"{n} images -> {', '.join(str(f) for f in made.files)}: {count} tokens of {length} each, "
+        f"{made.prefix} of them before the patches"
+    )
+    for note in made.notes if not options.quiet else ():
+        complain(f"note: {note}")
+    return 0

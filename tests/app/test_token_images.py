@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.token_images import ArrayPictures, cache_steps, find_pictures
+from napari_hovernet.core.backbone import Backbone, as_backbone, image_tokens
+from napari_hovernet.core.token_data import find_token_data, truth_of
+from napari_hovernet.errors import InputError
+
+
+class TinyViT(nn.Module):
+    num_prefix_tokens = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.project = nn.Conv2d(3, 4, 14, 14)
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        patches = self.project(x).flatten(2).transpose(1, 2)
+        return torch.cat([x.new_zeros(len(x), 5, 4), patches], 1)
+
+
+@pytest.fixture
+def vit() -> Backbone:
+    return as_backbone(TinyViT(), device="cpu")
+
+
+def picture(seed: int, edge: int = 256) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (edge, edge, 3), np.uint8)
+
+
+def write_tiles(folder: Path, labelled: int = 2) -> Path:
+    for i in range(2):
+        cv2.imwrite(str(folder / f"t{i}.png"), picture(i)[..., ::-1])
+        if i < labelled:
+            labels = np.zeros((256, 256), np.uint8)
+            labels[40:80, 40:80] = i + 1
+            cv2.imwrite(str(folder / f"t{i}_lab.png"), labels)
+    return folder
+
+
+def test_a_folder_becomes_a_family_with_its_truth(vit, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    tiles = tmp_path / "tiles"
+    tiles.mkdir()
+    made = drive(cache_steps(find_pictures(write_tiles(tiles)), vit, out / "mine_features.npz"))
+    assert (made.shape, made.prefix, made.notes) == ((2, 261, 4), 5, ())
+    data = find_token_data([out], "mine")
+    np.testing.assert_allclose(data.tokens, image_tokens(vit, [picture(0), picture(1)]), atol=0.01)
+    assert data.ids["image_ids"] == ("t0", "t1") and data.image(0).shape == (224, 224, 3)
+    assert truth_of(data, 1).labels[60, 60] and truth_of(data, 1).labels.sum() == 35 * 35
+
+
+def test_labels_of_some_alone_are_left_out_and_it_is_said(vit, tmp_path):
+    made = drive(cache_steps(find_pictures(write_tiles(tmp_path, 1)), vit,
+                             tmp_path / "mine_features.npz"))  # fmt: skip
+    assert "only 1 of 2 images have labels" in made.notes[0]
+    assert not find_token_data([tmp_path], "mine").has_truth
+
+
+@pytest.mark.parametrize("ending", ["data_FIXED.npz", "images.npy"])
+def test_arrays_of_images(ending, vit, tmp_path):
+    images = np.stack([picture(0), picture(1), picture(2)])
+    path = tmp_path / f"mine_{ending}"
+    np.save(path, images) if ending.endswith("npy") else np.savez(path, images=images)
+    made = drive(cache_steps(find_pictures(path), vit, tmp_path / "mine_features.npz"))
+    assert made.files == (tmp_path / "mine_features.npz",), "the images stay where they are"
+    tokens = find_token_data([tmp_path], "mine").tokens
+    np.testing.assert_allclose(tokens[2], image_tokens(vit, [picture(2)])[0], atol=0.01)
+
+
+def test_images_of_0_to_1_are_taken_for_what_they_are(tmp_path):
+    np.save(tmp_path / "x.npy", picture(0)[None] / 255.0)
+    found = ArrayPictures(tmp_path / "x.npy").read(0)
+    assert np.abs(found.astype(int) - picture(0)).max() <= 1
+
+
+def test_large_images_are_told(vit, tmp_path):
+    np.save(tmp_path / "x.npy", picture(0, 1000)[None])
+    made = drive(cache_steps(find_pictures(tmp_path / "x.npy"), vit, tmp_path / "x_features.npz"))
+    assert "shrink 4.5 times" in made.notes[0]
+
+
+def test_a_cancel_leaves_nothing(vit, tmp_path):
+    np.save(tmp_path / "x.npy", np.stack([picture(0)] * 9))
+    steps = cache_steps(find_pictures(tmp_path / "x.npy"), vit, tmp_path / "x_features.npz")
+    next(steps)
+    next(steps)
+    steps.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_a_name_that_would_not_be_found_again_is_refused(vit, tmp_path):
+    np.save(tmp_path / "x.npy", picture(0)[None])
+    with pytest.raises(InputError, match=r"must be named FAMILY_features\.npz"):
+        drive(cache_steps(find_pictures(tmp_path / "x.npy"), vit, tmp_path / "tokens.npz"))
+
+
+def test_what_holds_no_images_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 4)))
+    np.savez(tmp_path / "y.npz", masks=np.zeros(3))
+    with pytest.raises(InputError, match=r"shape \(3, 4\)"):
+        find_pictures(tmp_path / "x.npy")
+    with pytest.raises(InputError, match="no array 'images', only masks"):
+        find_pictures(tmp_path / "y.npz")
