@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_family_with_its_truth(vit, tmp_path):
     data = find_token_data([out], "mine")
     np.testing.assert_allclose(data.tokens, image_tokens(vit, [picture(0), picture(1)]), atol=0.01)
     assert data.ids["image_ids"] == ("t0", "t1") and data.image(0).shape == (224, 224, 3)
-    assert truth_of(data, 1).labels[60, 60] and truth_of(data, 1).labels.sum() == 35 * 35
+    assert truth_of(data, 1).labels[60, 60] and (truth_of(data, 1).labels > 0).sum() == 35 * 35
 
 
 def test_labels_of_some_alone_are_left_out_and_it_is_said(vit, tmp_path):
