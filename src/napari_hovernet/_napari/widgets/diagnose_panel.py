@@ -152,7 +152,7 @@ class DiagnosePanel(StudyPanel):
         diagnosing = self.diagnosing
         begun = diagnosing.target is not None
         self.start.set_busy(diagnosing.busy)
-        self.results.set_headline(diagnosing.headline if begun else BEGIN)
+        self.results.set_headline(diagnosing.headline if begun else BEGIN, bold=begun)
         self.results.set_findings(diagnosing.findings, done=diagnosing.diagnosis is not None)
         self.results.applied.setValue(self.remedies.applied)
         self._show_chosen()

@@ -27,9 +27,6 @@ class DiagnoseResults(QWidget):
         self.message = note("", "What was done last")
         named(self.save, "Save report", "A page with pictures (.html), or the findings (.json).")
         named(self.copy, "Copy command line", "The command that diagnoses the same files.")
-        font = self.headline.font()
-        font.setBold(True)
-        self.headline.setFont(font)
         buttons = QHBoxLayout()
         buttons.addWidget(self.save)
         buttons.addWidget(self.copy)
@@ -41,8 +38,11 @@ class DiagnoseResults(QWidget):
         column.addWidget(self.message)
         self.set_findings((), done=False)
 
-    def set_headline(self, text: str) -> None:
-        """Show what was found in one line."""
+    def set_headline(self, text: str, *, bold: bool = True) -> None:
+        """Show what was found in one line; what to do first is not bold."""
+        font = self.headline.font()
+        font.setBold(bold)
+        self.headline.setFont(font)
         set_note(self.headline, text)
 
     def set_findings(self, findings: Sequence[Finding], *, done: bool) -> None:
