@@ -12,11 +12,10 @@ import numpy as np
 
 from ...errors import InputError, UserError
 from ..hv import compact_ids
-from ..hv_reading import HVReading, read_hv
 from ..image import UInt8
 from ..types import Int32, Maps
 from .case import MAPS, Case, RawItem
-from .given_maps import given_maps
+from .given_maps import given_maps, hv_as_meant
 from .items import Item, item_of
 from .params import DiagnosisParams
 from .predicting import TOKENS, Predictor
@@ -274,7 +273,7 @@ class Bench:
         setup = self.setup
         if setup.np_channel == 0:
             maps = Maps(np=1 - maps.np, hv=maps.hv, types=maps.types)
-        maps = read_hv(maps, HVReading(setup.hv_order, setup.hv_sign, setup.hv_scale))
+        maps = hv_as_meant(maps, setup)
         if any(setup.maps_shift):
             rolled = np.roll(maps.hv, setup.maps_shift, (1, 2))
             maps = Maps(np=np.roll(maps.np, setup.maps_shift, (0, 1)), hv=rolled)

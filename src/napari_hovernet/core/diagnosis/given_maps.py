@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,22 @@ def given_maps(raw: RawItem, setup: Setup) -> Maps:
         prob = np.roll(prob, setup.maps_shift, (0, 1))
         hv = np.roll(hv, setup.maps_shift, (1, 2))
     maps = Maps(np=prob, hv=hv)
-    return read_hv(maps, HVReading(setup.hv_order, setup.hv_sign, setup.hv_scale))
+    return hv_as_meant(maps, setup)
+
+
+def hv_as_meant(maps: Maps, setup: Setup) -> Maps:
+    """Read HV in the order, sign and scale of the setup; any factor will do.
+
+    Examples
+    --------
+    >>> maps = Maps(np=[[1.0]], hv=[[[127.0]], [[0.0]]])
+    >>> hv_as_meant(maps, Setup(hv_scale=1 / 127)).hv.ravel().tolist()
+    [1.0, 0.0]
+    """
+    maps = read_hv(maps, HVReading(setup.hv_order, setup.hv_sign))
+    if setup.hv_scale == 1.0:
+        return maps
+    return replace(maps, hv=maps.hv * np.float32(setup.hv_scale))
 
 
 def probability(given: npt.NDArray[Any]) -> Float32:
