@@ -68,8 +68,8 @@ def hv_zero(found: HVTally, limits: MapLimits = LIMITS) -> Finding:
     name, title = "model.hv_zero", "HV beside a map of zeros"
     zero = sum(x.true_squares for x in found.lengths)
     if not zero or found.truth.parts < limits.min_parts:
-        return Finding(name, NOT_TESTED, title,
-                       "Not tested: give true labels that lie on the maps, of some nuclei.")  # fmt: skip
+        words = "Not tested: give true labels that lie on the maps, of some nuclei."
+        return Finding(name, NOT_TESTED, title, words)
     who, points = _points(found, limits)
     products = sum((x.products for x in found.lengths), np.zeros((2, 2)))
     squares = sum(x.squares for x in found.lengths)
