@@ -7,11 +7,13 @@ from .model_file import run_checkpoint, run_failures, run_non_finite
 from .model_input import run_channel_order, run_input_range, run_normalisation
 from .model_norms import run_batch_norm
 from .model_scale import run_magnification
+from .model_tokens import run_token_prefix
 from .model_turns import run_turns
 from .model_weights import run_untrained
 from .registry import Check
 
-IMAGES = ("model", "image")
+IMAGES, TOKENS = ("model", "image"), ("model", "features")
+"""What a check of images, or of tokens, needs."""
 
 CHECKS: tuple[Check, ...] = (
     Check("model.checkpoint", "Model file", ("model",), run_checkpoint),
@@ -19,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     Check("model.non_finite", "NaN and infinite values", ("model",), run_non_finite),
     Check("model.failures", "Failures of the network", ("model",), run_failures),
     Check("model.activations", "Activations", ("model",), run_activations),
+    Check("model.token_prefix", "Tokens before the patches", TOKENS, run_token_prefix),
     Check("model.turns", "Answer to mirrored images", IMAGES, run_turns),
     Check("model.channel_order", "Channel order of the input", IMAGES, run_channel_order),
     Check("model.input_range", "Range of the input", IMAGES, run_input_range),

@@ -23,6 +23,8 @@ class ModelLimits:
         that makes all of them worse by ``hopeless`` or more.
     hopeless : float
         See ``least_parts``.
+    ruinous : float
+        Loss on the first image after which a what-if is given up at once.
     fits : float
         Least correlation of NP with the truth (or with how dark the image is), in some
         what-if, for a judgement.
@@ -107,9 +109,10 @@ class ModelLimits:
     1.8
     """
 
-    seconds: float = 16.0
+    seconds: float = 40.0
     least_parts: int = 3
     hopeless: float = 0.02
+    ruinous: float = 0.3
     fits: float = 0.5
     alone_fits: float = 0.45
     counts: float = 0.01
@@ -139,8 +142,8 @@ class ModelLimits:
     explodes: float = 1e4
     layer_growth: float = 1e3
     constant: float = 1e-6
-    norm_distance: float = 1.2
-    norm_ratio: float = 5.0
+    norm_distance: float = 0.5
+    norm_ratio: float = 2.5
     norm_layers: float = 0.3
     norm_gain: float = 0.04
     norm_huge: float = 1e8

@@ -170,13 +170,17 @@ class WhatIfs:
             if (index, name) not in self.known:
                 yield Progress(number, len(parts), f"what if {name}")
             self.quality(index, name, predict)
-            done = number + 1
-            if done == self.limits.least_parts < len(parts):
-                so_far = self.gain(name, parts[:done])
-                if max(so_far.gains, default=-1.0) <= -self.limits.hopeless:
-                    yield self.gain(name, parts[:done], complete=False)
-                    return
+            if self._given_up(name, parts, number + 1):
+                yield self.gain(name, parts[: number + 1], complete=False)
+                return
         yield self.gain(name, parts, complete=few is None or len(parts) == len(self.parts))
+
+    def _given_up(self, name: str, parts: Sequence[int], done: int) -> bool:
+        """Tell whether a what-if need not be tried on more parts."""
+        if done == len(parts) or done not in (1, self.limits.least_parts):
+            return False
+        most = max(self.gain(name, parts[:done]).gains, default=-1.0)
+        return most <= -(self.limits.ruinous if done == 1 else self.limits.hopeless)
 
     def gain(self, name: str, parts: Sequence[int], complete: bool = True) -> Gain:
         """Compare a what-if with how it is."""
