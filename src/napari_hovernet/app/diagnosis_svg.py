@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -17,12 +18,18 @@ GAUGE_ROOM = 0.12
 """Share of the range that is left free at both ends of a gauge."""
 GAP = 0.25
 """Share of a bar's place that stays free."""
+SLANT = 40
+"""Room for slanted names."""
 MOST_NAMES = 12
 """Names below an axis; of more every second, third ... is shown."""
-LONG_NAME = 16
+LONG_NAME = 20
 """Characters of a name below an axis."""
+LETTER = 6.2
+"""Width of a letter below an axis."""
 ROW = 24
 """Height of a row of a matrix."""
+DARK = 0.55
+"""Share from which on a cell takes light letters."""
 NAMES_WIDTH = 130
 """Room for the names of the rows of a matrix."""
 
@@ -46,15 +53,15 @@ def svg_of_plot(plot: Plot) -> str:
     if not values:
         return ""
     draw = {"bars": _bars, "histogram": _histogram, "lines": _lines}[plot.kind]
-    box = FRAME.plot
+    frame = _frame_of(plot)
     if plot.kind == "bars":
         x = (0.0, float(max(len(plot.x), 1)))
     else:
         places = [float(v) for v in plot.x if math.isfinite(float(v))]
         x = (min(places), max(places)) if places else (0.0, 1.0)
-    scale = Scale(box, _wider(x), _y_range(plot, values))
-    parts = [*_frame(plot, scale), *draw(plot, scale), *_threshold(plot, scale)]
-    return _svg(plot.title, (FRAME.width, FRAME.height), parts)
+    scale = Scale(frame.plot, _wider(x), _y_range(plot, values))
+    parts = [*_axes(plot, scale, frame), *draw(plot, scale), *_threshold(plot, scale)]
+    return _svg(plot.title, (frame.width, frame.height), parts)
 
 
 def gauge(finding: Finding) -> str:
@@ -134,7 +141,25 @@ def _y_range(plot: Plot, values: Sequence[float]) -> tuple[float, float]:
     return _wider((low if low == 0 else low - room, high if high == 0 else high + room))
 
 
-def _frame(plot: Plot, scale: Scale) -> Iterator[str]:
+def _slanted(plot: Plot) -> bool:
+    """Whether the names of bars are too long to stand side by side."""
+    if plot.kind != "bars":
+        return False
+    shown = plot.x[:: _every(plot)]
+    width = (FRAME.plot[2] - FRAME.plot[0]) / max(len(shown), 1)
+    return max((len(_short(name)) for name in shown), default=0) * LETTER > width
+
+
+def _every(plot: Plot) -> int:
+    return math.ceil(len(plot.x) / MOST_NAMES) or 1
+
+
+def _frame_of(plot: Plot) -> Frame:
+    more = SLANT if _slanted(plot) else 0
+    return replace(FRAME, height=FRAME.height + more, bottom=FRAME.bottom + more)
+
+
+def _axes(plot: Plot, scale: Scale, frame: Frame) -> Iterator[str]:
     left, top, right, bottom = scale.box
     for value in ticks(*scale.y):
         y = scale.at_y(value)
@@ -149,22 +174,19 @@ def _frame(plot: Plot, scale: Scale) -> Iterator[str]:
             yield f'<path class="grid" d="M{x:.1f} {bottom}v4"/>'
             yield f'<text class="middle" x="{x:.1f}" y="{bottom + 17}">{tick_text(value)}</text>'
     middle = (left + right) / 2
-    yield f'<text class="middle" x="{middle}" y="{FRAME.height - 6}">{escape(plot.x_label)}</text>'
+    yield f'<text class="middle" x="{middle}" y="{frame.height - 6}">{escape(plot.x_label)}</text>'
     if plot.y_label:
         place = f"translate(11 {(top + bottom) / 2}) rotate(-90)"
         yield f'<text class="middle" transform="{place}">{escape(plot.y_label)}</text>'
 
 
 def _names(plot: Plot, scale: Scale) -> Iterator[str]:
-    every = math.ceil(len(plot.x) / MOST_NAMES) or 1
-    width = (scale.box[2] - scale.box[0]) / max(len(plot.x), 1) * every
-    long = max((len(_short(name)) for name in plot.x[::every]), default=0)
-    slanted = long * 6.2 > width
-    for i in range(0, len(plot.x), every):
+    slanted = _slanted(plot)
+    for i in range(0, len(plot.x), _every(plot)):
         x, y = scale.at_x(i + 0.5), scale.box[3] + 15
         text = escape(_short(plot.x[i]))
         if slanted:
-            how = f"translate({x + 4:.1f} {y - 3}) rotate(-22)"
+            how = f"translate({x + 4:.1f} {y - 3}) rotate(-28)"
             yield f'<text class="end" transform="{how}">{text}</text>'
         else:
             yield f'<text class="middle" x="{x:.1f}" y="{y}">{text}</text>'
@@ -227,9 +249,9 @@ def _threshold(plot: Plot, scale: Scale) -> Iterator[str]:
 
 
 def _matrix(plot: Plot) -> str:
-    """Draw rows of numbers, the more the darker."""
-    values = [v for _, row in plot.series for v in row if math.isfinite(v)]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    """Draw rows of numbers, the longer the darker, those below 0 in another colour."""
+    values = [abs(v) for _, row in plot.series for v in row if math.isfinite(v)]
+    largest = max(values, default=0.0) or 1.0
     columns = max(len(plot.x), 1)
     width = (FRAME.width - NAMES_WIDTH) / columns
     parts = []
@@ -241,7 +263,7 @@ def _matrix(plot: Plot) -> str:
         text = escape(_short(name))
         parts.append(f'<text class="end" x="{NAMES_WIDTH - 8}" y="{y + 16}">{text}</text>')
         for i, value in enumerate(row):
-            parts += _cell((NAMES_WIDTH + i * width, y), width, value, (low, high))
+            parts += _cell((NAMES_WIDTH + i * width, y), width, value, largest)
     height = 22 + len(plot.series) * ROW + (18 if plot.x_label else 4)
     if plot.x_label:
         parts.append(f'<text class="end" x="{FRAME.width - 4}" y="{height - 3}">'
@@ -249,16 +271,16 @@ def _matrix(plot: Plot) -> str:
     return _svg(plot.title, (FRAME.width, height), parts)
 
 
-def _cell(
-    at: tuple[float, float], width: float, value: float, limits: tuple[float, float]
-) -> list[str]:
+def _cell(at: tuple[float, float], width: float, value: float, largest: float) -> list[str]:
     x, y = at
     known = math.isfinite(value)
-    share = (value - limits[0]) / (limits[1] - limits[0] or 1.0) if known else 0.0
-    ink = " inverse" if share > 0.55 else ""
-    text = f"{value:.3g}" if known else "-"
+    share = abs(value) / largest if known else 0.0
+    sign = " below" if known and value < 0 else ""
+    ink = " inverse" if share > DARK else ""
+    digits = max(2 - math.floor(math.log10(largest)), 0)
+    text = f"{round(value, digits) + 0.0:.3g}" if known else "-"
     return [
-        f'<rect class="cell" x="{x + 1:.1f}" y="{y + 1}" width="{width - 2:.1f}" '
+        f'<rect class="cell{sign}" x="{x + 1:.1f}" y="{y + 1}" width="{width - 2:.1f}" '
         f'height="{ROW - 2}" fill-opacity="{0.06 + 0.84 * share:.2f}"/>',
         f'<text class="middle{ink}" x="{x + width / 2:.1f}" y="{y + 16}">{text}</text>',
     ]
