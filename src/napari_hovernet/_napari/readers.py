@@ -1,4 +1,4 @@
-"""Readers of results: hover_net JSON and MAT, GeoJSON from QuPath."""
+"""Readers of results (hover_net JSON and MAT, GeoJSON from QuPath) and of cached features."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ LAYER = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | list[str]], list[LAYER]]
 SNIFF_BYTES = 65536
 """How much of a JSON file is looked at to tell what it is."""
+FAMILY = "family"
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
@@ -28,13 +29,17 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 
 def kind_of(path: Path) -> str:
-    """Tell "geojson", "json" (hover_net), "mat" or "" by the start of a file.
+    """Tell "geojson", "json" (hover_net), "mat", "family" or "" by the start of a file.
+
+    "family" is an .npz of a token decoder, if its features are there.
 
     A file that cannot be opened is "": napari says so itself.
     """
     suffix = path.suffix.lower()
     if suffix == ".mat":
         return "mat"
+    if suffix == ".npz":
+        return FAMILY if _has_features(path) else ""
     try:
         with path.open("rb") as file:
             start = file.read(SNIFF_BYTES)
@@ -46,7 +51,7 @@ def kind_of(path: Path) -> str:
 
 
 def read_results(path: str | list[str]) -> list[LAYER]:
-    """Read files into Labels layers.
+    """Read files into layers: nuclei into labels, samples of features into stacks.
 
     Raises
     ------
@@ -54,7 +59,32 @@ def read_results(path: str | list[str]) -> list[LAYER]:
         If a file is damaged; the message names it.
     """
     paths = [path] if isinstance(path, str) else list(path)
-    return [_read_one(Path(p)) for p in paths]
+    return [layer for p in paths for layer in _read_any(Path(p))]
+
+
+def _has_features(path: Path) -> bool:
+    from ..core.training.sources.family import find_families  # noqa: PLC0415 - on first use
+
+    return any(family.features is not None for family in find_families(path))
+
+
+def _read_any(path: Path) -> list[LAYER]:
+    if kind_of(path) == FAMILY:
+        return _read_family(path)
+    return [_read_one(path)]
+
+
+def _read_family(path: Path) -> list[LAYER]:
+    """Show samples of a features file, evenly spread where there are many."""
+    from ..app.jobs import drive  # noqa: PLC0415 - on first use
+    from ..app.token_run import evenly, picture_steps  # noqa: PLC0415
+    from ..core.token_data import find_token_data  # noqa: PLC0415
+    from .token_layers import picture_data  # noqa: PLC0415
+
+    data = find_token_data([path], "")
+    chosen = evenly(len(data))
+    some = "" if len(chosen) == len(data) else f" ({len(chosen)} of {len(data)})"
+    return picture_data(drive(picture_steps(data, chosen)), f"{data.family}{some}")
 
 
 def _read_one(path: Path) -> LAYER:

@@ -84,6 +84,12 @@ class TokenMaps:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def magnitude(self) -> Float32:
+        """HV magnitude of all samples, float32 (n, 224, 224)."""
+        length: Float32 = np.hypot(self.hv[:, 0], self.hv[:, 1])
+        return length
+
     def maps(self, place: int) -> Maps:
         """Return the maps of one sample; they share memory with the stacks."""
         types = None if self.types is None else self.types[place]
