@@ -19,6 +19,7 @@ from napari_hovernet.core.diagnosis.separation_scenes import (
 )
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.metrics import evaluate
+from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
 from napari_hovernet.errors import InputError
 
@@ -49,8 +50,6 @@ def test_no_nucleus_is_cut_by_the_border():
 @pytest.mark.parametrize("radius", [9, 16])
 @pytest.mark.parametrize("preset", ["local", "hover_net"])
 def test_healthy_separations_cut_all_of_them(radius, preset):
-    from napari_hovernet.core.params import SeparationParams
-
     for made in scenes(radius):
         params = SeparationParams.preset(preset)
         assert evaluate(made.labels, separate(made.exact, params).labels).aji > 0.97

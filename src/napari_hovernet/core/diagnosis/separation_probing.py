@@ -282,8 +282,8 @@ def components_agreement(found: Int32) -> float:
 
     Examples
     --------
-    >>> components_agreement(np.array([[1, 1, 2, 2]], np.int32))
-    0.5
+    >>> round(components_agreement(np.array([[1, 1, 2, 2]], np.int32)), 3)
+    0.333
     """
     if not found.any():
         return float("nan")
