@@ -15,6 +15,7 @@ from napari_hovernet.core.diagnosis.separating import Separator
 from napari_hovernet.core.diagnosis.setup import Setup
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.synthetic import planted_maps, tissue
+from napari_hovernet.core.types import Maps
 
 TISSUE = tissue((128, 160), seed=2)
 MAPS = planted_maps(TISSUE.labels)
@@ -144,3 +145,21 @@ def test_again_reads_no_array_twice_and_keeps_the_maps_that_do_not_change() -> N
     other = bench.again(Setup(channel_order="bgr"))
     assert other.maps(0) is not bench.maps(0)
     assert (len(calls), reads) == (3, [0, 1])
+
+
+def test_maps_of_tokens_come_to_the_size_of_the_truth() -> None:
+    def decode(tokens: Any, prefix: int | None = None) -> Maps:
+        prob = np.zeros((112, 140), np.float32)
+        prob[28:56, 35:70] = 1
+        return Maps(np=prob, hv=np.stack([prob, -prob]))
+
+    network = Predictor("tokens", "features", decode)
+    tokens = np.zeros((1, 261, 4), np.float16)
+    bench = Bench(Case(ArrayItems(features=tokens, labels=TISSUE.labels), predictor=network))
+    maps = bench.maps(0)
+    assert maps is not None and maps.shape == TISSUE.labels.shape
+    assert maps.np[40, 50] == 1 and maps.hv[1, 40, 50] == -1
+    varied = bench.variant(0, Variant(token_prefix=1))
+    assert varied is not None and varied.shape == maps.shape
+    alone = Bench(Case(ArrayItems(features=tokens), predictor=network)).maps(0)
+    assert alone is not None and alone.shape == (112, 140)

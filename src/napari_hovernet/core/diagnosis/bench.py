@@ -18,7 +18,7 @@ from .case import MAPS, Case, RawItem
 from .given_maps import given_maps, hv_as_meant
 from .items import Item, item_of
 from .params import DiagnosisParams
-from .predicting import TOKENS, Predictor
+from .predicting import TOKENS, Predictor, resized_maps
 from .separating import Separator
 from .setup import Setup
 
@@ -259,15 +259,22 @@ class Bench:
                 return None
             return given_maps(raw, self.setup)
         if predictor.reads == TOKENS:
-            if raw.features is None:
-                raise InputError("there are no tokens for this network.")
-            maps = predictor.maps(raw.features, self.setup.token_prefix)
+            maps = self._of_tokens(predictor, index, self.setup.token_prefix)
         else:
             item = self.item(index)
             if item is None or item.image is None:
                 raise InputError("there is no image for this network.")
             maps = self._on_image(item.image, Variant(zoom=self.setup.zoom))
         return self._as_set_up(maps)
+
+    def _of_tokens(self, predictor: Predictor, index: int, prefix: int | None) -> Maps:
+        """Predict of tokens; the maps come to the size of what is known of the item."""
+        raw, item = self.raw(index), self.item(index)
+        if raw is None or raw.features is None:
+            raise InputError("there are no tokens for this network.")
+        maps = predictor.maps(raw.features, prefix)
+        shape = None if item is None else item.shape
+        return maps if shape is None else resized_maps(maps, shape)
 
     def _as_set_up(self, maps: Maps) -> Maps:
         setup = self.setup
@@ -284,12 +291,9 @@ class Bench:
         if predictor is None or item is None:
             return None
         if predictor.reads == TOKENS:
-            raw = self.raw(index)
-            if raw is None or raw.features is None:
-                return None
             prefix = variant.token_prefix
             used = self.setup.token_prefix if prefix is None else prefix
-            return self._as_set_up(predictor.maps(raw.features, used))
+            return self._as_set_up(self._of_tokens(predictor, index, used))
         box = self.box(index)
         if item.image is None or box is None:
             return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -96,6 +97,26 @@ class Predictor:
             raise
         except Exception as error:
             raise JobFailed(f"The network failed ({type(error).__name__}: {error}).") from error
+
+
+def resized_maps(maps: Maps, shape: tuple[int, int]) -> Maps:
+    """Bring maps to another size; HV takes the nearest value, so that its jumps stay sharp.
+
+    Examples
+    --------
+    >>> small = Maps(np=np.ones((2, 3)), hv=np.zeros((2, 2, 3)))
+    >>> resized_maps(small, (4, 6)).shape
+    (4, 6)
+    """
+    if maps.shape == shape:
+        return maps
+    size = (shape[1], shape[0])
+    prob = cv2.resize(maps.np, size, interpolation=cv2.INTER_LINEAR)
+    planes = [cv2.resize(p, size, interpolation=cv2.INTER_NEAREST) for p in maps.hv]
+    types = None
+    if maps.types is not None:
+        types = np.stack([cv2.resize(p, size, interpolation=cv2.INTER_LINEAR) for p in maps.types])
+    return Maps(np=np.clip(prob, 0, 1), hv=np.stack(planes), types=types)
 
 
 def _token_call(model: Model) -> Callable[..., Maps]:
