@@ -59,6 +59,7 @@ class DiagnosisView:
         self._desk_ref, self._owner_ref = weakref.ref(desk), weakref.ref(owner)
         self.layers = ItemLayers(desk.viewer)
         self._reading = Latest(desk.runner, "Reading an image")
+        self._seen: tuple[frozenset[str], Place] | None = None
         self.finding_id, self.at, self.map = "", -1, ""
         ref = weakref.ref(self)
         self.keys = ViewerKeys(
@@ -96,6 +97,7 @@ class DiagnosisView:
         """Look at nothing; another diagnosis begins."""
         self._reading.cancel()
         self.layers.clear()
+        self._seen = None
         self.finding_id, self.at, self.map = "", -1, ""
         self.owner.chosen_changed.emit()
 
@@ -147,8 +149,12 @@ class DiagnosisView:
 
     def again(self) -> None:
         """Read the image anew that is looked at: it may be read in another way by now."""
-        if self.layers.shown is not None and self.place is not None:
+        if self.layers.shown is None:
+            return
+        if self.place is not None:
             self._show(fly=False)
+        elif self._seen is not None:  # what is mended has no examples any more
+            self._show_item(*self._seen, None)
 
     # ------------------------------------------------------------------ showing
 
@@ -173,7 +179,7 @@ class DiagnosisView:
         desk.fly_to(place.box)
 
     def _show_item(self, roles: frozenset[str], place: Place, box: Box | None) -> None:
-        owner = self.owner
+        owner, self._seen = self.owner, (roles, place)
         bench = owner.bench
         whole = owner.diagnosis is not None
         shown = self.layers.shown

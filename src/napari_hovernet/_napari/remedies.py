@@ -88,6 +88,7 @@ class Remedies:
         owner.take(last.was)
         owner.changed.emit()
         owner.view.choose(last.finding)
+        owner.view.again()
 
     def tunable(self, finding: Finding | None) -> bool:
         """Whether the tuner can take the remedy of a finding: it tunes the run at hand."""
