@@ -43,6 +43,14 @@ def test_causes_come_first_and_no_line_is_too_long() -> None:
     assert max(map(len, lines)) <= WIDTH
 
 
+def test_a_long_reason_is_wrapped_between_words() -> None:
+    why = "there is nothing to be seen in it, " * 4
+    finding = Finding("data.shift", NOT_TESTED, "a", f"Not tested: {why}so it is left out.")
+    lines = as_text(DiagnosisReport((finding,), 1, 1)).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert any(line.endswith("data.shift") for line in lines)
+
+
 def test_what_a_remedy_changed() -> None:
     before = drive(diagnosis_steps(case()))
     after = drive(retest_steps(before, before.report.findings[0]))

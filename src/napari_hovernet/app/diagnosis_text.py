@@ -190,7 +190,10 @@ def _line(title: str, text: str) -> str:
 
 def _wrapped(start: str, text: str) -> str:
     indent = " " * min(len(start), INDENT)
-    return fill(text, WIDTH, initial_indent=start, subsequent_indent=indent)
+    if len(start) <= WIDTH // 2:
+        return fill(text, WIDTH, initial_indent=start, subsequent_indent=indent)
+    first = start[: len(start) - len(start.lstrip())]
+    return fill(start.lstrip() + text, WIDTH, initial_indent=first, subsequent_indent=indent)
 
 
 def _explained(finding: Finding) -> str:
