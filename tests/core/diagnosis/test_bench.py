@@ -142,6 +142,8 @@ def test_again_reads_no_array_twice_and_keeps_the_maps_that_do_not_change() -> N
     same = bench.again(Setup(separation={"preset": "hover_net"}))
     assert same.maps(0) is bench.maps(0)
     assert (len(calls), reads) == (2, [0, 1])
+    turned = bench.again(Setup(hv_order="vh"))
+    assert turned.maps(0) is not bench.maps(0) and len(calls) == 2
     other = bench.again(Setup(channel_order="bgr"))
     assert other.maps(0) is not bench.maps(0)
     assert (len(calls), reads) == (3, [0, 1])

@@ -59,6 +59,8 @@ AFTER_MAPS = frozenset({
     "labels_turn", "labels_shift",
 })  # fmt: skip
 """Fields of the setup that change neither what the network gets nor how its maps are read."""
+BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "image_order", "token_prefix")
+"""Fields that change what the network is given; maps of any others are kept."""
 AFTER_PARTS = AFTER_MAPS - {"labels_turn", "labels_shift"}
 """Those that do not change either on which part of an image what-ifs are tried."""
 Box = tuple[int, int, int, int]
@@ -90,6 +92,7 @@ class Bench:
         self._raw: dict[int, RawItem | None] = {}
         self._items: dict[int, Item | None] = {}
         self._maps: dict[int, Maps | None] = {}
+        self._asked: dict[tuple[Any, ...], Maps] = {}
         self._cut: dict[tuple[int, str], Int32 | None] = {}
         self._variants: dict[tuple[int, Variant], Maps | None] = {}
         self._boxes: dict[int, Box | None] = {}
@@ -101,7 +104,7 @@ class Bench:
         concern them.
         """
         other = Bench(self.case.with_setup(setup), self.params)
-        other._raw = self._raw
+        other._raw, other._asked = self._raw, self._asked
         unread = [i for i, raw in self._raw.items() if raw is None]
         other.failures = {i: self.failures[i] for i in unread if i in self.failures}
         changed = {
@@ -258,14 +261,19 @@ class Bench:
             if self.case.kind != MAPS or raw.hv is None or raw.np is None:
                 return None
             return given_maps(raw, self.setup)
+        key = (index, *(getattr(self.setup, name) for name in BEFORE_NETWORK))
+        if key not in self._asked:
+            self._asked[key] = self._ask(predictor, index)
+        return self._as_set_up(self._asked[key])
+
+    def _ask(self, predictor: Predictor, index: int) -> Maps:
+        """Send an item through the network."""
         if predictor.reads == TOKENS:
-            maps = self._of_tokens(predictor, index, self.setup.token_prefix)
-        else:
-            item = self.item(index)
-            if item is None or item.image is None:
-                raise InputError("there is no image for this network.")
-            maps = self._on_image(item.image, Variant(zoom=self.setup.zoom))
-        return self._as_set_up(maps)
+            return self._of_tokens(predictor, index, self.setup.token_prefix)
+        item = self.item(index)
+        if item is None or item.image is None:
+            raise InputError("there is no image for this network.")
+        return self._on_image(item.image, Variant(zoom=self.setup.zoom))
 
     def _of_tokens(self, predictor: Predictor, index: int, prefix: int | None) -> Maps:
         """Predict of tokens; the maps come to the size of what is known of the item."""
