@@ -1,0 +1,83 @@
+"""The token decoder learns from generated features, start to finish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_hovernet.core.checkpoint import load_model, save_model
+from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.networks.optimus import OptimusDecoder
+from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
+from napari_hovernet.core.token_data import find_token_data, truth_of
+from napari_hovernet.core.token_inference import predict_tokens
+from napari_hovernet.core.token_split import membership
+from napari_hovernet.core.training import engine
+from napari_hovernet.core.training.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.training.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("tokens")
+    data = place / "data"
+    data.mkdir()
+    write_token_family(data, "epidermal", TokenFamilyParams(n=5, dim=16, seed=1))
+    torch.manual_seed(0)
+    start = Model(OptimusDecoder(16, 16, 5, 5).eval(), ModelInfo("optimus"), torch.device("cpu"))
+    save_model(start, place / "start.pth")
+    config = TrainConfig(
+        start=str(place / "start.pth"),
+        name="tiny",
+        data=DataParams((str(data / "epidermal_features.npz"),), "epidermal", max_val=1),
+        optim=OptimParams(epochs=2, batch=4, steps_per_epoch=8, lr=5e-3),
+        device="cpu",
+        seed=3,
+        save_epochs=(),
+    )
+    folder = RunFolder(place / "run")
+    folder.path.mkdir()
+    folder.write_config(config)
+    assert engine.run_training(folder) == 0
+    return place
+
+
+@pytest.mark.slow
+def test_it_learns_and_writes_the_familys_dict(run: Path) -> None:
+    raw = torch.load(run / "run" / "best.pth", weights_only=True)
+    losses = [entry["val"]["loss"] for entry in raw["history"]]
+    assert losses[-1] < losses[0] - 0.5
+    assert (raw["family"], raw["token_prefix"], raw["n_classes"]) == ("epidermal", 5, 5)
+    assert raw["epoch"] == raw["history"][-1]["epoch"] - 1
+    assert raw["args"]["loss"]["lambda_magnitude"] == TrainConfig().loss.lambda_magnitude
+    assert (run / "run" / "last.pth").exists()
+
+
+@pytest.mark.slow
+def test_both_files_hold_the_same_model(run: Path) -> None:
+    ours, family = (load_model(run / "run" / f"best.{e}", "cpu") for e in ("safetensors", "pth"))
+    for key, value in ours.network.state_dict().items():
+        assert torch.equal(family.network.state_dict()[key], value), key
+    assert family.info.history == ours.info.history
+    assert family.info.hv_convention == ours.info.hv_convention
+    mine = {k: v for k, v in ours.info.training.items() if k != "earlier"}
+    assert {k: v for k, v in family.info.training.items() if k != "earlier"} == mine
+
+
+@pytest.mark.slow
+def test_hv_points_better_than_before_on_what_was_held_out(run: Path) -> None:
+    data = find_token_data([run / "data"], "")
+    model = load_model(run / "run" / "last.pth", "cpu")
+    sides = membership(model.info, data)
+    assert sides.called(sides.chosen()) == "validation (seed 3)"
+    (index,) = sides.chosen("val")
+    truth = truth_of(data, index).labels > 0
+    tokens = np.asarray(data.tokens[index : index + 1])
+    inside = {}
+    for name in ("start.pth", "run/last.pth"):
+        maps = predict_tokens(load_model(run / name, "cpu"), tokens).maps(0)
+        inside[name] = maps.np[truth].mean() - maps.np[~truth].mean()
+    assert inside["run/last.pth"] > inside["start.pth"] + 0.1
