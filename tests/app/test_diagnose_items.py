@@ -118,6 +118,9 @@ def test_a_family_comes_with_raw_targets_tokens_groups_and_splits(tmp_path: Path
     assert len(one.items.names) == 1 and one.held_out is not None
     with pytest.raises(InputError, match="no files of the family 'lung'"):
         find_items(tmp_path, "lung")
+    pair(tmp_path / "pairs", "x")
+    with pytest.raises(InputError, match="leave the family out"):
+        find_items(tmp_path / "pairs", "lung")
 
 
 def test_features_alone_and_targets_alone(tmp_path: Path) -> None:
@@ -188,6 +191,7 @@ def test_objects_among_arrays_are_a_problem_of_the_item_and_a_note(tmp_path: Pat
     np.savez(file, images=np.zeros((2, *SIZE, 3), np.uint8), labels=ragged)
     found = find_items(file)
     assert "never opened" in found.notes[0]
+    assert found.items.read(1).labels.shape == SIZE
     item = Bench(Case(found.items)).item(0)
     assert item is not None and item.image is not None and item.labels is None
     assert any(text.startswith("labels:") for text in item.problems)

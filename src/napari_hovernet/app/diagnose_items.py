@@ -77,8 +77,11 @@ def _found(path: Path, family: str, split: str | None) -> DataFound:
         return pannuke_items(folds, check_family(family))
     if families := find_families(path, family):
         return joined([family_items(f) for f in families])
-    if family and find_families(path):
-        raise InputError(f"{path} has no files of the family {family!r}; leave the family out.")
+    if family:
+        raise InputError(
+            f"{path} has no files of the family {family!r} (FAMILY_targets.npz ...), nor PanNuke "
+            "folds; leave the family out."
+        )
     if path.suffix.lower() in (".npz", ".npy"):
         return _single_file(path)
     if path.is_dir() and (several := _array_files(path)):
@@ -146,10 +149,24 @@ def shelf_items(
 
 def _on_shelf(parts: dict[str, Stored], index: int) -> dict[str, Any]:
     made: dict[str, Any] = {part: stored.read(index) for part, stored in parts.items()}
+    for part, array in made.items():
+        if array.dtype.hasobject:
+            made[part] = _stand_in(made)
     masks = made.pop(MASKS, None)
     if masks is not None:
         made["labels"], made["types"] = merge_classes(masks, parts[MASKS].called)
     return made
+
+
+def _stand_in(made: dict[str, Any]) -> Any:
+    """Make an array of None, as large as the image, in place of objects that stay closed."""
+    sizes = {
+        "image": slice(0, 2), "labels": slice(0, 2), "np": slice(0, 2), "types": slice(0, 2),
+        "hv": slice(1, 3),
+    }  # fmt: skip
+    shapes = [made[p].shape[at] for p, at in sizes.items()
+              if p in made and not made[p].dtype.hasobject]  # fmt: skip
+    return np.full(shapes[0] if shapes else (1, 1), None, dtype=object)
 
 
 def family_items(files: FamilyFiles) -> DataFound:
