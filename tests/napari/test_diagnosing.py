@@ -14,7 +14,8 @@ from napari_hovernet._napari import diagnosing as module
 from napari_hovernet._napari import remedies as remedies_module
 from napari_hovernet._napari.comparing import comparing_for
 from napari_hovernet._napari.desk import desk_for
-from napari_hovernet._napari.diagnosing import NO_MAPS, NO_RUN, diagnosing_for
+from napari_hovernet._napari.diagnosing import diagnosing_for
+from napari_hovernet._napari.diagnosis_ask import NO_MAPS, NO_RUN, ready
 from napari_hovernet._napari.diagnosis_state import FilesChoice, Opened
 from napari_hovernet._napari.remedies import tuned_with
 from napari_hovernet._napari.session_for import forget
@@ -135,14 +136,14 @@ def test_it_is_one_per_viewer_and_says_what_is_missing(viewer, diagnosing):
         diagnosing.diagnose_run()
     with pytest.raises(InputError, match="Choose a model"):
         diagnosing.diagnose_files(FilesChoice())
-    assert diagnosing.ready("run", FilesChoice()) == (NO_RUN, "")
-    assert diagnosing.ready("files", FilesChoice("compact")) == ("", "")
+    assert ready(diagnosing.desk, "run", FilesChoice()) == (NO_RUN, "")
+    assert ready(diagnosing.desk, "files", FilesChoice("compact")) == ("", "")
 
 
 def test_a_run_without_maps_cannot_be_diagnosed(diagnosing, viewer, desk, planted_run):
     image = viewer.add_image(np.zeros((200, 260, 3), np.uint8), rgb=True)
     desk.study.choose_run(planted_run(image, maps=None))
-    assert diagnosing.ready("run", FilesChoice())[0] == NO_MAPS
+    assert ready(diagnosing.desk, "run", FilesChoice())[0] == NO_MAPS
     with pytest.raises(InputError, match="kept no maps"):
         diagnosing.diagnose_run()
 
@@ -152,7 +153,7 @@ def test_a_run_is_diagnosed_with_its_truth(diagnosing, checks, add, desk, finish
     truth = viewer.add_labels(run.result.labels.copy(), name="by hand")
     comparing_for(viewer).choose(("layer", id(truth)))
     qtbot.waitUntil(lambda: desk.study.truth.labels is not None, timeout=WAIT_MS)
-    said = diagnosing.ready("run", FilesChoice())[1]
+    said = ready(diagnosing.desk, "run", FilesChoice())[1]
     assert "truth: by hand" in said and "separation local;" in said
     diagnosing.diagnose_run()
     assert diagnosing.busy and diagnosing.headline == "Looking at compact 1 ..."
@@ -244,9 +245,9 @@ def test_the_truth_is_seen_over_the_maps(diagnosing, add, desk, finish, findings
     finish()
     for _ in range(2):
         diagnosing.view.choose(findings.CAUSE, go=True)
-        shown = ["slide", "compact 1 · nuclei", "compact 1 · true nuclei"]
+        shown = ["slide", "compact 1 · true nuclei", "compact 1 · nuclei"]
         assert on(viewer) == shown and not truth.visible
-    assert not viewer.layers[-1].editable
+    assert not viewer.layers["compact 1 · true nuclei"].editable
     diagnosing.view.choose(findings.HINT, go=True)
     assert on(viewer) == ["slide", "compact 1 · HV horizontal"]
 

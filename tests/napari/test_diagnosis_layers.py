@@ -7,7 +7,8 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_hovernet._napari.diagnosis_layers import ItemLayers, item_steps
+from napari_hovernet._napari.diagnosis_item import item_steps
+from napari_hovernet._napari.diagnosis_layers import ItemLayers
 from napari_hovernet._napari.diagnosis_words import LAYER_NAMES
 from napari_hovernet._napari.view import camera_of
 from napari_hovernet.app.jobs import drive

@@ -10,16 +10,15 @@ from psygnal import Signal
 
 from ..errors import InputError, UserError
 from .desk import Desk, desk_for
+from .diagnosis_ask import NO_MAPS, NO_RUN, asked_of
 from .diagnosis_state import FILES, RUN, TUNER, FilesChoice, Target
 from .diagnosis_steps import (
-    RunAsked,
     diagnose_files_steps,
     diagnose_run_steps,
     save_steps,
 )
 from .diagnosis_view import DiagnosisView
 from .diagnosis_words import headline
-from .images import full_data
 from .latest import Latest
 from .remedies import Remedies
 from .runner import Handlers
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
     from ..app.session_state import Run
     from ..core.diagnosis.report import Finding
     from ..core.types import Progress
-
-NO_RUN = "There is no run to diagnose: segment an image first, or choose files."
-NO_MAPS = "This run kept no maps, so it cannot be diagnosed: run the model again."
-NO_TRUTH = "no truth: choose one in Compare and correct to test more"
 
 
 class Diagnosing:
@@ -126,7 +121,7 @@ class Diagnosing:
             raise InputError(NO_RUN)
         if run.result.maps is None:
             raise InputError(NO_MAPS)
-        asked = self._asked(run)
+        asked = asked_of(self.desk, run)
         self._start(Target(RUN, run.title, run=run.id), lambda: diagnose_run_steps(asked))
 
     def diagnose_files(self, choice: FilesChoice) -> None:
@@ -143,42 +138,9 @@ class Diagnosing:
         title = choice.data or choice.model or "settings"
         self._start(Target(FILES, title, files=choice), lambda: diagnose_files_steps(choice, tuned))
 
-    def ready(self, kind: str, choice: FilesChoice) -> tuple[str, str]:
-        """Return why nothing can be diagnosed, "" if it can, and what would be tested."""
-        if kind == FILES:
-            return choice.problem, ""
-        run, truth = self.desk.run, self.desk.study.truth
-        if run is None or run.result.maps is None:
-            return (NO_RUN if run is None else NO_MAPS), ""
-        usable = truth is not None and truth.labels is not None
-        against = f"truth: {truth.name}" if truth is not None and usable else NO_TRUTH
-        cut = self._separation(run)
-        return "", f"Tested: image, maps, {run.result.n:,} nuclei, separation {cut}; {against}."
-
-    def _separation(self, run: Run) -> str:
-        """Return the preset a run was cut with, or its method."""
-        from ..core.params import PRESETS  # noqa: PLC0415 - on first use
-
-        cut, tuning = run.result.cut_with, tuner_for(self.desk).tuning
-        named = next((name for name in PRESETS if tuning.preset(name) == cut), "")
-        return named or f"{cut.method} (changed)"
-
     def cancel(self) -> None:
         """Stop after the present step; what was found stays."""
         self._latest.cancel()
-
-    def _asked(self, run: Run) -> RunAsked:
-        desk = self.desk
-        layer = next((x for x in desk.work.image_layers() if id(x) == run.image.key), None)
-        image = None
-        if layer is not None:
-            data, plane = full_data(layer), run.placement.plane
-            image = data[plane] if plane else data
-        truth = desk.study.truth
-        labels = None if truth is None else truth.labels
-        if labels is not None and labels.shape != run.result.labels.shape:
-            labels = None
-        return RunAsked(run, image, labels)
 
     def _start(self, target: Target, steps: Callable[[], Steps[Any]]) -> None:
         self.target, self.findings, self.diagnosis = target, (), None

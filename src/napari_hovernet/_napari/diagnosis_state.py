@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.types import Progress
-from .diagnosis_words import command_of
 
 if TYPE_CHECKING:
     from ..core.diagnosis.bench import Bench
@@ -116,3 +117,18 @@ class Applied:
     before: str
     after: str
     was: Any = None
+
+
+def command_of(parts: Mapping[str, Any]) -> str:
+    """Return the command line; empty parts are left out.
+
+    Examples
+    --------
+    >>> command_of({"model": "compact", "data": "my data", "loss": ""})
+    "napari-hovernet diagnose --model compact --data 'my data'"
+    """
+    words = ["napari-hovernet", "diagnose"]
+    for name, value in parts.items():
+        if value not in ("", None):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

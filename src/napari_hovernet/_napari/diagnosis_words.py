@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -250,18 +249,3 @@ def same(one: Finding | None, other: Finding | None) -> bool:
         return one is other
     told = [(f.id, f.verdict, f.title, f.evidence, f.certainty, f.remedy) for f in (one, other)]
     return told[0] == told[1] and one.plot is other.plot and one.places == other.places
-
-
-def command_of(parts: Mapping[str, Any]) -> str:
-    """Return the command line; empty parts are left out.
-
-    Examples
-    --------
-    >>> command_of({"model": "compact", "data": "my data", "loss": ""})
-    "napari-hovernet diagnose --model compact --data 'my data'"
-    """
-    words = ["napari-hovernet", "diagnose"]
-    for name, value in parts.items():
-        if value not in ("", None):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(words)

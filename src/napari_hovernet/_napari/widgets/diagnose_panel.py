@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...errors import UserError
 from ..bind import bind
 from ..diagnosing import Diagnosing, diagnosing_for
+from ..diagnosis_ask import ready
 from ..diagnosis_state import RUN
 from ..diagnosis_view import BACK_KEY, NEXT_KEY
 from .diagnose_results import DiagnoseResults
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 SAVE_FILTER = "Report (*.html);;Findings (*.json)"
 BEGIN = "Press Diagnose. The checks run in the background; the first findings come at once."
+PAUSE_MS = 150
+"""Time between two times that the list is drawn anew while checks run."""
 COPIED = "The command line is on the clipboard."
 
 
@@ -53,6 +56,9 @@ class DiagnosePanel(StudyPanel):
             self.column.addWidget(part)
         self.column.addStretch(1)
         self.setAcceptDrops(True)
+        self._waiting = False
+        self.pause = QTimer(self, singleShot=True, interval=PAUSE_MS)
+        self.pause.timeout.connect(self._after_pause)
         self._connect()
         self._hold_keys()
         self._show_setup()
@@ -73,7 +79,7 @@ class DiagnosePanel(StudyPanel):
         results.applied.undoRequested.connect(self.remedies.undo)
         results.save.clicked.connect(lambda _: self.ask_and_save())
         results.copy.clicked.connect(lambda _: self.copy_command())
-        bind(self, self.diagnosing.changed, self._show_findings)
+        bind(self, self.diagnosing.changed, self._findings_changed)
         bind(self, self.diagnosing.chosen_changed, self._show_chosen)
         bind(self, self.diagnosing.progress, self._show_progress)
         bind(self, self.diagnosing.failed, self.tell)
@@ -139,7 +145,7 @@ class DiagnosePanel(StudyPanel):
     # ------------------------------------------------------------------ showing
 
     def _show_setup(self, *_: Any) -> None:
-        problem, words = self.diagnosing.ready(self.setup.kind, self.setup.value())
+        problem, words = ready(self.desk, self.setup.kind, self.setup.value())
         no_run = self.setup.kind == RUN and self.study.run is None  # the picker says that
         self.setup.set_remark("" if no_run else problem or words)
         self.start.set_ready(problem)
@@ -148,7 +154,22 @@ class DiagnosePanel(StudyPanel):
     def _show_recent(self, *_: Any) -> None:
         self.setup.files.model.set_recent(self.desk.work.session.settings.recent_models)
 
+    def _findings_changed(self, *_: Any) -> None:
+        """Show findings at once; those that follow within a moment are shown together."""
+        if not self.diagnosing.busy:
+            self.pause.stop()
+        if self.pause.isActive():
+            self._waiting = True
+            return
+        self._show_findings()
+        self.pause.start()
+
+    def _after_pause(self) -> None:
+        if self._waiting:
+            self._findings_changed()
+
     def _show_findings(self, *_: Any) -> None:
+        self._waiting = False
         diagnosing = self.diagnosing
         begun = diagnosing.target is not None
         self.start.set_busy(diagnosing.busy)
