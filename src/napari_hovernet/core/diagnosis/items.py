@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...errors import UserError
 from ..image import UInt8, as_source
 from ..training.stored_hv import read_stored
-from ..training.turns import Turn, turn_plane
+from ..training.turns import Turn, turn_hv, turn_plane
 from ..truth import check_truth
 from ..types import Float32, Int32
 from .case import TARGETS, RawItem
@@ -80,6 +80,8 @@ def item_of(raw: RawItem, index: int, setup: Setup, kind: str) -> Item:
     if kind == TARGETS:
         made["target_np"] = _tried(_target_np, raw.np, setup, problems, "np")
         made["target_hv"] = _tried(_target_hv, raw.hv, setup, problems, "hv")
+        if any(setup.labels_turn) or any(setup.labels_shift):
+            _move_targets(made, raw, setup)
     return Item(index, raw.name, problems=tuple(problems), **made)
 
 
@@ -88,7 +90,7 @@ def _tried(read: Any, array: Any, setup: Setup, problems: list[str], name: str) 
         return None
     try:
         return read(array, setup, problems)
-    except (UserError, ValueError, TypeError) as error:
+    except (UserError, ValueError, TypeError, IndexError, OverflowError) as error:
         problems.append(f"{name}: {error}")
         return None
 
@@ -133,8 +135,7 @@ def _target_np(array: Any, setup: Setup, problems: list[str]) -> npt.NDArray[np.
         problems.append("np: is not 0 and 1 only; above 0 counts as nucleus")
     nucleus = given > 0
     inside = (~nucleus if setup.np_channel == 0 else nucleus).astype(np.uint8)
-    plane: npt.NDArray[np.uint8] = moved(inside, setup.labels_turn, setup.labels_shift)
-    return plane
+    return inside
 
 
 def _target_hv(array: Any, setup: Setup, problems: list[str]) -> Float32:
@@ -143,6 +144,31 @@ def _target_hv(array: Any, setup: Setup, problems: list[str]) -> Float32:
         problems.append("hv: holds NaN or infinite values, taken for 0")
         given = np.nan_to_num(given, nan=0.0, posinf=0.0, neginf=0.0)
     return read_stored(given, setup.target_order, setup.target_sign, setup.target_divisor)
+
+
+def _move_targets(made: dict[str, Any], raw: RawItem, setup: Setup) -> None:
+    """Move targets with their labels, unless they fit the moved labels better as they are."""
+    turn, shift = setup.labels_turn, setup.labels_shift
+    labels = made["labels"]
+    given = None if labels is None else np.asarray(raw.labels) > 0
+    for name in ("target_np", "target_hv"):
+        plane = made[name]
+        if plane is None:
+            continue
+        area = plane > 0 if plane.ndim == 2 else np.abs(plane).max(axis=0) > 0
+        if given is not None and _overlap(area, labels > 0) > _overlap(area, given):
+            continue
+        if plane.ndim == 2:
+            made[name] = moved(plane, turn, shift)
+        else:
+            turned = turn_hv(plane, Turn(bool(turn[0]), int(turn[1])))
+            made[name] = moved(turned, (False, 0), shift)
+
+
+def _overlap(area: Any, other: Any) -> float:
+    if area.shape != np.shape(other):
+        return -1.0
+    return float((area & other).sum()) / max(float((area | other).sum()), 1.0)
 
 
 def channel_first(hv: npt.NDArray[Any]) -> npt.NDArray[Any]:
