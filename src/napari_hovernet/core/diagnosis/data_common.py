@@ -99,8 +99,8 @@ def scaled(value: float, start: float, full: float, low: float, high: float) -> 
     """
     if not np.isfinite(value) or start == full:
         return low
-    part = min(max((value - start) / (full - start), 0.0), 1.0)
-    return round(low + (high - low) * part, 4)
+    part = min(max((float(value) - start) / (full - start), 0.0), 1.0)
+    return round(float(low + (high - low) * part), 4)
 
 
 def whole(item: Item, words: str = "") -> Place:

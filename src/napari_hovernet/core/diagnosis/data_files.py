@@ -75,8 +75,10 @@ def look_at_files(
         and getattr(item, read) is None
         and (case.kind == TARGETS or field not in ("np", "hv"))
     ]
+    objects = [f for f in READ_AS if getattr(getattr(raw, f), "dtype", None) == np.dtype(object)]
     said = [p for p in item.problems if p.partition(":")[0] in lost]
     notes = [p for p in item.problems if p not in said]
+    said += [f"{field} holds objects, not numbers" for field in objects]
     parts = frozenset() if case.items is None else case.items.parts
     said += [f"{field} is missing" for field in READ_AS if field in parts - raw.has]
     notes += [

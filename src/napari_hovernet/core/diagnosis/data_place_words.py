@@ -66,9 +66,9 @@ def _moved(where: Where, placed: Placement, places: Sequence[Place], limits: Dat
     return Finding(
         "data.shift",
         FAULT,
-        f"Labels are moved against their image by {_px(-rows, -cols)}",
-        f"Labels fit their image best when moved by {_px(rows, cols)}{tokens}: correlation with "
-        f"the haematoxylin is {where.value:.2f} there and {where.own:.2f} where they are, in "
+        f"Labels are moved against their image by {px_words(-rows, -cols)}",
+        f"Labels fit their image best when moved by {px_words(rows, cols)}{tokens}: correlation "
+        f"with the haematoxylin is {where.value:.2f} there and {where.own:.2f} where they are, in "
         f"{len(placed.pairs)} images; in health the best place is 0."
         + (" What left on one side came in on the other: they were rolled." if rolled else ""),
         float(np.hypot(rows, cols)),
@@ -76,8 +76,8 @@ def _moved(where: Where, placed: Placement, places: Sequence[Place], limits: Dat
         "px",
         scaled(where.value - where.own, 0.0, 0.3, 0.9, 0.98),
         Remedy(
-            f"Move the labels (and what was made from them) by {_px(rows, cols)}; look for a crop "
-            "or a padding that image and labels do not share.",
+            f"Move the labels (and what was made from them) by {px_words(rows, cols)}; look for a "
+            "crop or a padding that image and labels do not share.",
             "labels_shift",
             [rows, cols],
         ),
@@ -274,12 +274,12 @@ def _composed(turn: Turn, before: tuple[bool, int]) -> list[Any]:
     return [both.flip, both.quarters]
 
 
-def _px(rows: float, cols: float) -> str:
+def px_words(rows: float, cols: float) -> str:
     """Write a shift in words.
 
     Examples
     --------
-    >>> _px(-2, 56)
+    >>> px_words(-2, 56)
     '2 px up and 56 px to the right'
     """
     parts = []
