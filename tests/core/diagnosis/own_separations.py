@@ -155,3 +155,29 @@ def in_crumbs(prob, hv):
     """Cuts every nucleus into squares."""
     rows, cols = np.indices(prob.shape) // 6
     return (prob > HALF) * (1 + rows * (cols.max() + 1) + cols)
+
+
+def takes_background(prob, hv):
+    """Takes NP for the probability of background."""
+    return published(1 - prob, hv)
+
+
+def returns_flipped(prob, hv):
+    """Returns the image upside down."""
+    return published(prob, hv)[::-1].copy()
+
+
+def returns_moved(prob, hv):
+    """Returns the image moved by a padding that was not cut off."""
+    return np.roll(published(prob, hv), (6, 6), (0, 1))
+
+
+def eroded(prob, hv):
+    """Cuts well, and takes two pixels off every nucleus."""
+    mask = ndimage.binary_erosion(prob > HALF, iterations=2)
+    return published(prob, hv) * mask
+
+
+def in_a_byte(prob, hv):
+    """Returns labels of 8 bits."""
+    return published(prob, hv).astype(np.uint8)

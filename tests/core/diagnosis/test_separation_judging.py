@@ -12,12 +12,11 @@ from napari_hovernet.core.diagnosis.separation_probing import (
     ALONE,
     EXTREME,
     FACTORS,
-    OURS,
     TILES,
-    WAYS,
     Probe,
     Score,
 )
+from napari_hovernet.core.diagnosis.separation_ways import OURS, WAYS
 from napari_hovernet.core.diagnosis.separation_words import Seen
 from napari_hovernet.core.params import SeparationParams
 

@@ -20,7 +20,6 @@ from napari_hovernet.core.diagnosis.separation_own import (
     touching,
     way_of,
 )
-from napari_hovernet.core.diagnosis.separation_probing import WAYS
 from napari_hovernet.core.diagnosis.separation_scenes import (
     clusters,
     exact_maps,
@@ -28,6 +27,7 @@ from napari_hovernet.core.diagnosis.separation_scenes import (
     singles,
     soft_maps,
 )
+from napari_hovernet.core.diagnosis.separation_ways import WAYS
 from napari_hovernet.core.parts import label_parts
 from napari_hovernet.core.types import Maps
 

@@ -9,16 +9,14 @@ from scipy import ndimage
 from napari_hovernet.core.diagnosis.separating import Separator
 from napari_hovernet.core.diagnosis.separation_probing import (
     EXTREME,
-    OURS,
-    WAYS,
     Probe,
-    Way,
     components_agreement,
     probe_steps,
     score,
     tile_losses,
 )
 from napari_hovernet.core.diagnosis.separation_scenes import exact_maps, singles
+from napari_hovernet.core.diagnosis.separation_ways import OURS, WAYS, Way
 from napari_hovernet.core.hv import HVConvention, hv_targets
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Maps

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hovernet.core.diagnosis.separation_probing import WAYS
+from napari_hovernet.core.diagnosis.separation_ways import WAYS
 from napari_hovernet.core.diagnosis.separation_words import CONVENTIONS, certain, settings
 
 

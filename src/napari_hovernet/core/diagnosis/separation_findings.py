@@ -7,6 +7,7 @@ import math
 from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Place, Plot, Remedy
 from .separation_judging import is_bad
 from .separation_limits import SeparationLimits
+from .separation_masks import FITS
 from .separation_own import Oracle, Parts
 from .separation_probing import Probe
 from .separation_tuning import Choice, is_fault
@@ -23,6 +24,7 @@ WRONG = {
     "under": "The separation merges or loses nuclei",
     "threshold": "The NP threshold is far off",
 }
+BYTE = 256
 SCENES = "generated nuclei (soft maps)"
 
 
@@ -39,6 +41,9 @@ def oracle(probe: Probe, own: Oracle | None, limits: SeparationLimits, *, known:
         Whether another finding names the cause.
     """
     id_ = "separation.oracle"
+    special = None if known and not probe.mask.elsewhere else _special(probe, limits)
+    if special is not None:
+        return special
     numbers = {f"AJI of generated {n}": s.aji for n, s in (probe.exact or {}).items()}
     words = (
         f"With exact maps, 60 touching generated nuclei have an AJI of {probe.aji:.3f} "
@@ -66,6 +71,39 @@ def oracle(probe: Probe, own: Oracle | None, limits: SeparationLimits, *, known:
         Remedy(f"Mend the separation first: {BETTER}.", *LOCAL), numbers,
         ("truth", "target_hv_x", "target_hv_y"), () if own is None else own.places, plot,
     )  # fmt: skip
+
+
+def _special(probe: Probe, limits: SeparationLimits) -> Finding | None:
+    """Say what is wrong with where instances lie, or how they are numbered; None if nothing is."""
+    id_, words, mask = "separation.oracle", probe.mask.words, probe.mask
+    remedy = Remedy(f"Mend the separation, or {BETTER}.", *LOCAL)
+    n, ids = probe.ids
+    crowd = (probe.exact or {}).get("clusters")
+    whole = crowd is not None and crowd.too_few <= limits.share * crowd.n_true
+    if mask.elsewhere or (words and whole):
+        titles = {
+            "background": "The separation takes the background for nuclei",
+            "too small": "The separation makes nuclei too small",
+            "too large": "The separation makes nuclei too large",
+        }
+        return Finding(
+            id_, FAULT, titles.get(words, f"What the separation returns is {words}"),
+            f"With exact maps its instances overlap the nuclei by an IoU of {mask.iou:.2f} and "
+            f"cover {mask.cover:.0%} of their pixels; IoU with the background {mask.inverse:.2f}, "
+            f"once moved back {mask.shifted:.2f}, once turned back {mask.turned:.2f}.",
+            mask.iou, FITS, "IoU", 0.95 if mask.elsewhere else 0.85, remedy,
+            {"IoU": mask.iou, "share of pixels": mask.cover}, LOOK,
+        )  # fmt: skip
+    if n > BYTE and 0 < ids < BYTE and probe.pieces == 1.0:
+        return Finding(
+            id_, FAULT, "The separation runs out of ids",
+            f"Of {n} nuclei that stand alone it gives {ids} ids: a label image of 8 bits can hold "
+            f"{BYTE - 1}, after which nuclei share an id.",
+            ids, n, "ids", 0.95,
+            Remedy(f"Return int32 labels, or {BETTER}.", *LOCAL), {"nuclei": n, "ids": ids},
+            ("instances",),
+        )  # fmt: skip
+    return None
 
 
 def components(parts: Parts | None, why_not: str, limits: SeparationLimits) -> Finding:
@@ -231,10 +269,10 @@ def unknown(kind: str, probe: Probe, reference: float, limits: SeparationLimits)
     few, many = sum(s.too_few for s in made), sum(s.too_many for s in made)
     lost = reference - probe.soft_aji
     mine = "over" if many > few else "under"
-    if mine != kind or lost < limits.oracle_margin:
-        return _in_order(id_, kind, probe, limits)
     n = sum(s.n_true for s in made)
-    share = (many if kind == "over" else few) / max(n, 1)
+    share = max(few, many) / max(n, 1)
+    if mine != kind or lost < limits.oracle_margin or share < limits.share:
+        return _in_order(id_, kind, probe, limits)
     what = "split or spurious" if kind == "over" else "merged or lost"
     return Finding(
         id_, FAULT, WRONG[kind],

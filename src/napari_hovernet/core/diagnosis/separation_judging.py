@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Plot, Remedy
 from .separation_limits import SeparationLimits
-from .separation_probing import ALONE, EXTREME, OURS, Probe
+from .separation_probing import ALONE, EXTREME, Probe
+from .separation_ways import OURS
 from .separation_words import (
     BETTER,
     CONVENTIONS,
@@ -57,11 +58,9 @@ def merges(probe: Probe, limits: SeparationLimits) -> bool:
 
 
 def has_own_cause(probe: Probe, limits: SeparationLimits) -> bool:
-    """Whether one of the causes above is at work."""
-    return any(
-        cause(probe, limits)
-        for cause in (reads_otherwise, wants_other_length, seeds_on_rims, merges)
-    )
+    """Whether one of the causes above is at work, or instances lie where no nuclei are."""
+    causes = (reads_otherwise, wants_other_length, seeds_on_rims, merges)
+    return probe.mask.elsewhere or any(cause(probe, limits) for cause in causes)
 
 
 def _cures(aji: float, probe: Probe, limits: SeparationLimits) -> bool:
@@ -238,7 +237,7 @@ def turns(probe: Probe, limits: SeparationLimits, given: str, measured: bool) ->
     probe : Probe
     limits : SeparationLimits
     given : str
-        Convention of the maps that it gets, a name of :data:`.separation_probing.WAYS`.
+        Convention of the maps that it gets, a name of :data:`.separation_ways.WAYS`.
     measured : bool
         Whether that was measured, or is but said.
     """

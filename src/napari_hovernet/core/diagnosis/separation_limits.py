@@ -27,6 +27,8 @@ class SeparationLimits:
         Largest difference of AJI over the turns of HV of a separation that looks at length alone.
     pieces : float
         Instances per nucleus that stands alone from which on it is broken up.
+    share : float
+        Share of generated nuclei that have to be split, merged or lost for it to be called so.
     small_factor : float
         Factors of HV from this to its inverse are met in practice; beyond, a change is told
         with less certainty.
@@ -71,6 +73,7 @@ class SeparationLimits:
     drop: float = 0.2
     spread: float = 0.1
     pieces: float = 2.0
+    share: float = 0.1
     small_factor: float = 0.1
     oracle_margin: float = 0.1
     scene_gain: float = 0.05

@@ -17,8 +17,9 @@ from .bench import Bench, busiest
 from .report import Place
 from .separating import Separator
 from .separation_limits import SeparationLimits
-from .separation_probing import WAYS, components_agreement, score
+from .separation_probing import components_agreement, score
 from .separation_scenes import exact_maps
+from .separation_ways import WAYS
 
 HEALTHY = ("local", "hover_net")
 """Presets that others are held against."""

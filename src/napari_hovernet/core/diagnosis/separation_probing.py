@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from ..params import SeparationParams
 from ..parts import label_parts
 from ..types import Int32, Maps, Progress
 from .separating import Separator
+from .separation_masks import MaskFit, mask_fit
 from .separation_scenes import (
     Scene,
     beside,
@@ -24,6 +24,7 @@ from .separation_scenes import (
     scenes,
     singles,
 )
+from .separation_ways import OURS, WAYS
 
 FACTORS = (0.02, 0.1, 0.5, 1.0, 2.0, 50.0, 127.0)
 """What HV is multiplied by; the last is what int8 targets are stored with."""
@@ -40,41 +41,9 @@ TILES = {
 EXTREME = "beside equal nuclei with HV x 3"
 """Where the published separation fails, too."""
 EMPTY_EDGE = 64
+MANY_RADIUS, MANY_ROWS = 7.0, 18
+"""Radius, and rows and columns, of the nuclei of which there are more than 256."""
 STEPS = len(FACTORS) + len(TILES) + 4
-OURS = "hv outward"
-"""How :class:`Maps` writes HV."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to write HV: which channel comes first, and the sign of each.
-
-    Examples
-    --------
-    >>> Way("vh", -1, -1).name
-    'vh inward'
-    """
-
-    order: str = "hv"
-    first: int = 1
-    second: int = 1
-
-    @property
-    def name(self) -> str:
-        """Short, "hv outward"."""
-        if self.first == self.second:
-            return f"{self.order} {'outward' if self.first > 0 else 'inward'}"
-        channel = self.order[0] if self.first < 0 else self.order[1]
-        return f"{self.order}, {channel} negated"
-
-    def write(self, maps: Maps) -> Maps:
-        """Return maps in our convention written in this way."""
-        hv = maps.hv if self.order == "hv" else maps.hv[::-1]
-        signs = np.array([self.first, self.second], np.float32)[:, None, None]
-        return Maps(np=maps.np, hv=hv * signs)
-
-
-WAYS = tuple(Way(order, *signs) for order, *signs in product(("hv", "vh"), (1, -1), (1, -1)))
 
 
 @dataclass(frozen=True)
@@ -158,6 +127,10 @@ class Probe:
         Least NP at which a nucleus is found; NaN if none is.
     sees_hv : bool
         Whether the result is another one without HV.
+    mask : MaskFit
+        How its instances lie on the nuclei.
+    ids : (int, int)
+        Nuclei of an image with more than 256 of them, and the ids that were given.
     """
 
     name: str
@@ -177,6 +150,8 @@ class Probe:
     pieces: float = float("nan")
     threshold: float = float("nan")
     sees_hv: bool = True
+    mask: MaskFit = field(default_factory=lambda: MaskFit(1.0))
+    ids: tuple[int, int] = (0, 0)
 
     @property
     def aji(self) -> float:
@@ -272,6 +247,8 @@ def probe_steps(separator: Separator, radius: float) -> Generator[Progress, None
         pieces=pieces,
         threshold=threshold,
         sees_hv=_sees(lambda: separator.cut(flat), found),
+        mask=mask_fit(truth, found),
+        ids=_ids(separator),
     )
 
 
@@ -349,6 +326,16 @@ def _on_empty(separator: Separator) -> tuple[str, int]:
         return "", int(len(np.unique(separator.cut(nothing))) - 1)
     except UserError as error:
         return str(error), 0
+
+
+def _ids(separator: Separator) -> tuple[int, int]:
+    """Count the ids given to more nuclei than a byte can number."""
+    labels = singles(MANY_RADIUS, (1.0,) * MANY_ROWS, repeats=MANY_ROWS)
+    try:
+        found = separator.cut(exact_maps(labels))
+    except UserError:
+        return 0, 0
+    return int(labels.max()), len(np.unique(found)) - int((found == 0).any())
 
 
 def _tile(truth: Int32, name: str, radius: float) -> Maps:

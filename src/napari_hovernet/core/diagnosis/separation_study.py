@@ -21,9 +21,10 @@ from .separation_own import (
     radius_of,
     way_of,
 )
-from .separation_probing import OURS, Probe, Way, probe_steps, tile_losses
+from .separation_probing import Probe, probe_steps, tile_losses
 from .separation_scenes import scenes, soft_maps
 from .separation_tuning import CANDIDATES, Choice, Pairs, preset_of, total, tune_steps
+from .separation_ways import OURS, Way
 from .separation_words import Seen
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from .report import Place, Plot
 from .separation_limits import SeparationLimits
-from .separation_probing import WAYS, Probe, Way
+from .separation_probing import Probe
+from .separation_ways import WAYS, Way
 
 PEAKS = "magnitude_peaks"
 LOCAL: tuple[str, dict[str, object]] = ("separation", {"preset": "local"})
