@@ -17,6 +17,7 @@ from napari_hovernet.core.diagnosis.registry import Check
 from napari_hovernet.core.diagnosis.report import FAULT, OK, WARN, Finding, Remedy
 from napari_hovernet.core.diagnosis.story_row import StoryRow
 from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.synthetic import tissue
 from napari_hovernet.core.types import Progress
 
 
@@ -191,3 +192,16 @@ def test_the_story(run: Any, monkeypatch: pytest.MonkeyPatch, holds: bool) -> No
         "rows": [{"claim": "One is one.", "expected": "1", "measured": {"one": 1.0, "none": "nan"},
                   "holds": holds, "words": "So."}],
     }  # fmt: skip
+
+
+def test_swapped_targets_are_found_and_mended_by_the_real_checks(run: Any, tmp_path: Path) -> None:
+    labels = np.stack([tissue((128, 128), seed=seed).labels for seed in range(4)])
+    hv = np.stack([hv_targets(plane)[::-1] for plane in labels])
+    np.savez(tmp_path / "skin_targets.npz", inst_maps=labels, hv_targets=hv,
+             np_targets=(labels > 0).astype(np.uint8))  # fmt: skip
+    found = run("diagnose", "--data", tmp_path, "--only", "data", "--apply", "first", "--json",
+                "-q")  # fmt: skip
+    report = json.loads(found.out)
+    assert report["before"]["findings"][0]["id"] == "data.hv_order"
+    assert report["setup"] == {"target_order": "vh"}
+    assert (found.status, report["verdicts"]["fault"]) == (0, 0)
