@@ -245,11 +245,15 @@ def test_the_truth_is_seen_over_the_maps(diagnosing, add, desk, finish, findings
     finish()
     for _ in range(2):
         diagnosing.view.choose(findings.CAUSE, go=True)
+        finish()
         shown = ["slide", "compact 1 · true nuclei", "compact 1 · nuclei"]
         assert on(viewer) == shown and not truth.visible
     assert not viewer.layers["compact 1 · true nuclei"].editable
-    diagnosing.view.choose(findings.HINT, go=True)
+    diagnosing.view.choose(findings.CAUSE, go=True)
+    diagnosing.view.choose(findings.HINT, go=True)  # before the outlines were drawn
+    qtbot.wait(50)
     assert on(viewer) == ["slide", "compact 1 · HV horizontal"]
+    assert len([x for x in viewer.layers if "true nuclei" in x.name]) == 1
 
 
 def test_steps_go_round_the_examples(viewer, diagnosing, finish, findings):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .diagnosis_item import CONTOURS, GROUP, TRUTH_COLORMAP, narrow
 from .images import METADATA_KEY
-from .study_layers import Extra
+from .study_layers import Extra, make_extra
 
 if TYPE_CHECKING:
     from ..app.session_state import Run
@@ -28,12 +28,9 @@ def switch_layers(desk: Desk, run: Run, roles: frozenset[str]) -> None:
     """Switch on what a finding names of a run's layers, and everything else of this plugin off.
 
     Layers that the user has added stay as they are, but for the run's image and the truth: that
-    is shown as white outlines over the maps, in a layer of its own.
+    is shown as white outlines over the maps, in a layer of its own (see :func:`outline`).
     """
-    outlines = _outlines(desk, run) if "truth" in roles else None
     wanted = {x for x in (_layer_of(desk, run, role) for role in roles) if x is not None}
-    if outlines is not None:
-        wanted.add(outlines)
     truth = _truth_layer(desk)
     for layer in desk.viewer.layers:
         known = layer.metadata.get(METADATA_KEY, {})
@@ -44,29 +41,35 @@ def switch_layers(desk: Desk, run: Run, roles: frozenset[str]) -> None:
             layer.visible = False
 
 
-def _layer_of(desk: Desk, run: Run, role: str) -> Any:
-    if role == "image":
-        return next((x for x in desk.viewer.layers if id(x) == run.image.key), None)
-    return desk.layers.find(run.id, RUN_ROLES[role]) if role in RUN_ROLES else None
-
-
-def _outlines(desk: Desk, run: Run) -> Any:
-    """Return the layer of the true outlines of a run, None without a truth."""
+def outline(desk: Desk, run: Run) -> None:
+    """Show the true outlines of a run beneath its nuclei; white is seen where the two differ."""
     truth = desk.study.truth
     labels = None if truth is None else truth.labels
     if labels is None or labels.shape != run.result.labels.shape:
-        return None
-    found = desk.layers.find(run.id, OUTLINES)
+        return
+    found, layers = desk.layers.find(run.id, OUTLINES), desk.viewer.layers
     if found is not None and found.metadata.get(OUTLINES) is labels:
-        return found
+        found.visible = True
+        return
     look = {"colormap": TRUTH_COLORMAP, "contour": CONTOURS["truth"], "opacity": 1.0}
-    found = desk.layers.show(run, Extra(OUTLINES, "labels", "true nuclei", narrow(labels), look))
+    extra = Extra(OUTLINES, "labels", "true nuclei", narrow(labels), look)
+    if found is None:
+        found = make_extra(run, extra)
+        instances, active = desk.layers.find(run.id, "instances"), layers.selection.active
+        layers.insert(len(layers) if instances is None else layers.index(instances), found)
+        if active is not None and active in layers:
+            layers.selection.active = active
+    else:
+        found = desk.layers.show(run, extra)
     found.metadata[OUTLINES] = labels
     found.editable = False
-    instances, layers = desk.layers.find(run.id, "instances"), desk.viewer.layers
-    if instances is not None:  # beneath, so that white is seen where the two differ
-        layers.move(layers.index(found), layers.index(instances))
-    return found
+
+
+def _layer_of(desk: Desk, run: Run, role: str) -> Any:
+    if role == "image":
+        return next((x for x in desk.viewer.layers if id(x) == run.image.key), None)
+    ours = OUTLINES if role == "truth" else RUN_ROLES.get(role, "")
+    return desk.layers.find(run.id, ours) if ours else None
 
 
 def _truth_layer(desk: Desk) -> Any:

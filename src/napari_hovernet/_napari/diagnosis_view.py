@@ -6,9 +6,11 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 from .diagnosis_item import ItemView, item_steps
-from .diagnosis_layers import Box, ItemLayers
-from .diagnosis_run import switch_layers
+from .diagnosis_layers import PAUSE_MS, Box, ItemLayers
+from .diagnosis_run import outline, switch_layers
 from .diagnosis_state import RUN
 from .diagnosis_steps import pictures_of
 from .diagnosis_words import shown_roles
@@ -18,6 +20,7 @@ from .viewer_keys import ViewerKeys
 
 if TYPE_CHECKING:
     from ..app.jobs import Steps
+    from ..app.session_state import Run
     from ..core.diagnosis.report import Finding, Place
     from .desk import Desk
     from .diagnosing import Diagnosing
@@ -40,6 +43,7 @@ class DiagnosisView:
         self._desk_ref, self._owner_ref = weakref.ref(desk), weakref.ref(owner)
         self.layers = ItemLayers(desk.viewer)
         self._reading = Latest(desk.runner, "Reading an image")
+        self._outlined: Run | None = None
         self._seen: tuple[frozenset[str], Place] | None = None
         self.finding_id, self.at, self.map = "", -1, ""
         ref = weakref.ref(self)
@@ -58,7 +62,7 @@ class DiagnosisView:
     @property
     def busy(self) -> bool:
         """Whether an image is on its way into the viewer."""
-        return self._reading.busy or not self.layers.settled
+        return self._reading.busy or not self.layers.settled or self._outlined is not None
 
     @property
     def finding(self) -> Finding | None:
@@ -78,7 +82,7 @@ class DiagnosisView:
         """Look at nothing; another diagnosis begins."""
         self._reading.cancel()
         self.layers.clear()
-        self._seen = None
+        self._seen = self._outlined = None
         self.finding_id, self.at, self.map = "", -1, ""
         self.owner.chosen_changed.emit()
 
@@ -158,6 +162,17 @@ class DiagnosisView:
         desk.choose_run(run.id)
         switch_layers(desk, run, roles)
         desk.fly_to(place.box)
+        self._outlined = run if "truth" in roles else None
+        if self._outlined is not None:
+            QTimer.singleShot(PAUSE_MS, self._outline)
+
+    def _outline(self) -> None:
+        """Draw the truth once the viewer has flown, unless something else is looked at by now."""
+        desk, run = self._desk_ref(), self._outlined
+        self._outlined = None
+        if desk is None or desk.work.closed or run is None or run is not self.owner.run():
+            return
+        outline(desk, run)
 
     def _show_item(self, roles: frozenset[str], place: Place, box: Box | None) -> None:
         owner, self._seen = self.owner, (roles, place)

@@ -37,6 +37,7 @@ class FindingList(QTreeWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._verdict = ""
+        self._findings: Sequence[Finding] | None = None
         self._open = {PASSED: False, UNTESTED: False}
         self.setColumnCount(2)
         self.setHeaderHidden(True)
@@ -82,6 +83,9 @@ class FindingList(QTreeWidget):
 
     def set_findings(self, findings: Sequence[Finding]) -> None:
         """Show other findings; the choice, the place and what is open stay."""
+        if findings is self._findings:
+            return
+        self._findings = findings
         chosen, at = self.value(), self.verticalScrollBar().value()
         groups = grouped(findings)
         with silent(self):
