@@ -15,7 +15,7 @@ from napari_hovernet.core.training.params import DataParams, TrainConfig, config
 KEYS = (
     "epoch", "model_state_dict", "optimizer_state_dict", "best_dice", "best_loss", "best_hv_mse",
     "best_nt_acc", "combined_score", "family", "organs",
-    "args", "hv_convention", "n_classes", "token_prefix", "history",
+    "args", "hv_convention", "n_classes", "token_prefix", "history", "notes",
 )  # fmt: skip
 HISTORY = tuple(
     {"epoch": k, "train": {}, "val": {"dice": d, "loss": 3 - d, "hv_mse": 0.3, "aji": d, "pq": 0.1}}
@@ -74,6 +74,15 @@ def test_what_a_foreign_dict_says_is_passed_on(ours, tmp_path):
         assert raw[key] == foreign[key]
     assert raw["token_prefix"] == 5
     assert "assumed" in " ".join(describe(tmp_path / "f.pth").notes)
+
+
+def test_what_was_assumed_stays_said_after_an_export(ours, tmp_path):
+    torch.save({"model_state_dict": ours.network.state_dict()}, tmp_path / "bare.pth")
+    for before, after in (("bare", "once"), ("once", "twice")):
+        save_model(load_model(tmp_path / f"{before}.pth", "cpu"), tmp_path / f"{after}.pth")
+    notes = describe(tmp_path / "twice.pth").notes
+    assert sum("token prefix is not in the file: 5 assumed" in note for note in notes) == 1
+    assert sum("HV convention" in note for note in notes) == 1
 
 
 def test_without_a_history_nothing_is_claimed():

@@ -13,11 +13,13 @@ from ..model import ModelInfo
 from .header import jsonable
 
 NOT_MEASURED = float("nan")
+NOTES, ASSUMED = "notes", "assumed"
+"""Entry that keeps what was assumed about a file, so that no assumption becomes a fact."""
 ENDINGS = ("_features", "_targets", "_data_fixed")
 """What follows the family in a file's name, small letters."""
 BEST = ("best_dice", "best_loss", "best_hv_mse", "best_nt_acc", "combined_score")
 """Scores of the family's dict, in its order."""
-DERIVED = ("epoch", *BEST, "family", "organs", "n_classes", "token_prefix")
+DERIVED = ("epoch", *BEST, "family", "organs", "n_classes", "token_prefix", NOTES)
 """Entries that follow from the training arguments and the history."""
 OWN_ARGS = ("schema", "data", "optim", "seed")
 """Entries that training arguments of our own have."""
@@ -64,6 +66,7 @@ def family_payload(
         "n_classes": config["n_types"],
         "token_prefix": config["token_prefix"],
         "history": jsonable(info.history),
+        NOTES: [note for note in info.notes if ASSUMED in note],
     }
 
 
@@ -73,6 +76,14 @@ def told_by(extras: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if isinstance(args, Mapping) and is_own(args):
         return {str(k): jsonable(v) for k, v in args.items()}
     return None
+
+
+def notes_of(extras: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what had been assumed when a dict of ours was written."""
+    notes = extras.get(NOTES)
+    if not isinstance(notes, list | tuple):
+        return ()
+    return tuple(note for note in notes if isinstance(note, str) and ASSUMED in note)
 
 
 def is_own(training: Mapping[str, Any]) -> bool:

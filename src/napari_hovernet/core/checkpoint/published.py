@@ -14,7 +14,7 @@ from ..model import ModelInfo
 from ..networks.hovernet import KERNEL
 from ..networks.optimus import TOKEN_PREFIX
 from ..typesets import PANNUKE, assumed, numbered
-from .family_dict import told_by
+from .family_dict import NOTES, notes_of, told_by
 from .header import jsonable
 
 HOVERNET_MPP = 0.25
@@ -100,6 +100,7 @@ def optimus_info(state: State, extras: Mapping[str, Any], name: str) -> ModelInf
     if convention not in PRESETS:
         convention = "default"
         notes.append("the HV convention is not in the file: [H, V] outward assumed")
+    notes += notes_of(extras)
     training, history = _told(extras)
     return ModelInfo(
         architecture="optimus",
@@ -118,7 +119,9 @@ def optimus_info(state: State, extras: Mapping[str, Any], name: str) -> ModelInf
     )
 
 
-_NOT_TRAINING = ("optimizer_state_dict", "scheduler_state_dict", "history", "hv_convention")
+_NOT_TRAINING = (
+    "optimizer_state_dict", "scheduler_state_dict", "history", "hv_convention", NOTES,
+)  # fmt: skip
 
 
 def _told(extras: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
