@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
 from ...core.params import FAULTS, PRESETS
 from ..diagnosis_state import TUNER, FilesChoice
@@ -30,6 +31,8 @@ from .parts import named, silent
 NO_MODEL = "no model"
 FEW_LETTERS = 5
 """Letters for which the model picker keeps room, so that the form is no wider than the panel."""
+TITLE_PX = 104
+"""Width of the titles of both parts of the form."""
 MOST_IMAGES = 10_000
 DATA_FILTER = "Data (*.csv *.npz *.npy *.png *.tif *.tiff *.jpg *.svs *.ndpi);;All files (*)"
 DATA_TIP = (
@@ -55,7 +58,7 @@ LOSSES = (
     (ASK, "of a training run ...", "The loss of a run: choose its folder."),
 )
 CLAIMS = (
-    ("", "hover_net: [H, V] outward", "As the published HoVer-Net has it."),
+    ("", "hover_net", "[H, V], outward, as the published HoVer-Net has it."),
     *((name, name, CLAIM_TIP) for name in CONVENTIONS if name not in ("auto", "hover_net")),
 )
 
@@ -114,22 +117,22 @@ class FilesEditor(QWidget):
         data.setSpacing(2)
         data.addWidget(self.data)
         data.addLayout(buttons)
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows: tuple[tuple[str, Any], ...] = (
-            ("Model", self.model),
-            ("Data", data),
-            ("Separation", self.separation),
-            ("Augmentation", self.augmentation),
-            ("Loss", self.loss),
-            ("Organ family", self.family),
-            ("HV claims to be", self.claim),
-            ("Images", self.images),
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(
+            _form(("Model", self.model), ("Data", data), ("Separation", self.separation))
         )
-        for title, field in rows:
-            label = QLabel(title)
-            form.addRow(label, field)
+        self.fold = QCollapsible("More to test")
+        self.fold.addWidget(
+            _form(
+                ("Augmentation", self.augmentation),
+                ("Loss", self.loss),
+                ("Organ family", self.family),
+                ("HV claims to be", self.claim),
+                ("Images", self.images),
+            )
+        )
+        column.addWidget(self.fold)
 
     def _connect(self) -> None:
         choices = (self.separation, self.augmentation, self.loss, self.family, self.claim)
@@ -200,3 +203,16 @@ def _ask_parameters(parent: QWidget) -> str:
 
 def _ask_run(parent: QWidget) -> str:
     return str(QFileDialog.getExistingDirectory(parent, "Folder of a training run", ""))
+
+
+def _form(*rows: tuple[str, Any]) -> QWidget:
+    """Return fields below each other, their titles in a column of one width."""
+    body = QWidget()
+    form = QFormLayout(body)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for title, field in rows:
+        label = QLabel(title)
+        label.setMinimumWidth(TITLE_PX)
+        form.addRow(label, field)
+    return body
