@@ -12,12 +12,12 @@ from ..training.split import Print
 from ..types import Float32, Int32, Progress
 from . import data_copies, data_cover, data_files, data_instances, data_place_words, data_types
 from .bench import Bench
-from .data_common import each_item, kept, not_tested, nucleus_mask, spread, whole
+from .data_common import count_ids, each_item, kept, not_tested, nucleus_mask, spread, whole
 from .data_cover import Cover
-from .data_likeness import likeness
+from .data_likeness import haematoxylin, likeness
 from .data_limits import LIMITS
-from .data_places import Placement, Where, judge_place
-from .data_register import Pair, cross_scores, offsets, pair_of, turn_scores, window_of
+from .data_places import Placement, Where, judge_place, place_steps
+from .data_register import Pair, pair_of
 from .data_shapes import Shapes, shapes_of
 from .items import Item
 from .registry import Check, Steps
@@ -31,12 +31,15 @@ RUN = 8
 
 def _covers(bench: Bench) -> Generator[Progress, None, tuple[Cover, ...]]:
     found = []
+    compared = set(spread(bench.indices, LIMITS.register_items))
     for progress, item in each_item(bench, "Looking at coverage"):
         yield progress
         inside = None if item is None else nucleus_mask(item)
         if item is None or inside is None or not inside.size:
             continue
-        density = None if item.image is None else likeness(item.image).density
+        density = None
+        if item.image is not None and item.index in compared:
+            density = haematoxylin(item.image)
         if item.labels is None and item.target_np is None and bench.case.kind != "targets":
             continue
         found.append(data_cover.cover_of(item.index, item.name, inside, item.labels, density))
@@ -66,7 +69,7 @@ def unit_hv(item: Item) -> Float32 | None:
 
 def placement(bench: Bench) -> Generator[Progress, None, tuple[Placement, Where, str]]:
     """Compare images with their labels; returns also why not, "" if it was done."""
-    pairs, windows, dull = [], [], 0
+    pairs, dull = [], 0
     indices = runs(bench.indices, LIMITS.register_items)
     for number, index in enumerate(indices):
         yield Progress(number, len(indices), "Comparing labels with images")
@@ -79,18 +82,14 @@ def placement(bench: Bench) -> Generator[Progress, None, tuple[Placement, Where,
         if alike.contrast < LIMITS.contrast:
             dull += 1
             continue
-        pair = _pair(item, alike.plane, item.labels)
-        pairs.append(pair)
-        windows.append(window_of(pair))
-    yield Progress(len(indices), len(indices), "Comparing labels with other images")
-    placed = Placement(tuple(pairs), offsets(windows), turn_scores(pairs), cross_scores(pairs))
+        pairs.append(_pair(item, alike.plane, item.labels))
+    placed = yield from place_steps(pairs, "Moving and turning labels")
     why = "" if pairs else "images show too little" if dull else "there are no images with nuclei"
     return placed, judge_place(placed), why
 
 
 def _pair(item: Item, plane: Float32, labels: Int32) -> Pair:
-    n = len(np.unique(labels)) - 1
-    return pair_of(item.index, item.name, plane, labels > 0, n)
+    return pair_of(item.index, item.name, plane, labels > 0, count_ids(labels))
 
 
 def runs(indices: tuple[int, ...], limit: int) -> tuple[int, ...]:

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..types import Progress
+from ..hv import compact_ids
+from ..parts import count_pixels
+from ..types import Int32, Progress
 from .bench import Bench
 from .items import Item
 from .report import NOT_TESTED, Finding, Place
@@ -128,6 +130,18 @@ def nucleus_mask(item: Item) -> npt.NDArray[np.bool_] | None:
         area: npt.NDArray[np.bool_] = np.abs(item.target_hv).max(axis=0) > 0
         return area
     return None
+
+
+def count_ids(labels: Int32) -> int:
+    """Count the ids of a label image, background apart.
+
+    Examples
+    --------
+    >>> count_ids(np.array([[0, 7], [7, 9]], np.int32))
+    2
+    """
+    ids, largest = compact_ids(labels)
+    return int((count_pixels(ids.ravel(), largest + 1)[1:] > 0).sum()) if ids.size else 0
 
 
 def same_size(*planes: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .case import TARGETS, Case, RawItem
 from .data_common import listed, not_tested, percent, scaled, size_of
-from .data_likeness import contrast_inside, optical_density
+from .data_likeness import DENSITY, contrast_inside
 from .data_limits import LIMITS, DataLimits
 from .items import Item
 from .report import FAULT, OK, WARN, Finding, Place, Remedy
@@ -25,6 +25,8 @@ READ_AS = {
 """Field of the raw item -> field of the item that is read from it."""
 RED, BLUE = 0, 2
 WHITE = 255
+SAMPLE = 256
+"""Pixels along an edge that are looked at for spread and colour."""
 HALF = 0.5
 """Share of the images that decides."""
 CHANNELS = 2
@@ -167,6 +169,8 @@ class ImageLook:
     grey : bool
     red, blue : float
         Optical density of nuclei against their surroundings; NaN without labels.
+    darker : float
+        The larger of both, in standard deviations of the whole.
     """
 
     index: int
@@ -177,6 +181,7 @@ class ImageLook:
     grey: bool
     red: float = float("nan")
     blue: float = float("nan")
+    darker: float = float("nan")
 
     @property
     def place(self) -> Place:
@@ -201,15 +206,15 @@ def look_at_image(item: Item, raw: Any, limits: DataLimits = LIMITS) -> ImageLoo
     whole = given.dtype.kind in "iu"
     largest = int(given.max()) if whole and given.size else limits.unit_range + 1
     read_up = int(image.max(initial=0)) > limits.unit_range
-    colours = image.astype(np.float32)
-    red = blue = float("nan")
+    step = max(max(image.shape) // SAMPLE, 1)
+    colours = image[::step, ::step].astype(np.float32)
+    red = blue = darker = float("nan")
     if item.labels is not None and item.labels.shape == image.shape[:2]:
-        density, inside = optical_density(image), item.labels > 0
-        scale = [max(float(density[..., c].std()), 1e-6) for c in (RED, BLUE)]
-        red, blue = (
-            contrast_inside(density[..., c], inside) * s
-            for c, s in zip((RED, BLUE), scale, strict=True)
-        )
+        inside = item.labels > 0
+        density = {c: DENSITY[np.ascontiguousarray(image[..., c])] for c in (RED, BLUE)}
+        off = {c: contrast_inside(density[c], inside) for c in (RED, BLUE)}
+        red, blue = (off[c] * float(density[c].std()) for c in (RED, BLUE))
+        darker = max(off.values())
     return ImageLook(
         item.index,
         item.name,
@@ -219,6 +224,7 @@ def look_at_image(item: Item, raw: Any, limits: DataLimits = LIMITS) -> ImageLoo
         float((colours.max(axis=2) - colours.min(axis=2)).mean()) < limits.colour,
         red,
         blue,
+        darker,
     )
 
 
@@ -299,7 +305,8 @@ def channel_order(looks: Sequence[ImageLook], limits: DataLimits = LIMITS) -> Fi
     if not known:
         return not_tested(key, title, "give images in colour with true labels")
     red, blue = (float(np.mean([getattr(x, c) for x in known])) for c in ("red", "blue"))
-    if max(red, blue) <= LEAST_DENSITY:
+    darker = float(np.mean([look.darker for look in known]))
+    if max(red, blue) <= LEAST_DENSITY or darker < limits.darker:
         return not_tested(key, title, "labelled pixels are no darker than the others")
     ratio = blue / max(red, LEAST_DENSITY)
     votes = float(np.mean([look.blue > look.red for look in known]))

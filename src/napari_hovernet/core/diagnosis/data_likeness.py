@@ -14,6 +14,10 @@ from .data_limits import LIMITS, DataLimits
 
 WHITE = 256.0
 RED, BLUE = 0, 2
+DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(WHITE))
+"""Optical density of each byte."""
+COARSE = 4
+"""What is blurred widely is reduced by this first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,22 +42,6 @@ class Likeness:
     channel: int
 
 
-def optical_density(image: UInt8) -> Float32:
-    """Return the optical density -ln((I + 1) / 256) of each channel, (H, W, 3).
-
-    Examples
-    --------
-    >>> optical_density(np.full((1, 1, 3), 255, np.uint8)).max() == 0
-    np.True_
-    """
-    density: Float32 = DENSITY[image]
-    return density
-
-
-DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(WHITE))
-"""Optical density of each byte."""
-
-
 def likeness(image: UInt8, limits: DataLimits = LIMITS) -> Likeness:
     """Measure how much each pixel looks like nucleus.
 
@@ -67,19 +55,39 @@ def likeness(image: UInt8, limits: DataLimits = LIMITS) -> Likeness:
     image : uint8 (H, W, 3)
     limits : DataLimits
     """
-    density = optical_density(image)
-    planes = {c: band(density[..., c], limits) for c in (RED, BLUE)}
+    density = {c: DENSITY[np.ascontiguousarray(image[..., c])] for c in (RED, BLUE)}
+    planes = {c: band(density[c], limits) for c in (RED, BLUE)}
     spread = {c: float(plane.std()) for c, plane in planes.items()}
     channel = BLUE if spread[BLUE] > spread[RED] else RED
-    chosen = np.ascontiguousarray(density[..., channel])
-    return Likeness(chosen, planes[channel], spread[channel], channel)
+    return Likeness(density[channel], planes[channel], spread[channel], channel)
+
+
+def haematoxylin(image: UInt8) -> Float32:
+    """Return the optical density, (H, W), of red or blue, whichever varies more.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+
+    Examples
+    --------
+    >>> haematoxylin(np.array([[[0, 9, 9], [255, 9, 9]]], np.uint8)).round(1).tolist()
+    [[5.5, 0.0]]
+    """
+    red, blue = (DENSITY[np.ascontiguousarray(image[..., c])] for c in (RED, BLUE))
+    chosen: Float32 = blue if float(blue.std()) > float(red.std()) else red
+    return chosen
 
 
 def band(plane: npt.NDArray[np.float32], limits: DataLimits = LIMITS) -> Float32:
     """Keep what is neither finer than ``small_px`` nor coarser than ``large_px``."""
     source = np.ascontiguousarray(plane, dtype=np.float32)
     fine = cv2.GaussianBlur(source, (0, 0), limits.small_px)
-    coarse = cv2.GaussianBlur(source, (0, 0), limits.large_px)
+    height, width = source.shape
+    small = (max(width // COARSE, 1), max(height // COARSE, 1))
+    reduced = cv2.resize(source, small, interpolation=cv2.INTER_AREA)
+    reduced = cv2.GaussianBlur(reduced, (0, 0), limits.large_px / COARSE)
+    coarse = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(fine - coarse, np.float32)
 
 

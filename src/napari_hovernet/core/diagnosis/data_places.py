@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ..training.turns import Turn
+from ..training.turns import TURNS, Turn
+from ..types import Progress
 from .data_limits import LIMITS, DataLimits
-from .data_register import Offsets, Pair, assigned
+from .data_register import (
+    Offsets,
+    Pair,
+    assigned,
+    cross_scores,
+    offsets,
+    turn_scores,
+    unit,
+    window_of,
+)
 
 FITS, SHIFT, TURN, ORDER, NOWHERE, INVERTED, UNTESTED = (
     "fits", "shift", "turn", "order", "nowhere", "inverted", "untested",
@@ -48,6 +58,30 @@ class Placement:
     def own(self) -> float:
         """Mean correlation where labels are."""
         return 0.0 if self.offsets is None else self.offsets.own
+
+
+def place_steps(
+    pairs: Sequence[Pair], what: str, limits: DataLimits = LIMITS
+) -> Generator[Progress, None, Placement]:
+    """Try all shifts, turns and other images.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+    what : str
+        Said with the progress.
+    limits : DataLimits
+    """
+    windows, planes = [], [unit(pair.plane) for pair in pairs]
+    turns = dict.fromkeys(TURNS, 0.0)
+    scores = np.zeros((len(pairs), len(pairs)))
+    for number, pair in enumerate(pairs):
+        yield Progress(number, len(pairs), what)
+        windows.append(window_of(pair, limits))
+        for turn, score in turn_scores(pair).items():
+            turns[turn] += score / len(pairs)
+        scores[number] = cross_scores(pair.mask, planes)
+    return Placement(tuple(pairs), offsets(windows, limits), turns, scores)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ from .data_limits import LIMITS, DataLimits
 LEAST_EDGE = 16
 """Pixels below which an edge is too short to move anything along it."""
 ROUND = 1e-9
+AREA = 100
+"""Pixels per nucleus below which more of them tell no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class Pair:
     mask : float32 (h, w)
         The labels' nuclei, filtered alike; mostly of the same size.
     nuclei : int
+        How many there are (no more than there is room for): so much is chance ruled out.
     """
 
     index: int
@@ -64,7 +67,8 @@ def pair_of(
     """
     edge = limits.register_edge
     mask = band(inside.astype(np.float32), limits)
-    return Pair(index, name, middle(plane, edge), middle(mask, edge), nuclei)
+    told = min(nuclei, max(mask.size // AREA, 1))
+    return Pair(index, name, middle(plane, edge), middle(mask, edge), told)
 
 
 def middle(plane: Float32, edge: int) -> Float32:
@@ -122,7 +126,7 @@ def window_of(pair: Pair, limits: DataLimits = LIMITS) -> Float32:
     out: Float32 = np.full((2 * reach + 1, 2 * reach + 1), np.nan, np.float32)
     if not pair.fits or min(pair.plane.shape) < LEAST_EDGE:
         return out
-    first, second = fft.rfft2(_unit(pair.plane)), fft.rfft2(_unit(pair.mask))
+    first, second = fft.rfft2(unit(pair.plane)), fft.rfft2(unit(pair.mask))
     found = fft.irfft2(first * np.conj(second), pair.plane.shape)
     rows, cols = (min(n // 2 - 1, reach) for n in pair.plane.shape)
     rolled = np.roll(found, (rows, cols), (0, 1))[: 2 * rows + 1, : 2 * cols + 1]
@@ -176,46 +180,43 @@ def _near_middle(window: Float32, limits: DataLimits) -> float:
     return float(np.nanmax(part))
 
 
-def turn_scores(pairs: Sequence[Pair]) -> dict[Turn, float]:
-    """Return the mean correlation after each flip and quarter turn of the labels.
+def turn_scores(pair: Pair) -> dict[Turn, float]:
+    """Return the correlation after each flip and quarter turn of the labels.
 
-    A turn that does not bring labels to the size of their image counts 0 there.
+    A turn that does not bring labels to the size of their image counts 0.
 
     Parameters
     ----------
-    pairs : sequence of Pair
+    pair : Pair
     """
-    sums = dict.fromkeys(TURNS, 0.0)
-    for pair in pairs:
-        unit = _unit(pair.plane)
-        for turn in TURNS:
-            turned = turn_plane(pair.mask, turn)
-            if turned.shape == unit.shape:
-                sums[turn] += float((unit * _unit(turned)).sum())
-    return {turn: total / max(len(pairs), 1) for turn, total in sums.items()}
+    scores = dict.fromkeys(TURNS, 0.0)
+    plane, mask = unit(pair.plane), unit(pair.mask)
+    for turn in TURNS:
+        turned = turn_plane(mask, turn)
+        if turned.shape == plane.shape:
+            scores[turn] = float(np.vdot(plane, turned))
+    return scores
 
 
-def cross_scores(pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-    """Return the correlation of each image (columns) with each pair's labels (rows).
+def cross_scores(mask: Float32, planes: Sequence[Float32]) -> npt.NDArray[np.float64]:
+    """Return the correlation of one image's labels with every image.
 
     Of unequal sizes the corner that both have is compared.
 
     Parameters
     ----------
-    pairs : sequence of Pair
+    mask : float32 (H, W)
+        Labels as in :class:`Pair`.
+    planes : sequence of float32 (H, W)
+        Nucleus likeness of the images, of mean 0 and length 1 (see :func:`unit`).
     """
-    planes = [_unit(p.plane) for p in pairs]
-    masks = [_unit(p.mask) for p in pairs]
-    scores = np.zeros((len(pairs), len(pairs)))
-    for i, mask in enumerate(masks):
-        for j, plane in enumerate(planes):
-            if mask.shape == plane.shape:
-                scores[i, j] = float(np.vdot(mask, plane))
-            else:
-                h, w = (min(a, b) for a, b in zip(mask.shape, plane.shape, strict=True))
-                scores[i, j] = float(
-                    (_unit(pairs[i].mask[:h, :w]) * _unit(pairs[j].plane[:h, :w])).sum()
-                )
+    scores, own = np.zeros(len(planes)), unit(mask)
+    for j, plane in enumerate(planes):
+        if mask.shape == plane.shape:
+            scores[j] = float(np.vdot(own, plane))
+        else:
+            h, w = (min(a, b) for a, b in zip(mask.shape, plane.shape, strict=True))
+            scores[j] = float(np.vdot(unit(mask[:h, :w]), unit(plane[:h, :w])))
     return scores
 
 
@@ -247,11 +248,16 @@ def strip_score(pairs: Sequence[Pair], at: tuple[int, int]) -> float:
         strip[:, : max(c, 0)] = strip[:, width + min(c, 0) :] = True
         if strip.any():
             rolled = np.roll(pair.mask, at, (0, 1))
-            found.append(float((_unit(pair.plane[strip]) * _unit(rolled[strip])).sum()))
+            found.append(float((unit(pair.plane[strip]) * unit(rolled[strip])).sum()))
     return float(np.mean(found)) if found else 0.0
 
 
-def _unit(plane: Float32) -> Float32:
-    """Return a plane of mean 0 and length 1."""
+def unit(plane: Float32) -> Float32:
+    """Return a plane of mean 0 and length 1.
+
+    Parameters
+    ----------
+    plane : float32 array
+    """
     centred = plane - plane.mean(dtype=np.float64).astype(np.float32)
     return np.asarray(centred / max(float(np.linalg.norm(centred)), ROUND), np.float32)

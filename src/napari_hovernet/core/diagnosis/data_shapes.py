@@ -123,9 +123,9 @@ def shapes_of(
     for k, i in enumerate(present):
         solidity[k], holed[k] = _solidity(ids, int(i), box[i], limits)
     n, parts = cv2.connectedComponents((ids > 0).astype(np.uint8), connectivity=EIGHT)
-    first = np.zeros(n, np.int64)
-    pairs = np.unique(np.stack((parts[ids > 0], ids[ids > 0])), axis=1)
-    np.add.at(first, pairs[0], 1)
+    owner = np.zeros(largest + 1, np.int64)
+    owner[ids.ravel()] = parts.ravel()
+    held = np.bincount(owner[present], minlength=n)
     return Shapes(
         index=index,
         name=name,
@@ -138,7 +138,7 @@ def shapes_of(
         touching=touching_count(ids),
         bordering=_bordering(ids),
         components=n - 1,
-        shared=int((first > 1).sum()),
+        shared=int((held > 1).sum()),
         split=_split_share(ids, area, hv, limits),
         byte=byte and largest >= np.iinfo(np.uint8).max - 1,
     )

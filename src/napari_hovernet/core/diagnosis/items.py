@@ -130,6 +130,8 @@ def _target_np(array: Any, setup: Setup, problems: list[str]) -> npt.NDArray[np.
     given = np.asarray(array)
     if given.dtype.kind == "f" and not np.isfinite(given).all():
         raise ValueError("holds NaN or infinite values")
+    if given.ndim != 2:
+        raise ValueError(f"shape {given.shape}; NP is (H, W)")
     values = np.unique(given[:: max(given.shape[0] // 64, 1)])
     if len(values) > 2:
         problems.append("np: is not 0 and 1 only; above 0 counts as nucleus")
@@ -140,6 +142,8 @@ def _target_np(array: Any, setup: Setup, problems: list[str]) -> npt.NDArray[np.
 
 def _target_hv(array: Any, setup: Setup, problems: list[str]) -> Float32:
     given = channel_first(np.asarray(array))
+    if given.dtype.kind not in "iuf":
+        raise ValueError(f"dtype {given.dtype}; HV is float, or whole numbers of -127..127")
     if given.dtype.kind == "f" and not np.isfinite(given).all():
         problems.append("hv: holds NaN or infinite values, taken for 0")
         given = np.nan_to_num(given, nan=0.0, posinf=0.0, neginf=0.0)

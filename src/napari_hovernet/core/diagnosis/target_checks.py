@@ -16,10 +16,20 @@ from ..types import Bool, Float32, Progress
 from . import target_labels, target_rims, target_scale, target_slope, target_values
 from .bench import Bench
 from .data_checks import placement, runs
-from .data_common import around, kept, not_tested, nucleus_mask, whole
+from .data_common import around, count_ids, kept, not_tested, nucleus_mask, whole
 from .data_likeness import band
-from .data_places import FITS, ORDER, SHIFT, TURN, UNTESTED, Placement, Where, judge_place
-from .data_register import Pair, cross_scores, offsets, pair_of, turn_scores, window_of
+from .data_places import (
+    FITS,
+    ORDER,
+    SHIFT,
+    TURN,
+    UNTESTED,
+    Placement,
+    Where,
+    judge_place,
+    place_steps,
+)
+from .data_register import Pair, pair_of
 from .items import Item
 from .registry import Check, Steps
 from .report import Finding, Place
@@ -134,14 +144,12 @@ def _placed(bench: Bench) -> Generator[Progress, None, tuple[Placement, Where]]:
     """Compare where HV is not 0 with the labels."""
     found = yield from kept(bench, "target.measured", measured)
     pairs: list[Pair] = []
-    windows = []
     for number, item in enumerate(found.items.values()):
         yield Progress(number, len(found.items), "Comparing HV with labels")
         pair = _pair(item)
         if pair is not None:
             pairs.append(pair)
-            windows.append(window_of(pair))
-    placed = Placement(tuple(pairs), offsets(windows), turn_scores(pairs), cross_scores(pairs))
+    placed = yield from place_steps(pairs, "Moving and turning labels on HV")
     return placed, judge_place(placed)
 
 
@@ -153,7 +161,7 @@ def _pair(item: Item) -> Pair | None:
     area = band((size > FAINT * top).astype(np.float32))
     if float(area.std()) <= 0:
         return None
-    n = len(np.unique(item.labels)) - 1
+    n = count_ids(item.labels)
     return pair_of(item.index, item.name, area, item.labels > 0, n)
 
 

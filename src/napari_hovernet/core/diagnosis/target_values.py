@@ -20,6 +20,8 @@ DIVISORS = (127.0, 128.0, 255.0, 100.0, 1000.0, 32767.0)
 NEAR = 0.03
 """How near to one of them the largest value must be."""
 TOP = 99.9
+SAMPLE = 20_000
+"""Values looked at to find the most frequent one."""
 ROUNDING = 1e-4
 FLAT = 1e-6
 """Spread below which HV is constant."""
@@ -93,7 +95,7 @@ def look_at_values(
     limits : TargetLimits
     """
     array = np.asarray(stored)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iuf" or not array.size:
         return None
     try:
         hv = channel_first(array)
@@ -131,7 +133,8 @@ def look_at_values(
 
 def _mode(values: Any) -> float:
     """Most frequent value, to four places."""
-    found, counts = np.unique(np.round(values, 4), return_counts=True)
+    few = values.reshape(-1)[:: max(values.size // SAMPLE, 1)]
+    found, counts = np.unique(np.round(few, 4), return_counts=True)
     return float(found[counts.argmax()])
 
 
