@@ -34,8 +34,8 @@ USUAL = ("image", "instances")
 """What is shown for a finding that names no layers."""
 REASON = "Not tested: "
 """How the evidence of a check that was not made begins."""
-PERCENT = ("share",)
-"""Units that are shown in percent."""
+SHARE = "share"
+"""How units begin that are shown in percent: "share", "share of images" ..."""
 CHANGES = {
     "hv_order": "HV read as {}",
     "hv_sign": "HV read as pointing {}",
@@ -174,11 +174,11 @@ def with_unit(value: float, unit: str) -> str:
 
     Examples
     --------
-    >>> with_unit(0.861, "share"), with_unit(4.0, "px"), with_unit(0.5, "")
-    ('86.1 %', '4 px', '0.5')
+    >>> with_unit(0.861, "share of images"), with_unit(4.0, "px"), with_unit(0.5, "")
+    ('86.1 % of images', '4 px', '0.5')
     """
-    if unit in PERCENT and math.isfinite(value):
-        return f"{100 * value:.3g} %"
+    if unit.startswith(SHARE) and math.isfinite(value):
+        return f"{100 * value:.3g} %{unit.removeprefix(SHARE)}"
     return f"{number(value)} {unit}".strip()
 
 
@@ -188,7 +188,7 @@ def measured(finding: Finding) -> str:
         return ""
     text = f"<b>{with_unit(finding.value, finding.unit)}</b>"
     if math.isfinite(finding.threshold):
-        unit = finding.unit if finding.unit in PERCENT else ""  # others stand there once
+        unit = SHARE if finding.unit.startswith(SHARE) else ""  # the rest stands there once
         text += f", threshold {with_unit(finding.threshold, unit)}"
     return text
 

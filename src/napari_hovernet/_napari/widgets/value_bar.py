@@ -9,7 +9,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from ..diagnosis_words import measured, number, with_unit
+from ..diagnosis_words import SHARE, measured, number, with_unit
 from .verdict_icons import VERDICT_COLORS
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ BAR_PX, FOOT_PX, MARGIN_PX = 12, 16, 4
 """Height of the bar, of the scale beneath, and room at the ends, in pixels."""
 HEADROOM = 1.2
 """The scale ends this much beyond the larger number."""
-UNIT_ENDS = {"share": (0.0, 1.0), "cosine": (-1.0, 1.0), "AJI": (0.0, 1.0), "Dice": (0.0, 1.0)}
+UNIT_ENDS = {
+    SHARE: (0.0, 1.0),
+    "AJI": (0.0, 1.0),
+    "Dice": (0.0, 1.0),
+    "cosine": (-1.0, 1.0),
+    "correlation": (-1.0, 1.0),
+}
 """Ends of the scale of units that have them."""
 TRACK_ALPHA = 45
 """Opacity 0..255 of the empty part of the bar."""
@@ -77,7 +83,7 @@ class Bar(QWidget):
         font.setPointSizeF(max(font.pointSizeF() * 0.85, 6.0))
         painter.setFont(font)
         for value, side in ((low, Qt.AlignmentFlag.AlignLeft), (high, Qt.AlignmentFlag.AlignRight)):
-            words = with_unit(value, unit) if unit == "share" else number(value)
+            words = with_unit(value, SHARE) if unit.startswith(SHARE) else number(value)
             painter.drawText(foot, side | Qt.AlignmentFlag.AlignVCenter, words)
 
     @staticmethod
@@ -129,7 +135,7 @@ def ends(value: float, threshold: float, unit: str) -> tuple[float, float]:
     ((0.0, 1.0), (0.0, 4.8), (0.0, 1.0))
     """
     known = [x for x in (value, threshold) if math.isfinite(x)]
-    low, high = UNIT_ENDS.get(unit, (0.0, 0.0))
+    low, high = UNIT_ENDS.get(SHARE if unit.startswith(SHARE) else unit, (0.0, 0.0))
     if any(not low <= x <= high for x in known) or low == high:
         low, high = HEADROOM * min([0.0, *known]), HEADROOM * max([0.0, *known])
     if low == high:
