@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         start=str(place / "start.pth"),
         name="tiny",
         data=DataParams((str(data / "epidermal_features.npz"),), "epidermal", max_val=1),
-        optim=OptimParams(epochs=2, batch=4, steps_per_epoch=8, lr=5e-3),
+        optim=OptimParams(epochs=2, batch=4, steps_per_epoch=5, lr=8e-3),
         device="cpu",
         seed=3,
         save_epochs=(),
