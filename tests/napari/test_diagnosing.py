@@ -26,10 +26,11 @@ from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.diagnosis.case import ArrayItems, Case
 from napari_hovernet.core.diagnosis.engine import Found
 from napari_hovernet.core.diagnosis.params import DiagnosisParams
+from napari_hovernet.core.diagnosis.predicting import Predictor
 from napari_hovernet.core.diagnosis.ranking import rank
 from napari_hovernet.core.diagnosis.report import OK, DiagnosisReport, Finding
 from napari_hovernet.core.tuning import TuneParams
-from napari_hovernet.core.types import Progress
+from napari_hovernet.core.types import Maps, Progress
 from napari_hovernet.errors import InputError
 
 WAIT_MS = 60_000
@@ -290,16 +291,21 @@ def test_files_get_a_group_of_layers(viewer, diagnosing, finish, findings):
 
 
 def test_an_image_is_shown_before_all_is_known(viewer, diagnosing, checks, qtbot, finish, findings):
+    flat = Maps(np=np.zeros((60, 90)), hv=np.zeros((2, 60, 90)))
+    checks.case = replace(checks.case, predictor=Predictor.of(lambda _image: flat))
     checks.go_on.clear()
     diagnosing.diagnose_files(FilesChoice("compact"))
     qtbot.waitUntil(lambda: len(diagnosing.findings) == 3, timeout=WAIT_MS)
     diagnosing.view.choose(findings.CAUSE, go=True)
     qtbot.waitUntil(lambda: not diagnosing.view.busy, timeout=WAIT_MS)
     assert not diagnosing.view.layers.shown.whole and len(viewer.layers) == 2
+    before = [x.name for x in viewer.layers]
     camera_of(viewer).zoom = 1.5
     checks.go_on.set()
     finish()
     assert diagnosing.view.layers.shown.whole
+    names = [x.name for x in viewer.layers]
+    assert set(before) < set(names) and len(names) == 7 and "[1]" not in "".join(names)
     assert camera_of(viewer).zoom == 1.5  # the user may have moved on in it
 
 

@@ -131,6 +131,17 @@ def item_steps(
     return view
 
 
+def layer_name(item: str, role: str) -> str:
+    """Return the name of a layer of an item.
+
+    Examples
+    --------
+    >>> layer_name("skin 3", "hv_x")
+    'Diagnosis: skin 3 · HV x'
+    """
+    return f"Diagnosis: {item} · {LAYER_NAMES[role]}"
+
+
 def make_layer(role: str, view: ItemView) -> Layer:
     """Make one layer of an item; touches no viewer."""
     data = view.arrays[role]
@@ -139,7 +150,7 @@ def make_layer(role: str, view: ItemView) -> Layer:
     if role != "image":  # maps and outlines are nothing to segment, nor to compare with
         known["run"] = f"{GROUP} {view.name}"
     keywords: dict[str, Any] = {
-        "name": f"Diagnosis: {view.name} · {LAYER_NAMES[role]}",
+        "name": layer_name(view.name, role),
         "metadata": {METADATA_KEY: known},
         "scale": scale,
         "translate": (scale - 1) / 2,

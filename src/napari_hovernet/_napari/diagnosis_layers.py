@@ -15,7 +15,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QTimer
 
 from .desk import FLY_MARGIN, SMALLEST_BOX
-from .diagnosis_item import GROUP, ItemView
+from .diagnosis_item import GROUP, ItemView, layer_name
 from .diagnosis_words import LAYER_NAMES
 from .images import METADATA_KEY
 from .run_previews import beside
@@ -135,9 +135,12 @@ class ItemLayers:
             viewer.layers.selection.active = active
 
     def _drop_old(self, viewer: ViewerModel) -> None:
+        """Take the item before out; the names that were taken are free then."""
         for layer in self.layers():
             if "old" in _known(layer):
                 viewer.layers.remove(layer)
+        for layer in self.layers():
+            layer.name = layer_name(_known(layer)[GROUP], _known(layer)["role"])
 
     def _switch(self) -> None:
         for layer in self.layers():

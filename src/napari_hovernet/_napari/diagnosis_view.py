@@ -177,14 +177,14 @@ class DiagnosisView:
     def _show_item(self, roles: frozenset[str], place: Place, box: Box | None) -> None:
         owner, self._seen = self.owner, (roles, place)
         bench = owner.bench
-        whole = owner.diagnosis is not None
+        if bench is None:
+            return
+        whole = owner.diagnosis is not None or bench.case.predictor is None
         shown = self.layers.shown
         fresh = shown is not None and shown.index == place.item and shown.bench is bench
         if fresh and shown is not None and shown.whole == whole:
             self._reading.cancel()
             self.layers.show(shown, roles, box)
-            return
-        if bench is None:
             return
 
         def done(view: ItemView) -> None:

@@ -26,6 +26,8 @@ TIP = (
     "What was found, the most likely cause first; beneath a cause what it explains. In percent: "
     "how sure it is that this is a cause. Choose a line to see why and to fly to the worst place."
 )
+GIVE = "Give "
+"""How a reason begins that the user can do something about."""
 PASSED, UNTESTED = "In order", "Not tested"
 
 
@@ -179,7 +181,7 @@ def _row(finding: Finding, remark: str = "") -> QTreeWidgetItem:
 
 def _reason_row(why: str, waiting: Sequence[Finding]) -> QTreeWidgetItem:
     """Return the line of what has to be given, the checks that wait for it beneath."""
-    if len(waiting) == 1:
+    if len(waiting) == 1 and not why.startswith(GIVE):
         item = _row(waiting[0])
         item.setText(0, f"{waiting[0].title}: {why}")
         return item
