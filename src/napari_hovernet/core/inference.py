@@ -141,8 +141,8 @@ def _prepare(model: Model, image: Any, params: InferenceParams, timings: Timings
     if network.accepts != "image":
         raise InputError(
             f"The {model.info.architecture} network takes cached {network.accepts} of a feature "
-            "extractor, not an image; use the panel Token decoder (or evaluate --family), or choose "
-            "a HoVer-Net or the built-in model."
+            "extractor, not an image; use the panel Token decoder (or evaluate --family), or "
+            "choose a HoVer-Net or the built-in model."
         )
     source = as_source(image)
     scale = working_scale(model.info, params)
