@@ -194,9 +194,7 @@ def _too_long(
 
 def _not_centred(found: HVTally, low: float, limits: MapLimits) -> tuple[str, float, Remedy] | None:
     """Return title, certainty and remedy if HV does not lie around 0."""
-    if found.centred_on < limits.min_parts:
-        return None
-    if float(np.abs(found.offset).max()) < limits.offset * found.length:
+    if not found.off_centre(limits):
         return None
     _, points = _points(found, limits)
     if low < limits.one_sided * found.length:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -110,10 +110,13 @@ class Moved:
     ----------
     truth, image : Consensus, optional
         None where there is nothing to compare with.
+    strangers : int
+        Images whose NP fits the truth (or image) of another one, and not their own.
     """
 
     truth: Consensus | None = None
     image: Consensus | None = None
+    strangers: int = 0
 
     def judge(self, limits: MapLimits = LIMITS) -> tuple[str, Consensus | None]:
         """Return what decides where maps should lie: the image if it tells, else the truth."""
@@ -228,9 +231,26 @@ def moved_steps(bench: Bench) -> Steps[Moved]:
             _, truth, image = moved([view], reading)
             truths += truth
             images += image
-        return Moved(consensus(truths), consensus(images))
+        found = Moved(consensus(truths), consensus(images))
+        if found.judge()[1] is not None:
+            return found
+        return replace(found, strangers=(yield from _strangers(seen, reading)))
 
     return (yield from kept(bench, "maps.moved", measure))
+
+
+def _strangers(seen: Sequence[View], reading: NPReading, limits: MapLimits = LIMITS) -> Steps[int]:
+    """Count the images whose NP fits what belongs to another one."""
+    n = 0
+    for done, view in enumerate(seen):
+        yield Progress(done, len(seen), "whose maps these are")
+        n += any(
+            correlation(reading.prob(view), other) >= limits.least_peak_alone
+            for one in seen
+            for other in (one.truth, one.dark)
+            if one is not view and other is not None and other.shape == view.prob.shape
+        )
+    return n
 
 
 def is_shifted(found: Consensus, limits: MapLimits = LIMITS) -> bool:

@@ -22,7 +22,8 @@ def model_shift(found: Moved, *, tokens: bool = False, limits: MapLimits = LIMIT
     """
     by, decides = found.judge(limits)
     if decides is None:
-        return _nothing_to_lie_on("model.shift", "Place of the maps", found, limits)
+        stranger = _strangers(found, limits)
+        return stranger or _nothing_to_lie_on("model.shift", "Place of the maps", found, limits)
     rows, cols = decides.shift
     numbers = {"rows": rows, "columns": cols, "correlation": decides.here,
                "correlation moved back": decides.there}  # fmt: skip
@@ -107,6 +108,23 @@ def _other(found: Moved, by: str, limits: MapLimits) -> str:
         f" The labels lie elsewhere (maps {direction(truth.shift)} of them): it is they that are "
         "moved, see the findings on data."
     )
+
+
+def _strangers(found: Moved, limits: MapLimits) -> Finding | None:
+    """Return a finding if maps belong to other images, else None."""
+    n = max(x.n for x in (found.image, found.truth) if x is not None) if (
+        found.image or found.truth) else 0  # fmt: skip
+    if not n or found.strangers < limits.shift_agree * n:
+        return None
+    return Finding(
+        "model.shift", FAULT, "Maps belong to other images",
+        f"The maps of {found.strangers} of {n} images fit another image or its truth (correlation "
+        f"{limits.least_peak_alone:g} or more), and not their own.",
+        value=float(found.strangers), threshold=limits.shift_agree * n, unit="images",
+        certainty=0.93, layers=("image", "truth", "np"),
+        remedy=Remedy("Put maps and images in the same order: sort both by name, and mind 10 "
+                      "before 2."),
+    )  # fmt: skip
 
 
 def _nothing_to_lie_on(name: str, title: str, found: Moved, limits: MapLimits) -> Finding:

@@ -179,7 +179,8 @@ def _threshold_by_range(used: NPTally, threshold: float, limits: MapLimits) -> F
     extreme = not limits.blank < share < limits.full
     plausible = limits.blank < used.share(between) < limits.full if between else False
     proven = used.image >= limits.related or shape_vote(used, limits) > 0
-    if not (high - low < limits.narrow and extreme and plausible and (proven or share > 0.5)):
+    apart = share > 0.5 or high - low >= limits.narrow / 2  # an image without nuclei is neither
+    if not (high - low < limits.narrow and extreme and plausible and (proven or apart)):
         return Finding(
             "model.np_activation", OK, "NP as a probability", told, value=high - low,
             threshold=limits.narrow, layers=("np",),
