@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...errors import UserError
 from ..hv import hv_targets
 from ..metrics import contingency, evaluate, outcomes
+from ..params import SeparationParams
 from ..parts import label_parts
 from ..types import Float32, Int32, Maps, Progress
 from .bench import Bench, busiest
@@ -194,7 +195,8 @@ def oracle_steps(
         n_true += made.n_true
         own.append(made.aji)
         for name in HEALTHY:
-            cut = Separator.of(name).cut(maps)
+            same = separator.params == SeparationParams.preset(name)
+            cut = found if same else Separator.of(name).cut(maps)
             healthy[name].append(evaluate(piece.truth, cut).aji)
         components.append(evaluate(piece.truth, label_parts(piece.truth > 0)[0]).aji)
         places += _wrong_places(piece, piece.truth, found)
