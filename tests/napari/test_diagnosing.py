@@ -191,6 +191,7 @@ def test_cancel_keeps_what_was_found(diagnosing, checks, qtbot, finish):
     diagnosing.diagnose_files(FilesChoice("compact"))
     qtbot.waitUntil(lambda: len(diagnosing.findings) == 3, timeout=WAIT_MS)
     diagnosing.cancel()
+    assert not diagnosing.busy and not diagnosing.at_rest  # no waiting for the step under way
     finish()
     assert len(diagnosing.findings) == 3 and not diagnosing.diagnosis.report.complete
     assert diagnosing.headline.endswith("Stopped before the end.")

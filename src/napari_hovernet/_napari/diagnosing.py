@@ -22,7 +22,6 @@ from .diagnosis_words import headline
 from .latest import Latest
 from .remedies import Remedies
 from .runner import Handlers
-from .tuner import tuner_for
 
 if TYPE_CHECKING:
     from ..app.diagnose import Diagnosis
@@ -68,7 +67,7 @@ class Diagnosing:
         self.target: Target | None = None
         self.findings: tuple[Finding, ...] = ()
         self.diagnosis: Diagnosis | None = None
-        self.stopped = False
+        self.stopped = self._let_go = False
         self.checks = (0, 0)
         """Checks made, and those there are."""
         self.view = DiagnosisView(desk, self)
@@ -84,8 +83,13 @@ class Diagnosing:
 
     @property
     def busy(self) -> bool:
-        """Whether checks are being made."""
-        return self._latest.busy
+        """Whether checks are being made; those that were cancelled no longer count."""
+        return self._latest.busy and not self._let_go
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no step is under way any more, heard or unheard."""
+        return not self._latest.busy
 
     @property
     def bench(self) -> Any:
@@ -134,13 +138,18 @@ class Diagnosing:
         """
         if choice.problem:
             raise InputError(choice.problem)
+        from .tuner import tuner_for  # noqa: PLC0415 - imports torch
+
         tuned = tuner_for(self.desk).tuning.params if choice.separation == TUNER else None
         title = choice.data or choice.model or "settings"
         self._start(Target(FILES, title, files=choice), lambda: diagnose_files_steps(choice, tuned))
 
     def cancel(self) -> None:
-        """Stop after the present step; what was found stays."""
-        self._latest.cancel()
+        """Stop at once; what was found stays. The step under way ends by itself, unheard."""
+        if self.busy:
+            self._latest.cancel()
+            self._let_go = True
+            self._stopped()
 
     def _start(self, target: Target, steps: Callable[[], Steps[Any]]) -> None:
         self.target, self.findings, self.diagnosis = target, (), None
@@ -159,7 +168,8 @@ class Diagnosing:
             self.ended()
             self.failed.emit(error)
 
-        handlers = Handlers(done, failed, self._step, self._cancelled)
+        self._let_go = False
+        handlers = Handlers(done, failed, self._step, self._gone)
         self._latest.request(steps, handlers)
 
     def _step(self, step: Progress) -> None:
@@ -183,7 +193,12 @@ class Diagnosing:
         """Let another diagnosis count."""
         self.diagnosis, self.findings = diagnosis, diagnosis.report.findings
 
-    def _cancelled(self) -> None:
+    def _gone(self) -> None:
+        """Note that a step that was let go has ended; the network may be asked again."""
+        self._let_go = False
+        self.view.again()
+
+    def _stopped(self) -> None:
         """Keep what was found before; a test again that was stopped never was."""
         if self.diagnosis is not None:
             self.findings = self.diagnosis.report.findings

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from .diagnosis_state import FILES, FilesChoice
 from .diagnosis_steps import RunAsked
 from .images import full_data
-from .tuner import tuner_for
 
 if TYPE_CHECKING:
     from ..app.session_state import Run
@@ -42,6 +41,7 @@ def ready(desk: Desk, kind: str, choice: FilesChoice) -> tuple[str, str]:
 def separation_of(desk: Desk, run: Run) -> str:
     """Return the preset a run was cut with, or its method."""
     from ..core.params import PRESETS  # noqa: PLC0415 - on first use
+    from .tuner import tuner_for  # noqa: PLC0415 - imports torch
 
     cut, tuning = run.result.cut_with, tuner_for(desk).tuning
     named = next((name for name in PRESETS if tuning.preset(name) == cut), "")

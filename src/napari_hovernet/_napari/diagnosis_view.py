@@ -179,7 +179,8 @@ class DiagnosisView:
         bench = owner.bench
         if bench is None:
             return
-        whole = owner.diagnosis is not None or bench.case.predictor is None
+        known = owner.diagnosis is not None and owner.at_rest
+        whole = known or bench.case.predictor is None
         shown = self.layers.shown
         fresh = shown is not None and shown.index == place.item and shown.bench is bench
         if fresh and shown is not None and shown.whole == whole:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from .diagnosis_state import RUN, Applied
 from .diagnosis_steps import retest
 from .diagnosis_words import NOT_TESTED, change_words
-from .tuner import tuner_for
 
 if TYPE_CHECKING:
     from ..app.diagnose import Diagnosis
@@ -105,6 +104,8 @@ class Remedies:
         InputError
             If a value is out of range there.
         """
+        from .tuner import tuner_for  # noqa: PLC0415 - imports torch
+
         owner = self.owner
         finding, run = owner.view.finding, owner.run()
         if finding is None or run is None or not self.tunable(finding):
