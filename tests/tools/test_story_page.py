@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def tool(root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("story_page", root / "tools" / "story_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_are_put_between_their_markers(tool: ModuleType) -> None:
+    page = "a\n<!-- story:x -->\nold\n<!-- /story:x -->\nb\n"
+    once = tool.filled(page, {"x": "| \\1 |"})
+    assert once == "a\n<!-- story:x -->\n| \\1 |\n<!-- /story:x -->\nb\n"
+    assert tool.filled(once, {"x": "| \\1 |"}) == once
+    with pytest.raises(ValueError, match="story:y"):
+        tool.filled(page, {"y": ""})
+
+
+def test_the_page_has_all_tables_filled(tool: ModuleType) -> None:
+    page = tool.PAGE.read_text(encoding="utf-8")
+    assert "Does not hold" not in page
+    for name in ("loss", "training", "blob"):
+        table = page.split(f"<!-- story:{name} -->\n")[1].split("<!-- /story")[0]
+        assert table.startswith("| what was said |")
+        assert table.count("\n") >= 5
