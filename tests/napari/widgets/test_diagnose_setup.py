@@ -52,7 +52,6 @@ def test_edits_are_announced(editor):
     pick(editor.separation, "merging_relabel")
     pick(editor.model.combo, "compact")
     editor.data.setText("/data")
-    editor.data.editingFinished.emit()
     editor.images.setValue(3)
     assert told[-1] == FilesChoice("compact", "/data", "merging_relabel", n_samples=3)
 

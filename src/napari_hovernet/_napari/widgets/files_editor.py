@@ -139,8 +139,7 @@ class FilesEditor(QWidget):
         for editor in (self.model, *choices):
             editor.valueChanged.connect(self._edited)
         self.images.valueChanged.connect(self._edited)
-        self.data.editingFinished.connect(self._edited)
-        self.data.textChanged.connect(lambda text: text or self._edited())
+        self.data.textChanged.connect(self._edited)
         self.folder.clicked.connect(lambda _: self._browse(folder=True))
         self.file.clicked.connect(lambda _: self._browse(folder=False))
 
