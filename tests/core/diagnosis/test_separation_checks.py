@@ -142,6 +142,14 @@ def test_it_is_named_first_on_images_with_truth_too(name, separation, items):
     assert again.get(report.first.id).verdict == "ok"
 
 
+def test_basins_that_are_never_joined_break_nuclei_up(items):
+    case = case_of(replace(LOCAL, depth=0.0, scales=(0.6,)), items)
+    report = report_of(case)
+    assert report.first.id == "separation.over"
+    again = report_of(case.with_setup(case.setup.applied(report.first.remedy)))
+    assert again.get("separation.over").verdict == "ok"
+
+
 @pytest.mark.parametrize("separation", ["local", "hover_net", own.published, own.divergence])
 def test_healthy_separations_pass_without_and_with_images(separation, items):
     for case in (case_of(separation), case_of(separation, items)):

@@ -104,6 +104,12 @@ def test_length_is_graded_by_what_is_met_in_practice():
     assert certainty(x0_02=0.9) == ("ok", 0)
 
 
+def test_exact_ties_are_not_taken_for_length():
+    alike = dict.fromkeys(FACTORS, 0.6) | {1.0: 1.0}
+    assert judging.scale(made(factors=alike), LIMITS).verdict == "ok"
+    assert judging.scale(made(factors=alike | {0.02: 0.3}), LIMITS).verdict == "fault"
+
+
 def test_one_field_mends_a_turn_where_one_is_enough():
     def remedy(reads: str, given: str) -> tuple[str, object]:
         probe = made(0.3, ways=same_every_way(0.3) | {reads: 0.95})

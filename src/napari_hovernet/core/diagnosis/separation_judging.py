@@ -204,13 +204,13 @@ def scale(probe: Probe, limits: SeparationLimits) -> Finding:
             f"with HV x {best:g}: a threshold on |HV| or on its gradient is absolute.",
             factors[best] - probe.aji, limits.gap, "AJI", 0.96, remedy, numbers, LOOK, plot=plot,
         )  # fmt: skip
-    lost = {f: probe.aji - aji for f, aji in factors.items() if aji < probe.aji - limits.drop}
+    lost = _lost_by_length(probe, limits)
     if is_bad(probe, limits) or not lost:
         words = (
             "It fails at every length of HV, so length is not the reason."
             if is_bad(probe, limits)
-            else f"From HV x {min(factors):g} to x {max(factors):g} the AJI stays at "
-            f"{min(factors.values()):.2f} or above."
+            else f"From HV x {min(factors):g} to x {max(factors):g} the AJI is "
+            f"{min(factors.values()):.2f} to {max(factors.values()):.2f}."
         )
         most = max((probe.aji - aji for aji in factors.values()), default=0.0)
         return Finding(
@@ -227,6 +227,19 @@ def scale(probe: Probe, limits: SeparationLimits) -> Finding:
         "is absolute.",
         lost[worst], limits.drop, "AJI", certainty, remedy, numbers, LOOK, plot=plot,
     )  # fmt: skip
+
+
+def _lost_by_length(probe: Probe, limits: SeparationLimits) -> dict[float, float]:
+    """AJI lost, by factor of HV, where it is more than may be.
+
+    Where every other length comes out alike, it was the exact numbers of this one that
+    helped (ties of exact maps), and not its length.
+    """
+    factors = probe.factors or {}
+    others = [aji for factor, aji in factors.items() if factor != 1.0]
+    if others and max(others) - min(others) <= limits.spread:
+        return {}
+    return {f: probe.aji - aji for f, aji in factors.items() if aji < probe.aji - limits.drop}
 
 
 def turns(probe: Probe, limits: SeparationLimits, given: str, measured: bool) -> Finding:
