@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,13 @@ def image_print(name: str, group: str, image: UInt8 | None, features: Any = None
     """
     if image is None and features is None:
         return None
-    blank = np.zeros((1, 1), np.int32)
     if image is not None:
         blank = np.zeros(image.shape[:2], np.int32)
-        return print_of(Sample(name, group, image=image, labels=blank))
-    return print_of(Sample(name, group, features=np.asarray(features), labels=blank))
+        made = print_of(Sample(name, group, image=image, labels=blank))
+    else:
+        blank = np.zeros((1, 1), np.int32)
+        made = print_of(Sample(name, group, features=np.asarray(features), labels=blank))
+    return replace(made, group=group)
 
 
 def duplicates(

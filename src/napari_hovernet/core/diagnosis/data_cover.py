@@ -124,7 +124,7 @@ def _is_flood(inside: Bool, stats: Int32, limits: DataLimits) -> bool:
     holes = cv2.connectedComponentsWithStats((~inside).astype(np.uint8), connectivity=4)[2]
     sizes = holes[1:, cv2.CC_STAT_AREA]
     large = sizes[sizes >= limits.shape_area]
-    return len(large) >= limits.flood_parts and large.max() < (1 - MOST) * inside.size
+    return len(large) >= limits.flood_parts and bool(large.max() < (1 - MOST) * inside.size)
 
 
 def empty(covers: Sequence[Cover], limits: DataLimits = LIMITS) -> Finding:

@@ -71,8 +71,8 @@ def haematoxylin(image: UInt8) -> Float32:
 
     Examples
     --------
-    >>> haematoxylin(np.array([[[0, 9, 9], [255, 9, 9]]], np.uint8)).round(1).tolist()
-    [[5.5, 0.0]]
+    >>> haematoxylin(np.array([[[0, 9, 9], [254, 9, 9]]], np.uint8)).round(3).tolist()
+    [[5.545, 0.004]]
     """
     red, blue = (DENSITY[np.ascontiguousarray(image[..., c])] for c in (RED, BLUE))
     chosen: Float32 = blue if float(blue.std()) > float(red.std()) else red

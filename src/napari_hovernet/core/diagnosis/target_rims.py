@@ -17,7 +17,7 @@ from .target_scale import Convention
 
 FEWEST = 60
 """Pixels along borders between nuclei that are needed to judge by the jumps."""
-EXACT = 0.02
+EXACT = 0.006
 """Mean difference from a known convention that is none."""
 MADE = 1e-3
 """Length below which HV is 0."""

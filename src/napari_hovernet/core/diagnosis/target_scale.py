@@ -28,6 +28,8 @@ CENTRES = {
     "distance_peak": "the deepest pixel",
 }
 SMALLEST = 1e-3
+DEEPEST = 0.985
+"""The same where it is off the centre of mass into one direction, as a moved HV is."""
 STEADY = 0.6
 """Median offset relative to the median distance from which all go into one direction."""
 DEEP = 0.93
@@ -121,7 +123,8 @@ def _centre(
     if distances["hover_net"] < distances["mass"] - limits.centre_tie:
         best = "hover_net"
     if distances[best] > limits.centre_px:
-        best = "distance_peak" if float(np.median(depth)) >= DEEP else ""
+        steady = float(np.hypot(*offset)) >= STEADY * distances["mass"]
+        best = "distance_peak" if float(np.median(depth)) >= (DEEPEST if steady else DEEP) else ""
     return best, distances, offset, float(np.median(far / np.maximum(radius, 1)))
 
 
