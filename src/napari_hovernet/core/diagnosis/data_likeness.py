@@ -71,8 +71,9 @@ def haematoxylin(image: UInt8) -> Float32:
 
     Examples
     --------
-    >>> haematoxylin(np.array([[[0, 9, 9], [254, 9, 9]]], np.uint8)).round(3).tolist()
-    [[5.545, 0.004]]
+    >>> density = haematoxylin(np.array([[[0, 9, 9], [254, 9, 9]]], np.uint8))
+    >>> bool(density[0, 0] > 5), bool(density[0, 1] < 0.1)
+    (True, True)
     """
     red, blue = (DENSITY[np.ascontiguousarray(image[..., c])] for c in (RED, BLUE))
     chosen: Float32 = blue if float(blue.std()) > float(red.std()) else red
