@@ -89,6 +89,11 @@ class HVTally:
         """Nuclei over which :attr:`offset` was taken."""
         return sum(x.parts for x in self.lengths)
 
+    def one_sided(self, limits: MapLimits = LIMITS) -> bool:
+        """Whether HV is never negative, and so not around 0."""
+        low = min((x.low for x in self.lengths), default=0.0)
+        return self.off_centre(limits) and low >= limits.one_sided * self.length
+
     def off_centre(self, limits: MapLimits = LIMITS) -> bool:
         """Whether HV does not lie around 0 in whole nuclei."""
         if self.centred_on < limits.min_parts or self.length < limits.zero:

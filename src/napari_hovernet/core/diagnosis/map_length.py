@@ -8,7 +8,7 @@ import numpy as np
 
 from .map_hv import HVTally
 from .map_limits import LIMITS, MapLimits
-from .map_reading import Told, told
+from .map_reading import Told, elsewhere, told
 from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Remedy
 
 LAYERS_LENGTH = ("magnitude", "hv_x", "hv_y", "instances")
@@ -150,7 +150,7 @@ def hv_scale(found: HVTally, *, whole: bool = False, limits: MapLimits = LIMITS)
             f"{words} It was read as 127ths.", certainty=0.85, **common,
             remedy=Remedy("Divide HV by 127 before it is used."),
         )  # fmt: skip
-    uneven = _not_centred(found, low, limits)
+    uneven = _not_centred(found, limits)
     if uneven is not None:
         title, sure, remedy = uneven
         x, y = found.offset
@@ -192,12 +192,12 @@ def _too_long(
     )
 
 
-def _not_centred(found: HVTally, low: float, limits: MapLimits) -> tuple[str, float, Remedy] | None:
+def _not_centred(found: HVTally, limits: MapLimits) -> tuple[str, float, Remedy] | None:
     """Return title, certainty and remedy if HV does not lie around 0."""
-    if not found.off_centre(limits):
+    if not found.off_centre(limits) or elsewhere(found, limits):
         return None
     _, points = _points(found, limits)
-    if low < limits.one_sided * found.length:
+    if not found.one_sided(limits):
         return "HV is not centred on 0", 0.85 if points else 0.7, Remedy(
             "HV is 0 in the middle of a nucleus: look for an offset that was added, or a bias "
             "of the HV head that was never trained.")  # fmt: skip

@@ -87,7 +87,7 @@ def comes_with_turn(found: HVTally, reading: Reading) -> bool:
 
 def elsewhere(found: HVTally, limits: MapLimits = LIMITS) -> str:
     """Say where HV lies if it lies off NP, "" if it does not."""
-    if found.convex.parts < limits.min_parts or not found.convex.n or found.off_centre(limits):
+    if found.convex.parts < limits.min_parts or not found.convex.n or found.one_sided(limits):
         return ""
     mine = max(found.convex.score, found.truth.score if found.truth.n else 0.0)
     turns = [fit.score for fit in found.turned]
