@@ -136,7 +136,8 @@ def hv_scale(found: HVTally, *, whole: bool = False, limits: MapLimits = LIMITS)
     ratio = found.length / usual
     low, high = min(x.low for x in found.lengths), max(x.high for x in found.lengths)
     words = (
-        f"HV goes from {low:.3g} to {high:.3g} inside nuclei, {found.length:.3g} long on average; "
+        f"HV goes from {low:.3g} to {high:.3g} inside nuclei (but for 1 % of the pixels), "
+        f"{found.length:.3g} long on average; "
         f"exact HV there has {usual:.2f}."
     )
     common: dict[str, Any] = {

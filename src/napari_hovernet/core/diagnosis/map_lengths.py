@@ -18,6 +18,8 @@ from .map_shapes import convex_parts
 from .map_views import View
 
 Alignment = tuple[Turn, Shift]
+TAILS = (0.005, 0.995)
+"""Quantiles between which HV lies, whatever single pixels hold."""
 ROOT_SIX = 6.0**0.5
 """Standard deviation of a second difference of independent noise."""
 NORMAL_MEDIAN = 0.6745
@@ -39,7 +41,7 @@ class Lengths:
     n_channel, parts : int
         Pixels and number of these.
     low, high : float
-        Smallest and largest value inside.
+        Smallest and largest value inside, but for the tails.
     saturated : int
         Pixels at which a channel is at the end of tanh.
     noise : float
@@ -96,6 +98,7 @@ def lengths_of(
     p = hv[:, inside].astype(np.float64)
     whole = np.zeros((2, 0)) if parts is None else hv[:, parts > 0].astype(np.float64)
     magnitude = np.hypot(*hv)
+    low, high = np.quantile(p, TAILS)
     return Lengths(
         n=n,
         n_outside=inside.size - n,
@@ -104,8 +107,8 @@ def lengths_of(
         channel=whole.sum(axis=1),
         n_channel=whole.shape[1],
         parts=0 if parts is None else int(parts.max(initial=0)),
-        low=float(p.min()),
-        high=float(p.max()),
+        low=float(low),
+        high=float(high),
         saturated=int((np.abs(p) >= limits.saturated_at).any(axis=0).sum()),
         noise=noise(hv, inside),
         squares=float((p * p).sum()),

@@ -182,7 +182,7 @@ class MapLimits:
     int8_low: float = 60.0
     int8_high: float = 250.0
     offset: float = 0.3
-    one_sided: float = -0.05
+    one_sided: float = -0.1
     saturated_at: float = 0.98
     saturated: float = 0.5
     saturated_warn: float = 0.25

@@ -76,7 +76,8 @@ def model_types(table: Int64, setup_offset: int = 0, limits: MapLimits = LIMITS)
                      "predicted", "true"),
     }  # fmt: skip
     shifted = by_offset.get(offset, 0.0)
-    if shifted - right >= limits.types_gain and shifted >= renamed - limits.types_gain / 2:
+    alike = shifted > constant and shifted >= renamed - limits.types_gain / 2
+    if shifted - right >= limits.types_gain and alike:
         return Finding(
             name, FAULT, f"Types are numbered {abs(offset)} {'higher' if offset > 0 else 'lower'}",
             f"{words} With {offset:+d} to each true type it is {shifted:.0%}.",
