@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.diagnosis.items import Item
-from napari_hovernet.core.diagnosis.report import FAULT, NOT_TESTED, OK
+from napari_hovernet.core.diagnosis.report import FAULT, NOT_TESTED, OK, WARN
 from napari_hovernet.core.diagnosis.setup import Setup
 from napari_hovernet.core.diagnosis.target_fit import fits_of
 from napari_hovernet.core.diagnosis.target_scale import (
@@ -47,16 +47,23 @@ def test_the_length_is_put_on_the_divisor_before():
 def test_known_centres_are_named(centre):
     found = convention_of(told(centre=centre))
     assert found.centre == centre
-    assert origin(found, False).verdict == OK
+    wanted = WARN if centre == "distance_peak" else OK
+    assert origin(found, False, Setup()).verdict == wanted
 
 
 @pytest.mark.parametrize(("cols", "off"), [(1, True), (2, True), (0, False)])
 def test_hv_that_is_moved_by_a_pixel_is_off_centre(cols, off):
     found = convention_of(told(lambda hv: np.roll(hv, cols, 2)))
     assert is_off_centre(found) is off
-    finding = origin(found, False)
+    finding = origin(found, False, Setup())
     assert finding.verdict == (FAULT if off else OK)
-    assert origin(found, True).verdict == NOT_TESTED
+    assert origin(found, True, Setup()).verdict == NOT_TESTED
+
+
+def test_the_deepest_pixel_is_in_order_where_the_convention_has_it():
+    found = convention_of(told(centre="distance_peak", scale="isotropic"))
+    assert origin(found, False, Setup(target_sign="inward")).verdict == OK
+    assert origin(found, False, Setup(target_order="vh")).verdict == WARN
 
 
 def test_places_are_where_the_centre_is_farthest_off():
@@ -69,4 +76,4 @@ def test_places_are_where_the_centre_is_farthest_off():
 
 def test_too_few_nuclei_tell_nothing():
     assert convention_of([]) is None
-    assert scale(None, Setup(), True).verdict == origin(None, False).verdict == NOT_TESTED
+    assert scale(None, Setup(), True).verdict == origin(None, False, Setup()).verdict == NOT_TESTED

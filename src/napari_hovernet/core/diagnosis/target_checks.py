@@ -284,7 +284,7 @@ def _run_origin(bench: Bench) -> Steps:
     _, where = yield from kept(bench, "target.placed", _placed)
     places = target_scale.centre_places(found.fits, found.items, bench.params.n_places)
     moved = where.kind not in (FITS, UNTESTED)
-    yield target_scale.origin(found.convention, moved, places)
+    yield target_scale.origin(found.convention, moved, bench.setup, places)
 
 
 def _run_resized(bench: Bench) -> Steps:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..hv import PRESETS
 from .data_common import around, not_tested, percent, scaled
 from .items import Item
-from .report import FAULT, OK, Finding, Place, Plot, Remedy
+from .report import FAULT, OK, WARN, Finding, Place, Plot, Remedy
 from .setup import Setup
 from .target_fit import Fits
 from .target_limits import LIMITS, TargetLimits
@@ -204,6 +205,7 @@ def scale(
 def origin(
     found: Convention | None,
     moved: bool,
+    setup: Setup,
     places: Sequence[Place] = (),
     limits: TargetLimits = LIMITS,
 ) -> Finding:
@@ -214,6 +216,8 @@ def origin(
     found : Convention, optional
     moved : bool
         Whether HV as a whole does not fit the labels, so that centres cannot.
+    setup : Setup
+        How HV has been read.
     places : sequence of Place
     limits : TargetLimits
     """
@@ -227,6 +231,24 @@ def origin(
         f"nuclei; {rows:+.2f} rows, {cols:+.2f} columns)"
     )
     numbers = {"rows": rows, "columns": cols, **found.distances}
+    if found.centre and not is_claimed(found, setup):
+        return Finding(
+            key,
+            WARN,
+            f"HV starts from {CENTRES[found.centre]}",
+            f"{said}: {CENTRES[found.centre]}. No convention that is read so has it there.",
+            found.distances["mass"],
+            limits.centre_bad_px,
+            "px",
+            0.4,
+            Remedy(
+                "Compute HV from the labels around their centre of mass, or train and compare "
+                "with one centre throughout."
+            ),
+            numbers,
+            ("truth", "target_hv_x", "target_hv_y"),
+            tuple(places),
+        )
     if found.centre:
         said += f": {CENTRES[found.centre]}."
         far = found.distances["mass"]
@@ -253,6 +275,25 @@ def origin(
         numbers,
         ("truth", "target_hv_x", "target_hv_y"),
         tuple(places),
+    )
+
+
+def is_claimed(found: Convention, setup: Setup) -> bool:
+    """Tell whether a known convention of the order and sign read has this centre and scale.
+
+    The centre of mass and the published one need no more than themselves.
+
+    Parameters
+    ----------
+    found : Convention
+    setup : Setup
+    """
+    if found.centre != "distance_peak":
+        return True
+    return any(
+        (p.order, p.sign, p.centre, p.scale)
+        == (setup.target_order, setup.target_sign, found.centre, found.scale)
+        for p in PRESETS.values()
     )
 
 
