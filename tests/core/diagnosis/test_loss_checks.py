@@ -106,8 +106,8 @@ FAULTY = {
     "int8": (lambda p, t, m: mse(p, 127 * t, m), "loss.scale_of_prediction", "fault"),
     "tanh": (lambda p, t, m: mse(torch.tanh(p), t, m), "loss.scale_of_prediction", "fault"),
     "mask inverted": (lambda p, t, m: mse(p, t, 1 - m), "loss.mask", "fault"),
-    "mean over all": (lambda p, t, m: ((p - t) ** 2 * m[:, None]).mean(), "loss.mask", "warn"),
-    "no mask": (lambda p, t, m: ((p - t) ** 2).mean(), "loss.mask", "warn"),
+    "mean over all": (lambda p, t, m: ((p - t) ** 2 * m[:, None]).mean(), "loss.mask", "fault"),
+    "no mask": (lambda p, t, m: ((p - t) ** 2).mean(), "loss.mask", "fault"),
     "sum": (lambda p, t, m: ((p - t) ** 2 * m[:, None]).sum(), "loss.denominator", "fault"),
     "per image": (
         lambda p, t, m: ((p - t) ** 2 * m[:, None]).sum() / len(p), "loss.denominator", "fault",

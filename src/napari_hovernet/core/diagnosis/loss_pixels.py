@@ -48,7 +48,7 @@ def mask_use(loss: LossUnderTest, batch: LossBatch, limits: LossLimits) -> Findi
     >>> mean = read_loss(lambda p, t, m: ((p - t) ** 2 * m[:, None]).mean())
     >>> finding = mask_use(mean, synthetic_batch(), LossLimits())
     >>> finding.verdict, round(finding.numbers["factor in twice the background"], 2)
-    ('warn', 0.5)
+    ('fault', 0.5)
     """
     title = "Mask"
     numbers = _effects(loss.hv, batch, limits)
@@ -108,17 +108,19 @@ def _judge_mask(numbers: Mapping[str, float], batch: LossBatch, limits: LossLimi
     if abs(each) > limits.outside:
         words = (
             f"A pixel of the background counts {each:.2g} times as much as one of a nucleus, so "
-            "HV is drawn to 0 there."
+            "HV is drawn to 0 there, and the nuclei's share of the loss is the coverage "
+            f"({batch.coverage:.3f} here)."
         )
         remedy = Remedy("Multiply the error by the mask of nuclei before it is summed.")
-        return WARN, 0.35, "Background counts in the HV loss", words, remedy
+        return FAULT, 0.7, "Background counts in the HV loss", words, remedy
     if factor < limits.diluted:
         words = (
             f"The mean runs over all pixels: the loss is its own value times the coverage "
-            f"({batch.coverage:.3f} here), a constant factor and no pull towards 0."
+            f"({batch.coverage:.3f} here). That is no pull towards 0, but lambda_hv weighs as much "
+            "less beside NP, and less where nuclei are few."
         )
-        remedy = Remedy("Divide by the pixels of nuclei: sum / mask.sum().")
-        return WARN, 0.4, "The background dilutes the loss", words, remedy
+        remedy = Remedy("Divide by the pixels of nuclei: sum / mask.sum().clamp(min=1).")
+        return FAULT, 0.7, "The background dilutes the loss", words, remedy
     return OK, 0.0, "", "Background neither counts nor dilutes.", Remedy("")
 
 

@@ -58,7 +58,7 @@ def finite_gradients(loss: LossUnderTest, batch: LossBatch, limits: LossLimits) 
             f"{said}: NaN or infinite in float32 at {', '.join(bad['float32'])}; it is to be a "
             "number everywhere.",
             value=float(sum(map(len, bad.values()))), threshold=1.0, unit="places",
-            certainty=0.95, remedy=_under_root(), numbers=numbers,
+            certainty=0.98, remedy=_under_root(), numbers=numbers,
         )  # fmt: skip
     if slope is None or not (reached or bad.get("float32")):
         return Finding(
