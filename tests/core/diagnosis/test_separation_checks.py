@@ -95,6 +95,7 @@ FAULTS = [
     ("threshold", replace(LOCAL, min_mean_np=0.97), ("separation", {"min_mean_np": 0.6})),
     ("threshold", own.only_sure, TO_LOCAL),
     ("over", own.in_crumbs, TO_LOCAL),
+    ("under", own.loses_every_other, TO_LOCAL),
     ("oracle", own.takes_background, TO_LOCAL),
     ("oracle", own.returns_flipped, TO_LOCAL),
     ("oracle", own.returns_moved, TO_LOCAL),

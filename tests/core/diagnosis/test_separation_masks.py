@@ -34,6 +34,11 @@ def test_background_is_told():
     assert mask_fit(LABELS, (LABELS == 0).astype(np.int32)).words == "background"
 
 
+def test_everything_is_not_taken_for_the_background():
+    made = mask_fit(LABELS, np.ones_like(LABELS))
+    assert (made.words, made.elsewhere) == ("everywhere", True)
+
+
 def test_sizes_are_told_and_lie_where_they_should():
     small = LABELS * ndimage.binary_erosion(LABELS > 0, iterations=2)
     large = ndimage.grey_dilation(LABELS, 5)

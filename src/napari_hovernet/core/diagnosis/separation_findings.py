@@ -77,12 +77,13 @@ def _special(probe: Probe, limits: SeparationLimits) -> Finding | None:
     """Say what is wrong with where instances lie, or how they are numbered; None if nothing is."""
     id_, words, mask = "separation.oracle", probe.mask.words, probe.mask
     remedy = Remedy(f"Mend the separation, or {BETTER}.", *LOCAL)
-    n, ids = probe.ids
+    there, ids = probe.ids
     crowd = (probe.exact or {}).get("clusters")
     whole = crowd is not None and crowd.too_few <= limits.share * crowd.n_true
     if mask.elsewhere or (words and whole):
         titles = {
             "background": "The separation takes the background for nuclei",
+            "everywhere": "The separation finds nuclei everywhere, background included",
             "too small": "The separation makes nuclei too small",
             "too large": "The separation makes nuclei too large",
         }
@@ -94,13 +95,13 @@ def _special(probe: Probe, limits: SeparationLimits) -> Finding | None:
             mask.iou, FITS, "IoU", 0.95 if mask.elsewhere else 0.85, remedy,
             {"IoU": mask.iou, "share of pixels": mask.cover}, LOOK,
         )  # fmt: skip
-    if n > BYTE and 0 < ids < BYTE and probe.pieces == 1.0:
+    if there > BYTE >= ids:
         return Finding(
             id_, FAULT, "The separation runs out of ids",
-            f"Of {n} nuclei that stand alone it gives {ids} ids: a label image of 8 bits can hold "
-            f"{BYTE - 1}, after which nuclei share an id.",
-            ids, n, "ids", 0.95,
-            Remedy(f"Return int32 labels, or {BETTER}.", *LOCAL), {"nuclei": n, "ids": ids},
+            f"{there} nuclei that stand alone are there and have {ids} ids: a label image of 8 "
+            f"bits can hold {BYTE - 1}, after which nuclei share an id.",
+            ids, there, "ids", 0.95,
+            Remedy(f"Return int32 labels, or {BETTER}.", *LOCAL), {"nuclei": there, "ids": ids},
             ("instances",),
         )  # fmt: skip
     return None

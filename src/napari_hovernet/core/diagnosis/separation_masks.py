@@ -13,6 +13,8 @@ FITS = 0.7
 """IoU from which on a mask is where it should be."""
 LEAD = 0.2
 """IoU by which another place has to be better."""
+EVERYWHERE = 0.95
+"""Share of an image from which on all of it is taken."""
 FULL = (0.85, 1.18)
 """Share of the pixels of nuclei that instances have if outlines are in order."""
 TURNS = {
@@ -42,6 +44,8 @@ class MaskFit:
         IoU once that is undone.
     cover : float
         Its pixels by those of the nuclei.
+    share : float
+        Its pixels by those of the image.
     """
 
     iou: float
@@ -51,6 +55,7 @@ class MaskFit:
     turn: str = ""
     turned: float = 0.0
     cover: float = 1.0
+    share: float = 0.0
 
     @property
     def words(self) -> str:
@@ -66,6 +71,8 @@ class MaskFit:
         """Where they lie instead, "" if they lie where they should."""
         if self.iou >= FITS:
             return ""
+        if self.share >= EVERYWHERE:
+            return "everywhere"
         least = max(FITS, self.iou + LEAD)
         if self.inverse >= least:
             return "background"
@@ -104,6 +111,7 @@ def mask_fit(truth: Int32, found: Int32) -> MaskFit:
         turn,
         turned[turn],
         cover,
+        float(mask.mean()),
     )
 
 

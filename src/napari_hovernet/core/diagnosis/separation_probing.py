@@ -130,7 +130,7 @@ class Probe:
     mask : MaskFit
         How its instances lie on the nuclei.
     ids : (int, int)
-        Nuclei of an image with more than 256 of them, and the ids that were given.
+        Nuclei that were found in an image with more than 256 of them, and the ids they got.
     """
 
     name: str
@@ -329,13 +329,14 @@ def _on_empty(separator: Separator) -> tuple[str, int]:
 
 
 def _ids(separator: Separator) -> tuple[int, int]:
-    """Count the ids given to more nuclei than a byte can number."""
+    """Count the nuclei found where there are more than a byte can number, and their ids."""
     labels = singles(MANY_RADIUS, (1.0,) * MANY_ROWS, repeats=MANY_ROWS)
     try:
         found = separator.cut(exact_maps(labels))
     except UserError:
         return 0, 0
-    return int(labels.max()), len(np.unique(found)) - int((found == 0).any())
+    there = labels[(found > 0) & (labels > 0)]
+    return len(np.unique(there)), len(np.unique(found)) - int((found == 0).any())
 
 
 def _tile(truth: Int32, name: str, radius: float) -> Maps:
