@@ -51,6 +51,7 @@ from fault_library import (
     untrained_head,
     weights,
 )
+from other_faults import OTHERS
 
 import napari_hovernet as nh
 from napari_hovernet.core.hv import HVConvention
@@ -204,10 +205,10 @@ def run_one(given: Given) -> tuple[Any, float]:
     return report, time.perf_counter() - began
 
 
-def singles(only: str) -> tuple[int, int]:
+def singles(faults: tuple[Fault, ...], only: str) -> tuple[int, int]:
     """Plant each fault alone."""
     right = total = 0
-    for fault in (f for f in FAULTS if only in f.name):
+    for fault in (f for f in faults if only in f.name):
         total += 1
         try:
             report, seconds = run_one(fault.plant(BASES[fault.base]()))
@@ -258,18 +259,19 @@ def main() -> int:
     """Print every case and the sums; exit 1 if one of them is not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="cases with this in their name")
-    parser.add_argument("--part", choices=("single", "pair", "healthy"))
+    parser.add_argument("--part", choices=("single", "other", "pair", "healthy"))
     options = parser.parse_args()
-    wanted = (options.part,) if options.part else ("healthy", "single", "pair")
+    wanted = (options.part,) if options.part else ("healthy", "single", "other", "pair")
     bad = 0
     if "healthy" in wanted:
         faults, warnings = healthy(options.only)
         print(f"healthy: {faults} faults, {warnings} warnings (wanted 0 and at most 1)\n")
         bad += faults + max(warnings - 1, 0)
-    if "single" in wanted:
-        right, total = singles(options.only)
-        print(f"single: {right} of {total} named first\n")
-        bad += total - right
+    for part, faults in (("single", FAULTS), ("other", OTHERS)):
+        if part in wanted:
+            right, total = singles(faults, options.only)
+            print(f"{part}: {right} of {total} named first\n")
+            bad += total - right
     if "pair" in wanted:
         right, total = pairs(options.only)
         print(f"pairs: {right} of {total} with both among the first two")
