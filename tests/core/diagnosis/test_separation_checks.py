@@ -193,6 +193,16 @@ def test_components_are_seen_in_instances_cut_elsewhere(items):
     assert report_of(Case(items=fine)).get("separation.components").verdict == "ok"
 
 
+@pytest.mark.parametrize("shape", [(0, 0), (3, 3), (64, 64)])
+def test_images_without_anything_end_no_check(shape):
+    nothing = np.zeros(shape, np.int32)
+    hv = np.zeros((2, *shape), np.float32)
+    items = ArrayItems(labels=[nothing], np=[nothing.astype(np.float32)], hv=[hv])
+    report = report_of(case_of("local", items))
+    assert problems(report) == []
+    assert not [f for f in report.findings if "check failed" in f.evidence]
+
+
 def test_components_say_what_they_need():
     found = report_of(Case(items=ArrayItems(labels=[np.zeros((64, 64), int)])))
     words = found.get("separation.components").evidence

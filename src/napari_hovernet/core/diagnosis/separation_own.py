@@ -68,7 +68,7 @@ def pieces_steps(
         maps = bench.maps(index) if with_maps and "maps" in there else None
         found = bench.instances(index) if maps is not None or "instances" in there else None
         shape = item.shape or (maps.shape if maps is not None else None)
-        if shape is None:
+        if shape is None or 0 in shape:
             continue
         box = bench.box(index) or busiest(item, shape, bench.params.variant_edge)
         made.append(
