@@ -6,6 +6,7 @@ import pytest
 
 from napari_hovernet.core.diagnosis import ranking
 from napari_hovernet.core.diagnosis.ranking import rank
+from napari_hovernet.core.diagnosis.registry import all_checks
 from napari_hovernet.core.diagnosis.report import FAULT, NOT_TESTED, OK, WARN, Finding
 
 
@@ -54,3 +55,9 @@ def test_two_that_explain_each_other_both_stay() -> None:
 def test_a_warning_explains_nothing() -> None:
     ranked = rank([finding("data.np", WARN), finding("model.mpp")])
     assert all(not f.explained_by for f in ranked)
+
+
+def test_the_graph_names_checks_that_there_are() -> None:
+    known = {check.id for check in all_checks()}
+    named = set(ranking.EXPLAINS) | {s for many in ranking.EXPLAINS.values() for s in many}
+    assert {name for name in named if not name.endswith("*")} <= known
