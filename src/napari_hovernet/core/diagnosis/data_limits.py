@@ -155,7 +155,7 @@ class DataLimits:
     chance: float = 2.5
     better: float = 0.12
     shift_better: float = 0.005
-    one_better: float = 0.04
+    one_better: float = 0.015
     fitting: float = 0.12
     agree_px: float = 2.0
     agree: float = 0.6
