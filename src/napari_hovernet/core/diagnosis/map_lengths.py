@@ -153,8 +153,8 @@ def whole_nuclei(labels: Int32) -> Int32:
 
     Examples
     --------
-    >>> whole_nuclei(np.array([[1, 1, 1], [1, 2, 1], [1, 1, 1]], np.int32)).max()
-    2
+    >>> whole_nuclei(np.array([[0, 1, 0], [0, 2, 0], [0, 0, 0]], np.int32)).tolist()
+    [[0, 0, 0], [0, 2, 0], [0, 0, 0]]
     """
     keep = np.ones(int(labels.max(initial=0)) + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):

@@ -156,8 +156,8 @@ def darkness(image: UInt8, limits: MapLimits) -> Float32 | None:
     --------
     >>> picture = np.full((1, 2, 3), 255, np.uint8)
     >>> picture[0, 0] = 90
-    >>> darkness(picture, MapLimits()).round(2).tolist()
-    [[1.03, 0.0]]
+    >>> bool(darkness(picture, MapLimits())[0, 0] > 1)
+    True
     """
     if float(np.median(image)) < limits.dark_image:
         return None
