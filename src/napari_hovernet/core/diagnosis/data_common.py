@@ -144,12 +144,6 @@ def count_ids(labels: Int32) -> int:
     return int((count_pixels(ids.ravel(), largest + 1)[1:] > 0).sum()) if ids.size else 0
 
 
-def same_size(*planes: Any) -> bool:
-    """Tell whether all planes (the last one may be HV or an image) have the same size."""
-    sizes = {size_of(plane) for plane in planes if plane is not None}
-    return len(sizes) == 1
-
-
 def size_of(plane: Any) -> tuple[int, int]:
     """Return height and width of a plane, an image (H, W, 3) or HV (2, H, W)."""
     shape = tuple(int(n) for n in plane.shape)
