@@ -94,8 +94,9 @@ def _exploding(layers: Sequence[LayerOutput], limits: ModelLimits) -> Judged | N
                 FAULT,
                 f"Activations explode in layer {layer.name}",
                 f"Values reach {layer.largest:.3g} in layer {layer.name} (typically "
-                f"{layer.size:.3g}), where the layers before give {before:.3g}; in health values "
-                f"stay below {limits.explodes:g}.",
+                f"{layer.size:.3g}), where the layers before give {before:.3g}; in health "
+                f"values stay below {limits.explodes:g} and grow less than "
+                f"{limits.layer_growth:g} times.",
                 EXPLODED,
                 "Look at the weights and batch norms of that layer, and at the range of what "
                 "enters the network; take an earlier checkpoint.",
