@@ -58,7 +58,7 @@ def oracle(probe: Probe, own: Oracle | None, limits: SeparationLimits, *, known:
         words += f", the {own.n_true} true nuclei here one of {own.own:.3f}"
         words += f" ({', '.join(f'{name} {aji:.3f}' for name, aji in own.healthy.items())})"
     worse = own is not None and own.n_true >= limits.min_nuclei and lost >= limits.oracle_margin
-    plot = aji_bars(probe, limits)
+    plot = aji_bars(probe, limits.good_aji)
     if not is_bad(probe, limits) and not worse:
         return Finding(
             id_, OK, "Exact maps through the separation", words + ".", low, limits.good_aji,
@@ -282,7 +282,7 @@ def unknown(kind: str, probe: Probe, reference: float, limits: SeparationLimits)
         share, unit="share", certainty=certain(0.75, 0.9, lost),
         remedy=Remedy(f"Make it less ready to {'cut' if kind == 'over' else 'merge'}, or {BETTER}.",
                       *LOCAL),
-        layers=LOOK, plot=aji_bars(probe, limits),
+        layers=LOOK, plot=aji_bars(probe, limits.good_aji),
     )  # fmt: skip
 
 

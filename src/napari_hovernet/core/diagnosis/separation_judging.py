@@ -147,7 +147,7 @@ def relabel(probe: Probe, limits: SeparationLimits, seen: Seen) -> Finding:
         "to 1.",
         probe.aji, limits.bad_aji, "AJI", 0.99 if known else 0.97,
         Remedy(f"Leave out the line that labels the result anew, or {BETTER}.", *LOCAL),
-        numbers, ("instances", "truth", "np"), seen.merged, aji_bars(probe, limits),
+        numbers, ("instances", "truth", "np"), seen.merged, aji_bars(probe, limits.bad_aji),
     )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def rim_seeds(probe: Probe, limits: SeparationLimits, seen: Seen) -> Finding:
             f"Take seeds where HV turns round (|HV| near 0, strongest divergence), or {BETTER}.",
             *LOCAL,
         ),
-        numbers, ("instances", "magnitude"), seen.split, aji_bars(probe, limits),
+        numbers, ("instances", "magnitude"), seen.split, aji_bars(probe, limits.bad_aji),
     )  # fmt: skip
 
 

@@ -74,12 +74,12 @@ def not_the_same(probe: Probe) -> bool:
     return probe.repeat < 1.0
 
 
-def aji_bars(probe: Probe, limits: SeparationLimits) -> Plot:
+def aji_bars(probe: Probe, line: float) -> Plot:
     """Draw the AJI on generated nuclei, exact and soft, beside connected components."""
     exact, soft = probe.exact or {}, probe.soft or {}
     names = (*(f"{n}, exact" for n in exact), *(f"{n}, soft" for n in soft), "components")
     values = (*(s.aji for s in exact.values()), *(s.aji for s in soft.values()), COMPONENTS_AJI)
     return Plot(
         "bars", "AJI on generated nuclei", names, (("AJI", values),), "maps", "AJI",
-        limits.good_aji,
+        line,
     )  # fmt: skip
