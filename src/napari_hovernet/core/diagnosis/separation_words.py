@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .report import Place, Plot
-from .separation_limits import SeparationLimits
 from .separation_probing import Probe
 from .separation_ways import WAYS, Way
 
