@@ -72,7 +72,8 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument(
         "--hv-convention", default="", metavar="C",
-        help="what stored or given HV claims to be: a preset like vh_inward_radial; default [H, V] outward",
+        help="what stored or given HV claims to be: a preset like vh_inward_radial; "
+        "default [H, V] outward",
     )  # fmt: skip
 
 
