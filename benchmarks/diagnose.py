@@ -1,0 +1,70 @@
+"""How long the whole diagnosis of a model takes, when the first findings come, and a cancel.
+
+    python benchmarks/diagnose.py                 # 20 validation images, the built-in model
+
+Wanted: all checks within 60 s on two cores, first findings within 5 s. Cancelling takes effect
+between two steps, so the longest step is how long it can take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+
+from fault_library import model, real
+
+from napari_hovernet.core.diagnosis.bench import Bench
+from napari_hovernet.core.diagnosis.case import ArrayItems, Case
+from napari_hovernet.core.diagnosis.engine import Found, diagnose_steps
+from napari_hovernet.core.diagnosis.predicting import Predictor
+from napari_hovernet.core.diagnosis.separating import Separator
+from napari_hovernet.core.losses import HoverLoss
+
+MOST_S, FIRST_S = 60.0, 5.0
+"""Seconds that are wanted at most."""
+SHOWN = 8
+
+
+def main() -> int:
+    """Print the figures; exit 1 if one is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=20)
+    options = parser.parse_args()
+    images, labels = real("val", options.images)
+    model()  # loading is not measured
+    began = time.perf_counter()
+    case = Case(
+        ArrayItems(image=images, labels=labels),
+        predictor=Predictor.of(model()),
+        separator=Separator.of("local"),
+        loss=HoverLoss(),
+        augmentation="ours",
+    )
+    steps = diagnose_steps(Bench(case))
+    spent: Counter[str] = Counter()
+    first, longest, where = None, 0.0, ""
+    while True:
+        now = time.perf_counter()
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            report = stop.value
+            break
+        took = time.perf_counter() - now
+        spent[step.message] += took
+        if took > longest:
+            longest, where = took, step.message
+        if first is None and isinstance(step, Found):
+            first = time.perf_counter() - began
+    total = time.perf_counter() - began
+    found = f"{len(report.faults)} faults, {len(report.warnings)} warnings"
+    print(f"{len(images)} images, {len(report.findings)} findings ({found}): {total:.1f} s")
+    print(f"first findings after {first:.1f} s; longest step {longest:.2f} s ({where})")
+    for name, seconds in spent.most_common(SHOWN):
+        print(f"  {seconds:6.2f} s  {name}")
+    return int(total > MOST_S or (first or 0.0) > FIRST_S)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
