@@ -265,7 +265,7 @@ def run_token_prefix(bench: Bench) -> Steps:
     found: dict[int, list[tuple[int, PartQuality | None]]] = {p: [] for p in choices}
     for number, (index, features) in enumerate(rows.items()):
         yield Progress(number, len(rows), "other token prefixes")
-        if n_tokens >= PATCHES + GRID or len(features) > PATCHES // 2:
+        if len(features) >= PATCHES:
             breaks.append(row_breaks(features))
         for prefix in choices:
             found[prefix].append((index, _quality(bench, index, prefix)))
