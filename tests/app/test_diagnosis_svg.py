@@ -78,3 +78,10 @@ def test_a_gauge_marks_the_wrong_side_of_the_bound() -> None:
         assert inside == (verdict == "fault")
     warned = gauge(Finding("data.coverage", "warn", "a", "b", 0.4, 0.5, "share", 0.3))
     assert not shapes(warned, "bad") and "bound 0.5" in warned
+
+
+def test_a_threshold_on_the_horizontal_axis_of_lines_stands_upright() -> None:
+    plot = Plot("lines", "l", (0.0, 0.5, 1.0), (("a", (7.0, 9.0, 8.0)),), line=0.5, on_x=True)
+    (level,) = shapes(svg_of_plot(plot), "level")
+    middle = [float(c["cx"]) for c in shapes(svg_of_plot(plot), "bar")][1]
+    assert float(re.findall(r"M([\d.]+) [\d.]+V", level["d"])[0]) == pytest.approx(middle, abs=0.1)

@@ -134,8 +134,7 @@ def _wider(limits: tuple[float, float]) -> tuple[float, float]:
 
 def _y_range(plot: Plot, values: Sequence[float]) -> tuple[float, float]:
     must = [plot.line] if plot.line is not None and math.isfinite(plot.line) else []
-    upright = plot.kind != "histogram" or not must
-    shown = [*values, *(must if upright else []), *([0.0] if plot.kind != "lines" else [])]
+    shown = [*values, *([] if plot.upright else must), *([0.0] if plot.kind != "lines" else [])]
     low, high = min(shown), max(shown)
     room = 0.06 * (high - low or 1.0)
     return _wider((low if low == 0 else low - room, high if high == 0 else high + room))
@@ -240,7 +239,7 @@ def _threshold(plot: Plot, scale: Scale) -> Iterator[str]:
     if plot.line is None or not math.isfinite(plot.line):
         return
     left, top, right, bottom = scale.box
-    if plot.kind == "histogram":
+    if plot.upright:
         x = min(max(scale.at_x(plot.line), left), right)
         yield f'<path class="level" d="M{x:.1f} {top}V{bottom}"/>'
     else:

@@ -137,7 +137,7 @@ class FindingPlot(QWidget):
     def _lines(self, plot: Plot) -> None:
         names = [x for x in plot.x if isinstance(x, str)]
         x = np.arange(len(plot.x)) if names else np.asarray(plot.x, float)
-        every = [] if plot.line is None else [plot.line]
+        every = [] if plot.line is None or plot.upright else [plot.line]
         for index, (_, values) in enumerate(plot.series):
             y = np.asarray(values, float)
             color = COLORS[index % len(COLORS)]
@@ -157,7 +157,7 @@ class FindingPlot(QWidget):
         if names:
             ticks = [list(enumerate(_short(str(n)) for n in plot.x))]
             self.item.getAxis("bottom").setTicks(ticks)
-        self._across(plot.line, upright=False)
+        self._across(plot.line, upright=plot.upright)
         if len(x):
             self.item.setXRange(float(x.min()), float(x.max()), padding=PADDING)
         self.item.setYRange(*_span(every), padding=PADDING)

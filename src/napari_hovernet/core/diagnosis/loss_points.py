@@ -241,7 +241,7 @@ def scale_of_prediction(loss: LossUnderTest, batch: LossBatch, limits: LossLimit
     plot = Plot(
         "lines", "Loss of k times the truth", KS,
         tuple((n, curve(f, batch)) for n, f in {"total": loss.hv, **loss.terms}.items()),
-        "k", "loss", 1.0,
+        "k", "loss", 1.0, on_x=True,
     )  # fmt: skip
     at = dict(zip(KS, values, strict=True))
     numbers = {f"k = {k:g}": at[k] for k in (-1, 0, 0.5, 1, 1.5, 2)}

@@ -140,7 +140,7 @@ def _threshold_by_truth(used: NPTally, threshold: float, limits: MapLimits) -> F
     now, then = used.dice(threshold), used.dice(best)
     gain = then - now
     plot = Plot("lines", "Dice by threshold", STEPS, (("Dice", tuple(map(used.dice, STEPS))),),
-                "NP threshold", "Dice", threshold)  # fmt: skip
+                "NP threshold", "Dice", threshold, on_x=True)  # fmt: skip
     told = (
         f"Dice is {now:.3f} at {threshold:g} and {then:.3f} at the best threshold, {best:g}: "
         f"{gain:.3f} more, healthy is less than {limits.threshold_gain_warn:g}."

@@ -67,7 +67,10 @@ class Plot:
     x_label, y_label : str
         With units.
     line : float, optional
-        The threshold, drawn across.
+        The threshold, drawn across the values.
+    on_x : bool
+        Of lines: whether the threshold is one of the positions, not of the values. That of a
+        histogram always is.
     """
 
     kind: str
@@ -77,6 +80,12 @@ class Plot:
     x_label: str = ""
     y_label: str = ""
     line: float | None = None
+    on_x: bool = False
+
+    @property
+    def upright(self) -> bool:
+        """Whether the threshold belongs to the horizontal axis (of bars drawn upwards)."""
+        return self.kind == "histogram" or (self.kind == "lines" and self.on_x)
 
     def __post_init__(self) -> None:
         if self.kind not in PLOTS:
