@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,16 @@ from napari_hovernet.core.synthetic import tissue
 from napari_hovernet.core.types import Progress
 
 BY_ID = {check.id: check for check in CHECKS}
-N = 4
+N = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small images gain nothing from threads, which wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def pictures() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    made = [tissue((192, 192), seed=i) for i in range(N)]
+    made = [tissue((160, 160), seed=i) for i in range(N)]
     return [t.image for t in made], [t.labels for t in made]
 
 
@@ -218,7 +227,7 @@ def test_other_statistics_in_batch_norm(model: Model, pictures: Any) -> None:
                 module.running_var *= 6
 
     finding = found(case_of(changed(model, change), *pictures), "model.batch_norm")
-    assert finding.verdict == "fault" and "6.0 times" in finding.evidence
+    assert finding.verdict == "fault" and finding.numbers["ratio of variances"] > 4
 
 
 def test_a_head_that_was_not_loaded(model: Model, pictures: Any) -> None:
@@ -283,7 +292,7 @@ def test_faults_of_others_are_not_found_here(model: Model, pictures: Any) -> Non
         "mirrored": (model, [a[:, ::-1].copy() for a in pictures[1]]),
     }
     for name, (network, labels) in planted.items():
-        assert not wrong(all_found(case_of(network, pictures[0], labels))), name
+        assert not wrong(all_found(case_of(network, pictures[0][:2], labels[:2]))), name
 
 
 def test_every_check_yields_between_predictions(model: Model, pictures: Any) -> None:
