@@ -48,7 +48,10 @@ OFF_THE_LABELS = (*LOOKS, "model.orientation", "model.shift", "model.hv_collapse
 
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "data.files": ("model.failures",),
-    "data.images": (*SIGNS_OF_ILLNESS, "model.input_range", "data.channel_order", "data.pairing"),
+    "data.images": (
+        *SIGNS_OF_ILLNESS, "model.input_range", "data.channel_order", "data.pairing",
+        "data.duplicates",
+    ),
     "data.empty": ("data.coverage", "model.*", "separation.*"),
     "data.channel_order": (*SIGNS_OF_ILLNESS, "model.channel_order"),
     "data.shift": (*OFF_THE_LABELS, "data.background", "data.np"),
@@ -125,7 +128,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "augmentation.labels": ("augmentation.hv", "augmentation.mean", "augmentation.types"),
     "augmentation.hv": ("augmentation.mean",),
     "loss.mask": ("loss.denominator",),
-    "loss.scale_of_prediction": ("loss.minimum",),
+    "loss.minimum": ("loss.scale_of_prediction",),
     "loss.direction": ("loss.minimum", "loss.share"),
     "loss.finite": ("loss.gradient_share", "loss.share", "loss.minimum"),
     "loss.gradient_share": ("loss.share",),
