@@ -21,6 +21,8 @@ LEAST_CHANNELS = 4
 NAN_CERTAINTY, EXPLODED, CONSTANT, DEAD, SOME_DEAD = 0.95, 0.92, 0.75, 0.85, 0.35
 """How certain each is as a cause."""
 OUTPUT = "output "
+IMAGES = 2
+"""Images whose parts are watched."""
 
 
 def activations(layers: Sequence[LayerOutput], limits: ModelLimits = MODEL_LIMITS) -> Finding:
@@ -180,7 +182,7 @@ def run_activations(bench: Bench) -> Steps:
         words = "Not tested: the network is a function, its layers cannot be seen."
         yield Finding(ID, NOT_TESTED, TITLE, words)
         return
-    indices = bench.variant_indices[: MODEL_LIMITS.least_parts]
+    indices = bench.variant_indices[:IMAGES]
     with watched(network) as seen:
         for number, index in enumerate(indices):
             yield Progress(number, len(indices), "watching the layers")

@@ -102,7 +102,7 @@ def batch_norm(
         Of taking the statistics from the images at hand.
     limits : ModelLimits
     """
-    far = [x for x in layers if x.distance > limits.norm_distance or x.ratio > limits.norm_ratio]
+    far = [x for x in layers if is_far(x, limits)]
     share = len(far) / len(layers) if layers else 0.0
     mended = gain is not None and gain.wins(limits.norm_gain, limits)
     measured = _measured(layers, far)
@@ -150,6 +150,11 @@ def batch_norm(
         layers=("image", "np", "hv_x"),
         plot=plot,
     )
+
+
+def is_far(layer: NormLayer, limits: ModelLimits = MODEL_LIMITS) -> bool:
+    """Tell whether a layer's statistics are far from the data."""
+    return layer.distance > limits.norm_distance or layer.ratio > limits.norm_ratio
 
 
 def _healed(gain: Gain | None) -> bool:
@@ -280,7 +285,7 @@ def run_batch_norm(bench: Bench) -> Steps:
     if not states.total:
         yield Finding(ID, NOT_TESTED, TITLE, "Not tested: the network has no batch norm.")
         return
-    inputs = yield from network_inputs(bench, MODEL_LIMITS.least_parts + 1)
+    inputs = yield from network_inputs(bench, MODEL_LIMITS.least_parts)
     if not inputs or states.broken:
         yield batch_norm(states)
         return
@@ -289,7 +294,7 @@ def run_batch_norm(bench: Bench) -> Steps:
     layers = norm_layers(network, other)
     gain: Gain | None = None
     predictor = bench.case.predictor
-    if predictor is not None and predictor.reads == IMAGE:
+    if predictor is not None and predictor.reads == IMAGE and any(map(is_far, layers)):
         whatifs = WhatIfs.of(bench)
         predict = _with(other, predictor)
         for step in whatifs.steps(ADAPTED, predict):

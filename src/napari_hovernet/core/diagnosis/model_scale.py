@@ -158,24 +158,25 @@ def _plot(gains: dict[float, Gain]) -> Plot:
 def run_magnification(bench: Bench) -> Steps:
     """Sweep sizes; outward only as long as it gets better, because large images are slow."""
     whatifs, limits = WhatIfs.of(bench), MODEL_LIMITS
+    yield from whatifs.parts_steps()
+    found = [q.diameter for i in whatifs.parts if (q := whatifs.plain(i)) and q.n]
+    diameter = float(np.median(found)) * bench.setup.zoom if found else 0.0
+    low, high = limits.usual_diameter
     gains: dict[float, Gain] = {}
     zooms = sorted(limits.zooms)
     smaller, larger = [z for z in zooms if z < 1][::-1], [z for z in zooms if z > 1]
-    for side in (smaller, larger):
-        for zoom in side:
-            slow = zoom > 1
-            if slow and not (yield from _promising(whatifs, zoom, gains)):
-                continue
-            for step in whatifs.steps(zoom_name(zoom), _resized(zoom)):
-                if isinstance(step, Gain):
-                    gains[zoom] = step
-                else:
-                    yield step
+    for zoom in (*smaller, *larger):
+        if zoom > 1 and not (yield from _promising(whatifs, zoom, gains)):
+            continue
+        unusual = diameter > high if zoom < 1 else 0 < diameter < low
+        for step in whatifs.steps(zoom_name(zoom), _resized(zoom), whole=unusual):
+            if isinstance(step, Gain):
+                gains[zoom] = step
+            else:
+                yield step
     if not any(g.parts for g in gains.values()):
         yield untested(ID, TITLE, bench)
         return
-    found = [q.diameter for i in whatifs.parts if (q := whatifs.plain(i)) and q.n]
-    diameter = float(np.median(found)) * bench.setup.zoom if found else 0.0
     best = max(gains.values(), key=lambda g: g.mean)
     yield magnification(gains, diameter, bench.setup.zoom, places_of(whatifs, best))
 

@@ -147,9 +147,9 @@ class WhatIfs:
         return self.quality(index, AS_IS, _plain)
 
     def steps(
-        self, name: str, predict: Predict, few: int | None = None
+        self, name: str, predict: Predict, few: int | None = None, whole: bool = False
     ) -> Iterator[Progress | Gain]:
-        """Try a what-if on the parts; it is given up when it is hopeless.
+        """Try a what-if on the parts; it is given up when it cannot win any more.
 
         Parameters
         ----------
@@ -158,6 +158,8 @@ class WhatIfs:
             Bench, item -> Maps or None.
         few : int, optional
             Try only so many parts.
+        whole : bool
+            Go on even if it cannot win, unless it is hopeless.
 
         Yields
         ------
@@ -170,17 +172,23 @@ class WhatIfs:
             if (index, name) not in self.known:
                 yield Progress(number, len(parts), f"what if {name}")
             self.quality(index, name, predict)
-            if self._given_up(name, parts, number + 1):
+            if self._given_up(name, parts, number + 1, whole):
                 yield self.gain(name, parts[: number + 1], complete=False)
                 return
         yield self.gain(name, parts, complete=few is None or len(parts) == len(self.parts))
 
-    def _given_up(self, name: str, parts: Sequence[int], done: int) -> bool:
+    def _given_up(self, name: str, parts: Sequence[int], done: int, whole: bool) -> bool:
         """Tell whether a what-if need not be tried on more parts."""
-        if done == len(parts) or done not in (1, self.limits.least_parts):
+        if done == len(parts):
             return False
-        most = max(self.gain(name, parts[:done]).gains, default=-1.0)
-        return most <= -(self.limits.ruinous if done == 1 else self.limits.hopeless)
+        so_far = self.gain(name, parts[:done])
+        most = max(so_far.gains, default=-1.0)
+        if done == 1 or whole:
+            at = {1: self.limits.ruinous, self.limits.least_parts: self.limits.hopeless}
+            return done in at and most <= -at[done]
+        left = len(parts) - done
+        possible = (so_far.better(self.limits.counts) + left) / len(parts)
+        return done >= self.limits.least_parts and possible < self.limits.consistent
 
     def gain(self, name: str, parts: Sequence[int], complete: bool = True) -> Gain:
         """Compare a what-if with how it is."""
