@@ -128,7 +128,6 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "augmentation.labels": ("augmentation.hv", "augmentation.mean", "augmentation.types"),
     "augmentation.hv": ("augmentation.mean",),
     "loss.mask": ("loss.denominator",),
-    "loss.minimum": ("loss.scale_of_prediction",),
     "loss.direction": ("loss.minimum", "loss.share"),
     "loss.finite": ("loss.gradient_share", "loss.share", "loss.minimum"),
     "loss.gradient_share": ("loss.share",),
