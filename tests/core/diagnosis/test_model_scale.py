@@ -6,10 +6,11 @@ from napari_hovernet.core.diagnosis.model_scale import magnification, zoom_name
 from napari_hovernet.core.diagnosis.model_whatifs import Gain
 
 
-def gain(zoom: float, won: tuple[float, ...], by: str = "truth") -> Gain:
+def gain(zoom: float, won: tuple[float, ...], by: str = "truth", prob: float = 0.01) -> Gain:
     other = sum(won) / len(won) if by == "truth" else float("nan")
     mean = sum(won) / len(won)
-    return Gain(zoom_name(zoom), tuple(range(len(won))), by, won, 0.8, 0.8 + mean, 0.85, other)
+    parts = tuple(range(len(won)))
+    return Gain(zoom_name(zoom), parts, by, won, 0.8, 0.8 + mean, 0.85, other, prob)
 
 
 def sweep(table: dict[float, float | tuple[float, ...]], by: str = "truth") -> dict[float, Gain]:
@@ -53,3 +54,15 @@ def test_without_truth_only_huge_nuclei_are_a_fault() -> None:
     assert found == ["ok", "warn", "fault"]
     assert magnification(sweep({0.5: -0.08}, "maps"), 70).verdict == "ok"
     assert magnification({0.5: gain(0.5, (0.0,), "maps")}, 70).verdict == "ok", "one image"
+
+
+def test_np_must_not_lose_where_hv_gains() -> None:
+    """Smeared HV looks better in larger images, whatever the magnification."""
+    smeared = {2.0: gain(2.0, (0.1,) * 8, prob=-0.004)}
+    assert magnification(smeared, 28).verdict == "ok"
+    assert magnification({2.0: gain(2.0, (0.1,) * 8)}, 28).verdict == "fault"
+
+
+def test_a_zoom_must_not_make_nuclei_of_an_impossible_size() -> None:
+    assert magnification(sweep({2.0: 0.1}), 44).verdict == "ok"
+    assert magnification(sweep({0.35: 0.1}), 20).verdict == "ok"

@@ -39,7 +39,7 @@ def activations(layers: Sequence[LayerOutput], limits: ModelLimits = MODEL_LIMIT
     largest = max((x.largest for x in layers), default=0.0)
     numbers = {"largest value": largest, "largest share of dead channels": dead}
     plot = _plot(layers)
-    for judge in (_not_finite, _exploding, _constant, _dead):
+    for judge in (_not_finite, _exploding, _constant, _dead, _flat):
         found = judge(layers, limits)
         if found is None:
             continue
@@ -154,6 +154,29 @@ def _dead(layers: Sequence[LayerOutput], limits: ModelLimits) -> Judged | None:
         "what enters the network.",
         worst.dead,
         limits.dead_fault,
+        "share of channels",
+    )
+
+
+def _flat(layers: Sequence[LayerOutput], limits: ModelLimits) -> Judged | None:
+    """Find layers many of whose channels are the same everywhere, though not rectified."""
+    shares = [
+        (float((x.spread <= limits.constant * max(x.largest, 1.0)).mean()), x.name)
+        for x in layers
+        if not x.rectified and len(x.low) >= LEAST_CHANNELS and not x.name.startswith(OUTPUT)
+    ]
+    share, name = max(shares, default=(0.0, ""))
+    if share < limits.flat_channels:
+        return None
+    return (
+        FAULT,
+        f"Channels of layer {name} are the same everywhere",
+        f"{share:.0%} of the channels of {name} do not change over the image; in health hardly "
+        "any does.",
+        DEAD,
+        "Look at the weights of that layer: pruned, or not loaded; take an earlier checkpoint.",
+        share,
+        limits.flat_channels,
         "share of channels",
     )
 

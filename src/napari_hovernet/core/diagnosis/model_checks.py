@@ -7,6 +7,7 @@ from .model_file import run_checkpoint, run_failures, run_non_finite
 from .model_input import run_channel_order, run_input_range, run_normalisation
 from .model_norms import run_batch_norm
 from .model_scale import run_magnification
+from .model_tiles import run_tiles
 from .model_tokens import run_token_prefix
 from .model_turns import run_turns
 from .model_weights import run_untrained
@@ -23,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     Check("model.activations", "Activations", ("model",), run_activations),
     Check("model.token_prefix", "Tokens before the patches", TOKENS, run_token_prefix),
     Check("model.turns", "Answer to mirrored images", IMAGES, run_turns),
+    Check("model.tiles", "The same place in another tile", IMAGES, run_tiles),
     Check("model.channel_order", "Channel order of the input", IMAGES, run_channel_order),
     Check("model.input_range", "Range of the input", IMAGES, run_input_range),
     Check("model.batch_norm", "Statistics of batch norm", ("model",), run_batch_norm),

@@ -179,7 +179,7 @@ def normalisation(
     """
     won = [g for g in gains if g.wins(limits.normalisation_gain, limits)]
     best = max(won or gains, key=lambda g: g.mean)
-    strong = bool(won) and best.mean >= limits.sure_gain
+    strong = bool(won) and best.mean >= limits.strong_look
     verdict = FAULT if strong else WARN if won else OK
     judged = 0.9 if best.by == TRUTH else 0.8
     certainty = {FAULT: judged, WARN: 0.4, OK: 0.0}[verdict]

@@ -41,6 +41,8 @@ class ModelLimits:
         With fewer images than ``least_parts`` the gain must be this many times larger.
     channel_gain, range_gain, zoom_gain, normalisation_gain : float
         Least mean gain of a fault.
+    strong_look : float
+        Gain of a better look of the images from which on it is a fault, not a warning.
     sure_gain : float
         Gain from which on a fault is as certain as it gets.
     alone_factor : float
@@ -51,6 +53,8 @@ class ModelLimits:
         A zoom of at least this factor (or its inverse) is a fault, a smaller one a warning.
     usual_diameter : (float, float)
         Pixels: nuclei that a network finds are of this size if the magnification is right.
+    possible_diameter : (float, float)
+        Pixels: a zoom must not bring nuclei beyond these sizes.
     unusual_gain : float
         Least mean gain of a zoom when nuclei have an unusual size.
     harmless : float
@@ -62,6 +66,10 @@ class ModelLimits:
         Least correlation of NP with that of the mirrored image, mirrored back.
     turn_cosine : float
         Least mean cosine of HV, likewise.
+    turn_one : float
+        A channel of HV that is shorter than this share of the other has no direction.
+    turn_flat : float
+        Standard deviation of NP below which there is nothing to compare.
     turn_magnitude : float
         HV shorter than this has no direction to compare.
     init_weights : int
@@ -73,6 +81,8 @@ class ModelLimits:
         Relative difference of their standard deviation from that of a uniform distribution.
     dead_fault, dead_warn : float
         Share of the channels of a rectified layer that are 0 everywhere.
+    flat_channels : float
+        Share of the channels of a layer that are the same everywhere.
     explodes : float
         Largest value inside a network.
     layer_growth : float
@@ -85,6 +95,8 @@ class ModelLimits:
         Median over the channels of the larger of var / running var and its inverse.
     norm_layers : float
         Share of the layers beyond one of both.
+    norm_far_distance, norm_far_ratio : float
+        Of one layer, from which on it is a fault where no what-if can tell (tokens).
     norm_gain : float
         Least mean gain when batch norm is adapted to the data.
     norm_huge, norm_tiny : float
@@ -95,6 +107,14 @@ class ModelLimits:
         Least mean gain of another token prefix.
     row_break : float
         How much less alike tokens across the end of a row are than neighbours in it.
+    tile_np, tile_cosine : float
+        Least correlation of NP, and mean cosine of HV, of the same place in another tile.
+    tile_offset : (int, int)
+        Rows and columns by which the other tile begins later.
+    tile_margin : int
+        Pixels at the edge of the other tile that are not compared.
+    same : float
+        Largest difference of NP between two predictions of the same image.
     failing : float
         Share of the images on which a network may fail before it is a fault, not a warning.
 
@@ -123,34 +143,46 @@ class ModelLimits:
     range_gain: float = 0.10
     zoom_gain: float = 0.03
     normalisation_gain: float = 0.06
+    strong_look: float = 0.1
     sure_gain: float = 0.15
     alone_factor: float = 1.3
     zooms: tuple[float, ...] = (0.35, 0.5, 0.71, 1.41, 2.0, 2.8)
     strong_zoom: float = 1.8
     usual_diameter: tuple[float, float] = (12.0, 46.0)
+    possible_diameter: tuple[float, float] = (9.0, 60.0)
     unusual_gain: float = 0.02
     harmless: float = 0.012
     huge_diameter: float = 55.0
     turn_np: float = 0.5
     turn_cosine: float = 0.3
+    turn_one: float = 0.1
+    turn_flat: float = 0.02
     turn_magnitude: float = 0.1
     init_weights: int = 500
     init_fill: float = 0.98
     init_std: float = 0.05
     dead_fault: float = 0.9
     dead_warn: float = 0.75
+    flat_channels: float = 0.45
     explodes: float = 1e4
     layer_growth: float = 1e3
     constant: float = 1e-6
     norm_distance: float = 0.5
     norm_ratio: float = 2.5
     norm_layers: float = 0.3
+    norm_far_distance: float = 3.0
+    norm_far_ratio: float = 20.0
     norm_gain: float = 0.04
     norm_huge: float = 1e8
     norm_tiny: float = 1e-10
     norm_bad_channels: float = 0.5
     token_gain: float = 0.04
     row_break: float = 0.03
+    tile_np: float = 0.93
+    tile_cosine: float = 0.9
+    tile_offset: tuple[int, int] = (16, 48)
+    tile_margin: int = 32
+    same: float = 0.05
     failing: float = 0.05
 
     def __post_init__(self) -> None:

@@ -24,8 +24,10 @@ from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Plot, Remedy
 
 ID, TITLE = "model.batch_norm", "Statistics of batch norm"
 ADAPTED = "batch norm takes its statistics from these images"
-BROKEN, NO_STATISTICS, TRAINING, FAR = 0.93, 0.8, 0.85, 0.35
+BROKEN, NO_STATISTICS, TRAINING, FOREIGN, FAR = 0.93, 0.8, 0.85, 0.8, 0.35
 """How certain each is as a cause."""
+MENDED, DOUBT = 0.6, 0.1
+"""Agreement below which adapting helps but does not mend; how much less certain it is then."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,17 @@ def batch_norm(
             verdict,
             "Statistics of batch norm do not fit the data",
             f"{measured} The {said(gain, limits)}.",
-            certainty_of(gain, limits) - 0.01,
+            certainty_of(gain, limits) - _doubt(gain, share, limits),
             "Let the network see images like these in training mode once (without updating "
             "weights), or fine-tune it; check that the running statistics were saved and loaded.",
+        )
+    elif judged is None and gain is None and any(_very_far(x, limits) for x in far):
+        judged = (
+            FAULT,
+            "Statistics of batch norm do not fit the data",
+            measured,
+            FOREIGN,
+            "Prepare the data as in the training (scale, normalisation), or fine-tune.",
         )
     elif judged is None and share > limits.norm_layers and not _healed(gain):
         judged = (
@@ -152,9 +162,18 @@ def batch_norm(
     )
 
 
+def _doubt(gain: Gain, share: float, limits: ModelLimits) -> float:
+    """Return how much less certain a fault is that adapting helps: partly, or in few layers."""
+    return 0.01 if gain.after >= MENDED and share >= limits.norm_layers else DOUBT
+
+
 def is_far(layer: NormLayer, limits: ModelLimits = MODEL_LIMITS) -> bool:
     """Tell whether a layer's statistics are far from the data."""
     return layer.distance > limits.norm_distance or layer.ratio > limits.norm_ratio
+
+
+def _very_far(layer: NormLayer, limits: ModelLimits) -> bool:
+    return layer.distance > limits.norm_far_distance or layer.ratio > limits.norm_far_ratio
 
 
 def _healed(gain: Gain | None) -> bool:

@@ -9,13 +9,18 @@ import numpy as np
 from .bench import Bench, Variant
 from .model_input import untested
 from .model_limits import MODEL_LIMITS, ModelLimits
+from .model_tiles import steady_steps
 from .model_whatifs import TRUTH, Gain, Predict, WhatIfs, certainty_of, of_variant, places_of, said
 from .registry import Steps
-from .report import FAULT, OK, WARN, Finding, Place, Plot, Remedy
+from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Place, Plot, Remedy
 
 ID, TITLE = "model.mpp", "Magnification"
 EQUAL = 0.005
 """Zooms whose mean gains differ by less than this are equally good; the nearest to 1 is taken."""
+UNSTEADY = (
+    "Not tested: maps depend on chance or on where the tile begins (model.tiles), so nothing can "
+    "be told of sizes."
+)
 WARN_CERTAINTY, ALONE_CERTAINTY = 0.4, 0.75
 
 
@@ -96,7 +101,8 @@ def _winner(
     gains: dict[float, Gain], diameter: float, limits: ModelLimits
 ) -> tuple[float, float] | None:
     """Return the zoom to use and how certain that is, None if none is needed."""
-    won = {z: g for z, g in gains.items() if g.wins(limits.zoom_gain, limits)}
+    gains = {z: g for z, g in gains.items() if _sensible(z, g, diameter, limits)}
+    won = {z: g for z, g in gains.items() if g.prob > 0 and g.wins(limits.zoom_gain, limits)}
     if won:
         zoom = _nearest_best(won)
         strong = max(zoom, 1 / zoom) >= limits.strong_zoom
@@ -110,6 +116,14 @@ def _winner(
         if (z < 1) == (diameter > high) and max(z, 1 / z) >= limits.strong_zoom and g.complete
     }
     return _by_size(fitting, diameter, limits)
+
+
+def _sensible(zoom: float, gain: Gain, diameter: float, limits: ModelLimits) -> bool:
+    """Tell whether nuclei would have a possible size, and NP does not lose where HV gains."""
+    smallest, largest = limits.possible_diameter
+    would = diameter * zoom
+    possible = not diameter or (would <= largest if zoom > 1 else would >= smallest)
+    return possible and gain.prob >= -limits.counts
 
 
 def _by_size(
@@ -159,6 +173,9 @@ def run_magnification(bench: Bench) -> Steps:
     """Sweep sizes; outward only as long as it gets better, because large images are slow."""
     whatifs, limits = WhatIfs.of(bench), MODEL_LIMITS
     yield from whatifs.parts_steps()
+    if whatifs.parts and not (yield from steady_steps(bench)):
+        yield Finding(ID, NOT_TESTED, TITLE, UNSTEADY)
+        return
     found = [q.diameter for i in whatifs.parts if (q := whatifs.plain(i)) and q.n]
     diameter = float(np.median(found)) * bench.setup.zoom if found else 0.0
     low, high = limits.usual_diameter

@@ -48,10 +48,14 @@ def mirrored(maps: Maps, back: Maps, limits: ModelLimits = MODEL_LIMITS) -> Mirr
     strong = inside & (np.minimum(maps.magnitude, back.magnitude) > limits.turn_magnitude)
     cosines = [math.nan, math.nan]
     if strong.sum() >= FEW_PIXELS:
-        for channel in range(2):
-            a, b = maps.hv[channel][strong], back.hv[channel][strong]
-            norm = float(np.sqrt((a * a).sum(dtype=float) * (b * b).sum(dtype=float)))
-            cosines[channel] = float((a * b).sum(dtype=float)) / max(norm, SHORT)
+        pairs = [
+            (m[strong].astype(float), b[strong].astype(float))
+            for m, b in zip(maps.hv, back.hv, strict=True)
+        ]
+        norms = [float(np.sqrt((a * a).sum() * (b * b).sum())) for a, b in pairs]
+        for channel, (a, b) in enumerate(pairs):
+            if norms[channel] > limits.turn_one * max(norms):
+                cosines[channel] = float((a * b).sum()) / max(norms[channel], SHORT)
     _, (_, shift) = best_shift(maps.np, back.np)
     return Mirrored(correlation(maps.np, back.np), cosines[0], cosines[1], shift)
 
@@ -71,9 +75,9 @@ def turns(
     prob = float(np.mean([m.np for m in found]))
     x, y = (_mean(getattr(m, name) for m in found) for name in ("x", "y"))
     numbers = {"np": prob, "hv x": x, "hv y": y}
-    other = not math.isnan(x) and x < 0 and y < 0
+    other = x < 0 and y < 0
     moved = prob < limits.turn_np
-    turned = not math.isnan(x) and min(x, y) < limits.turn_cosine and not other
+    turned = _least(x, y) < limits.turn_cosine and not other
     measured = (
         f"Mirroring the image mirrors NP with correlation {prob:.2f} and HV with mean cosine "
         f"{x:.2f} along x and {y:.2f} along y (1 in health)"
@@ -124,7 +128,8 @@ def run_turns(bench: Bench) -> Steps:
             continue
         if item.image is None:
             continue
-        if (maps.np >= HALF).sum() >= FEW_PIXELS:
+        flat = min(maps.np.std(), back.np.std()) < MODEL_LIMITS.turn_flat
+        if (maps.np >= HALF).sum() >= FEW_PIXELS and not flat:
             found.append((mirrored(maps, back), Place(index, item.name, box)))
     predictor = bench.case.predictor
     if predictor is None or (not found and predictor.reads != "image"):
@@ -144,4 +149,5 @@ def _mean(values: object) -> float:
 
 
 def _least(x: float, y: float) -> float:
-    return math.nan if math.isnan(x) else min(x, y)
+    known = [v for v in (x, y) if not math.isnan(v)]
+    return min(known, default=math.nan)

@@ -51,6 +51,8 @@ class Gain:
         Median correlation of NP with truth (or darkness) under the what-if.
     other : float
         Mean gain by the other judge, NaN without.
+    prob : float
+        Mean gain of NP alone (correlation with truth or darkness).
     complete : bool
         False if it was given up after some images.
     """
@@ -63,6 +65,7 @@ class Gain:
     after: float
     reached: float
     other: float = math.nan
+    prob: float = 0.0
     complete: bool = True
 
     @property
@@ -227,10 +230,12 @@ def compared(
         gains = [_difference(a.truth, None if b is None else b.truth) for _, a, b in known]
         before = float(np.mean([a.truth for _, a, _ in known]))
         by, chosen, reached = TRUTH, known, fits[1]
+        prob = [b.np - a.np for _, a, b in known if b is not None]
     else:
         gains, by, chosen = alone, MAPS, there
         before = float(np.mean([a.alone for _, a, _ in there])) if there else 0.0
         reached = _median(b.dark for _, _, b in there if b is not None)
+        prob = [b.dark - a.dark for _, a, b in there if b is not None]
     return Gain(
         name=name,
         parts=tuple(i for i, _, _ in chosen),
@@ -240,6 +245,7 @@ def compared(
         after=before + (float(np.mean(gains)) if gains else 0.0),
         reached=reached,
         other=float(np.mean(alone)) if alone and by == TRUTH else math.nan,
+        prob=float(np.mean(prob)) if prob else 0.0,
         complete=complete,
     )
 
