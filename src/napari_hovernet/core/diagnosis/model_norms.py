@@ -280,6 +280,8 @@ def norm_layers(network: Any, other: Any) -> list[NormLayer]:
     for name, module in network.named_modules():
         if not isinstance(module, NORMS) or module.running_var is None:
             continue
+        if module.running_mean is None:
+            continue
         twin = there[name]
         if not int(twin.num_batches_tracked):
             continue

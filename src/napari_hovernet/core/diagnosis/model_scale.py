@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
+from ..types import Progress
 from .bench import Bench, Variant
 from .model_input import untested
 from .model_limits import MODEL_LIMITS, ModelLimits
@@ -198,7 +199,9 @@ def run_magnification(bench: Bench) -> Steps:
     yield magnification(gains, diameter, bench.setup.zoom, places_of(whatifs, best))
 
 
-def _promising(whatifs: WhatIfs, zoom: float, gains: dict[float, Gain]) -> Steps:
+def _promising(
+    whatifs: WhatIfs, zoom: float, gains: dict[float, Gain]
+) -> Generator[Progress | Finding, None, bool]:
     """Try a slow zoom on a few parts; returns whether the others are worth it."""
     few = whatifs.limits.least_parts
     last = [g for z, g in gains.items() if 1 < z < zoom]

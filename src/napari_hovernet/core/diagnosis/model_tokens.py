@@ -203,7 +203,8 @@ def _found(  # noqa: PLR0913, PLR0917 - one place that puts a finding together
 
 def quality_of(maps: Maps, item: Item) -> PartQuality:
     """Measure maps of tokens where they lie, against labels, stored targets or the image."""
-    labels, image = resized_labels(item, maps.shape), None
+    labels = resized_labels(item, maps.shape)
+    image: Any = None
     if item.image is not None:
         height, width = maps.shape
         image = cv2.resize(item.image, (width, height), interpolation=cv2.INTER_AREA)
