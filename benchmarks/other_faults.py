@@ -257,7 +257,7 @@ OTHERS = (
     Fault("maps: bytes", "maps", every("np", lambda a: (255 * a).astype(np.uint8)),
           ("model.np_activation",)),
     Fault("maps: nan", "maps", every("hv", lambda a: np.where(a > 1, np.nan, a)),
-          ("model.non_finite", "model.failures", "data.files", "model.hv_range")),
+          ("model.non_finite", "model.failures", "data.files", "model.hv_scale")),
     Fault("images dark", "model", every("images", darker),
           ("model.normalisation", "data.images", "model.batch_norm")),
     Fault("images out of focus", "model", every("images", out_of_focus),

@@ -51,6 +51,7 @@ from fault_library import (
     untrained_head,
     weights,
 )
+from more_model_faults import MORE, MORE_HEALTHY, MORE_PAIRS
 from other_faults import OTHERS
 
 import napari_hovernet as nh
@@ -224,9 +225,9 @@ def singles(faults: tuple[Fault, ...], only: str) -> tuple[int, int]:
 
 def pairs(only: str) -> tuple[int, int]:
     """Plant faults two at a time."""
-    known = {f.name: f for f in FAULTS}
+    known = {f.name: f for f in (*FAULTS, *OTHERS, *MORE)}
     right = total = 0
-    for names in (p for p in PAIRS if only in " + ".join(p)):
+    for names in (p for p in (*PAIRS, *MORE_PAIRS) if only in " + ".join(p)):
         total += 1
         a, b = (known[name] for name in names)
         base = a.base if a.base != "nothing" else b.base
@@ -242,7 +243,7 @@ def pairs(only: str) -> tuple[int, int]:
 def healthy(only: str) -> tuple[int, int]:
     """Plant nothing; returns faults and warnings that were found all the same."""
     faults = warnings = 0
-    for name, make in HEALTHY.items():
+    for name, make in (HEALTHY | MORE_HEALTHY).items():
         if only not in name:
             continue
         report, seconds = run_one(make())
@@ -266,7 +267,7 @@ def main() -> int:
         faults, warnings = healthy(options.only)
         print(f"healthy: {faults} faults, {warnings} warnings (wanted 0 and at most 1)\n")
         bad += faults + max(warnings - 1, 0)
-    for part, faults in (("single", FAULTS), ("other", OTHERS)):
+    for part, faults in (("single", FAULTS), ("other", (*OTHERS, *MORE))):
         if part in wanted:
             right, total = singles(faults, options.only)
             print(f"{part}: {right} of {total} named first\n")

@@ -101,5 +101,6 @@ def real_like():
     labels = np.zeros((300, 300), np.int32)
     for i in range(400):
         r, c = divmod(i, 20)
-        labels[r * 15 : r * 15 + 9, c * 15 : c * 15 + 9] = i + 1
+        labels[r * 15 : r * 15 + 9, c * 15 + 2 : c * 15 + 7] = i + 1
+        labels[r * 15 + 2 : r * 15 + 7, c * 15 : c * 15 + 9] = i + 1
     return labels

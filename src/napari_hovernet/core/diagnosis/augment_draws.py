@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 
 from ..hv import hv_targets
 from ..training.turns import TURNS, Turn, turn_plane
@@ -33,6 +34,8 @@ RELABELLED = 0.9
 """Share of new ids above which labels were numbered anew and not interpolated."""
 MORE_IDS = 1.3
 FEWER_IDS = 0.5
+LONE_PARTS = 1.5
+"""Areas per id up to which few ids are few nuclei, as an enlarged part has."""
 EYE = np.eye(2)
 SWAP = np.array([[0.0, 1.0], [1.0, 0.0]])
 LEAST_PIXELS = 40
@@ -195,7 +198,8 @@ def label_state(before: Int32, after: npt.NDArray[Any]) -> LabelState:
     new = inside & ~np.isin(whole, old)
     share = float(new.sum()) / n
     renumbered = share > RELABELLED and len(ids) <= MORE_IDS * len(old)
-    lost = bool(inside.any()) and len(ids) < max(FEWER_IDS * _expected(before, after), 2)
+    few = len(ids) < max(FEWER_IDS * _expected(before, after), 2)
+    lost = few and len(ids) * LONE_PARTS < int(ndimage.label(inside)[1])
     labels = np.where(new & (not renumbered), 0, whole).astype(np.int32)
     return LabelState(labels, fractions, 0.0 if renumbered else share, lost, kind)
 

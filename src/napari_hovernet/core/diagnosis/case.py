@@ -220,6 +220,8 @@ def _as_list(name: str, stack: Any) -> Any:
     if isinstance(stack, (list, tuple)):
         return stack
     array = stack if hasattr(stack, "shape") else np.asarray(stack)
+    if array.dtype == object and len(array.shape) == 1:
+        return list(array)  # arrays of different sizes, as numpy saves them
     axes, wanted = len(array.shape), AXES[name]
     if axes == wanted or (axes == wanted - 1 and name == "image"):
         return [array]

@@ -238,7 +238,7 @@ def _run_pairing(bench: Bench) -> Steps:
 def _places(bench: Bench, placed: Placement, where: Where) -> list[Place]:
     """Return images to look at: those that are odd, or of another image, first."""
     moved = [i for i, j in enumerate(where.order) if i != j]
-    which = list(where.odd) or moved or list(range(len(placed.pairs)))
+    which = list(where.odd) or list(where.turned) or moved or list(range(len(placed.pairs)))
     items = [bench.item(placed.pairs[i].index) for i in which[: bench.params.n_places]]
     return [whole(item) for item in items if item is not None]
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..image import UInt8
 from ..training.samples import Sample
 from ..training.split import Print, find_leaks, print_of
+from ..training.turns import TURNS, Turn, turn_plane
 from .data_common import listed, not_tested, percent, scaled
 from .data_limits import LIMITS, DataLimits
 from .report import FAULT, OK, WARN, Finding, Place, Remedy
@@ -100,13 +101,14 @@ def leak(
         return not_tested(key, title, "there are no images on one of the sides")
     named = [Print(p.name, "", p.digest, p.pattern, p.thumb) for p in train]
     found = find_leaks(named, [Print(p.name, "", p.digest, p.pattern, p.thumb) for p in held])
+    found = replace(found, near=_with_turned(found.near, train, held, limits))
     groups = _shared_groups(train, held, limits)
     numbers = {"same": len(found.same), "alike": len(found.near), "groups": len(groups)}
     told = []
     if found.same:
         told.append(f"{len(found.same)} with the very same pixels ({_pairs(found.same)})")
     if found.near:
-        told.append(f"{len(found.near)} that look alike ({_pairs(found.near)})")
+        told.append(f"{len(found.near)} that look alike, turned or not ({_pairs(found.near)})")
     if groups:
         told.append(f"{len(groups)} source images ({listed(groups)})")
     if not told:
@@ -130,6 +132,29 @@ def leak(
         ("image",),
         tuple(shown[:5]),
     )
+
+
+def _with_turned(
+    near: Sequence[tuple[str, str]],
+    train: Sequence[Print],
+    held: Sequence[Print],
+    limits: DataLimits,
+) -> tuple[tuple[str, str], ...]:
+    """Add pairs that look alike when one is flipped or turned."""
+    first, second = ([p for p in side if p.thumb] for side in (train, held))
+    if not first or not second:
+        return tuple(near)
+    edge = int(np.sqrt(len(first[0].thumb)))
+    known = np.array([p.thumb for p in first])
+    found = dict.fromkeys(near)
+    for other in second:
+        plane = np.array(other.thumb).reshape(edge, edge)
+        for turn in TURNS:
+            if turn == Turn():
+                continue
+            alike = known @ turn_plane(plane, turn).ravel() >= limits.turned_copy
+            found |= {(first[i].name, other.name): None for i in np.flatnonzero(alike)}
+    return tuple(found)
 
 
 def _shared_groups(

@@ -10,6 +10,7 @@ import numpy as np
 
 from .case import TARGETS, Case, RawItem
 from .data_common import listed, not_tested, percent, scaled, size_of
+from .data_focus import Focus, focus_finding, focus_of
 from .data_likeness import DENSITY, contrast_inside
 from .data_limits import LIMITS, DataLimits
 from .items import Item
@@ -171,6 +172,8 @@ class ImageLook:
         Optical density of nuclei against their surroundings; NaN without labels.
     darker : float
         The larger of both, in standard deviations of the whole.
+    focus : Focus, optional
+        Its channels and detail.
     """
 
     index: int
@@ -182,6 +185,7 @@ class ImageLook:
     red: float = float("nan")
     blue: float = float("nan")
     darker: float = float("nan")
+    focus: Focus | None = None
 
     @property
     def place(self) -> Place:
@@ -209,7 +213,9 @@ def look_at_image(item: Item, raw: Any, limits: DataLimits = LIMITS) -> ImageLoo
     step = max(max(image.shape) // SAMPLE, 1)
     colours = image[::step, ::step].astype(np.float32)
     red = blue = darker = float("nan")
-    if item.labels is not None and item.labels.shape == image.shape[:2]:
+    fits = item.labels is not None and item.labels.shape == image.shape[:2]
+    whole_place = Place(item.index, item.name, (0, image.shape[0], 0, image.shape[1]))
+    if item.labels is not None and fits:
         inside = item.labels > 0
         density = {c: DENSITY[np.ascontiguousarray(image[..., c])] for c in (RED, BLUE)}
         off = {c: contrast_inside(density[c], inside) for c in (RED, BLUE)}
@@ -225,6 +231,7 @@ def look_at_image(item: Item, raw: Any, limits: DataLimits = LIMITS) -> ImageLoo
         red,
         blue,
         darker,
+        focus_of(image, item.labels if fits else None, whole_place),
     )
 
 
@@ -262,6 +269,11 @@ def images(looks: Sequence[ImageLook], limits: DataLimits = LIMITS) -> Finding:
         )
     share = len(blank) / n
     said = f"{len(blank)} of {n} images are blank, {grey} are grey, {len(unit)} hold 0 and 1 alone."
+    lost = focus_finding([look.focus for look in looks if look.focus is not None], numbers)
+    if not blank and lost is not None:
+        return lost
+    if not blank and grey == n:
+        return _all_grey(looks, said, numbers)
     if not blank:
         return Finding(key, OK, title, said, share, limits.blank_items, "share", numbers=numbers)
     bad = share >= limits.blank_items
@@ -278,6 +290,24 @@ def images(looks: Sequence[ImageLook], limits: DataLimits = LIMITS) -> Finding:
         numbers,
         ("image",),
         tuple(look.place for look in blank[:5]),
+    )
+
+
+def _all_grey(looks: Sequence[ImageLook], said: str, numbers: dict[str, float]) -> Finding:
+    return Finding(
+        "data.images",
+        WARN,
+        "All images are grey",
+        f"{said} Networks for stained tissue are trained on colours: haematoxylin and eosin "
+        "cannot be told apart in grey.",
+        1.0,
+        1.0,
+        "share",
+        0.4,
+        Remedy("Read the images in colour, unless the network was trained on grey ones."),
+        numbers,
+        ("image",),
+        tuple(look.place for look in looks[:5]),
     )
 
 

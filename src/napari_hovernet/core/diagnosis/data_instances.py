@@ -160,36 +160,64 @@ def fragments(shapes: Sequence[Shapes], limits: DataLimits = LIMITS) -> Finding:
         f"{percent(specks)} of {n} labels have fewer than {limits.speck_area} px, {percent(split)} "
         f"lie in several pieces, {percent(holed)} have holes"
     )
-    numbers = {"specks": specks, "in pieces": split, "with holes": holed}
-    limit = {"specks": limits.specks, "in pieces": limits.split_ids, "with holes": limits.holes}
+    boxes = sum(s.boxes for s in shapes) / n
+    numbers = {"specks": specks, "in pieces": split, "with holes": holed, "rectangles": boxes}
+    limit = {"specks": limits.specks, "in pieces": limits.split_ids, "with holes": limits.holes,
+             "rectangles": limits.boxes_all}  # fmt: skip
     over = [name for name in numbers if numbers[name] >= limit[name]]
     if not over:
         said = told + " (in health a few percent each)."
         return Finding(key, OK, title, said, split, limits.split_ids, "share", numbers=numbers)
-    bytes_ = [s.name for s in shapes if s.byte]
-    bad = split >= limits.split_all
-    why = (
-        f" Ids of {listed(bytes_)} end at 255: with more nuclei 8 bits start again from 0."
-        if bytes_
-        else " Interpolation when labels are resized makes such ids; so does a lossy file format."
-    )
     worst = max(over, key=lambda name: numbers[name] / limit[name])
+    all_of = {"specks": limits.specks_all, "in pieces": limits.split_all,
+              "with holes": limits.holes_all, "rectangles": limits.boxes_all}  # fmt: skip
+    bad = [name for name in over if numbers[name] >= all_of[name]]
+    worst = max(bad, key=lambda name: numbers[name] / all_of[name]) if bad else worst
+    why, remedy = _reason(worst, bool(bad), [s.name for s in shapes if s.byte])
+    if "rectangles" in over:
+        told += f", {percent(boxes)} are rectangles"
     return Finding(
         key,
         FAULT if bad else WARN,
         "Labels are broken: " + ", ".join(f"{percent(numbers[name])} {name}" for name in over),
-        told + "; in health a few percent each." + why,
+        f"{told}; in health a few percent each. {why}",
         numbers[worst],
-        limit[worst],
+        (all_of if bad else limit)[worst],
         "share",
-        scaled(split, limits.split_all, 0.8, 0.85, 0.95) if bad else 0.45,
-        Remedy(
-            "Resize labels with the nearest neighbour alone, keep them in 16 or 32 bit PNG, TIFF "
-            "or npz, and drop specks."
-        ),
+        scaled(numbers[worst], all_of[worst], 0.8, 0.85, 0.95) if bad else 0.45,
+        Remedy(remedy),
         numbers,
         ("image", "truth"),
         _worst_pieces(shapes),
+    )
+
+
+def _reason(worst: str, most: bool, bytes_: Sequence[str]) -> tuple[str, str]:
+    """Say where it comes from, and what to do."""
+    if bytes_:
+        return (
+            f"Ids of {listed(list(bytes_))} end at 255: with more nuclei 8 bits start again from "
+            "0.",
+            "Store labels in 16 or 32 bits.",
+        )
+    known = {
+        "with holes": (
+            "They are outlines or rings, not areas.",
+            "Fill the outline of every nucleus.",
+        ),
+        "specks": (
+            "They are points or seeds, not areas.",
+            "Give the area of every nucleus, not its centre.",
+        ),
+        "rectangles": (
+            "They are bounding boxes, not outlines.",
+            "Give the outline of every nucleus; boxes of a detector cannot stand for it.",
+        ),
+    }
+    return (known.get(worst) if most else None) or (
+        "Interpolation when labels are resized makes such ids; so does a lossy file format.",
+        "Resize labels with the nearest neighbour alone, keep them in 16 or 32 bit PNG, TIFF or "
+        "npz, and drop specks.",
     )
 
 

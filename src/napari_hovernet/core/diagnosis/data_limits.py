@@ -58,8 +58,11 @@ class DataLimits:
     specks, split_ids, holes : float
         Share of instances that are specks, lie in parts, or have holes, from which it is a
         warning.
-    split_all : float
-        Share of instances in several parts from which it is a fault.
+    split_all, holes_all, specks_all, boxes_all : float
+        Share of instances in several parts, with holes, that are specks, or rectangles, from
+        which it is a fault.
+    box_fill : float
+        Share of its bounding box that a rectangle fills (nuclei: 0.6 to 0.85).
     small_px, large_px : float
         Standard deviations in pixels of the two Gaussians that make structures of the size of
         nuclei stand out.
@@ -93,6 +96,8 @@ class DataLimits:
         Share of images at another place from which it is a fault (below: a warning).
     duplicates : float
         Share of doubled images from which it is a fault (below: a warning).
+    turned_copy : float
+        Correlation of small pictures above which one is the other, turned.
     cohort : int
         Images in a group on either side from which groups are cohorts, not source images.
     blank : float
@@ -143,6 +148,10 @@ class DataLimits:
     split_ids: float = 0.1
     holes: float = 0.15
     split_all: float = 0.3
+    holes_all: float = 0.5
+    specks_all: float = 0.5
+    boxes_all: float = 0.5
+    box_fill: float = 0.97
     small_px: float = 2.0
     large_px: float = 20.0
     contrast: float = 0.008
@@ -161,6 +170,7 @@ class DataLimits:
     agree: float = 0.6
     odd_items: float = 0.2
     duplicates: float = 0.2
+    turned_copy: float = 0.97
     cohort: int = 12
     blank: float = 1.0
     blank_items: float = 0.5

@@ -133,6 +133,8 @@ def flip_finding(
         (("correlation", tuple(placed.turns.values())),),
         y_label="correlation",
     )
+    if where.kind == FITS and where.turned:
+        return _some_turned(where, placed, places)
     if where.kind != TURN:
         said = f"No flip or turn makes labels fit better (as they are: {where.own:.2f})."
         return Finding(key, OK, title, said, where.own, unit="correlation", plot=plot)
@@ -157,6 +159,32 @@ def flip_finding(
         ("image", "truth"),
         tuple(places),
         plot,
+    )
+
+
+def _some_turned(where: Where, placed: Placement, places: Sequence[Place]) -> Finding:
+    names = [placed.pairs[i].name for i in where.turned]
+    share = len(names) / len(placed.pairs)
+    best = [placed.each_turn[i] for i in where.turned]
+    told = sorted({turn_words(max(scores, key=lambda t: scores[t])) for scores in best})
+    bad = share >= LIMITS.odd_items and len(names) > 1
+    return Finding(
+        "data.flip",
+        FAULT if bad else WARN,
+        f"Labels of {len(names)} of {len(placed.pairs)} images are flipped or turned",
+        f"Labels of {listed(names)} fit their image only after: {'; '.join(told)}. Those of the "
+        "others fit as they are.",
+        share,
+        LIMITS.odd_items,
+        "share",
+        scaled(share, 0.0, 0.5, 0.88, 0.96) if bad else 0.4,
+        Remedy(
+            "Turn the labels of these images back; an augmentation that was stored, or a reader "
+            "of one kind of file, moved them without their images."
+        ),
+        {"images": float(len(names))},
+        ("image", "truth"),
+        tuple(places),
     )
 
 

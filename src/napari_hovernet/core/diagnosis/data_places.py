@@ -42,12 +42,15 @@ class Placement:
     turns : mapping of Turn to float
     scores : float (N, N)
         Labels by image.
+    each_turn : tuple of mapping
+        ``turns`` of every pair.
     """
 
     pairs: tuple[Pair, ...]
     offsets: Offsets | None
     turns: Mapping[Turn, float]
     scores: npt.NDArray[np.float64]
+    each_turn: tuple[Mapping[Turn, float], ...] = ()
 
     @property
     def nuclei(self) -> int:
@@ -74,14 +77,15 @@ def place_steps(
     """
     windows, planes = [], [unit(pair.plane) for pair in pairs]
     turns = dict.fromkeys(TURNS, 0.0)
-    scores = np.zeros((len(pairs), len(pairs)))
+    scores, each = np.zeros((len(pairs), len(pairs))), []
     for number, pair in enumerate(pairs):
         yield Progress(number, len(pairs), what)
         windows.append(window_of(pair, limits))
-        for turn, score in turn_scores(pair).items():
+        each.append(turn_scores(pair))
+        for turn, score in each[-1].items():
             turns[turn] += score / len(pairs)
         scores[number] = cross_scores(pair.mask, planes)
-    return Placement(tuple(pairs), offsets(windows, limits), turns, scores)
+    return Placement(tuple(pairs), offsets(windows, limits), turns, scores, tuple(each))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,8 @@ class Where:
         Pair -> pair whose image it belongs to.
     odd : tuple of int
         Pairs that fit elsewhere while most are in order.
+    turned : tuple of int
+        Pairs that fit when flipped or turned, while others are in order.
     why : str
         Of what could not be tested.
     """
@@ -113,6 +119,7 @@ class Where:
     turn: Turn = PLAIN
     order: tuple[int, ...] = ()
     odd: tuple[int, ...] = ()
+    turned: tuple[int, ...] = ()
     why: str = ""
 
 
@@ -142,7 +149,9 @@ def judge_place(placed: Placement, limits: DataLimits = LIMITS) -> Where:
     if found:
         return max(found, key=lambda where: where.value)
     if own >= floor or placed.offsets is None:
-        return Where(FITS, own, own, odd=_odd(placed, limits))
+        turned = _some_turned(placed, limits)
+        odd = tuple(i for i in _odd(placed, limits) if i not in turned)
+        return Where(FITS, own, own, odd=odd, turned=turned)
     if own < limits.fitting and floor <= limits.match:
         return Where(NOWHERE, own, own)
     return Where(UNTESTED, own=own, why=f"{n} nuclei on these images are too few to be sure")
@@ -204,3 +213,18 @@ def _odd(placed: Placement, limits: DataLimits) -> tuple[int, ...]:
         if far and gain >= limits.better and offsets.each_best[number] >= sure:
             odd.append(i)
     return tuple(odd)
+
+
+def _some_turned(placed: Placement, limits: DataLimits) -> tuple[int, ...]:
+    """Pairs that fit when they are flipped or turned, and neither as they are nor moved."""
+    offsets = placed.offsets
+    fitting = [i for i, p in enumerate(placed.pairs) if p.fits]
+    moved = {} if offsets is None else dict(zip(fitting, offsets.each_best, strict=False))
+    turned = []
+    for i, scores in enumerate(placed.each_turn):
+        best = max(scores.values())
+        rest = max(scores.get(PLAIN, 0.0), moved.get(i, 0.0))
+        sure = max(2 * limits.match, limits.chance / np.sqrt(max(placed.pairs[i].nuclei, 1)))
+        if best >= sure and best - rest >= limits.better:
+            turned.append(i)
+    return tuple(turned)

@@ -52,6 +52,8 @@ class Shapes:
         Components that hold more than one instance.
     byte : bool
         Whether labels were stored in 8 bits and reach the end of them.
+    boxes : int
+        Instances that fill their bounding box; specks are not judged.
     """
 
     index: int
@@ -68,6 +70,7 @@ class Shapes:
     shared: int
     split: float = float("nan")
     byte: bool = False
+    boxes: int = 0
 
     @property
     def n(self) -> int:
@@ -141,6 +144,7 @@ def shapes_of(
         shared=int((held > 1).sum()),
         split=_split_share(ids, area, hv, limits),
         byte=byte and largest >= np.iinfo(np.uint8).max - 1,
+        boxes=_boxes(area[present], box[present], limits),
     )
 
 
@@ -158,6 +162,12 @@ def _solidity(ids: Int32, i: int, box: npt.NDArray[Any], limits: DataLimits) -> 
     filled = int(canvas.sum())
     cv2.fillConvexPoly(canvas, cv2.convexHull(np.concatenate(outer)), 1)
     return filled / max(int(canvas.sum()), 1), holed
+
+
+def _boxes(area: npt.NDArray[Any], box: npt.NDArray[Any], limits: DataLimits) -> int:
+    sides = box[:, 2:] - box[:, :2] + 1
+    filled = area / np.maximum(sides.prod(axis=1), 1)
+    return int(((filled >= limits.box_fill) & (area >= limits.shape_area)).sum())
 
 
 def _bordering(ids: Int32) -> int:

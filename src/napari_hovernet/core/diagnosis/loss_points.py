@@ -21,6 +21,7 @@ from .loss_probes import (
     lower_than_truth,
     norm,
     ratio,
+    value,
     wrong_directions,
 )
 from .loss_reading import HvLoss, LossUnderTest
@@ -170,6 +171,9 @@ def minimum(loss: LossUnderTest, batch: LossBatch, limits: LossLimits) -> Findin
     lowest = min(above, key=lambda n: above[n])
     if span > TINY and above[lowest] < -limits.lower * span:
         return _not_least(above, lowest, span, numbers)
+    unseen = _unseen(loss, batch, span, limits)
+    if unseen:
+        return _one_channel(unseen, numbers)
     wrong = _wrong_axis(loss, batch, limits)
     if wrong:
         return _axes(wrong, limits)
@@ -196,6 +200,34 @@ def _not_least(
         certainty=0.85 if by_step or length_only else 0.96,
         remedy=Remedy("Check what is subtracted from what: channel order, sign, scale and "
                       "activation of prediction and truth must be the same in every term."),
+        numbers=numbers,
+    )  # fmt: skip
+
+
+def _unseen(loss: LossUnderTest, batch: LossBatch, span: float, limits: LossLimits) -> str:
+    """Return the channel that may be negated at hardly any cost, "" if there is none."""
+    t, m = batch.target, batch.mask
+    at_truth = value(loss.hv, t, t, m)
+    costs = []
+    for channel in range(2):
+        other = t.clone()
+        other[:, channel] *= -1
+        costs.append(value(loss.hv, other, t, m) - at_truth)
+    least, most = min(costs), max(costs)
+    if span <= TINY or most <= TINY or least > limits.blind_fault * most:
+        return ""
+    return ("first", "second")[costs.index(least)]
+
+
+def _one_channel(unseen: str, numbers: dict[str, float]) -> Finding:
+    letter = "h, along x" if unseen == "first" else "v, along y"
+    return Finding(
+        MINIMUM, FAULT, f"The loss does not see the {unseen} channel of HV",
+        f"The truth with its {unseen} channel ({letter}) negated costs hardly more than the truth "
+        "itself: that channel is not learned.",
+        value=0.0, threshold=0.0, unit="loss", certainty=0.95,
+        remedy=Remedy("Compare both channels: HV is (batch, 2, H, W); look for an index [:, 0] or "
+                      "[:, 1] that picks one of them."),
         numbers=numbers,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from .bench import Bench
 from .model_input import untested
 from .model_limits import MODEL_LIMITS, ModelLimits
 from .model_quality import SHORT, correlation
+from .model_whatifs import image_indices
 from .registry import Steps
 from .report import FAULT, NOT_TESTED, OK, Finding, Place, Remedy
 
@@ -125,7 +126,7 @@ def run_tiles(bench: Bench) -> Steps:
     limits = MODEL_LIMITS
     rows, cols = limits.tile_offset
     found: list[tuple[Repeated, Place]] = []
-    indices = bench.variant_indices[: limits.least_parts]
+    indices = image_indices(bench)[: limits.least_parts]
     for number, index in enumerate(indices):
         yield Progress(number, len(indices), "the same place in another tile")
         first, item, box = bench.variant(index), bench.item(index), bench.box(index)
@@ -140,7 +141,7 @@ def run_tiles(bench: Bench) -> Steps:
             other = bench.part_changed(index, lambda part: part[rows:, cols:])
         if second is not None:
             found.append((repeated(first, second, other, limits), Place(index, item.name, box)))
-    if not bench.variant_indices or bench.case.predictor is None:
+    if not indices:
         yield untested(ID, TITLE, bench)
     elif not found:
         yield Finding(ID, NOT_TESTED, TITLE, "Not tested: no image could be predicted twice.")

@@ -13,6 +13,7 @@ from .bench import PLAIN, Bench, Variant
 from .model_input import untested
 from .model_limits import MODEL_LIMITS, ModelLimits
 from .model_quality import SHORT, best_shift, correlation
+from .model_whatifs import image_indices
 from .registry import Steps
 from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Place, Remedy
 
@@ -119,7 +120,7 @@ def turns(
 def run_turns(bench: Bench) -> Steps:
     """Predict mirrored parts."""
     found: list[tuple[Mirrored, Place]] = []
-    indices = bench.variant_indices[: MODEL_LIMITS.least_parts + 1]
+    indices = image_indices(bench)[: MODEL_LIMITS.least_parts]
     for number, index in enumerate(indices):
         yield Progress(number, len(indices), "mirrored images")
         maps, back = bench.variant(index, PLAIN), bench.variant(index, Variant(flip=True))
@@ -132,7 +133,7 @@ def run_turns(bench: Bench) -> Steps:
         if (maps.np >= HALF).sum() >= FEW_PIXELS and not flat:
             found.append((mirrored(maps, back), Place(index, item.name, box)))
     predictor = bench.case.predictor
-    if predictor is None or (not found and predictor.reads != "image"):
+    if predictor is None or not indices:
         yield untested(ID, TITLE, bench)
         return
     if not found:

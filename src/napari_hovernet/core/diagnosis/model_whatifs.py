@@ -123,7 +123,7 @@ class WhatIfs:
         """Predict the parts as they are; a slow network is tried on fewer."""
         if self._parts is not None:
             return
-        indices, began, made = self.bench.variant_indices, time.perf_counter(), []
+        indices, began, made = image_indices(self.bench), time.perf_counter(), []
         for number, index in enumerate(indices):
             yield Progress(number, len(indices), "looking at parts of images")
             if self.quality(index, AS_IS, _plain) is not None:
@@ -248,6 +248,13 @@ def compared(
         prob=float(np.mean(prob)) if prob else 0.0,
         complete=complete,
     )
+
+
+def image_indices(bench: Bench) -> tuple[int, ...]:
+    """Return the items whose parts can be predicted in other ways; none for tokens."""
+    predictor = bench.case.predictor
+    images = predictor is not None and predictor.reads == IMAGE
+    return bench.variant_indices if images else ()
 
 
 def of_variant(variant: Variant) -> Predict:

@@ -36,6 +36,7 @@ from .report import Finding, Place
 from .target_fit import Fits, fits_of
 from .target_labels import Belonging
 from .target_limits import LIMITS
+from .target_mixed import Mixture, mixed_order, mixed_sign, mixture_of
 from .target_rims import Rims
 from .target_scale import Convention, convention_of
 from .target_slope import Slopes, slopes_of
@@ -59,6 +60,8 @@ class Measured:
     fits : tuple of Fits
         Of those with labels of the same size.
     convention : Convention, optional
+    mixture : Mixture
+        Images in another convention than most.
     """
 
     looks: tuple[ValueLook, ...] = ()
@@ -66,6 +69,7 @@ class Measured:
     items: dict[int, Item] = field(default_factory=dict)
     fits: tuple[Fits, ...] = ()
     convention: Convention | None = None
+    mixture: Mixture = field(default_factory=Mixture)
 
     @property
     def in_pixels(self) -> bool:
@@ -104,12 +108,14 @@ def measured(bench: Bench) -> Generator[Progress, None, Measured]:
             items[index] = item
             maps.append((item.target_hv, inside))
     slopes = slopes_of(maps)
+    each = {i: slopes_of([pair]) for i, pair in zip(items, maps, strict=True)}
     fits = []
     for number, (index, item) in enumerate(items.items()):
         yield Progress(number, len(items), "Reading centres back from HV")
         if item.labels is not None and _same_size(item):
             fits.append(fits_of(index, item.name, item.labels, outward(item, slopes)))
-    return Measured(tuple(looks), slopes, items, tuple(fits), convention_of(fits))
+    mixture = mixture_of(each)
+    return Measured(tuple(looks), slopes, items, tuple(fits), convention_of(fits), mixture)
 
 
 def outward(item: Item, slopes: Slopes | None) -> Float32:
@@ -241,6 +247,10 @@ def _run_order(bench: Bench) -> Steps:
     if found.broken:
         yield _untold("data.hv_order", "Order of the HV channels", found)
         return
+    if found.mixture.order:
+        odd = found.mixture.order
+        yield mixed_order(found.mixture, *_odd(bench, found, odd))
+        return
     turned = yield from _turned(bench)
     yield target_slope.order(found.slopes, bench.setup, _places(bench, found), turned)
 
@@ -250,8 +260,18 @@ def _run_sign(bench: Bench) -> Steps:
     if found.broken:
         yield _untold("data.hv_sign", "Sign of HV", found)
         return
+    if found.mixture.sign and not found.mixture.order:
+        odd = found.mixture.sign
+        yield mixed_sign(found.mixture, *_odd(bench, found, odd))
+        return
     turned = yield from _turned(bench)
     yield target_slope.sign(found.slopes, bench.setup, _places(bench, found), turned)
+
+
+def _odd(bench: Bench, found: Measured, odd: tuple[int, ...]) -> tuple[dict[int, str], list[Place]]:
+    """Return names, and images to look at."""
+    names = {i: item.name for i, item in found.items.items()}
+    return names, [whole(found.items[i]) for i in odd[: bench.params.n_places]]
 
 
 def _turned(bench: Bench) -> Generator[Progress, None, bool]:

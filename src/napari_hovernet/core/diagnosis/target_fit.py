@@ -48,6 +48,8 @@ class Fits:
     depth : float (n,)
         Distance of ``centre`` from the rim, relative to that of the deepest pixel.
     touching : bool (n,)
+    cut : bool (n,)
+        At the edge of the image: HV may have been made before a crop.
     without : float
         Share of nuclei in which HV is 0 throughout.
     """
@@ -64,6 +66,7 @@ class Fits:
     farthest: npt.NDArray[np.float64]
     depth: npt.NDArray[np.float64]
     touching: npt.NDArray[np.bool_]
+    cut: npt.NDArray[np.bool_]
     without: float = 0.0
 
     @property
@@ -138,6 +141,7 @@ def fits_of(index: int, name: str, labels: Int32, hv: Float32) -> Fits:
         far[keep],
         np.array([_depth(ids, int(i), box[i], centre[i]) for i in keep]),
         np.isin(keep, _touching_ids(ids)),
+        _at_edge(box[keep], ids.shape),
         float((there[present] == 0).mean()) if len(present) else 0.0,
     )
 
@@ -151,6 +155,12 @@ def _depth(ids: Int32, i: int, box: npt.NDArray[Any], centre: npt.NDArray[np.flo
     if not (0 <= r < deep.shape[0] and 0 <= c < deep.shape[1]):
         return 0.0
     return float(deep[r, c]) / max(float(deep.max()), RIDGE)
+
+
+def _at_edge(box: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    last = np.array(shape) - 1
+    edge: npt.NDArray[np.bool_] = (box[:, :2] == 0).any(axis=1) | (box[:, 2:] == last).any(axis=1)
+    return edge
 
 
 def _inside(ids: Int32) -> Bool:

@@ -21,6 +21,8 @@ class TargetLimits:
         Share of rising steps, -1..1, from which an order and a sign are believed.
     lead : float
         By how much it must lead.
+    clear, clear_lead : float
+        The same, of one image alone.
     largest : float
         HV beyond this was never divided.
     short : float
@@ -75,6 +77,8 @@ class TargetLimits:
     nuclei: int = 8
     agree: float = 0.3
     lead: float = 0.2
+    clear: float = 0.5
+    clear_lead: float = 0.4
     largest: float = 2.0
     short: float = 0.7
     outlier: float = 1.05

@@ -86,7 +86,7 @@ def convention_of(fits: Sequence[Fits], limits: TargetLimits = LIMITS) -> Conven
     fits : sequence of Fits
     limits : TargetLimits
     """
-    good = [f.straight >= limits.straight for f in fits]
+    good = [(f.straight >= limits.straight) & ~f.cut for f in fits]
     lone = [g & ~f.touching for f, g in zip(fits, good, strict=True)]
     used = lone if sum(int(x.sum()) for x in lone) >= limits.nuclei else good
     n = sum(int(x.sum()) for x in used)
@@ -177,6 +177,8 @@ def scale(
             plot,
         )
     length = abs(np.log(found.factor))
+    if is_off_centre(found, limits) and spread > limits.spread:
+        return not_tested(key, title, "HV is not 0 in the middle of the nuclei (see its centre)")
     if divided and length >= limits.factor:
         wrong = "short" if found.factor < 1 else "long"
         return Finding(
