@@ -11,7 +11,6 @@ import numpy as np
 from .case import TARGETS, Case, RawItem
 from .data_common import listed, not_tested, percent, scaled, size_of
 from .data_focus import Focus, focus_finding, focus_of
-from .data_focus import Focus, focus_finding, focus_of
 from .data_likeness import DENSITY, contrast_inside
 from .data_limits import LIMITS, DataLimits
 from .items import Item
@@ -270,9 +269,6 @@ def images(looks: Sequence[ImageLook], limits: DataLimits = LIMITS) -> Finding:
         )
     share = len(blank) / n
     said = f"{len(blank)} of {n} images are blank, {grey} are grey, {len(unit)} hold 0 and 1 alone."
-    lost = focus_finding([look.focus for look in looks if look.focus is not None], numbers)
-    if not blank and lost is not None:
-        return lost
     lost = focus_finding([look.focus for look in looks if look.focus is not None], numbers)
     if not blank and lost is not None:
         return lost
