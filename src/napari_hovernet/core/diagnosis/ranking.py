@@ -32,6 +32,7 @@ SIGNS_OF_ILLNESS = (
     "model.hv_scale",
     "model.mpp",
     "model.normalisation",
+    "model.tiles",
 )
 """What looks wrong when the network is not what it should be, or sees what it should not."""
 POOR_CUT = (
@@ -91,6 +92,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "model.activations": (*SIGNS_OF_ILLNESS, "model.input_range"),
     "model.batch_norm": (
         *LOOKS, "model.activations", "model.normalisation", "model.hv_collapsed", "model.mpp",
+        "model.tiles",
     ),
     "model.normalisation": (*LOOKS, "model.batch_norm"),
     "model.token_prefix": (*LOOKS, "model.shift", "model.hv_collapsed"),
@@ -108,8 +110,9 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
         "model.hv_zero", "model.hv_noise", "model.hv_own_shape", "model.turns", *POOR_CUT,
     ),
     "model.hv_own_shape": ("model.hv_direction", "model.hv_zero", "model.hv_noise", *POOR_CUT),
-    "model.shift": LOOKS,
-    "model.orientation": (*LOOKS, "model.shift"),
+    "model.shift": (*LOOKS, "model.tiles"),
+    "model.orientation": (*LOOKS, "model.shift", "model.tiles"),
+    "model.tiles": (*LOOKS, "model.mpp", "model.normalisation", "model.hv_scale"),
     "separation.relabel": POOR_CUT,
     "separation.rim_seeds": (*POOR_CUT, "separation.tile", "separation.turns"),
     "separation.scale": (
