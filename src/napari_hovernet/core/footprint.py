@@ -138,8 +138,9 @@ def _dry_run(network: Network) -> tuple[_Tally, int]:
         for name, value in (*network.named_parameters(), *network.named_buffers())
     }
     tally = _Tally()
+    image = torch.empty(1, 3, edge, edge, device="meta")
     with torch.no_grad(), tally:
-        functional_call(network, state, (torch.empty(1, 3, edge, edge, device="meta"),))
+        functional_call(network, state, (image,))
     return tally, edge
 
 
