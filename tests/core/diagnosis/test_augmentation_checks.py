@@ -361,7 +361,9 @@ def test_ids_that_were_never_there_are_seen() -> None:
     assert label_state(before, before).foreign == 0
     assert label_state(before, np.array([[0, 303, 305, 305]])).foreign == pytest.approx(1 / 3)
     assert label_state(before, np.array([[0, 1, 2, 2]])).foreign == 0
-    assert label_state(before, before > 0).lost
+    apart = np.array([[301, 0, 305, 0, 307]], np.int32)
+    assert label_state(apart, apart > 0).lost
+    assert not label_state(before, before > 0).lost, "one area may be one nucleus, enlarged"
     assert touching(before).tolist() == [[False, True, True, False]]
 
 
