@@ -104,7 +104,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "model.hv_order": (*LOOKS, "model.hv_sign", "separation.turns"),
     "model.hv_sign": (*LOOKS, "separation.turns"),
     "model.hv_scale": ("model.hv_zero", "model.hv_saturated", "model.score"),
-    "model.hv_collapsed": (*LOOKS, "model.batch_norm"),
+    "model.hv_collapsed": (*LOOKS, "model.batch_norm", "model.tiles"),
     "model.hv_saturated": ("model.hv_zero", "model.hv_noise", "model.hv_own_shape", *POOR_CUT),
     "model.hv_direction": (
         "model.hv_zero", "model.hv_noise", "model.hv_own_shape", "model.turns", *POOR_CUT,

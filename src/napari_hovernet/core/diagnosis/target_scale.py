@@ -177,7 +177,8 @@ def scale(
             plot,
         )
     length = abs(np.log(found.factor))
-    if is_off_centre(found, limits) and spread > limits.spread:
+    off = is_off_centre(found, limits)
+    if off and (is_steady(found) or spread > limits.spread):
         return not_tested(key, title, "HV is not 0 in the middle of the nuclei (see its centre)")
     if divided and length >= limits.factor:
         wrong = "short" if found.factor < 1 else "long"
