@@ -66,9 +66,12 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
         *OFF_THE_LABELS, "data.components", "data.fragments", "data.masks", "data.touching",
     ),
     "data.masks": (
-        *OFF_THE_LABELS, "data.components", "data.fragments", "data.touching", "separation.oracle",
+        *LOOKS, "model.hv_collapsed", "model.mpp", "data.components", "data.fragments",
+        "data.touching", "separation.oracle",
     ),
-    "data.components": (*OFF_THE_LABELS, "data.touching", "data.fragments"),
+    "data.components": (
+        *LOOKS, "model.hv_collapsed", "model.mpp", "data.touching", "data.fragments",
+    ),
     "data.np": ("data.coverage", "data.type_conflict"),
     "data.types": ("data.type_conflict", "data.type_histogram", "model.types"),
     "data.type_conflict": ("data.type_histogram", "model.types"),
@@ -107,12 +110,16 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "model.hv_collapsed": (*LOOKS, "model.batch_norm", "model.tiles"),
     "model.hv_saturated": ("model.hv_zero", "model.hv_noise", "model.hv_own_shape", *POOR_CUT),
     "model.hv_direction": (
-        "model.hv_zero", "model.hv_noise", "model.hv_own_shape", "model.turns", *POOR_CUT,
+        "model.hv_zero", "model.hv_noise", "model.hv_own_shape", "model.turns", "model.tiles",
+        *POOR_CUT,
     ),
     "model.hv_own_shape": ("model.hv_direction", "model.hv_zero", "model.hv_noise", *POOR_CUT),
     "model.shift": (*LOOKS, "model.tiles"),
     "model.orientation": (*LOOKS, "model.shift", "model.tiles"),
-    "model.tiles": (*LOOKS, "model.mpp", "model.normalisation", "model.hv_scale"),
+    "model.tiles": (
+        *(look for look in LOOKS if look != "model.hv_direction"), "model.mpp",
+        "model.normalisation", "model.hv_scale",
+    ),
     "separation.relabel": POOR_CUT,
     "separation.rim_seeds": (*POOR_CUT, "separation.tile", "separation.turns"),
     "separation.scale": (
