@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.diagnosis.data_focus import FOCUS, FocusLimits, focus_finding, focus_of
+from napari_hovernet.core.diagnosis.data_focus import (
+    FOCUS,
+    FocusLimits,
+    focus_finding,
+    focus_of,
+    noise_of,
+)
 from napari_hovernet.core.diagnosis.engine import diagnose
 from napari_hovernet.core.diagnosis.params import DiagnosisParams
 from napari_hovernet.core.diagnosis.report import FAULT, OK, WARN, Place
@@ -79,6 +85,23 @@ def test_a_channel_without_change_is_missing(channel, value, name):
 
 def test_two_channels_are_missing():
     assert judged(without([1, 2], 0)).title == "Green and blue are missing in the images"
+
+
+def test_noise_is_told_from_texture():
+    rng = np.random.default_rng(0)
+    noisy = [np.clip(i + rng.normal(0, 50, i.shape), 0, 255).astype(np.uint8) for i in IMAGES]
+    found = judged(noisy, LABELS)
+    assert found.verdict == FAULT and "noise" in found.title and found.value > FOCUS.noise
+    slight = [np.clip(i + rng.normal(0, 4, i.shape), 0, 255).astype(np.uint8) for i in IMAGES]
+    assert judged(slight, LABELS) is None
+
+
+def test_the_level_of_noise_is_measured():
+    rng = np.random.default_rng(1)
+    plane = 120 + rng.normal(0, 9, (200, 200, 1)) + np.arange(200)[:, None, None] / 4
+    image = np.repeat(plane, 3, axis=2).astype(np.uint8)
+    assert noise_of(image) == pytest.approx(9, rel=0.05)
+    assert noise_of(image[:2, :2]) == 0
 
 
 def test_grey_and_blank_images_lack_no_channel():

@@ -14,13 +14,18 @@ from napari_hovernet.core.diagnosis.model_input import (
     input_range,
     inverted,
     normalisation,
+    run_input_range,
+    sees_nothing,
     stretched,
     untested,
     usual,
     whitened,
 )
 from napari_hovernet.core.diagnosis.model_whatifs import Gain
+from napari_hovernet.core.diagnosis.predicting import Predictor
+from napari_hovernet.core.diagnosis.report import Finding
 from napari_hovernet.core.synthetic import tissue
+from napari_hovernet.core.types import Maps
 
 PART = tissue((96, 96), seed=2).image
 
@@ -93,3 +98,28 @@ def test_why_nothing_could_be_tried() -> None:
     bench = Bench(Case(ArrayItems(image=PART), model_error="x"))
     finding = untested("model.mpp", "Magnification", bench)
     assert finding.verdict == "not tested" and "could not be loaded" in finding.evidence
+
+
+def blind(image: np.ndarray) -> Maps:
+    """Divide by 255 and make whole numbers of it: next to nothing is left."""
+    dark = (image / 255).astype(np.uint8).mean(axis=2)
+    prob = np.indices(dark.shape).sum(axis=0) % 40 / 40 + dark / 255
+    return Maps(np=np.clip(prob, 0, 1), hv=np.zeros((2, *dark.shape)))
+
+
+def seeing(image: np.ndarray) -> Maps:
+    prob = 1 - image.mean(axis=2) / 255
+    return Maps(np=prob, hv=np.zeros((2, *prob.shape)))
+
+
+def test_a_network_that_sees_nothing_of_the_image_is_named() -> None:
+    bench = Bench(Case(ArrayItems(image=PART), predictor=Predictor.of(blind)))
+    found = [s for s in run_input_range(bench) if isinstance(s, Finding)]
+    assert [f.verdict for f in found] == ["fault"]
+    assert "sees nothing" in found[0].title and found[0].certainty > 0.9
+
+
+def test_a_network_that_sees_is_not_blamed() -> None:
+    bench = Bench(Case(ArrayItems(image=PART), predictor=Predictor.of(seeing)))
+    assert sees_nothing(bench, bench.variant_indices) is None
+    assert sees_nothing(bench, ()) is None

@@ -45,6 +45,12 @@ def by_chance(image: np.ndarray) -> Maps:
     return Maps(np=prob, hv=maps.hv)
 
 
+def hv_by_chance(image: np.ndarray) -> Maps:
+    maps = steady(image)
+    noise = np.random.default_rng().normal(0, 1, maps.hv.shape).astype(np.float32)
+    return Maps(np=maps.np, hv=maps.hv + noise)
+
+
 def bench_of(network: Any, **more: Any) -> Bench:
     items = ArrayItems(image=MADE.image, labels=MADE.labels)
     return Bench(Case(items, predictor=Predictor.of(network), **more))
@@ -58,7 +64,12 @@ def found(bench: Bench) -> Finding:
 
 @pytest.mark.parametrize(
     ("network", "verdict", "said"),
-    [(steady, "ok", ""), (by_tile, "fault", "where the tile"), (by_chance, "fault", "random")],
+    [
+        (steady, "ok", ""),
+        (by_tile, "fault", "where the tile"),
+        (by_chance, "fault", "random"),
+        (hv_by_chance, "fault", "random"),
+    ],
 )
 def test_what_maps_depend_on(network: Any, verdict: str, said: str) -> None:
     bench = bench_of(network)

@@ -61,3 +61,13 @@ def test_the_graph_names_checks_that_there_are() -> None:
     known = {check.id for check in all_checks()}
     named = set(ranking.EXPLAINS) | {s for many in ranking.EXPLAINS.values() for s in many}
     assert {name for name in named if not name.endswith("*")} <= known
+
+
+def test_a_separation_that_fails_by_itself_is_no_consequence_of_data() -> None:
+    numbers = {ranking.APART: 0.2}
+    alone = Finding("separation.under", FAULT, "u", "u", certainty=0.9, numbers=numbers)
+    ranked = rank([finding("data.shift", FAULT, 0.95), alone])
+    assert [f.explained_by for f in ranked] == ["", ""]
+    plain = finding("separation.under", FAULT, 0.9)
+    assert rank([finding("data.shift"), plain])[1].explained_by == "data.shift"
+    assert rank([finding("separation.scale"), alone])[1].explained_by == "separation.scale"

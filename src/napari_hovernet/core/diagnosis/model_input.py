@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..image import UInt8
+from ..types import Progress
 from .bench import Bench, Variant
 from .model_limits import MODEL_LIMITS, ModelLimits
 from .model_whatifs import (
@@ -37,6 +38,8 @@ LOW, HIGH = 1.0, 99.0
 """Percentiles that a stretch puts on black and white."""
 PAPER = 95.0
 """Percentile of a channel that is the white of the slide."""
+BLIND, BLIND_NETWORK = 0.95, 0.7
+"""How certain it is that a function, or a network whose layers may be dead, gets no image."""
 WHITE = 243.0
 USUAL_MEAN, USUAL_STD = (189.0, 146.0, 183.0), (44.0, 52.0, 38.0)
 """Mean and standard deviation of red, green and blue in usual H&E images."""
@@ -290,11 +293,51 @@ def run_input_range(bench: Bench) -> Steps:
     if not outside[0].parts:
         yield untested("model.input_range", "Range of the input", bench)
         return
+    best = max((*outside, *inside), key=lambda g: g.mean)
+    if not any(g.wins(MODEL_LIMITS.range_gain, MODEL_LIMITS) for g in (*outside, *inside)):
+        yield Progress(0, 1, "the image turned dark for bright")
+        blind = sees_nothing(bench, whatifs.parts)
+        if blind is not None:
+            yield blind
+            return
     images = [item.image for i in whatifs.parts if (item := bench.item(i)) is not None]
     largest = max((float(x.max()) for x in images if x is not None), default=0.0)
-    best = max((*outside, *inside), key=lambda g: g.mean)
     places = places_of(whatifs, best)
     yield input_range(outside, inside, bench.setup.input_factor, largest, places)
+
+
+def sees_nothing(
+    bench: Bench, parts: Sequence[int], limits: ModelLimits = MODEL_LIMITS
+) -> Finding | None:
+    """Return a finding if maps stay the same whatever is in the image, else None."""
+    largest = 0.0
+    for index in parts[: limits.least_parts]:
+        plain, other = bench.variant(index), bench.part_changed(index, inverted)
+        if plain is None or other is None:
+            return None
+        moved = (np.abs(plain.np - other.np).mean(), np.abs(plain.hv - other.hv).mean())
+        largest = max(largest, float(max(moved)))
+        if largest > limits.same_maps:  # one part that matters is enough, and saves time
+            return None
+    if not parts:
+        return None
+    whole = bench.case.predictor is not None and bench.case.predictor.model is None
+    return Finding(
+        "model.input_range",
+        FAULT,
+        "The network sees nothing of the image",
+        f"Maps of an image and of the same image with dark and bright exchanged differ by "
+        f"{largest:.4f} on average; in health by 0.1 and more.",
+        value=largest,
+        threshold=limits.same_maps,
+        unit="mean difference",
+        certainty=BLIND if whole else BLIND_NETWORK,
+        remedy=Remedy(
+            "Look at what enters the network: values of 0..1 made whole numbers are all 0; a "
+            "blank or constant array is given in place of the image; or the network is dead."
+        ),
+        layers=LAYERS,
+    )
 
 
 def run_normalisation(bench: Bench) -> Steps:

@@ -115,6 +115,9 @@ class ModelLimits:
         Pixels at the edge of the other tile that are not compared.
     same : float
         Largest difference of NP between two predictions of the same image.
+    same_maps : float
+        Mean difference between maps of an image and of its negative, up to which a network sees
+        nothing of it.
     failing : float
         Share of the images on which a network may fail before it is a fault, not a warning.
 
@@ -183,6 +186,7 @@ class ModelLimits:
     tile_offset: tuple[int, int] = (16, 48)
     tile_margin: int = 32
     same: float = 0.05
+    same_maps: float = 0.005
     failing: float = 0.05
 
     def __post_init__(self) -> None:

@@ -37,11 +37,14 @@ class Repeated:
         Correlation of NP with that in a tile that begins elsewhere; NaN if not compared.
     hv : float
         Mean cosine of HV, likewise.
+    again : float
+        Mean cosine of HV between two predictions of the same pixels; NaN if not compared.
     """
 
     difference: float
     np: float = math.nan
     hv: float = math.nan
+    again: float = math.nan
 
 
 def repeated(first: Maps, second: Maps, other: Maps | None, limits: ModelLimits) -> Repeated:
@@ -56,21 +59,30 @@ def repeated(first: Maps, second: Maps, other: Maps | None, limits: ModelLimits)
     limits : ModelLimits
     """
     difference = float(np.abs(first.np - second.np).max())
+    again = _cosine(first, second)
     if other is None:
-        return Repeated(difference)
+        return Repeated(difference, again=again)
     rows, cols = limits.tile_offset
     margin = limits.tile_margin
     inner = (slice(margin, -margin), slice(margin, -margin))
-    prob, hv = first.np[rows:, cols:][inner], first.hv[:, rows:, cols:][(slice(None), *inner)]
-    prob2, hv2 = other.np[inner], other.hv[(slice(None), *inner)]
-    inside = (prob >= HALF) & (prob2 >= HALF)
-    cosine = math.nan
-    if inside.sum() >= FEW_PIXELS:
-        a, b = hv[:, inside], hv2[:, inside]
-        size = np.hypot(*a) * np.hypot(*b)
-        cosine = float(((a * b).sum(axis=0) / np.maximum(size, SHORT)).mean())
-    flat = min(prob.std(), prob2.std()) < limits.turn_flat
-    return Repeated(difference, math.nan if flat else correlation(prob, prob2), cosine)
+    both = (slice(None), *inner)
+    here = Maps(np=first.np[rows:, cols:][inner], hv=first.hv[:, rows:, cols:][both])
+    there = Maps(np=other.np[inner], hv=other.hv[both])
+    flat = min(here.np.std(), there.np.std()) < limits.turn_flat
+    alike = math.nan if flat else correlation(here.np, there.np)
+    return Repeated(difference, alike, _cosine(here, there), again)
+
+
+def _cosine(a: Maps, b: Maps) -> float:
+    """Return the mean cosine of HV where both say nucleus; NaN where that is hardly anywhere."""
+    inside = (a.np >= HALF) & (b.np >= HALF)
+    if inside.sum() < FEW_PIXELS:
+        return math.nan
+    x, y = a.hv[:, inside], b.hv[:, inside]
+    size = np.hypot(*x) * np.hypot(*y)
+    if float(np.median(size)) < SHORT:
+        return math.nan
+    return float(((x * y).sum(axis=0) / np.maximum(size, SHORT)).mean())
 
 
 def tiles(
@@ -85,14 +97,15 @@ def tiles(
     limits : ModelLimits
     """
     difference = max(r.difference for r in found)
-    prob, hv = (_middle([getattr(r, name) for r in found]) for name in ("np", "hv"))
-    numbers = {"difference": difference, "np": prob, "hv": hv}
+    prob, hv, again = (_middle([getattr(r, n) for r in found]) for n in ("np", "hv", "again"))
+    numbers = {"difference": difference, "np": prob, "hv": hv, "hv again": again}
     measured = (
-        f"Two predictions of the same pixels differ by at most {difference:.3f} in NP; in a tile "
+        f"Two predictions of the same pixels differ by at most {difference:.3f} in NP and agree "
+        f"with mean cosine {again:.2f} in HV; in a tile "
         f"that begins elsewhere NP agrees with correlation {prob:.2f} and HV with mean cosine "
         f"{hv:.2f} (1 in health)"
     )
-    random = difference > limits.same
+    random = difference > limits.same or again < limits.tile_cosine
     depends = prob < limits.tile_np or hv < limits.tile_cosine
     if not random and not depends:
         return Finding(ID, OK, TITLE, f"{measured}.", value=prob, numbers=numbers)

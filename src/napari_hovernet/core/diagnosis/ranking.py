@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from .report import FAULT, OK, VERDICTS, WARN, Finding
 
+APART = "gain on generated nuclei"
+"""Number of a finding on a separation: what is shown without the user's data and model."""
 LOOKS = (
     "model.hv_direction",
     "model.hv_zero",
@@ -179,11 +181,16 @@ def _cause_of(finding: Finding, causes: Sequence[str]) -> str:
     if finding.verdict not in (FAULT, WARN):
         return ""
     for cause in causes:
-        if cause != finding.id and _explains(cause, finding.id):
+        if cause != finding.id and _explains(cause, finding.id) and not _apart(finding, cause):
             mutual = finding.verdict == FAULT and _explains(finding.id, cause)
             if not mutual:
                 return cause
     return ""
+
+
+def _apart(finding: Finding, cause: str) -> bool:
+    """Tell whether a separation is at fault whatever data and model are."""
+    return APART in finding.numbers and not cause.startswith("separation.")
 
 
 def _explains(cause: str, symptom: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .ranking import APART
 from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Place, Plot, Remedy
 from .separation_judging import is_bad
 from .separation_limits import SeparationLimits
@@ -193,13 +194,16 @@ def tuned(
             " Generated nuclei come out well as it is, so that this may make up for something else."
         )
     band = (0.85, 0.97) if fault else (0.25, 0.4)
+    numbers = _numbers(choice)
+    if fault and choice.scene_gain >= limits.scene_gain:
+        numbers[APART] = choice.scene_gain
     remedy = Remedy(f"Set {settings(value)}.", "separation", value)
     if choice.field == "np_threshold":
         remedy = Remedy(f"Set {settings(value)}.", "np_threshold", value["np_threshold"])
     return Finding(
         id_, FAULT if fault else WARN, WRONG[kind], words, choice.gain,
         limits.scene_gain if choice.scene_gain >= limits.scene_gain else limits.map_fault,
-        "AJI", certain(*band, choice.gain), remedy, _numbers(choice), LOOK, places,
+        "AJI", certain(*band, choice.gain), remedy, numbers, LOOK, places,
         _gain_plot(choice),
     )  # fmt: skip
 
