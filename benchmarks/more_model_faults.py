@@ -311,6 +311,7 @@ MORE = (
     Fault("tiles of 32 px", "three", function(tiles_inside(32)), TILES),
     Fault("tiles of 48 px, no labels", "three", both(UNLABELLED, function(tiles_inside(48))),
           TILES),
+    Fault("tiles of 192 px", "three", function(tiles_inside(192)), TILES),
     Fault("dropout in use", "three", tampered(before=dropout), TILES),
     Fault("normalised for another network", "three", tampered(before=imagenet), FOREIGN),
     Fault("inverted in the network", "three", tampered(before=lambda x: x.amax() - x), FOREIGN),
@@ -392,6 +393,5 @@ MORE_HEALTHY: dict[str, Callable[[], Given]] = {
     "built-in model, three images a little blurred": lambda: every("images", unfocused(0.8))(
         with_model(3)
     ),
-    "built-in model, large tiles without halo": lambda: function(tiles_inside(192))(with_model(3)),
     "built-in model, no labels, loss": lambda: {**UNLABELLED(with_model(3)), "loss": HoverLoss()},
 }

@@ -99,7 +99,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
         *LOOKS, "model.activations", "model.normalisation", "model.hv_collapsed", "model.mpp",
         "model.tiles",
     ),
-    "model.normalisation": (*LOOKS, "model.batch_norm"),
+    "model.normalisation": (*LOOKS, "model.batch_norm", "model.hv_scale"),
     "model.token_prefix": (*LOOKS, "model.shift", "model.hv_collapsed"),
     "model.np_channel": (*LOOKS, "model.shift", "model.mpp", "model.orientation"),
     "model.np_activation": (
