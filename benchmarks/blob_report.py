@@ -19,9 +19,9 @@ import numpy as np
 from scene import crowd, timed
 from skimage.io import imread
 
-from napari_hovernet.core.blobs import BlobReport, blob_report
-from napari_hovernet.core.metrics import contingency
-from napari_hovernet.core.parts import label_parts
+from napari_hovernet.core.masks import label_parts
+from napari_hovernet.core.measure.blobs import BlobReport, blob_report
+from napari_hovernet.core.measure.metrics import contingency
 from napari_hovernet.core.synthetic import planted_maps
 from napari_hovernet.core.types import Maps
 

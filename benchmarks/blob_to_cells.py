@@ -25,25 +25,24 @@ from pathlib import Path
 
 import torch
 
-from napari_hovernet.app.batch import evaluate_steps
+from napari_hovernet.app.evaluate import ModelPredictor, evaluate_steps
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.predictors import ModelPredictor
 from napari_hovernet.core.checkpoint import load_model, save_model
-from napari_hovernet.core.io.pairs import find_pairs
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.pairs import find_pairs
+from napari_hovernet.core.data.samples import LoadedData
 from napari_hovernet.core.losses import HoverLoss
-from napari_hovernet.core.model import Model
-from napari_hovernet.core.training.dataset import CropDataset
-from napari_hovernet.core.training.engine import run_training
-from napari_hovernet.core.training.params import (
+from napari_hovernet.core.params import (
     AugmentParams,
     DataParams,
     LossParams,
     OptimParams,
     TrainConfig,
 )
-from napari_hovernet.core.training.run_folder import RunFolder
-from napari_hovernet.core.training.samples import LoadedData
-from napari_hovernet.core.training.sources import load_samples
+from napari_hovernet.core.training.crops import CropDataset
+from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.core.training.loop import run_training
+from napari_hovernet.core.types import Model
 
 LAMBDAS = (0.0, 1.0, 5.0)
 STEPS_PER_EPOCH, BATCH, CROP = 25, 8, 128

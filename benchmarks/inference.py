@@ -23,16 +23,15 @@ import numpy as np
 import tifffile
 import torch
 
-from napari_hovernet.core.devices import resolve_device
 from napari_hovernet.core.inference import predict_steps
-from napari_hovernet.core.metrics import evaluate
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.inference.devices import resolve_device
+from napari_hovernet.core.inference.lane import Timings
+from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.params import InferenceParams
-from napari_hovernet.core.passes import Timings
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.types import Maps
+from napari_hovernet.core.types import Maps, Model, ModelInfo
 from napari_hovernet.errors import DeviceError
 
 PATCH = 1000

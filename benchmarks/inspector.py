@@ -21,8 +21,8 @@ import numpy as np
 from scene import crowd
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.magnitude import magnitude_report
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.measure.magnitude import magnitude_report
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.types import Maps
 
@@ -57,8 +57,8 @@ def add_run(viewer: Any, maps: Maps) -> Any:
     from napari_hovernet._napari.desk import desk_for  # noqa: PLC0415 - after --help
     from napari_hovernet._napari.images import placement  # noqa: PLC0415
     from napari_hovernet.app.segment import SegmentParams, SegmentResult  # noqa: PLC0415
-    from napari_hovernet.app.session_state import ImageChoice, Run  # noqa: PLC0415
-    from napari_hovernet.core.model import ModelInfo  # noqa: PLC0415
+    from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
+    from napari_hovernet.core.types import ModelInfo  # noqa: PLC0415
 
     image = viewer.add_image(np.zeros((*maps.shape, 3), np.uint8), rgb=True, name="scene")
     stages = separate(maps)
@@ -136,9 +136,7 @@ def in_viewer(maps: Maps, edge: int) -> dict[str, float]:
     panels: list[Any] = []
 
     def open_panel() -> None:
-        from napari_hovernet._napari.widgets.inspector_panel import (  # noqa: PLC0415
-            InspectorPanel,
-        )
+        from napari_hovernet._napari.widgets.inspector_panel import InspectorPanel  # noqa: PLC0415
 
         panels.append(InspectorPanel(viewer))
         viewer.window.add_dock_widget(panels[0], name="HV inspector", area="right")

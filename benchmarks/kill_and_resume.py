@@ -18,13 +18,12 @@ from pathlib import Path
 
 import torch
 
+from napari_hovernet.app.export import PairAbout, save_training_pair
 from napari_hovernet.app.run_store import RunStore
-from napari_hovernet.app.training_data import PairAbout, save_training_pair
 from napari_hovernet.core.checkpoint import load_model
+from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.training.events import read_events
-from napari_hovernet.core.training.params import DataParams, OptimParams, TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training.files import RunFolder, read_events
 
 LONGEST_S = 4.0
 """Longest time from the first step after a start to the kill."""

@@ -13,7 +13,13 @@ import numpy as np
 import published
 from scene import crowd, timed
 
-from napari_hovernet.core.metrics import aji, aji_plus, contingency, evaluate, panoptic_quality
+from napari_hovernet.core.measure.metrics import (
+    aji,
+    aji_plus,
+    contingency,
+    evaluate,
+    panoptic_quality,
+)
 
 WANTED = 100
 

@@ -35,7 +35,7 @@ from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.losses import HoverLoss
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, tokens_of
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, tokens_of
 
 DIM, PREFIX, GRID = 64, 5, 16
 STEPS, SAMPLES = 90, 6

@@ -15,8 +15,8 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from napari_hovernet.core.inference.tiles import plan
 from napari_hovernet.core.networks.hovernet import MODES, HoVerNet
-from napari_hovernet.core.tiling import plan
 
 WANTED = {"fast": 1.4, "original": 3.5}
 """Times faster that large tiles shall be, by mode."""

@@ -14,7 +14,7 @@ import numpy as np
 import published
 from scene import crowd, timed
 
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.synthetic import planted_maps
 
 

@@ -14,7 +14,7 @@ import published
 from scene import crowd, timed
 
 import napari_hovernet as nh
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.synthetic import planted_maps
 
 WANTED = 12

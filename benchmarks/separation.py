@@ -14,8 +14,8 @@ import published
 from scene import crowd, timed
 
 import napari_hovernet as nh
-from napari_hovernet.core import separation_local as stages
-from napari_hovernet.core.parts import clean_mask
+from napari_hovernet.core.masks import clean_mask
+from napari_hovernet.core.separation import local as stages
 from napari_hovernet.core.separation import warm_up
 from napari_hovernet.core.synthetic import planted_maps
 

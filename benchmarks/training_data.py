@@ -18,13 +18,13 @@ from collections.abc import Callable
 
 import torch
 
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.samples import Sample
 from napari_hovernet.core.losses import HoverLoss
 from napari_hovernet.core.networks.compact import CompactUNet
-from napari_hovernet.core.synthetic.tissue import tissue
-from napari_hovernet.core.training.dataset import CropDataset
-from napari_hovernet.core.training.params import AugmentParams, DataParams
-from napari_hovernet.core.training.samples import Sample
-from napari_hovernet.core.training.sources import load_samples
+from napari_hovernet.core.params import AugmentParams, DataParams
+from napari_hovernet.core.synthetic import tissue
+from napari_hovernet.core.training.crops import CropDataset
 
 WANTED = 5.0
 """Times faster that the pipeline shall be."""

@@ -24,17 +24,15 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from napari_hovernet.app.training_data import PairAbout, save_training_pair
+from napari_hovernet.app.export import PairAbout, save_training_pair
+from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.losses import HoverLoss
+from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.training.engine import crops_of
-from napari_hovernet.core.training.events import read_events
-from napari_hovernet.core.training.loading import Steps, Stream, loader
-from napari_hovernet.core.training.module import TrainingModule
-from napari_hovernet.core.training.params import DataParams, OptimParams, TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
-from napari_hovernet.core.training.sources import load_samples
-from napari_hovernet.core.training.starting import needs_of, start_of
+from napari_hovernet.core.training.crops import Steps, Stream, loader
+from napari_hovernet.core.training.files import RunFolder, read_events
+from napari_hovernet.core.training.loop import crops_of
+from napari_hovernet.core.training.module import TrainingModule, needs_of, start_of
 
 MOST_GB, MOST_SECONDS = 3.0, 15.0
 """What a process may take at batch 8 of 256 x 256 px: memory, and time to the first step."""

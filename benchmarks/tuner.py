@@ -40,8 +40,8 @@ def planted_run(edge: int) -> Any:
     import napari_hovernet as nh  # noqa: PLC0415 - after --help
     from napari_hovernet._napari.images import Placement  # noqa: PLC0415
     from napari_hovernet.app.segment import SegmentParams, SegmentResult  # noqa: PLC0415
-    from napari_hovernet.app.session_state import ImageChoice, Run  # noqa: PLC0415
-    from napari_hovernet.core.nuclei import measure  # noqa: PLC0415
+    from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
+    from napari_hovernet.core.measure.nuclei import measure  # noqa: PLC0415
     from napari_hovernet.core.synthetic import planted_maps  # noqa: PLC0415
 
     maps = planted_maps(crowd(edge, edge * edge // 1000))

@@ -51,7 +51,7 @@ class AllGaps:
 
 def training_data(folder: Path) -> None:
     """Write generated tissue as training pairs."""
-    from napari_hovernet.app.training_data import PairAbout, save_training_pair  # noqa: PLC0415
+    from napari_hovernet.app.export import PairAbout, save_training_pair  # noqa: PLC0415
     from napari_hovernet.core.synthetic import tissue  # noqa: PLC0415
 
     for number in range(IMAGES):
@@ -66,11 +66,7 @@ def measure(seconds: float, folder: Path) -> dict[str, float]:
     from napari.qt import get_qapp  # noqa: PLC0415
 
     import napari  # noqa: PLC0415 - after --help
-    from napari_hovernet.core.training.params import (  # noqa: PLC0415
-        DataParams,
-        OptimParams,
-        TrainConfig,
-    )
+    from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig  # noqa: PLC0415
 
     app = get_qapp()
     training_data(folder / "data")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QDockWidget, QScrollArea
 from screenshots import FOLDER, pump, segmented, settle
 
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TuneParams
 
 if TYPE_CHECKING:
     import napari

@@ -18,9 +18,9 @@ from pathlib import Path
 from screenshots import FOLDER, WINDOW, pump, settle
 from screenshots_study import save_reduced
 
-from napari_hovernet.app.training_data import PairAbout, save_training_pair
+from napari_hovernet.app.export import PairAbout, save_training_pair
+from napari_hovernet.core.params import DataParams, LossParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.training.params import DataParams, LossParams, OptimParams, TrainConfig
 
 IMAGES, EDGE = 6, 384
 EPOCHS, STEPS, CROP = 6, 12, 96

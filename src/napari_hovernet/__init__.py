@@ -53,37 +53,37 @@ _EXPORTS = {
 __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604 - all of them are strings
 
 if TYPE_CHECKING:
-    from .core.blobs import BlobParams as BlobParams
-    from .core.blobs import BlobReport as BlobReport
-    from .core.blobs import blob_report as blob_report
     from .core.checkpoint import load_model as load_model
     from .core.checkpoint import save_model as save_model
-    from .core.compare import Comparison as Comparison
-    from .core.compare import compare as compare
     from .core.diagnosis import DiagnosisReport as DiagnosisReport
     from .core.diagnosis import Finding as Finding
     from .core.diagnosis import diagnose as diagnose
     from .core.hv import HVConvention as HVConvention
+    from .core.hv import HVReading as HVReading
     from .core.hv import hv_targets as hv_targets
-    from .core.hv_reading import HVReading as HVReading
     from .core.inference import predict as predict
     from .core.losses import HoverLoss as HoverLoss
-    from .core.magnitude import MagnitudeBands as MagnitudeBands
-    from .core.magnitude import MagnitudeReport as MagnitudeReport
-    from .core.magnitude import magnitude_report as magnitude_report
-    from .core.metrics import evaluate as evaluate
-    from .core.model import Model as Model
-    from .core.model import ModelInfo as ModelInfo
+    from .core.measure.blobs import BlobParams as BlobParams
+    from .core.measure.blobs import BlobReport as BlobReport
+    from .core.measure.blobs import blob_report as blob_report
+    from .core.measure.compare import Comparison as Comparison
+    from .core.measure.compare import compare as compare
+    from .core.measure.magnitude import MagnitudeBands as MagnitudeBands
+    from .core.measure.magnitude import MagnitudeReport as MagnitudeReport
+    from .core.measure.magnitude import magnitude_report as magnitude_report
+    from .core.measure.metrics import evaluate as evaluate
+    from .core.measure.sweep import Sweep as Sweep
+    from .core.measure.sweep import SweepAxis as SweepAxis
+    from .core.measure.sweep import sweep as sweep
     from .core.params import InferenceParams as InferenceParams
     from .core.params import SeparationParams as SeparationParams
     from .core.separation import separate as separate
-    from .core.sweep import Sweep as Sweep
-    from .core.sweep import SweepAxis as SweepAxis
-    from .core.sweep import sweep as sweep
-    from .core.tuning import TuneParams as TuneParams
-    from .core.tuning import tune as tune
+    from .core.separation.tuning import TuneParams as TuneParams
+    from .core.separation.tuning import tune as tune
     from .core.types import Evaluation as Evaluation
     from .core.types import Maps as Maps
+    from .core.types import Model as Model
+    from .core.types import ModelInfo as ModelInfo
     from .core.types import Progress as Progress
     from .core.types import Separation as Separation
     from .errors import CheckpointError as CheckpointError

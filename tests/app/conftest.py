@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.app.predictors import Predicted
+from napari_hovernet.app.evaluate import Predicted
+from napari_hovernet.core.data.pairs import Pair
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.io.dataset import Pair
-from napari_hovernet.core.io.images import read_image
-from napari_hovernet.core.io.labels_file import read_labels
+from napari_hovernet.core.io.open import read_image, read_labels
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.types import Int32, Maps, Progress
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from napari_hovernet.app.run_process import Life, live
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.errors import InputError
 
 

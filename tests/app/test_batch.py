@@ -14,14 +14,19 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_hovernet.app.batch import evaluate_steps, group_rows
-from napari_hovernet.app.batch_types import BatchParams, BatchResult, ImageRow
+from napari_hovernet.app.evaluate import (
+    BatchParams,
+    BatchResult,
+    FolderPredictor,
+    ImageRow,
+    ModelPredictor,
+    evaluate_steps,
+    group_rows,
+)
 from napari_hovernet.app.jobs import JobCancelled, drive
-from napari_hovernet.app.predictors import FolderPredictor, ModelPredictor
 from napari_hovernet.core.checkpoint import load_model
-from napari_hovernet.core.io.dataset import DataChoice, Pair, spread
-from napari_hovernet.core.io.label_tiff import write_label_tiff
-from napari_hovernet.core.io.pairs import find_data
+from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, spread
+from napari_hovernet.core.io.labels import write_label_tiff
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import DeviceError, InputError
 
@@ -185,8 +190,8 @@ def test_a_bad_image_is_a_row_and_the_others_go_on(
 def model() -> Any:
     import torch  # noqa: PLC0415 - on first use
 
-    from napari_hovernet.core.model import Model, ModelInfo  # noqa: PLC0415
     from napari_hovernet.core.networks.compact import CompactUNet  # noqa: PLC0415
+    from napari_hovernet.core.types import Model, ModelInfo  # noqa: PLC0415
 
     torch.manual_seed(0)
     info = ModelInfo("compact", sha256="f00", mpp=0.25)

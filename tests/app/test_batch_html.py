@@ -12,12 +12,19 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.app.batch import evaluate_steps, group_rows
-from napari_hovernet.app.batch_html import OUTCOME_WORDS, render_html
-from napari_hovernet.app.batch_report import DataAbout
-from napari_hovernet.app.batch_types import OUTCOMES, BatchParams, BatchResult, ImageRow
+from napari_hovernet.app.evaluate import (
+    OUTCOME_WORDS,
+    OUTCOMES,
+    BatchParams,
+    BatchResult,
+    DataAbout,
+    ImageRow,
+    evaluate_steps,
+    group_rows,
+    render_html,
+)
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.core.io.dataset import Pair
+from napari_hovernet.core.data.pairs import Pair
 from napari_hovernet.core.params import SeparationParams
 
 VOID = {"meta", "img", "br", "link"}

@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.app.batch_magnitude import (
+from napari_hovernet.app.evaluate import (
     PREDICTED,
     TRUE,
+    FolderPredictor,
     MagnitudeResult,
+    Predicted,
     magnitude_as_json,
     magnitude_steps,
 )
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.predictors import FolderPredictor, Predicted
-from napari_hovernet.core.io.dataset import Pair
-from napari_hovernet.core.magnitude import MagnitudeBands
+from napari_hovernet.core.data.pairs import Pair
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import DeviceError, InputError
 

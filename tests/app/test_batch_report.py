@@ -13,19 +13,23 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.app import batch_report
-from napari_hovernet.app.batch import evaluate_steps, group_rows
-from napari_hovernet.app.batch_report import (
+from napari_hovernet.app import evaluate as batch_report
+from napari_hovernet.app.evaluate import (
     COLUMNS,
+    SCORES,
+    BatchParams,
+    BatchResult,
     DataAbout,
+    ImageRow,
     as_csv,
     as_json,
+    evaluate_steps,
+    group_rows,
     report_paths,
     write_reports,
 )
-from napari_hovernet.app.batch_types import SCORES, BatchParams, BatchResult, ImageRow
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.core.io.dataset import Pair
+from napari_hovernet.core.data.pairs import Pair
 from napari_hovernet.errors import OutputError
 
 ABOUT = DataAbout("data/index.csv", ("u1", "u2"), {"split": "val", "found": 3})

@@ -18,13 +18,11 @@ from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.diagnosis.engine import Found
 from napari_hovernet.core.diagnosis.params import DiagnosisParams
-from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.hv import HVReading, hv_targets
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.tuning import TuneParams
-from napari_hovernet.core.types import Maps
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.types import Maps, Model, ModelInfo
 from napari_hovernet.errors import InputError
 
 from .diagnosis_fakes import case, fake_checks, two_nuclei  # noqa: F401

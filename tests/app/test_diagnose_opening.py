@@ -12,11 +12,10 @@ import pytest
 from napari_hovernet.app.diagnose_opening import DiagnoseChoice, Own, open_steps
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.io.params_file import write_params
-from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.training.params import LossParams, TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.io.files import write_params
+from napari_hovernet.core.params import LossParams, SeparationParams, TrainConfig
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.errors import InputError
 
 from .diagnosis_fakes import two_nuclei

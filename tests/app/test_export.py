@@ -14,14 +14,12 @@ import pytest
 from napari_hovernet.app import export
 from napari_hovernet.app.export import FORMATS, output_paths, parse_formats, write_result
 from napari_hovernet.app.segment import Region, SegmentParams, SegmentResult
-from napari_hovernet.core.io.geojson import read_geojson
-from napari_hovernet.core.io.hovernet_json import read_hovernet_json
-from napari_hovernet.core.io.hovernet_mat import read_hovernet_mat
-from napari_hovernet.core.io.label_tiff import read_label_tiff
-from napari_hovernet.core.io.polygons import rasterize
-from napari_hovernet.core.io.table import read_table
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.io.geojson import rasterize, read_geojson
+from napari_hovernet.core.io.hover_net import read_hovernet_json, read_hovernet_mat
+from napari_hovernet.core.io.labels import read_label_tiff
+from napari_hovernet.core.io.tables import read_table
+from napari_hovernet.core.measure.nuclei import measure
+from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError, OutputError
 
 ALL = tuple(FORMATS)
@@ -95,7 +93,7 @@ def test_a_full_disk_names_the_file_that_was_wanted(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_hovernet.core.io.atomic.os.fsync", full)
+    monkeypatch.setattr("napari_hovernet.core.io.files.os.fsync", full)
     with pytest.raises(OutputError, match=r"Cannot write .*/a\.geojson: the disk is full") as said:
         write_result(result, tmp_path / "a")
     assert ".tmp" not in str(said.value)
@@ -111,7 +109,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, result: SegmentResult) -> 
 def test_a_format_that_cannot_hold_it_says_so(
     tmp_path: Path, result: SegmentResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_hovernet.core.io.hovernet_mat.MAX_MAT_PIXELS", 10)
+    monkeypatch.setattr("napari_hovernet.core.io.hover_net.MAX_MAT_PIXELS", 10)
     with pytest.raises(OutputError, match="use the label TIFF"):
         write_result(result, tmp_path / "a")
     assert not list(tmp_path.iterdir())

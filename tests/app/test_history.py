@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from napari_hovernet.app.history import HISTORY_LIMIT, Change, History
+from napari_hovernet.app.jobs import HISTORY_LIMIT, Change, History
 
 
 def test_a_new_change_ends_redo():

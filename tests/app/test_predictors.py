@@ -13,15 +13,15 @@ import pytest
 import tifffile
 import torch
 
+from napari_hovernet.app.evaluate import FolderPredictor, ModelPredictor
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.predictors import FolderPredictor, ModelPredictor
 from napari_hovernet.app.segment import SegmentParams, segment_steps
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.io.dataset import Pair
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.data.pairs import Pair
+from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.params import InferenceParams, SeparationParams
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import InputError
 
 

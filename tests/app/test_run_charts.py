@@ -9,10 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_hovernet.app.run_charts import Chart, Line, charts_of, thinned, ticks
-from napari_hovernet.app.run_plot import COLOURS, FRAME, plot_of, save_plot
+from napari_hovernet.app.figures import (
+    COLOURS,
+    FRAME,
+    Chart,
+    Frame,
+    Line,
+    charts_of,
+    plot_of,
+    save_plot,
+    svg_of,
+    thinned,
+    ticks,
+)
 from napari_hovernet.app.run_series import Series
-from napari_hovernet.app.run_svg import Frame, svg_of
 from napari_hovernet.app.run_view import EPOCH_COLUMNS, HEAD_COLUMNS, STEP_COLUMNS, RunView
 from napari_hovernet.errors import InputError, OutputError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from napari_hovernet.app.run_info import info_of, is_run
 from napari_hovernet.app.run_state import write_state
-from napari_hovernet.core.training.params import OptimParams, TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.params import OptimParams, TrainConfig
+from napari_hovernet.core.training.files import RunFolder
 
 
 def test_what_a_list_shows(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from napari_hovernet.app.run_process import Life, is_first, live
 from napari_hovernet.app.run_state import read_process, state_of
-from napari_hovernet.core.training.params import TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.params import TrainConfig
+from napari_hovernet.core.training.files import RunFolder
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_hovernet.app import run_request
+from napari_hovernet.app import segment as run_request
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.run_request import ModelShelf, RunRequest
+from napari_hovernet.app.segment import ModelShelf, RunRequest
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.types import Progress
 

@@ -21,7 +21,7 @@ from napari_hovernet.app.run_state import (
     write_process,
     write_state,
 )
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training.files import RunFolder
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from napari_hovernet.app.run_state import own_mark, read_process, write_process, write_state
 from napari_hovernet.app.run_store import RunStore, Start, runs_folder, training_command
 from napari_hovernet.app.run_watch import RunWatch
-from napari_hovernet.core.training.params import DataParams, OptimParams, TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.errors import InputError, OutputError, UserError
 
 FAKE = Path(__file__).with_name("fake_training.py")

@@ -16,7 +16,7 @@ import pytest
 from napari_hovernet.app.run_state import write_state
 from napari_hovernet.app.run_view import SHARES, TERMS, VAL, RunView
 from napari_hovernet.app.run_watch import RunWatch
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training.files import RunFolder
 
 
 def _fake() -> ModuleType:

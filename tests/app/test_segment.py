@@ -22,10 +22,9 @@ from napari_hovernet.app.segment import (
     run_metadata,
     segment_steps,
 )
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.params import InferenceParams, SeparationParams
-from napari_hovernet.core.types import Maps, Progress, TypeInfo
+from napari_hovernet.core.types import Maps, Model, ModelInfo, Progress, TypeInfo
 from napari_hovernet.errors import InputError, JobFailed
 
 EVERYTHING = SegmentParams(

@@ -6,11 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_hovernet.app.session import Session
-from napari_hovernet.app.session_state import NO_IMAGE, ImageChoice, Run
-from napari_hovernet.app.settings import Settings
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.types import Progress
+from napari_hovernet.app.session import NO_IMAGE, ImageChoice, Run, Session, Settings
+from napari_hovernet.core.types import ModelInfo, Progress
 from napari_hovernet.errors import InputError
 
 INFO = ModelInfo("compact", mpp=0.25)

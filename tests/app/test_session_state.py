@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_hovernet.app.history import Change
-from napari_hovernet.app.session_state import (
+from napari_hovernet.app.jobs import Change
+from napari_hovernet.app.session import (
     ImageChoice,
     ModelChoice,
     Options,
@@ -15,7 +15,7 @@ from napari_hovernet.app.session_state import (
     summary,
     time_left,
 )
-from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError
 
 

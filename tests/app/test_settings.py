@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from napari_hovernet.app import settings
-from napari_hovernet.app.settings import RECENT_LIMIT, Settings
+from napari_hovernet.app import session as settings
+from napari_hovernet.app.session import RECENT_LIMIT, Settings
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.errors import OutputError
 

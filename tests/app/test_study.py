@@ -6,9 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_hovernet.app.study import Study
-from napari_hovernet.app.study_state import Findings, TruthChoice
-from napari_hovernet.core.magnitude import MagnitudeBands
+from napari_hovernet.app.study import Findings, Study, TruthChoice
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 
 
 def run(number=1, shape=(4, 5)):

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.jobs import JobCancelled, drive
-from napari_hovernet.app.study_steps import Case, finding_steps
+from napari_hovernet.app.study import Case, finding_steps
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.magnitude import MagnitudeBands
-from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.types import Maps, TypeInfo
+from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.token_images import ArrayPictures, cache_steps, find_pictures
-from napari_hovernet.core.backbone import Backbone, as_backbone, image_tokens
-from napari_hovernet.core.token_data import find_token_data, truth_of
+from napari_hovernet.app.tokens import ArrayPictures, cache_steps, find_pictures
+from napari_hovernet.core.tokens.backbone import Backbone, as_backbone, image_tokens
+from napari_hovernet.core.tokens.data import find_token_data, truth_of
 from napari_hovernet.errors import InputError
 
 

@@ -6,24 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.app import token_predictor
-from napari_hovernet.app.batch import evaluate_steps
-from napari_hovernet.app.batch_magnitude import TRUE, magnitude_steps
-from napari_hovernet.app.batch_types import BatchParams
+from napari_hovernet.app import tokens as token_predictor
+from napari_hovernet.app.evaluate import TRUE, BatchParams, evaluate_steps, magnitude_steps
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.token_predictor import (
+from napari_hovernet.app.tokens import (
     TokenChoice,
     TokenPredictor,
     choose_samples,
     sample_image,
     token_pairs,
 )
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
-from napari_hovernet.core.token_data import TokenData, find_token_data, truth_of
-from napari_hovernet.core.token_inference import TokenParams, predict_tokens
-from napari_hovernet.core.token_split import Membership, membership
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
+from napari_hovernet.core.tokens.data import (
+    Membership,
+    TokenData,
+    find_token_data,
+    membership,
+    truth_of,
+)
+from napari_hovernet.core.tokens.decode import TokenParams, predict_tokens
+from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import InputError
 
 

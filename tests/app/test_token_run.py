@@ -6,25 +6,26 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.app.batch import evaluate_steps
+from napari_hovernet.app.evaluate import evaluate_steps
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.token_predictor import TokenChoice, TokenPredictor, token_pairs
-from napari_hovernet.app.token_run import (
+from napari_hovernet.app.tokens import (
+    TokenChoice,
+    TokenPredictor,
     TokenRequest,
     evenly,
     picture_steps,
+    sample_steps,
+    token_pairs,
     token_run_steps,
 )
-from napari_hovernet.app.token_study import sample_steps
 from napari_hovernet.core.checkpoint import load_model, save_model
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
-from napari_hovernet.core.token_data import find_token_data
-from napari_hovernet.core.token_inference import TokenParams, predict_tokens
-from napari_hovernet.core.token_split import membership
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
+from napari_hovernet.core.tokens.data import find_token_data, membership
+from napari_hovernet.core.tokens.decode import TokenParams, predict_tokens
+from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import InputError
 
 

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.token_run import TokenPictures, TokenStacks
-from napari_hovernet.app.token_study import sample_steps
+from napari_hovernet.app.tokens import TokenPictures, TokenStacks, sample_steps
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.token_inference import TokenMaps
-from napari_hovernet.core.tuning import TuneParams
-from napari_hovernet.core.typesets import numbered
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.tokens.decode import TokenMaps
+from napari_hovernet.core.types import ModelInfo, numbered
 from napari_hovernet.errors import InputError
 
 

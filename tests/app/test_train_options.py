@@ -20,7 +20,7 @@ from napari_hovernet.app.train_options import (
     value_at,
 )
 from napari_hovernet.cli.parser import build_parser
-from napari_hovernet.core.training.params import LOSS_PRESETS, DataParams, TrainConfig
+from napari_hovernet.core.params import LOSS_PRESETS, DataParams, TrainConfig
 from napari_hovernet.errors import InputError
 
 EVERY = [option for options in OPTIONS.values() for option in options]

@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.app import training_data
-from napari_hovernet.app.jobs import JobCancelled, drive
-from napari_hovernet.app.training_data import (
+from napari_hovernet.app import export as training_data
+from napari_hovernet.app.export import (
     PairAbout,
     PairOptions,
     clean_name,
     pair_steps,
     save_training_pair,
 )
-from napari_hovernet.core.image import CropSource, as_source
-from napari_hovernet.core.io.images import read_image
-from napari_hovernet.core.io.label_tiff import read_label_tiff
-from napari_hovernet.core.io.pairs import find_pairs
-from napari_hovernet.core.training_labels import TidyParams
+from napari_hovernet.app.jobs import JobCancelled, drive
+from napari_hovernet.core.data.pairs import find_pairs
+from napari_hovernet.core.inference.images import CropSource, as_source
+from napari_hovernet.core.io.labels import read_label_tiff
+from napari_hovernet.core.io.open import read_image
+from napari_hovernet.core.measure.changes import TidyParams
 from napari_hovernet.errors import InputError, OutputError
 
 ABOUT = PairAbout("slide 7", "val", 0.25, "CC0-1.0", True, {"corrections": {"added": [9]}})

@@ -6,9 +6,9 @@ import pytest
 
 from napari_hovernet.app.run_store import RunStore
 from napari_hovernet.app.training_estimate import Estimate, estimate
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.training.events import EventWriter
-from napari_hovernet.core.training.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.training.files import EventWriter
+from napari_hovernet.core.types import ModelInfo
 
 COMPACT = ModelInfo("compact", parameters=2_077_668)
 CONFIG = TrainConfig(data=DataParams(crop=256), optim=OptimParams(epochs=10, batch=8))

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_hovernet.app.export import PairAbout, save_training_pair
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.run_store import RunStore
-from napari_hovernet.app.training_data import PairAbout, save_training_pair
 from napari_hovernet.app.training_steps import check_steps, log_end, start_steps
+from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.synthetic import TissueParams, tissue
-from napari_hovernet.core.training.params import DataParams, TrainConfig
 from napari_hovernet.errors import InputError
 
 
@@ -48,7 +48,7 @@ def test_data_that_are_gone_and_empty_labels_are_refused(data, tmp_path):
     found = drive(check_steps(config(tmp_path / "nowhere")))
     assert found.refused and "nowhere" in found.problems[0]
     for path in (data / "labels").iterdir():
-        from napari_hovernet.core.io.label_tiff import write_label_tiff  # noqa: PLC0415
+        from napari_hovernet.core.io.labels import write_label_tiff  # noqa: PLC0415
 
         path.unlink()
         write_label_tiff(path, np.zeros((96, 96), np.int32))

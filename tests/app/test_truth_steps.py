@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.truth_steps import Given, Target, TruthSource, file_source, truth_steps
+from napari_hovernet.app.study import Given, Target, TruthSource, file_source, truth_steps
 
 
 def labels() -> np.ndarray:

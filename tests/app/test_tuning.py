@@ -9,12 +9,12 @@ import pytest
 
 from napari_hovernet.app import tuning as tuning_module
 from napari_hovernet.app.tuning import MERGE_S, UNDO_LIMIT, Edits, Tuned, Tuning
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.inference.tiles import scaled_separation
+from napari_hovernet.core.measure.sweep import Sweep, SweepAxis
 from napari_hovernet.core.params import PRESETS, InferenceParams, SeparationParams
-from napari_hovernet.core.scale import scaled_separation
-from napari_hovernet.core.sweep import Sweep, SweepAxis
-from napari_hovernet.core.tuning import StageCounts, TuneParams
+from napari_hovernet.core.separation.tuning import StageCounts, TuneParams
+from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError
 
 

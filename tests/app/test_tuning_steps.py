@@ -10,22 +10,13 @@ import pytest
 
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import SegmentParams, SegmentResult, run_metadata
-from napari_hovernet.app.tuning_steps import (
-    Tuners,
-    cropped,
-    grown,
-    kept_steps,
-    reach_of,
-    tune_steps,
-)
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.app.tuning import Tuners, cropped, grown, kept_steps, reach_of, tune_steps
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import PRESETS, SeparationParams
+from napari_hovernet.core.separation.tuning import StagedTuner, TuneParams, stage_counts, tune
 from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
-from napari_hovernet.core.tuning import TuneParams, stage_counts, tune
-from napari_hovernet.core.tuning_stages import StagedTuner
-from napari_hovernet.core.types import Maps, TypeInfo
+from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
 
 EDGE = 420
 BOXES = [(r, r + 90, c, c + 130) for r in (0, 165, 330) for c in (0, 145, 290)]

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.app.two_runs import DeltaRow, case_of, two_runs_steps, why_not
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.app.study import DeltaRow, case_of, two_runs_steps, why_not
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.model import ModelInfo
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.types import Maps
+from napari_hovernet.core.types import Maps, ModelInfo
 from napari_hovernet.errors import InputError
 
 

@@ -14,8 +14,8 @@ import torch
 
 from napari_hovernet.cli import main
 from napari_hovernet.core.checkpoint import save_model
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.compact import CompactUNet
+from napari_hovernet.core.types import Model, ModelInfo
 
 
 @dataclass(frozen=True)

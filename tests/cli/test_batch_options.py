@@ -17,11 +17,11 @@ from napari_hovernet.cli.batch_options import (
 )
 from napari_hovernet.cli.entry import with_dashes
 from napari_hovernet.cli.parser import build_parser
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.io.params_file import write_params
-from napari_hovernet.core.metrics.bootstrap import Interval
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.io.files import write_params
+from napari_hovernet.core.measure.metrics import Interval
 from napari_hovernet.core.params import PRESETS, SeparationParams
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TuneParams
 from napari_hovernet.errors import InputError
 
 NAN = float("nan")

@@ -250,7 +250,7 @@ def test_a_read_only_disk_is_told_before_any_work(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(command, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
-    monkeypatch.setattr("napari_hovernet.core.io.atomic.Path.touch", refuses)
+    monkeypatch.setattr("napari_hovernet.core.io.files.Path.touch", refuses)
     outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
     assert outcome.status == 2
     assert "the disk is read-only: choose another folder" in outcome.err
@@ -273,7 +273,10 @@ def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
         raise KeyboardInterrupt
 
     given = ("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
-    for place in ("napari_hovernet.app.batch.compare", "napari_hovernet.core.io.atomic.os.fsync"):
+    for place in (
+        "napari_hovernet.core.measure.compare.compare",
+        "napari_hovernet.core.io.files.os.fsync",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(place, pressed)
             outcome = run(*given)

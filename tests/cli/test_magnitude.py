@@ -62,7 +62,7 @@ def test_images_folders_and_an_index_together_count_once(magnitude: Any, folder:
 def test_json_agrees_with_the_report_itself(magnitude: Any, folder: Path, model_file: Path) -> None:
     from napari_hovernet.core.checkpoint import load_model  # noqa: PLC0415 - on first use
     from napari_hovernet.core.inference import predict  # noqa: PLC0415
-    from napari_hovernet.core.io.images import read_image  # noqa: PLC0415
+    from napari_hovernet.core.io.open import read_image  # noqa: PLC0415
 
     (row,) = json.loads(magnitude(folder / "x0.png", "--json").out)["rows"]
     maps = predict(load_model(model_file, "cpu"), read_image(folder / "x0.png").source)

@@ -13,8 +13,7 @@ import torch
 
 from napari_hovernet.cli.models import readable
 from napari_hovernet.core.checkpoint import load_model
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.types import TypeInfo
+from napari_hovernet.core.types import ModelInfo, TypeInfo
 
 
 class Hostile:

@@ -24,8 +24,8 @@ from napari_hovernet.app.run_watch import RunWatch
 from napari_hovernet.cli import run_table
 from napari_hovernet.cli.follow import Follower
 from napari_hovernet.cli.train_parser import epochs_of
-from napari_hovernet.core.training.params import OptimParams, TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.params import OptimParams, TrainConfig
+from napari_hovernet.core.training.files import RunFolder
 
 EVENTS = [
     {"event": "start", "epochs": 2, "steps_per_epoch": 4, "device": "cpu", "notes": []},

@@ -21,10 +21,9 @@ import pytest
 import tifffile
 
 from napari_hovernet.cli import segment as segment_module
-from napari_hovernet.core.io.geojson import read_geojson
-from napari_hovernet.core.io.label_tiff import read_label_tiff
-from napari_hovernet.core.io.polygons import rasterize
-from napari_hovernet.core.io.table import read_table
+from napari_hovernet.core.io.geojson import rasterize, read_geojson
+from napari_hovernet.core.io.labels import read_label_tiff
+from napari_hovernet.core.io.tables import read_table
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Maps, Separation
 
@@ -43,7 +42,7 @@ def squares(maps: Maps, _: SeparationParams) -> Separation:
 @pytest.fixture
 def segment(run: Any, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Segment:
     """Run the command with an untrained network, but find nuclei."""
-    monkeypatch.setattr("napari_hovernet.app.segment.separate", squares)
+    monkeypatch.setattr("napari_hovernet.core.separation.separate", squares)
 
     def call(*argv: object) -> Any:
         return run("segment", *argv, "--model", model_file, "--device", "cpu")
@@ -325,7 +324,7 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_written_file(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_hovernet.core.io.atomic.os.fsync", full)
+    monkeypatch.setattr("napari_hovernet.core.io.files.os.fsync", full)
     outcome = segment(images, "-o", tmp_path / "out")
     assert outcome.status == 2
     assert len(outcome.errors) == 1
@@ -378,7 +377,7 @@ def test_ctrl_c_while_writing_leaves_nothing(
     def pressed(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_hovernet.core.io.atomic.os.fsync", pressed)
+    monkeypatch.setattr("napari_hovernet.core.io.files.os.fsync", pressed)
     assert segment(images / "a.tif", "-o", tmp_path / "out").status == 130
     assert files_below(tmp_path / "out") == []
 

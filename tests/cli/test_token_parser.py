@@ -8,8 +8,8 @@ import pytest
 
 from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.cli.token_parser import BACKBONE, PREFIXES, TRUTHS
-from napari_hovernet.core.token_data import TRUTHS as KNOWN_TRUTHS
-from napari_hovernet.core.token_prefix import TOKEN_PREFIXES
+from napari_hovernet.core.tokens.data import TRUTHS as KNOWN_TRUTHS
+from napari_hovernet.core.tokens.decode import TOKEN_PREFIXES
 
 
 def parsed(*argv: str) -> dict[str, object]:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import save_model
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
+from napari_hovernet.core.types import Model, ModelInfo
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from napari_hovernet.app import run_store
 from napari_hovernet.app.run_store import RunStore, Start, training_command
 from napari_hovernet.app.run_watch import RunWatch
 from napari_hovernet.cli import train as command
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training.files import RunFolder
 
 FAKE = Path(__file__).parents[1] / "app" / "fake_training.py"
 

@@ -3,9 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.arrows import ArrowParams, arrow_lines, cut_box, grid_step, hv_arrows
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.tiling import Box
+from napari_hovernet.core.inference.tiles import Box
+from napari_hovernet.core.measure.magnitude import (
+    ArrowParams,
+    arrow_lines,
+    cut_box,
+    grid_step,
+    hv_arrows,
+)
 from napari_hovernet.errors import InputError
 
 

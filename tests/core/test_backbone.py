@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from napari_hovernet.core import backbone as module
-from napari_hovernet.core.backbone import (
+from napari_hovernet.core.tokens import backbone as module
+from napari_hovernet.core.tokens.backbone import (
     BackboneParams,
     as_backbone,
     image_tokens,

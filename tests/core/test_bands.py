@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.bands import row_bands
+from napari_hovernet.core.masks import row_bands
 
 
 @pytest.mark.parametrize(

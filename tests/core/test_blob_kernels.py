@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from napari_hovernet.core.blob_kernels import (
+from napari_hovernet.core.measure.blobs import (
     find_cores,
     hull_pixels,
     on_rim,

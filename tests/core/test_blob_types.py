@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.blob_types import BlobParams, counted
-from napari_hovernet.core.blobs import blob_report
+from napari_hovernet.core.measure.blobs import BlobParams, blob_report, counted
 from napari_hovernet.errors import InputError
 
 

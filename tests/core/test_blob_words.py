@@ -8,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_hovernet.core.blob_types import BlobParams, BlobRow
-from napari_hovernet.core.blob_words import explain, explain_report
-from napari_hovernet.core.blobs import blob_report
-from napari_hovernet.core.magnitude_bands import MagnitudeBands
+from napari_hovernet.core.measure.blobs import (
+    BlobParams,
+    BlobRow,
+    blob_report,
+    explain,
+    explain_report,
+)
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 
 BLOB = BlobRow(
     3, (0, 0, 9, 9), (4.0, 4.0), 900, 1, 5, 4.5, 0.7, 0.02, 12, 4.5, 0.7, 4, 0.0, 3.1, "blob"

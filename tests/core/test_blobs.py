@@ -11,8 +11,8 @@ from skimage.io import imread
 from skimage.measure import label as connected
 from skimage.morphology import convex_hull_image
 
-from napari_hovernet.core.blobs import BlobParams, BlobReport, blob_report
 from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.measure.blobs import BlobParams, BlobReport, blob_report
 from napari_hovernet.core.synthetic import planted_maps
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError

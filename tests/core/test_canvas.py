@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.canvas import PlainCanvas, ResizedCanvas, back_reach, bytes_needed
+from napari_hovernet.core.inference.lane import PlainCanvas, ResizedCanvas, back_reach, bytes_needed
+from napari_hovernet.core.inference.tiles import Box, Tile, plan, scaled_length
 from napari_hovernet.core.networks.registry import Geometry
-from napari_hovernet.core.resample import scaled_length
-from napari_hovernet.core.tiling import Box, Tile, plan
 
 HALO = 8
 

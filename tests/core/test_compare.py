@@ -10,13 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.compare import all_foreground_dice, compare
 from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.measure.compare import all_foreground_dice, check_truth, compare, verdict
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
-from napari_hovernet.core.truth import check_truth
 from napari_hovernet.core.types import Maps
-from napari_hovernet.core.verdict import verdict
 from napari_hovernet.errors import InputError
 
 SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")

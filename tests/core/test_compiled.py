@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from napari_hovernet.core.compiled import kernel
+from napari_hovernet.core.types import kernel
 
 
 def total(values):

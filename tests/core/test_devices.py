@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from napari_hovernet.core import devices, memory
+from napari_hovernet.core.inference import devices
+from napari_hovernet.core.inference import devices as memory
 from napari_hovernet.errors import DeviceError
 
 

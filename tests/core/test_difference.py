@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.difference import (
+from napari_hovernet.core.measure.changes import (
     KINDS,
     MATCHED,
     MERGED,

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import watershed as skimage_watershed
 
-from napari_hovernet.core import flood
+from napari_hovernet.core.separation import kernels as flood
 
 
 def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:

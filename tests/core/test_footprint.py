@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.core.footprint import footprint
 from napari_hovernet.core.inference import predict
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.inference.tiles import footprint
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.networks.registry import Network
+from napari_hovernet.core.types import Model, ModelInfo
 
 
 class Wrapped(Network):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from napari_hovernet.core.hv_kernels import farthest, label_equal, moments, write_offsets
+from napari_hovernet.core.hv import farthest, label_equal, moments, write_offsets
 
 
 def test_moments_of_random_labels():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.hv import HVConvention, hv_targets
-from napari_hovernet.core.hv_reading import HVReading, read_hv
+from napari_hovernet.core.hv import HVConvention, HVReading, hv_targets, read_hv
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.hv_scores import hv_scores
+from napari_hovernet.core.measure.compare import hv_scores
 from napari_hovernet.errors import InputError
 
 

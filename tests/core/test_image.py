@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.core.image import CropSource, ImageSource, as_source
+from napari_hovernet.core.inference.images import CropSource, ImageSource, as_source
 from napari_hovernet.errors import InputError
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)

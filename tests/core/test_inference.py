@@ -9,15 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from napari_hovernet.core import devices, footprint, inference
-from napari_hovernet.core.footprint import Load, choose_load
-from napari_hovernet.core.inference import predict, predict_steps
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core import inference
+from napari_hovernet.core.inference import devices, predict, predict_steps
+from napari_hovernet.core.inference import tiles as footprint
+from napari_hovernet.core.inference.lane import Timings
+from napari_hovernet.core.inference.tiles import Load, choose_load, scaled_length
 from napari_hovernet.core.networks.registry import Geometry, Network, build
 from napari_hovernet.core.params import InferenceParams
-from napari_hovernet.core.passes import Timings
-from napari_hovernet.core.resample import scaled_length
-from napari_hovernet.core.types import Maps, Progress
+from napari_hovernet.core.types import Maps, Model, ModelInfo, Progress
 from napari_hovernet.errors import InputError, JobFailed
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (97, 130, 3), np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.intensity import Intensity, choose_intensity, refuse_nan
+from napari_hovernet.core.inference.images import Intensity, choose_intensity, refuse_nan
 from napari_hovernet.errors import InputError
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_hovernet.core.label_changes import LabelChanges, label_changes
+from napari_hovernet.core.measure.changes import LabelChanges, label_changes
 from napari_hovernet.errors import InputError
 
 

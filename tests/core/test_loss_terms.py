@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_hovernet.core import loss_terms as terms
+from napari_hovernet.core import losses as terms
 from napari_hovernet.core.hv import hv_targets
 
 SOBEL_X = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], float)

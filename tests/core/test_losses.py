@@ -13,7 +13,7 @@ from torch import nn
 
 import napari_hovernet as nh
 from napari_hovernet.core.losses import HEADS, PARTS, TERMS, HoverLoss
-from napari_hovernet.core.training.params import LOSS_PRESETS, LossParams
+from napari_hovernet.core.params import LOSS_PRESETS, LossParams
 from napari_hovernet.errors import InputError
 
 Batch = tuple[torch.Tensor, ...]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.magnitude import (
+from napari_hovernet.core.measure.magnitude import (
     BLIND,
     MagnitudeBands,
     direction_cosine,

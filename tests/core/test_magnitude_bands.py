@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_hovernet.core.magnitude_bands import MagnitudeBands
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.errors import InputError
 
 NAN = float("nan")
@@ -54,7 +54,7 @@ def test_bands_out_of_order_are_refused(change: dict[str, float], words: str) ->
 
 def test_a_panel_can_have_them_without_compiled_loops() -> None:
     code = (
-        "import sys, napari_hovernet.core.magnitude_bands; "
+        "import sys, napari_hovernet.core.measure.magnitude; "
         "sys.exit('numba' in sys.modules or 'cv2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core import memory
+from napari_hovernet.core.inference import devices as memory
 
 KIB = 1024
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/meminfo")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import Maps, TypeInfo
 from napari_hovernet.errors import InputError
 

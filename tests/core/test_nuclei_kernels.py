@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.nuclei_kernels import follow, outlines, quantile, select, type_votes
+from napari_hovernet.core.measure.nuclei import follow, outlines, quantile, select, type_votes
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.nucleus_view import NucleusViewParams, nucleus_view
+from napari_hovernet.core.measure.magnitude import NucleusViewParams, nucleus_view
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 

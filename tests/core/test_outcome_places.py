@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_hovernet.core.metrics import OutcomeParams, evaluate
-from napari_hovernet.core.outcome_places import ERROR_KINDS, error_places
+from napari_hovernet.core.measure.compare import ERROR_KINDS, error_places
+from napari_hovernet.core.measure.metrics import OutcomeParams, evaluate
 
 #        matched  merged  merged  split       missed
 TRUE = [[1, 1, 0, 2, 2, 0, 3, 3, 4, 4, 4, 4, 0, 5, 5, 5, 0, 0]]

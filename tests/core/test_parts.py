@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from napari_hovernet.core.masks import clean_mask, count_pixels, label_parts, replace_ids
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.parts import clean_mask, count_pixels, label_parts, replace_ids
 
 
 def test_parts_are_4_connected_and_large_enough():

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.core import passes
 from napari_hovernet.core.hv import HVConvention
-from napari_hovernet.core.image import as_source
+from napari_hovernet.core.inference import lane as passes
 from napari_hovernet.core.inference import predict
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.inference.images import as_source
+from napari_hovernet.core.inference.lane import Lane, Timings, fill
+from napari_hovernet.core.inference.tiles import Box, plan
 from napari_hovernet.core.networks.registry import Geometry, Network, build
 from napari_hovernet.core.params import InferenceParams
-from napari_hovernet.core.passes import Lane, Timings, fill
-from napari_hovernet.core.tiling import Box, plan
+from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import JobFailed
 
 CPU = torch.device("cpu")

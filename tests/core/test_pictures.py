@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.metrics import evaluate
-from napari_hovernet.core.outcome_colors import OUTCOME_COLORS
-from napari_hovernet.core.pictures import (
+from napari_hovernet.app.figures import (
     DIVERGING,
     NUCLEUS_LINE,
     PictureParams,
@@ -20,6 +18,8 @@ from napari_hovernet.core.pictures import (
     png_bytes,
     worst_window,
 )
+from napari_hovernet.core.measure.compare import OUTCOME_COLORS
+from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.types import Int32
 from napari_hovernet.errors import InputError
 

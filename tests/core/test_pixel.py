@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from napari_hovernet.core.pixel import pixel_reading
+from napari_hovernet.core.measure.magnitude import pixel_reading
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 

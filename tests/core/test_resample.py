@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.image import as_source
-from napari_hovernet.core.resample import ResampledSource, resample, scaled_length, taps
+from napari_hovernet.core.inference.images import as_source
+from napari_hovernet.core.inference.tiles import ResampledSource, resample, scaled_length, taps
 from napari_hovernet.errors import InputError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (61, 47, 3), np.uint8)

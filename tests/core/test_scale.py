@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.inference.tiles import scaled_separation, working_scale
 from napari_hovernet.core.params import InferenceParams, SeparationParams
-from napari_hovernet.core.scale import scaled_separation, working_scale
+from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError
 
 INFO = ModelInfo("compact", mpp=0.25)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.metrics import evaluate
+from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate, warm_up
 from napari_hovernet.core.types import Maps

@@ -10,10 +10,10 @@ import pytest
 from scipy import ndimage
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.metrics import evaluate
+from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
-from napari_hovernet.core.separation_historical import merged
+from napari_hovernet.core.separation.published import merged
 from napari_hovernet.core.types import Maps
 
 PEAKS = SeparationParams.preset("magnitude_peaks")

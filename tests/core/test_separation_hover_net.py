@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.separation_hover_net import separate_hover_net
+from napari_hovernet.core.separation.published import separate_hover_net
 from napari_hovernet.core.types import Maps
 
 PUBLISHED = SeparationParams.preset("hover_net")

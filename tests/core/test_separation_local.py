@@ -9,7 +9,7 @@ import pytest
 
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.separation_local import separate_local, squeeze_energy
+from napari_hovernet.core.separation.local import separate_local, squeeze_energy
 from napari_hovernet.core.types import Maps
 
 LOCAL = SeparationParams()

@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.metrics import evaluate
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.measure.metrics import evaluate
+from napari_hovernet.core.measure.sweep import MOST_CELLS, Sweep, SweepAxis, sweep, sweep_steps
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
-from napari_hovernet.core.sweep import MOST_CELLS, Sweep, SweepAxis, sweep, sweep_steps
+from napari_hovernet.core.separation.tuning import TuneParams, with_value
 from napari_hovernet.core.synthetic import planted_maps, tissue
-from napari_hovernet.core.tunable import with_value
-from napari_hovernet.core.tuning import TuneParams
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 

@@ -3,8 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_hovernet.core.inference.tiles import (
+    Tile,
+    best_tile,
+    mirror,
+    overhead,
+    plan,
+    smallest_tile,
+)
 from napari_hovernet.core.networks.registry import Geometry
-from napari_hovernet.core.tiling import Tile, best_tile, mirror, overhead, plan, smallest_tile
 from napari_hovernet.errors import InputError
 
 SAME = Geometry(divisor=16, remainder=0, margin=0, halo=96, reference_tile=448, minimum=16)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.token_cache import TokenFile
-from napari_hovernet.core.training.stores import npz_members, open_member
+from napari_hovernet.core.data.stores import npz_members, open_member
+from napari_hovernet.core.tokens.data import TokenFile
 from napari_hovernet.errors import InputError, OutputError
 
 TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)

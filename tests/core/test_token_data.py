@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import SampleArrays, SizeError
 from napari_hovernet.core.hv import HVConvention, hv_targets
-from napari_hovernet.core.metrics.report import evaluate
-from napari_hovernet.core.parts import label_parts
-from napari_hovernet.core.token_data import find_token_data, nearest, truth_of
-from napari_hovernet.core.training.dataset import at_output_size
-from napari_hovernet.core.training.samples import SampleArrays, SizeError
+from napari_hovernet.core.masks import label_parts
+from napari_hovernet.core.measure.metrics import evaluate
+from napari_hovernet.core.tokens.data import find_token_data, nearest, truth_of
+from napari_hovernet.core.training.crops import at_output_size
 from napari_hovernet.errors import InputError
 
 N, EDGE = 3, 256

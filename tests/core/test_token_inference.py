@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.core import token_inference
 from napari_hovernet.core.hv import HVConvention, convert
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.token_inference import (
+from napari_hovernet.core.tokens import decode as token_inference
+from napari_hovernet.core.tokens.decode import (
     TokenParams,
     check_tokens,
     predict_tokens,
     predict_tokens_steps,
 )
+from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import InputError, JobFailed
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.token_pictures import principal_rgb
+from napari_hovernet.core.tokens.decode import principal_rgb
 
 
 @pytest.mark.parametrize("dim", [6, 700], ids=["few numbers", "more numbers than tokens"])

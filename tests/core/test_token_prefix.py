@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from napari_hovernet.core.networks.optimus import GRID, OUTPUT
-from napari_hovernet.core.token_prefix import GRID as EDGE
-from napari_hovernet.core.token_prefix import (
+from napari_hovernet.core.networks.optimus import GRID as EDGE
+from napari_hovernet.core.tokens.decode import (
     PATCH_PX,
     PREFIX_WORDS,
     TOKEN_PREFIXES,

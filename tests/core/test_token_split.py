@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.token_data import find_token_data
-from napari_hovernet.core.token_split import NOT_KNOWN, Membership, membership, own_config
-from napari_hovernet.core.training.params import DataParams, TrainConfig, config_as_dict
-from napari_hovernet.core.training.sources import load_samples
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
+from napari_hovernet.core.tokens.data import (
+    NOT_KNOWN,
+    Membership,
+    find_token_data,
+    membership,
+    own_config,
+)
+from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError
 
 N, EDGE = 10, 64

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import label
 
-from napari_hovernet.core.training_labels import TidyParams, tidy_labels
+from napari_hovernet.core.measure.changes import TidyParams, tidy_labels
 from napari_hovernet.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.truth import TruthParams, check_truth
+from napari_hovernet.core.measure.compare import TruthParams, check_truth
 from napari_hovernet.errors import InputError
 
 

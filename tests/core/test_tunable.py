@@ -7,10 +7,16 @@ from dataclasses import fields, replace
 
 import pytest
 
-from napari_hovernet.core.hv_reading import HVReading
+from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.params import METHODS, PRESETS, SOBEL_SIZES, SeparationParams
-from napari_hovernet.core.tunable import TUNABLES, tunable, tunables_for, value_of, with_value
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import (
+    TUNABLES,
+    TuneParams,
+    tunable,
+    tunables_for,
+    value_of,
+    with_value,
+)
 from napari_hovernet.errors import InputError
 
 NO_NUMBERS = {"method", "merge_touching"}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.metrics import evaluate
+from napari_hovernet.core.hv import HVReading, hv_targets
+from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.separation.tuning import StageCounts, TuneParams, stage_counts, tune
 from napari_hovernet.core.synthetic import planted_maps, tissue
-from napari_hovernet.core.tuning import StageCounts, TuneParams, stage_counts, tune
 from napari_hovernet.core.types import Maps
 
 

@@ -7,17 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_hovernet.core import tuning_stages
-from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.hv_reading import HVReading
+from napari_hovernet.core.hv import HVReading, hv_targets
+from napari_hovernet.core.masks import clean_mask
 from napari_hovernet.core.params import PRESETS, SeparationParams
-from napari_hovernet.core.parts import clean_mask
-from napari_hovernet.core.separation_historical import merged
-from napari_hovernet.core.separation_local import cut_basins
+from napari_hovernet.core.separation import tuning as tuning_stages
+from napari_hovernet.core.separation.local import cut_basins
+from napari_hovernet.core.separation.published import merged
+from napari_hovernet.core.separation.tuning import (
+    TUNABLES,
+    StagedTuner,
+    TuneParams,
+    tunables_for,
+    tune,
+    value_of,
+    with_value,
+)
 from napari_hovernet.core.synthetic import planted_maps, tissue
-from napari_hovernet.core.tunable import TUNABLES, tunables_for, value_of, with_value
-from napari_hovernet.core.tuning import TuneParams, tune
-from napari_hovernet.core.tuning_stages import StagedTuner
 from napari_hovernet.core.types import Maps
 
 STAGES = ("mask", "energy", "markers", "labels")

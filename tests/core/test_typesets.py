@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hovernet.core.typesets import CONSEP, MONUSAC, PALETTE, PANNUKE, assumed, numbered
+from napari_hovernet.core.types import CONSEP, MONUSAC, PALETTE, PANNUKE, assumed, numbered
 
 
 def test_pannuke_is_as_published():

@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_hovernet.core.compare import compare
 from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.masks import label_parts
+from napari_hovernet.core.measure.compare import LEVELS, VerdictParams, compare, verdict
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.parts import label_parts
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.types import Maps
-from napari_hovernet.core.verdict import LEVELS, VerdictParams, verdict
 from napari_hovernet.errors import InputError
 
 

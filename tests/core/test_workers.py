@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from napari_hovernet.core import workers
+from napari_hovernet.core import types as workers
 
 
 def test_results_come_in_the_order_of_the_pieces(monkeypatch):

@@ -11,13 +11,13 @@ from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import session_for
 from napari_hovernet._napari.view import camera_of
 from napari_hovernet.app.segment import SegmentParams, SegmentResult
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.synthetic import planted_maps, tissue
+from napari_hovernet.core.types import ModelInfo
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import torch
 from npe2 import PluginManager, PluginManifest
 
 from napari_hovernet.core.checkpoint import save_model
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.synthetic import tissue
+from napari_hovernet.core.types import Model, ModelInfo
 
 LONG_MS = 300_000
 """Only a hang takes this long; a loaded machine may need a good part of it."""

@@ -8,15 +8,15 @@ import pytest
 from napari_hovernet._napari.correcting import correcting_for
 from napari_hovernet._napari.images import METADATA_KEY, placement
 from napari_hovernet._napari.session_for import session_for
+from napari_hovernet.app.export import PairAbout, PairOptions
 from napari_hovernet.app.segment import SegmentParams, SegmentResult
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.app.training_data import PairAbout, PairOptions
-from napari_hovernet.core.io.pairs import find_pairs
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.data.pairs import find_pairs
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.synthetic import planted_maps, tissue
+from napari_hovernet.core.types import ModelInfo
 
 LONG_MS = 20_000
 """Only a hang takes this long."""

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from napari_hovernet._napari import workspace as workspace_module
-from napari_hovernet.app import settings as settings_file
-from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.app import session as settings_file
 from napari_hovernet.core.params import InferenceParams
-from napari_hovernet.core.types import Maps, Nuclei, Progress, Separation, TypeInfo
+from napari_hovernet.core.types import Maps, ModelInfo, Nuclei, Progress, Separation, TypeInfo
 
 TYPES = {
     0: TypeInfo("background", (0, 0, 0)),
@@ -125,7 +124,7 @@ def blob_run(make_result):
     from dataclasses import replace  # noqa: PLC0415
 
     from napari_hovernet._napari.images import placement  # noqa: PLC0415
-    from napari_hovernet.app.session_state import ImageChoice, Run  # noqa: PLC0415
+    from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
     from napari_hovernet.core.hv import hv_targets  # noqa: PLC0415
 
     def make(image, number=1, merged=(0, 1, 2, 3, 4, 5, 6, 7, 7, 9, 9, 9), **keywords):
@@ -161,8 +160,8 @@ def planted_run(make_result):
     from dataclasses import replace  # noqa: PLC0415
 
     from napari_hovernet._napari.images import placement  # noqa: PLC0415
-    from napari_hovernet.app.session_state import ImageChoice, Run  # noqa: PLC0415
-    from napari_hovernet.core.nuclei import measure  # noqa: PLC0415
+    from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
+    from napari_hovernet.core.measure.nuclei import measure  # noqa: PLC0415
 
     def make(image, number=1, *, shape=(200, 260), seed=2, step=(0, 0, 0), **changes):
         maps, cut = planted(shape, seed)

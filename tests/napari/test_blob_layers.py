@@ -14,8 +14,7 @@ from napari_hovernet._napari.blob_layers import (
     features,
     status_colormap,
 )
-from napari_hovernet.core.blob_types import STATUSES
-from napari_hovernet.core.blobs import blob_report
+from napari_hovernet.core.measure.blobs import STATUSES, blob_report
 
 
 def squares(n, edge=6, gap=2):

@@ -14,8 +14,8 @@ from napari_hovernet._napari.comparing import GONE, ITSELF, Comparing, comparing
 from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
-from napari_hovernet.app import truth_steps
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app import study as truth_steps
+from napari_hovernet.app.session import ImageChoice, Run
 
 WAIT_MS = 60_000
 

@@ -14,8 +14,8 @@ from napari_hovernet._napari.outcome_layers import outcome_colormap
 from napari_hovernet._napari.preferences import Preferences
 from napari_hovernet._napari.run_layers import UNTYPED_COLOR
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import Maps
 
 PLAIN = {"scale": (1, 1), "rotate": np.eye(2), "shear": [0], "affine": np.eye(3)}

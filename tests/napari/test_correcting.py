@@ -18,11 +18,11 @@ from napari_hovernet._napari.correcting import (
 from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.app.training_data import PairAbout, PairOptions
-from napari_hovernet.core.io.images import read_image
-from napari_hovernet.core.io.label_tiff import read_label_tiff
-from napari_hovernet.core.io.pairs import find_pairs
+from napari_hovernet.app.export import PairAbout, PairOptions
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.data.pairs import find_pairs
+from napari_hovernet.core.io.labels import read_label_tiff
+from napari_hovernet.core.io.open import read_image
 from napari_hovernet.errors import UserError
 
 WAIT_MS = 60_000

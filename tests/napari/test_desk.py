@@ -15,8 +15,8 @@ from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.study_layers import Extra
 from napari_hovernet._napari.view import camera_of, canvas_size
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.app.study_state import TruthChoice
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.app.study import TruthChoice
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError
 

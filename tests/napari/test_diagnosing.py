@@ -29,7 +29,7 @@ from napari_hovernet.core.diagnosis.params import DiagnosisParams
 from napari_hovernet.core.diagnosis.predicting import Predictor
 from napari_hovernet.core.diagnosis.ranking import rank
 from napari_hovernet.core.diagnosis.report import OK, DiagnosisReport, Finding
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TuneParams
 from napari_hovernet.core.types import Maps, Progress
 from napari_hovernet.errors import InputError
 

@@ -12,12 +12,12 @@ from napari_hovernet._napari import diagnosis_steps as steps
 from napari_hovernet._napari.diagnosis_state import TUNER, Applied, FilesChoice
 from napari_hovernet.app import diagnose
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.diagnosis.case import ArrayItems, Case
 from napari_hovernet.core.diagnosis.params import DiagnosisParams
 from napari_hovernet.core.diagnosis.report import DiagnosisReport
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TuneParams
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import OutputError
 

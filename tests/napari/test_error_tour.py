@@ -9,7 +9,7 @@ import pytest
 
 from napari_hovernet._napari.error_tour import ErrorTour
 from napari_hovernet.app.study import Study
-from napari_hovernet.core.compare import compare
+from napari_hovernet.core.measure.compare import compare
 
 #        matched  merged  merged  split       missed
 TRUE = [[1, 1, 0, 2, 2, 0, 3, 3, 4, 4, 4, 4, 0, 5, 5, 5, 0, 0]]

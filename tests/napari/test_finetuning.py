@@ -11,7 +11,7 @@ from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.finetuning import ACTIONS, FineTuning
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet.app.training_steps import Checked
-from napari_hovernet.core.training.params import DataParams, TrainConfig
+from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError
 
@@ -379,7 +379,7 @@ def test_layers_that_go_together_become_training_data(tuning, viewer, pairs, qtb
     tuning.preparing.staged.connect(staged.append)
     tuning.preparing.stage(found, "val")
     qtbot.waitUntil(lambda: bool(staged), timeout=WAIT_MS)
-    from napari_hovernet.core.io.pairs import find_pairs  # noqa: PLC0415
+    from napari_hovernet.core.data.pairs import find_pairs  # noqa: PLC0415
 
     (pair,) = find_pairs(staged[0])
     assert (pair.name, pair.split) == ("slide_drawn", "val")

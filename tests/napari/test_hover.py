@@ -10,7 +10,7 @@ from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.hover import GAP, Hover, with_words
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.in_view import on_click, view_box
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.view import camera_of, canvas_size
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 
 
 @pytest.fixture

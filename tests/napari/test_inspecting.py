@@ -15,7 +15,7 @@ from napari_hovernet._napari.inspecting import Inspecting
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.stage_layers import ARROWS, AUTO_MARK, LOOKED_AT, STAGES
 from napari_hovernet._napari.view import camera_of
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.errors import InputError
 
 WAIT_MS = 10_000

@@ -13,11 +13,10 @@ from napari_hovernet._napari.images import METADATA_KEY
 from napari_hovernet._napari.kept_run import kept_run_steps, renumbered, unused_title
 from napari_hovernet._napari.preferences import Preferences
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.tuning_steps import tune_steps
-from napari_hovernet.core.hv_reading import HVReading
+from napari_hovernet.app.tuning import tune_steps
+from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.tuning import TuneParams
-from napari_hovernet.core.tuning_stages import StagedTuner
+from napari_hovernet.core.separation.tuning import StagedTuner, TuneParams
 
 
 @pytest.fixture

@@ -16,10 +16,8 @@ from napari_hovernet._napari.outcome_layers import (
     set_columns,
 )
 from napari_hovernet._napari.session_for import forget
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.core.compare import compare
-from napari_hovernet.core.outcome_colors import OUTCOME_COLORS
-from napari_hovernet.core.outcome_places import ERROR_KINDS
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.measure.compare import ERROR_KINDS, OUTCOME_COLORS, compare
 
 WAIT_MS = 60_000
 ORANGE, GREEN, BLUE = (

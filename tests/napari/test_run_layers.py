@@ -7,7 +7,7 @@ from napari_hovernet._napari.images import Placement
 from napari_hovernet._napari.layers import make_layers
 from napari_hovernet._napari.preferences import Preferences
 from napari_hovernet._napari.run_layers import features, layer_specs, pyramid, type_colors
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 
 PLAIN = {"scale": (1, 1), "rotate": np.eye(2), "shear": [0], "affine": np.eye(3)}
 

@@ -15,9 +15,9 @@ from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.side_by_side import side_by_side_for
 from napari_hovernet._napari.view import grid_of
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.app.study_state import TruthChoice
-from napari_hovernet.core.difference import MATCHED, ONLY_A, ONLY_B
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.app.study import TruthChoice
+from napari_hovernet.core.measure.changes import MATCHED, ONLY_A, ONLY_B
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import UserError
 

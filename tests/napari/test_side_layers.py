@@ -17,8 +17,8 @@ from napari_hovernet._napari.side_layers import (
 )
 from napari_hovernet._napari.study_layers import StudyLayers
 from napari_hovernet._napari.view import camera_of, canvas_size, grid_of
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.core.difference import KINDS, MATCHED, ONLY_A
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.measure.changes import KINDS, MATCHED, ONLY_A
 
 PLACED = {"scale": (0.5, 0.5), "translate": (7, 9), "rotate": 20}
 

@@ -12,9 +12,8 @@ from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.layers import RunLayers
 from napari_hovernet._napari.stage_layers import AUTO_MARK, LIMITS, STAGES
 from napari_hovernet._napari.study_layers import StudyLayers
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.core.arrows import ArrowParams
-from napari_hovernet.core.nucleus_view import nucleus_view
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.measure.magnitude import ArrowParams, nucleus_view
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from napari.layers import Image, Labels, Vectors
 from napari_hovernet._napari.images import METADATA_KEY, placement
 from napari_hovernet._napari.layers import RunLayers
 from napari_hovernet._napari.study_layers import Extra, StudyLayers
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 
 
 @pytest.fixture

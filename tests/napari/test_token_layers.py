@@ -16,11 +16,11 @@ from napari_hovernet._napari.token_layers import (
     samples_of,
     stack_layers,
 )
-from napari_hovernet.app.token_run import MOST_SHOWN, TokenPictures, TokenStacks
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
-from napari_hovernet.core.token_inference import TokenMaps
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.app.tokens import MOST_SHOWN, TokenPictures, TokenStacks
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
+from napari_hovernet.core.tokens.decode import TokenMaps
+from napari_hovernet.core.types import ModelInfo
 
 
 def pictures_of(tmp_path, truth=True, of_tokens=False):

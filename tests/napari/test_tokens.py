@@ -11,9 +11,9 @@ from napari_hovernet._napari.readers import get_reader
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.tokens import NO_CHECKPOINT, NO_FEATURES, tokens_for
 from napari_hovernet.core.checkpoint import save_model
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
+from napari_hovernet.core.types import Model, ModelInfo
 
 WAIT_MS = 60_000
 

@@ -21,14 +21,14 @@ from napari_hovernet._napari.tuner import (
     tuner_for,
 )
 from napari_hovernet._napari.view import camera_of, canvas_size
-from napari_hovernet.app import tuning_steps as steps_module
-from napari_hovernet.app.session_state import Status
-from napari_hovernet.app.study_state import TruthChoice
-from napari_hovernet.app.tuning_steps import cropped
-from napari_hovernet.core.hv_reading import HVReading
+from napari_hovernet.app import tuning as steps_module
+from napari_hovernet.app.session import Status
+from napari_hovernet.app.study import TruthChoice
+from napari_hovernet.app.tuning import cropped
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.measure.sweep import SweepAxis, sweep
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.sweep import SweepAxis, sweep
-from napari_hovernet.core.tuning import TuneParams, stage_counts, tune
+from napari_hovernet.core.separation.tuning import TuneParams, stage_counts, tune
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError
 
@@ -698,7 +698,7 @@ def test_a_sweep_of_a_large_run_takes_what_is_in_view(tuner, desk, add, monkeypa
 @pytest.fixture
 def slow_sweep(monkeypatch):
     """A sweep that waits after its first combination."""
-    from napari_hovernet.core import sweep as sweep_module  # noqa: PLC0415
+    from napari_hovernet.core.measure import sweep as sweep_module  # noqa: PLC0415
 
     started, release, real = threading.Event(), threading.Event(), sweep_module.sweep_steps
 

@@ -16,7 +16,7 @@ from napari_hovernet._napari.layers import make_layers
 from napari_hovernet._napari.preferences import Preferences
 from napari_hovernet._napari.readers import get_reader
 from napari_hovernet.app.segment import run_metadata
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.errors import InputError
 
 PLAIN = {"scale": (1, 1), "rotate": np.eye(2), "shear": [0], "affine": np.eye(3)}

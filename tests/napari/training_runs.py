@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from napari_hovernet.app.run_store import RunStore
-from napari_hovernet.core.training.events import EventWriter
-from napari_hovernet.core.training.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.training.files import EventWriter
 
 STEPS = 10
 SHAPE = (40, 50)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from ..app.session_state import NO_IMAGE
+from ..app.session import NO_IMAGE
 from ..errors import InputError, UserError
 from .side_by_side import SideBySide, side_by_side_for
 

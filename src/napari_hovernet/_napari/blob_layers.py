@@ -11,7 +11,7 @@ from .run_layers import rgba
 from .study_layers import Extra
 
 if TYPE_CHECKING:
-    from ..core.blob_types import BlobReport
+    from ..core.measure.blobs import BlobReport
     from ..core.types import Int32
 
 BLOBS = "blobs"
@@ -49,7 +49,7 @@ def status_colormap(report: BlobReport) -> DirectLabelColormap:
     The most frequent status is the colour of all numbers that are not named, so that the
     map of an image with 20,000 single nuclei is short.
     """
-    from ..core.blob_types import STATUSES  # noqa: PLC0415 - on first use
+    from ..core.measure.blobs import STATUSES  # noqa: PLC0415 - on first use
 
     status = report.component_status
     counts = np.bincount(status[1:], minlength=len(STATUSES))

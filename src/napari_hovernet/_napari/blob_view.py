@@ -12,7 +12,7 @@ from .desk import Desk, desk_for
 from .viewer_keys import ViewerKeys
 
 if TYPE_CHECKING:
-    from ..core.blob_types import BlobReport, BlobRow
+    from ..core.measure.blobs import BlobReport, BlobRow
 
 NEXT_KEY, BACK_KEY = "J", "K"
 """Keys of the viewer: on to the next suspect and back. No napari layer has them."""
@@ -102,7 +102,7 @@ class BlobView:
         desk, report = self._desk_ref(), self.report
         if desk is None or desk.run is None or report is None:
             return
-        from ..core.io.blob_table import write_blob_table  # noqa: PLC0415 - on first use
+        from ..core.io.tables import write_blob_table  # noqa: PLC0415 - on first use
 
         result = desk.run.result
         write_blob_table(path, report, offset=result.offset, mpp=result.mpp)

@@ -12,8 +12,7 @@ from napari.layers import Labels, Layer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..app.study_state import TruthChoice
-from ..app.truth_steps import Given, TruthSource, file_source, target_of, truth_steps
+from ..app.study import Given, TruthChoice, TruthSource, file_source, target_of, truth_steps
 from ..errors import InputError, UserError
 from .desk import Desk, desk_for
 from .error_tour import ErrorTour
@@ -25,8 +24,8 @@ from .runner import Handlers
 from .viewer_keys import ViewerKeys
 
 if TYPE_CHECKING:
-    from ..app.session_state import Run
-    from ..app.truth_steps import Target
+    from ..app.session import Run
+    from ..app.study import Target
 
 FOLLOW_MS = 250
 """Edits of the truth within this time are taken in together."""

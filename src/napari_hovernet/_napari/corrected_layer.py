@@ -21,8 +21,8 @@ from .run_layers import colors_by_type, feature_table
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..app.session_state import Run
-    from ..app.study_state import Findings
+    from ..app.session import Run
+    from ..app.study import Findings
     from ..core.types import Nuclei
 
 COMPARED = 16

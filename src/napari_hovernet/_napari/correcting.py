@@ -12,8 +12,8 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..app.corrections import Corrections, find_corrections, label_steps
-from ..core.io.instances import check_labels
+from ..app.export import Corrections, find_corrections, label_steps
+from ..core.io.labels import check_labels
 from ..errors import InputError, UserError
 from . import corrected_layer
 from .desk import Desk, desk_for
@@ -25,9 +25,9 @@ from .runner import Handlers
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from ..app.session_state import Run
-    from ..app.study_state import Findings
-    from ..app.training_data import PairAbout, PairOptions, SavedPair
+    from ..app.export import PairAbout, PairOptions, SavedPair
+    from ..app.session import Run
+    from ..app.study import Findings
     from ..core.types import Int32
 
 _LOG = logging.getLogger(__name__)
@@ -193,8 +193,8 @@ class Correcting:
         )
 
         def steps() -> Any:
-            from ..app.training_data import pair_steps  # noqa: PLC0415 - on first use
-            from ..core.image import CropSource, as_source  # noqa: PLC0415
+            from ..app.export import pair_steps  # noqa: PLC0415 - on first use
+            from ..core.inference.images import CropSource, as_source  # noqa: PLC0415
 
             source = CropSource(as_source(plane), row, row + height, col, col + width)
             return pair_steps(*place, source, labels, about, options)

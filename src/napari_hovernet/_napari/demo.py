@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.io.atomic import atomic_path
+from ..core.io.files import atomic_path
 from ..errors import DeviceError, UserError
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from napari.layers import Labels
 from napari.utils.transforms import Affine
 from qtpy.QtCore import QTimer
 
-from ..app.study import Study
-from ..app.study_steps import Case, finding_steps
+from ..app.study import Case, Study, finding_steps
 from ..errors import UserError
 from .images import METADATA_KEY, Placement
 from .latest import Latest
@@ -23,8 +22,8 @@ from .view import camera_of, canvas_size
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..app.session_state import Run
-    from ..app.study_state import Findings
+    from ..app.session import Run
+    from ..app.study import Findings
     from ..core.types import Int32
     from .tuner import Tuner
     from .workspace import Workspace

@@ -26,7 +26,7 @@ from .runner import Handlers
 if TYPE_CHECKING:
     from ..app.diagnose import Diagnosis
     from ..app.jobs import Steps
-    from ..app.session_state import Run
+    from ..app.session import Run
     from ..core.diagnosis.report import Finding
     from ..core.types import Progress
 

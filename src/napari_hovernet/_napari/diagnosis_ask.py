@@ -9,7 +9,7 @@ from .diagnosis_steps import RunAsked
 from .images import full_data
 
 if TYPE_CHECKING:
-    from ..app.session_state import Run
+    from ..app.session import Run
     from .desk import Desk
 
 NO_RUN = "There is no run to diagnose: segment an image first, or choose files."

@@ -9,7 +9,7 @@ from .images import METADATA_KEY
 from .study_layers import Extra, make_extra
 
 if TYPE_CHECKING:
-    from ..app.session_state import Run
+    from ..app.session import Run
     from .desk import Desk
 
 RUN_ROLES = {

@@ -17,8 +17,8 @@ from .diagnosis_state import TUNER, Applied, FilesChoice, Opened
 
 if TYPE_CHECKING:
     from ..app.diagnose import Diagnosis
-    from ..app.session_state import Run
-    from ..core.tuning import TuneParams
+    from ..app.session import Run
+    from ..core.separation.tuning import TuneParams
     from ..core.types import Int32
 
 Steps = Generator[Progress, None, Any]
@@ -92,12 +92,8 @@ def diagnose_files_steps(choice: FilesChoice, tuned: TuneParams | None = None) -
     tuned : TuneParams, optional
         Separation where the choice says "tuner".
     """
-    from ..app.diagnose import (  # noqa: PLC0415 - imports torch
-        DiagnoseChoice,
-        Own,
-        diagnosis_steps,
-        open_steps,
-    )
+    from ..app.diagnose import diagnosis_steps  # noqa: PLC0415 - imports torch
+    from ..app.diagnose_opening import DiagnoseChoice, Own, open_steps  # noqa: PLC0415 - imports torch
     from ..core.diagnosis.bench import Bench  # noqa: PLC0415
 
     parts = asdict(choice)
@@ -144,7 +140,7 @@ def save_steps(diagnosis: Diagnosis, path: str, applied: Sequence[Applied] = ())
     """
     from ..app.diagnosis_html import render_html  # noqa: PLC0415 - imports jinja2
     from ..app.diagnosis_text import Retest, as_json  # noqa: PLC0415
-    from ..core.io.atomic import atomic_path  # noqa: PLC0415
+    from ..core.io.files import atomic_path  # noqa: PLC0415
 
     yield Progress(0, 0, "Writing the report")
     mended = None

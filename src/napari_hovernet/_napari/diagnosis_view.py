@@ -20,7 +20,7 @@ from .viewer_keys import ViewerKeys
 
 if TYPE_CHECKING:
     from ..app.jobs import Steps
-    from ..app.session_state import Run
+    from ..app.session import Run
     from ..core.diagnosis.report import Finding, Place
     from .desk import Desk
     from .diagnosing import Diagnosing

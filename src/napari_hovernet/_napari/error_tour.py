@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from ..core.comparison_types import ERROR_KINDS
+from ..core.measure.compare import ERROR_KINDS
 
 if TYPE_CHECKING:
-    from ..core.comparison_types import ErrorPlace
+    from ..core.measure.compare import ErrorPlace
     from .desk import Desk
 
 

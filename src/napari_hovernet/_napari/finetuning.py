@@ -14,7 +14,7 @@ from ..app.run_store import RunStore
 from ..app.run_watch import RunWatch
 from ..app.training_estimate import estimate
 from ..app.training_steps import Checked, log_end, start_steps
-from ..core.training.params import SCRATCH
+from ..core.params import SCRATCH
 from ..core.types import Progress
 from ..errors import InputError, UserError
 from .before_after import BeforeAfter
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..app.jobs import Steps
     from ..app.run_info import RunInfo
     from ..app.run_view import RunView
-    from ..core.training.params import TrainConfig
+    from ..core.params import TrainConfig
 
 LIST_EVERY = 4
 """Polls between two looks at the list of all runs."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from ..core.pixel import PixelReading
+    from ..core.measure.magnitude import PixelReading
     from .desk import Desk
 
 GAP = "   |   "
@@ -67,7 +67,7 @@ class Hover:
         place = desk.to_pixel(viewer.cursor.position)
         if place is None:
             return None
-        from ..core.pixel import pixel_reading  # noqa: PLC0415 - on first use
+        from ..core.measure.magnitude import pixel_reading  # noqa: PLC0415 - on first use
 
         try:
             return pixel_reading(run.result.maps, labels, *place)

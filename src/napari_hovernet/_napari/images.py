@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from napari.utils.transforms import Affine
 
-from ..app.session_state import ImageChoice
+from ..app.session import ImageChoice
 
 METADATA_KEY = "napari_hovernet"
 """Key under which layers carry what this plugin knows of them."""

@@ -15,7 +15,7 @@ from .in_view import on_click, view_box
 from .view import camera_of, canvas_size
 
 if TYPE_CHECKING:
-    from ..core.nucleus_view import NucleusView
+    from ..core.measure.magnitude import NucleusView
     from .desk import Desk
 
 ARROW_GAP_PX = 9
@@ -164,7 +164,7 @@ class Inspecting:
         run, labels, nucleus = self.study.run, self.study.labels, self.study.nucleus
         self.view, self.trouble = None, ""
         if run is not None and labels is not None and run.result.maps is not None and nucleus:
-            from ..core.nucleus_view import NucleusViewParams, nucleus_view  # noqa: PLC0415
+            from ..core.measure.magnitude import NucleusViewParams, nucleus_view  # noqa: PLC0415
 
             try:
                 params = NucleusViewParams(bands=self.study.bands)
@@ -232,7 +232,7 @@ class Inspecting:
         run, labels = self.study.run, self.study.labels
         if run is None or labels is None:
             return
-        from ..core.arrows import ArrowParams  # noqa: PLC0415 - on first use
+        from ..core.measure.magnitude import ArrowParams  # noqa: PLC0415 - on first use
 
         box = view_box(self.desk)
         tall = 0 if box is None else box[1] - box[0]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from napari.layers import Layer
 
 from ..app.jobs import Steps
-from ..app.session_state import Run
+from ..app.session import Run
 from ..app.tuning import Tuned
 from .images import METADATA_KEY
 from .layers import make_layer, make_layers
@@ -20,8 +20,8 @@ def kept_run_steps(
 ) -> Steps[tuple[Run, tuple[Layer, ...]]]:
     """Measure, make the run and its layers; touches no viewer."""
     from ..app.segment import run_metadata  # noqa: PLC0415 - imports torch
-    from ..app.tuning_steps import kept_steps  # noqa: PLC0415
-    from ..core.io.params_file import params_as_dict  # noqa: PLC0415
+    from ..app.tuning import kept_steps  # noqa: PLC0415
+    from ..core.io.files import params_as_dict  # noqa: PLC0415
 
     result = yield from kept_steps(run.result, tuned)
     about = {

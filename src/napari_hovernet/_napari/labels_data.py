@@ -63,7 +63,7 @@ def labels_data(data: Any, attributes: Mapping[str, Any]) -> LabelsData:
     InputError
         If the layer is a stack.
     """
-    from ..core.nuclei import measure  # noqa: PLC0415 - on first use
+    from ..core.measure.nuclei import measure  # noqa: PLC0415 - on first use
 
     known = dict(attributes.get("metadata", {}).get(METADATA_KEY, {}))
     labels = plane_of(data, str(attributes.get("name", "labels")))

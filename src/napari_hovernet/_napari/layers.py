@@ -14,7 +14,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 
-from ..app.session_state import Run
+from ..app.session import Run
 from .preferences import Preferences, preferences
 from .run_layers import LayerSpec, layer_specs
 

@@ -15,7 +15,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from ..core.outcome_colors import OUTCOME_COLORS
+from ..core.measure.compare import OUTCOME_COLORS
 from ..core.types import Progress
 from .desk import Desk
 from .latest import Latest
@@ -24,8 +24,8 @@ from .runner import Handlers
 from .study_layers import Extra
 
 if TYPE_CHECKING:
-    from ..app.session_state import Run
-    from ..core.comparison_types import Comparison
+    from ..app.session import Run
+    from ..core.measure.compare import Comparison
     from ..core.types import Int32
     from ..errors import UserError
 

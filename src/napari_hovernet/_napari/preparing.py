@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from ..app.session_state import ModelChoice
+from ..app.session import ModelChoice
 from ..app.training_steps import Checked, check_steps
-from ..core.training.params import SCRATCH
+from ..core.params import SCRATCH
 from ..errors import UserError
 from . import workspace
 from .latest import Latest
@@ -21,7 +21,7 @@ from .layer_pairs import data_of, find_pairs, save_all_steps
 from .runner import Handlers
 
 if TYPE_CHECKING:
-    from ..core.training.params import TrainConfig
+    from ..core.params import TrainConfig
     from .desk import Desk
     from .layer_pairs import LayerPair
 

@@ -63,7 +63,7 @@ def read_results(path: str | list[str]) -> list[LAYER]:
 
 
 def _has_features(path: Path) -> bool:
-    from ..core.training.sources.family import find_families  # noqa: PLC0415 - on first use
+    from ..core.data.kinds import find_families  # noqa: PLC0415 - on first use
 
     return any(family.features is not None for family in find_families(path))
 
@@ -77,8 +77,8 @@ def _read_any(path: Path) -> list[LAYER]:
 def _read_family(path: Path) -> list[LAYER]:
     """Show samples of a features file, evenly spread where there are many."""
     from ..app.jobs import drive  # noqa: PLC0415 - on first use
-    from ..app.token_run import evenly, picture_steps  # noqa: PLC0415
-    from ..core.token_data import find_token_data  # noqa: PLC0415
+    from ..app.tokens import evenly, picture_steps  # noqa: PLC0415
+    from ..core.tokens.data import find_token_data  # noqa: PLC0415
     from .token_layers import picture_data  # noqa: PLC0415
 
     data = find_token_data([path], "")
@@ -89,7 +89,7 @@ def _read_family(path: Path) -> list[LAYER]:
 
 def _read_one(path: Path) -> LAYER:
     if kind_of(path) == "mat":
-        from ..core.io.hovernet_mat import read_hovernet_mat  # noqa: PLC0415 - on first use
+        from ..core.io.hover_net import read_hovernet_mat  # noqa: PLC0415 - on first use
 
         found = read_hovernet_mat(path)
         table = {"index": found.ids, "type": found.type}
@@ -98,9 +98,8 @@ def _read_one(path: Path) -> LAYER:
 
 
 def _read_polygons(path: Path) -> LAYER:
-    from ..core.io.geojson import read_geojson  # noqa: PLC0415 - on first use
-    from ..core.io.hovernet_json import read_hovernet_json  # noqa: PLC0415
-    from ..core.io.polygons import rasterize  # noqa: PLC0415
+    from ..core.io.geojson import rasterize, read_geojson  # noqa: PLC0415 - on first use
+    from ..core.io.hover_net import read_hovernet_json  # noqa: PLC0415
 
     read = read_geojson if kind_of(path) == "geojson" else read_hovernet_json
     found = read(path)

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from napari.utils.colormaps import Colormap, CyclicLabelColormap, DirectLabelColormap
 
-from ..app.session_state import Run
-from ..core.model import ModelInfo
-from ..core.types import Nuclei
+from ..app.session import Run
+from ..core.types import ModelInfo, Nuclei
 from .images import METADATA_KEY, Placement
 from .preferences import Preferences
 

@@ -10,8 +10,8 @@ import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from ..app.run_request import RunRequest
-from ..app.two_runs import TwoRuns, case_of, two_runs_steps, why_not
+from ..app.segment import RunRequest
+from ..app.study import TwoRuns, case_of, two_runs_steps, why_not
 from ..errors import InputError, UserError
 from .correcting import snapshot
 from .desk import Desk, desk_for
@@ -24,7 +24,7 @@ from .study_layers import Extra, update_extra
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-    from ..app.session_state import Run
+    from ..app.session import Run
     from ..core.types import Int32
 
 OUTLINES, DIFFERENCE, IMAGE = "side outlines", "side difference", "side image"

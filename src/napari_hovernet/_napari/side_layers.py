@@ -16,7 +16,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..core.difference import KINDS, MATCHED, MERGED, ONLY_A, ONLY_B, RESHAPED, SPLIT
+from ..core.measure.changes import KINDS, MATCHED, MERGED, ONLY_A, ONLY_B, RESHAPED, SPLIT
 from .images import METADATA_KEY
 from .run_layers import CONTOUR_COLORMAP, rgba
 from .study_layers import Extra, make_extra
@@ -25,7 +25,7 @@ from .view import camera_of, canvas_size, grid_of
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from ..app.session_state import Run
+    from ..app.session import Run
     from ..core.types import Int32
 
 DIFFERENCE_COLORS = {

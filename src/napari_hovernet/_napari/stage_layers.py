@@ -16,9 +16,8 @@ from .run_layers import HV_COLORMAP, HV_LIMITS, PROBABILITY_LIMITS
 from .study_layers import Extra, StudyLayers
 
 if TYPE_CHECKING:
-    from ..app.session_state import Run
-    from ..core.arrows import ArrowParams
-    from ..core.nucleus_view import NucleusView
+    from ..app.session import Run
+    from ..core.measure.magnitude import ArrowParams, NucleusView
     from ..core.types import Int32
 
 ARROWS, ENERGY, MARKERS, MASK = "hv_arrows", "energy", "markers", "mask"
@@ -90,7 +89,7 @@ def show_arrows(
     params: ArrowParams,
 ) -> Layer:
     """Show HV as arrows on the nuclei in a box (r0, r1, c0, c1), or move those that are there."""
-    from ..core.arrows import cut_box, grid_step, hv_arrows  # noqa: PLC0415 - on first use
+    from ..core.measure.magnitude import cut_box, grid_step, hv_arrows  # noqa: PLC0415 - on first use
 
     data = hv_arrows(run.result.maps.hv, labels, box, params)
     step = grid_step(labels, cut_box(box, labels.shape), params)

@@ -14,7 +14,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Vectors
 
-from ..app.session_state import Run
+from ..app.session import Run
 from .images import METADATA_KEY, Placement
 from .run_layers import PYRAMID_EDGE, pyramid
 

@@ -10,7 +10,7 @@ from .images import METADATA_KEY
 from .run_layers import CONTOUR_COLORMAP, HV_COLORMAP, HV_LIMITS, PROBABILITY_LIMITS
 
 if TYPE_CHECKING:
-    from ..app.token_run import TokenPictures, TokenStacks
+    from ..app.tokens import TokenPictures, TokenStacks
     from .preferences import Preferences
 
 FEATURES = "features"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from napari.layers import Layer
 from psygnal import Signal
 
-from ..app.history import Change, History
-from ..app.session_state import Run, Status, time_left
-from ..core.token_prefix import AS_FILE
+from ..app.jobs import Change, History
+from ..app.session import Run, Status, time_left
+from ..core.tokens.decode import AS_FILE
 from ..core.types import Progress
 from ..errors import InputError, UserError
 from .images import choice, placement
@@ -26,7 +26,7 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:
     from ..app.jobs import Steps
-    from ..app.token_run import TokenStacks
+    from ..app.tokens import TokenStacks
 
 DEFAULT_SAMPLES = 20
 NO_CHECKPOINT = "Choose a checkpoint of the token decoder (.pth or .safetensors)."
@@ -75,9 +75,12 @@ class TokenRun:
 
 def steps_of(options: TokenOptions, title: str, wanted: Preferences) -> Steps[TokenRun]:
     """Run and make the layers, all in the worker thread; nothing here touches a viewer."""
-    from ..app.token_predictor import TokenChoice  # noqa: PLC0415 - imports torch
-    from ..app.token_run import TokenRequest, token_run_steps  # noqa: PLC0415
-    from ..core.token_inference import TokenParams  # noqa: PLC0415
+    from ..app.tokens import (  # noqa: PLC0415
+        TokenChoice,
+        TokenRequest,
+        token_run_steps,
+    )
+    from ..core.tokens.decode import TokenParams  # noqa: PLC0415
 
     request = TokenRequest(
         options.checkpoint,
@@ -92,7 +95,7 @@ def steps_of(options: TokenOptions, title: str, wanted: Preferences) -> Steps[To
 
 def study_steps(stacks: TokenStacks, place: int) -> Steps[Any]:
     """Make an ordinary result of a sample, in the worker thread."""
-    from ..app.token_study import sample_steps  # noqa: PLC0415 - imports torch
+    from ..app.tokens import sample_steps  # noqa: PLC0415 - imports torch
 
     return sample_steps(stacks, place)
 

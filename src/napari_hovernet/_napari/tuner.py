@@ -11,7 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from ..app.jobs import Steps
-from ..app.session_state import Run
+from ..app.session import Run
 from ..app.tuning import Edits, Tuned, Tuning
 from ..errors import InputError, UserError
 from .in_view import view_box
@@ -23,9 +23,9 @@ from .runner import Handlers
 from .study_layers import Extra
 
 if TYPE_CHECKING:
-    from ..app.tuning_steps import Tuners
-    from ..core.sweep import SweepAxis
-    from ..core.tuning import TuneParams
+    from ..app.tuning import Tuners
+    from ..core.measure.sweep import SweepAxis
+    from ..core.separation.tuning import TuneParams
     from .desk import Desk
 
 Box = tuple[int, int, int, int]
@@ -153,7 +153,7 @@ class Tuner:
 
     def _steps(self, run: Run, params: TuneParams, box: Box | None) -> Steps[Tuned]:
         """Separate, in the worker thread; stages that were kept are of the same run."""
-        from ..app.tuning_steps import Tuners, grown, reach_of, tune_steps  # noqa: PLC0415
+        from ..app.tuning import Tuners, grown, reach_of, tune_steps  # noqa: PLC0415
 
         kept = self._tuners
         if kept is None or kept[0] is not run:
@@ -214,8 +214,8 @@ class Tuner:
         number = self._free_number()
 
         def steps() -> Steps[tuple[Run, tuple[Layer, ...]]]:
-            from ..app.tuning_steps import tune_steps  # noqa: PLC0415 - on first use
-            from ..core.tuning_stages import StagedTuner  # noqa: PLC0415
+            from ..app.tuning import tune_steps  # noqa: PLC0415 - on first use
+            from ..core.separation.tuning import StagedTuner  # noqa: PLC0415
 
             whole = tuned or (yield from tune_steps(StagedTuner(run.result.maps), params))
             return (yield from kept_run_steps(run, whole, number, title, wanted))
@@ -268,8 +268,8 @@ class Tuner:
         InputError
             If there is no run.
         """
-        from ..app.tuning_steps import cropped  # noqa: PLC0415 - on first use
-        from ..core.sweep import sweep_steps  # noqa: PLC0415
+        from ..app.tuning import cropped  # noqa: PLC0415 - on first use
+        from ..core.measure.sweep import sweep_steps  # noqa: PLC0415
 
         run = self.run
         if run is None:

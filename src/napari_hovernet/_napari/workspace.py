@@ -12,18 +12,10 @@ from napari.layers import Image, Layer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..app import settings as settings_file
+from ..app import session as settings_file
 from ..app.jobs import Steps
-from ..app.run_request import (
-    ModelShelf,
-    RunRequest,
-    describe_steps,
-    device_steps,
-    mpp_steps,
-    run_steps,
-)
-from ..app.session import Session
-from ..app.session_state import ImageChoice, Run
+from ..app.segment import ModelShelf, RunRequest, describe_steps, device_steps, mpp_steps, run_steps
+from ..app.session import ImageChoice, Run, Session
 from ..core.types import Progress
 from ..errors import OutputError, UserError
 from . import images, regions
@@ -32,7 +24,7 @@ from .preferences import Preferences, preferences
 from .runner import Handlers, QtJob, QtRunner
 
 if TYPE_CHECKING:
-    from ..core.devices import DeviceInfo
+    from ..core.inference.devices import DeviceInfo
     from .desk import Desk
 
 _LOG = logging.getLogger(__name__)

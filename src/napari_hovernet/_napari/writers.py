@@ -19,7 +19,7 @@ def write_geojson(path: str, data: Any, attributes: Mapping[str, Any]) -> list[s
 
 def write_hovernet_json(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
     """Write nuclei as hover_net's JSON."""
-    from ..core.io.hovernet_json import write_hovernet_json as write  # noqa: PLC0415
+    from ..core.io.hover_net import write_hovernet_json as write  # noqa: PLC0415
 
     made = labels_data(data, attributes)
     write(path, made.nuclei, offset=made.offset, mpp=made.mpp, metadata=made.metadata)
@@ -28,7 +28,7 @@ def write_hovernet_json(path: str, data: Any, attributes: Mapping[str, Any]) -> 
 
 def write_hovernet_mat(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
     """Write labels and nuclei as hover_net's MAT."""
-    from ..core.io.hovernet_mat import write_hovernet_mat as write  # noqa: PLC0415
+    from ..core.io.hover_net import write_hovernet_mat as write  # noqa: PLC0415
 
     made = labels_data(data, attributes)
     write(path, made.labels, made.nuclei)
@@ -37,7 +37,7 @@ def write_hovernet_mat(path: str, data: Any, attributes: Mapping[str, Any]) -> l
 
 def write_csv(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
     """Write one line of features per nucleus."""
-    from ..core.io.table import write_table  # noqa: PLC0415 - on first use
+    from ..core.io.tables import write_table  # noqa: PLC0415 - on first use
 
     made = labels_data(data, attributes)
     write_table(path, made.nuclei, offset=made.offset, mpp=made.mpp)
@@ -46,7 +46,7 @@ def write_csv(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
 
 def write_label_tiff(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
     """Write the labels as TIFF."""
-    from ..core.io.label_tiff import write_label_tiff as write  # noqa: PLC0415
+    from ..core.io.labels import write_label_tiff as write  # noqa: PLC0415
 
     made = labels_data(data, attributes)
     write(path, made.labels, mpp=made.mpp, metadata=made.metadata)

@@ -19,11 +19,10 @@ from ..core.diagnosis.registry import all_checks
 from ..core.diagnosis.report import FAULT, WARN, DiagnosisReport, Finding
 from ..core.diagnosis.separating import Separator
 from ..core.diagnosis.setup import Setup
-from ..core.hv_reading import HVReading
-from ..core.model import Model
+from ..core.hv import HVReading
 from ..core.params import InferenceParams
-from ..core.tuning import TuneParams
-from ..core.types import Int32, Maps, Progress
+from ..core.separation.tuning import TuneParams
+from ..core.types import Int32, Maps, Model, Progress
 from .diagnose_opening import DiagnoseChoice, Own, open_steps
 
 __all__ = [

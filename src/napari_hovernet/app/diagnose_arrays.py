@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.data.stores import Member, npz_members, open_member, open_npy
 from ..core.diagnosis.case import MAPS, TARGETS
-from ..core.training.stores import Member, npz_members, open_member, open_npy
 from ..errors import InputError
 
 ALIASES = {

@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from ..core.diagnosis.case import TARGETS
-from ..core.io.index_csv import INDEX_NAME
-from ..core.training.sources.families import check_family, of_family
-from ..core.training.sources.family import (
+from ..core.data.items import source_of, split_of
+from ..core.data.kinds import (
+    WITH_TYPES,
     FamilyFiles,
+    Fold,
+    check_family,
     find_families,
+    find_folds,
     groups_of,
+    merge_classes,
+    of_family,
+    patch_files,
     splits_of,
 )
-from ..core.training.sources.haul import source_of, split_of
-from ..core.training.sources.pannuke import Fold, find_folds, merge_classes
-from ..core.training.sources.patches import WITH_TYPES, patch_files
-from ..core.training.stores import open_npy
+from ..core.data.pairs import INDEX_NAME
+from ..core.data.stores import open_npy
+from ..core.diagnosis.case import TARGETS
 from ..errors import InputError
 from .diagnose_arrays import ALIASES, MASKS, Shelf, Stored, shelf_of
 from .diagnose_found import About, DataFound, FileItems, joined

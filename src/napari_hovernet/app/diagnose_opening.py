@@ -15,8 +15,7 @@ from ..core.diagnosis.predicting import Predictor
 from ..core.diagnosis.separating import Separator
 from ..core.diagnosis.setup import Setup
 from ..core.hv import HVConvention
-from ..core.io.json_file import load_json
-from ..core.io.params_file import read_params
+from ..core.io.files import load_json, read_params
 from ..core.types import Progress
 from ..errors import CheckpointError, InputError
 from .diagnose_found import DataFound
@@ -184,8 +183,8 @@ def _separation(name: str) -> Any:
 
 
 def _loss(name: str) -> Any:
-    from ..core.training.params import LossParams, config_from_dict  # noqa: PLC0415 - on use
-    from ..core.training.run_folder import RunFolder  # noqa: PLC0415
+    from ..core.params import LossParams, config_from_dict  # noqa: PLC0415 - on use
+    from ..core.training.files import RunFolder  # noqa: PLC0415
 
     if not name:
         return None
@@ -206,7 +205,7 @@ def _loss(name: str) -> Any:
 
 
 def _augmentation(name: str) -> Any:
-    from ..core.training.run_folder import RunFolder  # noqa: PLC0415 - on first use
+    from ..core.training.files import RunFolder  # noqa: PLC0415 - on first use
 
     if not name or name in AUGMENTATIONS:
         return name or None

@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.image import ArraySource, ImageSource
-from ..core.io.dataset import DataChoice, Pair
-from ..core.io.images import read_image
-from ..core.io.index_csv import INDEX_NAME
-from ..core.io.labels_file import read_labels
-from ..core.io.pairs import find_data
-from ..core.training.sources.haul import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, split_of
-from ..core.training.sources.pairs import groups_of, type_map
+from ..core.data.items import TEST_NAMES, TRAIN_NAMES, VAL_NAMES, split_of
+from ..core.data.pairs import INDEX_NAME, DataChoice, Pair, find_data, groups_of, type_map
+from ..core.inference.images import ArraySource, ImageSource
+from ..core.io.open import read_image, read_labels
 from .diagnose_found import About, DataFound, FileItems, joined
 
 WHOLE = 1536

@@ -15,8 +15,7 @@ from markupsafe import Markup
 
 from .. import __version__
 from ..core.diagnosis.report import FAULT, Finding
-from ..core.io.atomic import atomic_path
-from ..core.pictures import DIVERGING
+from ..core.io.files import atomic_path
 from .diagnose import Diagnosis
 from .diagnosis_pictures import BOX, INSTANCES, TRUTH, Shown, pictures_of
 from .diagnosis_svg import gauge, svg_of_plot
@@ -27,6 +26,7 @@ from .diagnosis_text import (
     setup_words,
     untested,
 )
+from .figures import DIVERGING
 
 TEMPLATE = "diagnosis.html"
 FIRST_PLACES, MORE_PLACES = 3, 1

@@ -12,16 +12,10 @@ import numpy.typing as npt
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.items import Item
 from ..core.diagnosis.report import Finding, Place
-from ..core.image import UInt8
-from ..core.pictures import (
-    PictureParams,
-    magnitude_picture,
-    outlined_picture,
-    plane_picture,
-    png_bytes,
-)
+from ..core.inference.images import UInt8
 from ..core.types import Int32, Maps
 from .diagnosis_text import LAYER_WORDS
+from .figures import PictureParams, magnitude_picture, outlined_picture, plane_picture, png_bytes
 
 TRUTH, INSTANCES = (0, 158, 115), (240, 228, 66)
 """Colours, RGB, of true and of predicted outlines."""

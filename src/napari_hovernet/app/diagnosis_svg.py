@@ -9,8 +9,7 @@ from html import escape
 from typing import Any
 
 from ..core.diagnosis.report import FAULT, OK, Finding, Plot
-from .run_charts import tick_text, ticks
-from .run_svg import Frame, Scale
+from .figures import Frame, Scale, tick_text, ticks
 
 FRAME = Frame(width=480, height=250, left=52, right=14, top=12, bottom=46)
 GAUGE_WIDTH, GAUGE_HEIGHT = 300, 34

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.training.params import SCRATCH, TrainConfig
+from ..core.params import SCRATCH, TrainConfig
 from ..errors import InputError
 from .train_options import BUILT_IN
 
 if TYPE_CHECKING:
-    from ..core.training.data_check import DataReport
+    from ..core.training.check import DataReport
 
 
 def say_what_is_missing(config: TrainConfig) -> None:
@@ -52,10 +52,10 @@ def look_at_data(config: TrainConfig) -> DataReport:
     UserError
         If the data or the starting model cannot be read at all.
     """
-    from ..core.checkpoint.reading import describe  # noqa: PLC0415 - loads torch
-    from ..core.training.data_check import check_data  # noqa: PLC0415 - on first use
-    from ..core.training.sources import load_samples  # noqa: PLC0415 - on first use
-    from ..core.training.starting import needs_of  # noqa: PLC0415 - loads torch
+    from ..core.checkpoint.read import describe  # noqa: PLC0415 - loads torch
+    from ..core.data.load import load_samples  # noqa: PLC0415 - on first use
+    from ..core.training.check import check_data  # noqa: PLC0415 - on first use
+    from ..core.training.module import needs_of  # noqa: PLC0415 - loads torch
 
     say_what_is_missing(config)
     loaded = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)

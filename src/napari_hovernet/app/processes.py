@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.io.atomic import output_error
+from ..core.io.files import output_error
 from ..errors import JobFailed
 
 NICE = 10

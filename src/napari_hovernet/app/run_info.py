@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.training.params import TrainConfig
-from ..core.training.run_folder import RunFolder
+from ..core.params import TrainConfig
+from ..core.training.files import RunFolder
 from ..errors import UserError
 from .run_state import BROKEN, RESUMABLE, RunState, state_of
 from .run_tail import last_event

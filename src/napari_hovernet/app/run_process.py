@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from ..core.training.run_folder import RunFolder
+from ..core.training.files import RunFolder
 from ..errors import UserError
 from .jobs import describe_failure
 from .run_queue import RunQueue

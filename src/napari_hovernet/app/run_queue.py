@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from ..core.io.atomic import atomic_path, output_error
+from ..core.io.files import atomic_path, output_error
 from .processes import ProcessMark, is_alive, mark_from
 
 QUEUE = ".queue"

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.io.atomic import atomic_path
-from ..core.io.json_file import load_json
-from ..core.training.run_folder import RunFolder
+from ..core.io.files import atomic_path, load_json
+from ..core.training.files import RunFolder
 from ..errors import UserError
 from .processes import ProcessMark, is_alive, is_here, mark_from, mark_of
 

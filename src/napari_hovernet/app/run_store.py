@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..core.io.atomic import TEMPORARY_PREFIX, output_error, writable_folder
-from ..core.training.params import TrainConfig
-from ..core.training.run_folder import RunFolder
+from ..core.io.files import TEMPORARY_PREFIX, output_error, writable_folder
+from ..core.params import TrainConfig
+from ..core.training.files import RunFolder
 from ..errors import InputError, JobFailed, UserError
 from .finetune import say_what_is_missing
 from .processes import NICE, is_alive, is_here, kill, start_detached, wait_until_gone
@@ -28,7 +28,7 @@ from .run_state import (
     write_process,
     write_state,
 )
-from .settings import APP_NAME
+from .session import APP_NAME
 
 RUNS_ENV = "NAPARI_HOVERNET_RUNS"
 """Environment variable that names the folder of the runs."""

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..core.training.events import VERSION
+from ..core.training.files import VERSION
 
 CHUNK = 64 * 1024
 """Bytes read at a time: about 100 events, 1 to 2 ms."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.training.run_folder import RunFolder
+from ..core.training.files import RunFolder
 from .run_series import Growing, Series
 from .run_state import RunState, state_of
 from .run_tail import Tail

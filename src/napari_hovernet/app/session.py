@@ -7,30 +7,343 @@ so nothing compares arrays.
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
-from dataclasses import replace
-from typing import ClassVar
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from ..core.model import ModelInfo
-from ..core.types import Progress
-from ..errors import InputError
-from .history import Change, History
-from .session_state import (
-    NO_IMAGE,
-    ImageChoice,
-    ModelChoice,
-    Options,
-    Run,
-    Status,
-    describe_change,
-    short_name,
-    summary,
-    time_left,
-)
-from .settings import Settings
+from ..core.io.files import atomic_path
+from ..core.params import InferenceParams, SeparationParams
+from ..core.types import ModelInfo, Progress
+from ..errors import InputError, OutputError, UserError
+from .jobs import Change, History
+
+if TYPE_CHECKING:
+    from .segment import SegmentResult
+
+REGIONS = ("layer", "view", "shapes")
+"""Whole layer, what is in view, rectangles drawn in a Shapes layer."""
+NO_IMAGE = "Open an image first: File > Open Sample > HoVer-Net, or drop a file on the viewer."
+
+
+@dataclass(frozen=True, eq=False)
+class ModelChoice:
+    """The chosen model and what is known of it.
+
+    Parameters
+    ----------
+    source : str
+        "compact" or the path of a checkpoint.
+    info : ModelInfo, optional
+        None while the file is being read, or when it could not be.
+    error : str
+        Why the file cannot be used, "" otherwise.
+    """
+
+    source: str
+    info: ModelInfo | None = None
+    error: str = ""
+
+    @property
+    def reading(self) -> bool:
+        """Whether the file is still being looked at."""
+        return self.info is None and not self.error
+
+
+@dataclass(frozen=True)
+class ImageChoice:
+    """The chosen image, as far as the panel needs to know it.
+
+    Parameters
+    ----------
+    key : hashable
+        Tells one image layer from another.
+    name, description : str
+        Layer name; size and kind in words.
+    mpp : float, optional
+        Micrometres per pixel, None = not known.
+    mpp_source : str
+        Where ``mpp`` comes from, in words.
+    error : str
+        Why this image cannot be segmented, "" if it can.
+    """
+
+    key: Hashable
+    name: str
+    description: str = ""
+    mpp: float | None = None
+    mpp_source: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run: device, inference parameters, separation preset, region, replacing."""
+
+    device: str = "auto"
+    inference: InferenceParams = field(default_factory=InferenceParams)
+    separation: str = "local"
+    region: str = "layer"
+    replace_previous: bool = False
+
+    def __post_init__(self) -> None:
+        if self.region not in REGIONS:
+            raise InputError(f"region is {self.region!r}; choose one of {', '.join(REGIONS)}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One finished segmentation.
+
+    Parameters
+    ----------
+    id : int
+        1, 2, 3 ... within the session.
+    title : str
+        Prefix of its layers' names, as "compact 1".
+    image : ImageChoice
+        What was segmented.
+    result : SegmentResult
+        Maps, separation, nuclei and how they were made.
+    placement : object
+        Where its layers lie in the viewer; only the viewer's side reads it.
+    metadata : mapping
+        The run's parameters, JSON-able, copied into every layer.
+    """
+
+    id: int
+    title: str
+    image: ImageChoice
+    result: SegmentResult
+    placement: Any = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is going on.
+
+    Parameters
+    ----------
+    state : {"idle", "running", "cancelling"}
+    message : str
+        One line for the user.
+    done, total : int
+        Tiles finished and tiles in all, 0 = not known.
+    eta : float, optional
+        Seconds left, None = not known yet.
+    notices : tuple of str
+        Things to know about this run ("out of memory: tile halved").
+    error : str
+        Why the last run failed, "" if it did not.
+    """
+
+    state: str = "idle"
+    message: str = ""
+    done: int = 0
+    total: int = 0
+    eta: float | None = None
+    notices: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return self.state != "idle"
+
+
+def time_left(done: int, total: int, elapsed: float) -> float | None:
+    """Return the seconds left at the present pace, None before the first step.
+
+    Examples
+    --------
+    >>> time_left(1, 4, 2.0)
+    6.0
+    """
+    if done <= 0 or total <= 0:
+        return None
+    return elapsed * (total - done) / done
+
+
+def short_name(model: ModelChoice) -> str:
+    """Return a name for layers: "compact", or the file's name without its ending."""
+    name = model.source.replace("\\", "/").rsplit("/", 1)[-1]
+    return name.rsplit(".", 1)[0] or name
+
+
+def summary(run: Run) -> str:
+    """Return what came out in one line: nuclei, mean magnitude, time and device."""
+    result = run.result
+    device = str(run.metadata.get("device", ""))
+    time = f"{result.seconds:.1f} s" + (f" on {device.upper()}" if device else "")
+    if not result.n:
+        return f"No nuclei found, {time}. Check the resolution, the model and the image."
+    noun = "nucleus" if result.n == 1 else "nuclei"
+    return f"{result.n:,} {noun}, mean magnitude {result.magnitude_inside:.2f}, {time}"
+
+
+def describe_change(change: Change[Run]) -> str:
+    """Name the runs a change touched."""
+    added = ", ".join(run.title for run in change.added)
+    removed = ", ".join(run.title for run in change.removed)
+    if added and removed:
+        return f"{added} in place of {removed}."
+    return f"{added or 'removal of ' + removed}."
+
+
+APP_NAME = "napari-hovernet"
+FILE_NAME = "settings.json"
+CONFIG_ENV = "NAPARI_HOVERNET_CONFIG"
+"""Environment variable that names another folder for the settings file."""
+RECENT_LIMIT = 8
+"""Checkpoint files kept in the recent list."""
+PRESETS = ("local", "hover_net")
+"""Named ways of separating nuclei."""
+SETTINGS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices to start the next session with.
+
+    Parameters
+    ----------
+    recent_models : tuple of str
+        Absolute paths of checkpoints, the latest first, at most ``RECENT_LIMIT``.
+    model : str
+        Last model: "compact" or a path.
+    device : str
+        Last device: "auto", "cpu", "cuda:0", "mps".
+    separation : {"local", "hover_net"}
+        Last separation preset.
+    inference : InferenceParams
+        Last inference parameters; mpp of an image is never remembered.
+    """
+
+    recent_models: tuple[str, ...] = ()
+    model: str = "compact"
+    device: str = "auto"
+    separation: str = "local"
+    inference: InferenceParams = field(default_factory=InferenceParams)
+
+    def with_recent(self, path: str) -> Settings:
+        """Put a checkpoint at the top of the recent list.
+
+        Examples
+        --------
+        >>> Settings(recent_models=("/a", "/b")).with_recent("/b").recent_models
+        ('/b', '/a')
+        """
+        kept = (path, *(p for p in self.recent_models if p != path))
+        return replace(self, recent_models=kept[:RECENT_LIMIT])
+
+    def without_recent(self, path: str) -> Settings:
+        """Take a checkpoint off the recent list (the file is gone or unreadable)."""
+        return replace(self, recent_models=tuple(p for p in self.recent_models if p != path))
+
+
+def separation_params(preset: str) -> SeparationParams:
+    """Return the parameters a preset name stands for."""
+    return SeparationParams.preset(preset)
+
+
+def config_file() -> Path:
+    """Return the path of the settings file, in the user's configuration folder."""
+    named = os.environ.get(CONFIG_ENV)
+    if named:
+        return Path(named) / FILE_NAME
+    from platformdirs import user_config_path  # noqa: PLC0415 - on first use
+
+    return user_config_path(APP_NAME, appauthor=False) / FILE_NAME
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings; whatever is missing or damaged takes its default.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Settings file; default :func:`config_file`.
+
+    Examples
+    --------
+    >>> load(Path("/nowhere/settings.json")) == Settings()
+    True
+    """
+    try:
+        text = (path or config_file()).read_text(encoding="utf-8")
+        raw = json.loads(text)
+    except (OSError, ValueError):
+        return Settings()
+    return _from_dict(raw) if isinstance(raw, dict) else Settings()
+
+
+def save(settings: Settings, path: Path | None = None) -> None:
+    """Write the settings in one step: a reader sees the old file or the new one.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    target = path or config_file()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Settings cannot be written to {target}: {error}.") from error
+    with atomic_path(target) as temporary:
+        temporary.write_text(json.dumps(_to_dict(settings), indent=1), encoding="utf-8")
+
+
+def _to_dict(settings: Settings) -> dict[str, Any]:
+    inference = {
+        f.name: getattr(settings.inference, f.name)
+        for f in fields(InferenceParams)
+        if f.name not in ("image_mpp", "model_mpp")
+    }
+    return {
+        "version": SETTINGS_VERSION,
+        "recent_models": list(settings.recent_models),
+        "model": settings.model,
+        "device": settings.device,
+        "separation": settings.separation,
+        "inference": inference,
+    }
+
+
+def _from_dict(raw: Mapping[str, Any]) -> Settings:
+    """Take every field that is what it should be, and the default for the rest."""
+    default = Settings()
+    recent = raw.get("recent_models")
+    paths = [p for p in recent if isinstance(p, str)] if isinstance(recent, list) else []
+    separation = raw.get("separation")
+    return Settings(
+        recent_models=tuple(paths[:RECENT_LIMIT]),
+        model=_text(raw, "model", default.model),
+        device=_text(raw, "device", default.device),
+        separation=separation if separation in PRESETS else default.separation,
+        inference=_inference(raw.get("inference")),
+    )
+
+
+def _text(raw: Mapping[str, Any], key: str, default: str) -> str:
+    value = raw.get(key)
+    return value if isinstance(value, str) and value else default
+
+
+def _inference(raw: Any) -> InferenceParams:
+    known = {f.name for f in fields(InferenceParams)} - {"image_mpp", "model_mpp"}
+    values = {k: v for k, v in raw.items() if k in known} if isinstance(raw, dict) else {}
+    try:
+        return InferenceParams(**values)
+    except (UserError, TypeError):
+        return InferenceParams()
 
 
 class Session:

@@ -5,23 +5,97 @@ Plain Python with psygnal events, on the main thread only; values handed out are
 
 from __future__ import annotations
 
+import math
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 from psygnal import Signal
 
-from ..core.types import Int32
-from .session_state import Run
-from .study_state import Findings, InstanceImage, TruthChoice
+from ..core.params import SeparationParams
+from ..core.types import Int32, Maps, Nuclei, Progress
+from ..errors import InputError, UserError
+from .session import Run
 
 if TYPE_CHECKING:
-    from ..core.magnitude_bands import MagnitudeBands
+    from ..core.measure.blobs import BlobReport
+    from ..core.measure.changes import LabelDifference
+    from ..core.measure.compare import Comparison
+    from ..core.measure.magnitude import MagnitudeBands, MagnitudeReport
+    from ..core.types import Bool, ModelInfo
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceImage:
+    """The instances of a run as they are now.
+
+    Parameters
+    ----------
+    labels : int32 (H, W)
+        0 = background; not to be changed.
+    corrected : bool
+        Whether they differ from what the separation made (brush corrections).
+    """
+
+    labels: Int32
+    corrected: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class TruthChoice:
+    """The labels a run is compared with.
+
+    Parameters
+    ----------
+    key : hashable
+        Tells one source from another: ("layer", id), ("file", path) or ("run", id).
+    name : str
+        For tables and messages.
+    labels : int32 (H, W), optional
+        Of the run's size, checked; None when they cannot be used.
+    notes : tuple of str
+        What was assumed or looks odd.
+    error : str
+        Why they cannot be used, "" if they can.
+    """
+
+    key: Hashable
+    name: str
+    labels: Int32 | None = None
+    notes: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Everything that follows from maps, instances and, if there is one, the truth.
+
+    Parameters
+    ----------
+    nuclei : Nuclei
+        One row per instance, of the labels as they are now.
+    magnitude : MagnitudeReport
+    blobs : BlobReport
+    comparison : Comparison, optional
+        None without a truth, or when the comparison failed.
+    errors : tuple of str
+        What could not be found out, and why.
+    """
+
+    nuclei: Nuclei
+    magnitude: MagnitudeReport
+    blobs: BlobReport
+    comparison: Comparison | None = None
+    errors: tuple[str, ...] = ()
 
 
 class Study:
     """One run under the glass; every change is announced by a signal.
 
-    Whoever computes (see :mod:`napari_hovernet.app.study_steps`) hands the results in;
+    Whoever computes (see :mod:`napari_hovernet.app.study`) hands the results in;
     results of another run or of older labels are refused by their ticket.
 
     Examples
@@ -72,7 +146,7 @@ class Study:
     def bands(self) -> MagnitudeBands:
         """Bounds by which a magnitude is called collapsed, weak or healthy."""
         if self._bands is None:
-            from ..core.magnitude_bands import MagnitudeBands  # noqa: PLC0415 - on first use
+            from ..core.measure.magnitude import MagnitudeBands  # noqa: PLC0415 - on first use
 
             self._bands = MagnitudeBands()
         return self._bands
@@ -155,3 +229,428 @@ class Study:
             raise TypeError(
                 "Study was changed from another thread; send the value to the main thread."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is looked into.
+
+    Parameters
+    ----------
+    maps : Maps
+        Of the run.
+    labels : int32 (H, W)
+        Instances as they are now.
+    info : ModelInfo
+        For the names of types.
+    separation : SeparationParams
+        What the instances were cut with; the oracle of a comparison is cut alike.
+    mask : bool (H, W), optional
+        Mask of the separation.
+    truth : int32 (H, W), optional
+        Of the same size.
+    bands : MagnitudeBands, optional
+    """
+
+    maps: Maps
+    labels: Int32
+    info: ModelInfo
+    separation: SeparationParams
+    mask: Bool | None = None
+    truth: Int32 | None = None
+    bands: MagnitudeBands | None = None
+
+
+def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
+    """Measure nuclei, judge magnitude, look for blobs, compare with the truth.
+
+    Yields
+    ------
+    Progress
+        One before each of them.
+
+    Returns
+    -------
+    Findings
+    """
+    from ..core.measure.blobs import blob_report  # noqa: PLC0415 - on first use
+    from ..core.measure.magnitude import magnitude_report  # noqa: PLC0415
+    from ..core.measure.nuclei import measure  # noqa: PLC0415
+
+    yield Progress(0, 4, "Measuring nuclei ...")
+    nuclei = measure(case.labels, case.maps, type_names=case.info.types)
+    yield Progress(1, 4, "Looking at the magnitude ...")
+    magnitude = magnitude_report(case.maps, case.labels, case.bands)
+    yield Progress(2, 4, "Looking for blobs ...")
+    blobs = blob_report(case.maps, case.labels, mask=case.mask)
+    yield Progress(3, 4, "Comparing ...")
+    comparison, errors = _compared(case)
+    return Findings(nuclei, magnitude, blobs, comparison, errors)
+
+
+def _compared(case: Case) -> tuple[Comparison | None, tuple[str, ...]]:
+    """Compare; a truth that cannot be used spoils nothing else."""
+    if case.truth is None:
+        return None, ()
+    from ..core.measure.compare import compare  # noqa: PLC0415 - on first use
+
+    try:
+        return compare(case.truth, case.labels, case.maps, case.separation), ()
+    except UserError as error:
+        return None, (str(error),)
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Labels as a source gives them.
+
+    Parameters
+    ----------
+    labels : array (H, W)
+        Not checked yet.
+    origin : tuple of int, optional
+        Row and column of their first pixel in the whole image, where that is known.
+    notes : tuple of str
+        What was assumed while they were read.
+    """
+
+    labels: npt.NDArray[Any]
+    origin: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TruthSource:
+    """Where true labels come from.
+
+    Parameters
+    ----------
+    key : hashable
+        ("layer", id), ("file", path) or ("run", id).
+    name : str
+        For tables and messages.
+    read : callable
+        Receives the :class:`Target`, returns :class:`Given`; called in a worker thread.
+    """
+
+    key: Hashable
+    name: str
+    read: Callable[[Target], Given]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What the labels have to fit: shape of a run, and its first pixel in the whole image.
+
+    ``region`` says whether it is only a part of the image.
+    """
+
+    shape: tuple[int, int]
+    offset: tuple[int, int] = (0, 0)
+    region: bool = False
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Height and width of the image as far as the run reaches."""
+        return (self.offset[0] + self.shape[0], self.offset[1] + self.shape[1])
+
+
+def target_of(run: Run) -> Target:
+    """Return what true labels for a run have to fit."""
+    height, width = run.result.labels.shape
+    region = run.result.params.region is not None or run.result.offset != (0, 0)
+    return Target((height, width), run.result.offset, region)
+
+
+def file_source(path: str) -> TruthSource:
+    """Labels in a file of any kind that :func:`read_labels` knows."""
+
+    def read(target: Target) -> Given:
+        from ..core.io.open import read_labels  # noqa: PLC0415 - on first use
+
+        found = read_labels(path, target.reach if target.region else target.shape)
+        return Given(found.labels, notes=found.notes)
+
+    return TruthSource(("file", path), path.replace("\\", "/").rsplit("/", 1)[-1], read)
+
+
+def truth_steps(
+    source: TruthSource, target: Target, before: TruthChoice | None = None
+) -> Generator[Progress, None, TruthChoice]:
+    """Read and check true labels.
+
+    Parameters
+    ----------
+    source : TruthSource
+    target : Target
+    before : TruthChoice, optional
+        What is compared with now; returned as it is if nothing has changed.
+
+    Yields
+    ------
+    Progress
+        One, before the work.
+
+    Returns
+    -------
+    TruthChoice
+        With labels, or with the error that says why not.
+    """
+    yield Progress(0, 0, f"Reading {source.name} ...")
+    try:
+        choice = _checked(source, target)
+    except UserError as error:
+        choice = TruthChoice(source.key, source.name, error=str(error))
+    return before if before is not None and _same(before, choice) else choice
+
+
+def _checked(source: TruthSource, target: Target) -> TruthChoice:
+    from ..core.measure.compare import check_truth  # noqa: PLC0415 - on first use
+
+    given = source.read(target)
+    labels, notes = given.labels, given.notes
+    offset = target.offset if target.region else None
+    if given.origin is not None and given.origin != target.offset:
+        labels, note = _part(given, target)
+        notes, offset = (*notes, note), None
+    truth = check_truth(labels, target.shape, offset)
+    return TruthChoice(source.key, source.name, truth.labels, (*notes, *truth.notes))
+
+
+def _part(given: Given, target: Target) -> tuple[npt.NDArray[Any], str]:
+    """Cut labels whose place in the image is known to where the run lies."""
+    at = given.origin or (0, 0)
+    row, col = target.offset[0] - at[0], target.offset[1] - at[1]
+    height, width = given.labels.shape[-2:]
+    fits = row + target.shape[0] <= height and col + target.shape[1] <= width
+    if row < 0 or col < 0 or not fits:
+        raise InputError(
+            f"It covers {height} x {width} pixels from row {at[0]}, column {at[1]}; the run "
+            f"{target.shape[0]} x {target.shape[1]} from row {target.offset[0]}, column "
+            f"{target.offset[1]}. Choose one that covers the whole of it."
+        )
+    part = given.labels[..., row : row + target.shape[0], col : col + target.shape[1]]
+    return part, f"Cut to the run's region ({target.shape[0]} x {target.shape[1]})."
+
+
+def _same(a: TruthChoice, b: TruthChoice) -> bool:
+    if replace(a, labels=None).__dict__ != replace(b, labels=None).__dict__:
+        return False
+    if a.labels is None or b.labels is None:
+        return a.labels is b.labels
+    return np.array_equal(a.labels, b.labels)
+
+
+EMPTY = "-"
+"""Stands for a number that there is not."""
+
+
+@dataclass(frozen=True)
+class DeltaRow:
+    """One line of the table of two runs.
+
+    Parameters
+    ----------
+    name, tip : str
+        What it is; what it means.
+    a, b : float or str
+        Of either run; NaN = not known.
+    digits : int
+        Behind the point.
+    """
+
+    name: str
+    tip: str
+    a: float | str
+    b: float | str
+    digits: int = 0
+
+    @property
+    def delta(self) -> float:
+        """B minus A; NaN where there is no number."""
+        if isinstance(self.a, str) or isinstance(self.b, str):
+            return math.nan
+        return self.b - self.a
+
+    def texts(self) -> tuple[str, str, str]:
+        """Return A, B and the difference (with its sign) as shown.
+
+        Examples
+        --------
+        >>> DeltaRow("AJI", "", 0.5, 0.625, 3).texts()
+        ('0.500', '0.625', '+0.125')
+        """
+        return (_text(self.a, self.digits), _text(self.b, self.digits), self._delta_text())
+
+    def _delta_text(self) -> str:
+        if isinstance(self.a, str) or isinstance(self.b, str):
+            return "same" if self.a == self.b else "differs"
+        if math.isnan(self.delta):
+            return EMPTY
+        text = f"{self.delta:+,.{self.digits}f}"
+        return text if text.strip("+-0.") else text[1:]  # no sign on zero
+
+
+@dataclass(frozen=True, eq=False)
+class TwoRuns:
+    """What is known of two runs, and where they differ."""
+
+    a: Findings
+    b: Findings
+    difference: LabelDifference
+
+    def rows(self) -> tuple[DeltaRow, ...]:
+        """Return the table, scores only where there is a truth."""
+        return (*_plain_rows(self.a, self.b), *_score_rows(self.a, self.b))
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What could not be found out, each once."""
+        return tuple(dict.fromkeys((*self.a.errors, *self.b.errors)))
+
+
+def why_not(a: Run, b: Run) -> str:
+    """Say why two runs cannot be set side by side, "" if they can."""
+    for run in (a, b):
+        if run.result.maps is None:
+            return f"{run.title} was made without keeping its maps: run it again."
+    if a.id == b.id:
+        return f"{a.title} cannot be set beside itself: choose another run."
+    if a.image.key != b.image.key:
+        return (
+            f"{a.title} was made from {a.image.name!r} and {b.title} from {b.image.name!r}: choose "
+            "two runs over the same image."
+        )
+    plane_a, plane_b = (getattr(run.placement, "plane", ()) for run in (a, b))
+    if plane_a != plane_b:
+        return (
+            f"{a.title} covers plane {_plane(plane_a)} and {b.title} plane {_plane(plane_b)}: run "
+            "both on the same plane."
+        )
+    if a.result.offset != b.result.offset or a.result.labels.shape != b.result.labels.shape:
+        return (
+            f"{a.title} covers {_region(a)} and {b.title} {_region(b)}: run both on the same "
+            "region."
+        )
+    return ""
+
+
+def case_of(
+    run: Run, labels: Int32, truth: Int32 | None = None, bands: MagnitudeBands | None = None
+) -> Case:
+    """Return what is looked into of a run with maps.
+
+    Parameters
+    ----------
+    run : Run
+    labels : int32 (H, W)
+        Its instances as they are now.
+    truth : int32 (H, W), optional
+    bands : MagnitudeBands, optional
+
+    Raises
+    ------
+    TypeError
+        If the run was made without keeping its maps.
+    """
+    if run.result.maps is None:
+        raise TypeError(f"{run.title} has no maps.")
+    separation = run.result.separation
+    return Case(
+        maps=run.result.maps,
+        labels=labels,
+        info=run.result.info,
+        separation=run.result.cut_with,
+        mask=None if separation is None else separation.mask,
+        truth=truth,
+        bands=bands,
+    )
+
+
+def two_runs_steps(a: Case, b: Case) -> Generator[Progress, None, TwoRuns]:
+    """Look into two runs and tell where they differ; runs in a worker thread.
+
+    Yields
+    ------
+    Progress
+        Those of either run.
+
+    Returns
+    -------
+    TwoRuns
+
+    Raises
+    ------
+    InputError
+        If they are not of the same size.
+    """
+    from ..core.measure.changes import label_difference  # noqa: PLC0415 - on first use
+
+    yield Progress(0, 0, "Where they differ ...")
+    difference = label_difference(a.labels, b.labels)
+    found_a = yield from finding_steps(a)
+    found_b = yield from finding_steps(b)
+    return TwoRuns(found_a, found_b, difference)
+
+
+def _plain_rows(a: Findings, b: Findings) -> tuple[DeltaRow, ...]:
+    inside = (a.magnitude.inside.mean, b.magnitude.inside.mean)
+    return (
+        DeltaRow("Nuclei", "Instances, corrections included.", len(a.nuclei), len(b.nuclei)),
+        DeltaRow("Magnitude inside", "Mean HV magnitude inside nuclei.", *inside, digits=3),
+        DeltaRow(
+            "Verdict",
+            "What the bounds of the inspector say of it; length alone is not health.",
+            a.magnitude.verdict,
+            b.magnitude.verdict,
+        ),
+        DeltaRow(
+            "Direction",
+            "Mean cosine of HV to the exact HV of these very instances; 1 = right, 0 = unrelated.",
+            a.magnitude.direction,
+            b.magnitude.direction,
+            3,
+        ),
+        DeltaRow(
+            "Components",
+            "Connected areas of the mask of nuclei.",
+            a.blobs.n_components,
+            b.blobs.n_components,
+        ),
+        DeltaRow(
+            "Suspected blobs",
+            "Components that look like several nuclei in one.",
+            a.blobs.n_suspected,
+            b.blobs.n_suspected,
+        ),
+    )
+
+
+def _score_rows(a: Findings, b: Findings) -> tuple[DeltaRow, ...]:
+    if a.comparison is None or b.comparison is None:
+        return ()
+    one, two = a.comparison.prediction, b.comparison.prediction
+    return tuple(
+        DeltaRow(name, f"{name} against the truth chosen in Compare.", first, second, 3)
+        for name, first, second in (
+            ("AJI", one.aji, two.aji),
+            ("PQ", one.pq, two.pq),
+            ("Dice", one.dice, two.dice),
+        )
+    )
+
+
+def _text(value: float | str, digits: int) -> str:
+    if isinstance(value, str):
+        return value
+    return EMPTY if math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def _plane(plane: tuple[int, ...]) -> str:
+    return ", ".join(str(i + 1) for i in plane) or "1"
+
+
+def _region(run: Run) -> str:
+    height, width = run.result.labels.shape
+    row, col = run.result.offset
+    return f"{height} x {width} pixels from row {row}, column {col}"

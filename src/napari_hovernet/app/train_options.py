@@ -9,14 +9,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.training.params import (
-    FREEZING,
-    LOSS_PRESETS,
-    PRECISIONS,
-    SCHEDULES,
-    SCRATCH,
-    TrainConfig,
-)
+from ..core.params import FREEZING, LOSS_PRESETS, SCHEDULES, SCRATCH, TrainConfig
+from ..core.params import TRAIN_PRECISIONS as PRECISIONS
 from ..errors import InputError
 
 BUILT_IN = "compact"

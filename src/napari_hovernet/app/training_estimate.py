@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..core.model import ModelInfo
-from ..core.training.params import SCRATCH, TrainConfig
+from ..core.params import SCRATCH, TrainConfig
+from ..core.types import ModelInfo
 from .run_info import RunInfo
 from .run_tail import last_event
 from .run_view import number

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.io.atomic import output_error
-from ..core.training.params import DataParams, TrainConfig
+from ..core.io.files import output_error
+from ..core.params import DataParams, TrainConfig
 from ..core.types import Progress
 from ..errors import UserError
 from .finetune import look_at_data
 
 if TYPE_CHECKING:
-    from ..core.training.data_report import DataReport
+    from ..core.training.check import DataReport
     from .run_store import RunStore
 
 LOG_LINES, LOG_BYTES = 6, 8192

@@ -6,13 +6,13 @@ import math
 from argparse import Namespace
 from collections.abc import Sequence
 
-from ..app.predictors import ModelPredictor
+from ..app.evaluate import ModelPredictor
 from ..core.checkpoint import load_model
-from ..core.io.dataset import DataChoice
-from ..core.io.params_file import read_params
-from ..core.metrics.bootstrap import Interval
+from ..core.data.pairs import DataChoice
+from ..core.io.files import read_params
+from ..core.measure.metrics import Interval
 from ..core.params import FAULTS, InferenceParams, SeparationParams
-from ..core.tuning import TuneParams
+from ..core.separation.tuning import TuneParams
 from .console import complain
 from .segment import introduction
 

@@ -10,21 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..app.diagnose import (
-    DiagnoseChoice,
-    Diagnosis,
-    Own,
-    diagnosis_steps,
-    open_steps,
-    retest_steps,
-    unfinished,
-)
+from ..app.diagnose import Diagnosis, diagnosis_steps, retest_steps, unfinished
+from ..app.diagnose_opening import DiagnoseChoice, Own, open_steps
 from ..app.diagnosis_text import Retest, as_json, as_text, retest_text
 from ..app.jobs import drive
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.engine import Found
 from ..core.diagnosis.report import FAMILIES, FAULT, WARN, Finding
-from ..core.io.atomic import atomic_path
+from ..core.io.files import atomic_path
 from ..core.types import Progress
 from ..errors import InputError, OutputError
 from .console import ProgressBar, complain, one_line, say

@@ -7,14 +7,22 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ..app.batch import evaluate_steps
-from ..app.batch_report import DataAbout, as_json, report_paths, write_reports
-from ..app.batch_types import OUTCOMES, BatchParams, BatchResult, Group
+from ..app.evaluate import (
+    OUTCOMES,
+    BatchParams,
+    BatchResult,
+    DataAbout,
+    FolderPredictor,
+    Group,
+    Predictor,
+    as_json,
+    evaluate_steps,
+    report_paths,
+    write_reports,
+)
 from ..app.jobs import drive
-from ..app.predictors import FolderPredictor, Predictor
-from ..core.io.atomic import writable_folder
-from ..core.io.dataset import DataSet, spread
-from ..core.io.pairs import find_data
+from ..core.data.pairs import DataSet, find_data, spread
+from ..core.io.files import writable_folder
 from ..errors import InputError, OutputError
 from .batch_options import (
     choice_of,

@@ -5,17 +5,10 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from ..app.batch_magnitude import (
-    TRUE,
-    MagnitudeResult,
-    MagnitudeRow,
-    magnitude_as_json,
-    magnitude_steps,
-)
+from ..app.evaluate import TRUE, MagnitudeResult, MagnitudeRow, magnitude_as_json, magnitude_steps
 from ..app.jobs import drive
-from ..core.io.dataset import Pair, spread
-from ..core.io.pairs import find_data
-from ..core.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
+from ..core.data.pairs import Pair, find_data, spread
+from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
 from ..errors import InputError
 from .batch_options import (
     choice_of,

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ..core.checkpoint import describe, load_model, save_model
-from ..core.devices import list_devices
-from ..core.model import ModelInfo
+from ..core.inference.devices import list_devices
+from ..core.types import ModelInfo
 from ..errors import OutputError
 from .console import say
 

@@ -12,7 +12,7 @@ from ..app.run_info import RunInfo
 from ..app.run_store import RunStore
 from ..app.run_view import RunView
 from ..app.run_watch import RunWatch
-from ..core.training.run_folder import RunFolder
+from ..core.training.files import RunFolder
 from ..errors import InputError
 from .batch_options import NOTHING, number, table
 from .console import complain, say
@@ -114,13 +114,13 @@ def attach(store: RunStore, options: Namespace) -> int:
 
 
 def _plot(view: RunView, options: Namespace) -> None:
-    from ..app.run_plot import save_plot  # noqa: PLC0415 - on first use
+    from ..app.figures import save_plot  # noqa: PLC0415 - on first use
 
     save_plot(view, options.plot)
 
 
 def _report(folder: RunFolder) -> None:
-    from ..app.run_report import write_report  # noqa: PLC0415 - on first use
+    from ..app.reports import write_report  # noqa: PLC0415 - on first use
 
     complain(f"written: {write_report(folder)}")
 

@@ -12,11 +12,10 @@ from ..app.export import output_paths, parse_formats, write_result
 from ..app.jobs import drive
 from ..app.segment import Region, SegmentParams, SegmentResult, segment_steps
 from ..core.checkpoint import load_model
-from ..core.io.atomic import writable_folder
-from ..core.io.images import SUFFIXES, read_image
-from ..core.model import Model
+from ..core.io.files import writable_folder
+from ..core.io.open import SUFFIXES, read_image
 from ..core.params import InferenceParams, SeparationParams
-from ..core.types import Progress
+from ..core.types import Model, Progress
 from ..errors import DeviceError, OutputError, UserError
 from .console import ProgressBar, complain, one_line, say, say_error
 from .inputs import ImageInput, Search, find_inputs

@@ -10,21 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..app.batch import evaluate_steps
-from ..app.batch_magnitude import MagnitudeResult, magnitude_as_json, magnitude_steps
-from ..app.batch_report import DataAbout, as_json, write_reports
-from ..app.batch_types import BatchParams, BatchResult
+from ..app.evaluate import (
+    BatchParams,
+    BatchResult,
+    DataAbout,
+    MagnitudeResult,
+    as_json,
+    evaluate_steps,
+    magnitude_as_json,
+    magnitude_steps,
+    write_reports,
+)
 from ..app.jobs import drive
-from ..app.token_predictor import TokenChoice, TokenPredictor, choose_samples, token_pairs
+from ..app.tokens import TokenChoice, TokenPredictor, choose_samples, token_pairs
 from ..core.checkpoint import load_model
-from ..core.io.atomic import writable_folder
-from ..core.io.dataset import Pair
-from ..core.magnitude import BROKEN_MAXIMA
-from ..core.metrics.bootstrap import bootstrap_mean
-from ..core.token_data import find_token_data
-from ..core.token_inference import TokenParams
-from ..core.token_prefix import AS_FILE
-from ..core.token_split import membership
+from ..core.data.pairs import Pair
+from ..core.io.files import writable_folder
+from ..core.measure.magnitude import BROKEN_MAXIMA
+from ..core.measure.metrics import bootstrap_mean
+from ..core.tokens.data import find_token_data, membership
+from ..core.tokens.decode import AS_FILE, TokenParams
 from ..errors import InputError
 from .batch_options import number, tuning_of
 from .console import ProgressBar, complain, say

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from ..app.jobs import drive
-from ..app.token_images import cache_steps, find_pictures
-from ..core.backbone import BackboneParams, load_backbone
+from ..app.tokens import cache_steps, find_pictures
+from ..core.tokens.backbone import BackboneParams, load_backbone
 from ..errors import OutputError
 from .console import ProgressBar, complain, say
 

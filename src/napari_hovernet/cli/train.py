@@ -13,9 +13,9 @@ from ..app.run_state import read_process
 from ..app.run_store import RunStore, Start, training_command
 from ..app.run_watch import RunWatch
 from ..app.train_options import OPTIONS, config_from, default_name
-from ..core.training.data_report import FAULT, WARN, DataReport
-from ..core.training.params import TrainConfig
-from ..core.training.run_folder import RunFolder
+from ..core.params import TrainConfig
+from ..core.training.check import FAULT, WARN, DataReport
+from ..core.training.files import RunFolder
 from ..errors import InputError, UserError
 from .console import complain, say
 from .follow import Follower, say_end
@@ -107,14 +107,14 @@ def be_the_process(folder: RunFolder, options: Namespace) -> int:
 
 
 def _train(folder: RunFolder, resume: bool) -> int:
-    from ..core.training.engine import run_training  # noqa: PLC0415 - loads Lightning
+    from ..core.training.loop import run_training  # noqa: PLC0415 - loads Lightning
 
     return int(run_training(folder, resume=resume))
 
 
 def _report(folder: RunFolder) -> None:
     """Write the report; what goes wrong with it is said in the log and harms nothing else."""
-    from ..app.run_report import write_report  # noqa: PLC0415 - on first use
+    from ..app.reports import write_report  # noqa: PLC0415 - on first use
 
     try:
         write_report(folder)

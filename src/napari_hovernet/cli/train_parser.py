@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..app.train_options import OPTIONS, Option
-from ..core.training.params import LOSS_PRESETS
+from ..core.params import LOSS_PRESETS
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 MakeCommand = Callable[[Commands, str, str, str], argparse.ArgumentParser]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from .networks.registry import Network
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -244,3 +253,206 @@ class Nuclei:
 
     def __len__(self) -> int:
         return len(self.label)
+
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def kernel(function: F) -> F:
+    """Compile a loop over arrays to machine code that lets other threads run.
+
+    The machine code is kept on disk between runs; where no folder can be written
+    (a read-only install without a home) it is compiled anew in each process.
+    Kernels are single-threaded, so their result never depends on timing.
+    """
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:
+        return cast(F, numba.njit(nogil=True)(function))
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a user wants to know before running a model.
+
+    Parameters
+    ----------
+    architecture : str
+        Registry name: "compact", "hovernet" or "optimus".
+    mode : str
+        "fast" or "original" for HoVer-Net, "" otherwise.
+    types : mapping of int to TypeInfo
+        Nucleus types by class index, background (0) included; empty if untyped.
+    mpp : float or None
+        Micrometres per pixel the model was trained at; None = not known.
+    hv_convention : str
+        Name of the HV convention of its raw output ("hover_net" = [H, V] outward).
+    parameters : int
+        Number of weights.
+    licence, source, sha256 : str
+        Licence of the weights ("" = not stated), where the file came from, its hash.
+    file_kind : str
+        "napari-hovernet", "hover_net", "tiatoolbox", "optimus" ...
+    config : mapping
+        Arguments that rebuild the network (JSON-able).
+    training, history : mapping, sequence
+        Training arguments and per-epoch numbers where the file has them.
+    notes : tuple of str
+        Anything assumed while loading ("mpp not in the file: 0.25 assumed").
+    origin : sequence of mapping
+        Files the weights came from before this one, first to last: "file", "kind", "sha256".
+    """
+
+    architecture: str
+    mode: str = ""
+    types: Mapping[int, TypeInfo] = field(default_factory=dict)
+    mpp: float | None = None
+    hv_convention: str = "hover_net"
+    parameters: int = 0
+    licence: str = ""
+    source: str = ""
+    sha256: str = ""
+    file_kind: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    origin: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network on a device, with its :class:`ModelInfo`.
+
+    ``network`` is an ``nn.Module`` in eval mode: float RGB 0..255 (B, 3, H, W) ->
+    dict of raw "np" (B, 2, h, w), "hv" (B, 2, h, w), "tp" (B, C, h, w) where typed.
+    """
+
+    network: Network
+    info: ModelInfo
+    device: torch.device
+
+
+BACKGROUND = TypeInfo("background", (0, 0, 0))
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+YELLOW, ORANGE = (255, 255, 0), (255, 165, 0)
+
+PANNUKE = MappingProxyType(
+    {
+        0: BACKGROUND,
+        1: TypeInfo("neoplastic", RED),
+        2: TypeInfo("inflammatory", GREEN),
+        3: TypeInfo("connective", BLUE),
+        4: TypeInfo("dead", YELLOW),
+        5: TypeInfo("non-neoplastic epithelial", ORANGE),
+    }
+)
+"""PanNuke, names and colours as published with its HoVer-Net."""
+
+CONSEP = MappingProxyType(
+    {
+        0: BACKGROUND,
+        1: TypeInfo("epithelial", ORANGE),
+        2: TypeInfo("inflammatory", GREEN),
+        3: TypeInfo("spindle", BLUE),
+        4: TypeInfo("miscellaneous", YELLOW),
+    }
+)
+"""CoNSeP; colours follow PanNuke's for like types."""
+
+MONUSAC = MappingProxyType(
+    {
+        0: BACKGROUND,
+        1: TypeInfo("epithelial", ORANGE),
+        2: TypeInfo("lymphocyte", GREEN),
+        3: TypeInfo("macrophage", RED),
+        4: TypeInfo("neutrophil", BLUE),
+    }
+)
+"""MoNuSAC; colours follow PanNuke's for like types."""
+
+PALETTE = (
+    *(RED, GREEN, BLUE, YELLOW, ORANGE),
+    *((0, 255, 255), (255, 0, 255), (128, 0, 255), (0, 128, 128), (255, 128, 192)),
+)
+"""Colours of types nobody has named, used in turn."""
+
+
+def numbered(n_types: int) -> dict[int, TypeInfo]:
+    """Name types by their number; 0 is background.
+
+    Examples
+    --------
+    >>> numbered(3)[2]
+    TypeInfo(name='type 2', color=(0, 255, 0))
+    """
+    named = {i: TypeInfo(f"type {i}", PALETTE[(i - 1) % len(PALETTE)]) for i in range(1, n_types)}
+    return {0: BACKGROUND, **named}
+
+
+def assumed(n_types: int | None, mode: str) -> tuple[dict[int, TypeInfo], str]:
+    """Guess the type names of a published HoVer-Net, whose files do not hold them.
+
+    Parameters
+    ----------
+    n_types : int or None
+        Types, background included; None = the network has none.
+    mode : {"fast", "original"}
+        The published five-class weights are "original" for CoNSeP, "fast" for MoNuSAC.
+
+    Returns
+    -------
+    types : dict of int to TypeInfo
+        Empty if untyped.
+    note : str
+        What was assumed, fit for the user; "" if untyped.
+
+    Examples
+    --------
+    >>> assumed(6, "fast")[0][1].name
+    'neoplastic'
+    """
+    if n_types is None:
+        return {}, ""
+    said = f"type names are not in the file: {n_types} classes"
+    if n_types == len(PANNUKE):
+        return dict(PANNUKE), f"{said}, so those of PanNuke are assumed"
+    if n_types == len(CONSEP) and mode == "original":
+        return dict(CONSEP), f"{said} in original mode, so CoNSeP is assumed (MoNuSAC has 5 too)"
+    if n_types == len(MONUSAC):
+        return dict(MONUSAC), f"{said} in fast mode, so MoNuSAC is assumed (CoNSeP has 5 too)"
+    return numbered(n_types), f"{said} of no known set, so they are numbered"
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MOST_WORKERS = 8
+"""Threads used at most; beyond, memory is what limits."""
+
+
+def worker_count() -> int:
+    """Return how many threads may work: the cores this process may use, up to a limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS))
+    return max(1, min(os.cpu_count() or 1, MOST_WORKERS))
+
+
+def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
+    """Apply ``work`` to every piece, several at a time; results in the order of pieces.
+
+    Only of use where ``work`` lets other threads run (compiled loops, OpenCV, NumPy). The
+    result must not depend on how many threads there are: pieces must be cut alike on any
+    machine, and write to places of their own.
+
+    Examples
+    --------
+    >>> spread(lambda x: x * x, [1, 2, 3])
+    [1, 4, 9]
+    """
+    threads = min(worker_count(), len(pieces))
+    if threads <= 1:
+        return [work(piece) for piece in pieces]
+    with ThreadPoolExecutor(threads, "napari-hovernet piece") as pool:
+        return list(pool.map(work, pieces))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.networks.registry import build
+from napari_hovernet.core.types import Model, ModelInfo
 
 State = dict[str, torch.Tensor]
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import describe, load_model, save_model
-from napari_hovernet.core.checkpoint.family_dict import family_of, family_payload, organs_of
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.checkpoint.kinds import family_of, family_payload, organs_of
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.training.params import DataParams, TrainConfig, config_as_dict
+from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
+from napari_hovernet.core.types import Model, ModelInfo
 
 KEYS = (
     "epoch", "model_state_dict", "optimizer_state_dict", "best_dice", "best_loss", "best_hv_mse",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.core.checkpoint.files import identify, sha256
+from napari_hovernet.core.checkpoint.header import identify, sha256
 from napari_hovernet.errors import CheckpointError
 
 ONNX = b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:" + bytes(64)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_hovernet.core.checkpoint.fit import blank, finite, fitted
-from napari_hovernet.core.model import ModelInfo
+from napari_hovernet.core.checkpoint.header import blank, finite, fitted
+from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import CheckpointError
 
 INFO = ModelInfo("compact", config={"widths": [4, 8], "n_types": None})

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import describe
-from napari_hovernet.core.checkpoint.foreign import refuse_foreign
+from napari_hovernet.core.checkpoint.kinds import refuse_foreign
 from napari_hovernet.errors import CheckpointError
 
 OPTIMUS = ("bottleneck.0.weight", "np_head.head.0.weight")

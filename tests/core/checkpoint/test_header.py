@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.checkpoint import header
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.types import TypeInfo
+from napari_hovernet.core.types import ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError
 
 INFO = ModelInfo(

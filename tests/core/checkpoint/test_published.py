@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from napari_hovernet.core.checkpoint.published import (
+from napari_hovernet.core.checkpoint.kinds import (
     PANNUKE_LICENCE,
     compact_info,
     hovernet_info,

@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from napari_hovernet.core.checkpoint import describe, header, load_model, reading, save_model
+from napari_hovernet.core.checkpoint import describe, header, load_model, save_model
+from napari_hovernet.core.checkpoint import read as reading
 from napari_hovernet.errors import CheckpointError, DeviceError
 
 

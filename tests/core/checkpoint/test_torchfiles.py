@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import describe, load_model
-from napari_hovernet.core.checkpoint.files import identify
-from napari_hovernet.core.checkpoint.torchfiles import read
+from napari_hovernet.core.checkpoint.header import identify
+from napari_hovernet.core.checkpoint.read import read
 from napari_hovernet.errors import CheckpointError
 
 FORMS = {"zip": True, "pickle": False}

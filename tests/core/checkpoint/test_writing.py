@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import describe, load_model, save_model
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.hovernet import HoVerNet
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.types import TypeInfo
+from napari_hovernet.core.types import Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import OutputError
 
 

@@ -15,7 +15,7 @@ from napari_hovernet.core.diagnosis.params import DiagnosisParams
 from napari_hovernet.core.diagnosis.report import FAULT, WARN
 from napari_hovernet.core.diagnosis.setup import Setup
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.synthetic.tissue import tissue
+from napari_hovernet.core.synthetic import tissue
 
 PARAMS = DiagnosisParams(families=("data",), n_places=3)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_hovernet.core.data.samples import TURNS, Turn, turn_hv, turn_plane
 from napari_hovernet.core.diagnosis import DiagnosisReport, diagnose
 from napari_hovernet.core.diagnosis.augment_causes import cause_of
 from napari_hovernet.core.diagnosis.augment_draws import label_state, seeded, touching
@@ -28,9 +29,8 @@ from napari_hovernet.core.diagnosis.case import Case
 from napari_hovernet.core.diagnosis.params import DiagnosisParams
 from napari_hovernet.core.diagnosis.setup import Setup
 from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.params import AugmentParams
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.training.params import AugmentParams
-from napari_hovernet.core.training.turns import TURNS, Turn, turn_hv, turn_plane
 from napari_hovernet.errors import InputError
 
 ONLY = DiagnosisParams(families=("augmentation",))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_hovernet.core.data.samples import NEIGHBOURS
 from napari_hovernet.core.diagnosis.data_instances import (
     components,
     fragments,
@@ -14,7 +15,6 @@ from napari_hovernet.core.diagnosis.data_instances import (
 from napari_hovernet.core.diagnosis.data_shapes import shapes_of
 from napari_hovernet.core.diagnosis.report import FAULT, NOT_TESTED, OK, WARN
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.training.figures import NEIGHBOURS
 
 from .planted_data import components as numbered
 from .planted_data import made, real

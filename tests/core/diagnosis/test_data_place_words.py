@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import TURNS, Turn, turn_plane
 from napari_hovernet.core.diagnosis.data_place_words import (
     flip_finding,
     pairing_finding,
@@ -13,7 +14,6 @@ from napari_hovernet.core.diagnosis.data_place_words import (
 from napari_hovernet.core.diagnosis.data_places import ORDER, SHIFT, TURN, Placement, Where
 from napari_hovernet.core.diagnosis.data_register import pair_of
 from napari_hovernet.core.diagnosis.setup import Setup
-from napari_hovernet.core.training.turns import TURNS, Turn, turn_plane
 
 from .planted_data import made
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import TURNS, Turn, turn_plane
 from napari_hovernet.core.diagnosis.data_likeness import band
 from napari_hovernet.core.diagnosis.data_register import (
     cross_scores,
@@ -14,7 +15,6 @@ from napari_hovernet.core.diagnosis.data_register import (
     unit,
     window_of,
 )
-from napari_hovernet.core.training.turns import TURNS, Turn, turn_plane
 
 from .planted_data import made
 

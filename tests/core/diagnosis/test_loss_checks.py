@@ -23,8 +23,8 @@ from napari_hovernet.core.diagnosis.params import DiagnosisParams
 from napari_hovernet.core.diagnosis.predicting import Predictor
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.losses import HoverLoss
+from napari_hovernet.core.params import LOSS_PRESETS, LossParams
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.training.params import LOSS_PRESETS, LossParams
 from napari_hovernet.errors import InputError
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import TURNS
 from napari_hovernet.core.diagnosis.map_fits import measure_fits
 from napari_hovernet.core.diagnosis.map_hv import HVTally, tally_hv, used_offset
 from napari_hovernet.core.diagnosis.map_lengths import lengths_of, measure_lengths, whole_nuclei
 from napari_hovernet.core.diagnosis.map_lie import NO_SHIFT
 from napari_hovernet.core.diagnosis.map_np import NPReading
 from napari_hovernet.core.diagnosis.map_views import View
-from napari_hovernet.core.hv_scores import hv_scores
+from napari_hovernet.core.measure.compare import hv_scores
 from napari_hovernet.core.synthetic import planted_maps, tissue
-from napari_hovernet.core.training.turns import TURNS
 
 READING = NPReading()
 IN_PLACE = (TURNS[0], NO_SHIFT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import TURNS, turn_plane
 from napari_hovernet.core.diagnosis.map_lie import (
     Moved,
     consensus,
@@ -18,7 +19,6 @@ from napari_hovernet.core.diagnosis.map_moved import direction, model_orientatio
 from napari_hovernet.core.diagnosis.map_np import NPReading
 from napari_hovernet.core.diagnosis.map_views import View, darkness
 from napari_hovernet.core.synthetic import planted_maps, tissue
-from napari_hovernet.core.training.turns import TURNS, turn_plane
 
 LIMITS = MapLimits()
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from napari_hovernet.core.diagnosis.map_limits import MapLimits
-from napari_hovernet.core.magnitude import MagnitudeBands
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.errors import InputError
 
 

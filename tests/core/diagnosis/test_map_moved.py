@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from napari_hovernet.core.data.samples import TURNS
 from napari_hovernet.core.diagnosis.map_lie import Consensus, Moved
 from napari_hovernet.core.diagnosis.map_moved import model_orientation, model_shift, turn_words
-from napari_hovernet.core.training.turns import TURNS
 
 STILL = Consensus(
     shift=(0, 0), agree=5, n=5, here=0.8, there=0.8, sure=float("nan"), turn=0, turned=0.8,

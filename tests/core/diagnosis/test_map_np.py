@@ -16,7 +16,7 @@ from napari_hovernet.core.diagnosis.map_np import (
     votes,
 )
 from napari_hovernet.core.diagnosis.map_views import View
-from napari_hovernet.core.metrics import contingency, dice
+from napari_hovernet.core.measure.metrics import contingency, dice
 from napari_hovernet.core.synthetic import planted_maps, tissue
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import TURNS
 from napari_hovernet.core.diagnosis.map_hv import HVTally
 from napari_hovernet.core.diagnosis.map_lengths import Lengths
 from napari_hovernet.core.diagnosis.map_reading import (
@@ -18,7 +19,6 @@ from napari_hovernet.core.diagnosis.map_reading import (
     told,
 )
 from napari_hovernet.core.diagnosis.map_vectors import NO_FIT, READINGS, Fit, Reading
-from napari_hovernet.core.training.turns import TURNS
 
 LENGTHS = Lengths(
     n=20_000, n_outside=80_000, length=13_000.0, length_outside=1000.0, channel=np.zeros(2),

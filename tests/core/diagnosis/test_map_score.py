@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.compare import compare
 from napari_hovernet.core.diagnosis.map_score import Scored, model_score
-from napari_hovernet.core.parts import label_parts
+from napari_hovernet.core.masks import label_parts
+from napari_hovernet.core.measure.compare import compare
 from napari_hovernet.core.synthetic import planted_maps, tissue
 
 

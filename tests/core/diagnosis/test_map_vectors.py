@@ -15,7 +15,7 @@ from napari_hovernet.core.diagnosis.map_vectors import (
     slope_matrix,
 )
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.hv_scores import hv_scores
+from napari_hovernet.core.measure.compare import hv_scores
 from napari_hovernet.core.synthetic import planted_maps, tissue
 
 

@@ -22,10 +22,9 @@ from napari_hovernet.core.diagnosis.model_checks import CHECKS
 from napari_hovernet.core.diagnosis.predicting import Predictor
 from napari_hovernet.core.diagnosis.report import Finding
 from napari_hovernet.core.inference import predict
-from napari_hovernet.core.model import Model
 from napari_hovernet.core.networks.registry import Network
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.types import Progress
+from napari_hovernet.core.types import Model, Progress
 
 BY_ID = {check.id: check for check in CHECKS}
 N = 3

@@ -10,9 +10,9 @@ import torch
 
 from napari_hovernet.core.diagnosis.predicting import IMAGE, TOKENS, Predictor
 from napari_hovernet.core.inference import predict
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.networks.optimus import OptimusDecoder
+from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import InputError, JobFailed
 
 IMAGE_OF = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)

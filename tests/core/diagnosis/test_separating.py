@@ -9,11 +9,11 @@ import pytest
 from scipy import ndimage
 
 from napari_hovernet.core.diagnosis.separating import Separator
-from napari_hovernet.core.hv_reading import HVReading
+from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
+from napari_hovernet.core.separation.tuning import TuneParams, tune
 from napari_hovernet.core.synthetic import planted_maps, tissue
-from napari_hovernet.core.tuning import TuneParams, tune
 from napari_hovernet.errors import InputError
 
 MAPS = planted_maps(tissue((128, 128), seed=3).labels)

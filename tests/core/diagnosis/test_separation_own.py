@@ -28,7 +28,7 @@ from napari_hovernet.core.diagnosis.separation_scenes import (
     soft_maps,
 )
 from napari_hovernet.core.diagnosis.separation_ways import WAYS
-from napari_hovernet.core.parts import label_parts
+from napari_hovernet.core.masks import label_parts
 from napari_hovernet.core.types import Maps
 
 LIMITS = SeparationLimits()

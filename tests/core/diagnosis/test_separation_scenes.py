@@ -18,7 +18,7 @@ from napari_hovernet.core.diagnosis.separation_scenes import (
     soft_maps,
 )
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.metrics import evaluate
+from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
 from napari_hovernet.errors import InputError

@@ -5,14 +5,9 @@ import math
 import pytest
 
 from napari_hovernet.core.diagnosis import story, story_training
-from napari_hovernet.core.diagnosis.story import (
-    StoryRow,
-    story_markdown,
-    story_parts,
-    story_rows,
-    story_text,
-)
+from napari_hovernet.core.diagnosis.story import story_markdown, story_parts, story_rows, story_text
 from napari_hovernet.core.diagnosis.story_loss import loss_rows
+from napari_hovernet.core.diagnosis.story_row import StoryRow
 
 ROW = StoryRow("a | b", "1", {"one": 1.0, "none": math.nan, "tiny": 1e-7}, True, "So it is.")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.io import atomic
-from napari_hovernet.core.io.atomic import atomic_path, output_error, put_in_place, writable_folder
+from napari_hovernet.core.io import files as atomic
+from napari_hovernet.core.io.files import atomic_path, output_error, put_in_place, writable_folder
 from napari_hovernet.errors import OutputError
 
 DISK_BYTES = 65_536

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.blobs import BlobReport, blob_report
-from napari_hovernet.core.io.blob_table import COLUMNS, write_blob_table
+from napari_hovernet.core.io.tables import BLOB_COLUMNS as COLUMNS
+from napari_hovernet.core.io.tables import write_blob_table
+from napari_hovernet.core.measure.blobs import BlobReport, blob_report
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import OutputError
 

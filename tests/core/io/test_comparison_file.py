@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.compare import compare
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.io.comparison_file import (
-    COLUMNS,
+from napari_hovernet.core.io.tables import COMPARISON_COLUMNS as COLUMNS
+from napari_hovernet.core.io.tables import (
     comparison_rows,
     comparison_text,
     write_comparison_csv,
     write_comparison_json,
 )
+from napari_hovernet.core.measure.compare import compare
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import OutputError
 

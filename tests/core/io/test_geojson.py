@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.io import geojson
-from napari_hovernet.core.io.geojson import read_geojson, write_geojson
-from napari_hovernet.core.io.polygons import rasterize, signed_area
+from napari_hovernet.core.io.geojson import rasterize, read_geojson, signed_area, write_geojson
 from napari_hovernet.core.types import Int32, Nuclei
 from napari_hovernet.errors import InputError
 

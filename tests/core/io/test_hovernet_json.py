@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.core.io.hovernet_json import read_hovernet_json, write_hovernet_json
-from napari_hovernet.core.io.polygons import rasterize
+from napari_hovernet.core.io.geojson import rasterize
+from napari_hovernet.core.io.hover_net import read_hovernet_json, write_hovernet_json
 from napari_hovernet.core.types import Int32, Nuclei
 from napari_hovernet.errors import InputError
 

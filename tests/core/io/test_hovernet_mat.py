@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import io as scipy_io
 
-from napari_hovernet.core.io import hovernet_mat
-from napari_hovernet.core.io.hovernet_mat import read_hovernet_mat, write_hovernet_mat
+from napari_hovernet.core.io import hover_net as hovernet_mat
+from napari_hovernet.core.io.hover_net import read_hovernet_mat, write_hovernet_mat
 from napari_hovernet.core.types import Int32, Nuclei
 from napari_hovernet.errors import InputError, OutputError
 

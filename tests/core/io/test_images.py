@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_hovernet.core.io import images as module
-from napari_hovernet.core.io.images import read_image
+from napari_hovernet.core.io import open as module
+from napari_hovernet.core.io.open import read_image
 from napari_hovernet.errors import InputError
 
 RGB = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.io.dataset import DataChoice, Pair
-from napari_hovernet.core.io.index_csv import read_index
+from napari_hovernet.core.data.pairs import DataChoice, Pair, read_index
 from napari_hovernet.errors import InputError
 
 EVERYTHING = DataChoice()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.io.instances import check_labels, present_ids
+from napari_hovernet.core.io.labels import check_labels, present_ids
 from napari_hovernet.errors import InputError
 
 

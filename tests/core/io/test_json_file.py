@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.io import json_file
-from napari_hovernet.core.io.json_file import (
+from napari_hovernet.core.io import files as json_file
+from napari_hovernet.core.io.files import (
     color_of,
     load_json,
     member,

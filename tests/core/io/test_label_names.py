@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.io.label_names import LABEL_ENDINGS, image_files, labels_of, list_files
+from napari_hovernet.core.data.pairs import LABEL_ENDINGS, image_files, labels_of, list_files
 
 
 def files(*names: str) -> dict[str, Path]:

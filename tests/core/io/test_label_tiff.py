@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_hovernet.core.io import label_tiff
-from napari_hovernet.core.io.label_tiff import read_label_tiff, write_label_tiff
+from napari_hovernet.core.io import labels as label_tiff
+from napari_hovernet.core.io.labels import read_label_tiff, write_label_tiff
 from napari_hovernet.core.types import Int32
 from napari_hovernet.errors import InputError
 

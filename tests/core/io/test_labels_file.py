@@ -14,10 +14,9 @@ import tifffile
 from PIL import Image
 
 from napari_hovernet.core.io.geojson import write_geojson
-from napari_hovernet.core.io.hovernet_json import write_hovernet_json
-from napari_hovernet.core.io.hovernet_mat import write_hovernet_mat
-from napari_hovernet.core.io.label_tiff import write_label_tiff
-from napari_hovernet.core.io.labels_file import read_labels
+from napari_hovernet.core.io.hover_net import write_hovernet_json, write_hovernet_mat
+from napari_hovernet.core.io.labels import write_label_tiff
+from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.types import Int32, Nuclei
 from napari_hovernet.errors import InputError
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_hovernet.core.io.mpp import dpi_mpp, tiff_mpp
+from napari_hovernet.core.io.open import dpi_mpp, tiff_mpp
 
 OME = (
     '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels {}/></Image>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_hovernet.core.io.outline_kernels import fill, trace
+from napari_hovernet.core.io.geojson import fill, trace
 
 
 def test_trace_as_plain_python_equals_the_compiled_loop() -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.io.dataset import DataChoice, Pair
-from napari_hovernet.core.io.pairs import find_data, find_pairs
+from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, find_pairs
 from napari_hovernet.errors import InputError
 
 

@@ -10,17 +10,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.io.params_file import (
-    FORMAT,
-    VERSION,
-    params_as_dict,
-    read_params,
-    write_params,
-)
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.io.files import FORMAT, VERSION, params_as_dict, read_params, write_params
 from napari_hovernet.core.params import METHODS, PRESETS, SeparationParams
-from napari_hovernet.core.tunable import TUNABLES, with_value
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, with_value
 from napari_hovernet.errors import InputError, OutputError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_hovernet.core.io.polygons import (
+from napari_hovernet.core.io.geojson import (
     MAX_CONTOUR_EDGE,
     Polygons,
     close,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.io.table import COLUMNS, read_table, write_table
+from napari_hovernet.core.io.tables import COLUMNS, read_table, write_table
 from napari_hovernet.core.types import Nuclei, TypeInfo
 from napari_hovernet.errors import InputError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_hovernet.core.io import tiff
-from napari_hovernet.core.io.tiff import PagesArray, open_tiff
+from napari_hovernet.core.io import open as tiff
+from napari_hovernet.core.io.open import PagesArray, open_tiff
 from napari_hovernet.errors import InputError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)

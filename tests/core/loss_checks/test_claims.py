@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from napari_hovernet.core import loss_terms
+from napari_hovernet.core import losses as loss_terms
 from napari_hovernet.core.loss_checks.claims import (
     check_background,
     check_epsilon,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.core import loss_terms
+from napari_hovernet.core import losses as loss_terms
 from napari_hovernet.core.loss_checks import check_length, length
 from napari_hovernet.core.loss_checks.length import check_direction, check_scale, discs
 

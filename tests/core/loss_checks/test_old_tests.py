@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from napari_hovernet.core import loss_terms
+from napari_hovernet.core import losses as loss_terms
 from napari_hovernet.core.loss_checks import check_loss, old_tests
 from napari_hovernet.core.loss_checks.old_tests import (
     check_gradient,

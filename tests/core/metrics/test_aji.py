@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.metrics import aji, aji_plus, contingency
+from napari_hovernet.core.measure.metrics import aji, aji_plus, contingency
 
 
 def plain_aji(true: np.ndarray, pred: np.ndarray) -> float:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from napari_hovernet.core.metrics.bootstrap import BootstrapParams, bootstrap_mean
+from napari_hovernet.core.measure.metrics import BootstrapParams, bootstrap_mean
 from napari_hovernet.errors import InputError
 
 

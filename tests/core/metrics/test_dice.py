@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.metrics import contingency, dice
+from napari_hovernet.core.measure.metrics import contingency, dice
 
 
 def test_dice_counts_pixels_whatever_the_instance() -> None:

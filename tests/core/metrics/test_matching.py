@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from napari_hovernet.core.metrics import matching
-from napari_hovernet.core.metrics.matching import best_partner, contingency, unique_partners
+from napari_hovernet.core.measure import metrics as matching
+from napari_hovernet.core.measure.metrics import best_partner, contingency, unique_partners
 from napari_hovernet.errors import InputError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.metrics import contingency, panoptic_quality
+from napari_hovernet.core.measure.metrics import contingency, panoptic_quality
 from napari_hovernet.errors import InputError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import napari_hovernet as nh
-from napari_hovernet.core.metrics import OutcomeParams, contingency, outcomes
+from napari_hovernet.core.measure.metrics import OutcomeParams, contingency, outcomes
 from napari_hovernet.errors import InputError
 
 SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.synthetic.fields import profile, smooth_noise, step_up
+from napari_hovernet.core.synthetic import profile, smooth_noise, step_up
 
 
 @pytest.mark.parametrize("sigma", [0.6, 2.0, 7.3, 30.0])

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.synthetic import TissueParams
-from napari_hovernet.core.synthetic.layout import SOLID, lay_out
+from napari_hovernet.core.synthetic import SOLID, TissueParams, lay_out
 
 SHAPE = (200, 240)
 

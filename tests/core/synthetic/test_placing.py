@@ -3,9 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.synthetic import TissueParams
-from napari_hovernet.core.synthetic.layout import lay_out
-from napari_hovernet.core.synthetic.placing import Crowd, Nucleus, place_nuclei
+from napari_hovernet.core.synthetic import Crowd, Nucleus, TissueParams, lay_out, place_nuclei
 
 SHAPE = (320, 320)
 

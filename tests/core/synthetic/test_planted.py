@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.synthetic import planted_maps, tissue
 from napari_hovernet.errors import InputError
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.synthetic import TissueParams, tissue
-from napari_hovernet.core.synthetic.staining import LAMP, Stains, develop
+from napari_hovernet.core.synthetic import LAMP, Stains, TissueParams, develop, tissue
 
 BARE = TissueParams(noise=0, blur=0)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.nuclei import measure
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.synthetic import TissueParams, tissue
 from napari_hovernet.errors import InputError
 

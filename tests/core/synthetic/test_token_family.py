@@ -3,14 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.synthetic.token_family import (
-    TokenFamilyParams,
-    tokens_of,
-    write_token_family,
-)
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.sources import load_samples
+from napari_hovernet.core.params import DataParams
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, tokens_of, write_token_family
 from napari_hovernet.errors import InputError
 
 

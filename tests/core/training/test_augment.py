@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.augment import STAINS, augment_image, stain_matrix
-from napari_hovernet.core.training.params import AugmentParams
+from napari_hovernet.core.params import AugmentParams
+from napari_hovernet.core.training.crops import STAINS, augment_image, stain_matrix
 
 NOTHING = AugmentParams(p_stain=0, p_tone=0, p_blur=0, p_noise=0, p_jpeg=0)
 

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from napari_hovernet.core.training import control as module
-from napari_hovernet.core.training.control import Control
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training import loop as module
+from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.core.training.loop import Control
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.samples import LoadedData, Sample, SampleArrays
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.training.data_check import check_data
-from napari_hovernet.core.training.data_report import DataBounds, DataReport, Finding
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.samples import LoadedData, Sample, SampleArrays
-from napari_hovernet.core.training.sources import load_samples
+from napari_hovernet.core.params import DataParams
+from napari_hovernet.core.training.check import DataBounds, DataReport, Finding, check_data
 from napari_hovernet.errors import InputError
 
 from .test_turns import nuclei
@@ -200,7 +199,7 @@ def test_types(types: int | None, n_types: int | None, verdict: str, words: str)
 
 
 def test_a_single_image_that_was_cut_in_two_is_a_warning() -> None:
-    from napari_hovernet.core.training.split import split_samples  # noqa: PLC0415
+    from napari_hovernet.core.data.samples import split_samples  # noqa: PLC0415
 
     whole = sample("only", np.kron(nuclei(), np.ones((6, 6), np.int32)))
     division = split_samples([whole])

@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from napari_hovernet.core.data.samples import TURNS, Sample, SampleArrays, turn_plane
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.training.dataset import CropDataset, at_output_size, targets_of
-from napari_hovernet.core.training.params import AugmentParams, DataParams
-from napari_hovernet.core.training.samples import Sample, SampleArrays
-from napari_hovernet.core.training.turns import TURNS, turn_plane
+from napari_hovernet.core.params import AugmentParams, DataParams
+from napari_hovernet.core.training.crops import CropDataset, at_output_size, targets_of
 from napari_hovernet.errors import InputError
 
 from .test_turns import nuclei

@@ -18,21 +18,19 @@ import torch
 from safetensors.torch import load_file
 
 from napari_hovernet.core.checkpoint import load_model, save_model
-from napari_hovernet.core.model import Model, ModelInfo
+from napari_hovernet.core.data.samples import LoadedData, Sample
 from napari_hovernet.core.networks.registry import build
-from napari_hovernet.core.training import callbacks, engine
-from napari_hovernet.core.training.checkpointing import load_resume
-from napari_hovernet.core.training.events import read_events
-from napari_hovernet.core.training.params import (
+from napari_hovernet.core.params import (
     AugmentParams,
     DataParams,
     LossParams,
     OptimParams,
     TrainConfig,
 )
-from napari_hovernet.core.training.run_folder import RunFolder
-from napari_hovernet.core.training.samples import LoadedData, Sample
-from napari_hovernet.core.typesets import numbered
+from napari_hovernet.core.training import loop as callbacks
+from napari_hovernet.core.training import loop as engine
+from napari_hovernet.core.training.files import RunFolder, load_resume, read_events
+from napari_hovernet.core.types import Model, ModelInfo, numbered
 from napari_hovernet.errors import InputError, OutputError
 
 EDGE = 64

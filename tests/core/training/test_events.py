@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.events import EventWriter, read_events
+from napari_hovernet.core.training.files import EventWriter, read_events
 from napari_hovernet.errors import OutputError
 
 

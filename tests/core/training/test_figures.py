@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.samples import Sample, measure, touching_count
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.training.figures import measure, touching_count
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.samples import Sample
-from napari_hovernet.core.training.sources import load_samples
+from napari_hovernet.core.params import DataParams
 
 from .test_turns import nuclei
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from napari_hovernet.core.networks.registry import Network, build
-from napari_hovernet.core.training.freezing import PARTS, Freezer
-from napari_hovernet.core.training.params import OptimParams
+from napari_hovernet.core.params import OptimParams
+from napari_hovernet.core.training.module import FREEZE_PARTS as PARTS
+from napari_hovernet.core.training.module import Freezer
 from napari_hovernet.errors import InputError
 
 NETWORKS = {

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import TURNS, SampleArrays, Turn, turn_plane
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.training.geometry import Move, cut_crop, draw_move, turned
-from napari_hovernet.core.training.params import AugmentParams
-from napari_hovernet.core.training.samples import SampleArrays
-from napari_hovernet.core.training.turns import TURNS, Turn, turn_plane
+from napari_hovernet.core.params import AugmentParams
+from napari_hovernet.core.training.crops import Move, cut_crop, draw_move, turned
 
 from .test_turns import nuclei
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hovernet.core.training import journal as module
-from napari_hovernet.core.training.events import read_events
-from napari_hovernet.core.training.journal import Journal
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.training import files as module
+from napari_hovernet.core.training.files import Journal, RunFolder, read_events
 from napari_hovernet.errors import OutputError
 
 

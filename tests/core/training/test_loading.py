@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from napari_hovernet.core.training.dataset import CropDataset
-from napari_hovernet.core.training.loading import Steps, Stream, loader
-from napari_hovernet.core.training.params import AugmentParams, DataParams
-from napari_hovernet.core.training.samples import Sample
+from napari_hovernet.core.data.samples import Sample
+from napari_hovernet.core.params import AugmentParams, DataParams
+from napari_hovernet.core.training.crops import CropDataset, Steps, Stream, loader
 
 
 def crops() -> CropDataset:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.samples import LoadedData, Sample, SampleArrays, SizeError
+from napari_hovernet.core.data.samples import LoadedData, Sample, SampleArrays, SizeError
 from napari_hovernet.errors import InputError
 
 IMAGE, LABELS = np.zeros((6, 8, 3), np.uint8), np.eye(6, 8, dtype=np.int32)

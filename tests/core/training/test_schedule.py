@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hovernet.core.training.params import OptimParams
-from napari_hovernet.core.training.schedule import rate
+from napari_hovernet.core.params import OptimParams
+from napari_hovernet.core.training.module import rate
 
 
 def rates(total: int = 100, **changes: object) -> list[float]:

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from napari_hovernet.core.networks.registry import Network, build
-from napari_hovernet.core.training.freezing import Freezer
-from napari_hovernet.core.training.params import OptimParams
-from napari_hovernet.core.training.shared_maps import gradient_shares, shared_maps
+from napari_hovernet.core.params import OptimParams
+from napari_hovernet.core.training.module import Freezer, gradient_shares, shared_maps
 
 CASES = {
     "compact": ({"widths": [4, 8], "n_types": 3}, (2, 3, 16, 16)),

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.samples import Sample
-from napari_hovernet.core.training.split import find_leaks, print_of, split_samples
+from napari_hovernet.core.data.samples import Sample, find_leaks, print_of, split_samples
 from napari_hovernet.errors import InputError
 
 

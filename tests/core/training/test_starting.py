@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.params import DataParams, TrainConfig
-from napari_hovernet.core.training.samples import LoadedData, Sample
-from napari_hovernet.core.training.starting import highest_type, needs_of, restored, start_of
+from napari_hovernet.core.data.samples import LoadedData, Sample
+from napari_hovernet.core.params import DataParams, TrainConfig
+from napari_hovernet.core.training.module import highest_type, needs_of, restored, start_of
 from napari_hovernet.errors import CheckpointError, InputError
 
 

@@ -7,14 +7,14 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_hovernet.core.hv import ORDERS, PRESETS, SIGNS, HVConvention, hv_targets
-from napari_hovernet.core.training.stored_hv import (
+from napari_hovernet.core.data.samples import (
     HVProbe,
     detect_hv,
     divisor_of,
     read_stored,
     unit_scale,
 )
+from napari_hovernet.core.hv import ORDERS, PRESETS, SIGNS, HVConvention, hv_targets
 from napari_hovernet.errors import InputError
 
 from .test_turns import nuclei

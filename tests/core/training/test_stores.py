@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training import stores
-from napari_hovernet.core.training.stores import npz_members, open_member, open_npy
+from napari_hovernet.core.data import stores
+from napari_hovernet.core.data.stores import npz_members, open_member, open_npy
 from napari_hovernet.errors import InputError
 
 ARRAY = np.arange(24, dtype=np.float16).reshape(2, 3, 4)

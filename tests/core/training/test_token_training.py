@@ -9,15 +9,14 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import load_model, save_model
-from napari_hovernet.core.model import Model, ModelInfo
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.synthetic.token_family import TokenFamilyParams, write_token_family
-from napari_hovernet.core.token_data import find_token_data, truth_of
-from napari_hovernet.core.token_inference import predict_tokens
-from napari_hovernet.core.token_split import membership
-from napari_hovernet.core.training import engine
-from napari_hovernet.core.training.params import DataParams, OptimParams, TrainConfig
-from napari_hovernet.core.training.run_folder import RunFolder
+from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
+from napari_hovernet.core.tokens.data import find_token_data, membership, truth_of
+from napari_hovernet.core.tokens.decode import predict_tokens
+from napari_hovernet.core.training import loop as engine
+from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.core.types import Model, ModelInfo
 
 
 @pytest.fixture(scope="module")

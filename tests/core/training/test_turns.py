@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.samples import TURNS, Turn, turn_hv, turn_plane, turn_tokens
 from napari_hovernet.core.hv import ORDERS, PRESETS, SCALES, SIGNS, HVConvention, hv_targets
-from napari_hovernet.core.training.turns import TURNS, Turn, turn_hv, turn_plane, turn_tokens
 from napari_hovernet.errors import InputError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.hv_scores import hv_scores
+from napari_hovernet.core.measure.compare import hv_scores
 from napari_hovernet.core.training.validation import hv_row, means, middle, remark, score_of
 
 LABELS = np.zeros((40, 50), np.int32)

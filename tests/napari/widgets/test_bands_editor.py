@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hovernet._napari.widgets.bands_editor import BandsEditor
-from napari_hovernet.core.magnitude_bands import MagnitudeBands
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from napari_hovernet._napari.widgets.base_rates import LEVEL_STYLES, BaseRates, Verdict
-from napari_hovernet.core.compare import compare
 from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.measure.compare import Remark, compare
 from napari_hovernet.core.types import Maps
-from napari_hovernet.core.verdict import Remark
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QModelIndex, Qt
 
 from napari_hovernet._napari.widgets.blob_table import COLUMNS, EMPTY, BlobModel, BlobTable
-from napari_hovernet.core.blob_types import BlobRow
+from napari_hovernet.core.measure.blobs import BlobRow
 
 NAN = float("nan")
 

@@ -20,8 +20,8 @@ from napari_hovernet._napari.widgets.compare_panel import (
     dropped_file,
     with_suffix,
 )
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.core.verdict import VerdictParams
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.measure.compare import VerdictParams
 
 WAIT_MS = 60_000
 

@@ -9,9 +9,9 @@ from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.widgets.correction_box import CorrectionBox
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.core.io.label_tiff import read_label_tiff
-from napari_hovernet.core.io.pairs import find_pairs
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.data.pairs import find_pairs
+from napari_hovernet.core.io.labels import read_label_tiff
 
 WAIT_MS = 60_000
 

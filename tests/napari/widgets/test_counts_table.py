@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hovernet._napari.widgets.counts_table import UNKNOWN, CountsTable
-from napari_hovernet.core.tuning import StageCounts
+from napari_hovernet.core.separation.tuning import StageCounts
 
 
 @pytest.fixture

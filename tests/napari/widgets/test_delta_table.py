@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hovernet._napari.widgets.delta_table import DeltaTable
-from napari_hovernet.app.two_runs import DeltaRow
+from napari_hovernet.app.study import DeltaRow
 
 ROWS = (
     DeltaRow("Nuclei", "How many.", 1200, 1100),

@@ -4,7 +4,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_hovernet._napari.side_layers import DIFFERENCE_COLORS
 from napari_hovernet._napari.widgets.difference_legend import DifferenceLegend
-from napari_hovernet.core.difference import KINDS, MERGED
+from napari_hovernet.core.measure.changes import KINDS, MERGED
 
 
 def test_every_kind_has_colour_words_and_count(qtbot):

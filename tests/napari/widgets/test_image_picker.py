@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from napari_hovernet._napari.widgets.image_picker import ImagePicker, RegionPicker
-from napari_hovernet.app.session_state import ImageChoice
+from napari_hovernet.app.session import ImageChoice
 
 
 def test_choosing_announces_the_key(qtbot):

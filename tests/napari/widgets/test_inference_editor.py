@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from napari_hovernet._napari.widgets.inference_editor import InferenceEditor
-from napari_hovernet.app.session_state import Options
+from napari_hovernet.app.session import Options
 from napari_hovernet.core.params import InferenceParams
 
 WANTED = Options(

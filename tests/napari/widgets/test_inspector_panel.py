@@ -13,8 +13,8 @@ from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.stage_layers import AUTO_MARK
 from napari_hovernet._napari.view import camera_of
 from napari_hovernet._napari.widgets.inspector_panel import NO_PIXEL, InspectorPanel
-from napari_hovernet.app.session_state import ImageChoice, Run
-from napari_hovernet.core.magnitude_bands import MagnitudeBands
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 
 WAIT_MS = 60_000
 

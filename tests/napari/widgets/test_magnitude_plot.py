@@ -6,7 +6,7 @@ import pytest
 from napari_hovernet._napari.widgets.magnitude_plot import HEADROOM, MagnitudePlot, top_of
 from napari_hovernet._napari.widgets.plot_style import theme_colors
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.magnitude import MagnitudeBands, magnitude_report
+from napari_hovernet.core.measure.magnitude import MagnitudeBands, magnitude_report
 from napari_hovernet.core.types import Maps
 
 

@@ -4,9 +4,8 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QLabel
 
 from napari_hovernet._napari.widgets.model_card import ModelCard, card_lines
-from napari_hovernet.app.session_state import ModelChoice
-from napari_hovernet.core.model import ModelInfo
-from napari_hovernet.core.types import TypeInfo
+from napari_hovernet.app.session import ModelChoice
+from napari_hovernet.core.types import ModelInfo, TypeInfo
 
 TYPES = {0: TypeInfo("background", (0, 0, 0)), 1: TypeInfo("neoplastic", (255, 0, 0))}
 INFO = ModelInfo(

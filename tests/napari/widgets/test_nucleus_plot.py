@@ -5,8 +5,7 @@ import pytest
 
 from napari_hovernet._napari.widgets.nucleus_plot import HV_RANGE, NucleusPlot, words
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.magnitude_bands import MagnitudeBands
-from napari_hovernet.core.nucleus_view import nucleus_view
+from napari_hovernet.core.measure.magnitude import MagnitudeBands, nucleus_view
 from napari_hovernet.core.types import Maps
 
 

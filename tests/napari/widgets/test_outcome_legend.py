@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hovernet._napari.widgets.outcome_legend import MEANINGS, OutcomeLegend
-from napari_hovernet.core.comparison_types import ERROR_KINDS
-from napari_hovernet.core.outcome_colors import OUTCOME_COLORS
+from napari_hovernet.core.measure.compare import ERROR_KINDS, OUTCOME_COLORS
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_hovernet._napari.widgets.param_slider import ParamSlider
-from napari_hovernet.core.tunable import TUNABLES, tunable, value_of
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, tunable, value_of
 
 NAMES = [known.name for known in TUNABLES]
 

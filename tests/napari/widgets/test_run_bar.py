@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_hovernet._napari.widgets.run_bar import RunBar, duration, progress_text
-from napari_hovernet.app.session_state import Status
+from napari_hovernet.app.session import Status
 
 
 @pytest.fixture

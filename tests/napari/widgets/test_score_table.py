@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet._napari.widgets.score_table import ScoreTable
-from napari_hovernet.core.compare import compare
+from napari_hovernet.core.measure.compare import compare
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from napari_hovernet._napari.widgets.setup_editor import (
     threads_beside_a_viewer,
 )
 from napari_hovernet.core.hv import PRESETS
-from napari_hovernet.core.training.params import (
+from napari_hovernet.core.params import (
     LOSS_PRESETS,
     AugmentParams,
     DataParams,

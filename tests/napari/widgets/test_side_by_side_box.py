@@ -9,7 +9,7 @@ from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.widgets.side_by_side_box import NO_A, NO_B, SideBySideBox
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 
 WAIT_MS = 60_000
 

@@ -11,7 +11,7 @@ from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.widgets.study_panel import PANEL_WIDTH, StudyPanel
-from napari_hovernet.app.session_state import ImageChoice, Run
+from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.errors import InputError
 
 

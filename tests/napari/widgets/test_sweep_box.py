@@ -13,10 +13,9 @@ from napari_hovernet._napari.widgets.sweep_box import (
     AxisEditor,
     SweepBox,
 )
+from napari_hovernet.core.measure.sweep import MOST_CELLS, Sweep, SweepAxis
 from napari_hovernet.core.params import METHODS
-from napari_hovernet.core.sweep import MOST_CELLS, Sweep, SweepAxis
-from napari_hovernet.core.tunable import tunable, tunables_for
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import TuneParams, tunable, tunables_for
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError
 

@@ -16,8 +16,8 @@ from napari_hovernet._napari.widgets.sweep_plot import (
     ticks_of,
     title_of,
 )
-from napari_hovernet.core.sweep import Sweep, SweepAxis
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.measure.sweep import Sweep, SweepAxis
+from napari_hovernet.core.separation.tuning import TuneParams
 
 ROWS = SweepAxis("np_threshold", (0.2, 0.5))
 COLUMNS = SweepAxis("min_area", (0, 20, 1500))

@@ -13,7 +13,7 @@ from napari_hovernet._napari.session_for import forget
 from napari_hovernet._napari.token_layers import FEATURES, SAMPLES
 from napari_hovernet._napari.tokens import NO_CHECKPOINT, TokenRun
 from napari_hovernet._napari.widgets.token_panel import TokenPanel
-from napari_hovernet.core.token_prefix import TOKEN_PREFIXES
+from napari_hovernet.core.tokens.decode import TOKEN_PREFIXES
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError
 

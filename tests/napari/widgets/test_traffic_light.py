@@ -10,7 +10,7 @@ from napari_hovernet._napari.widgets.traffic_light import (
     TrafficLight,
 )
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.magnitude import magnitude_report
+from napari_hovernet.core.measure.magnitude import magnitude_report
 from napari_hovernet.core.types import Maps
 
 

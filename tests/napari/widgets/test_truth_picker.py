@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_hovernet._napari.widgets.parts import ERROR_STYLE
 from napari_hovernet._napari.widgets.truth_picker import NO_TRUTH, READING, TruthPicker
-from napari_hovernet.app.study_state import TruthChoice
+from napari_hovernet.app.study import TruthChoice
 
 LAYER, RUN = ("layer", 1), ("run", 2)
 SOURCES = [(LAYER, "mine"), (RUN, "compact 2")]

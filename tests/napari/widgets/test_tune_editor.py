@@ -7,10 +7,15 @@ from dataclasses import replace
 import pytest
 
 from napari_hovernet._napari.widgets.tune_editor import CHANGED, PRESET_TITLES, TuneEditor
-from napari_hovernet.core.hv_reading import HVReading
+from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.params import FAULTS, METHODS, PRESETS, SeparationParams
-from napari_hovernet.core.tunable import TUNABLES, tunables_for, value_of, with_value
-from napari_hovernet.core.tuning import TuneParams
+from napari_hovernet.core.separation.tuning import (
+    TUNABLES,
+    TuneParams,
+    tunables_for,
+    value_of,
+    with_value,
+)
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from napari_hovernet._napari.widgets.counts_table import UNKNOWN
 from napari_hovernet._napari.widgets.study_panel import PANEL_WIDTH
 from napari_hovernet._napari.widgets.tune_editor import CHANGED
 from napari_hovernet._napari.widgets.tuner_panel import NO_MAPS, TunerPanel
-from napari_hovernet.app.study_state import TruthChoice
-from napari_hovernet.core.hv_reading import HVReading
-from napari_hovernet.core.io.params_file import read_params, write_params
+from napari_hovernet.app.study import TruthChoice
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.io.files import read_params, write_params
+from napari_hovernet.core.measure.sweep import SweepAxis
 from napari_hovernet.core.params import PRESETS, InferenceParams, SeparationParams
-from napari_hovernet.core.sweep import SweepAxis
-from napari_hovernet.core.tuning import TuneParams, stage_counts, tune
+from napari_hovernet.core.separation.tuning import TuneParams, stage_counts, tune
 
 WAIT_MS = 60_000
 FINE = TuneParams(SeparationParams(depth=0.0, np_threshold=0.7))

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ...core.training.params import AugmentParams
+from ...core.params import AugmentParams
 from .param_form import Field, ParamForm
 from .parts import named, silent
 

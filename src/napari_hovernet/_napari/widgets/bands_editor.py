@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.magnitude_bands import MagnitudeBands
+from ...core.measure.magnitude import MagnitudeBands
 from ...errors import InputError
 from .parts import ERROR_STYLE, named, note, set_note, silent
 from .plot_style import BAD_COLOR, FAIR_COLOR, GOOD_COLOR

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from ...core.comparison_types import Comparison
-from ...core.verdict import Remark
+from ...core.measure.compare import Comparison, Remark
 from .parts import ERROR_STYLE, named, note
 
 LEVEL_STYLES = {"bad": ERROR_STYLE, "good": "color: #2ca25f;", "neutral": ""}

@@ -11,7 +11,7 @@ from ..blob_layers import STATUS_COLORS
 from .parts import named
 
 if TYPE_CHECKING:
-    from ...core.blob_types import BlobReport
+    from ...core.measure.blobs import BlobReport
 
 SQUARE = "■"
 

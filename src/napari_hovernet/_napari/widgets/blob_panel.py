@@ -19,7 +19,7 @@ from .study_panel import StudyPanel
 if TYPE_CHECKING:
     import napari
 
-    from ...core.blob_types import BlobReport
+    from ...core.measure.blobs import BlobReport
 
 SAVE_FILTER = "Table (*.csv)"
 LOOKING = "Looking for blobs ..."
@@ -133,7 +133,7 @@ class BlobPanel(StudyPanel):
         self.legend.setValue(report)
         remark = ""
         if report is not None:
-            from ...core.blob_words import explain_report  # noqa: PLC0415 - on first use
+            from ...core.measure.blobs import explain_report  # noqa: PLC0415 - on first use
 
             remark = explain_report(report)
         set_note(self.remark, remark)
@@ -152,7 +152,7 @@ class BlobPanel(StudyPanel):
         self.table.setValue(row)
         text = ""
         if row is not None:
-            from ...core.blob_words import explain  # noqa: PLC0415 - on first use
+            from ...core.measure.blobs import explain  # noqa: PLC0415 - on first use
 
             text = explain(row, bands=self.study.bands)
         set_note(self.details, text)

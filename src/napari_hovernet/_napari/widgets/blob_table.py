@@ -14,7 +14,7 @@ from ..blob_layers import STATUS_COLORS
 from .parts import named
 
 if TYPE_CHECKING:
-    from ...core.blob_types import BlobReport, BlobRow
+    from ...core.measure.blobs import BlobReport, BlobRow
 
 COLUMNS = (
     ("status", "Status", "{}", "blob: holds a nucleus that looks like several; separated: several "

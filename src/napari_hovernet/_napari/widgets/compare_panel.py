@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from ...core.verdict import VerdictParams, verdict
+from ...core.measure.compare import VerdictParams, verdict
 from ...errors import UserError
 from ..bind import bind
 from ..comparing import Comparing, comparing_for
@@ -17,7 +17,7 @@ from .parts import ERROR_STYLE, set_note, silent
 if TYPE_CHECKING:
     import napari
 
-    from ...core.comparison_types import Comparison
+    from ...core.measure.compare import Comparison
 
 SAVE_FILTER = "Table (*.csv);;All of it (*.json)"
 SUFFIXES = (".csv", ".json")
@@ -87,7 +87,7 @@ class ComparePanel(CompareView):
         comparison = self.comparison
         clipboard = QGuiApplication.clipboard()
         if comparison is not None and clipboard is not None:
-            from ...core.io.comparison_file import comparison_text  # noqa: PLC0415 - on first use
+            from ...core.io.tables import comparison_text  # noqa: PLC0415 - on first use
 
             clipboard.setText(comparison_text(comparison))
 
@@ -102,7 +102,7 @@ class ComparePanel(CompareView):
         comparison = self.comparison
         if comparison is None:
             return
-        from ...core.io import comparison_file as files  # noqa: PLC0415 - on first use
+        from ...core.io import tables as files  # noqa: PLC0415 - on first use
 
         try:
             if path.lower().endswith(".json"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 from superqt import QCollapsible
 
-from ...core.outcome_colors import OUTCOME_COLORS
+from ...core.measure.compare import OUTCOME_COLORS
 from .base_rates import BaseRates, Verdict
 from .correction_box import CorrectionBox
 from .outcome_legend import OutcomeLegend

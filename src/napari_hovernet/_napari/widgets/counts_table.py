@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from ...core.tuning import StageCounts
+from ...core.separation.tuning import StageCounts
 from .parts import named
 
 STAGES = (

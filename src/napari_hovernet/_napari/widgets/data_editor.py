@@ -11,7 +11,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ...core.training.params import DataParams
+from ...core.params import DataParams
 from .param_form import Field, ParamForm
 from .parts import named
 from .source_table import SourceTable

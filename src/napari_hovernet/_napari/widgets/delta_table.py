@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from ...app.two_runs import DeltaRow
+from ...app.study import DeltaRow
 from .parts import named
 
 COLUMNS = ("A", "B", "B - A")

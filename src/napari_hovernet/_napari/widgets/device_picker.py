@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from .parts import named, note, set_note, silent
 
 if TYPE_CHECKING:
-    from ...core.devices import DeviceInfo
+    from ...core.inference.devices import DeviceInfo
 
 AUTO = "auto"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
-from ...core.difference import KINDS
+from ...core.measure.changes import KINDS
 from .parts import named, swatch_pixmap
 
 EMPTY = "-"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ...app.run_info import RunInfo
     from ...app.run_view import RunView
-    from ...core.training.params import TrainConfig
+    from ...core.params import TrainConfig
 
 TITLE = "Fine-tune"
 POLL_MS = 500

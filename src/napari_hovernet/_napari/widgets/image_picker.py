@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from ...app.session_state import ImageChoice
+from ...app.session import ImageChoice
 from .parts import named, note, set_note, silent
 
 REGION_TITLES = {

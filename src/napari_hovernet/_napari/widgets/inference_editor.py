@@ -7,7 +7,7 @@ from dataclasses import replace
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QWidget
 
-from ...app.session_state import Options
+from ...app.session import Options
 from ...core.params import PRECISIONS, TILINGS
 from .parts import named, silent
 

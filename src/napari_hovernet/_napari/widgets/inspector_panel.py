@@ -24,7 +24,7 @@ from .traffic_light import TrafficLight
 if TYPE_CHECKING:
     import napari
 
-    from ...core.pixel import PixelReading
+    from ...core.measure.magnitude import PixelReading
 
 TITLE = "Inspect HV"
 NO_PIXEL = "Move the mouse over the image to read NP, HV and the nucleus under it."

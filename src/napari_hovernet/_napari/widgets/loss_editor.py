@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from ...core.training.params import LOSS_PRESETS, LossParams
+from ...core.params import LOSS_PRESETS, LossParams
 from .param_form import TITLE_WIDTH, Field, ParamForm
 from .parts import named, note, silent
 

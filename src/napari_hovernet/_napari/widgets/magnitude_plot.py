@@ -24,7 +24,7 @@ from .plot_style import (
 )
 
 if TYPE_CHECKING:
-    from ...core.magnitude import MagnitudeBands, MagnitudeReport
+    from ...core.measure.magnitude import MagnitudeBands, MagnitudeReport
 
 HEIGHT_PX = 190
 HEADROOM = 1.15

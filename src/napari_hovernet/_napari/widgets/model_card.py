@@ -18,9 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...app.session_state import ModelChoice
-from ...core.model import ModelInfo
-from ...core.types import TypeInfo
+from ...app.session import ModelChoice
+from ...core.types import ModelInfo, TypeInfo
 from .model_picker import BUILT_IN
 from .parts import ERROR_STYLE, named, note, set_note, swatch_pixmap
 

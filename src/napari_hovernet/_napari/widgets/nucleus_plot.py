@@ -22,8 +22,7 @@ from .plot_style import (
 )
 
 if TYPE_CHECKING:
-    from ...core.magnitude_bands import MagnitudeBands
-    from ...core.nucleus_view import NucleusView, Profile
+    from ...core.measure.magnitude import MagnitudeBands, NucleusView, Profile
 
 HEIGHT_PX = 560
 ROW_SHARES = (5, 3, 3)
@@ -138,7 +137,7 @@ class NucleusPlot(QWidget):
         self.lengths.setYRange(0, max(int(view.counts.max()), 1), padding=0.05)
 
     def _show_crop(self, view: NucleusView, picture: np.ndarray | None) -> None:
-        from ...core.arrows import arrow_lines  # noqa: PLC0415 - on first use
+        from ...core.measure.magnitude import arrow_lines  # noqa: PLC0415 - on first use
 
         box = view.box
         if picture is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QWidget
 
-from ...core.training.params import FREEZING, SCHEDULES, OptimParams
+from ...core.params import FREEZING, SCHEDULES, OptimParams
 from .param_form import Field, ParamForm
 
 ROWS = (

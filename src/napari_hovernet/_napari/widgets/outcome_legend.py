@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 
-from ...core.comparison_types import ERROR_KINDS
+from ...core.measure.compare import ERROR_KINDS
 from .parts import named, silent, swatch, swatch_pixmap
 
 MEANINGS = {

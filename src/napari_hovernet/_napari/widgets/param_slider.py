@@ -7,7 +7,7 @@ import math
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
-from ...core.tunable import Tunable
+from ...core.separation.tuning import Tunable
 from .parts import named, narrow, silent
 
 LOG_STEPS = 400

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...app.session_state import Status
+from ...app.session import Status
 from .parts import ERROR_STYLE, named, note, set_note
 
 MINUTE_S = 60

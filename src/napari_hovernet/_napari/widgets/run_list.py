@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...app.session_state import Run
+from ...app.session import Run
 from .parts import named
 
 ROWS_SHOWN = 3

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
-from ...app.session_state import Run
+from ...app.session import Run
 from .parts import named, note, set_note, silent
 
 NO_RUN = "No run yet: open Plugins > HoVer-Net > Segment nuclei, choose an image and press Run."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from ...core.comparison_types import CONNECTED, ORACLE, PREDICTION, Comparison
+from ...core.measure.compare import CONNECTED, ORACLE, PREDICTION, Comparison
 from ...core.types import Evaluation
 from .parts import named
 

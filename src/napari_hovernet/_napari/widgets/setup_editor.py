@@ -10,7 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ...core.training.params import PRECISIONS, TrainConfig
+from ...core.params import TRAIN_PRECISIONS as PRECISIONS
+from ...core.params import TrainConfig
 from ...errors import InputError
 from .augment_editor import AugmentEditor
 from .data_editor import DataEditor

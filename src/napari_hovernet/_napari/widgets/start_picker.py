@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from ...core.training.params import SCRATCH
+from ...core.params import SCRATCH
 from .model_picker import ModelPicker
 from .parts import named, silent
 

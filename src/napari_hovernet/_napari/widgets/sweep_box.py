@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.sweep import Sweep, SweepAxis
-from ...core.tunable import tunable, tunables_for
+from ...core.measure.sweep import Sweep, SweepAxis
+from ...core.separation.tuning import tunable, tunables_for
 from ...core.types import Progress
 from .parts import named, narrow, note, set_note, silent
 from .sweep_plot import SweepPlot

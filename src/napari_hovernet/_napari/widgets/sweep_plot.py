@@ -9,12 +9,12 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ...core.tunable import tunable
+from ...core.separation.tuning import tunable
 from .parts import note, set_note
 from .plot_style import paint, still, theme_colors
 
 if TYPE_CHECKING:
-    from ...core.sweep import Sweep, SweepAxis
+    from ...core.measure.sweep import Sweep, SweepAxis
 
 HEIGHT = 230
 MARGINS = (2, 2, 8, 6)

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...core.token_prefix import AS_FILE, PREFIX_WORDS, TOKEN_PREFIXES
+from ...core.tokens.decode import AS_FILE, PREFIX_WORDS, TOKEN_PREFIXES
 from ..bind import bind
 from ..docking import PANEL_MARK, join_tabs
 from ..token_layers import sample_of

@@ -13,7 +13,7 @@ from .parts import note, set_note
 from .plot_style import BAD_COLOR, FAIR_COLOR, GOOD_COLOR
 
 if TYPE_CHECKING:
-    from ...core.magnitude import MagnitudeReport, MagnitudeSummary
+    from ...core.measure.magnitude import MagnitudeReport, MagnitudeSummary
 
 LAMP_PX, LAMP_GAP_PX = 18, 6
 OFF_ALPHA = 45

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from ...app.study_state import TruthChoice
+from ...app.study import TruthChoice
 from .parts import ERROR_STYLE, named, note, set_note, silent
 
 FILE_FILTER = "Labels (*.png *.tif *.tiff *.npy *.mat *.json *.geojson);;All files (*)"

@@ -7,10 +7,9 @@ from dataclasses import replace
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
 
-from ...core.hv_reading import HVReading
+from ...core.hv import HVReading
 from ...core.params import FAULTS, PRESETS
-from ...core.tunable import TUNABLES, value_of, with_value
-from ...core.tuning import TuneParams
+from ...core.separation.tuning import TUNABLES, TuneParams, value_of, with_value
 from .param_slider import ParamSlider
 from .parts import ERROR_STYLE, named, note, set_note, silent
 

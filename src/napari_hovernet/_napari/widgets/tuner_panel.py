@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import napari
 
     from ...app.tuning import Tuned
-    from ...core.tuning import StageCounts, TuneParams
+    from ...core.separation.tuning import StageCounts, TuneParams
 
 FILE_FILTER = "Separation parameters (*.json)"
 NO_MAPS = "This run kept no maps, so it cannot be tuned: run the model again."
@@ -144,14 +144,14 @@ class TunerPanel(StudyPanel):
 
     def load_from(self, path: str) -> None:
         """Take parameters from a file; they are in pixels of whatever they were saved for."""
-        from ...core.io.params_file import read_params  # noqa: PLC0415 - on first use
+        from ...core.io.files import read_params  # noqa: PLC0415 - on first use
 
         self.tuning.edit(read_params(path))
         self._show_message(f"Parameters of {Path(path).name}.")
 
     def save_to(self, path: str) -> None:
         """Write the present parameters to a file; the ending is added where there is none."""
-        from ...core.io.params_file import write_params  # noqa: PLC0415 - on first use
+        from ...core.io.files import write_params  # noqa: PLC0415 - on first use
 
         target = Path(path)
         if not target.suffix:
@@ -205,7 +205,7 @@ def _counts_of(run: Any) -> StageCounts | None:
     separation = None if run is None else run.result.separation
     if separation is None:
         return None
-    from ...core.tuning import stage_counts  # noqa: PLC0415 - on first use
+    from ...core.separation.tuning import stage_counts  # noqa: PLC0415 - on first use
 
     return stage_counts(separation)
 

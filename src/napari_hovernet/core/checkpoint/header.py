@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
+import numpy as np
+import torch
+
 from ... import __version__
-from ...errors import CheckpointError
+from ...errors import CheckpointError, InputError
 from ..hv import PRESETS
-from ..model import ModelInfo
-from ..types import TypeInfo
+from ..networks.registry import Network, build
+from ..types import ModelInfo, TypeInfo
 
 KEY = "napari_hovernet"
 """Name of the metadata entry that holds the header."""
@@ -227,3 +232,322 @@ def _is_type(entry: object) -> bool:
         and len(color) == 3
         and all(isinstance(c, int) and not isinstance(c, bool) and 0 <= c <= 255 for c in color)
     )
+
+
+SAFETENSORS, ZIP, PICKLE = "safetensors", "zip", "pickle"
+"""The forms a model file can have: safetensors, torch's zip, torch's older pickle."""
+
+MAX_HEADER = 100_000_000
+"""Bytes a safetensors header may have; the format's own limit."""
+
+_HEAD = 4096
+_LENGTH = 8
+"""Bytes of the number that opens a safetensors file: the length of its header."""
+
+_TAR_MAGIC = (257, b"ustar")
+
+_FOREIGN = (
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"II+\x00", "a BigTIFF image"),
+    (b"MM\x00+", "a BigTIFF image"),
+    (b"GIF8", "a GIF image"),
+    (b"BM", "a BMP image"),
+    (b"%PDF", "a PDF document"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras, MATLAB 7.3 ...)"),
+    (b"MATLAB 5.0", "a MATLAB file"),
+    (b"\x93NUMPY", "a numpy array"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x7fELF", "a program"),
+)
+
+_TEXTS = (
+    ("version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
+    ("<!doctype", "a web page, as a failed download leaves: fetch the file again"),
+    ("<html", "a web page, as a failed download leaves: fetch the file again"),
+)
+
+WANTED = "give a hover_net .tar, a TIAToolbox or Optimus .pth, or a .safetensors of napari-hovernet"
+"""What to do, at the end of most messages."""
+
+
+def identify(path: Path) -> str:
+    """Tell the form of a model file, or say what it is instead.
+
+    Returns
+    -------
+    {"safetensors", "zip", "pickle"}
+
+    Raises
+    ------
+    CheckpointError
+        If it is not there, a folder, empty, cut short, or something else altogether.
+    """
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder; choose the model file in it.")
+        if not path.is_file():
+            raise CheckpointError(
+                f"There is no file {path}; check the path, or give the built-in 'compact'."
+            )
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not size:
+        raise CheckpointError(f"{path.name} is empty (0 bytes); fetch it again.")
+    if head.startswith(b"PK\x03\x04"):
+        _check_zip(path, size)
+        return ZIP
+    _refuse_foreign(path, head)
+    if head[_LENGTH : _LENGTH + 1] == b"{":
+        _check_safetensors(path, head, size)
+        return SAFETENSORS
+    if head.startswith(b"\x80"):
+        return PICKLE
+    raise CheckpointError(f"{path.name} is no model file that is known here; {WANTED}.")
+
+
+def sha256(path: Path) -> str:
+    """Hash a file in pieces.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> CheckpointError:
+    """Say why the system does not give a file."""
+    reason = error.strerror or type(error).__name__
+    return CheckpointError(
+        f"Cannot read {path}: {reason}; check the path and your permission to read it."
+    )
+
+
+def damaged(name: str, detail: object) -> CheckpointError:
+    """Say that a file of the right kind is broken."""
+    return CheckpointError(f"{name} is damaged or cut short ({detail}); fetch or export it again.")
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    kind = next((kind for magic, kind in _FOREIGN if head.startswith(magic)), "")
+    offset, magic = _TAR_MAGIC
+    if head[offset : offset + len(magic)] == magic:
+        kind = "a real tar archive (hover_net's .tar is not one): unpack it and look inside"
+    if _looks_like_onnx(head):
+        kind = "an ONNX model, which holds a graph and not named weights"
+    kind = kind or _kind_of_text(head)
+    if kind:
+        raise CheckpointError(f"{path.name} is {kind}. This is no model file; {WANTED}.")
+
+
+def _looks_like_onnx(head: bytes) -> bool:
+    """ModelProto opens with field 1, a small IR version, then a text or the opset."""
+    return (
+        head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"B")
+    )
+
+
+def _kind_of_text(head: bytes) -> str:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # not merely a character cut by the end of the piece
+            return ""
+        text = head[: error.start].decode("utf-8")
+    if any(ord(c) < 32 and c not in "\t\n\r\f" for c in text):
+        return ""
+    start = text.lstrip("\ufeff \t\r\n").lower()
+    return next((kind for opening, kind in _TEXTS if start.startswith(opening)), "a text file")
+
+
+def _check_safetensors(path: Path, head: bytes, size: int) -> None:
+    length = int.from_bytes(head[:_LENGTH], "little")
+    if length > min(size - _LENGTH, MAX_HEADER):
+        raise damaged(path.name, f"its header claims {length:,} bytes, the whole file has {size:,}")
+
+
+def _check_zip(path: Path, size: int) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise damaged(path.name, error) from error
+    names = [entry.filename for entry in entries]
+    if any(n.endswith("constants.pkl") for n in names) and any("code/" in n for n in names):
+        raise CheckpointError(
+            f"{path.name} is a TorchScript program, not weights: save the state_dict() of the "
+            "network it was made from."
+        )
+    if not any(n == "data.pkl" or n.endswith("/data.pkl") for n in names):
+        npz = bool(names) and all(n.endswith(".npy") for n in names)
+        kind = "an .npz of numpy arrays" if npz else "a zip archive"
+        raise CheckpointError(f"{path.name} is {kind}, not a model file; {WANTED}.")
+    if sum(entry.file_size for entry in entries) > size:
+        raise CheckpointError(
+            f"{path.name} unpacks to more than its own size, which torch.save never does; it "
+            "is refused. Fetch it again from where it was published."
+        )
+
+
+SHOWN = 10
+"""Names that a message lists before it only counts."""
+
+
+def blank(info: ModelInfo, name: str) -> Network:
+    """Build the network a file describes, on the meta device: shapes without memory.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such network or it cannot be built so.
+    """
+    try:
+        with torch.device("meta"):
+            return build(info.architecture, info.config).eval()
+    except (InputError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(
+            f"{name} describes a network that cannot be built: {error} "
+            "Export it again, or update napari-hovernet."
+        ) from error
+
+
+def fitted(
+    network: Network, state: Mapping[str, torch.Tensor], info: ModelInfo, name: str
+) -> dict[str, torch.Tensor]:
+    """Check weights against their network and bring them to its dtypes.
+
+    Parameters
+    ----------
+    network : Network
+        As :func:`blank` builds it.
+    state : mapping of str to tensor
+        On the CPU; may be float16 or float64.
+    info : ModelInfo
+        Says what the file looks like.
+    name : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    dict of str to tensor
+        Copies that share no memory with the file; float32 where the network has float32.
+
+    Raises
+    ------
+    CheckpointError
+        If names are missing or unexpected, shapes or dtypes differ, or values are not finite,
+        a variance is negative, or HoVer-Net's unpooling matrix is not all ones.
+    """
+    wanted = network.state_dict()
+    _check_names(wanted, state, info, name)
+    result = {key: _copied(state[key], wanted[key].dtype) for key in wanted}
+    _check_values(result, name)
+    return result
+
+
+def finite(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor on the CPU holds neither NaN nor infinite values; one pass.
+
+    A sum in float64 cannot overflow from float32, and one bad value spoils it.
+    """
+    values = (
+        tensor.detach().to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor.detach()
+    )
+    return math.isfinite(float(values.numpy().sum(dtype=np.float64)))
+
+
+def looks_like(info: ModelInfo) -> str:
+    """Describe a model in a few words.
+
+    Examples
+    --------
+    >>> looks_like(ModelInfo("hovernet", mode="fast", config={"n_types": 6}))
+    'hovernet (fast, 6 types)'
+    """
+    n_types = info.config.get("n_types")
+    parts = [info.mode] if info.mode else []
+    parts.append(f"{n_types} types" if n_types else "no types")
+    return f"{info.architecture} ({', '.join(parts)})"
+
+
+def _check_names(
+    wanted: Mapping[str, torch.Tensor],
+    state: Mapping[str, torch.Tensor],
+    info: ModelInfo,
+    name: str,
+) -> None:
+    shared = [key for key in wanted if key in state]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
+        for key in shared
+        if state[key].shape != wanted[key].shape
+    ]
+    dtypes = [
+        f"{key} {state[key].dtype}" for key in shared if not _castable(state[key], wanted[key])
+    ]
+    faults = [
+        _listed("missing", [key for key in wanted if key not in state]),
+        _listed("unexpected", [key for key in state if key not in wanted]),
+        _listed("of another shape", shapes),
+        _listed("of a dtype that does not fit", dtypes),
+    ]
+    if any(faults):
+        raise CheckpointError(
+            f"{name} looks like {looks_like(info)} but does not fit it: "
+            f"{'; '.join(fault for fault in faults if fault)}. Nothing was loaded; it is "
+            "damaged, or a variant of the network that is not known here."
+        )
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})"
+
+
+def _castable(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    if found.layout != torch.strided or found.is_quantized:
+        return False
+    return found.is_floating_point() == wanted.is_floating_point() and not found.is_complex()
+
+
+def _copied(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def _check_values(state: Mapping[str, torch.Tensor], name: str) -> None:
+    floats = {key: value for key, value in state.items() if value.is_floating_point()}
+    broken = [key for key, value in floats.items() if not finite(value)]
+    negative = [
+        key for key, value in floats.items() if key.endswith("running_var") and value.min() < 0
+    ]
+    unpool = [key for key, v in floats.items() if "unpool" in key and not bool((v == 1).all())]
+    faults = [
+        _listed("with NaN or infinite values", broken),
+        _listed("with a negative variance", negative),
+        _listed("of unpooling that are not all ones", unpool),
+    ]
+    if any(faults):
+        raise CheckpointError(
+            f"{name} has weights that cannot work: "
+            f"{'; '.join(fault for fault in faults if fault)}. The training diverged or the file "
+            "is damaged: take an earlier checkpoint."
+        )

@@ -90,7 +90,7 @@ def cause_of(pairs: Sequence[tuple[Matrix, Matrix]], limits: AugmentationLimits)
 
     Examples
     --------
-    >>> from napari_hovernet.core.training.turns import TURNS
+    >>> from napari_hovernet.core.data.samples import TURNS
     >>> pairs = [(t.matrix, SWAP @ t.matrix @ SWAP @ t.matrix.T) for t in TURNS]
     >>> cause_of(pairs, AugmentationLimits()).name
     'other order'

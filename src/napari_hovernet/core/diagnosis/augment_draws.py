@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
+from ..data.samples import TURNS, Turn, turn_plane
 from ..hv import hv_targets
-from ..training.turns import TURNS, Turn, turn_plane
 from ..types import Bool, Float32, Int32
 from .augment_limits import AugmentationLimits
 from .augment_moves import (

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..training.turns import TURNS, Turn, turn_plane
+from ..data.samples import TURNS, Turn, turn_plane
 from ..types import Bool, Float32, Int32
 from .augment_limits import AugmentationLimits
 

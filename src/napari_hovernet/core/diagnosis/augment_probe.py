@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ..hv import HVConvention, convert, hv_targets
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..synthetic import tissue
 from ..types import Float32, Int32
 from .augment_limits import AugmentationLimits

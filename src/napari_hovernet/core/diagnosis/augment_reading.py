@@ -11,12 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError, UserError
-from ..training.augment import augment_image
-from ..training.dataset import targets_of
-from ..training.geometry import cut_crop, draw_move, turned
-from ..training.params import AugmentParams
-from ..training.samples import SampleArrays
-from ..training.turns import TURNS, Turn
+from ..data.samples import TURNS, SampleArrays, Turn
+from ..params import AugmentParams
+from ..training.crops import augment_image, cut_crop, draw_move, targets_of, turned
 from .augment_probe import Drawn, Probe, as_planes
 
 Draw = Callable[[Probe, int], Drawn]

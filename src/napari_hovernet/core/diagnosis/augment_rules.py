@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..training.turns import Turn
+from ..data.samples import Turn
 from .augment_causes import cause_of, remedy_of
 from .augment_draws import EYE, SWAP
 from .augment_limits import AugmentationLimits

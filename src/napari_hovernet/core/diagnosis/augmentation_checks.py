@@ -22,23 +22,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from ...errors import UserError
 from ..types import Progress
 from .augment_draws import Draw, measured, seeded
-from .augment_findings import (
-    HV,
-    IMAGE,
-    LABELS,
-    MEAN,
-    TYPES,
-    hv_finding,
-    image_finding,
-    labels_finding,
-    mean_finding,
-    types_finding,
-)
+from .augment_findings import hv_finding, image_finding, labels_finding, mean_finding, types_finding
 from .augment_limits import AugmentationLimits
 from .augment_probe import Probe, probes_of, synthetic_probes
 from .augment_reading import Augmentation, read_augmentation
 from .augment_reading import Draw as DrawOne
 from .augment_rules import RuleRow, rows_of_rules, rules_hv, rules_mean
+from .augment_words import HV, IMAGE, LABELS, MEAN, TYPES
 from .bench import Bench
 from .registry import Check, Steps
 from .report import NOT_TESTED, Finding

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError, UserError
 from ..hv import compact_ids
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..types import Int32, Maps
 from .case import MAPS, Case, RawItem
 from .given_maps import given_maps, hv_as_meant

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..training.split import Print
+from ..data.samples import Print
 from ..types import Float32, Int32, Progress
 from . import data_copies, data_cover, data_files, data_instances, data_place_words, data_types
 from .bench import Bench

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hv import compact_ids
-from ..parts import count_pixels
+from ..masks import count_pixels
 from ..types import Int32, Progress
 from .bench import Bench
 from .items import Item

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..image import UInt8
-from ..training.samples import Sample
-from ..training.split import Print, find_leaks, print_of
-from ..training.turns import TURNS, Turn, turn_plane
+from ..data.samples import TURNS, Print, Sample, Turn, find_leaks, print_of, turn_plane
+from ..inference.images import UInt8
 from .data_common import listed, not_tested, percent, scaled
 from .data_limits import LIMITS, DataLimits
 from .report import FAULT, OK, WARN, Finding, Place, Remedy

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..types import Int32
 from .report import FAULT, WARN, Finding, Place, Remedy
 

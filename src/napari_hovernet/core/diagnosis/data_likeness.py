@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..types import Float32
 from .data_limits import LIMITS, DataLimits
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..training.turns import TURNS, Turn
+from ..data.samples import TURNS, Turn
 from .data_common import listed, not_tested, scaled
 from .data_limits import LIMITS, DataLimits
 from .data_places import FITS, INVERTED, NOWHERE, ORDER, SHIFT, TURN, UNTESTED, Placement, Where

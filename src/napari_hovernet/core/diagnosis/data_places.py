@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..training.turns import TURNS, Turn
+from ..data.samples import TURNS, Turn
 from ..types import Progress
 from .data_limits import LIMITS, DataLimits
 from .data_register import (

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.optimize import linear_sum_assignment
 
-from ..training.turns import TURNS, Turn, turn_plane
+from ..data.samples import TURNS, Turn, turn_plane
 from ..types import Bool, Float32
 from .data_likeness import band
 from .data_limits import LIMITS, DataLimits

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..hv import compact_ids
-from ..hv_kernels import label_equal, moments
-from ..parts import count_pixels
-from ..training.figures import touching_count
+from ..data.samples import touching_count
+from ..hv import compact_ids, label_equal, moments
+from ..masks import count_pixels
 from ..types import Float32, Int32
 from .data_limits import LIMITS, DataLimits
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..hv_reading import HVReading, read_hv
+from ..hv import HVReading, read_hv
 from ..types import Float32, Maps
 from .case import RawItem
 from .items import channel_first

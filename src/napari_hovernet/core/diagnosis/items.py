@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
-from ..image import UInt8, as_source
-from ..training.stored_hv import read_stored
-from ..training.turns import Turn, turn_hv, turn_plane
-from ..truth import check_truth
+from ..data.samples import Turn, read_stored, turn_hv, turn_plane
+from ..inference.images import UInt8, as_source
+from ..measure.compare import check_truth
 from ..types import Float32, Int32
 from .case import TARGETS, RawItem
 from .setup import Setup

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError, UserError
 from ..losses import HEADS, HoverLoss
-from ..training.params import LossParams
+from ..params import LossParams
 from .loss_batch import LossBatch, sure_logits
 
 HvLoss = Callable[[Tensor, Tensor, Tensor], Tensor]

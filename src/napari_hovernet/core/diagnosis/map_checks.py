@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..compare import compare
+from ..measure.compare import compare
 from ..params import SeparationParams
 from ..types import Progress
 from .bench import Bench

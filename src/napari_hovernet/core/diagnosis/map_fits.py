@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from ..data.samples import TURNS, turn_plane
 from ..hv import hv_targets
-from ..training.turns import TURNS, turn_plane
 from ..types import Float32, Int32
 from .map_lengths import Alignment, on_maps
 from .map_lie import NO_SHIFT, Shift

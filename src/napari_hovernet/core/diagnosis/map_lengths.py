@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..data.samples import Turn, turn_hv, turn_plane
 from ..hv import hv_targets
-from ..training.turns import Turn, turn_hv, turn_plane
 from ..types import Bool, Float32, Int32
 from .map_lie import NO_SHIFT, Shift
 from .map_limits import LIMITS, MapLimits

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from ..training.turns import TURNS, Turn, turn_plane
+from ..data.samples import TURNS, Turn, turn_plane
 from ..types import Float32, Progress
 from .bench import Bench
 from .map_limits import LIMITS, MapLimits

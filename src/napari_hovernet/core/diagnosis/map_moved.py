@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..training.turns import TURNS, Turn
+from ..data.samples import TURNS, Turn
 from .map_lie import IMAGE, NO_SHIFT, TRUTH, Consensus, Moved, Shift, is_shifted, is_turned
 from .map_limits import LIMITS, MapLimits
 from .report import FAULT, NOT_TESTED, OK, WARN, Finding, Plot, Remedy

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..training.turns import TURNS
+from ..data.samples import TURNS
 from .map_hv import HVTally
 from .map_lie import NO_SHIFT
 from .map_limits import LIMITS, MapLimits

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison_types import Comparison
+from ..measure.compare import Comparison
 from .map_limits import LIMITS, MapLimits
 from .report import FAULT, NOT_TESTED, OK, Finding, Place, Plot, Remedy
 

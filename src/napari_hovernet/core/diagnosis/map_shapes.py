@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..parts import label_parts
+from ..masks import label_parts
 from ..types import Bool, Int32
 from .map_limits import MapLimits
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..types import Bool, Float32, Int32, Progress
 from .bench import Bench
 from .given_maps import INT8_SCALE, LARGEST_BYTE, SLACK

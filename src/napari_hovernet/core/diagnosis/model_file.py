@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from ...errors import InputError
-from ..model import ModelInfo
 from ..networks.registry import build
-from ..types import Progress
+from ..types import ModelInfo, Progress
 from .bench import Bench
 from .model_limits import MODEL_LIMITS, ModelLimits
 from .predicting import TOKENS

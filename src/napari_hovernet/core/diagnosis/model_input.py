@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..types import Progress
 from .bench import Bench, Variant
 from .model_limits import MODEL_LIMITS, ModelLimits

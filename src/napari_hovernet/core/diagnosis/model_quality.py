@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ..hv import hv_targets
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..params import SeparationParams
 from ..separation import separate
 from ..types import Float32, Int32, Maps

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hv import hv_targets
-from ..token_prefix import GRID, PATCH_PX, slice_words
+from ..networks.optimus import GRID
+from ..tokens.decode import PATCH_PX, slice_words
 from ..types import Int32, Maps, Progress
 from .bench import Bench, Variant
 from .items import Item

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ..image import UInt8
+from ..inference.images import UInt8
 from ..types import Maps, Progress
 from .bench import PLAIN, Bench, Variant
 from .model_limits import MODEL_LIMITS, ModelLimits

@@ -12,12 +12,11 @@ import torch
 
 from ...errors import InputError, JobFailed, UserError
 from ..hv import HVConvention, convert
-from ..image import UInt8
 from ..inference import predict
-from ..model import Model
+from ..inference.images import UInt8
 from ..networks.registry import Network
 from ..params import InferenceParams
-from ..types import Maps
+from ..types import Maps, Model
 
 IMAGE, TOKENS = "image", "features"
 """What a predictor reads of an item."""
@@ -64,7 +63,7 @@ class Predictor:
             If it is none of them.
         """
         if isinstance(model, Network):
-            from ..model import ModelInfo  # noqa: PLC0415 - only here
+            from ..types import ModelInfo  # noqa: PLC0415 - only here
 
             model = Model(model.eval(), ModelInfo(type(model).__name__), torch.device("cpu"))
         if isinstance(model, Model):

@@ -13,7 +13,7 @@ from ...errors import InputError, UserError
 from ..hv import compact_ids
 from ..params import SeparationParams
 from ..separation import separate
-from ..tuning import TuneParams, tune
+from ..separation.tuning import TuneParams, tune
 from ..types import Int32, Maps
 
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from ...errors import UserError
 from ..hv import hv_targets
-from ..metrics import contingency, evaluate, outcomes
+from ..masks import label_parts
+from ..measure.metrics import contingency, evaluate, outcomes
 from ..params import SeparationParams
-from ..parts import label_parts
 from ..types import Float32, Int32, Maps, Progress
 from .bench import Bench, busiest
 from .report import Place

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
-from ..metrics import evaluate
+from ..masks import label_parts
+from ..measure.metrics import evaluate
 from ..params import SeparationParams
-from ..parts import label_parts
 from ..types import Int32, Maps, Progress
 from .separating import Separator
 from .separation_masks import MaskFit, mask_fit

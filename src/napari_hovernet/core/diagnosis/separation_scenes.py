@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ..hv import hv_targets
-from ..synthetic.fields import blurred, smooth_noise
-from ..synthetic.planted import HV_GRAIN, HV_NOISE, planted_maps
+from ..synthetic import HV_GRAIN, HV_NOISE, blurred, planted_maps, smooth_noise
 from ..types import Float32, Int32, Maps
 
 GROUPS = (2,) * 2 + (3,) * 8 + (4,) * 8

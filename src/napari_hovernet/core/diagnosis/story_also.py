@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hv import hv_targets
-from ..metrics import contingency, evaluate
-from ..metrics.dice import dice
+from ..masks import label_parts
+from ..measure.metrics import contingency, dice, evaluate
 from ..params import SeparationParams
-from ..parts import label_parts
 from ..separation import separate
 from ..types import Float32, Int32, Maps
 from .separation_scenes import clusters, exact_maps

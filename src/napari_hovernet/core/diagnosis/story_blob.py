@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hv import HVConvention, hv_targets, magnitude
-from ..metrics import evaluate
+from ..masks import label_parts
+from ..measure.metrics import evaluate
 from ..params import SeparationParams
-from ..parts import label_parts
 from ..separation import separate
 from ..synthetic import planted_maps
 from ..types import Int32, Maps

@@ -7,7 +7,7 @@ import math
 from ..loss_checks import LossCheck
 from ..loss_checks.claims import check_background, check_epsilon
 from ..loss_checks.old_tests import check_gradient, check_ratio, check_weights, expected_ratio
-from ..training.params import LOSS_PRESETS
+from ..params import LOSS_PRESETS
 from .loss_batch import synthetic_batch
 from .loss_limits import LossLimits
 from .loss_reading import read_loss

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..data.samples import TURNS, Turn, turn_hv, turn_plane
 from ..hv import hv_targets
-from ..hv_scores import hv_scores
 from ..losses import HoverLoss
-from ..metrics import evaluate
+from ..masks import label_parts
+from ..measure.compare import hv_scores
+from ..measure.metrics import evaluate
 from ..params import SeparationParams
-from ..parts import label_parts
 from ..separation import separate
-from ..training.turns import TURNS, Turn, turn_hv, turn_plane
 from ..types import Float32, Int32, Maps
 from .augment_draws import touching
 from .augment_reading import read_augmentation

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..hv import compact_ids
-from ..hv_kernels import farthest, moments
-from ..training.figures import NEIGHBOURS
+from ..data.samples import NEIGHBOURS
+from ..hv import compact_ids, farthest, moments
 from ..types import Bool, Float32, Int32
 
 MARGIN = 2

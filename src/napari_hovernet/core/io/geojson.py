@@ -6,16 +6,20 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError
-from ..types import Nuclei, TypeInfo
-from .atomic import atomic_path
-from .json_file import (
+from ..types import Bool, Int32, Nuclei, TypeInfo, kernel
+from .files import (
     METADATA_KEY,
+    atomic_path,
     color_of,
     load_json,
     member,
@@ -23,7 +27,321 @@ from .json_file import (
     types_from_json,
     types_to_json,
 )
-from .polygons import PALETTE, Polygons, Ring, close, contour_outlines
+
+Array = npt.NDArray[Any]
+
+
+@kernel
+def trace(mask: Array, points: Array, starts: Array) -> int:
+    """Walk along the outer side of every boundary of a mask.
+
+    ``mask`` (H, W) has a margin of one empty pixel all round. Corners are written to
+    ``points`` (x, y; room for 4 per set pixel), the index of each ring's first one to
+    ``starts`` (room for one per set pixel, and one more for the end). Pixels that meet
+    in a corner alone belong to different rings. Set pixels lie to the right of the walk:
+    an outer ring has positive area with y downwards, that of a hole a negative one.
+
+    Returns the number of rings.
+    """
+    height, width = mask.shape
+    seen = np.zeros((height, width), np.bool_)
+    total, rings = 0, 0
+    for r in range(1, height):
+        for c in range(1, width):
+            if not mask[r, c] or mask[r - 1, c] or seen[r, c]:
+                continue
+            starts[rings] = total
+            y, x, way = r, c, 0  # 0 = to the right, 1 = down, 2 = to the left, 3 = up
+            while way != 0 or not seen[y, x]:
+                if way == 0:
+                    seen[y, x] = True
+                y += (way == 1) - (way == 3)
+                x += (way == 0) - (way == 2)
+                ahead_right = mask[y - (way >= 2), x - (1 <= way <= 2)]
+                ahead_left = mask[y - (way % 3 == 0), x - (way >= 2)]
+                if ahead_right and not ahead_left:
+                    continue
+                points[total, 0], points[total, 1] = x, y
+                total += 1
+                way = (way + 3) % 4 if ahead_right else (way + 1) % 4
+            rings += 1
+    starts[rings] = total
+    return rings
+
+
+@kernel
+def fill(rings: Array, edges: Array, first: Array, labels: Array) -> None:
+    """Set each object's number where a pixel centre lies inside an odd number of its rings.
+
+    ``edges`` (n, 4) holds x0, y0, x1, y1 in pixel-edge coordinates; those of object i
+    (numbered i + 1 in ``labels``) are ``edges[first[i]:first[i + 1]]``. ``rings`` gives
+    each object's least and largest y.
+    """
+    height, width = labels.shape
+    for i in range(len(first) - 1):
+        crossings = np.empty(first[i + 1] - first[i], np.float64)
+        top = max(0, int(np.ceil(rings[i, 0] - 0.5)))
+        bottom = min(height - 1, int(np.floor(rings[i, 1] - 0.5)))
+        for r in range(top, bottom + 1):
+            centre = r + 0.5
+            n = 0
+            for k in range(first[i], first[i + 1]):
+                y0, y1 = edges[k, 1], edges[k, 3]
+                if (y0 <= centre) == (y1 <= centre):
+                    continue
+                share = (centre - y0) / (y1 - y0)
+                crossings[n] = edges[k, 0] + share * (edges[k, 2] - edges[k, 0])
+                n += 1
+            ordered = np.sort(crossings[:n])
+            for k in range(0, n - 1, 2):
+                start = max(0, int(np.ceil(ordered[k] - 0.5)))
+                stop = min(width, int(np.ceil(ordered[k + 1] - 0.5)))
+                for c in range(start, stop):
+                    labels[r, c] = i + 1
+
+
+Float64 = npt.NDArray[np.float64]
+Ring = Float64
+
+MAX_COORDINATE = 1_000_000.0
+"""Largest pixel coordinate taken for real; the largest slides have about 300,000."""
+MAX_CONTOUR_EDGE = 4096
+"""Largest width or height in pixels of a single nucleus given by its boundary pixels."""
+MAX_LABEL_PIXELS = 2**30
+"""Largest label image that is drawn, in pixels (4 GiB)."""
+PALETTE = (
+    (230, 75, 53), (77, 187, 213), (0, 160, 135), (60, 84, 136),
+    (243, 155, 127), (132, 145, 180), (145, 209, 194), (176, 156, 133),
+)  # fmt: skip
+"""Colours, RGB, of types that come without one; repeated when there are more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Polygons:
+    """Outlines of nuclei; entry i of every field belongs to object i.
+
+    Coordinates are pixel edges: the pixel in row r and column c covers x from c to c + 1
+    and y from r to r + 1. Subtract 0.5 for a viewer that puts whole numbers on centres.
+
+    Parameters
+    ----------
+    rings : tuple of tuple of float64 (k, 2)
+        x, y of each object's rings, not closed. A point is inside if it lies in an odd
+        number of them: holes and separate parts are simply further rings.
+    ids : tuple of str
+        As in the file, or "1", "2" ...
+    type : int32 (n,)
+        0 = none; see ``type_names``.
+    type_names : mapping of int to TypeInfo
+        Name and colour of each type.
+    measurements : mapping of str to float64 (n,)
+        Numbers the file gives per object, NaN where it gives none.
+    notes : tuple of str
+        What was left out or assumed while reading.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, a ring has fewer than three points, or a coordinate is not
+        finite or beyond ``MAX_COORDINATE``.
+    """
+
+    rings: tuple[tuple[Ring, ...], ...]
+    ids: tuple[str, ...] = ()
+    type: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)
+    measurements: Mapping[str, Float64] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.rings)
+        object.__setattr__(self, "ids", self.ids or tuple(str(i + 1) for i in range(n)))
+        if not len(self.type):
+            object.__setattr__(self, "type", np.zeros(n, np.int32))
+        lengths = {len(self.ids), len(self.type), *(len(m) for m in self.measurements.values()), n}
+        if lengths != {n}:
+            raise InputError(f"Polygons have {n} outlines, but columns of {sorted(lengths)} rows.")
+        for identity, rings in zip(self.ids, self.rings, strict=True):
+            if not rings:
+                raise InputError(f"Object {identity} has no outline.")
+            for ring in rings:
+                _check_ring(identity, ring)
+
+    def __len__(self) -> int:
+        return len(self.rings)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width in pixels of the smallest image at (0, 0) that holds all."""
+        return (max(self.box[2], 0), max(self.box[3], 0))
+
+    @cached_property
+    def box(self) -> tuple[int, int, int, int]:
+        """First row and column, and those after the last, of the pixels that are touched."""
+        if not self.rings:
+            return (0, 0, 0, 0)
+        every = np.concatenate([ring for rings in self.rings for ring in rings])
+        (col0, row0), (col1, row1) = np.floor(every.min(axis=0)), np.ceil(every.max(axis=0))
+        return (int(row0), int(col0), int(row1), int(col1))
+
+    def outer(self) -> tuple[Ring, ...]:
+        """Return the largest ring of each object, (k, 2) x, y, for viewers without holes."""
+        return tuple(max(rings, key=lambda ring: abs(signed_area(ring))) for rings in self.rings)
+
+
+def _check_ring(identity: str, ring: Ring) -> None:
+    if ring.ndim != 2 or ring.shape[1:] != (2,) or len(ring) < 3:
+        raise InputError(
+            f"Object {identity} has an outline of shape {ring.shape}; give 3 or more x, y points."
+        )
+    if not np.isfinite(ring).all() or np.abs(ring).max() > MAX_COORDINATE:
+        worst = ring.flat[int(np.argmax(np.where(np.isfinite(ring), np.abs(ring), np.inf)))]
+        raise InputError(
+            f"Object {identity} has the coordinate {worst:g}; pixel coordinates lie within "
+            f"+-{MAX_COORDINATE:,.0f}."
+        )
+
+
+def signed_area(ring: Ring) -> float:
+    """Area in square pixels, positive for rings that run clockwise on the screen.
+
+    Examples
+    --------
+    >>> signed_area(np.array([[0, 0], [2, 0], [2, 3], [0, 3]], float))
+    6.0
+    """
+    x, y = ring[:, 0], ring[:, 1]
+    return float(0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+
+
+def rasterize(
+    polygons: Polygons, shape: tuple[int, int] | None = None, origin: tuple[int, int] = (0, 0)
+) -> Int32:
+    """Draw outlines as a label image: pixels whose centre lies inside.
+
+    Parameters
+    ----------
+    polygons : Polygons
+        What to draw; object i gets label i + 1. Later ones cover earlier ones.
+    shape : (int, int), optional
+        Height and width; default up to the last pixel touched. Parts outside are cut off.
+    origin : (int, int)
+        Row and column of the label image's first pixel; ``polygons.box[:2]`` with the
+        default shape draws the smallest image that holds all.
+
+    Returns
+    -------
+    int32 (H, W)
+
+    Raises
+    ------
+    InputError
+        If the image would have more than ``MAX_LABEL_PIXELS`` pixels.
+
+    Examples
+    --------
+    >>> square = np.array([[1, 1], [3, 1], [3, 3], [1, 3]], float)
+    >>> rasterize(Polygons(((square,),)), (3, 4)).tolist()
+    [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]]
+    """
+    row0, col0 = origin
+    if shape is None:
+        shape = (max(polygons.box[2] - row0, 0), max(polygons.box[3] - col0, 0))
+    height, width = shape
+    if height * width > MAX_LABEL_PIXELS:
+        raise InputError(
+            f"A label image of {height} x {width} pixels is too large; give the shape of a region."
+        )
+    labels = np.zeros((height, width), np.int32)
+    if not len(polygons) or not labels.size:
+        return labels
+    edges, first, spans = [], [0], np.empty((len(polygons), 2))
+    for i, rings in enumerate(polygons.rings):
+        edges += [np.hstack((ring, np.roll(ring, -1, axis=0))) for ring in rings]
+        first.append(first[-1] + sum(len(ring) for ring in rings))
+        spans[i] = min(r[:, 1].min() for r in rings), max(r[:, 1].max() for r in rings)
+    moved = np.concatenate(edges) - np.array([col0, row0, col0, row0])
+    fill(spans - row0, moved, np.array(first, np.int64), labels)
+    return labels
+
+
+def mask_outlines(mask: Bool) -> list[Ring]:
+    """Outlines of a mask along its pixel edges; :func:`rasterize` gives the mask back.
+
+    Pixels that meet in a corner alone are outlined apart, so that no ring of a mask
+    without holes touches itself.
+
+    Parameters
+    ----------
+    mask : bool (H, W)
+
+    Returns
+    -------
+    list of float64 (k, 2)
+        x, y in pixel edges, not closed; clockwise on the screen for outer rings,
+        counterclockwise for holes.
+
+    Examples
+    --------
+    >>> mask_outlines(np.ones((1, 2), bool))[0].tolist()
+    [[2.0, 0.0], [2.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
+    """
+    padded = np.pad(mask, 1).astype(np.uint8)
+    size = int(np.count_nonzero(padded))
+    points, starts = np.empty((4 * size, 2), np.float64), np.empty(size + 1, np.int64)
+    rings = trace(padded, points, starts)
+    return [points[starts[i] : starts[i + 1]] - 1 for i in range(rings)]
+
+
+def contour_outlines(contour: Int32) -> list[Ring]:
+    """Turn boundary pixels into outlines along their outer edges.
+
+    Parameters
+    ----------
+    contour : int32 (k, 2)
+        x, y of the boundary pixels in order, as OpenCV and hover_net give them.
+
+    Returns
+    -------
+    list of float64 (k, 2)
+        Outlines in pixel edges that enclose the boundary pixels and all within.
+
+    Raises
+    ------
+    InputError
+        If the contour is empty or larger than ``MAX_CONTOUR_EDGE``.
+
+    Examples
+    --------
+    >>> contour_outlines(np.array([[5, 7]], np.int32))[0].tolist()
+    [[6.0, 7.0], [6.0, 8.0], [5.0, 8.0], [5.0, 7.0]]
+    """
+    if contour.ndim != 2 or contour.shape[1:] != (2,) or not len(contour):
+        raise InputError(f"A contour has shape {contour.shape}; give x, y of boundary pixels.")
+    start = contour.min(axis=0)
+    width, height = (int(n) for n in contour.max(axis=0) - start + 1)
+    if max(width, height) > MAX_CONTOUR_EDGE:
+        raise InputError(
+            f"A contour spans {width} x {height} pixels; a nucleus has at most {MAX_CONTOUR_EDGE}."
+        )
+    mask = np.zeros((height, width), np.uint8)
+    local = np.ascontiguousarray(contour - start, dtype=np.int32)
+    cv2.drawContours(mask, [local.reshape(-1, 1, 2)], -1, 1, cv2.FILLED)
+    return [ring + start for ring in mask_outlines(mask.astype(bool))]
+
+
+def close(ring: Ring) -> list[list[float]]:
+    """List the points of a ring, the first again at the end; whole numbers without a dot."""
+    points = np.vstack((ring, ring[:1]))
+    whole = points.astype(np.int64)
+    listed: list[list[float]] = (whole if (whole == points).all() else points).tolist()
+    return listed
+
+
+def default_types(names: Sequence[str]) -> dict[int, TypeInfo]:
+    """Give colours to types that have none, numbered from 1."""
+    return {i + 1: TypeInfo(name, PALETTE[i % len(PALETTE)]) for i, name in enumerate(names)}
+
 
 ID_NAMESPACE = uuid.UUID("6f1f1d3e-6a0e-5c52-9b1b-2a0c3f3f7c11")
 """Namespace of the UUIDs, which QuPath needs: one nucleus of one run always gets the same."""
@@ -143,7 +461,7 @@ def read_geojson(path: str | os.PathLike[str]) -> Polygons:
 
     Examples
     --------
-    >>> from napari_hovernet.core.io.polygons import rasterize
+    >>> from napari_hovernet.core.io.geojson import rasterize
     >>> labels = rasterize(read_geojson("nuclei.geojson"))  # doctest: +SKIP
     """
     data = load_json(path)

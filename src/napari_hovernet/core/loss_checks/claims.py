@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .. import loss_terms
+from .. import losses as loss_terms
 from .check import EQUAL, NEW_EPSILON, OLD_EPSILON, LossCheck
 
 NEAR = 1e-4

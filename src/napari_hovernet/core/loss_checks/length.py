@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import loss_terms
+from .. import losses as loss_terms
 from ..hv import hv_targets
 from ..losses import HoverLoss
 from ..params import SeparationParams

@@ -8,9 +8,9 @@ import warnings
 import torch
 from torch import Tensor
 
-from .. import loss_terms
+from .. import losses as loss_terms
 from ..losses import HoverLoss
-from ..training.params import LOSS_PRESETS
+from ..params import LOSS_PRESETS
 from .check import EQUAL, NEW_EPSILON, OLD_EPSILON, LossCheck
 
 WEAK, STRONG = 0.1, 0.8

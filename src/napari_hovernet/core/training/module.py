@@ -2,24 +2,463 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...errors import UserError
+from ...errors import InputError, UserError
+from ..checkpoint import describe, header, load_model
+from ..data.samples import LoadedData, Sample
 from ..hv import HVConvention
 from ..losses import PARTS, TERMS, HoverLoss
 from ..networks.blocks import centre_crop
-from .freezing import Freezer
-from .params import OptimParams
-from .shared_maps import gradient_shares, shared_maps
-from .starting import Start
+from ..networks.optimus import GRID
+from ..networks.registry import Network, build, names
+from ..params import SCRATCH, OptimParams, TrainConfig
+from ..types import ModelInfo, numbered
+
+_LAST = ("u1", "u0")
+_BRANCHES = ("tp", "np", "hv")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Names of a network's modules by what they do.
+
+    Parameters
+    ----------
+    encoder : tuple of str
+        Those that read the input.
+    heads : tuple of str
+        Those after the maps that the heads share, or the last units of each branch.
+    types : tuple of str
+        Those that nothing but the type loss reaches.
+    shared : str
+        Where the maps that all heads share pass: into this module ...
+    leaves : bool
+        ... or out of it, when it is called first.
+    """
+
+    encoder: tuple[str, ...]
+    heads: tuple[str, ...]
+    types: tuple[str, ...]
+    shared: str
+    leaves: bool = False
+
+
+FREEZE_PARTS: Mapping[str, Parts] = {
+    "compact": Parts(("down",), ("heads",), ("heads.tp",), "heads.np"),
+    "hovernet": Parts(
+        ("conv0", "d0", "d1", "d2", "d3"),
+        tuple(f"decoder.{branch}.{unit}" for branch in _BRANCHES for unit in _LAST),
+        ("decoder.tp",),
+        "upsample2x",
+        leaves=True,
+    ),
+    "optimus": Parts(("bottleneck",), ("np_head", "hv_head", "nt_head"), ("nt_head",), "np_head"),
+}
+"""By architecture. HoVer-Net's encoder is what its authors freeze; the token decoder's real
+encoder is outside the file, so its first layer stands for it."""
+
+
+def parts_of(architecture: str) -> Parts:
+    """Look up the parts of an architecture.
+
+    Raises
+    ------
+    InputError
+        If nothing is known of them.
+    """
+    if architecture not in FREEZE_PARTS:
+        raise InputError(
+            f"The parts of a {architecture!r} network are not known, only those of "
+            f"{', '.join(FREEZE_PARTS)}; choose freeze 'nothing'."
+        )
+    return FREEZE_PARTS[architecture]
+
+
+class Freezer:
+    """Sets what of a network learns in an epoch.
+
+    Parameters
+    ----------
+    network : Network
+    architecture : str
+        Its name in the registry.
+    optim : OptimParams
+    typed : bool
+        Whether there are types to learn from; without, a type head stays as it is.
+
+    Raises
+    ------
+    InputError
+        If the parts to freeze are not known.
+
+    Examples
+    --------
+    >>> from napari_hovernet.core.networks.registry import build
+    >>> network = build("compact", {"widths": [4, 8]})
+    >>> freezer = Freezer(network, "compact", OptimParams(freeze="encoder"), typed=False)
+    >>> freezer.apply(1)
+    >>> network.down.training, next(network.down.parameters()).requires_grad
+    (False, False)
+    """
+
+    def __init__(
+        self, network: Network, architecture: str, optim: OptimParams, typed: bool
+    ) -> None:
+        self._network, self._architecture, self._optim = network, architecture, optim
+        self._typed = typed
+        if optim.freeze != "nothing":
+            parts_of(architecture)
+
+    def choice(self, epoch: int) -> str:
+        """Tell what is frozen in an epoch (from 1): "nothing", "encoder" or "all but heads"."""
+        if self._optim.freeze != "two phases":
+            return self._optim.freeze
+        return "encoder" if 2 * epoch <= self._optim.epochs else "nothing"
+
+    def apply(self, epoch: int) -> None:
+        """Put the network in training mode, but for what is frozen in ``epoch`` (from 1).
+
+        Frozen weights take no gradient; frozen batch norms keep and use their statistics.
+        """
+        for name, module in self._network.named_modules():
+            module.training = not self._frozen(name, epoch)
+        for name, weight in self._network.named_parameters():
+            weight.requires_grad_(not self._frozen(name, epoch))
+
+    def frozen(self, epoch: int) -> Iterator[nn.Parameter]:
+        """Give the weights that are frozen in an epoch."""
+        for name, weight in self._network.named_parameters():
+            if self._frozen(name, epoch):
+                yield weight
+
+    def _frozen(self, name: str, epoch: int) -> bool:
+        parts = FREEZE_PARTS.get(self._architecture)
+        if parts is None or not name:
+            return False
+        if not self._typed and _within(name, parts.types):
+            return True
+        choice = self.choice(epoch)
+        if choice == "all but heads":
+            return not _within(name, parts.heads)
+        return choice == "encoder" and _within(name, parts.encoder)
+
+
+def _within(name: str, modules: tuple[str, ...]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+HEADS = ("np", "hv", "nt")
+"""Heads, by the names of their loss terms."""
+LIFT = 4096.0
+"""Factor on the losses while gradients are compared, so that float16 keeps small ones."""
+
+Caught = list[Tensor]
+
+
+@contextmanager
+def shared_maps(network: Network, architecture: str) -> Iterator[Caught]:
+    """Catch the maps that all heads work on while the network runs.
+
+    Parameters
+    ----------
+    network : Network
+    architecture : str
+        Its name in the registry.
+
+    Yields
+    ------
+    list of tensor
+        Filled by the first forward pass inside the block; stays empty where the parts of
+        the architecture are not known.
+    """
+    caught: Caught = []
+    parts = FREEZE_PARTS.get(architecture)
+    if parts is None:
+        yield caught
+        return
+    module = network.get_submodule(parts.shared)
+    handle = (
+        module.register_forward_hook(_leaving(caught))
+        if parts.leaves
+        else module.register_forward_pre_hook(_entering(caught))
+    )
+    try:
+        yield caught
+    finally:
+        handle.remove()
+
+
+def gradient_shares(
+    shared: Tensor, terms: Mapping[str, Tensor], weights: Mapping[str, float]
+) -> dict[str, float]:
+    """Compare the gradients that the weighted losses of the heads put on shared maps.
+
+    Takes the graph as it is and leaves it for the backward pass; changes no ``grad`` of a
+    weight and draws no random numbers.
+
+    Parameters
+    ----------
+    shared : tensor
+        From :func:`shared_maps`.
+    terms : mapping of tensor ()
+        Unweighted losses "np", "hv" and "nt" with their graphs.
+    weights : mapping of float
+        Of these, as they stand.
+
+    Returns
+    -------
+    dict of float
+        Share of each in the sum of the norms, 0..1; all 0 without any gradient.
+
+    Examples
+    --------
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> terms = {"np": 3 * x.sum(), "hv": x.sum(), "nt": torch.zeros(())}
+    >>> gradient_shares(x, terms, {"np": 1.0, "hv": 1.0, "nt": 1.0})
+    {'np': 0.75, 'hv': 0.25, 'nt': 0.0}
+    """
+    norms = {head: _norm(shared, terms[head], weights[head]) for head in HEADS}
+    total = sum(norms.values())
+    return {head: norm / total if total > 0 else 0.0 for head, norm in norms.items()}
+
+
+def _norm(shared: Tensor, term: Tensor, weight: float) -> float:
+    if weight == 0 or not term.requires_grad:
+        return 0.0
+    (gradient,) = torch.autograd.grad(
+        LIFT * weight * term, shared, retain_graph=True, allow_unused=True
+    )
+    return 0.0 if gradient is None else float(gradient.float().norm())
+
+
+def _catch(caught: Caught, maps: Tensor) -> None:
+    if caught:
+        return
+    if not maps.requires_grad:  # everything before is frozen
+        maps.requires_grad_()
+    caught.append(maps)
+
+
+def _entering(caught: Caught) -> Callable[[Any, tuple[Any, ...]], None]:
+    return lambda module, inputs: _catch(caught, inputs[0])
+
+
+def _leaving(caught: Caught) -> Callable[[Any, tuple[Any, ...], Tensor], None]:
+    return lambda module, inputs, output: _catch(caught, output)
+
+
+LOOKED_AT = 400
+"""Samples whose types are looked at before the start, evenly spread; the rest on use."""
+MPP_TOLERANCE = 0.10
+"""Relative difference of mpp between data and starting model that is not mentioned."""
+TOKENS = "optimus"
+"""Architecture that reads tokens of a frozen encoder."""
+OURS = "default"
+"""Convention of networks that give [H, V] outward, as our targets are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A network to train.
+
+    Parameters
+    ----------
+    network : Network
+        On the CPU, float32.
+    info : ModelInfo
+        What is known of it, its provenance included.
+    notes : tuple of str
+        What was assumed or left out.
+    typed : bool
+        Whether its type head learns.
+    """
+
+    network: Network
+    info: ModelInfo
+    notes: tuple[str, ...]
+    typed: bool
+
+    @property
+    def n_types(self) -> int | None:
+        """Types that training items need, background included; None = they need none."""
+        count = self.network.config.get("n_types")
+        return int(count) if self.typed and count else None
+
+
+def needs_of(start: str) -> str:
+    """Tell what a starting point reads: "image" or "tokens".
+
+    Raises
+    ------
+    InputError, CheckpointError
+        If there is no such starting point.
+    """
+    if start.startswith(SCRATCH):
+        name = _architecture(start)
+        return "tokens" if name == TOKENS else "image"
+    return "tokens" if describe(start).architecture == TOKENS else "image"
+
+
+def start_of(config: TrainConfig, data: LoadedData) -> Start:
+    """Load or build the network of a run.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Its ``start`` and ``seed`` count.
+    data : LoadedData
+        Says which types there are, how long tokens are and how large pixels.
+
+    Raises
+    ------
+    InputError
+        If the types of the data do not fit those of the network.
+    CheckpointError
+        If the file cannot be used.
+
+    Notes
+    -----
+    An untrained network is drawn from ``config.seed`` by torch's global generator.
+    """
+    highest = highest_type(data.all)
+    notes: tuple[str, ...]
+    if config.start.startswith(SCRATCH):
+        network = _built(config, data, highest)
+        info = ModelInfo(
+            _architecture(config.start),
+            mode=str(network.config.get("mode", "")),
+            mpp=_common_mpp(data.all),
+            hv_convention=OURS,
+            config=dict(network.config),
+        )
+        notes = (f"An untrained {info.architecture} network; it starts from seed {config.seed}.",)
+    else:
+        model = load_model(config.start, "cpu")
+        network, info, notes = model.network, model.info, tuple(model.info.notes)
+    notes = (*notes, *_type_notes(network, highest, config.start), *_mpp_notes(info, data))
+    n_types = network.config.get("n_types")
+    if n_types and not info.types:
+        info = replace(info, types=numbered(int(n_types)))
+    return Start(network, described(info), notes, typed=bool(n_types) and highest is not None)
+
+
+def restored(text: str, state: Mapping[str, torch.Tensor], typed: bool) -> Start:
+    """Build the network of an interrupted run from what its resume file says.
+
+    Parameters
+    ----------
+    text : str
+        The header :func:`napari_hovernet.core.checkpoint.header.dump` made.
+    state : mapping of tensor
+        Weights.
+    typed : bool
+    """
+    info = header.parse(text, "The resume file")
+    network = build(info.architecture, info.config)
+    network.load_state_dict(state)
+    return Start(network, info, (), typed)
+
+
+def described(info: ModelInfo) -> ModelInfo:
+    """Turn where a model came from into provenance, as a file written from it says.
+
+    The same for a fresh and for a resumed run, which knows no more than the header.
+    """
+    if HVConvention.preset(info.hv_convention).order == "hv" and _outward(info):
+        info = replace(info, hv_convention=OURS)  # our own targets, from now on
+    return header.parse(header.dump(info), "The starting model")
+
+
+def highest_type(samples: Sequence[Sample]) -> int | None:
+    """Return the highest type among samples; None if they have no types.
+
+    Examples
+    --------
+    >>> highest_type(()) is None
+    True
+    """
+    every = -(-len(samples) // LOOKED_AT) or 1
+    maps = (sample.arrays.type_map for sample in itertools.islice(samples, 0, None, every))
+    found = [int(types.max()) for types in maps if types is not None and types.size]
+    return max(found, default=None)
+
+
+def _outward(info: ModelInfo) -> bool:
+    return HVConvention.preset(info.hv_convention).sign == "outward"
+
+
+def _architecture(start: str) -> str:
+    name = start.removeprefix(SCRATCH)
+    if name not in names():
+        raise InputError(
+            f"start is {start!r}; untrained there are "
+            f"{', '.join(SCRATCH + known for known in names())}."
+        )
+    return name
+
+
+def _built(config: TrainConfig, data: LoadedData, highest: int | None) -> Network:
+    name = _architecture(config.start)
+    wanted: dict[str, Any] = {"n_types": None if not highest else highest + 1}
+    if name == TOKENS:
+        tokens = next((s.features for s in data.all if s.features is not None), None)
+        if tokens is None:
+            raise InputError("The token decoder learns from cached features; the data have none.")
+        count, length = tokens.shape
+        wanted |= {"embed_dim": int(length), "token_prefix": max(int(count) - GRID * GRID, 0)}
+    torch.manual_seed(config.seed)
+    return build(name, wanted)
+
+
+def _type_notes(network: Network, highest: int | None, start: str) -> tuple[str, ...]:
+    n_types = network.config.get("n_types")
+    if not n_types:
+        said = "The data have types, but the network has no type head: they are not learned."
+        return (said,) if highest else ()
+    if highest is None:
+        return ("The data have no types: the type head stays as it is.",)
+    if highest >= n_types:
+        raise InputError(
+            f"The data have types up to {highest}, but {start} knows {n_types} (0 = background to "
+            f"{n_types - 1}): start from a model with {highest + 1}, from {SCRATCH}"
+            "NAME, or leave the types out of the data."
+        )
+    if highest < n_types - 1:
+        return (
+            f"The data have types up to {highest}, the network 0 to {n_types - 1}: types above "
+            f"{highest} are not seen and may be forgotten.",
+        )
+    return ()
+
+
+def _common_mpp(samples: Sequence[Sample]) -> float | None:
+    found = {sample.mpp for sample in samples}
+    return found.pop() if len(found) == 1 else None
+
+
+def _mpp_notes(info: ModelInfo, data: LoadedData) -> tuple[str, ...]:
+    known = info.mpp
+    found = sorted({sample.mpp for sample in data.all if sample.mpp is not None})
+    if known is None or not found:
+        return ()
+    worst = max(found, key=lambda mpp: abs(mpp / known - 1))
+    if abs(worst / known - 1) <= MPP_TOLERANCE:
+        return ()
+    return (
+        f"The data have {worst:g} µm per pixel, the starting model {known:g}: nuclei look "
+        "larger or smaller than it knows them; resize the images first.",
+    )
+
 
 HEADS_EVERY = 25
 """Steps from one comparison of the heads' gradients to the next; each costs about a third
@@ -201,3 +640,46 @@ def _cropped(target: Tensor, output: Tensor) -> Tensor:
     if target.ndim == 3:
         return centre_crop(target[:, None], height, width)[:, 0]
     return centre_crop(target, height, width)
+
+
+STEP_FACTOR = 0.1
+"""What "step" multiplies the rate by, once, at half of the steps."""
+
+
+def rate(optim: OptimParams, step: int, total: int) -> float:
+    """Return the learning rate of a step.
+
+    Parameters
+    ----------
+    optim : OptimParams
+    step : int
+        From 0.
+    total : int
+        Steps of the whole run.
+
+    Returns
+    -------
+    float
+        Rises linearly over ``warmup_steps`` (the first step already has a share), then
+        follows ``schedule``; "cosine" reaches 0 one step after the last.
+
+    Examples
+    --------
+    >>> rate(OptimParams(lr=1.0, schedule="step"), step=7, total=10)
+    0.1
+    """
+    return optim.lr * _warmup(optim, step) * _factor(optim, step, total)
+
+
+def _warmup(optim: OptimParams, step: int) -> float:
+    return min((step + 1) / (optim.warmup_steps + 1), 1.0)
+
+
+def _factor(optim: OptimParams, step: int, total: int) -> float:
+    if optim.schedule == "step":
+        return STEP_FACTOR if 2 * step >= total else 1.0
+    if optim.schedule == "cosine":
+        start = min(optim.warmup_steps, total)
+        gone = max(step - start, 0) / max(total - start, 1)
+        return (1 + math.cos(math.pi * min(gone, 1.0))) / 2
+    return 1.0

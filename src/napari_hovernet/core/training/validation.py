@@ -13,22 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..compare import all_foreground_dice, oracle
+from ..data.samples import Sample, SampleArrays
 from ..hv import HVConvention
 from ..inference import predict
-from ..io.atomic import atomic_path
+from ..io.files import atomic_path
 from ..losses import HoverLoss
-from ..magnitude_bands import MagnitudeBands
-from ..metrics import evaluate
-from ..model import Model
+from ..masks import clean_mask, label_parts
+from ..measure.compare import all_foreground_dice, oracle
+from ..measure.magnitude import MagnitudeBands
+from ..measure.metrics import evaluate
 from ..params import SeparationParams
-from ..parts import clean_mask, label_parts
 from ..separation import separate
-from ..types import Bool, Evaluation, Float32, Int32, Maps
-from .checkpointing import folder_for
-from .dataset import at_output_size, targets_of, types_of
+from ..types import Bool, Evaluation, Float32, Int32, Maps, Model
+from .crops import at_output_size, targets_of, types_of
+from .files import folder_for
 from .module import outward
-from .samples import Sample, SampleArrays
 
 EARLY_EPOCH = 5
 """Epoch after which the mean magnitude says whether to go on (see the story in the docs)."""
@@ -217,7 +216,7 @@ def remark(epoch: int, epochs: int, magnitude: float) -> str:
 def hv_row(predicted: Float32, target: Float32, inside: Bool) -> dict[str, float]:
     """Score HV (2, H, W) against what it should be, over nucleus pixels; NaN without any.
 
-    The numbers of :func:`napari_hovernet.core.hv_scores.hv_scores`, also for targets whose
+    The numbers of :func:`napari_hovernet.core.measure.compare.hv_scores`, also for targets whose
     labels are not known, and "pixels", how many there are.
     """
     names = (*BY_PIXEL, "pixels")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.kinds import FAMILIES, check_family, of_family
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.samples import LoadedData, SizeError
 from napari_hovernet.core.hv import ORDERS, SIGNS, HVConvention, hv_targets
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.samples import LoadedData, SizeError
-from napari_hovernet.core.training.sources import load_samples
-from napari_hovernet.core.training.sources.families import FAMILIES, check_family, of_family
+from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
 N, EDGE = 8, 64

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.sources import load_samples, samples_from_arrays
-from napari_hovernet.core.training.sources.haul import Haul, joined, source_of, split_of
+from napari_hovernet.core.data.items import Haul, joined, source_of, split_of
+from napari_hovernet.core.data.load import load_samples, samples_from_arrays
+from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
 

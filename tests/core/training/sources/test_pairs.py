@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import io as scipy_io
 
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.sources import load_samples
-from napari_hovernet.core.training.sources.pairs import read_pairs
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.pairs import read_pairs
+from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
 
@@ -64,7 +64,7 @@ def test_an_index_names_split_mpp_and_source_image(tmp_path: Path) -> None:
 
 def test_an_index_of_this_program_groups_by_its_source(tmp_path: Path) -> None:
     """Regions saved from one slide must not be divided."""
-    from napari_hovernet.app.training_data import PairAbout, save_training_pair  # noqa: PLC0415
+    from napari_hovernet.app.export import PairAbout, save_training_pair  # noqa: PLC0415
 
     labels = np.kron(np.arange(16).reshape(4, 4), np.ones((10, 10), int))
     for i in range(6):
@@ -118,7 +118,7 @@ def test_an_image_with_nan_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_hovernet.core.training.sources import pairs  # noqa: PLC0415
+    from napari_hovernet.core.data import pairs  # noqa: PLC0415
 
     pair(tmp_path, "a")
     monkeypatch.setattr(pairs, "free_memory", lambda: 1000)

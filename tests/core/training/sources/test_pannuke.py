@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.data_check import check_data
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.samples import SizeError
-from napari_hovernet.core.training.sources import load_samples
-from napari_hovernet.core.training.sources.pannuke import find_folds, merge_classes, read_folds
+from napari_hovernet.core.data.kinds import find_folds, merge_classes, read_folds
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.samples import SizeError
+from napari_hovernet.core.params import DataParams
+from napari_hovernet.core.training.check import check_data
 from napari_hovernet.errors import InputError
 
 EDGE = 48

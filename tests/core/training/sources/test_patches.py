@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.training.params import DataParams
-from napari_hovernet.core.training.sources import load_samples
-from napari_hovernet.core.training.sources.patches import eight_bits, read_patches
+from napari_hovernet.core.data.kinds import eight_bits, read_patches
+from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
 

@@ -1,0 +1,240 @@
+"""Load and describe a model file of any kind that is known."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+from dataclasses import replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ...errors import CheckpointError
+from ..inference.devices import resolve_device
+from ..networks.registry import Network
+from ..types import Model, ModelInfo
+from . import header
+from .header import SAFETENSORS, ZIP, blank, damaged, fitted, identify, sha256
+from .kinds import Found, recognise
+
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+_SCALAR_KINDS = "fiub"
+_DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+
+
+def read(path: Path, form: str) -> Any:
+    """Unpickle weights and plain values alone.
+
+    Beyond tensors and Python's own types only numbers of numpy, ``argparse.Namespace``
+    and paths are allowed, because training scripts store them ("best_dice", "args").
+
+    Parameters
+    ----------
+    path : Path
+    form : {"zip", "pickle"}
+        As :func:`..files.identify` found.
+
+    Returns
+    -------
+    object
+        What the file holds.
+
+    Raises
+    ------
+    CheckpointError
+        If it needs anything else (named in the message; nothing is run), or is damaged.
+    """
+    try:
+        with torch.serialization.safe_globals(_ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=form == ZIP)
+    except pickle.UnpicklingError as error:
+        raise _refused(path.name, str(error)) from error
+    except Exception as error:  # a broken pickle can raise anything; all mean the same here
+        raise damaged(path.name, _first_line(error)) from error
+
+
+def _refused(name: str, said: str) -> CheckpointError:
+    found = _GLOBAL.search(said)
+    if found is None:
+        return damaged(name, "its pickle holds something other than weights and plain values")
+    return CheckpointError(
+        f"{name} asks to call {found[1]} while it is read. Weights need no code, so it is "
+        "refused and nothing was run. If you trust where it comes from, open it there with "
+        "the program that wrote it and save the weights alone: "
+        "torch.save(model.state_dict(), 'weights.pth')."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:120] if text else type(error).__name__
+
+
+def _scalar(dtype: Any, data: Any = None) -> Any:
+    """Stand in for numpy's scalar rebuilder: numbers only, as Python's own."""
+    if not isinstance(dtype, np.dtype) or dtype.kind not in _SCALAR_KINDS:
+        raise pickle.UnpicklingError("a numpy scalar that is not a number")
+    if not isinstance(data, bytes) or len(data) != dtype.itemsize:
+        raise pickle.UnpicklingError("a numpy scalar of the wrong length")
+    return np.frombuffer(data, dtype)[0].item()
+
+
+_ALLOWED: list[Any] = [
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+    (np.dtype, "numpy.dtype"),
+    *(type(np.dtype(name)) for name in _DTYPES),
+    argparse.Namespace,
+    (PurePosixPath, "pathlib.PosixPath"),
+    (PureWindowsPath, "pathlib.WindowsPath"),
+    (PurePosixPath, "pathlib._local.PosixPath"),
+    (PureWindowsPath, "pathlib._local.WindowsPath"),
+]
+"""Names a file may ask for, and what it gets."""
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+"""Folder of the models that come with the package."""
+
+BUILT_IN = ("compact",)
+"""Names of the models that come with the package."""
+
+Source = str | os.PathLike[str]
+
+
+class _Checked(NamedTuple):
+    info: ModelInfo
+    network: Network
+    state: dict[str, torch.Tensor]
+
+
+def load_model(source: Source = "compact", device: str | torch.device = "auto") -> Model:
+    """Load a model, ready to run.
+
+    Parameters
+    ----------
+    source : str or path
+        "compact" for the built-in model (a file of that name is "./compact"), or a file:
+        hover_net ``.tar``, TIAToolbox or Optimus ``.pth``, ours ``.safetensors``. Its kind is
+        told from what is inside, never from its name, and no code in it is ever run.
+    device : str or torch.device
+        As :func:`napari_hovernet.core.inference.devices.resolve_device` takes it.
+
+    Returns
+    -------
+    Model
+        In eval mode, float32, with what is known of it in ``info``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, is not a model, is one that is not supported, or does not
+        fit its network in every name, shape and value.
+    DeviceError
+        If the device is not there.
+
+    Examples
+    --------
+    >>> model = load_model("hovernet_fast_pannuke_type_tf2pytorch.tar")  # doctest: +SKIP
+    >>> model.info.mode, len(model.info.types)  # doctest: +SKIP
+    ('fast', 6)
+    """
+    where = resolve_device(device)
+    info, network, state = _read(source)
+    network.load_state_dict(state, strict=True, assign=True)
+    return Model(network.to(where).eval(), info, where)
+
+
+def describe(source: Source = "compact") -> ModelInfo:
+    """Tell everything about a model before it is run; checks the file as loading does.
+
+    Parameters
+    ----------
+    source : str or path
+        As for :func:`load_model`.
+
+    Returns
+    -------
+    ModelInfo
+        Equal to ``load_model(source).info``.
+
+    Raises
+    ------
+    CheckpointError
+        As for :func:`load_model`.
+    """
+    return _read(source).info
+
+
+def _read(source: Source) -> _Checked:
+    path = _path(source)
+    form = identify(path)
+    found = _from_safetensors(path) if form == SAFETENSORS else _from_torch(path, form)
+    name = path.name
+    network = blank(found.info, name)
+    _check_header(found.info, network, name)
+    info = replace(
+        found.info,
+        config=dict(network.config),
+        parameters=sum(p.numel() for p in network.parameters()),
+        source=str(source) if source in BUILT_IN else str(path),
+        sha256=sha256(path),
+    )
+    return _Checked(info, network, fitted(network, found.state, info, name))
+
+
+def _path(source: Source) -> Path:
+    if isinstance(source, str) and source in BUILT_IN:
+        path = WEIGHTS / f"{source}.safetensors"
+        if not path.is_file():
+            raise CheckpointError(
+                f"The built-in model {source!r} is not in this installation ({path} is missing): "
+                "install napari-hovernet again, or give a model file."
+            )
+        return path
+    try:
+        return Path(source).expanduser()
+    except (TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{source!r} is no path to a model file: {error}.") from error
+
+
+def _from_safetensors(path: Path) -> Found:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        raise damaged(path.name, error) from error
+    if header.KEY in metadata:
+        return Found(header.parse(metadata[header.KEY], path.name), state)
+    return recognise(state, path.name)
+
+
+def _from_torch(path: Path, form: str) -> Found:
+    payload: Any = read(path, form)
+    found = recognise(payload, path.name)
+    claimed = sum(t.numel() * t.element_size() for t in found.state.values())
+    size = path.stat().st_size
+    if claimed > size:
+        raise damaged(path.name, f"it claims {claimed:,} bytes of weights and has {size:,}")
+    return found
+
+
+def _check_header(info: ModelInfo, network: Network, name: str) -> None:
+    """Refuse a header whose parts contradict each other."""
+    n_types = network.config.get("n_types")
+    if len(info.types) != (n_types or 0):
+        raise CheckpointError(
+            f"{name} names {len(info.types)} types, but its network has {n_types or 'none'}; "
+            "export it again."
+        )
+    mode = network.config.get("mode", "")
+    if info.mode != mode:
+        raise CheckpointError(
+            f"{name} says mode {info.mode!r}, but its network is {mode!r}; export it again."
+        )

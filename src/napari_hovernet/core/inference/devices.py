@@ -1,0 +1,399 @@
+"""Which device does the work; the only place that knows the names of the kinds."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+import warnings
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...errors import DeviceError
+
+UNKNOWN_SHARE = 0.5
+"""Share of all memory taken for free where the system does not say."""
+
+_MEMINFO = Path("/proc/meminfo")
+_CGROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+
+
+def free_memory() -> int:
+    """Bytes of main memory that a process may still take, as far as the system says.
+
+    Linux: ``MemAvailable``, and what a container's limit leaves if that is less.
+    Windows: available physical memory. Elsewhere: half of all memory.
+
+    Examples
+    --------
+    >>> free_memory() > 0
+    True
+    """
+    if sys.platform == "win32":
+        return _windows()
+    if _MEMINFO.exists():
+        return max(min([_available(_MEMINFO.read_text()), *_container()]), 1)
+    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * UNKNOWN_SHARE)
+
+
+def _available(meminfo: str) -> int:
+    """Read ``MemAvailable`` (in kB there) of /proc/meminfo; bytes."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * UNKNOWN_SHARE)
+
+
+def _container() -> list[int]:
+    """Bytes that control groups leave; empty where there is no limit."""
+    left = []
+    for limit, used in _CGROUPS:
+        try:
+            left.append(int(limit.read_text()) - int(used.read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return left
+
+
+class _MemoryStatus(ctypes.Structure):
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("total", ctypes.c_uint64),
+        ("available", ctypes.c_uint64),
+        ("total_page_file", ctypes.c_uint64),
+        ("available_page_file", ctypes.c_uint64),
+        ("total_virtual", ctypes.c_uint64),
+        ("available_virtual", ctypes.c_uint64),
+        ("available_extended", ctypes.c_uint64),
+    )
+
+
+def _windows() -> int:
+    status = _MemoryStatus()
+    status.length = ctypes.sizeof(status)
+    kernel32 = getattr(ctypes, "windll").kernel32  # noqa: B009 - only there on Windows
+    kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return max(int(status.available), 1)
+
+
+CPU, CUDA, MPS = "cpu", "cuda", "mps"
+
+GIGABYTE = 1e9
+
+PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
+
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",
+    "invalid buffer size",
+    "canuse32bitindexmath",
+    "int_max",
+)
+"""What torch says, in lower case, when a tensor is too large for a device."""
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """One device a model can run on, or the reason why it cannot.
+
+    Parameters
+    ----------
+    name : str
+        What :func:`resolve_device` takes: "cpu", "cuda:0", "mps".
+    label : str
+        For people: "NVIDIA H200, 120.3 GB free".
+    free : int or None
+        Bytes of memory free now; None = not known.
+    available : bool
+    reason : str
+        Why it is not used and what to do; "" if available.
+    """
+
+    name: str
+    label: str
+    free: int | None
+    available: bool = True
+    reason: str = ""
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Find the device asked for.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto" = the first CUDA device that works, else MPS, else the CPU; or "cpu",
+        "cuda", "cuda:1", "mps".
+
+    Raises
+    ------
+    DeviceError
+        If the name is not known or that device is not there; says why and what to do.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return _best()
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise DeviceError(
+            f"{device!r} is no device; choose auto, cpu, cuda, cuda:1 (and so on) or mps."
+        ) from error
+    if wanted.type == CUDA:
+        return _cuda_device(wanted)
+    if wanted.type == MPS and (reason := _mps_reason()):
+        raise DeviceError(f"{device} cannot be used: {reason}")
+    if wanted.type not in (CPU, MPS):
+        raise DeviceError(f"{device!r} is not supported; choose auto, cpu, cuda or mps.")
+    return wanted
+
+
+def list_devices() -> tuple[DeviceInfo, ...]:
+    """List every device, best first, the unusable ones with the reason.
+
+    Always holds at least one CUDA entry (so that a user sees why no GPU is used), an MPS
+    entry on a Mac, and the CPU last. Opens each GPU to ask for its free memory.
+
+    Examples
+    --------
+    >>> list_devices()[-1].name
+    'cpu'
+    """
+    found = [*_cuda_devices()]
+    if _is_mac():
+        reason = _mps_reason()
+        free = None if reason else free_bytes(torch.device(MPS))
+        label = "Apple GPU (Metal)" + (f", {_gigabytes(free)} free" if free else "")
+        found.append(DeviceInfo(MPS, label, free, not reason, reason))
+    free = free_memory()
+    label = f"CPU, {torch.get_num_threads()} threads, {_gigabytes(free)} free"
+    return (*found, DeviceInfo(CPU, label, free))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes of memory that tensors on ``device`` may still take.
+
+    On CUDA what the driver says plus what torch holds in its cache without using it.
+    """
+    if device.type == CUDA:
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached)
+    if device.type == MPS:
+        limit = torch.mps.recommended_max_memory()
+        return max(int(limit) - int(torch.mps.driver_allocated_memory()), 1)
+    return free_memory()
+
+
+def release(device: torch.device) -> None:
+    """Give memory that torch only caches back to the device, for other programs."""
+    if device.type == CUDA:
+        with torch.cuda.device(device):
+            torch.cuda.empty_cache()
+    elif device.type == MPS:
+        torch.mps.empty_cache()
+
+
+def is_host(device: torch.device) -> bool:
+    """Whether tensors on ``device`` live in main memory and work is done at once."""
+    return device.type == CPU
+
+
+def pins_memory(device: torch.device) -> bool:
+    """Whether copies to and from ``device`` can run beside the work (page-locked memory)."""
+    return device.type == CUDA
+
+
+def choose_precision(device: torch.device, wanted: str) -> str:
+    """Turn "auto" into a precision: bfloat16 on CUDA that computes in it, else float32.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot compute in the precision asked for.
+    """
+    if wanted == "auto":
+        fits = device.type == CUDA and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if fits else "float32"
+    if wanted == "float16" and device.type == CPU:
+        raise DeviceError("precision float16 is not for the CPU; choose auto, float32 or bfloat16.")
+    return wanted
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Open a context in which ``device`` computes in ``precision`` ("float32" = as is)."""
+    if precision not in PRECISION_DTYPES:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=PRECISION_DTYPES[precision])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a tensor did not fit into memory.
+
+    Knows ``MemoryError``, torch's own error and the messages of CUDA, cuDNN, MPS, the
+    CPU allocator and the 32-bit index limit of some kernels.
+
+    Examples
+    --------
+    >>> is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"))
+    True
+    """
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    if not isinstance(error, RuntimeError | TypeError):
+        return False
+    text = str(error).lower()
+    return any(phrase in text for phrase in _OUT_OF_MEMORY)
+
+
+class Mark:
+    """A point in a device's queue of work: wait for it, or measure from one to another.
+
+    Parameters
+    ----------
+    device : torch.device
+        On CUDA the mark is passed when the work queued before it is done; elsewhere
+        work is done at once and the mark is the time of day.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._event: torch.cuda.Event | None = None
+        self._time = time.perf_counter()
+        if device.type == CUDA:
+            self._event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            self._event.record(torch.cuda.current_stream(device))
+
+    def wait(self) -> None:
+        """Block until the mark is passed."""
+        if self._event is not None:
+            self._event.synchronize()
+
+    def seconds_since(self, earlier: Mark) -> float:
+        """Seconds of device time since ``earlier``; both marks must have been passed."""
+        if self._event is not None and earlier._event is not None:
+            return float(earlier._event.elapsed_time(self._event)) / 1e3
+        return self._time - earlier._time
+
+
+def _best() -> torch.device:
+    for index in range(_cuda_count()):
+        if not _cuda_too_old(index):
+            return torch.device(CUDA, index)
+    return torch.device(CPU if _mps_reason() else MPS)
+
+
+def _cuda_device(wanted: torch.device) -> torch.device:
+    count = _cuda_count()
+    if not count:
+        raise DeviceError(f"{wanted} cannot be used: {_cuda_reason()}")
+    index = 0 if wanted.index is None else wanted.index
+    if index >= count:
+        names = ", ".join(f"{CUDA}:{i}" for i in range(count))
+        raise DeviceError(f"{wanted} is not there; this computer has {names}.")
+    if reason := _cuda_too_old(index):
+        raise DeviceError(f"{wanted} cannot be used: {reason}")
+    return torch.device(CUDA, index)
+
+
+def _cuda_devices() -> list[DeviceInfo]:
+    count = _cuda_count()
+    if not count:
+        return [DeviceInfo(CUDA, "CUDA GPU: not available", None, False, _cuda_reason())]
+    return [_cuda_info(index) for index in range(count)]
+
+
+def _cuda_info(index: int) -> DeviceInfo:
+    name, title = f"{CUDA}:{index}", torch.cuda.get_device_name(index)
+    reason = _cuda_too_old(index)
+    if reason:
+        return DeviceInfo(name, title, None, False, reason)
+    try:
+        free = free_bytes(torch.device(CUDA, index))
+    except RuntimeError as error:  # occupied exclusively, or fell off the bus
+        return DeviceInfo(name, title, None, False, f"the driver says: {_first_line(error)}")
+    return DeviceInfo(name, f"{title}, {_gigabytes(free)} free", free)
+
+
+def _cuda_count() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an unusable driver is told as a reason instead
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _cuda_reason() -> str:
+    """Say why there is no CUDA device and what to do."""
+    if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
+        if _is_mac():
+            return "Macs have no CUDA; choose mps or cpu."
+        return (
+            f"this PyTorch ({torch.__version__}) is built without CUDA; for an NVIDIA GPU "
+            "install a CUDA build (see pytorch.org/get-started)."
+        )
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        return f"{_first_line(error)} (PyTorch {torch.__version__})."
+    return "no GPU is visible; check nvidia-smi and the variable CUDA_VISIBLE_DEVICES."
+
+
+def _cuda_too_old(index: int) -> str:
+    """Say why a GPU does not fit this build of PyTorch; "" if it does."""
+    if getattr(torch.version, "hip", None) is not None:
+        return ""
+    capability = torch.cuda.get_device_capability(index)
+    built = [
+        int(arch.split("_")[1].rstrip("af"))
+        for arch in torch.cuda.get_arch_list()
+        if arch.startswith(("sm_", "compute_"))
+    ]
+    own = capability[0] * 10 + capability[1]
+    if not built or own >= min(built):
+        return ""
+    return (
+        f"{torch.cuda.get_device_name(index)} (compute capability {capability[0]}."
+        f"{capability[1]}) is older than this PyTorch supports; install an older PyTorch, "
+        "or use the CPU."
+    )
+
+
+def _mps_reason() -> str:
+    """Say why MPS cannot be used; "" if it can."""
+    if torch.backends.mps.is_available():
+        return ""
+    if not _is_mac():
+        return "MPS is the GPU of Apple computers; choose cpu or cuda."
+    if not torch.backends.mps.is_built():
+        return f"this PyTorch ({torch.__version__}) is built without MPS; install a newer one."
+    return "MPS needs macOS 12.3 or newer and an Apple or AMD GPU."
+
+
+def _is_mac() -> bool:
+    import sys  # noqa: PLC0415 - so that type checkers do not prune what follows
+
+    return str(sys.platform) == "darwin"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _gigabytes(count: int | None) -> str:
+    return "?" if count is None else f"{count / GIGABYTE:.1f} GB"

@@ -1,0 +1,408 @@
+"""Whole files or none: write beside the target, then put it in place in one step."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import InputError, OutputError
+from ..hv import HVReading
+from ..params import SeparationParams
+from ..separation.tuning import TuneParams
+from ..types import TypeInfo
+
+TEMPORARY_PREFIX = ".napari-hovernet-"
+"""Files of this name beside a result are left over from a killed process; delete them."""
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space or choose another folder",
+    errno.EDQUOT: "your quota on this disk is used up: free some space or choose another folder",
+    errno.EFBIG: "the file would be larger than this disk or account allows: choose another disk",
+    errno.EACCES: "no permission: choose a folder you may write to",
+    errno.EPERM: "no permission: choose a folder you may write to",
+    errno.EROFS: "the disk is read-only: choose another folder",
+    errno.ENOENT: "the folder does not exist: create it first",
+    errno.ENOTDIR: "part of this path is a file, not a folder: choose another path",
+    errno.EISDIR: "there is a folder of this name: choose another name",
+    errno.EEXIST: "there is a file of this name: choose another name",
+    errno.ENAMETOOLONG: "the name is too long for this disk: choose a shorter one",
+    errno.EIO: "the disk reports a fault: choose another disk",
+}
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write to; on success it takes the place of ``path``.
+
+    The temporary file lies in the same folder. It is flushed to the disk and renamed
+    when the block ends; if the block raises anything, a cancel or Ctrl-C included, it is
+    removed and what was at ``path`` before stays as it was. A symbolic link is followed.
+
+    Parameters
+    ----------
+    path : path
+        Where the finished file shall be.
+
+    Yields
+    ------
+    Path
+        Where to write. Its name has no useful ending: tell the writer the format.
+
+    Raises
+    ------
+    OutputError
+        For any :class:`OSError` of the block or of the renaming, naming path and remedy.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> with atomic_path(target) as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> target.read_text()
+    'whole'
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        temporary.touch(exist_ok=False)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+        _flush_folder(target.parent)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
+    """Say in one line why ``path`` cannot be written and what to do.
+
+    Examples
+    --------
+    >>> str(output_error("a.csv", OSError(errno.ENOSPC, "")))
+    'Cannot write a.csv: the disk is full: free some space or choose another folder.'
+    """
+    system = error.strerror or str(error) or type(error).__name__
+    reason = _REMEDIES.get(error.errno or 0, f"{system}: choose another folder")
+    return OutputError(f"Cannot write {os.fspath(path)}: {reason}.")
+
+
+def writable_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make sure that ``folder`` exists and takes files; creates it where needed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or written to.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        wrong_kind = NotADirectoryError(errno.ENOTDIR, "not a folder")
+        raise output_error(folder, wrong_kind) from error
+    except OSError as error:
+        raise output_error(folder, error) from error
+    probe = path / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    try:
+        probe.touch(exist_ok=False)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return path
+
+
+def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
+    """Move every file to its target, or, if one cannot be moved, leave all targets as before.
+
+    Parameters
+    ----------
+    moves : sequence of (Path, Path)
+        What, and where to; on one disk.
+    aside : Path
+        An empty folder for copies of what is replaced.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be moved.
+    """
+    undo: list[tuple[Path, Path | None]] = []
+    try:
+        for number, (source, target) in enumerate(moves):
+            before = aside / f"{number}.before" if target.exists() else None
+            if before is not None:
+                shutil.copy2(target, before)
+            os.replace(source, target)
+            undo.append((target, before))
+    except BaseException:
+        for target, before in reversed(undo):
+            if before is None:
+                target.unlink(missing_ok=True)
+            else:
+                os.replace(before, target)
+        raise
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name survive a power cut; not every system lets a folder be flushed."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+MAX_JSON_BYTES = 2 * 2**30
+"""Larger files are refused: a parsed one takes ten times its size in memory."""
+METADATA_KEY = "napari_hovernet"
+"""Member of the files we write that tells how they were made; other readers skip it."""
+
+
+def load_json(path: str | os.PathLike[str]) -> Any:
+    """Parse a JSON file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no JSON, holds NaN or Infinity, or is too large or deep.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise InputError(
+                f"{file} has {size / 2**30:.1f} GiB; files up to {MAX_JSON_BYTES // 2**30} GiB "
+                "are read: export a smaller region."
+            )
+        return json.loads(file.read_bytes(), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise InputError(f"Cannot read {file}: {error.strerror or error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{file} is nested too deeply; it is no result of nuclei.") from error
+    except InputError:
+        raise
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an endless number
+        raise InputError(f"{file} is not valid JSON: {error}. Is it cut off?") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def numbers(value: Any, what: str) -> npt.NDArray[np.float64]:
+    """Return nested lists of JSON numbers as an array.
+
+    Raises
+    ------
+    InputError
+        If it is ragged, or holds anything but finite numbers; names ``what``.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{what} is nested unevenly: {_shown(value)}.") from error
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{what} must be numbers, not {_shown(value)}.")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InputError(f"{what} holds a number that is not finite: {_shown(value)}.")
+    return array
+
+
+def points(value: Any, what: str) -> npt.NDArray[np.float64]:
+    """Return a list of ``[x, y]`` as a float64 (k, 2) array; a third number is dropped.
+
+    Raises
+    ------
+    InputError
+        If it is nested otherwise, or holds anything but finite numbers.
+    """
+    array = numbers(value, what)
+    if array.ndim != 2 or array.shape[1] not in {2, 3}:
+        raise InputError(f"{what} must be a list of [x, y], not {_shown(value)}.")
+    return array[:, :2]
+
+
+def member(data: Any, key: str, what: str) -> Any:
+    """Return ``data[key]`` of a JSON object.
+
+    Raises
+    ------
+    InputError
+        If ``data`` is no object or lacks the key.
+    """
+    if not isinstance(data, dict):
+        raise InputError(f"{what} must be an object with {key!r}, not {_shown(data)}.")
+    if key not in data:
+        raise InputError(f"{what} lacks {key!r}; it has {', '.join(map(repr, data)) or 'nothing'}.")
+    return data[key]
+
+
+def types_to_json(types: Mapping[int, TypeInfo]) -> dict[str, Any]:
+    """Return type names and colours as plain values."""
+    return {str(k): {"name": t.name, "color": list(t.color)} for k, t in types.items()}
+
+
+def types_from_json(value: Any) -> dict[int, TypeInfo]:
+    """Read what :func:`types_to_json` made; {} where it is anything else."""
+    found = {}
+    for key, entry in value.items() if isinstance(value, dict) else ():
+        colour = color_of(entry.get("color")) if isinstance(entry, dict) else None
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not (key.isascii() and key.isdigit() and len(key) < 5 and isinstance(name, str)):
+            return {}
+        found[int(key)] = TypeInfo(name, colour or (128, 128, 128))
+    return found
+
+
+def color_of(value: Any) -> tuple[int, int, int] | None:
+    """Read ``[r, g, b]`` in 0..255, or a packed whole number as older QuPath writes it."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        packed = value & 0xFFFFFF
+        return (packed >> 16, (packed >> 8) & 255, packed & 255)
+    if not isinstance(value, list) or len(value) != 3:
+        return None
+    if not all(isinstance(v, int) and 0 <= v <= 255 for v in value):
+        return None
+    return (int(value[0]), int(value[1]), int(value[2]))
+
+
+def _shown(value: Any, length: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]} ..."
+
+
+FORMAT = "napari-hovernet separation"
+VERSION = 1
+LARGEST = 1e9
+"""No parameter is as large as this."""
+LARGEST_EDGES = {
+    "blur_size": 255,
+    "opening_size": 255,
+    "peak_distance": 255,
+    "magnitude_window": 4095,
+}
+"""Pixels; larger kernels from a file would fill the memory before anything shows."""
+
+T = TypeVar("T", SeparationParams, HVReading)
+
+
+def write_params(path: str | os.PathLike[str], params: TuneParams) -> None:
+    """Write parameters; a file of that name is replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; nothing is left of it.
+
+    Examples
+    --------
+    >>> write_params("separation.json", TuneParams())  # doctest: +SKIP
+    """
+    about = {"format": FORMAT, "version": VERSION, **params_as_dict(params)}
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def params_as_dict(params: TuneParams) -> dict[str, Any]:
+    """Give parameters as plain values (JSON-able).
+
+    Examples
+    --------
+    >>> params_as_dict(TuneParams())["hv"]
+    {'order': 'hv', 'sign': 'outward', 'scale': 1.0}
+    """
+    separation = {**asdict(params.separation), "scales": list(params.separation.scales)}
+    return {"separation": separation, "hv": asdict(params.hv)}
+
+
+def read_params(path: str | os.PathLike[str]) -> TuneParams:
+    """Read parameters that :func:`write_params` wrote; what is missing takes its default.
+
+    Raises
+    ------
+    InputError
+        If it is no such file, or holds an unknown field or an unfit value.
+
+    Examples
+    --------
+    >>> read_params("separation.json").separation.depth  # doctest: +SKIP
+    0.15
+    """
+    found = load_json(path)
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(
+            f"{path} holds no separation parameters; save some in the panel Tune separation."
+        )
+    version = found.get("version")
+    if version != VERSION:
+        raise InputError(
+            f"{path} is of version {version!r}; this program reads version {VERSION}: update it."
+        )
+    return TuneParams(
+        separation=_made(SeparationParams, found.get("separation", {}), f"{path}, separation"),
+        hv=_made(HVReading, found.get("hv", {}), f"{path}, hv"),
+    )
+
+
+def _made(kind: type[T], values: Any, where: str) -> T:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: {values!r} is no set of named values.")
+    default = kind()
+    known = {field.name for field in fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(
+            f"{where}: {', '.join(unknown)} is not known; it may need a newer version."
+        )
+    checked = {name: _like(getattr(default, name), v, where, name) for name, v in values.items()}
+    for name, most in LARGEST_EDGES.items():
+        if checked.get(name, 0) > most:
+            raise InputError(f"{where}: {name} is {checked[name]}; give up to {most} pixels.")
+    try:
+        return kind(**checked)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _like(default: Any, value: Any, where: str, name: str) -> Any:
+    """Check that a value from a file is of the kind of the default."""
+    if isinstance(default, tuple):
+        if isinstance(value, list) and all(_is_number(v) for v in value):
+            return tuple(float(v) for v in value)
+    elif isinstance(default, bool | str):
+        if isinstance(value, type(default)):
+            return value
+    elif _is_number(value) and (isinstance(default, float) or float(value).is_integer()):
+        return type(default)(value)
+    raise InputError(f"{where}: {name} is {value!r}; give something like {default!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= LARGEST

@@ -1,0 +1,202 @@
+"""A label image with a type per instance: what MAT and TIFF files hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from ...errors import InputError
+from ..types import Int32
+from .files import METADATA_KEY, atomic_path
+
+MAX_LABEL = 2**31 - 1
+"""Largest instance id that fits a label image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """Labels and what is known of each instance.
+
+    Parameters
+    ----------
+    labels : int32 (H, W)
+        0 = background; ids may have gaps.
+    ids : int32 (n,)
+        The ids in ``labels``, rising.
+    type : int32 (n,)
+        Type of each id, 0 = none.
+    metadata : mapping
+        How the file was made, where it says so.
+    notes : tuple of str
+        What was left out or assumed while reading.
+    """
+
+    labels: Int32
+    ids: Int32
+    type: Int32
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def check_labels(values: npt.NDArray[Any], what: str) -> Int32:
+    """Return a label image as int32.
+
+    Raises
+    ------
+    InputError
+        If it is no (H, W) array of whole numbers in 0..2**31 - 1; names ``what``.
+    """
+    if values.ndim != 2:
+        raise InputError(f"{what} has shape {values.shape}; a label image is (H, W).")
+    if values.dtype.kind not in "iufb":
+        raise InputError(f"{what} has dtype {values.dtype}; labels are whole numbers.")
+    if not values.size:
+        return values.astype(np.int32)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= MAX_LABEL):  # NaN fails too
+        raise InputError(f"{what} runs from {low} to {high}; labels lie in 0..{MAX_LABEL}.")
+    labels = values.astype(np.int32, copy=False)
+    if values.dtype.kind == "f" and not (labels == values).all():
+        raise InputError(f"{what} holds fractions; labels are whole numbers.")
+    return labels
+
+
+def present_ids(labels: Int32) -> Int32:
+    """List the ids in a label image, rising, without 0."""
+    ids = np.unique(labels)
+    return ids[ids > 0].astype(np.int32)
+
+
+TILE = 512
+"""Tile edge in pixels of large images."""
+TILED_FROM = 2048
+"""Images with an edge of at least this many pixels are tiled."""
+BIG_TIFF_FROM = 2**31
+"""Uncompressed bytes from which 64-bit offsets are used."""
+MICROMETRES_PER_CENTIMETRE = 1e4
+MAX_READ_PIXELS = 2**32
+"""Largest label image that is read, in pixels."""
+
+
+def write_label_tiff(
+    path: str | os.PathLike[str],
+    labels: Int32,
+    *,
+    mpp: float | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a label image: uint16 up to 65,535 nuclei, int32 beyond; zlib, no loss.
+
+    Written band by band, so no second copy of the image is made.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif by custom.
+    labels : int32 (H, W)
+        Instances, 0 = background.
+    mpp : float, optional
+        Micrometres per pixel, for the resolution tags.
+    metadata : mapping, optional
+        JSON-able; how the result was made, kept in the image description.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; nothing is left of it.
+    InputError
+        If ``labels`` is no label image.
+
+    Examples
+    --------
+    >>> write_label_tiff("labels.tif", result.labels, mpp=0.25)  # doctest: +SKIP
+    """
+    labels = check_labels(np.asarray(labels), "The label image")
+    if not labels.size:
+        raise InputError(f"The label image is empty (shape {labels.shape}); there is no such TIFF.")
+    largest = int(labels.max())
+    dtype = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32)
+    tiled = max(labels.shape) >= TILED_FROM
+    per_cm = MICROMETRES_PER_CENTIMETRE / mpp if mpp else None
+    with atomic_path(path) as temporary, open(temporary, "rb+") as file:
+        tifffile.imwrite(
+            file,
+            _tiles(labels, dtype) if tiled else labels.astype(dtype),
+            shape=labels.shape,
+            dtype=dtype,
+            bigtiff=labels.size * dtype.itemsize >= BIG_TIFF_FROM,
+            tile=(TILE, TILE) if tiled else None,
+            compression="zlib",
+            photometric="minisblack",
+            resolution=(per_cm, per_cm) if per_cm else None,
+            resolutionunit="CENTIMETER" if per_cm else None,
+            description=_description(labels.shape, metadata),
+            metadata=None,
+            software="napari-hovernet",
+        )
+
+
+def _tiles(labels: Int32, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Cut the image into tiles, row by row; those at the border are smaller."""
+    height, width = labels.shape
+    for r in range(0, height, TILE):
+        for c in range(0, width, TILE):
+            yield labels[r : r + TILE, c : c + TILE].astype(dtype)
+
+
+def read_label_tiff(path: str | os.PathLike[str]) -> Instances:
+    """Read a label TIFF, ours or another's.
+
+    Raises
+    ------
+    InputError
+        If it is no TIFF, is cut off, or holds no (H, W) image of whole numbers.
+
+    Examples
+    --------
+    >>> instances = read_label_tiff("labels.tif")  # doctest: +SKIP
+    """
+    file = Path(path)
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            pixels = int(np.prod(page.shape, dtype=object))
+            if pixels > MAX_READ_PIXELS:
+                raise InputError(f"{file}: it claims to be {page.shape} pixels large.")
+            values, description = page.asarray(), page.description
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except InputError:
+        raise
+    except Exception as error:  # tifffile and its codecs raise many kinds
+        raise InputError(f"{file} is no readable TIFF, or is cut off ({error}).") from error
+    labels = check_labels(values, f"{file}: the image")
+    ids = present_ids(labels)
+    about = _described(description)
+    return Instances(labels, ids, np.zeros(len(ids), np.int32), metadata=about)
+
+
+def _description(shape: tuple[int, ...], metadata: Mapping[str, Any] | None) -> str:
+    """Put the metadata into JSON; tifffile looks for the array's shape in any JSON there."""
+    return json.dumps({"shape": list(shape), METADATA_KEY: dict(metadata or {})})
+
+
+def _described(description: str) -> dict[str, Any]:
+    """Read our metadata out of a description, {} if it is another's."""
+    try:
+        found = json.loads(description)
+    except (ValueError, RecursionError):
+        return {}
+    about = found.get(METADATA_KEY) if isinstance(found, dict) else None
+    return about if isinstance(about, dict) else {}

@@ -1,0 +1,1 @@
+"""What is measured on maps and instances: nuclei, scores, blobs, magnitude, changes."""

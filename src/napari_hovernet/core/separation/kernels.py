@@ -1,0 +1,371 @@
+"""Compiled flooding: basins of an energy, and a watershed from given markers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..types import kernel
+
+Array = npt.NDArray[Any]
+Basins = tuple[Array, Array]
+
+LEVELS = 65536
+"""Steps the energy is sorted by."""
+SHARE_PIXELS = 1 << 15
+"""Pixels of whole parts that are sorted and flooded together; a larger part goes alone."""
+FIRST_ROOM = 1024
+"""Entries that growing tables start with."""
+
+
+@kernel
+def list_pixels(parts: Array, order: Array) -> Array:
+    """List the flat indices of all pixels of parts 1..n in ``order``, part by part.
+
+    ``parts`` is flat; ``order`` is an integer array with room for one index per pixel that
+    is not 0 in ``parts``. Returns where each part ends, (n + 1,), 0 for part 0.
+    """
+    ends = np.zeros(parts.max() + 1, np.int64)
+    for i in range(parts.size):
+        if parts[i]:
+            ends[parts[i]] += 1
+    for part in range(1, ends.size):
+        ends[part] += ends[part - 1]
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+    for i in range(parts.size):
+        if parts[i]:
+            order[starts[parts[i]]] = i
+            starts[parts[i]] += 1
+    return ends
+
+
+def shares(ends: Array, size: int) -> list[tuple[int, int]]:
+    """Cut the pixels listed by `list_pixels` into shares of whole parts, about ``size`` each.
+
+    Returns half-open ranges of positions; a part of more than ``size`` pixels is alone.
+    """
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = [0]
+    while cuts[-1] < total:
+        last = int(np.searchsorted(ends, cuts[-1] + size, side="right")) - 1
+        stop = int(ends[last])
+        if stop <= cuts[-1]:  # the next part alone is larger
+            stop = int(ends[np.searchsorted(ends, cuts[-1], side="right")])
+        cuts.append(stop)
+    return list(pairwise(cuts))
+
+
+@kernel
+def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
+    """Sort ``order``, flat indices of consecutive parts, by part, then energy, then position.
+
+    Energies are told apart in ``LEVELS`` steps from ``low`` to ``high``. Few parts at a time
+    keep what is sorted close together in memory.
+    """
+    step = (LEVELS - 1) / (high - low)
+    counts = np.zeros(LEVELS + 1, np.int64)
+    first, last = parts[order[0]], parts[order[-1]]
+    starts = np.zeros(last - first + 2, np.int64)
+    for k in range(order.size):
+        level = int(min(max((energy[order[k]] - low) * step, 0.0), LEVELS - 1.0))
+        counts[level + 1] += 1
+        starts[parts[order[k]] - first + 1] += 1
+    for level in range(LEVELS):
+        counts[level + 1] += counts[level]
+    for part in range(last - first + 1):
+        starts[part + 1] += starts[part]
+    by_level = np.empty_like(order)
+    for k in range(order.size):
+        level = int(min(max((energy[order[k]] - low) * step, 0.0), LEVELS - 1.0))
+        by_level[counts[level]] = order[k]
+        counts[level] += 1
+    for k in range(by_level.size):
+        part = parts[by_level[k]] - first
+        order[starts[part]] = by_level[k]
+        starts[part] += 1
+
+
+@kernel
+def find_root(parent: Array, node: int) -> int:
+    """Root of a node; halves the path to it on the way."""
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+@kernel
+def meet(root: int, other: int, level: float, depth: float, parent: Array, floor: Array) -> int:
+    """Let two basins meet at ``level``; returns the root of the deeper one.
+
+    The shallower joins it if its floor lies less than ``depth`` below ``level``.
+    """
+    if floor[other] < floor[root]:
+        root, other = other, root
+    if level - floor[other] < depth:
+        parent[other] = root
+    return root
+
+
+@kernel
+def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
+    """Find the basin of the next pixel, 0 for a new one; basins that meet there may join.
+
+    ``at`` is its index in the flat arrays ``energy`` and ``labels``.
+    """
+    column = at % width
+    left = at - 1 if column > 0 else -1
+    right = at + 1 if column < width - 1 else -1
+    least, most = 0, 0
+    for beside in (at - width, left, right, at + width):
+        if 0 <= beside < labels.size and labels[beside] != 0:
+            least = min(least, labels[beside]) if least else labels[beside]
+            most = max(most, labels[beside])
+    if least == most:  # most pixels: all flooded neighbours are of one basin, or there are none
+        return most
+    parent, floor = basins
+    home, lowest, deepest = 0, np.inf, 0
+    for beside in (at - width, left, right, at + width):
+        if beside < 0 or beside >= labels.size or labels[beside] == 0:
+            continue
+        root = find_root(parent, labels[beside])
+        if energy[beside] < lowest:
+            home, lowest = root, energy[beside]
+        if deepest == 0:
+            deepest = root
+        elif root != deepest:
+            deepest = meet(deepest, root, energy[at], depth, parent, floor)
+    return home
+
+
+@kernel
+def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: float) -> Array:
+    """Flood every part from its minima and join basins that are less deep than ``depth``.
+
+    ``order`` lists the flat indices of sorted pixels (see `sort_parts`) in the flat arrays
+    ``energy`` and ``labels`` of an image of ``width`` columns. ``labels`` must hold 0 there
+    and is given the number of each pixel's basin, from 1 on. The deeper of two basins
+    absorbs the shallower one where the pass between them lies less than ``depth`` above the
+    shallower floor. A pixel goes with its lowest flooded neighbour.
+
+    Returns the floor of each basin, by number.
+    """
+    parent = np.zeros(FIRST_ROOM, np.int32)
+    floor = np.zeros(FIRST_ROOM, np.float32)
+    n = 0
+    for k in range(order.size):
+        at = order[k]
+        home = settle(at, width, energy, labels, depth, (parent, floor))
+        if home == 0:
+            n += 1
+            if n == parent.size:
+                parent = np.append(parent, np.zeros_like(parent))
+                floor = np.append(floor, np.zeros_like(floor))
+            parent[n], floor[n] = n, energy[at]
+            home = n
+        labels[at] = home
+    for k in range(order.size):
+        labels[order[k]] = find_root(parent, labels[order[k]])
+    return floor[: n + 1]
+
+
+@kernel
+def clear(order: Array, labels: Array) -> None:
+    """Set the listed pixels of a flat array to 0."""
+    for k in range(order.size):
+        labels[order[k]] = 0
+
+
+@kernel
+def shift_ids(order: Array, labels: Array, by: int) -> None:
+    """Add ``by`` to the listed pixels of a flat array."""
+    for k in range(order.size):
+        labels[order[k]] += by
+
+
+@kernel
+def mean_per_id(ids: Array, values: Array, largest: int) -> Array:
+    """Mean of ``values`` in every id 0..largest; flat arrays, 0 for ids not there."""
+    total = np.zeros(largest + 1, np.float64)
+    count = np.zeros(largest + 1, np.int64)
+    for i in range(ids.size):
+        if ids[i]:
+            total[ids[i]] += values[i]
+            count[ids[i]] += 1
+    return total / np.maximum(count, 1)
+
+
+@kernel
+def number_in_order(labels: Array, keep: Array) -> int:
+    """Renumber flat ``labels`` in place 1..n by first pixel, 0 where not ``keep[id]``."""
+    new = np.zeros(keep.size, np.int32)
+    n = 0
+    for i in range(labels.size):
+        old = labels[i]
+        if old:
+            if new[old] == 0 and keep[old]:
+                n += 1
+                new[old] = n
+            labels[i] = new[old]
+    return n
+
+
+@kernel
+def count_markers(parts: Array, markers: Array, n: int) -> Array:
+    """Per part (flat array, 1..n): 0 without a marker, its id if one, -1 if several."""
+    found = np.zeros(n + 1, np.int32)
+    for i in range(parts.size):
+        m = markers[i]
+        if m and parts[i] and found[parts[i]] != m:
+            found[parts[i]] = m if found[parts[i]] == 0 else -1
+    return found
+
+
+@kernel
+def push(heap_key: Array, heap_at: Array, size: int, key: float, at: int) -> int:
+    """Add an entry to a binary heap held in two arrays; returns the new size.
+
+    Entries of equal key leave in the order they came: keys are compared together with
+    the running number in ``heap_at[:, 1]``, set by the caller in row ``size``.
+    """
+    i = size
+    age = heap_at[size, 1]
+    while i > 0:
+        up = (i - 1) // 2
+        if heap_key[up] < key or (heap_key[up] == key and heap_at[up, 1] <= age):
+            break
+        heap_key[i] = heap_key[up]
+        heap_at[i, 0], heap_at[i, 1] = heap_at[up, 0], heap_at[up, 1]
+        i = up
+    heap_key[i] = key
+    heap_at[i, 0], heap_at[i, 1] = at, age
+    return size + 1
+
+
+@kernel
+def pop(heap_key: Array, heap_at: Array, size: int) -> int:
+    """Drop the first entry of the heap; returns the new size."""
+    size -= 1
+    key = heap_key[size]
+    at, age = heap_at[size, 0], heap_at[size, 1]
+    i = 0
+    while True:
+        down = 2 * i + 1
+        if down >= size:
+            break
+        right = down + 1
+        if right < size and (
+            heap_key[right] < heap_key[down]
+            or (heap_key[right] == heap_key[down] and heap_at[right, 1] < heap_at[down, 1])
+        ):
+            down = right
+        if key < heap_key[down] or (key == heap_key[down] and age <= heap_at[down, 1]):
+            break
+        heap_key[i] = heap_key[down]
+        heap_at[i, 0], heap_at[i, 1] = heap_at[down, 0], heap_at[down, 1]
+        i = down
+    heap_key[i] = key
+    heap_at[i, 0], heap_at[i, 1] = at, age
+    return size
+
+
+@kernel
+def has_free_neighbour(r: int, c: int, parts: Array, labels: Array) -> bool:
+    """Tell whether a 4-neighbour of the same part has no label yet."""
+    height, width = parts.shape
+    here = parts[r, c]
+    free: bool = (
+        (r > 0 and labels[r - 1, c] == 0 and parts[r - 1, c] == here)
+        or (c > 0 and labels[r, c - 1] == 0 and parts[r, c - 1] == here)
+        or (c < width - 1 and labels[r, c + 1] == 0 and parts[r, c + 1] == here)
+        or (r < height - 1 and labels[r + 1, c] == 0 and parts[r + 1, c] == here)
+    )
+    return free
+
+
+@kernel
+def watershed(energy: Array, parts: Array, found: Array, markers: Array, labels: Array) -> None:
+    """Flood from ``markers`` within the parts that hold several; fill those that hold one.
+
+    All (H, W); ``found`` is what `count_markers` returned; ``labels`` must hold 0 and is
+    filled. Pixels are taken by energy, equals first come first served (4-neighbours).
+    """
+    height, width = parts.shape
+    crowded = 0
+    for r in range(height):
+        for c in range(width):
+            which = found[parts[r, c]]
+            labels[r, c] = which if which > 0 else markers[r, c] * (which < 0)
+            crowded += which < 0
+    heap_key = np.empty(crowded + 1, np.float32)
+    heap_at = np.zeros((crowded + 1, 2), np.int64)
+    size = 0
+    for r in range(height):
+        for c in range(width):
+            seed = found[parts[r, c]] < 0 and labels[r, c] != 0
+            if seed and has_free_neighbour(r, c, parts, labels):
+                heap_at[size, 1] = 0
+                size = push(heap_key, heap_at, size, energy[r, c], r * width + c)
+    age = 0
+    while size:
+        r, c = heap_at[0, 0] // width, heap_at[0, 0] % width
+        size = pop(heap_key, heap_at, size)
+        for dr, dc in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+            y, x = r + dr, c + dc
+            outside = y < 0 or x < 0 or y >= height or x >= width
+            if outside or labels[y, x] or parts[y, x] != parts[r, c]:
+                continue
+            age += 1
+            labels[y, x] = labels[r, c]
+            if has_free_neighbour(y, x, parts, labels):
+                heap_at[size, 1] = age
+                size = push(heap_key, heap_at, size, energy[y, x], y * width + x)
+
+
+@kernel
+def mark_floors(labels: Array, energy: Array, ceiling: Array, markers: Array) -> None:
+    """Set ``markers`` to 1 where ``energy`` does not exceed the ceiling of its basin."""
+    for i in range(labels.size):
+        basin = labels[i]
+        markers[i] = basin > 0 and energy[i] <= ceiling[basin]
+
+
+@kernel
+def add_lowest(parts: Array, energy: Array, n: int, chosen: Array) -> None:
+    """Set ``chosen`` at the first pixel of lowest energy of every part 1..n; flat arrays."""
+    best = np.full(n + 1, -1, np.int64)
+    for i in range(parts.size):
+        part = parts[i]
+        if part and (best[part] < 0 or energy[i] < energy[best[part]]):
+            best[part] = i
+    for part in range(1, n + 1):
+        if best[part] >= 0:
+            chosen[best[part]] = True
+
+
+@kernel
+def add_squeeze(
+    h: Array, v: Array, inside: Array, factor: float, oblique: float, total: Array
+) -> None:
+    """Add ``factor`` times how much the field (h, v) closes in to ``total`` where ``inside``.
+
+    That is minus its divergence, of which the share ``oblique`` is replaced by minus twice
+    the lower principal strain (equal to the divergence where the field opens evenly). All
+    (H, W); central differences, one-sided at the border of the array.
+    """
+    height, width = total.shape
+    for r in range(height):
+        up, down = max(r - 1, 0), min(r + 1, height - 1)
+        tall = np.float32(max(down - up, 1))
+        for c in range(width):
+            if inside[r, c]:
+                left, right = max(c - 1, 0), min(c + 1, width - 1)
+                wide = np.float32(max(right - left, 1))
+                across = (h[r, right] - h[r, left]) / wide
+                along = (v[down, c] - v[up, c]) / tall
+                shear = (h[down, c] - h[up, c]) / tall + (v[r, right] - v[r, left]) / wide
+                spread = np.sqrt((across - along) ** 2 + shear**2)
+                total[r, c] -= factor * (across + along - oblique * spread)

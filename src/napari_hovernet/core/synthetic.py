@@ -1,0 +1,923 @@
+"""Generated H&E-like tissue whose every nucleus is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from ..errors import InputError
+from .hv import compact_ids, hv_targets
+from .types import PANNUKE, Bool, Float32, Int32, Maps, TypeInfo
+
+MIN_MPP, MAX_MPP = 0.1, 2.0
+"""Micrometres per pixel between which nuclei are neither huge nor lost."""
+
+
+@dataclass(frozen=True)
+class TissueParams:
+    """Numbers behind a generated tissue.
+
+    Parameters
+    ----------
+    mpp : float
+        Micrometres per pixel, 0.1..2.
+    density : float
+        Nuclei per mm² of epithelium wished for; about 12,000 in crowded glands.
+    stroma_density : float
+        Spindle nuclei per mm² of stroma.
+    lymphocyte_density : float
+        Lymphocytes per mm² where inflammation is.
+    touching : float
+        Share of nuclei that touch another, 0..0.8, wished for; reached within a few percent.
+    max_overlap : float
+        Largest share of a nucleus that a neighbour may cover, 0..0.5.
+    gland_spacing : float
+        Mean distance of gland centres in micrometres.
+    lumen_share : float
+        Share of glands with a lumen (regular epithelium); the others are solid nests.
+    hematoxylin, eosin : float
+        Strength of the stains; 1 = a well stained slide.
+    blur : float
+        Sigma in micrometres of the optics.
+    noise : float
+        Standard deviation of the sensor noise in grey levels.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> TissueParams(touching=0.2).mpp
+    0.25
+    """
+
+    mpp: float = 0.25
+    density: float = 12_000.0
+    stroma_density: float = 2400.0
+    lymphocyte_density: float = 11_000.0
+    touching: float = 0.4
+    max_overlap: float = 0.15
+    gland_spacing: float = 88.0
+    lumen_share: float = 0.5
+    hematoxylin: float = 1.0
+    eosin: float = 1.0
+    blur: float = 0.16
+    noise: float = 1.6
+
+    def __post_init__(self) -> None:
+        limits = {
+            "mpp": (MIN_MPP, MAX_MPP),
+            "touching": (0, 0.8),
+            "max_overlap": (0, 0.5),
+            "lumen_share": (0, 1),
+            "gland_spacing": (40, 1000),
+        }
+        names = ("density", "stroma_density", "lymphocyte_density")
+        limits |= dict.fromkeys(names, (0, 30_000))
+        limits |= {"hematoxylin": (0, 4), "eosin": (0, 4), "blur": (0, 5), "noise": (0, 50)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}; give a number in {low:g}..{high:g}."
+                )
+
+
+FINE_SIGMA = 2.0
+"""Fields smoother than this, in pixels, are drawn on a coarser grid and enlarged."""
+TABLE_STEPS = 4096
+"""Length of a one-dimensional random profile before it repeats."""
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> Float32:
+    """Draw Gaussian noise of mean about 0 and standard deviation about 1, smooth over ``sigma``.
+
+    Parameters
+    ----------
+    rng : Generator
+    shape : (int, int)
+        Height and width.
+    sigma : float
+        Pixels, above 0.
+
+    Returns
+    -------
+    float32 (H, W)
+
+    Examples
+    --------
+    >>> smooth_noise(np.random.default_rng(0), (4, 5), 1.0).shape
+    (4, 5)
+    """
+    step = max(int(sigma / FINE_SIGMA), 1)
+    fine = sigma / step
+    margin = int(3 * fine) + 2
+    rows, columns = (-(-n // step) + 2 * margin for n in shape)
+    noise = blurred(rng.standard_normal((rows, columns), dtype=np.float32), fine)
+    noise *= np.float32(2 * np.sqrt(np.pi) * fine)
+    inner = noise[margin - 1 : rows - margin + 1, margin - 1 : columns - margin + 1]
+    if step > 1:
+        inner = resized(inner, (inner.shape[0] * step, inner.shape[1] * step))
+    return np.ascontiguousarray(inner[step : step + shape[0], step : step + shape[1]])
+
+
+def blurred(field: Float32, sigma: float) -> Float32:
+    """Blur a float32 field with a Gaussian of ``sigma`` pixels."""
+    return np.asarray(cv2.GaussianBlur(field, (0, 0), sigma), dtype=np.float32)
+
+
+def resized(field: Float32, shape: tuple[int, int]) -> Float32:
+    """Enlarge or reduce a float32 (H, W) or (H, W, C) field, cubic."""
+    size = (shape[1], shape[0])
+    return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+
+
+def profile(rng: np.random.Generator, at: Float32, width: float) -> Float32:
+    """Look up a smooth random function of one variable: stripes along the levels of ``at``.
+
+    ``width`` is the half width of a stripe in the units of ``at``; the result has mean
+    about 0 and standard deviation about 1.
+    """
+    table = rng.standard_normal(TABLE_STEPS).astype(np.float32)
+    place = at * np.float32(1.0 / width)
+    whole = np.floor(place)
+    share = place - whole
+    share = share * share * (3 - 2 * share)
+    index = whole.astype(np.int32) & (TABLE_STEPS - 1)
+    low, high = table[index], table[(index + 1) & (TABLE_STEPS - 1)]
+    mixed: Float32 = (low + (high - low) * share) * np.float32(1.25)
+    return mixed
+
+
+def step_up(value: Float32, softness: float) -> Float32:
+    """Rise smoothly from 0 to 1 around ``value`` = 0, within about ``softness`` either side."""
+    bent = np.clip(value * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
+    return np.asarray(bent * bent * (3 - 2 * bent), dtype=np.float32)
+
+
+EDGE = 1.0
+"""Sigma in pixels by which a network blurs the outline of a nucleus."""
+STEEPNESS = 9.0
+"""Logit of NP far inside a nucleus is half of this."""
+NP_NOISE, HV_NOISE, TYPE_NOISE = 9.0, 0.8, 4.0
+"""What ``noise`` = 1 adds: to the logit of NP, to HV, and to the logits of the types."""
+GRAIN, HV_GRAIN = 2.5, 5.0
+"""Sigma of the noise in pixels; that of HV is smoother, as networks have it."""
+TYPE_LOGIT = 3.0
+"""How far the true type's logit lies above the others'."""
+MAX_HV = 1.2
+"""Network outputs overshoot; beyond this they are cut."""
+
+
+def planted_maps(
+    labels: npt.ArrayLike,
+    seed: int = 0,
+    noise: float = 0.15,
+    types: npt.ArrayLike | None = None,
+) -> Maps:
+    """Make noisy but good maps from known nuclei, for tests, benchmarks and demos.
+
+    Parameters
+    ----------
+    labels : int array (H, W)
+        0 = background; any other ids.
+    seed : int
+        The same seed gives the same maps.
+    noise : float
+        0 = only the blur of outlines; 0.15 = a good network; 1 = useless maps.
+    types : int array (n,), optional
+        PanNuke type, 1..5, of nucleus i + 1; ids must then be 1..n. Adds type probabilities.
+
+    Returns
+    -------
+    Maps
+        HV in the default convention.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` is no label image, ``noise`` is below 0, or ``types`` does not fit.
+
+    Examples
+    --------
+    >>> maps = planted_maps([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]], noise=0)
+    >>> bool(maps.np[1, 1] > 0.5 > maps.np[0, 3])
+    True
+    """
+    if not 0 <= noise < np.inf:
+        raise InputError(f"noise is {noise}; give 0 or more (0.15 = a good network).")
+    ids, largest = compact_ids(labels)
+    rng = np.random.default_rng(seed)
+    table = None if types is None else _type_table(types, largest)
+    if not ids.size:
+        channels = None if table is None else np.zeros((len(PANNUKE), *ids.shape), np.float32)
+        return Maps(ids.astype(np.float32), np.zeros((2, *ids.shape), np.float32), channels)
+    soft = blurred((ids > 0).astype(np.float32), EDGE)
+    logit = STEEPNESS * (soft - 0.5) + NP_NOISE * noise * smooth_noise(rng, ids.shape, GRAIN)
+    hv = hv_targets(ids)
+    for axis in range(2):
+        hv[axis] += np.float32(HV_NOISE * noise) * smooth_noise(rng, ids.shape, HV_GRAIN)
+        hv[axis] *= soft
+    np.clip(hv, -MAX_HV, MAX_HV, out=hv)
+    chances = None if table is None else _types(ids, table, noise, rng)
+    return Maps(np=_sigmoid(logit), hv=hv, types=chances)
+
+
+def _type_table(types: npt.ArrayLike, largest: int) -> Int32:
+    """Type by id, 0 for background."""
+    array = np.asarray(types)
+    if array.shape != (largest,) or array.dtype.kind not in "iu":
+        raise InputError(
+            f"types has shape {array.shape} and dtype {array.dtype}; with labels up to {largest} "
+            f"give {largest} whole numbers."
+        )
+    if array.size and not (array.min() >= 1 and array.max() < len(PANNUKE)):
+        raise InputError(
+            f"types runs from {array.min()} to {array.max()}; give 1..{len(PANNUKE) - 1}."
+        )
+    return np.concatenate(([0], array)).astype(np.int32)
+
+
+def _types(ids: Int32, table: Int32, noise: float, rng: np.random.Generator) -> Float32:
+    kind = table[ids]
+    logits = np.empty((len(PANNUKE), *ids.shape), np.float32)
+    for number in range(len(PANNUKE)):
+        logits[number] = TYPE_NOISE * noise * smooth_noise(rng, ids.shape, GRAIN)
+        logits[number] += TYPE_LOGIT * (kind == number)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+    return logits
+
+
+def _sigmoid(logit: Float32) -> Float32:
+    return np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float32)
+
+
+GLAND_RADIUS = (0.30, 0.50)
+"""Radius of a gland in units of the spacing."""
+GLAND_ASPECT = (1.0, 1.7)
+GLAND_WAVES = (0.0, 0.10, 0.07, 0.05, 0.03)
+"""Standard deviation of the outline's harmonics 1, 2, 3 ... in units of the radius."""
+EPITHELIUM = (12.0, 18.0)
+"""Height of the epithelium round a lumen, micrometres."""
+SOLID = 1e6
+"""Height of the epithelium of a nest without lumen: deeper than any nest."""
+CENTRE_JITTER = 0.16
+SEPTUM = 7.0
+"""Least stroma between two glands, micrometres."""
+MAX_EDGE_WAVE = 1.5
+"""Standard deviation of the lumen's border, micrometres."""
+BEND, BEND_SIZE = 7.0, 11.0
+"""How far fibres leave the gland's outline, and over which length, micrometres."""
+FIBRE_SLOPE = 0.5
+"""Least change of the fibre coordinate per micrometre far from glands."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The architecture of a piece of tissue; lengths in micrometres.
+
+    Parameters
+    ----------
+    depth : float32 (H, W)
+        Distance to the glands' outline, positive inside.
+    height : float32 (H, W)
+        Height of the epithelium of the gland here, ``SOLID`` in nests and in stroma.
+    nest : bool (H, W)
+        Inside a gland without lumen.
+    fibre : float32 (H, W)
+        Coordinate across the fibres: they run along its levels.
+    inflamed : float32 (H, W)
+        Random field; lymphocytes lie where it is high.
+    """
+
+    depth: Float32
+    height: Float32
+    nest: Bool
+    fibre: Float32
+    inflamed: Float32
+
+    def direction(self, field: Float32, row: int, column: int) -> float:
+        """Angle in radians, x to y, in which ``field`` rises at a pixel."""
+        height, width = field.shape
+        r0, r1 = max(row - 2, 0), min(row + 2, height - 1)
+        c0, c1 = max(column - 2, 0), min(column + 2, width - 1)
+        return float(
+            np.arctan2(field[r1, column] - field[r0, column], field[row, c1] - field[row, c0])
+        )
+
+
+def lay_out(shape: tuple[int, int], params: TissueParams, rng: np.random.Generator) -> Layout:
+    """Draw the architecture of a piece of tissue of ``shape`` pixels."""
+    glands, heights = _glands(shape, params, rng)
+    inside = (glands > 0).astype(np.uint8)
+    depth = _distance(inside) - _distance(1 - inside)
+    depth *= np.float32(params.mpp)
+    smooth = blurred(depth, 2.0 / params.mpp)
+    slope = rng.normal(0, FIBRE_SLOPE, 2) * params.mpp
+    plane = slope[0] * np.arange(shape[0])[:, None] + slope[1] * np.arange(shape[1])[None]
+    bend = BEND * smooth_noise(rng, shape, BEND_SIZE / params.mpp)
+    bend += 2 * BEND * smooth_noise(rng, shape, 3 * BEND_SIZE / params.mpp)
+    wave = MAX_EDGE_WAVE * smooth_noise(rng, shape, 3.0 / params.mpp)
+    height = heights[glands]
+    return Layout(
+        depth=depth,
+        height=(height + wave).astype(np.float32),
+        nest=(height >= SOLID) & (glands > 0),
+        fibre=(0.7 * smooth + bend + plane).astype(np.float32),
+        inflamed=smooth_noise(rng, shape, 14.0 / params.mpp),
+    )
+
+
+def _distance(mask: npt.NDArray[np.uint8]) -> Float32:
+    if mask.all():
+        return np.full(mask.shape, max(mask.shape), np.float32)
+    return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), dtype=np.float32)
+
+
+def _glands(
+    shape: tuple[int, int], params: TissueParams, rng: np.random.Generator
+) -> tuple[Int32, Float32]:
+    """Draw gland numbers per pixel, 0 = stroma, and the height of each gland's epithelium."""
+    spacing = params.gland_spacing / params.mpp
+    glands = np.zeros(shape, np.int32)
+    heights = [SOLID]
+    start = rng.uniform(-1, 0, 2) * spacing
+    for row in np.arange(start[0], shape[0] + spacing, spacing):
+        for column in np.arange(start[1], shape[1] + spacing, spacing):
+            centre = np.array([row, column]) + rng.normal(0, CENTRE_JITTER, 2) * spacing
+            lumen = rng.random() < params.lumen_share
+            heights.append(float(rng.uniform(*EPITHELIUM)) if lumen else SOLID)
+            outline = _outline(centre, spacing * rng.uniform(*GLAND_RADIUS), rng)
+            _draw_apart(glands, outline, len(heights) - 1, round(SEPTUM / params.mpp))
+    return glands, np.array(heights, np.float32)
+
+
+def _draw_apart(glands: Int32, outline: Int32, number: int, gap: int) -> None:
+    """Draw a gland where it keeps ``gap`` pixels from those drawn before."""
+    margin = gap + 1
+    c0, r0 = np.maximum(outline.min(axis=0) - margin, 0)
+    c1, r1 = np.maximum(outline.max(axis=0) + margin + 1, 0)
+    part = glands[r0:r1, c0:c1]
+    if not part.size:
+        return
+    drawn = np.zeros(part.shape, np.uint8)
+    cv2.fillPoly(drawn, [outline - np.array([c0, r0], np.int32)], 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * gap + 1, 2 * gap + 1))
+    taken = cv2.dilate((part > 0).astype(np.uint8), disc)
+    drawn[taken > 0] = 0
+    round_off = blurred(drawn.astype(np.float32), gap) > 0.5
+    part[round_off & (taken == 0)] = number
+
+
+def _outline(centre: npt.NDArray[np.float64], radius: float, rng: np.random.Generator) -> Int32:
+    angle = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+    reach = np.ones_like(angle)
+    for k, amplitude in enumerate(GLAND_WAVES, start=1):
+        reach += rng.normal(0, amplitude) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+    aspect = np.sqrt(rng.uniform(*GLAND_ASPECT))
+    x, y = radius * reach * np.cos(angle) * aspect, radius * reach * np.sin(angle) / aspect
+    turn = rng.uniform(0, np.pi)
+    points = np.stack(
+        (
+            centre[1] + x * np.cos(turn) - y * np.sin(turn),
+            centre[0] + x * np.sin(turn) + y * np.cos(turn),
+        ),
+        axis=1,
+    )
+    return points.round().astype(np.int32)
+
+
+NEOPLASTIC, INFLAMMATORY, CONNECTIVE, EPITHELIAL = 1, 2, 3, 5
+"""Type numbers, as in PanNuke."""
+TRIES = 14
+"""Candidates looked at per nucleus wished for."""
+GAP = 1
+"""Pixels kept free round a nucleus that shall not touch."""
+SIBLING_REACH = (0.80, 1.0)
+"""Distance of two touching centres in units of the sum of their radii."""
+MIN_PIXELS = 12
+"""Smaller nuclei, cut off by the image border, are left out."""
+HARMONICS = 4
+"""Harmonics 2, 3 ... that bend an outline."""
+BASAL = 0.6
+"""Nuclei of a lumen's epithelium lie in this lower share of its height."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How nuclei of one type vary: mean and spread, micrometres and radians.
+
+    ``radius`` is that of the circle of equal area, ``aspect`` long by short axis;
+    ``sociable`` times the wished share of nuclei touch another.
+    """
+
+    type: int
+    radius: tuple[float, float]
+    aspect: tuple[float, float]
+    waves: float
+    turn: float
+    sociable: float
+
+
+KINDS = {
+    NEOPLASTIC: Kind(NEOPLASTIC, (3.9, 0.55), (1.28, 0.16), 0.035, 3.1, 1.1),
+    EPITHELIAL: Kind(EPITHELIAL, (3.3, 0.28), (1.38, 0.14), 0.022, 0.35, 1.1),
+    CONNECTIVE: Kind(CONNECTIVE, (2.5, 0.35), (3.6, 0.9), 0.05, 0.2, 0.5),
+    INFLAMMATORY: Kind(INFLAMMATORY, (2.6, 0.2), (1.1, 0.07), 0.02, 3.1, 1.1),
+}
+"""Shapes by type."""
+
+
+@dataclass(frozen=True, eq=False)
+class Nucleus:
+    """One nucleus: lengths in pixels, angles in radians.
+
+    ``waves`` (HARMONICS, 2): cosine and sine amplitude of the outline's harmonics from 2
+    on, in units of the radius.
+    """
+
+    type: int
+    row: float
+    column: float
+    long: float
+    short: float
+    angle: float
+    waves: npt.NDArray[np.float64]
+    seed: int
+
+    @property
+    def radius(self) -> float:
+        """Radius of the circle of equal area."""
+        return float(np.sqrt(self.long * self.short))
+
+    def patch(self, shape: tuple[int, int]) -> tuple[slice, slice, Float32]:
+        """Rows, columns, and how far each pixel lies out: 0 in the centre, 1 on the outline."""
+        reach = self.long * (1.1 + 2 * float(np.abs(self.waves).sum())) + 3
+        r0, r1 = max(int(self.row - reach), 0), min(int(self.row + reach) + 2, shape[0])
+        c0, c1 = max(int(self.column - reach), 0), min(int(self.column + reach) + 2, shape[1])
+        y = np.arange(r0, r1, dtype=np.float32)[:, None] - np.float32(self.row)
+        x = np.arange(c0, c1, dtype=np.float32)[None] - np.float32(self.column)
+        cosine, sine = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
+        u = (x * cosine + y * sine) / np.float32(self.long)
+        v = (y * cosine - x * sine) / np.float32(self.short)
+        out = np.sqrt(u * u + v * v) + np.float32(1e-6)
+        z = (u + 1j * v) / out
+        power, bend = z * z, np.ones_like(out)
+        for cos_k, sin_k in self.waves:
+            bend += np.float32(cos_k) * power.real + np.float32(sin_k) * power.imag
+            power = power * z
+        return slice(r0, r1), slice(c0, c1), (out / bend).astype(np.float32)
+
+
+@dataclass(eq=False)
+class Crowd:
+    """Nuclei placed so far; grows while a tissue is made."""
+
+    layout: Layout
+    params: TissueParams
+    rng: np.random.Generator
+    labels: Int32 = field(init=False)
+    nuclei: list[Nucleus] = field(default_factory=list)
+    touching: list[bool] = field(default_factory=list)
+    areas: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.labels = np.zeros(self.layout.depth.shape, np.int32)
+
+    def fill(self, kind: Kind, zone: Bool, wished: float) -> None:
+        """Place about ``wished`` nuclei with their centres in ``zone``."""
+        places = np.flatnonzero(zone)
+        first, touching = len(self.nuclei), 0
+        if not len(places):
+            return
+        for _ in range(int(TRIES * wished)):
+            placed = len(self.nuclei) - first
+            if placed >= wished:
+                return
+            join = placed > 0 and touching < self.params.touching * kind.sociable * placed
+            spot = divmod(int(places[self.rng.integers(len(places))]), zone.shape[1])
+            new: Nucleus | None = self._nucleus(kind, *spot)
+            if join and new:
+                parent = self.nuclei[first + int(self.rng.integers(placed))]
+                new = self._beside(kind, parent, new, zone)
+            if new and self._place(new, join):
+                touching = sum(self.touching[first:]) if join else touching
+
+    def _nucleus(self, kind: Kind, row: float, column: float) -> Nucleus:
+        rng, mpp = self.rng, self.params.mpp
+        radius = max(rng.normal(*kind.radius), 0.6 * kind.radius[0]) / mpp
+        aspect = max(rng.normal(*kind.aspect), 1.02)
+        turn = rng.normal(0, kind.turn) if kind.turn < 1 else rng.uniform(0, np.pi)
+        falling = kind.waves / np.sqrt(np.arange(1, HARMONICS + 1))[:, None]
+        return Nucleus(
+            type=kind.type,
+            row=row + rng.uniform(-0.5, 0.5),
+            column=column + rng.uniform(-0.5, 0.5),
+            long=radius * np.sqrt(aspect),
+            short=radius / np.sqrt(aspect),
+            angle=turn + self._grain(kind, int(row), int(column)),
+            waves=rng.normal(0, 1, (HARMONICS, 2)) * falling,
+            seed=int(rng.integers(2**31)),
+        )
+
+    def _grain(self, kind: Kind, row: int, column: int) -> float:
+        """Angle along which nuclei of this kind lie here."""
+        if kind.type == CONNECTIVE:
+            return self.layout.direction(self.layout.fibre, row, column) + np.pi / 2
+        return self.layout.direction(self.layout.depth, row, column)
+
+    def _beside(self, kind: Kind, parent: Nucleus, new: Nucleus, zone: Bool) -> Nucleus | None:
+        """Make one like ``new`` that touches ``parent``, None if it would leave the zone."""
+        way = self.rng.uniform(0, 2 * np.pi)
+        reach = self.rng.uniform(*SIBLING_REACH) * (_towards(parent, way) + _towards(new, way))
+        row, column = parent.row + reach * np.sin(way), parent.column + reach * np.cos(way)
+        height, width = zone.shape
+        inside = 0 <= row < height and 0 <= column < width
+        if not inside or not zone[int(row), int(column)]:
+            return None
+        return self._nucleus(kind, int(row), int(column))
+
+    def _place(self, new: Nucleus, join: bool) -> bool:
+        """Add a nucleus if it fits: touching another if it shall, free of all if not."""
+        rows, columns, out = new.patch(self.labels.shape)
+        inside = out < 1
+        area = int(inside.sum())
+        if area < MIN_PIXELS:
+            return False
+        under = self.labels[rows, columns]
+        near = under[_grown(inside)]
+        neighbours = np.unique(near[near > 0])
+        if bool(len(neighbours)) != join:
+            return False
+        if join:
+            covered = under[inside]
+            for label in neighbours.tolist():
+                overlap = int((covered == label).sum())
+                if overlap > self.params.max_overlap * min(area, self.areas[label - 1]):
+                    return False
+        self.nuclei.append(new)
+        self.areas.append(area)
+        self.touching.append(join)
+        for label in neighbours.tolist():
+            self.touching[label - 1] = True
+        under[inside] = len(self.nuclei)
+        return True
+
+
+def place_nuclei(layout: Layout, params: TissueParams, rng: np.random.Generator) -> Crowd:
+    """Place epithelial nuclei in glands, lymphocytes and spindle nuclei in the stroma."""
+    crowd = Crowd(layout, params, rng)
+    area = (params.mpp / 1000) ** 2
+    inner = layout.depth > 3.0
+    regular = inner & ~layout.nest & (layout.depth < np.maximum(BASAL * layout.height, 6.5))
+    regular &= layout.height < SOLID / 2
+    crowd.fill(KINDS[EPITHELIAL], regular, params.density * 1.35 * area * regular.sum())
+    nest = layout.nest & (layout.depth > 3.5)
+    crowd.fill(KINDS[NEOPLASTIC], nest, params.density * 0.95 * area * nest.sum())
+    stroma = layout.depth < -3.0
+    inflamed = stroma & (layout.inflamed > 0.9)
+    wished = params.lymphocyte_density * area * inflamed.sum()
+    crowd.fill(KINDS[INFLAMMATORY], inflamed, wished)
+    crowd.fill(KINDS[CONNECTIVE], stroma, params.stroma_density * area * stroma.sum())
+    return crowd
+
+
+def _towards(nucleus: Nucleus, way: float) -> float:
+    """Half width of a nucleus' ellipse in a direction."""
+    turned = way - nucleus.angle
+    return float(1 / np.hypot(np.cos(turned) / nucleus.long, np.sin(turned) / nucleus.short))
+
+
+def _grown(mask: Bool) -> Bool:
+    """Grow a mask by one pixel to the four sides."""
+    grown = mask.copy()
+    grown[GAP:] |= mask[:-GAP]
+    grown[:-GAP] |= mask[GAP:]
+    grown[:, GAP:] |= mask[:, :-GAP]
+    grown[:, :-GAP] |= mask[:, GAP:]
+    return grown
+
+
+HEMATOXYLIN = (0.62, 0.70, 0.34)
+"""Optical density per unit of hematoxylin in red, green, blue."""
+EOSIN = (0.10, 0.83, 0.50)
+"""Optical density per unit of eosin."""
+ERYTHROCYTE = (0.12, 0.78, 0.78)
+"""Optical density per unit of eosin on haemoglobin: redder."""
+LAMP = (244.0, 242.0, 245.0)
+"""Grey levels of empty glass."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the nuclei of one type stain, in units of hematoxylin.
+
+    ``body`` is the mean inside, ``rim`` what the membrane adds, ``clumps`` the spread of
+    the chromatin, ``nucleoli`` their mean number, ``spread`` the spread from nucleus to
+    nucleus as a share.
+    """
+
+    body: float
+    rim: float
+    clumps: float
+    nucleoli: float
+    spread: float
+
+
+LOOKS = {
+    NEOPLASTIC: Look(0.66, 0.62, 0.27, 1.4, 0.22),
+    INFLAMMATORY: Look(1.5, 0.35, 0.5, 0.0, 0.12),
+    CONNECTIVE: Look(1.25, 0.22, 0.20, 0.0, 0.22),
+}
+"""Staining by type."""
+REGULAR = Look(0.86, 0.48, 0.27, 0.5, 0.18)
+"""Staining of any other type."""
+RIM_WIDTH = 0.38
+"""Half width of the nuclear membrane, micrometres."""
+NUCLEOLUS = (0.55, 0.85)
+"""Radius of a nucleolus, micrometres."""
+CELL_GRID = 2
+"""Cell borders are drawn on a grid this much coarser."""
+CELL_BORDER = 0.55
+"""Half width of a border between two cells, micrometres."""
+
+
+@dataclass(eq=False)
+class Stains:
+    """Amount of each stain per pixel, float32 (H, W); filled in while a tissue is made."""
+
+    hematoxylin: Float32
+    eosin: Float32
+    blood: Float32
+
+
+def stain(crowd: Crowd) -> Stains:
+    """Stain a tissue: stroma and cytoplasm first, then blood, then the nuclei."""
+    layout, params, rng = crowd.layout, crowd.params, crowd.rng
+    stains = _ground(layout, crowd, params, rng)
+    _add_blood(stains, crowd)
+    for nucleus in crowd.nuclei:
+        _add_nucleus(stains, nucleus, params)
+    return stains
+
+
+def develop(
+    stains: Stains, params: TissueParams, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Turn amounts of stain into an RGB picture, blurred and noisy as from a scanner."""
+    amounts = (
+        (stains.hematoxylin * np.float32(params.hematoxylin), HEMATOXYLIN),
+        (stains.eosin * np.float32(params.eosin), EOSIN),
+        (stains.blood * np.float32(params.eosin), ERYTHROCYTE),
+    )
+    shape = stains.eosin.shape
+    image = np.empty((*shape, 3), np.uint8)
+    for channel in range(3):
+        density = sum(amount * np.float32(vector[channel]) for amount, vector in amounts)
+        light = np.float32(LAMP[channel]) * np.exp(-np.asarray(density, np.float32))
+        if params.blur > 0:
+            light = blurred(light, params.blur / params.mpp)
+        light = light + np.float32(params.noise) * smooth_noise(rng, shape, 0.6)
+        image[..., channel] = np.clip(light + np.float32(0.5), 0, 255)
+    return image
+
+
+def _ground(layout: Layout, crowd: Crowd, params: TissueParams, rng: np.random.Generator) -> Stains:
+    """Stain everything but nuclei and blood."""
+    shape, per_um = layout.depth.shape, 1 / params.mpp
+    gland = step_up(layout.depth, 0.7)
+    cell, border = _cells(crowd)
+    grain = smooth_noise(rng, shape, 0.35 * per_um)
+    cloud = smooth_noise(rng, shape, 1.3 * per_um)
+    broad = smooth_noise(rng, shape, 9.0 * per_um)
+    fibres, fibre_blue = _fibres(layout, per_um, rng)
+    inside = 0.38 + 0.06 * cell + 0.07 * cloud + 0.06 * grain + 0.13 * border + 0.04 * broad
+    apical = step_up(layout.depth - np.float32(0.55) * layout.height, 3.0)
+    inside -= 0.08 * apical
+    vacuoles = step_up(cloud - np.float32(1.5), 0.5)
+    inside -= 0.22 * vacuoles
+    eosin = fibres + (inside - fibres) * gland
+    blue = 0.17 + 0.05 * cell + 0.05 * cloud + 0.04 * grain - 0.1 * vacuoles - 0.08 * apical
+    hematoxylin = fibre_blue + (blue - fibre_blue) * gland
+    membrane = np.exp(-np.square(layout.depth * np.float32(1 / 0.6)))
+    eosin += 0.09 * membrane
+    retraction = np.exp(-np.square((layout.depth + np.float32(1.5)) * np.float32(1 / 0.9)))
+    retraction *= step_up(smooth_noise(rng, shape, 7 * per_um) - np.float32(0.5), 0.7)
+    empty = np.maximum(_lumen(layout, cloud), 0.8 * retraction)
+    secretion = 0.05 + 0.04 * np.clip(broad + 0.5 * cloud, 0, 3)
+    eosin = eosin * (1 - empty) + secretion * empty
+    hematoxylin = hematoxylin * (1 - empty) + 0.02 * empty
+    return Stains(
+        np.maximum(hematoxylin, 0).astype(np.float32),
+        np.maximum(eosin, 0.01).astype(np.float32),
+        np.zeros(shape, np.float32),
+    )
+
+
+def _lumen(layout: Layout, cloud: Float32) -> Float32:
+    """Share of emptiness inside glands: 1 in a lumen, with a ragged border."""
+    over = layout.depth - np.minimum(layout.height, np.float32(SOLID)) + 0.5 * cloud
+    return step_up(over, 0.8)
+
+
+def _fibres(layout: Layout, per_um: float, rng: np.random.Generator) -> tuple[Float32, Float32]:
+    """Eosin and hematoxylin of collagen: wavy bundles of fibrils with clefts between."""
+    shape = layout.depth.shape
+    across = layout.fibre + 0.9 * smooth_noise(rng, shape, 2.5 * per_um)
+    bundles = profile(rng, across, 3.0) + 0.6 * smooth_noise(rng, shape, 5 * per_um)
+    fibrils = profile(rng, across + 0.35 * smooth_noise(rng, shape, 0.9 * per_um), 0.7)
+    crossing = layout.fibre + 3.5 * smooth_noise(rng, shape, 6 * per_um)
+    threads = profile(rng, crossing, 1.1) * step_up(smooth_noise(rng, shape, 4 * per_um), 1.0)
+    gaps = profile(rng, across, 2.2) + 0.9 * smooth_noise(rng, shape, 7 * per_um)
+    clefts = step_up(gaps - np.float32(2.35), 0.6)
+    there = step_up(smooth_noise(rng, shape, 2.2 * per_um) + np.float32(0.2), 0.9)
+    broad = smooth_noise(rng, shape, 16 * per_um)
+    grain = smooth_noise(rng, shape, 0.4 * per_um)
+    mottle = smooth_noise(rng, shape, 1.1 * per_um)
+    eosin = 0.56 + 0.07 * bundles + 0.10 * fibrils * there + 0.06 * threads + 0.05 * broad
+    eosin += 0.04 * grain + 0.045 * mottle
+    eosin *= 1 - 0.75 * clefts
+    blue = (0.07 + 0.015 * bundles + 0.01 * fibrils) * (1 - 0.7 * clefts)
+    return eosin.astype(np.float32), blue.astype(np.float32)
+
+
+def _cells(crowd: Crowd) -> tuple[Float32, Float32]:
+    """Random value of the cell each pixel belongs to, and borders between cells."""
+    shape = crowd.labels.shape
+    small = tuple(-(-n // CELL_GRID) for n in shape)
+    if len(crowd.nuclei) < 2:
+        return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    centres = np.array([(n.row, n.column) for n in crowd.nuclei]) / CELL_GRID
+    grid = np.indices(small, np.float32).reshape(2, -1).T
+    grid += crowd.rng.normal(0, 0.35, grid.shape).astype(np.float32)
+    distance, nearest = cKDTree(centres).query(grid, k=2)
+    apart = (distance[:, 1] - distance[:, 0]) * CELL_GRID * crowd.params.mpp
+    border = np.exp(-np.square(apart / (2 * CELL_BORDER))).reshape(small)
+    values = crowd.rng.standard_normal(len(centres))[nearest[:, 0]].reshape(small)
+    both = np.stack((values, border), axis=2).astype(np.float32)
+    both = resized(both, shape)
+    return both[..., 0], both[..., 1]
+
+
+def _add_blood(stains: Stains, crowd: Crowd) -> None:
+    """Put red blood cells into a few capillaries of the stroma."""
+    layout, rng, mpp = crowd.layout, crowd.rng, crowd.params.mpp
+    free = np.flatnonzero((layout.depth < -7.0) & (crowd.labels == 0))
+    area = crowd.labels.size * mpp**2
+    for _ in range(rng.poisson(area / 6000) if len(free) else 0):
+        row, column = divmod(int(free[rng.integers(len(free))]), crowd.labels.shape[1])
+        along = layout.direction(layout.fibre, row, column) + np.pi / 2
+        half = rng.uniform(7, 13) / mpp, rng.uniform(3, 5) / mpp
+        bends = rng.normal(0, 0.05, (4, 2))
+        _add_vessel(stains, Nucleus(0, row, column, *half, along, bends, 0), crowd)
+        for _ in range(int(rng.integers(2, 8))):
+            far, aside = rng.uniform(-0.8, 0.8) * half[0], rng.uniform(-0.4, 0.4) * half[1]
+            cell = Nucleus(
+                type=0,
+                row=row + far * np.sin(along) + aside * np.cos(along),
+                column=column + far * np.cos(along) - aside * np.sin(along),
+                long=rng.uniform(2.6, 3.3) / mpp,
+                short=rng.uniform(1.9, 2.8) / mpp,
+                angle=along,
+                waves=rng.normal(0, 0.02, (4, 2)),
+                seed=0,
+            )
+            _add_erythrocyte(stains, cell, crowd)
+
+
+def _add_vessel(stains: Stains, vessel: Nucleus, crowd: Crowd) -> None:
+    """Open a capillary: pale inside, a thin wall, nuclei at its border left alone."""
+    rows, columns, out = vessel.patch(crowd.labels.shape)
+    inward = (1 - out) * np.float32(vessel.short * crowd.params.mpp)
+    open_share = 0.8 * step_up(inward, 0.5)
+    wall = np.exp(-np.square((inward + np.float32(0.4)) * np.float32(1.6)))
+    for amount in (stains.eosin, stains.hematoxylin):
+        amount[rows, columns] *= 1 - open_share
+    stains.eosin[rows, columns] += 0.12 * wall
+
+
+def _add_erythrocyte(stains: Stains, cell: Nucleus, crowd: Crowd) -> None:
+    rows, columns, out = cell.patch(crowd.labels.shape)
+    if not out.size or (crowd.labels[rows, columns][out < 1] > 0).any():
+        return
+    disc = step_up((1 - out) * np.float32(cell.radius), 0.8)
+    stains.eosin[rows, columns] *= 1 - 0.85 * disc
+    stains.hematoxylin[rows, columns] *= 1 - 0.85 * disc
+    hollow = 1 - 0.3 * np.exp(-np.square(out * np.float32(2.0)))
+    before = stains.blood[rows, columns]
+    stains.blood[rows, columns] = before * (1 - 0.7 * disc) + 0.8 * disc * hollow
+
+
+def _add_nucleus(stains: Stains, nucleus: Nucleus, params: TissueParams) -> None:
+    """Add one nucleus; where two overlap both are seen through."""
+    rng = np.random.default_rng(nucleus.seed)
+    look = LOOKS.get(nucleus.type, REGULAR)
+    rows, columns, out = nucleus.patch(stains.eosin.shape)
+    radius_um = nucleus.radius * params.mpp
+    inward = (1 - out) * np.float32(min(nucleus.short * params.mpp * 1.1, radius_um))
+    cover = step_up(inward, 0.3)
+    coarse = smooth_noise(rng, out.shape, 0.55 / params.mpp)
+    fine = smooth_noise(rng, out.shape, 0.24 / params.mpp)
+    rim = np.exp(-np.square((inward - np.float32(0.3)) * np.float32(1 / RIM_WIDTH)))
+    patchy = 1 + 0.3 * coarse
+    shade = look.body + look.clumps * (0.75 * coarse + 0.4 * fine) + look.rim * rim * patchy
+    for _ in range(rng.poisson(look.nucleoli) if look.nucleoli else 0):
+        shade += 0.75 * _spot(nucleus, rng, rows, columns, params.mpp)
+    strength = max(rng.normal(1, look.spread), 0.5)
+    amount = np.maximum(shade, 0.15) * strength * cover
+    stains.hematoxylin[rows, columns] *= 1 - 0.3 * cover
+    stains.hematoxylin[rows, columns] += amount.astype(np.float32)
+    stains.eosin[rows, columns] *= 1 - 0.45 * cover
+
+
+def _spot(
+    nucleus: Nucleus, rng: np.random.Generator, rows: slice, columns: slice, mpp: float
+) -> Float32:
+    """Draw a nucleolus: a round dark spot somewhere in the inner half."""
+    way, far = rng.uniform(0, 2 * np.pi), 0.5 * np.sqrt(rng.random()) * nucleus.short
+    row, column = nucleus.row + far * np.sin(way), nucleus.column + far * np.cos(way)
+    radius = rng.uniform(*NUCLEOLUS) / mpp
+    y = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(row)) / radius
+    x = (
+        np.arange(columns.start, columns.stop, dtype=np.float32)[None] - np.float32(column)
+    ) / radius
+    spot: Float32 = np.exp(-np.square(x * x + y * y)).astype(np.float32)
+    return spot
+
+
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """A generated picture and what is in it.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3)
+        RGB.
+    labels : int32 (H, W)
+        Nuclei, 0 = background, 1..n.
+    types : int32 (n,)
+        Type of nucleus i + 1, see ``type_names``.
+    mpp : float
+        Micrometres per pixel.
+    type_names : mapping of int to TypeInfo
+        PanNuke's types.
+    """
+
+    image: npt.NDArray[np.uint8]
+    labels: Int32
+    types: Int32
+    mpp: float
+    type_names: Mapping[int, TypeInfo] = field(default_factory=lambda: PANNUKE)
+
+
+def tissue(
+    shape: tuple[int, int] = (512, 512), seed: int = 0, params: TissueParams | None = None
+) -> Tissue:
+    """Generate H&E-like tissue: glands, solid nests, fibrous stroma, inflammation, blood.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels, each 1 or more.
+    seed : int
+        The same seed, shape and params give the same tissue.
+    params : TissueParams, optional
+        Default ``TissueParams()``.
+
+    Returns
+    -------
+    Tissue
+        Drawn in optical density: every structure has an amount of hematoxylin and
+        eosin, and light falls off with their sum (Beer and Lambert).
+
+    Raises
+    ------
+    InputError
+        If a side is below 1.
+
+    Examples
+    --------
+    >>> made = tissue((64, 96), seed=1)
+    >>> made.image.shape, int(made.labels.max()) == len(made.types)
+    ((64, 96, 3), True)
+    """
+    params = TissueParams() if params is None else params
+    height, width = (int(n) for n in shape)
+    if min(height, width) < 1:
+        raise InputError(f"shape is {tuple(shape)}; give a height and width of 1 or more pixels.")
+    rng = np.random.default_rng(seed)
+    layout = lay_out((height, width), params, rng)
+    crowd = place_nuclei(layout, params, rng)
+    image = develop(stain(crowd), params, rng)
+    types = np.array([nucleus.type for nucleus in crowd.nuclei], np.int32)
+    return Tissue(image, crowd.labels, types, params.mpp)
+
+
+__all__ = ["Tissue", "TissueParams", "planted_maps", "tissue"]

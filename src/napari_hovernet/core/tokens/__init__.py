@@ -1,0 +1,1 @@
+"""Token decoders: cached features, decoding, and the backbone that makes features."""

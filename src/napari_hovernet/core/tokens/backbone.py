@@ -1,0 +1,530 @@
+"""A frozen ViT that turns images into tokens: any module, its prefix read from itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...errors import CheckpointError, InputError, JobFailed
+from ..checkpoint import read as torchfiles
+from ..checkpoint.header import SAFETENSORS, identify
+from ..hv import hv_targets
+from ..inference import devices
+from ..inference.images import UInt8
+from ..io.files import atomic_path
+from ..networks.optimus import GRID
+from ..synthetic import TissueParams, tissue
+from ..types import Float32, Int32, Progress
+
+INSTALL = "pip install 'napari-hovernet[vit]'"
+"""What to type for the optional backbone."""
+H_OPTIMUS = "hf-hub:bioptimus/H-optimus-0"
+"""Name under which timm knows the backbone of the Optimus family; its weights are gated."""
+KNOWN: dict[str, dict[str, Any]] = {H_OPTIMUS: {"init_values": 1e-5, "dynamic_img_size": False}}
+"""Arguments that some backbones want beside their name."""
+
+
+@dataclass(frozen=True)
+class BackboneParams:
+    """How images go into a backbone; defaults are those of H-optimus-0.
+
+    Parameters
+    ----------
+    size : int
+        Edge in pixels to which images are resized, bilinear with antialiasing.
+    mean, std : tuple of float
+        Of red, green, blue in 0..1: subtracted, divided by.
+    batch : int
+        Images at a time; halved where memory does not suffice.
+    layer : int, optional
+        Take the tokens after this block, counted from 1, before the last normalisation;
+        None = what the backbone gives at its end.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> BackboneParams().size
+    224
+    """
+
+    size: int = 224
+    mean: tuple[float, float, float] = (0.707223, 0.578729, 0.703617)
+    std: tuple[float, float, float] = (0.211883, 0.230117, 0.177517)
+    batch: int = 4
+    layer: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size < GRID:
+            raise InputError(f"size is {self.size}; give {GRID} pixels or more, 224 as a rule.")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(s > 0 for s in self.std):
+            raise InputError(
+                f"mean {self.mean} and std {self.std} must be three numbers each, std above 0."
+            )
+        if self.batch < 1 or (self.layer is not None and self.layer < 1):
+            raise InputError(f"batch {self.batch} and layer {self.layer} must be 1 or more.")
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A ViT, ready to run.
+
+    Parameters
+    ----------
+    name : str
+    module : nn.Module
+        In eval mode, on ``device``.
+    device : torch.device
+    params : BackboneParams
+    """
+
+    name: str
+    module: nn.Module
+    device: torch.device
+    params: BackboneParams = field(default_factory=BackboneParams)
+
+    @property
+    def array(self) -> str:
+        """Name of the tokens in a file: "features", or "layer_24" of a block within."""
+        return "features" if self.params.layer is None else f"layer_{self.params.layer}"
+
+
+def load_backbone(
+    name: str = H_OPTIMUS,
+    device: str = "auto",
+    params: BackboneParams | None = None,
+    weights: Path | None = None,
+) -> Backbone:
+    """Load a ViT through timm, which is installed with ``pip install 'napari-hovernet[vit]'``.
+
+    Parameters
+    ----------
+    name : str
+        As timm knows it; "hf-hub:..." is fetched by timm, with the user's own access.
+    device : str
+    params : BackboneParams, optional
+    weights : Path, optional
+        Take the weights from this file instead of fetching them; no code in it is run.
+
+    Raises
+    ------
+    InputError
+        If timm is not installed, or does not know the name.
+    CheckpointError
+        If the weights cannot be read or do not fit.
+
+    Examples
+    --------
+    >>> load_backbone()  # doctest: +SKIP
+    """
+    timm, params = _timm(), params or BackboneParams()
+    arguments: dict[str, Any] = {"num_classes": 0, "img_size": params.size, **KNOWN.get(name, {})}
+    try:
+        module = timm.create_model(name, pretrained=weights is None, **arguments)
+    except Exception as error:  # timm and the hub raise all kinds
+        raise InputError(
+            f"timm cannot make the backbone {name!r} ({_first_line(error)}). Gated weights need "
+            "your own access (huggingface-cli login), or give the weights as a file."
+        ) from error
+    if weights is not None:
+        _load_weights(module, weights)
+    return as_backbone(module, name, device, params)
+
+
+def as_backbone(
+    module: nn.Module,
+    name: str = "own backbone",
+    device: str = "auto",
+    params: BackboneParams | None = None,
+) -> Backbone:
+    """Take any ViT: one of timm, of transformers, of DINOv2, or a module that gives (B, T, D).
+
+    Examples
+    --------
+    >>> as_backbone(nn.Flatten(2), device="cpu").name
+    'own backbone'
+    """
+    where = devices.resolve_device(device)
+    for weight in module.parameters():
+        weight.requires_grad_(False)
+    return Backbone(name, module.to(where).eval(), where, params or BackboneParams())
+
+
+def prefix_tokens(module: nn.Module, n_tokens: int) -> int:
+    """Tell how many tokens stand before the patches.
+
+    timm says it (``num_prefix_tokens``); transformers and DINOv2 say how many registers
+    there are, beside CLS; else the patches are taken for the largest square.
+
+    Parameters
+    ----------
+    module : nn.Module
+    n_tokens : int
+        Tokens that it gives.
+
+    Examples
+    --------
+    >>> prefix_tokens(nn.Identity(), 261), prefix_tokens(nn.Identity(), 257)
+    (5, 1)
+    """
+    told = getattr(module, "num_prefix_tokens", None)
+    if isinstance(told, int):
+        return told
+    for holder in (getattr(module, "config", None), module):
+        registers = getattr(holder, "num_register_tokens", None)
+        if isinstance(registers, int):
+            return registers + 1
+    return n_tokens - math.isqrt(n_tokens) ** 2
+
+
+def image_tokens(backbone: Backbone, images: Sequence[UInt8]) -> npt.NDArray[np.float32]:
+    """Compute the tokens of a few images, prefix included.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    images : sequence of uint8 (H, W, 3)
+        RGB, of any size.
+
+    Returns
+    -------
+    float32 (n, T, D)
+
+    Raises
+    ------
+    InputError
+        If the backbone does not give tokens of 16 x 16 patches, or they are not finite.
+    """
+    batch = torch.cat([prepared(image, backbone.params) for image in images])
+    with torch.inference_mode():
+        tokens = _forward(backbone, batch.to(backbone.device))
+    if tokens.ndim != 3:
+        raise InputError(
+            f"{backbone.name} gives {tuple(tokens.shape)} instead of tokens (B, T, D); take a ViT."
+        )
+    n, prefix = tokens.shape[1], prefix_tokens(backbone.module, tokens.shape[1])
+    if n - prefix != GRID * GRID:
+        edge = math.isqrt(max(n - prefix, 0)) or 1
+        raise InputError(
+            f"{backbone.name} gives {n} tokens, {prefix} of them before the patches: {edge} x "
+            f"{edge} patches, but the decoder reads {GRID} x {GRID}. Set the image size to "
+            f"{backbone.params.size * GRID // edge} pixels, or take another backbone."
+        )
+    found: npt.NDArray[np.float32] = tokens.float().cpu().numpy()
+    if not np.isfinite(found.sum(dtype=np.float64)):
+        raise InputError(f"{backbone.name} gives tokens that are not finite; use float32.")
+    return found
+
+
+def prepared(image: UInt8, params: BackboneParams) -> torch.Tensor:
+    """Resize and normalise one image: uint8 (H, W, 3) to float (1, 3, size, size)."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise InputError(
+            f"An image has shape {image.shape} and dtype {image.dtype}; give uint8 (H, W, 3) RGB."
+        )
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+    edges = (params.size, params.size)
+    if pixels.shape[2:] != edges:
+        pixels = F.interpolate(pixels, edges, mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (params.mean, params.std))
+    return (pixels - mean) / std
+
+
+def token_steps(
+    backbone: Backbone, read: Callable[[int], UInt8], n: int
+) -> Generator[Progress | npt.NDArray[np.float32], None, None]:
+    """Compute the tokens of ``n`` images, which ``read`` gives by number, step by step.
+
+    Yields
+    ------
+    Progress or float32 (b, T, D)
+        After each batch its tokens, then the progress.
+
+    Raises
+    ------
+    JobFailed
+        If memory does not suffice for one image, or the backbone fails.
+    """
+    done, size = 0, backbone.params.batch
+    yield Progress(0, n, f"image 0 of {n}")
+    while done < n:
+        images = [read(i) for i in range(done, min(done + size, n))]
+        try:
+            tokens = image_tokens(backbone, images)
+        except InputError:
+            raise
+        except Exception as error:
+            if not devices.is_out_of_memory(error) or size == 1:
+                words = f"{backbone.name} failed ({type(error).__name__}: {_first_line(error)})."
+                raise JobFailed(words) from error
+            size //= 2
+            devices.release(backbone.device)
+            yield Progress(done, n, "out of memory", f"out of memory: {size} images at a time")
+            continue
+        yield tokens
+        done += len(images)
+        yield Progress(done, n, f"image {done} of {n}")
+
+
+# --- running --------------------------------------------------------------------------
+
+
+def _forward(backbone: Backbone, batch: torch.Tensor) -> torch.Tensor:
+    if backbone.params.layer is not None:
+        return _at_layer(backbone, batch)
+    module: Any = backbone.module
+    out = module.forward_features(batch) if hasattr(module, "forward_features") else module(batch)
+    return _tokens(out)
+
+
+def _at_layer(backbone: Backbone, batch: torch.Tensor) -> torch.Tensor:
+    """Catch what a block within gives."""
+    blocks, number = _blocks(backbone.module), backbone.params.layer or 0
+    if number > len(blocks):
+        raise InputError(f"{backbone.name} has {len(blocks)} blocks; layer is {number}.")
+    caught: list[Any] = []
+    hook = blocks[number - 1].register_forward_hook(lambda *given: caught.append(given[-1]))
+    try:
+        module: Any = backbone.module
+        getattr(module, "forward_features", module)(batch)
+    finally:
+        hook.remove()
+    return _tokens(caught[0])
+
+
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    for path in ("blocks", "encoder.layer", "layers"):
+        found: Any = module
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        if isinstance(found, nn.ModuleList | nn.Sequential):
+            return list(found)
+    raise InputError("This backbone does not name its blocks; leave the layer out.")
+
+
+def _tokens(out: Any) -> torch.Tensor:
+    """Find the tokens in what a backbone gives."""
+    if isinstance(out, dict):  # DINOv2
+        names = ("x_norm_clstoken", "x_norm_regtokens", "x_norm_patchtokens")
+        parts = [out[name] for name in names if name in out]
+        if parts:
+            return torch.cat([p[:, None] if p.ndim == 2 else p for p in parts], 1)
+        out = out.get("last_hidden_state", next(iter(out.values())))
+    out = getattr(out, "last_hidden_state", out)
+    found: Any = out[0] if isinstance(out, tuple | list) else out
+    if not isinstance(found, torch.Tensor):
+        raise InputError(f"The backbone gives a {type(found).__name__} instead of tokens.")
+    return found
+
+
+# --- loading --------------------------------------------------------------------------
+
+
+def _timm() -> Any:
+    try:
+        return import_module("timm")
+    except Exception as error:  # a torchvision that does not fit torch raises RuntimeError
+        missing = getattr(error, "name", None) == "timm"
+        why = "is not installed here" if missing else f"cannot be used ({_first_line(error)})"
+        raise InputError(
+            f"Tokens of images need timm, which {why}: {INSTALL}. Cached features (.npz) need no "
+            "backbone."
+        ) from error
+
+
+def _load_weights(module: nn.Module, path: Path) -> None:
+    form = identify(path)
+    if form == SAFETENSORS:
+        from safetensors.torch import load_file  # noqa: PLC0415 - on first use
+
+        state: Any = load_file(path)
+    else:
+        state = torchfiles.read(path, form)
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    wanted = set(module.state_dict())
+    try:
+        module.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=True)
+    except (RuntimeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path.name} does not fit the backbone: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[:2])[:200] if lines else type(error).__name__
+
+
+STORED_EDGE = 256
+"""Edge of images and targets in family files."""
+CELLS = 7
+"""A patch is described by CELLS x CELLS means of each map."""
+
+
+@dataclass(frozen=True)
+class TokenFamilyParams:
+    """What to generate.
+
+    Parameters
+    ----------
+    n : int
+        Samples.
+    dim : int
+        Length of a token.
+    prefix : int
+        Tokens before the patches; they hold noise.
+    noise : float
+        Standard deviation of what is added to tokens of about unit size.
+    folds : int
+        Samples are dealt out to folds 1..folds in turn; 0 = no ``fold_ids``.
+    instances : bool
+        Whether ``inst_maps`` are stored.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> TokenFamilyParams(n=4).dim
+    64
+    """
+
+    n: int = 8
+    dim: int = 64
+    prefix: int = 5
+    noise: float = 0.05
+    folds: int = 0
+    instances: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("n", 1), ("dim", 1), ("prefix", 0), ("noise", 0), ("folds", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}; give {least} or more.")
+
+
+def tokens_of(labels: Int32, params: TokenFamilyParams | None = None, seed: int = 0) -> Float32:
+    """Make tokens of 16 x 16 patches from which NP and HV of ``labels`` can be learned.
+
+    Each token is a fixed random projection of what lies under its patch, plus noise.
+
+    Parameters
+    ----------
+    labels : int32 (H, W)
+    params : TokenFamilyParams, optional
+        ``dim``, ``prefix`` and ``noise`` count.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    float32 (prefix + 256, dim)
+
+    Examples
+    --------
+    >>> tokens_of(np.zeros((256, 256), np.int32), TokenFamilyParams(dim=4)).shape
+    (261, 4)
+    """
+    params = TokenFamilyParams() if params is None else params
+    maps = np.stack([(labels > 0).astype(np.float32), *hv_targets(labels)])
+    edge = GRID * CELLS
+    small = [cv2.resize(m, (edge, edge), interpolation=cv2.INTER_AREA) for m in maps]
+    cells = np.stack(small).reshape(3, GRID, CELLS, GRID, CELLS)
+    under = cells.transpose(1, 3, 0, 2, 4).reshape(GRID * GRID, -1)
+    fixed = np.random.default_rng(params.dim).standard_normal((under.shape[1], params.dim))
+    rng = np.random.default_rng(seed)
+    patches = under @ fixed / np.sqrt(under.shape[1])
+    patches += params.noise * rng.standard_normal(patches.shape)
+    before = rng.standard_normal((params.prefix, params.dim))
+    return np.concatenate([before, patches]).astype(np.float32)
+
+
+def write_token_family(
+    folder: Path, family: str = "generated", params: TokenFamilyParams | None = None
+) -> dict[str, Path]:
+    """Write ``F_features.npz``, ``F_targets.npz`` and ``F_data_FIXED.npz`` of generated tissue.
+
+    Parameters
+    ----------
+    folder : Path
+    family : str
+    params : TokenFamilyParams, optional
+
+    Returns
+    -------
+    dict of str to Path
+        By kind: "features", "targets", "data".
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+
+    Examples
+    --------
+    >>> write_token_family(Path("data"), params=TokenFamilyParams(n=20))  # doctest: +SKIP
+    """
+    params = TokenFamilyParams() if params is None else params
+    made = [_sample(i, params) for i in range(params.n)]
+    images, labels, types, tokens = (np.stack(arrays) for arrays in zip(*made, strict=True))
+    hv = np.stack([hv_targets(plane) for plane in labels])
+    targets: dict[str, Any] = {
+        "np_targets": (labels > 0).astype(np.uint8),
+        "hv_targets": hv,
+        "nt_targets": types.astype(np.uint8),
+    }
+    if params.instances:
+        targets["inst_maps"] = labels
+    data = {"images": images, **targets}
+    if params.folds:
+        data["fold_ids"] = np.arange(params.n) % params.folds + 1
+        data["image_ids"] = np.arange(params.n)
+    files = {
+        "features": ({"features": tokens.astype(np.float16)}, "features"),
+        "targets": (targets, "targets"),
+        "data": (data, "data_FIXED"),
+    }
+    written = {}
+    for kind, (arrays, ending) in files.items():
+        written[kind] = folder / f"{family}_{ending}.npz"
+        write_npz(written[kind], arrays)
+    return written
+
+
+def write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Write arrays uncompressed, so that they can be mapped into memory: all or nothing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; the file that was there stays as it was.
+    """
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _sample(index: int, params: TokenFamilyParams) -> tuple[Any, Int32, Int32, Float32]:
+    seed = params.seed * 1000 + index
+    made = tissue((STORED_EDGE, STORED_EDGE), seed, TissueParams())
+    lookup = np.concatenate([[0], np.minimum(made.types, 4)]).astype(np.int32)
+    return made.image, made.labels, lookup[made.labels], tokens_of(made.labels, params, seed)
+
+
+__all__ = ["TokenFamilyParams", "tokens_of", "write_npz", "write_token_family"]

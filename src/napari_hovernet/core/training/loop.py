@@ -1,0 +1,727 @@
+"""A training run from its folder to its end; lives in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+
+from ... import __version__
+from ...errors import InputError, UserError
+from ..checkpoint import header
+from ..data.load import load_samples
+from ..data.samples import LoadedData
+from ..inference import devices
+from ..losses import HoverLoss
+from ..params import TrainConfig, config_as_dict
+from ..types import Model
+from .crops import CropDataset, Steps, Stream, loader
+from .files import (
+    Journal,
+    Position,
+    RunFolder,
+    all_finite,
+    load_resume,
+    random_state,
+    save_product,
+    save_resume,
+    seed_everything,
+    set_random_state,
+)
+from .module import (
+    HEADS_EVERY,
+    Batch,
+    Diverged,
+    Start,
+    TrainingModule,
+    needs_of,
+    rate,
+    restored,
+    start_of,
+)
+from .validation import Validator, remark, score_of
+
+POLL_SECONDS = 0.2
+"""Least time between two looks at the file; also how long a paused run sleeps at a time."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""Signals that ask a run to stop after its step."""
+
+
+class Control:
+    """Commands for a run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    active : bool
+        Off for all but the first of several processes, which are told by it.
+    """
+
+    def __init__(self, folder: RunFolder, active: bool = True) -> None:
+        self._folder, self._active = folder, active
+        self._signalled = False
+        self._looked = 0.0
+        self._command = ""
+        self._before: dict[signal.Signals, Any] = {}
+
+    def command(self, now: bool = False) -> str:
+        """Return what is asked for: "pause", "stop", "resume" or "".
+
+        Parameters
+        ----------
+        now : bool
+            Look at the file even if it was looked at just before.
+        """
+        if self._signalled:
+            return "stop"
+        moment = time.monotonic()
+        if self._active and (now or moment - self._looked >= POLL_SECONDS):
+            self._looked = moment
+            self._command = self._folder.read_command()
+        return self._command
+
+    def wait(self) -> str:
+        """Sleep while a pause is asked for; return what ended it."""
+        while (command := self.command(now=True)) == "pause":
+            time.sleep(POLL_SECONDS)
+        return command
+
+    def answered(self) -> None:
+        """Take the command away once the run has ended: it is not meant for the next one."""
+        if self._active:
+            self._folder.control_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Take a signal to end for a request to stop; a second one acts as usual."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
+        try:
+            yield
+        finally:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals (again: Lightning puts handlers of its own in their place)."""
+        if self._before and not self._signalled:
+            for number in SIGNALS:
+                signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._signalled = True
+        before = self._before.get(signal.Signals(number), signal.SIG_DFL)
+        signal.signal(number, before if before is not None else signal.SIG_DFL)
+
+
+LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+"""Lightning's names of our precisions."""
+PRECISIONS = {"auto": "auto", "32": "float32", "bf16": "bfloat16", "16": "float16"}
+"""Names in the configuration, and those of :mod:`napari_hovernet.core.inference.devices`."""
+ADVICE = (
+    r"The 'train_dataloader' does not have many workers",
+    r".*in eval mode",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+"""Beginnings of Lightning's warnings that say nothing to a user."""
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+"""Variables by which launchers number processes; the one with zeros alone tells and writes."""
+DONE, FAILED = 0, 1
+"""Exit statuses."""
+
+log = logging.getLogger(__name__)
+
+
+def run_training(folder: RunFolder, *, resume: bool = False) -> int:
+    """Train as the folder's configuration says, and write everything into the folder.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        With its ``config.json``.
+    resume : bool
+        Go on from ``checkpoints/last.ckpt`` where there is one; on one CPU the run then ends
+        bit for bit as if it had never been interrupted. Else it begins anew.
+
+    Returns
+    -------
+    int
+        Exit status: 0 = done, or stopped on request; 1 = failed. What failed is in the
+        events and in the status.
+
+    Notes
+    -----
+    The run is steered by the folder's ``control.json`` and by SIGTERM (stop after the step).
+    """
+    first = all(os.environ.get(name, "0") in {"", "0"} for name in RANKS)
+    try:
+        journal = Journal(folder, active=first)
+    except UserError as error:
+        log.error("%s", error)
+        return FAILED
+    config: TrainConfig | None = None
+    try:
+        config = folder.read_config()
+        return _trained(folder, config, journal, resume)
+    except Exception as error:
+        if not isinstance(error, UserError):
+            log.exception("The training failed.")
+        journal.failed(_described(error, config))
+        return FAILED
+    finally:
+        journal.close()
+
+
+def _trained(folder: RunFolder, config: TrainConfig, journal: Journal, resume: bool) -> int:
+    control = Control(folder, journal.active)
+    with control.signals(), _quiet():
+        journal.state("starting")
+        conductor, message = _run(folder, config, (control, journal), resume)
+        control.answered()
+        journal.end("stopped" if conductor.stopped else "done", message)
+    return DONE
+
+
+def _run(
+    folder: RunFolder, config: TrainConfig, desk: tuple[Control, Journal], resume: bool
+) -> tuple[Conductor, str]:
+    control, journal = desk
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = devices.resolve_device(config.device)
+    precision = devices.choose_precision(device, PRECISIONS[config.precision])
+    data = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
+    refuse_faults(data)
+    found = load_resume(folder.resume_file) if resume and folder.resume_file.exists() else None
+    if found is None and journal.active:
+        folder.resume_file.unlink(missing_ok=True)
+    start = _start(config, data, found)
+    loss = HoverLoss.from_params(config.loss)
+    if found is not None:
+        loss.load_state_dict(found["loss"])
+    crops = crops_of(config, data, start)
+    run = _made_run(folder, config, data, (start, loss, crops))
+    position = _position(found, run)
+    if journal.active:
+        run.validator.write_pinned(folder.path / "preview" / "image.npz")
+        journal.write("start", **_announced(run, data, device, position))
+    conductor = Conductor(run, position, control, journal, found)
+    if position.step < run.total:
+        seed_everything(config.seed)
+        _fit(conductor, crops, (loss, found), (device, precision))
+    return conductor, _outcome(conductor)
+
+
+def _start(config: TrainConfig, data: LoadedData, found: Mapping[str, Any] | None) -> Start:
+    if found is None:
+        start = start_of(config, data)
+    else:
+        start = restored(found["header"], found["network"], bool(found["typed"]))
+    start.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return start
+
+
+def _made_run(
+    folder: RunFolder,
+    config: TrainConfig,
+    data: LoadedData,
+    parts: tuple[Start, HoverLoss, CropDataset],
+) -> Run:
+    from .validation import Validator  # noqa: PLC0415
+
+    start, loss, crops = parts
+    per_step = config.optim.batch * config.devices * config.num_nodes
+    return Run(
+        folder=folder,
+        config=config,
+        start=start,
+        validator=Validator(data.val, loss, start.n_types, config.data.max_val),
+        steps_per_epoch=len(crops) // per_step,
+        fingerprint=fingerprint(data),
+    )
+
+
+def _fit(
+    conductor: Conductor,
+    crops: CropDataset,
+    learning: tuple[HoverLoss, Mapping[str, Any] | None],
+    where: tuple[torch.device, str],
+) -> None:
+    import lightning as L  # noqa: PLC0415 - takes seconds
+
+    from .module import TrainingModule  # noqa: PLC0415
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    (loss, found), (device, precision) = learning, where
+    run, config = conductor.run, conductor.run.config
+    optimizer_state = None if found is None else found["optimizer"]
+    module = TrainingModule(run.start, loss, config.optim, optimizer_state)
+    several = config.devices * config.num_nodes > 1
+    module.freezer.apply(min(conductor.epoch, config.optim.epochs))
+    trainer = L.Trainer(
+        accelerator=device.type,
+        devices=config.devices if several or device.index is None else [device.index],
+        num_nodes=config.num_nodes,
+        precision=LIGHTNING_PRECISION[precision],  # type: ignore[arg-type]
+        strategy="ddp" if several else "auto",
+        max_epochs=1,
+        gradient_clip_val=config.optim.clip or None,
+        callbacks=[conductor],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=run.folder.path,
+    )
+    rank, world = trainer.global_rank, trainer.world_size
+    steps = Steps(conductor.position.step, run.total, config.optim.batch, rank, world)
+    stream = Stream(crops, config.optim.epochs)
+    pin = devices.pins_memory(device)
+    trainer.fit(module, loader(stream, steps, config.num_workers, pin))
+
+
+def crops_of(config: TrainConfig, data: LoadedData, start: Start) -> CropDataset:
+    """Make the crops of one epoch: whole steps, of a size that the network can take.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to train on.
+    """
+    crop = start.network.geometry.legal(config.data.crop)
+    fitting = replace(config.data, crop=crop)
+    per_step = config.optim.batch * config.devices * config.num_nodes
+    steps = config.optim.steps_per_epoch
+    crops = CropDataset(
+        data.train,
+        fitting,
+        config.augment,
+        config.seed,
+        length=None if steps is None else steps * per_step,
+        n_types=start.n_types,
+    )
+    crops.length = math.ceil(len(crops) / per_step) * per_step
+    return crops
+
+
+def refuse_faults(data: LoadedData) -> None:
+    """Refuse data that the check finds unfit.
+
+    Raises
+    ------
+    InputError
+        Naming the faults.
+    """
+    if data.faults:
+        raise InputError(" ".join(data.faults))
+
+
+def fingerprint(data: LoadedData) -> str:
+    """Tell data sets apart by the names of their samples, in their order.
+
+    Examples
+    --------
+    >>> fingerprint(LoadedData((), ()))[:8]
+    'f5a5fd42'
+    """
+    said = [[sample.name for sample in part] for part in (data.train, data.val)]
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
+def _position(found: Mapping[str, Any] | None, run: Run) -> Position:
+    """Return where to begin; refuse to go on with other data or other epochs."""
+    if found is None:
+        return Position()
+    if found["data"] != run.fingerprint:
+        raise InputError(
+            "The data are not those the run began with (other images, or another order): put "
+            f"them back, or start a new run from {run.folder.best.name} of this one."
+        )
+    if found["steps_per_epoch"] != run.steps_per_epoch:
+        raise InputError(
+            f"An epoch had {found['steps_per_epoch']} steps when the run began and has "
+            f"{run.steps_per_epoch} now: put batch, crop and data back, or start a new run from "
+            f"{run.folder.best.name} of this one."
+        )
+    return Position(**found["position"])
+
+
+def _announced(
+    run: Run, data: LoadedData, device: torch.device, position: Position
+) -> dict[str, Any]:
+    config, start = run.config, run.start
+    return {
+        "run": run.folder.name,
+        "pid": os.getpid(),
+        "version": __version__,
+        "device": _device_words(device),
+        "epochs": config.optim.epochs,
+        "steps_per_epoch": run.steps_per_epoch,
+        "batch": config.optim.batch,
+        "parameters": sum(p.numel() for p in start.network.parameters()),
+        "train_images": len(data.train),
+        "val_images": len(run.validator.samples),
+        "notes": [*data.notes, *data.problems, *start.notes],
+        "resumed_epoch": position.step // run.steps_per_epoch if position.step else 0,
+        "resumed_step": position.step,
+        "config": config_as_dict(config),
+    }
+
+
+def _device_words(device: torch.device) -> str:
+    known = {info.name: info.label for info in devices.list_devices()}
+    named = known.get(str(device)) or next((v for k, v in known.items() if str(device) in k), "")
+    return f"{device}: {named}" if named else str(device)
+
+
+def _outcome(conductor: Conductor) -> str:
+    position, run = conductor.position, conductor.run
+    if conductor.stopped:
+        return (
+            f"Stopped on request after step {position.step} of {run.total}; it can be resumed "
+            "from there."
+        )
+    best = position.best_epoch
+    before = " (before training: it never got better)" if best == 0 else ""
+    return f"Done: {run.total} steps; the best model is that of epoch {best}{before}."
+
+
+def _described(error: Exception, config: TrainConfig | None) -> dict[str, str]:
+    """Turn what was raised into an "error" event: what happened, and what to do."""
+    term = str(getattr(error, "term", ""))
+    if devices.is_out_of_memory(error):
+        return {"message": _memory_words(config), "term": "", "kind": "out of memory"}
+    if isinstance(error, UserError):
+        return {"message": str(error), "term": term, "kind": type(error).__name__}
+    first = (str(error).strip().splitlines() or [""])[0]
+    message = f"The training failed ({type(error).__name__}: {first}); the log tells where."
+    return {"message": message, "term": "", "kind": type(error).__name__}
+
+
+def _memory_words(config: TrainConfig | None) -> str:
+    sizes = "" if config is None else f" (now {config.optim.batch} crops of {config.data.crop} px)"
+    return (
+        f"Out of memory: lower the batch or the crop{sizes}, close other programs that use the "
+        "device, or choose another one; then start the run anew, or a new one from its last model."
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the advice Lightning gives to people who write training loops."""
+    with warnings.catch_warnings():
+        for advice in ADVICE:
+            warnings.filterwarnings("ignore", message=advice)
+        yield
+
+
+SAVE_SECONDS = 30.0
+"""Most time between two resume files: what a killed run can lose."""
+PACE_KEPT = 0.9
+"""Weight of the past in the running mean of the time of a step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What stays the same throughout a run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    config : TrainConfig
+    start : Start
+    validator : Validator
+    steps_per_epoch : int
+    fingerprint : str
+        Of the data.
+    """
+
+    folder: RunFolder
+    config: TrainConfig
+    start: Start
+    validator: Validator
+    steps_per_epoch: int
+    fingerprint: str
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.config.optim.epochs
+
+
+class Pace:
+    """How long a step takes, and how long the rest will."""
+
+    def __init__(self) -> None:
+        self.step_seconds = self.score_seconds = 0.0
+        self._at = time.monotonic()
+
+    def restart(self) -> float:
+        """Start to measure; return the seconds since the last start."""
+        now = time.monotonic()
+        passed, self._at = now - self._at, now
+        return passed
+
+    def step(self) -> float:
+        """Count a step; return its seconds."""
+        passed = self.restart()
+        kept = PACE_KEPT if self.step_seconds else 0.0
+        self.step_seconds = kept * self.step_seconds + (1 - kept) * passed
+        return passed
+
+    def left(self, steps: int, epochs: int) -> float:
+        """Return the seconds that steps and the scoring of epochs will take."""
+        return steps * self.step_seconds + epochs * self.score_seconds
+
+
+class Conductor(L.Callback):
+    """Leads a run from where it stands to its end.
+
+    Lightning sees one long row of steps; epochs are ours, so that a run can stop and go on
+    anywhere. Everything that must survive is in ``position``, the weights and the random
+    numbers.
+
+    Parameters
+    ----------
+    run : Run
+    position : Position
+        Changed as the run goes on.
+    control : Control
+    journal : Journal
+    resumed : mapping, optional
+        The resume file of an interrupted run.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether the run was asked to stop before its end.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        position: Position,
+        control: Control,
+        journal: Journal,
+        resumed: dict[str, Any] | None = None,
+    ) -> None:
+        self.run, self.position, self.stopped = run, position, False
+        self._control, self._journal, self._resumed = control, journal, resumed
+        self._pace = Pace()
+        self._saved = time.monotonic()
+
+    @property
+    def epoch(self) -> int:
+        """Epoch (from 1) of the next step."""
+        return self.position.step // self.run.steps_per_epoch + 1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score what has not been scored, then put everything as it was."""
+        module = _own(pl_module)
+        self._control.listen()
+        if self._resumed is not None and self._resumed["precision"]:
+            trainer.precision_plugin.load_state_dict(self._resumed["precision"])
+        self._journal.state("running")
+        if self._resumed is not None:
+            set_random_state(self._resumed["random"])
+            self._resumed = None
+        if self.position.scored < self.epoch - 1:
+            self._end_epoch(trainer, module, self.epoch - 1)
+        self._begin_epoch(module)
+        self._obey(trainer, module)
+        self._pace.restart()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Set the learning rate of the step."""
+        module, step = _own(pl_module), self.position.step
+        now = rate(self.run.config.optim, step, self.run.total)
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = now
+        module.compare_heads = self._journal.active and step % HEADS_EVERY == 0
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Drop the gradients of frozen weights, where several devices need them to exist."""
+        if trainer.world_size > 1:
+            for weight in _own(pl_module).freezer.frozen(self.epoch):
+                weight.grad = None
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Count, tell, save and obey; end the epoch if this was its last step."""
+        module, position = _own(pl_module), self.position
+        epoch = self.epoch
+        position.step += 1
+        position.add({"total": module.told.total, **module.told.terms})
+        position.seconds += self._pace.step()
+        self._tell(trainer, module, epoch)
+        if position.step % self.run.steps_per_epoch == 0:
+            going_on = position.step < self.run.total
+            if going_on:  # a run that is through needs no step to be scored again
+                self._save(trainer, module)
+            self._end_epoch(trainer, module, epoch)
+            if going_on:
+                self._begin_epoch(module)
+        elif time.monotonic() - self._saved >= SAVE_SECONDS:
+            self._save(trainer, module)
+        self._obey(trainer, module)
+        self._pace.restart()
+
+    def _begin_epoch(self, module: TrainingModule) -> None:
+        epoch = min(self.epoch, self.run.config.optim.epochs)
+        module.train()
+        module.freezer.apply(epoch)
+
+    def _tell(self, trainer: L.Trainer, module: TrainingModule, epoch: int) -> None:
+        told, step, per_epoch = module.told, self.position.step, self.run.steps_per_epoch
+        if not self._journal.active:
+            return
+        pace, config = self._pace, self.run.config
+        images = config.optim.batch * trainer.world_size
+        fields = {
+            "epoch": epoch,
+            "step": step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "total": told.total,
+            "terms": told.terms,
+            "shares": told.shares,
+            "magnitude": told.magnitude,
+            "true_magnitude": told.true_magnitude,
+            "images_per_s": images / pace.step_seconds if pace.step_seconds else None,
+            "eta_s": pace.left(self.run.total - step, config.optim.epochs - epoch + 1),
+        }
+        first_or_last = step % per_epoch in (0, 1) or per_epoch == 1
+        self._journal.step(first_or_last or told.heads is not None, fields)
+        if told.heads is not None:
+            self._journal.write("heads", epoch=epoch, step=step, grad_share=told.heads)
+
+    def _end_epoch(self, trainer: L.Trainer, module: TrainingModule, epoch: int) -> None:
+        """Score the network, keep its models, and start the next epoch."""
+        if not trainer.is_global_zero:
+            self.position.scored = epoch
+            self.position.next_epoch()
+            trainer.strategy.barrier("scored")
+            return
+        began, position = time.monotonic(), self.position
+        model = Model(module.network, self.run.start.info, module.device)
+        val, preview = self.run.validator.score(model)
+        self._pace.score_seconds = time.monotonic() - began
+        train = position.means()
+        seconds = position.seconds + self._pace.score_seconds
+        entry = {"epoch": epoch, "train": train, "val": val, "seconds": seconds}
+        position.history = [e for e in position.history if e["epoch"] < epoch] + [entry]
+        score = score_of(val, train)
+        best = position.best_epoch < 0 or score >= position.best_score
+        if best:
+            position.best_epoch, position.best_score = epoch, score
+        if preview is not None:
+            preview.write(self.run.folder.preview_of(epoch))
+            self._journal.write(
+                "preview", epoch=epoch, path=self._place(self.run.folder.preview_of(epoch))
+            )
+        self._keep_models(module, epoch, best)
+        said = remark(epoch, self.run.config.optim.epochs, val.get("magnitude", float("nan")))
+        self._journal.write("epoch", **entry, best=best, remark=said)
+        position.scored = epoch
+        position.next_epoch()
+        self._journal.at(epoch, position.step)
+        self._save(trainer, module)
+        trainer.strategy.barrier("scored")
+
+    def _keep_models(self, module: TrainingModule, epoch: int, best: bool) -> None:
+        folder, config = self.run.folder, self.run.config
+        kept = {"best": (best, folder.best), "last": (True, folder.last)}
+        kept["epoch"] = (epoch in config.save_epochs, folder.model_of(epoch))
+        for kind, (wanted, path) in kept.items():
+            if wanted:
+                history = self.position.history
+                save_product(module.network, self.run.start.info, config, history, path)
+                self._journal.write("checkpoint", epoch=epoch, path=self._place(path), kind=kind)
+
+    def _place(self, path: Path) -> str:
+        return path.relative_to(self.run.folder.path).as_posix()
+
+    def _save(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        """Write the resume file, unless the weights are spoilt."""
+        self._saved = time.monotonic()
+        if not trainer.is_global_zero:
+            return
+        if not all_finite(module):
+            raise Diverged(
+                "Weights became NaN or infinite: training stopped, the last good models are "
+                "kept. Lower the learning rate, clip the gradient, or train in precision 32."
+            )
+        state = {
+            "network": module.network.state_dict(),
+            "loss": module.loss.state_dict(),
+            "optimizer": trainer.optimizers[0].state_dict(),
+            "precision": trainer.precision_plugin.state_dict(),
+            "random": random_state(),
+            "position": vars(self.position),
+            "header": header.dump(self.run.start.info),
+            "typed": self.run.start.typed,
+            "data": self.run.fingerprint,
+            "steps_per_epoch": self.run.steps_per_epoch,
+        }
+        save_resume(self.run.folder.resume_file, state)
+
+    def _obey(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        """Pause or stop if that is asked for."""
+        command = self._asked(trainer)
+        if command == "pause":
+            self._save(trainer, module)
+            self._journal.state("paused", "Paused between two steps; it keeps its memory.")
+            command = self._asked(trainer, wait=True)
+            if command != "stop":
+                self._journal.state("running")
+        if command == "stop" and self.position.step < self.run.total and not self.stopped:
+            self.stopped = True
+            trainer.should_stop = True
+            self._save(trainer, module)
+            if trainer.is_global_zero:
+                folder, position = self.run.folder, self.position
+                info, config = self.run.start.info, self.run.config
+                save_product(module.network, info, config, position.history, folder.last)
+                self._journal.at(self.epoch, position.step)
+
+    def _asked(self, trainer: L.Trainer, wait: bool = False) -> str:
+        """Return the command, the same in all processes."""
+        command = self._control.wait() if wait else self._control.command()
+        if trainer.world_size == 1:
+            return command
+        told: str = trainer.strategy.broadcast(command)
+        return told
+
+
+def _own(module: L.LightningModule) -> TrainingModule:
+    if not isinstance(module, TrainingModule):
+        raise TypeError(f"{type(module).__name__} is no TrainingModule.")
+    return module
