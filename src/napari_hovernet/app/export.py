@@ -84,18 +84,7 @@ FORMATS = {
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Read a list of format names, separated by commas; each once, in the usual order.
-
-    Raises
-    ------
-    InputError
-        If a name is not known or there is none.
-
-    Examples
-    --------
-    >>> parse_formats("csv, geojson")
-    ('geojson', 'csv')
-    """
+    """Read a list of format names, separated by commas; each once, in the usual order."""
     names = [name.strip().lower().replace("_", "-") for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
@@ -106,13 +95,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def output_paths(stem: str | os.PathLike[str], formats: Iterable[str]) -> dict[str, Path]:
-    """Name the file of each format: ``stem`` with the format's ending added.
-
-    Examples
-    --------
-    >>> output_paths("out/slide.2", ["tiff"])["tiff"].name
-    'slide.2_labels.tif'
-    """
+    """Name the file of each format: ``stem`` with the format's ending added."""
     base = Path(stem)
     return {name: base.with_name(base.name + FORMATS[name].ending) for name in formats}
 
@@ -126,34 +109,8 @@ def write_result(
 ) -> dict[str, Path]:
     """Write a result in several formats; folders are made, files of that name replaced.
 
-    All files are written to a hidden folder beside and then put in place, so an error or
-    a cancel leaves none of them.
-
-    Parameters
-    ----------
-    result : SegmentResult
-        What to write. GeoJSON, hover_net JSON and CSV are in coordinates of the whole
-        image; MAT and TIFF hold the region that was segmented.
-    stem : path
-        Folder and name without ending.
-    formats : sequence of str
-        Names out of ``FORMATS``.
-    image_name : str
-        Name of the image, for the files' metadata.
-
-    Returns
-    -------
-    dict of str to Path
-        Where each format lies.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-
-    Examples
-    --------
-    >>> write_result(result, "out/slide", ["geojson", "csv"])  # doctest: +SKIP
+    All files are written to a hidden folder beside and then put in place, so an error or a cancel
+    leaves none of them.
     """
     targets = output_paths(stem, formats)
     folder = writable_folder(Path(stem).parent)
@@ -190,32 +147,13 @@ def _write_one(
 
 @dataclass(frozen=True)
 class Corrections:
-    """Changes by hand, and what they were made on.
+    """Changes by hand, and what they were made on."""
 
-    Parameters
-    ----------
-    changes : LabelChanges
-        Pixels, and nuclei by id.
-    when : str
-        UTC, ISO 8601, seconds.
-    version : str
-        Of this program.
-    model_sha256 : str
-        Of the checkpoint whose instances were corrected, "" if not known.
-    run : mapping
-        The run's parameters, JSON-able.
-
-    Examples
-    --------
-    >>> Corrections(LabelChanges(12, added=(8,), reshaped=(2, 3))).summary
-    '1 nucleus added, 2 reshaped (12 pixels)'
-    """
-
-    changes: LabelChanges = field(default_factory=LabelChanges)
-    when: str = ""
-    version: str = __version__
-    model_sha256: str = ""
-    run: Mapping[str, Any] = field(default_factory=dict)
+    changes: LabelChanges = field(default_factory=LabelChanges)  # Pixels, and nuclei by id
+    when: str = ""  # UTC, ISO 8601, seconds
+    version: str = __version__  # Of this program
+    model_sha256: str = ""  # Of the checkpoint whose instances were corrected, "" if not known
+    run: Mapping[str, Any] = field(default_factory=dict)  # The run's parameters, JSON-able
 
     @property
     def any(self) -> bool:
@@ -260,27 +198,7 @@ class Corrections:
 def find_corrections(run: Run, labels: Int32, now: datetime | None = None) -> Corrections:
     """Compare labels as they are now with what the run's separation made.
 
-    Parameters
-    ----------
-    run : Run
-    labels : int32 (H, W)
-        Of the run's size, 0 = background.
-    now : datetime, optional
-        Default: the present.
-
-    Returns
-    -------
-    Corrections
-
-    Raises
-    ------
-    InputError
-        If the labels are of another size, or are no labels.
-
-    Examples
-    --------
-    >>> find_corrections(run, drawn).summary  # doctest: +SKIP
-    '1 nucleus added (212 pixels)'
+    ``labels`` int32 (H, W).
     """
     moment = datetime.now(UTC) if now is None else now.astimezone(UTC)
     return Corrections(
@@ -299,31 +217,7 @@ def label_steps(
 ) -> Generator[Progress, None, str]:
     """Write corrected labels as TIFF with their provenance; runs in a worker thread.
 
-    Parameters
-    ----------
-    path : path
-        A name without ending gets ``.tif``.
-    labels : int32 (H, W)
-        0 = background; must not change meanwhile.
-    corrections : Corrections
-        Kept in the file.
-    mpp : float, optional
-        Micrometres per pixel, for the resolution tags.
-
-    Yields
-    ------
-    Progress
-        One, before the work.
-
-    Returns
-    -------
-    str
-        Where the file lies.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written; nothing is left of it.
+    ``labels`` int32 (H, W).
     """
     from ..core.io.labels import write_label_tiff  # noqa: PLC0415 - on first use
 
@@ -343,18 +237,7 @@ Rows = list[dict[str, str]]
 
 
 def read_rows(path: Path) -> tuple[tuple[str, ...], Rows, str]:
-    """Read an index as its columns, its lines and what divides them; a new one is empty.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or lacks the columns ``name``, ``path`` and ``label``.
-
-    Examples
-    --------
-    >>> read_rows(Path("no such index.csv"))[1:]
-    ([], ',')
-    """
+    """Read an index as its columns, its lines and what divides them; a new one is empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -384,13 +267,7 @@ def read_rows(path: Path) -> tuple[tuple[str, ...], Rows, str]:
 def index_text(
     columns: Sequence[str], rows: Rows, row: Mapping[str, str], delimiter: str = ","
 ) -> str:
-    r"""Return the index with one line replaced (by its name) or added, as text of a CSV file.
-
-    Examples
-    --------
-    >>> index_text(("name", "note"), [{"name": "a", "note": "x"}], {"name": "b", "path": "b.png"})
-    'name,note,path\na,x,\nb,,b.png\n'
-    """
+    r"""Return the index with one line replaced (by its name) or added, as text of a CSV file."""
     names = (*columns, *(name for name in row if name not in columns))
     lines: list[Mapping[str, str]] = [
         {**old, **row} if old["name"] == row["name"] else old for old in rows
@@ -417,35 +294,14 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{x}{i}" for x in ("com", "lpt") for
 
 @dataclass(frozen=True)
 class PairAbout:
-    """What the index and the label file say of a pair.
+    """What the index and the label file say of a pair."""
 
-    Parameters
-    ----------
-    source : str
-        Where the image comes from; means and splits go by it.
-    split : str
-        "train", "val" or "test".
-    mpp : float, optional
-        Micrometres per pixel, None = not known.
-    licence : str
-        Of the image.
-    corrected : bool
-        Whether a person has corrected the labels.
-    metadata : mapping
-        How the labels were made, JSON-able; kept in the label file.
-
-    Raises
-    ------
-    InputError
-        If the split is another, or the mpp is not above 0.
-    """
-
-    source: str = ""
-    split: str = "train"
-    mpp: float | None = None
-    licence: str = ""
-    corrected: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""  # Where the image comes from
+    split: str = "train"  # "train", "val" or "test".
+    mpp: float | None = None  # Micrometres per pixel, None = not known
+    licence: str = ""  # Of the image
+    corrected: bool = False  # Whether a person has corrected the labels
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # How the labels were made, JSON-able
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -475,13 +331,7 @@ class SavedPair:
 
 
 def clean_name(text: str) -> str:
-    """Turn any text into a name for files.
-
-    Examples
-    --------
-    >>> clean_name("liver 3/b: nuclei"), clean_name(" / ")
-    ('liver_3_b_nuclei', 'image')
-    """
+    """Turn any text into a name for files."""
     name = _UNFIT.sub("_", text).strip("._ ")[:NAME_LENGTH]
     return f"{name}_" if name.split(".")[0].lower() in _RESERVED else name or "image"
 
@@ -496,39 +346,7 @@ def save_training_pair(
 ) -> SavedPair:
     """Save an image and its labels below a folder and list them in its ``index.csv``.
 
-    Writes ``images/NAME.png`` (RGB, 8 bits), ``labels/NAME.tif`` (ids 1..n, with
-    provenance) and one line of ``index.csv``; folders are made. All of it or nothing:
-    an error leaves the folder as it was.
-
-    Parameters
-    ----------
-    folder : path
-    name : str
-        Of the pair, without ending; unique in the index.
-    image : array-like or ImageSource
-        The image, or the region of it, that was segmented; anything ``as_source`` takes.
-    labels : int array (H, W)
-        Of the same size, 0 = background.
-    about : PairAbout, optional
-        For the index and the label file.
-    options : PairOptions, optional
-        Whether to replace a pair of that name; ids.
-
-    Returns
-    -------
-    SavedPair
-
-    Raises
-    ------
-    InputError
-        If the name is no file name or taken, the sizes differ, or the index is damaged.
-    OutputError
-        If a file cannot be written.
-
-    Examples
-    --------
-    >>> pair = save_training_pair("mine", "slide_1", image, labels)  # doctest: +SKIP
-    >>> nh.find_pairs("mine")  # doctest: +SKIP
+    ``labels`` int (H, W).
     """
     return drive(pair_steps(folder, name, image, labels, about, options))
 
@@ -541,13 +359,7 @@ def pair_steps(
     about: PairAbout | None = None,
     options: PairOptions | None = None,
 ) -> Generator[Progress, None, SavedPair]:
-    """Save a pair step by step; see :func:`save_training_pair`.
-
-    Yields
-    ------
-    Progress
-        One before each phase.
-    """
+    """Save a pair step by step; see :func:`save_training_pair`."""
     about, options = about or PairAbout(), options or PairOptions()
     _check_name(name)
     yield Progress(0, 3, "Reading the image ...")

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..core.io.files import atomic_path
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
+from ..core.params import LOSS_TERMS
 from ..core.types import Bool, Float32, Int32, Outcomes
 from ..errors import InputError
 from .run_series import Float64
@@ -42,31 +43,11 @@ COLOUR_MAP = cv2.COLORMAP_INFERNO
 
 @dataclass(frozen=True)
 class PictureParams:
-    """Size and line of the pictures.
+    """Size and line of the pictures."""
 
-    Parameters
-    ----------
-    window : int
-        Longest edge, pixels of the image, of the part that is shown.
-    edge : int
-        Longest edge of the picture, pixels.
-    line : int
-        Width of the outlines, pixels of the picture; those of matched nuclei are 1 thinner.
-
-    Raises
-    ------
-    InputError
-        If a number is below 1.
-
-    Examples
-    --------
-    >>> PictureParams(window=256).edge
-    480
-    """
-
-    window: int = 320
-    edge: int = 480
-    line: int = 2
+    window: int = 320  # Longest edge, pixels of the image, of the part that is shown
+    edge: int = 480  # Longest edge of the picture, pixels
+    line: int = 2  # Width of the outlines, pixels of the picture
 
     def __post_init__(self) -> None:
         for name in ("window", "edge", "line"):
@@ -92,27 +73,7 @@ class Window:
 def worst_window(true_labels: Int32, pred_labels: Int32, outcomes: Outcomes, edge: int) -> Window:
     """Find the part of an image where most goes wrong.
 
-    Parameters
-    ----------
-    true_labels, pred_labels : int32 (H, W)
-    outcomes : Outcomes
-        Of these labels.
-    edge : int
-        Height and width of the part in pixels; smaller images are taken whole.
-
-    Returns
-    -------
-    Window
-        The one with most pixels of true nuclei that are not matched and of spurious
-        predictions; without any of those, the one with most nuclei.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.metrics import evaluate
-    >>> true, none = np.zeros((8, 20), np.int32), np.zeros((8, 20), np.int32)
-    >>> true[2:4, 14:18] = 1
-    >>> worst_window(true, none, evaluate(true, none).outcomes, 8).slices[1]
-    slice(10, 18, None)
+    ``true_labels, pred_labels`` int32 (H, W).
     """
     height, width = true_labels.shape
     rows, cols = min(edge, height), min(edge, width)
@@ -141,31 +102,7 @@ def outcome_picture(
 ) -> UInt8:
     """Outline predicted nuclei by outcome, and the true ones that were missed.
 
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-        RGB of the part that is shown.
-    labels : (int32 (H, W), int32 (H, W))
-        True and predicted instances of the same part.
-    outcomes : Outcomes
-        Of the whole image.
-    params : PictureParams, optional
-
-    Returns
-    -------
-    uint8 (h, w, 3)
-        RGB, enlarged or reduced to ``params.edge``.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.metrics import evaluate
-    >>> nuclei = np.zeros((40, 40), np.int32)
-    >>> nuclei[10:30, 10:30] = 1
-    >>> tissue = np.full((40, 40, 3), 200, np.uint8)
-    >>> outcomes = evaluate(nuclei, nuclei).outcomes
-    >>> picture = outcome_picture(tissue, (nuclei, nuclei), outcomes, PictureParams(edge=40))
-    >>> picture[10, 20].tolist() == list(OUTCOME_COLORS["matched"])
-    True
+    ``image`` uint8 (H, W, 3); ``labels`` (int32 (H, W), int32 (H, W)).
     """
     params = PictureParams() if params is None else params
     true, pred = labels
@@ -216,23 +153,7 @@ def magnitude_picture(
 ) -> UInt8:
     """Colour the HV magnitude between fixed limits, 0 to 1; what lies above is 1.
 
-    Parameters
-    ----------
-    magnitude : float32 (H, W)
-        Of the part that is shown.
-    labels : int32 (H, W), optional
-        Nuclei to outline: HV means nothing outside of them.
-    params : PictureParams, optional
-
-    Returns
-    -------
-    uint8 (h, w, 3)
-        RGB; reduced to ``params.edge``, never enlarged, which a viewer can do as well.
-
-    Examples
-    --------
-    >>> bool(magnitude_picture(np.zeros((2, 2), np.float32)).max() < 10)
-    True
+    ``magnitude`` float32 (H, W); ``labels`` int32 (H, W).
     """
     params = PictureParams() if params is None else params
     shape = (int(magnitude.shape[0]), int(magnitude.shape[1]))
@@ -252,27 +173,7 @@ def outlined_picture(
 ) -> UInt8:
     """Draw the outlines of label images over tissue.
 
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-        RGB of the part that is shown.
-    outlines : sequence of (int32 (H, W), colour)
-        Labels of the same part and their colour, RGB; the later ones lie on top, with thinner
-        lines.
-    params : PictureParams, optional
-
-    Returns
-    -------
-    uint8 (h, w, 3)
-
-    Examples
-    --------
-    >>> labels = np.zeros((40, 40), np.int32)
-    >>> labels[10:30, 10:30] = 1
-    >>> grey = np.full((40, 40, 3), 200, np.uint8)
-    >>> shown = outlined_picture(grey, [(labels, (255, 0, 0))], PictureParams(edge=40))
-    >>> shown[10, 20].tolist()
-    [255, 0, 0]
+    ``image`` uint8 (H, W, 3); ``outlines`` sequence of (int32 (H, W), colour).
     """
     params = PictureParams() if params is None else params
     size = _size((int(image.shape[0]), int(image.shape[1])), params.edge)
@@ -291,25 +192,7 @@ def plane_picture(
 ) -> UInt8:
     """Colour a plane: grey from 0 up, blue over white to red where the limits are below 0.
 
-    Parameters
-    ----------
-    plane : number array (H, W)
-        Of the part that is shown.
-    limits : (float, float)
-        Values of the first and the last colour; what lies beyond has the same.
-    labels : int32 (H, W), optional
-        Nuclei to outline.
-    params : PictureParams, optional
-
-    Returns
-    -------
-    uint8 (h, w, 3)
-        RGB; reduced to ``params.edge``, never enlarged.
-
-    Examples
-    --------
-    >>> plane_picture(np.array([[-1.0, 0.0, 1.0]]), (-1, 1))[0].tolist()
-    [[33, 74, 160], [247, 247, 247], [172, 32, 47]]
+    ``plane`` number (H, W); ``labels`` int32 (H, W).
     """
     params = PictureParams() if params is None else params
     shape = (int(plane.shape[0]), int(plane.shape[1]))
@@ -338,13 +221,7 @@ def _diverging(share: npt.NDArray[np.floating]) -> UInt8:
 
 
 def magnitude_colours(n: int) -> list[tuple[int, int, int]]:
-    """Return ``n`` colours, RGB, from the low to the high end of :func:`magnitude_picture`.
-
-    Examples
-    --------
-    >>> len(magnitude_colours(3))
-    3
-    """
+    """Return ``n`` colours, RGB, from the low to the high end of :func:`magnitude_picture`."""
     row = _colours(np.linspace(0, 1, n)[None])[0]
     return [(int(r), int(g), int(b)) for r, g, b in row]
 
@@ -355,13 +232,7 @@ def _colours(share: npt.NDArray[np.floating]) -> UInt8:
 
 
 def png_bytes(picture: UInt8) -> bytes:
-    """Encode an RGB picture as PNG.
-
-    Examples
-    --------
-    >>> png_bytes(np.zeros((2, 2, 3), np.uint8))[1:4]
-    b'PNG'
-    """
+    """Encode an RGB picture as PNG."""
     done, data = cv2.imencode(
         ".png", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9]
     )
@@ -386,10 +257,7 @@ def _resized(values: Any, size: tuple[int, int], how: int) -> Any:
 
 POINTS = 240
 """Points of a curve at most: steps are averaged over equal parts of the run."""
-PLAIN = {
-    "np": "NP", "hv": "HV", "nt": "type", "hv_mse": "HV error", "hv_gradient": "HV slope",
-    "hv_magnitude": "HV length",
-}  # fmt: skip
+PLAIN = {"hv": "HV"} | {name: term.title for name, term in LOSS_TERMS.items()}
 """Names of terms and heads in legends."""
 TICKS = 4
 ROOM = 0.06
@@ -398,23 +266,12 @@ ROOM = 0.06
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A curve.
+    """A curve."""
 
-    Parameters
-    ----------
-    name : str
-        In the legend.
-    role : str
-        What it stands for; decides its colour: "main", "train", "base", "best" or a term.
-    x, y : float64 (n,)
-        Epochs, values; NaN = a gap.
-    dashed : bool
-    """
-
-    name: str
-    role: str
-    x: Float64
-    y: Float64
+    name: str  # In the legend
+    role: str  # What it stands for
+    x: Float64  # Epochs, values
+    y: Float64  # Epochs, values
     dashed: bool = False
 
     def parts(self) -> Iterator[tuple[Float64, Float64]]:
@@ -427,26 +284,13 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """Curves over epochs in one frame.
-
-    Parameters
-    ----------
-    title : str
-    lines : tuple of Line
-        Those with anything to show.
-    levels : tuple of (float, str)
-        Values with a meaning of their own, and what they mean.
-    limits : (float or None, float or None)
-        Least and largest value that must be seen.
-    note : str
-        How to read it.
-    """
+    """Curves over epochs in one frame."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[Line, ...]  # Those with anything to show
     levels: tuple[tuple[float, str], ...] = ()
     limits: tuple[float | None, float | None] = (None, None)
-    note: str = ""
+    note: str = ""  # How to read it
 
     def x_range(self) -> tuple[float, float]:
         """Return the first and last epoch; never empty."""
@@ -470,13 +314,7 @@ class Chart:
 
 
 def charts_of(view: RunView) -> tuple[Chart, ...]:
-    """Return the charts of a run that have anything to show.
-
-    Examples
-    --------
-    >>> charts_of(RunView())
-    ()
-    """
+    """Return the charts of a run that have anything to show."""
     made = (*_learning(view), *_scores(view), *_inside(view))
     return tuple(chart for chart in made if chart.lines)
 
@@ -580,13 +418,7 @@ def _epochs_of(view: RunView, steps: Float64, epochs: Float64) -> Float64:
 
 
 def thinned(x: Float64, y: Float64, points: int = POINTS) -> tuple[Float64, Float64]:
-    """Average neighbours so that no more than ``points`` remain; NaN are left out.
-
-    Examples
-    --------
-    >>> thinned(np.arange(4.0), np.array([1.0, 3.0, np.nan, 5.0]), 2)
-    (array([0.5, 3. ]), array([2., 5.]))
-    """
+    """Average neighbours so that no more than ``points`` remain; NaN are left out."""
     known = np.isfinite(x) & np.isfinite(y)
     n = len(x)
     if n <= points:
@@ -606,13 +438,7 @@ def _range(arrays: Sequence[Float64]) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float, n: int = TICKS) -> list[float]:
-    """Return round numbers from ``low`` to ``high``, about ``n`` of them.
-
-    Examples
-    --------
-    >>> ticks(0, 1), ticks(0, 23)
-    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0, 15.0, 20.0])
-    """
+    """Return round numbers from ``low`` to ``high``, about ``n`` of them."""
     rough = (high - low) / max(n, 1)
     if not (math.isfinite(rough) and rough > 0):
         return [low]
@@ -624,33 +450,20 @@ def ticks(low: float, high: float, n: int = TICKS) -> list[float]:
 
 
 def tick_text(value: float) -> str:
-    """Write a tick.
-
-    Examples
-    --------
-    >>> tick_text(0.5), tick_text(20.0), tick_text(0.00005)
-    ('0.5', '20', '5e-05')
-    """
+    """Write a tick."""
     return f"{value:.6g}"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Size of a chart and its margins, in the units of the drawing.
-
-    Parameters
-    ----------
-    width, height : int
-    left, right, top, bottom : int
-        Room for numbers around the curves.
-    """
+    """Size of a chart and its margins, in the units of the drawing."""
 
     width: int = 460
     height: int = 220
-    left: int = 46
-    right: int = 12
-    top: int = 10
-    bottom: int = 30
+    left: int = 46  # Room for numbers around the curves
+    right: int = 12  # Room for numbers around the curves
+    top: int = 10  # Room for numbers around the curves
+    bottom: int = 30  # Room for numbers around the curves
 
     @property
     def plot(self) -> tuple[int, int, int, int]:
@@ -660,18 +473,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Scale:
-    """Turns epochs and values into places.
-
-    Parameters
-    ----------
-    box : (left, top, right, bottom)
-    x, y : (float, float)
-        Values at the edges.
-    """
+    """Turns epochs and values into places."""
 
     box: tuple[float, float, float, float]
-    x: tuple[float, float]
-    y: tuple[float, float]
+    x: tuple[float, float]  # Values at the edges
+    y: tuple[float, float]  # Values at the edges
 
     def at_x(self, value: float) -> float:
         """Return the place of an epoch from the left."""
@@ -685,20 +491,7 @@ class Scale:
 
 
 def svg_of(chart: Chart, frame: Frame | None = None) -> str:
-    """Draw a chart.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` without colours: lines have the classes ``line`` and their role.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> line = Line("AJI", "main", np.array([0.0, 1.0]), np.array([0.1, 0.6]))
-    >>> svg_of(Chart("AJI", (line,))).count("<polyline")
-    1
-    """
+    """Draw a chart."""
     frame = frame or Frame()
     scale = Scale(frame.plot, chart.x_range(), chart.y_range())
     words = f"{chart.title}: {', '.join(line.name for line in chart.lines)}"
@@ -772,15 +565,7 @@ ENDING = ".png"
 
 
 def save_plot(view: RunView, path: str | os.PathLike[str]) -> Path:
-    """Write the curves of a run as PNG.
-
-    Raises
-    ------
-    InputError
-        If the name does not end in .png.
-    OutputError
-        If it cannot be written.
-    """
+    """Write the curves of a run as PNG."""
     target = Path(path)
     if target.suffix.lower() != ENDING:
         raise InputError(f"{target} does not end in {ENDING}: the curves are written as PNG.")
@@ -793,15 +578,7 @@ def save_plot(view: RunView, path: str | os.PathLike[str]) -> Path:
 def plot_of(view: RunView) -> npt.NDArray[np.uint8]:
     """Draw the curves of a run.
 
-    Returns
-    -------
-    uint8 (H, W, 3)
-        RGB; with no curve yet it says so.
-
-    Examples
-    --------
-    >>> plot_of(RunView(name="a")).shape[2]
-    3
+    Returns uint8 (H, W, 3).
     """
     charts = charts_of(view)
     columns = min(COLUMNS, max(len(charts), 1))

@@ -14,20 +14,7 @@ if TYPE_CHECKING:
 
 
 def say_what_is_missing(config: TrainConfig) -> None:
-    """Check, without reading anything, that the data and the model are where they should be.
-
-    Raises
-    ------
-    InputError
-        If no data are named, or something is not there; says which.
-
-    Examples
-    --------
-    >>> say_what_is_missing(TrainConfig())
-    Traceback (most recent call last):
-    ...
-    napari_hovernet.errors.InputError: No training data are given: name a folder or file.
-    """
+    """Check, without reading anything, that the data and the model are where they should be."""
     if not config.data.sources:
         raise InputError("No training data are given: name a folder or file.")
     for source in config.data.sources:
@@ -45,13 +32,7 @@ def say_what_is_missing(config: TrainConfig) -> None:
 
 
 def look_at_data(config: TrainConfig) -> DataReport:
-    """Read the data and report on them: coverage, touching nuclei, label problems ...
-
-    Raises
-    ------
-    UserError
-        If the data or the starting model cannot be read at all.
-    """
+    """Read the data and report on them: coverage, touching nuclei, label problems ..."""
     from ..core.checkpoint.read import describe  # noqa: PLC0415 - loads torch
     from ..core.data.load import load_samples  # noqa: PLC0415 - on first use
     from ..core.training.check import check_data  # noqa: PLC0415 - on first use

@@ -35,33 +35,8 @@ def drive(
 ) -> T:
     """Run a generator to its end in this thread and return its result.
 
-    Whatever happens, the generator is closed before this returns, so its ``finally``
-    blocks have run and device memory is free.
-
-    Parameters
-    ----------
-    steps : generator of Progress
-        The work; its return value is the result.
-    on_progress : callable, optional
-        Receives each step.
-    cancelled : callable, optional
-        Asked before each step; once it says True the work stops.
-
-    Raises
-    ------
-    JobCancelled
-        If ``cancelled`` said so.
-    JobFailed
-        For any error but a :class:`UserError` (which passes as it is), never a
-        ``RuntimeError``: torch raises those and worker threads swallow them.
-
-    Examples
-    --------
-    >>> def work():
-    ...     yield Progress(1, 1)
-    ...     return "done"
-    >>> drive(work())
-    'done'
+    Whatever happens, the generator is closed before this returns, so its ``finally`` blocks have
+    run and device memory is free.
     """
     try:
         return _run(steps, on_progress, cancelled)
@@ -90,27 +65,13 @@ def _run(steps: Steps[T], on_progress: OnProgress | None, cancelled: Cancelled |
 
 
 def describe_failure(error: BaseException) -> str:
-    """Put an unexpected error into one line: its kind and the first line of its text.
-
-    Examples
-    --------
-    >>> describe_failure(ValueError("bad value"))
-    'ValueError: bad value'
-    """
+    """Put an unexpected error into one line: its kind and the first line of its text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 class Job(Generic[T]):
-    """One run of a generator: its state, last step, and in the end its result or error.
-
-    Parameters
-    ----------
-    steps : generator of Progress
-        The work.
-    name : str
-        What it is, for messages.
-    """
+    """One run of a generator: its state, last step, and in the end its result or error."""
 
     def __init__(self, steps: Steps[T], name: str = "Job") -> None:
         self.name = name
@@ -156,16 +117,7 @@ class InlineRunner:
     def start(
         self, name: str, steps: Callable[[], Steps[T]], on_progress: OnProgress | None = None
     ) -> Job[T]:
-        """Run to the end and return the finished job.
-
-        Examples
-        --------
-        >>> def work():
-        ...     yield Progress(1, 1)
-        ...     return 7
-        >>> InlineRunner().start("count", work).result
-        7
-        """
+        """Run to the end and return the finished job."""
         return Job(steps(), name).run(on_progress)
 
 
@@ -182,16 +134,7 @@ class Change(Generic[T]):
 
 
 class History(Generic[T]):
-    """A list of items, changed only by steps that can be taken back.
-
-    Examples
-    --------
-    >>> history = History()
-    >>> history.do(Change(added=("a",)))
-    >>> _ = history.undo()
-    >>> history.items, history.can_redo
-    ((), True)
-    """
+    """A list of items, changed only by steps that can be taken back."""
 
     def __init__(self) -> None:
         self._items: tuple[T, ...] = ()

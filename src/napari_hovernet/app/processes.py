@@ -35,26 +35,11 @@ _seen: dict[tuple[int, str], float] = {}
 
 @dataclass(frozen=True)
 class ProcessMark:
-    """What tells a process from a later one that got the same number.
+    """What tells a process from a later one that got the same number."""
 
-    Parameters
-    ----------
-    pid : int
-        Number of the process.
-    birth : str
-        When it began, in the words of the system; "" where the system does not say.
-    host : str
-        Name of the computer.
-
-    Examples
-    --------
-    >>> is_alive(mark_of(os.getpid()))
-    True
-    """
-
-    pid: int
-    birth: str = ""
-    host: str = ""
+    pid: int  # Number of the process
+    birth: str = ""  # When it began, in the words of the system
+    host: str = ""  # Name of the computer
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
@@ -62,13 +47,7 @@ class ProcessMark:
 
 
 def mark_from(values: Mapping[str, Any]) -> ProcessMark | None:
-    """Read what :meth:`ProcessMark.as_dict` made; None where it is anything else.
-
-    Examples
-    --------
-    >>> mark_from({"pid": 7, "birth": "b", "host": "h"})
-    ProcessMark(pid=7, birth='b', host='h')
-    """
+    """Read what :meth:`ProcessMark.as_dict` made; None where it is anything else."""
     pid, birth, host = values.get("pid"), values.get("birth", ""), values.get("host", "")
     if not isinstance(pid, int) or isinstance(pid, bool) or pid < 1:
         return None
@@ -116,14 +95,7 @@ def _seen_lately(mark: ProcessMark) -> bool:
 
 
 def birth_of(pid: int) -> str | None:
-    """Tell when a process began, in the words of the system.
-
-    Returns
-    -------
-    str or None
-        None = there is no such process (or it has ended and was not collected yet);
-        "" = there is one, and the system does not say.
-    """
+    """Tell when a process began, in the words of the system."""
     by_system = {"linux": birth_on_linux, "win32": birth_on_windows}
     return by_system.get(sys.platform, birth_by_ps)(pid)
 
@@ -189,27 +161,7 @@ def birth_on_windows(pid: int) -> str | None:
 def start_detached(
     command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str], nice: int = 0
 ) -> ProcessMark:
-    """Start a process that goes on when we end, in a group of its own.
-
-    Parameters
-    ----------
-    command : sequence of str
-    folder : Path
-        Where it works.
-    log : Path
-        Its outputs are added to this file.
-    environment : mapping
-        Variables beside, or instead of, our own.
-    nice : int
-        How much it stands back, 0 to 19.
-
-    Raises
-    ------
-    OutputError
-        If the log cannot be written.
-    JobFailed
-        If the process cannot be started.
-    """
+    """Start a process that goes on when we end, in a group of its own."""
     try:
         output = open(log, "ab")  # noqa: SIM115 - closed below
     except OSError as error:
@@ -253,13 +205,8 @@ def _detached(nice: int) -> dict[str, Any]:
 def kill(mark: ProcessMark) -> None:
     """End a process of this computer, and all it started, at once; one that is gone is fine.
 
-    What is left of its group is ended even if the process itself is gone. A stranger that
-    got its number is never touched.
-
-    Raises
-    ------
-    JobFailed
-        If the system does not let us.
+    What is left of its group is ended even if the process itself is gone. A stranger that got its
+    number is never touched.
     """
     found = birth_of(mark.pid)
     if found and mark.birth and found != mark.birth:
@@ -287,13 +234,7 @@ def _kill(pid: int, there: bool) -> None:
 
 
 def wait_until_gone(mark: ProcessMark, seconds: float, step: float = 0.005) -> bool:
-    """Wait until a process of this computer is gone; False if it still is there.
-
-    Examples
-    --------
-    >>> wait_until_gone(mark_of(os.getpid()), 0.0)
-    False
-    """
+    """Wait until a process of this computer is gone; False if it still is there."""
     end = time.monotonic() + seconds
     while is_alive(mark):
         if time.monotonic() >= end:

@@ -53,55 +53,32 @@ IMAGE = Path("preview") / "image.npz"
 
 @dataclass(frozen=True, eq=False)
 class Pinned:
-    """The pinned image.
+    """The pinned image."""
 
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-    truth : int32 (H, W)
-    """
-
-    image: npt.NDArray[np.uint8]
-    truth: Int32
+    image: npt.NDArray[np.uint8]  # uint8 (H, W, 3)
+    truth: Int32  # int32 (H, W)
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """The pinned image after one epoch.
-
-    Parameters
-    ----------
-    epoch : int
-    hv : float32 (2, H, W)
-    labels : int32 (H, W)
-    """
+    """The pinned image after one epoch."""
 
     epoch: int
-    hv: Float32
-    labels: Int32
+    hv: Float32  # float32 (2, H, W)
+    labels: Int32  # int32 (H, W)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """Two small pictures of one epoch, as PNG.
-
-    Parameters
-    ----------
-    epoch : int
-    outcomes, magnitude : bytes
-    n_true, n_pred, n_matched : int
-        Nuclei of the whole pinned image.
-    aji : float
-        Of the pinned image.
-    """
+    """Two small pictures of one epoch, as PNG."""
 
     epoch: int
     outcomes: bytes
     magnitude: bytes
-    n_true: int
-    n_pred: int
-    n_matched: int
-    aji: float
+    n_true: int  # Nuclei of the whole pinned image
+    n_pred: int  # Nuclei of the whole pinned image
+    n_matched: int  # Nuclei of the whole pinned image
+    aji: float  # Of the pinned image
 
 
 def read_pinned(folder: Path) -> Pinned | None:
@@ -195,13 +172,7 @@ HEADLINE = (
 
 
 def write_report(folder: RunFolder) -> Path:
-    """Write the report of a run as it stands now, and return where it is.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
+    """Write the report of a run as it stands now, and return where it is."""
     page = render_run(RunWatch(folder).catch_up(), folder)
     with atomic_path(folder.report) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -209,25 +180,7 @@ def write_report(folder: RunFolder) -> Path:
 
 
 def render_run(view: RunView, folder: RunFolder) -> str:
-    """Return the report.
-
-    Parameters
-    ----------
-    view : RunView
-    folder : RunFolder
-        Its configuration and previews are shown.
-
-    Returns
-    -------
-    str
-        HTML with its styles, curves and pictures inside; it runs no script and loads nothing.
-
-    Examples
-    --------
-    >>> page = render_run(RunView(name="a"), RunFolder(Path("no such folder")))
-    >>> page.startswith("<!doctype html>")
-    True
-    """
+    """Return the report."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
     environment.filters.update(number=_number, count=_count, duration=_duration)

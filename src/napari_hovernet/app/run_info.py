@@ -16,39 +16,20 @@ from .run_view import numbers_in, whole
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run in a list.
-
-    Parameters
-    ----------
-    name : str
-    folder : RunFolder
-    state, message : str
-        As in :class:`RunState`: one of ``STATES``, or "killed", "new" or "broken".
-    pid : int or None
-    config : TrainConfig or None
-        None if it cannot be read ("broken": the message says why).
-    created, updated : float
-        Unix seconds; 0 = not known.
-    epoch, n_epochs : int
-        Last finished epoch, and how many there are to be.
-    val : tuple of (str, float)
-        Scores of the last finished epoch.
-    can_resume : bool
-        Whether :meth:`RunStore.resume` can start it again.
-    """
+    """A run in a list."""
 
     name: str
     folder: RunFolder
-    state: str
-    message: str = ""
+    state: str  # As in :class:`RunState`: one of ``STATES``, or "killed", "new" or "broken".
+    message: str = ""  # As in :class:`RunState`: one of ``STATES``, or "killed", "new" or "broken".
     pid: int | None = None
-    config: TrainConfig | None = None
-    created: float = 0.0
-    updated: float = 0.0
-    epoch: int = 0
-    n_epochs: int = 0
-    val: tuple[tuple[str, float], ...] = ()
-    can_resume: bool = False
+    config: TrainConfig | None = None  # None if it cannot be read ("broken": the message says why)
+    created: float = 0.0  # Unix seconds
+    updated: float = 0.0  # Unix seconds
+    epoch: int = 0  # Last finished epoch, and how many there are to be
+    n_epochs: int = 0  # Last finished epoch, and how many there are to be
+    val: tuple[tuple[str, float], ...] = ()  # Scores of the last finished epoch
+    can_resume: bool = False  # Whether :meth:`RunStore.resume` can start it again
 
     @property
     def active(self) -> bool:
@@ -61,13 +42,7 @@ class RunInfo:
 
 
 def info_of(folder: RunFolder) -> RunInfo:
-    """Return what is known of a run; "broken" if its configuration cannot be read.
-
-    Examples
-    --------
-    >>> info_of(RunFolder(Path("no such folder"))).state
-    'broken'
-    """
+    """Return what is known of a run; "broken" if its configuration cannot be read."""
     state = state_of(folder)
     last = last_event(folder.events, "epoch") or {}
     known: dict[str, Any] = {

@@ -30,31 +30,15 @@ Train = Callable[[RunFolder, bool], int]
 
 @dataclass(frozen=True)
 class Life:
-    """How a training process lives.
+    """How a training process lives."""
 
-    Parameters
-    ----------
-    resume : bool
-        Go on from the last checkpoint.
-    queued : bool
-        Wait until the runs before are through.
-    wait_s : float
-        Time between two looks while it waits, seconds.
-    """
-
-    resume: bool = False
-    queued: bool = True
-    wait_s: float = WAIT_S
+    resume: bool = False  # Go on from the last checkpoint
+    queued: bool = True  # Wait until the runs before are through
+    wait_s: float = WAIT_S  # Time between two looks while it waits, seconds
 
 
 def is_first(environment: Mapping[str, str] | None = None) -> bool:
-    """Tell whether this is the process of a training that speaks for all of them.
-
-    Examples
-    --------
-    >>> is_first({"LOCAL_RANK": "1"}), is_first({"RANK": "0"}), is_first({})
-    (False, True, True)
-    """
+    """Tell whether this is the process of a training that speaks for all of them."""
     values = os.environ if environment is None else environment
     return all(values.get(name, "0") in {"", "0"} for name in RANKS)
 
@@ -62,20 +46,8 @@ def is_first(environment: Mapping[str, str] | None = None) -> bool:
 def live(folder: RunFolder, train: Train, life: Life | None = None) -> int:
     """Be the process of a run, from its turn to its end.
 
-    The state is kept true whatever happens, an exception included, short of being killed;
-    SIGTERM asks the run to stop with a checkpoint.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    train : callable
-        ``train(folder, resume)``: the training itself; returns its exit status.
-    life : Life, optional
-
-    Returns
-    -------
-    int
-        Exit status, 0 if all went well.
+    The state is kept true whatever happens, an exception included, short of being killed; SIGTERM
+    asks the run to stop with a checkpoint.
     """
     life = Life() if life is None else life
     if not is_first():

@@ -21,34 +21,14 @@ BETWEEN = "~"
 
 
 class TurnLock:
-    """A lock that one process holds at a time, and that the system frees when it ends.
-
-    Parameters
-    ----------
-    path : Path
-        The file that is locked; it stays.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> lock = TurnLock(Path(tempfile.mkdtemp()) / "turn.lock")
-    >>> lock.try_acquire(), lock.try_acquire()
-    (True, True)
-    >>> lock.release()
-    """
+    """A lock that one process holds at a time, and that the system frees when it ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody else has it; True if it is ours.
-
-        Raises
-        ------
-        OutputError
-            If the file cannot be made.
-        """
+        """Take the lock if nobody else has it; True if it is ours."""
         if self._file is not None:
             return True
         try:
@@ -88,23 +68,8 @@ def _locked(file: IO[bytes]) -> bool:
 class RunQueue:
     """Whose turn it is on this computer.
 
-    A run enters with a ticket; the living one with the lowest ticket has the turn, once the
-    one before has let the lock go. Tickets of processes that are gone count for nothing.
-
-    Parameters
-    ----------
-    store : Path
-        Folder of the runs.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from napari_hovernet.app.processes import mark_of
-    >>> queue = RunQueue(Path(tempfile.mkdtemp()))
-    >>> queue.enter("a", mark_of(os.getpid()))
-    >>> queue.order(), queue.try_turn("a")
-    (('a',), True)
-    >>> queue.leave("a")
+    A run enters with a ticket; the living one with the lowest ticket has the turn, once the one
+    before has let the lock go. Tickets of processes that are gone count for nothing.
     """
 
     def __init__(self, store: Path) -> None:
@@ -112,13 +77,7 @@ class RunQueue:
         self._lock = TurnLock(self.folder / LOCK)
 
     def enter(self, run: str, mark: ProcessMark) -> None:
-        """Take a ticket, or put another process in the place one has already.
-
-        Raises
-        ------
-        OutputError
-            If the store cannot be written.
-        """
+        """Take a ticket, or put another process in the place one has already."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

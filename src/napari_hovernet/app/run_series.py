@@ -14,20 +14,9 @@ FIRST_CAPACITY = 256
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Columns of one length, by name; the arrays must not be written to.
+    """Columns of one length, by name; the arrays must not be written to."""
 
-    Parameters
-    ----------
-    columns : mapping of str to float64 (n,)
-        NaN where a value is not known.
-
-    Examples
-    --------
-    >>> len(Series({"step": np.zeros(3)})), Series({})["total"].shape
-    (3, (0,))
-    """
-
-    columns: Mapping[str, Float64]
+    columns: Mapping[str, Float64]  # NaN where a value is not known
 
     def __getitem__(self, name: str) -> Float64:
         """Return a column; an empty one if there is none of this name."""
@@ -51,20 +40,6 @@ class Growing:
     """Rows of numbers, added one at a time.
 
     What was handed out by :meth:`series` stays as it was, whatever is added or cut later.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the columns.
-
-    Examples
-    --------
-    >>> rows = Growing(("step", "total"))
-    >>> rows.add([1, 0.5])
-    >>> before = rows.series()
-    >>> rows.add([2, 0.25])
-    >>> before["total"], rows.series()["total"]
-    (array([0.5]), array([0.5 , 0.25]))
     """
 
     def __init__(self, names: Sequence[str]) -> None:

@@ -33,24 +33,12 @@ GONE = (
 
 @dataclass(frozen=True)
 class RunState:
-    """What a run is doing.
+    """What a run is doing."""
 
-    Parameters
-    ----------
-    state : str
-        One of ``STATES`` of the run folder, or "killed", "new" or "broken".
-    message : str
-        What there is to say about it, "" if nothing.
-    pid : int or None
-        Its process, while there is one.
-    updated : float
-        When its state was last written, unix seconds; 0 = never.
-    """
-
-    state: str
-    message: str = ""
-    pid: int | None = None
-    updated: float = 0.0
+    state: str  # One of ``STATES`` of the run folder, or "killed", "new" or "broken".
+    message: str = ""  # What there is to say about it, "" if nothing
+    pid: int | None = None  # Its process, while there is one
+    updated: float = 0.0  # When its state was last written, unix seconds
 
     @property
     def active(self) -> bool:
@@ -91,13 +79,8 @@ def write_state(folder: RunFolder, state: str, message: str = "", pid: int | Non
 def state_of(folder: RunFolder) -> RunState:
     """Tell what a run is doing now.
 
-    A run whose files say that it runs while its process is gone, or is another one that got
-    its number, is "killed".
-
-    Examples
-    --------
-    >>> state_of(RunFolder(Path("no such folder"))).state
-    'new'
+    A run whose files say that it runs while its process is gone, or is another one that got its
+    number, is "killed".
     """
     status = folder.read_status()
     state = status.get("state")

@@ -44,21 +44,11 @@ Command = Callable[[RunFolder, "Start"], Sequence[str]]
 
 @dataclass(frozen=True)
 class Start:
-    """How a run is started.
+    """How a run is started."""
 
-    Parameters
-    ----------
-    resume : bool
-        Go on from its last checkpoint.
-    queued : bool
-        Wait until the runs before are through; else it runs beside them.
-    nice : int
-        How much it stands back behind other programs, 0 to 19.
-    """
-
-    resume: bool = False
-    queued: bool = True
-    nice: int = NICE
+    resume: bool = False  # Go on from its last checkpoint
+    queued: bool = True  # Wait until the runs before are through
+    nice: int = NICE  # How much it stands back behind other programs, 0 to 19
 
 
 def runs_folder() -> Path:
@@ -81,21 +71,6 @@ class RunStore:
     """The runs in a folder, one folder each.
 
     It keeps nothing in memory: what it tells, it reads; several may look at one folder.
-
-    Parameters
-    ----------
-    folder : path, optional
-        Default :func:`runs_folder`.
-    command : callable, optional
-        Gives the command line of a run's process; default :func:`training_command`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> store = RunStore(tempfile.mkdtemp())
-    >>> run = store.create(TrainConfig(name="first"))
-    >>> [(info.name, info.state) for info in store.list()]
-    [('first', 'new')]
     """
 
     def __init__(
@@ -116,13 +91,7 @@ class RunStore:
         return info_of(self.find(run))
 
     def find(self, run: RunFolder | str | Path) -> RunFolder:
-        """Return a run by its name, or by the path of its folder.
-
-        Raises
-        ------
-        InputError
-            If there is none; names those there are.
-        """
+        """Return a run by its name, or by the path of its folder."""
         if isinstance(run, RunFolder):
             return run
         named = self.folder / run
@@ -140,26 +109,7 @@ class RunStore:
     # Making and removing
 
     def create(self, config: TrainConfig, *, exact: bool = False) -> RunFolder:
-        """Make the folder of a new run and write its configuration.
-
-        Parameters
-        ----------
-        config : TrainConfig
-        exact : bool
-            Refuse a name that is taken; else a number is added to it.
-
-        Returns
-        -------
-        RunFolder
-            Its name is that of the run, in the configuration too.
-
-        Raises
-        ------
-        InputError
-            If the name is taken, or starts with a full stop.
-        OutputError
-            If the folder cannot be written.
-        """
+        """Make the folder of a new run and write its configuration."""
         if config.name.startswith("."):
             raise InputError(f"name is {config.name!r}; let it begin with a letter or digit.")
         writable_folder(self.folder)
@@ -176,15 +126,7 @@ class RunStore:
         return run
 
     def remove(self, run: RunFolder | str) -> None:
-        """Delete a run that has no process, with all its files; nothing is asked.
-
-        Raises
-        ------
-        InputError
-            If it runs, waits or is paused.
-        OutputError
-            If a file cannot be deleted.
-        """
+        """Delete a run that has no process, with all its files; nothing is asked."""
         folder = self.find(run)
         state = state_of(folder)
         if state.active:
@@ -202,23 +144,11 @@ class RunStore:
         """Start a run's process; it outlives us, and waits for its turn.
 
         A run that was started before begins again.
-
-        Raises
-        ------
-        UserError
-            If it is running, its configuration cannot be read, its data or its model are
-            gone, or its folder cannot be written.
         """
         self._launch(self.find(run), start or Start())
 
     def pause(self, run: RunFolder | str) -> None:
-        """Ask a running run to stay between two steps; it keeps its memory and its turn.
-
-        Raises
-        ------
-        InputError
-            If it does not run.
-        """
+        """Ask a running run to stay between two steps; it keeps its memory and its turn."""
         self._ask(run, "pause", ("running", "paused", "starting"))
 
     def resume_paused(self, run: RunFolder | str) -> None:
@@ -226,24 +156,13 @@ class RunStore:
         self._ask(run, "resume", ("paused", "running"))
 
     def stop(self, run: RunFolder | str) -> None:
-        """Ask a run to finish its step, write a checkpoint and end; one that waits just ends.
-
-        Raises
-        ------
-        InputError
-            If it has no process.
-        """
+        """Ask a run to finish its step, write a checkpoint and end; one that waits just ends."""
         self._ask(run, "stop", ("queued", "starting", "running", "paused"))
 
     def resume(self, run: RunFolder | str, start: Start | None = None) -> None:
         """Let a run go on: one that is paused, or, from its last checkpoint, one that ended early.
 
         One that ended before its first checkpoint begins again.
-
-        Raises
-        ------
-        UserError
-            If it is done or running, or as for :meth:`start`.
         """
         folder = self.find(run)
         state = state_of(folder).state
@@ -261,14 +180,6 @@ class RunStore:
         """End a run's process and all it started, at once.
 
         What came after its last checkpoint is lost.
-
-        The run is then "stopped". A run without a process stays as it is, but for one that
-        was killed by others, which is "stopped" too.
-
-        Raises
-        ------
-        UserError
-            If it runs on another computer or belongs to somebody else.
         """
         folder = self.find(run)
         mark, state = read_process(folder), state_of(folder)

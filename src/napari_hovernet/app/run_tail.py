@@ -14,18 +14,7 @@ CHUNK = 64 * 1024
 
 
 class Tail:
-    """Read a growing file of events, some lines at a time.
-
-    Parameters
-    ----------
-    path : Path
-        Need not exist yet.
-
-    Examples
-    --------
-    >>> Tail(Path("no such file")).read()
-    ([], False)
-    """
+    """Read a growing file of events, some lines at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,15 +28,7 @@ class Tail:
         return self._behind
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Read on.
-
-        Returns
-        -------
-        events : list of dict
-            The next whole lines; what is no event is counted in ``unreadable`` and left out.
-        restarted : bool
-            Whether the file became shorter: it is read from its beginning again.
-        """
+        """Read on."""
         try:
             with open(self.path, "rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -80,13 +61,7 @@ class Tail:
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
-    """Parse a line; None if it is no event of a version we know.
-
-    Examples
-    --------
-    >>> parsed(b'{"v": 1, "t": 0, "event": "step"}')["event"]
-    'step'
-    """
+    """Parse a line; None if it is no event of a version we know."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -98,13 +73,7 @@ def parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def last_event(path: Path, kind: str) -> dict[str, Any] | None:
-    """Return the last event of a kind without parsing the others; None if there is none.
-
-    Examples
-    --------
-    >>> last_event(Path("no such file"), "epoch") is None
-    True
-    """
+    """Return the last event of a kind without parsing the others; None if there is none."""
     wanted = f'"event": "{kind}"'.encode()
     end = b""
     try:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.params import LOSS_HEADS, LOSS_TERMS
 from .run_series import Series
 from .run_state import ACTIVE, NEW
 
-TERMS = ("np", "hv", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
-"""Terms of the loss."""
-SHARES = ("np", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
-"""Terms whose weighted shares make up the total."""
-HEADS = ("np", "hv", "nt")
+SHARES = tuple(LOSS_TERMS)
+"""Terms of the loss whose weighted shares make up the total."""
+TERMS = (*SHARES, "hv")
+"""Terms of the loss, and what those of HV make together."""
+HEADS = LOSS_HEADS
 STEP_COLUMNS = (
     *("step", "epoch", "t", "lr", "total", "magnitude", "true_magnitude"),
     *("images_per_s", "eta_s"),
@@ -38,27 +39,14 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch; 0 is the model before training.
-
-    Parameters
-    ----------
-    epoch : int
-    train, val : mapping of str to float
-        Mean terms over the epoch, and scores of the validation images (``VAL``); what is
-        not known is missing.
-    best : bool
-        Whether it was the best so far.
-    seconds : float
-    remark : str
-        "go on", "investigate" or "".
-    """
+    """One epoch; 0 is the model before training."""
 
     epoch: int
     train: Mapping[str, float]
     val: Mapping[str, float]
-    best: bool = False
+    best: bool = False  # Whether it was the best so far
     seconds: float = NAN
-    remark: str = ""
+    remark: str = ""  # "go on", "investigate" or "".
 
     def score(self, name: str) -> float:
         """Return a validation score, NaN if it is not known."""
@@ -67,77 +55,35 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class SavedFile:
-    """A file that the run wrote: a preview or a checkpoint.
-
-    Parameters
-    ----------
-    epoch : int
-    path : Path
-        Absolute.
-    kind : str
-        "best", "last" or "epoch" for checkpoints, "preview" for previews.
-    """
+    """A file that the run wrote: a preview or a checkpoint."""
 
     epoch: int
-    path: Path
-    kind: str
+    path: Path  # Absolute
+    kind: str  # "best", "last" or "epoch" for checkpoints, "preview" for previews
 
 
 @dataclass(frozen=True, eq=False)
 class RunView:
-    """A run at one moment.
-
-    Parameters
-    ----------
-    name : str
-    state, message : str
-        As in :class:`RunState`; "killed" and "new" included.
-    pid : int or None
-        Its process while there is one.
-    n_epochs, steps_per_epoch : int
-        As planned; 0 while not known.
-    start : mapping
-        The last "start" event: device, parameters, train_images, notes, config ...
-    latest : mapping
-        The last "step" event.
-    steps : Series
-        ``STEP_COLUMNS``, a row per logged step.
-    heads : Series
-        ``HEAD_COLUMNS``, a row per measured step.
-    epochs : Series
-        ``EPOCH_COLUMNS``, a row per epoch.
-    rows : tuple of EpochRow
-        The same epochs, with what is no number.
-    previews, checkpoints : tuple of SavedFile
-        In the order of epochs; a checkpoint kind "best" or "last" once only.
-    error : str
-        What went wrong, "" if nothing.
-    error_term : str
-        Term of the loss that became NaN, "" if none did.
-    seconds : float
-        How long the run took, once it has ended; else since it began.
-    unreadable : int
-        Lines of the events that could not be read.
-    """
+    """A run at one moment."""
 
     name: str = ""
-    state: str = NEW
-    message: str = ""
-    pid: int | None = None
-    n_epochs: int = 0
-    steps_per_epoch: int = 0
+    state: str = NEW  # As in :class:`RunState`; "killed" and "new" included
+    message: str = ""  # As in :class:`RunState`; "killed" and "new" included
+    pid: int | None = None  # Its process while there is one
+    n_epochs: int = 0  # As planned
+    steps_per_epoch: int = 0  # As planned
     start: Mapping[str, Any] = field(default_factory=dict)
-    latest: Mapping[str, Any] = field(default_factory=dict)
+    latest: Mapping[str, Any] = field(default_factory=dict)  # The last "step" event
     steps: Series = field(default_factory=lambda: Series({}))
     heads: Series = field(default_factory=lambda: Series({}))
-    epochs: Series = field(default_factory=lambda: Series({}))
-    rows: tuple[EpochRow, ...] = ()
-    previews: tuple[SavedFile, ...] = ()
-    checkpoints: tuple[SavedFile, ...] = ()
-    error: str = ""
-    error_term: str = ""
-    seconds: float = NAN
-    unreadable: int = 0
+    epochs: Series = field(default_factory=lambda: Series({}))  # ``EPOCH_COLUMNS``, a row per epoch
+    rows: tuple[EpochRow, ...] = ()  # The same epochs, with what is no number
+    previews: tuple[SavedFile, ...] = ()  # In the order of epochs
+    checkpoints: tuple[SavedFile, ...] = ()  # In the order of epochs
+    error: str = ""  # What went wrong, "" if nothing
+    error_term: str = ""  # Term of the loss that became NaN, "" if none did
+    seconds: float = NAN  # How long the run took, once it has ended
+    unreadable: int = 0  # Lines of the events that could not be read
 
     @property
     def active(self) -> bool:
@@ -182,13 +128,7 @@ class RunView:
 
 
 def number(value: Any) -> float:
-    """Return a number as float; NaN for anything else.
-
-    Examples
-    --------
-    >>> number(2), number(None), number("2")
-    (2.0, nan, nan)
-    """
+    """Return a number as float; NaN for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     return NAN

@@ -41,16 +41,6 @@ class RunWatch:
     """Follow a run, or look at a finished one.
 
     Reads alone: any number of viewers and command lines can watch one run.
-
-    Parameters
-    ----------
-    folder : RunFolder or path
-
-    Examples
-    --------
-    >>> watch = RunWatch("no such folder")
-    >>> watch.poll(), watch.poll(), watch.view.state
-    (True, False, 'new')
     """
 
     def __init__(self, folder: RunFolder | str | Path) -> None:

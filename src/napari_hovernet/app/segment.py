@@ -26,18 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A rectangle of an image in pixels: rows ``row0`` to ``row1``, half-open, and columns.
-
-    Raises
-    ------
-    InputError
-        If it is empty or starts left of or above the image.
-
-    Examples
-    --------
-    >>> Region(row0=10, col0=20, row1=110, col1=320).shape
-    (100, 300)
-    """
+    """A rectangle of an image in pixels: rows ``row0`` to ``row1``, half-open, and columns."""
 
     row0: int
     col0: int
@@ -62,13 +51,7 @@ class Region:
         return (self.row1 - self.row0, self.col1 - self.col0)
 
     def within(self, shape: tuple[int, int]) -> Region:
-        """Cut the region to an image of ``shape`` (height, width).
-
-        Raises
-        ------
-        InputError
-            If nothing of it lies in the image.
-        """
+        """Cut the region to an image of ``shape`` (height, width)."""
         if self.row0 >= shape[0] or self.col0 >= shape[1]:
             raise InputError(
                 f"The region {self} lies outside of the image of {shape[0]} rows and "
@@ -89,43 +72,18 @@ class SegmentParams:
 
 @dataclass(frozen=True, eq=False)
 class SegmentResult:
-    """What a run made, and how.
+    """What a run made, and how."""
 
-    Parameters
-    ----------
-    labels : int32 (H, W)
-        Instances, 0 = background, 1..n; H and W are those of the region.
-    nuclei : Nuclei
-        One row per instance; coordinates are those of the region.
-    info : ModelInfo
-        The model that ran.
-    params : SegmentParams
-        The choices it ran with; the region is cut to the image.
-    offset : tuple of int
-        Row and column of the region's first pixel in the image.
-    mpp : float or None
-        Micrometres per pixel of the image, None = not known.
-    seconds : float
-        Wall-clock time.
-    maps, separation : optional
-        The network's maps and all stages; None when they were not to be kept.
-    notices : tuple of str
-        What the run had to say ("out of memory: tile halved").
-    used : SeparationParams, optional
-        What the instances were really cut with, lengths in pixels of this image; None = as
-        ``params`` says (image and model of one resolution).
-    """
-
-    labels: Int32
-    nuclei: Nuclei
-    info: ModelInfo
-    params: SegmentParams
-    offset: tuple[int, int]
-    mpp: float | None
-    seconds: float
-    maps: Maps | None = None
-    separation: Separation | None = None
-    notices: tuple[str, ...] = ()
+    labels: Int32  # int32 (H, W): Instances, 0 = background, 1..n
+    nuclei: Nuclei  # One row per instance
+    info: ModelInfo  # The model that ran
+    params: SegmentParams  # The choices it ran with
+    offset: tuple[int, int]  # Row and column of the region's first pixel in the image
+    mpp: float | None  # Micrometres per pixel of the image, None = not known
+    seconds: float  # Wall-clock time
+    maps: Maps | None = None  # The network's maps and all stages
+    separation: Separation | None = None  # The network's maps and all stages
+    notices: tuple[str, ...] = ()  # What the run had to say ("out of memory: tile halved")
     used: SeparationParams | None = None
 
     @property
@@ -150,47 +108,7 @@ class SegmentResult:
 def segment_steps(
     model: Model, image: Any, params: SegmentParams | None = None, *, keep_maps: bool = True
 ) -> Generator[Progress, None, SegmentResult]:
-    """Predict, separate and measure, step by step.
-
-    Parameters
-    ----------
-    model : Model
-        As `load_model` returns it.
-    image : array or ImageSource
-        (H, W), (H, W, 3) or (H, W, 4) of any usual dtype, or a source that reads lazily.
-    params : SegmentParams, optional
-        Choices; the defaults are fit for H&E at about 0.25 micrometres per pixel.
-    keep_maps : bool
-        False drops the maps and stages once they are used, which halves the memory that
-        is held afterwards.
-
-    Yields
-    ------
-    Progress
-        One per batch of tiles, then one before each later phase.
-
-    Returns
-    -------
-    SegmentResult
-
-    Raises
-    ------
-    UserError
-        If the image, the region or a parameter cannot be used.
-    JobFailed
-        For anything else that goes wrong, never a ``RuntimeError``.
-
-    Examples
-    --------
-    >>> import numpy, torch
-    >>> from napari_hovernet.app.jobs import drive
-    >>> from napari_hovernet.core.types import Model, ModelInfo
-    >>> from napari_hovernet.core.networks.compact import CompactUNet
-    >>> model = Model(CompactUNet((4, 8)).eval(), ModelInfo("compact"), torch.device("cpu"))
-    >>> result = drive(segment_steps(model, numpy.zeros((32, 48, 3), numpy.uint8)))
-    >>> result.labels.shape
-    (32, 48)
-    """
+    """Predict, separate and measure, step by step."""
     return _guarded(_steps(model, image, params or SegmentParams(), keep_maps))
 
 
@@ -258,14 +176,7 @@ def _noting(
 
 
 def run_metadata(result: SegmentResult) -> dict[str, Any]:
-    """Return how a result was made, as plain values for layers and files (JSON-able).
-
-    Examples
-    --------
-    >>> from napari_hovernet.app.segment import run_metadata  # doctest: +SKIP
-    >>> run_metadata(result)["model"]["architecture"]  # doctest: +SKIP
-    'compact'
-    """
+    """Return how a result was made, as plain values for layers and files (JSON-able)."""
     params = result.params
     return {
         "program": "napari-hovernet",
@@ -299,24 +210,11 @@ def model_metadata(info: ModelInfo) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class RunRequest:
-    """What to run.
+    """What to run."""
 
-    Parameters
-    ----------
-    model, device : str
-        "compact" or a path; "auto", "cpu", "cuda:0", "mps".
-    image : array-like
-        One plane, (H, W) or (H, W, 3 or 4), numpy, dask, zarr or the like.
-    inference : InferenceParams
-    separation : SeparationParams
-    box : tuple of int, optional
-        Part of the plane as rows r0..r1 and columns c0..c1, half open: (r0, r1, c0, c1);
-        None = all of it.
-    """
-
-    model: str
-    device: str
-    image: Any
+    model: str  # "compact" or a path
+    device: str  # "compact" or a path
+    image: Any  # One plane, (H, W) or (H, W, 3 or 4), numpy, dask, zarr or the like
     inference: InferenceParams
     separation: SeparationParams
     box: tuple[int, int, int, int] | None = None
@@ -354,22 +252,7 @@ class ModelShelf:
 
 
 def run_steps(request: RunRequest, shelf: ModelShelf) -> Generator[Progress, None, SegmentResult]:
-    """Load the model and segment, step by step.
-
-    Yields
-    ------
-    Progress
-        One before the model is loaded, then one per tile.
-
-    Returns
-    -------
-    SegmentResult
-
-    Raises
-    ------
-    UserError
-        If the model, the image, a parameter or the device cannot be used.
-    """
+    """Load the model and segment, step by step."""
     yield Progress(0, 0, "Loading the model ...")
     model = shelf.get(request.model, request.device)
     region = None

@@ -34,21 +34,11 @@ NO_IMAGE = "Open an image first: File > Open Sample > HoVer-Net, or drop a file 
 
 @dataclass(frozen=True, eq=False)
 class ModelChoice:
-    """The chosen model and what is known of it.
+    """The chosen model and what is known of it."""
 
-    Parameters
-    ----------
-    source : str
-        "compact" or the path of a checkpoint.
-    info : ModelInfo, optional
-        None while the file is being read, or when it could not be.
-    error : str
-        Why the file cannot be used, "" otherwise.
-    """
-
-    source: str
-    info: ModelInfo | None = None
-    error: str = ""
+    source: str  # "compact" or the path of a checkpoint
+    info: ModelInfo | None = None  # None while the file is being read, or when it could not be
+    error: str = ""  # Why the file cannot be used, "" otherwise
 
     @property
     def reading(self) -> bool:
@@ -58,28 +48,14 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class ImageChoice:
-    """The chosen image, as far as the panel needs to know it.
+    """The chosen image, as far as the panel needs to know it."""
 
-    Parameters
-    ----------
-    key : hashable
-        Tells one image layer from another.
-    name, description : str
-        Layer name; size and kind in words.
-    mpp : float, optional
-        Micrometres per pixel, None = not known.
-    mpp_source : str
-        Where ``mpp`` comes from, in words.
-    error : str
-        Why this image cannot be segmented, "" if it can.
-    """
-
-    key: Hashable
-    name: str
-    description: str = ""
-    mpp: float | None = None
-    mpp_source: str = ""
-    error: str = ""
+    key: Hashable  # Tells one image layer from another
+    name: str  # Layer name
+    description: str = ""  # Layer name
+    mpp: float | None = None  # Micrometres per pixel, None = not known
+    mpp_source: str = ""  # Where ``mpp`` comes from, in words
+    error: str = ""  # Why this image cannot be segmented, "" if it can
 
 
 @dataclass(frozen=True)
@@ -99,58 +75,27 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One finished segmentation.
+    """One finished segmentation."""
 
-    Parameters
-    ----------
-    id : int
-        1, 2, 3 ... within the session.
-    title : str
-        Prefix of its layers' names, as "compact 1".
-    image : ImageChoice
-        What was segmented.
-    result : SegmentResult
-        Maps, separation, nuclei and how they were made.
-    placement : object
-        Where its layers lie in the viewer; only the viewer's side reads it.
-    metadata : mapping
-        The run's parameters, JSON-able, copied into every layer.
-    """
-
-    id: int
-    title: str
-    image: ImageChoice
-    result: SegmentResult
-    placement: Any = None
+    id: int  # 1, 2, 3 ... within the session
+    title: str  # Prefix of its layers' names, as "compact 1".
+    image: ImageChoice  # What was segmented
+    result: SegmentResult  # Maps, separation, nuclei and how they were made
+    placement: Any = None  # Where its layers lie in the viewer
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is going on.
-
-    Parameters
-    ----------
-    state : {"idle", "running", "cancelling"}
-    message : str
-        One line for the user.
-    done, total : int
-        Tiles finished and tiles in all, 0 = not known.
-    eta : float, optional
-        Seconds left, None = not known yet.
-    notices : tuple of str
-        Things to know about this run ("out of memory: tile halved").
-    error : str
-        Why the last run failed, "" if it did not.
-    """
+    """What is going on."""
 
     state: str = "idle"
-    message: str = ""
-    done: int = 0
-    total: int = 0
-    eta: float | None = None
-    notices: tuple[str, ...] = ()
-    error: str = ""
+    message: str = ""  # One line for the user
+    done: int = 0  # Tiles finished and tiles in all, 0 = not known
+    total: int = 0  # Tiles finished and tiles in all, 0 = not known
+    eta: float | None = None  # Seconds left, None = not known yet
+    notices: tuple[str, ...] = ()  # Things to know about this run ("out of memory: tile halved")
+    error: str = ""  # Why the last run failed, "" if it did not
 
     @property
     def busy(self) -> bool:
@@ -159,13 +104,7 @@ class Status:
 
 
 def time_left(done: int, total: int, elapsed: float) -> float | None:
-    """Return the seconds left at the present pace, None before the first step.
-
-    Examples
-    --------
-    >>> time_left(1, 4, 2.0)
-    6.0
-    """
+    """Return the seconds left at the present pace, None before the first step."""
     if done <= 0 or total <= 0:
         return None
     return elapsed * (total - done) / done
@@ -210,36 +149,16 @@ SETTINGS_VERSION = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """Choices to start the next session with.
-
-    Parameters
-    ----------
-    recent_models : tuple of str
-        Absolute paths of checkpoints, the latest first, at most ``RECENT_LIMIT``.
-    model : str
-        Last model: "compact" or a path.
-    device : str
-        Last device: "auto", "cpu", "cuda:0", "mps".
-    separation : {"local", "hover_net"}
-        Last separation preset.
-    inference : InferenceParams
-        Last inference parameters; mpp of an image is never remembered.
-    """
+    """Choices to start the next session with."""
 
     recent_models: tuple[str, ...] = ()
-    model: str = "compact"
-    device: str = "auto"
-    separation: str = "local"
-    inference: InferenceParams = field(default_factory=InferenceParams)
+    model: str = "compact"  # Last model: "compact" or a path
+    device: str = "auto"  # Last device: "auto", "cpu", "cuda:0", "mps".
+    separation: str = "local"  # Last separation preset
+    inference: InferenceParams = field(default_factory=InferenceParams)  # Last inference parameters
 
     def with_recent(self, path: str) -> Settings:
-        """Put a checkpoint at the top of the recent list.
-
-        Examples
-        --------
-        >>> Settings(recent_models=("/a", "/b")).with_recent("/b").recent_models
-        ('/b', '/a')
-        """
+        """Put a checkpoint at the top of the recent list."""
         kept = (path, *(p for p in self.recent_models if p != path))
         return replace(self, recent_models=kept[:RECENT_LIMIT])
 
@@ -264,18 +183,7 @@ def config_file() -> Path:
 
 
 def load(path: Path | None = None) -> Settings:
-    """Read the settings; whatever is missing or damaged takes its default.
-
-    Parameters
-    ----------
-    path : Path, optional
-        Settings file; default :func:`config_file`.
-
-    Examples
-    --------
-    >>> load(Path("/nowhere/settings.json")) == Settings()
-    True
-    """
+    """Read the settings; whatever is missing or damaged takes its default."""
     try:
         text = (path or config_file()).read_text(encoding="utf-8")
         raw = json.loads(text)
@@ -285,13 +193,7 @@ def load(path: Path | None = None) -> Settings:
 
 
 def save(settings: Settings, path: Path | None = None) -> None:
-    """Write the settings in one step: a reader sees the old file or the new one.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
+    """Write the settings in one step: a reader sees the old file or the new one."""
     target = path or config_file()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -347,19 +249,7 @@ def _inference(raw: Any) -> InferenceParams:
 
 
 class Session:
-    """State of one viewer's panel; every change is announced by a signal.
-
-    Parameters
-    ----------
-    settings : Settings, optional
-        Choices of the last session.
-
-    Examples
-    --------
-    >>> session = Session()
-    >>> session.blocked_reason()
-    'Reading the model file ...'
-    """
+    """State of one viewer's panel; every change is announced by a signal."""
 
     model_changed: ClassVar[Signal] = Signal(object)
     image_changed: ClassVar[Signal] = Signal(object)
@@ -486,13 +376,7 @@ class Session:
         return self._image.error
 
     def begin(self, now: float | None = None) -> None:
-        """Start a run.
-
-        Raises
-        ------
-        InputError
-            If :meth:`blocked_reason` is not empty.
-        """
+        """Start a run."""
         reason = self.blocked_reason()
         if reason:
             raise InputError(reason)

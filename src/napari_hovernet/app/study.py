@@ -30,79 +30,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class InstanceImage:
-    """The instances of a run as they are now.
+    """The instances of a run as they are now."""
 
-    Parameters
-    ----------
-    labels : int32 (H, W)
-        0 = background; not to be changed.
-    corrected : bool
-        Whether they differ from what the separation made (brush corrections).
-    """
-
-    labels: Int32
-    corrected: bool = False
+    labels: Int32  # int32 (H, W): 0 = background
+    corrected: bool = False  # Whether they differ from what the separation made (brush corrections)
 
 
 @dataclass(frozen=True, eq=False)
 class TruthChoice:
-    """The labels a run is compared with.
+    """The labels a run is compared with."""
 
-    Parameters
-    ----------
-    key : hashable
-        Tells one source from another: ("layer", id), ("file", path) or ("run", id).
-    name : str
-        For tables and messages.
-    labels : int32 (H, W), optional
-        Of the run's size, checked; None when they cannot be used.
-    notes : tuple of str
-        What was assumed or looks odd.
-    error : str
-        Why they cannot be used, "" if they can.
-    """
-
-    key: Hashable
-    name: str
-    labels: Int32 | None = None
-    notes: tuple[str, ...] = ()
-    error: str = ""
+    key: Hashable  # Tells one source from another: ("layer", id), ("file", path) or ("run", id)
+    name: str  # For tables and messages
+    labels: Int32 | None = None  # int32 (H, W): Of the run's size, checked
+    notes: tuple[str, ...] = ()  # What was assumed or looks odd
+    error: str = ""  # Why they cannot be used, "" if they can
 
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Everything that follows from maps, instances and, if there is one, the truth.
+    """Everything that follows from maps, instances and, if there is one, the truth."""
 
-    Parameters
-    ----------
-    nuclei : Nuclei
-        One row per instance, of the labels as they are now.
-    magnitude : MagnitudeReport
-    blobs : BlobReport
-    comparison : Comparison, optional
-        None without a truth, or when the comparison failed.
-    errors : tuple of str
-        What could not be found out, and why.
-    """
-
-    nuclei: Nuclei
+    nuclei: Nuclei  # One row per instance, of the labels as they are now
     magnitude: MagnitudeReport
     blobs: BlobReport
-    comparison: Comparison | None = None
-    errors: tuple[str, ...] = ()
+    comparison: Comparison | None = None  # None without a truth, or when the comparison failed
+    errors: tuple[str, ...] = ()  # What could not be found out, and why
 
 
 class Study:
     """One run under the glass; every change is announced by a signal.
 
-    Whoever computes (see :mod:`napari_hovernet.app.study`) hands the results in;
-    results of another run or of older labels are refused by their ticket.
-
-    Examples
-    --------
-    >>> study = Study()
-    >>> study.run is None, study.findings is None
-    (True, True)
+    Whoever computes (see :mod:`napari_hovernet.app.study`) hands the results in; results of another
+    run or of older labels are refused by their ticket.
     """
 
     run_changed: ClassVar[Signal] = Signal(object)
@@ -233,46 +193,19 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What is looked into.
+    """What is looked into."""
 
-    Parameters
-    ----------
-    maps : Maps
-        Of the run.
-    labels : int32 (H, W)
-        Instances as they are now.
-    info : ModelInfo
-        For the names of types.
-    separation : SeparationParams
-        What the instances were cut with; the oracle of a comparison is cut alike.
-    mask : bool (H, W), optional
-        Mask of the separation.
-    truth : int32 (H, W), optional
-        Of the same size.
-    bands : MagnitudeBands, optional
-    """
-
-    maps: Maps
-    labels: Int32
-    info: ModelInfo
-    separation: SeparationParams
-    mask: Bool | None = None
-    truth: Int32 | None = None
+    maps: Maps  # Of the run
+    labels: Int32  # int32 (H, W): Instances as they are now
+    info: ModelInfo  # For the names of types
+    separation: SeparationParams  # What the instances were cut with
+    mask: Bool | None = None  # bool (H, W): Mask of the separation
+    truth: Int32 | None = None  # int32 (H, W): Of the same size
     bands: MagnitudeBands | None = None
 
 
 def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
-    """Measure nuclei, judge magnitude, look for blobs, compare with the truth.
-
-    Yields
-    ------
-    Progress
-        One before each of them.
-
-    Returns
-    -------
-    Findings
-    """
+    """Measure nuclei, judge magnitude, look for blobs, compare with the truth."""
     from ..core.measure.blobs import blob_report  # noqa: PLC0415 - on first use
     from ..core.measure.magnitude import magnitude_report  # noqa: PLC0415
     from ..core.measure.nuclei import measure  # noqa: PLC0415
@@ -302,39 +235,19 @@ def _compared(case: Case) -> tuple[Comparison | None, tuple[str, ...]]:
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """Labels as a source gives them.
+    """Labels as a source gives them."""
 
-    Parameters
-    ----------
-    labels : array (H, W)
-        Not checked yet.
-    origin : tuple of int, optional
-        Row and column of their first pixel in the whole image, where that is known.
-    notes : tuple of str
-        What was assumed while they were read.
-    """
-
-    labels: npt.NDArray[Any]
+    labels: npt.NDArray[Any]  # array (H, W): Not checked yet
     origin: tuple[int, int] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What was assumed while they were read
 
 
 @dataclass(frozen=True, eq=False)
 class TruthSource:
-    """Where true labels come from.
+    """Where true labels come from."""
 
-    Parameters
-    ----------
-    key : hashable
-        ("layer", id), ("file", path) or ("run", id).
-    name : str
-        For tables and messages.
-    read : callable
-        Receives the :class:`Target`, returns :class:`Given`; called in a worker thread.
-    """
-
-    key: Hashable
-    name: str
+    key: Hashable  # ("layer", id), ("file", path) or ("run", id)
+    name: str  # For tables and messages
     read: Callable[[Target], Given]
 
 
@@ -377,25 +290,7 @@ def file_source(path: str) -> TruthSource:
 def truth_steps(
     source: TruthSource, target: Target, before: TruthChoice | None = None
 ) -> Generator[Progress, None, TruthChoice]:
-    """Read and check true labels.
-
-    Parameters
-    ----------
-    source : TruthSource
-    target : Target
-    before : TruthChoice, optional
-        What is compared with now; returned as it is if nothing has changed.
-
-    Yields
-    ------
-    Progress
-        One, before the work.
-
-    Returns
-    -------
-    TruthChoice
-        With labels, or with the error that says why not.
-    """
+    """Read and check true labels."""
     yield Progress(0, 0, f"Reading {source.name} ...")
     try:
         choice = _checked(source, target)
@@ -447,23 +342,13 @@ EMPTY = "-"
 
 @dataclass(frozen=True)
 class DeltaRow:
-    """One line of the table of two runs.
+    """One line of the table of two runs."""
 
-    Parameters
-    ----------
-    name, tip : str
-        What it is; what it means.
-    a, b : float or str
-        Of either run; NaN = not known.
-    digits : int
-        Behind the point.
-    """
-
-    name: str
-    tip: str
-    a: float | str
-    b: float | str
-    digits: int = 0
+    name: str  # What it is
+    tip: str  # What it is
+    a: float | str  # Of either run
+    b: float | str  # Of either run
+    digits: int = 0  # Behind the point
 
     @property
     def delta(self) -> float:
@@ -473,13 +358,7 @@ class DeltaRow:
         return self.b - self.a
 
     def texts(self) -> tuple[str, str, str]:
-        """Return A, B and the difference (with its sign) as shown.
-
-        Examples
-        --------
-        >>> DeltaRow("AJI", "", 0.5, 0.625, 3).texts()
-        ('0.500', '0.625', '+0.125')
-        """
+        """Return A, B and the difference (with its sign) as shown."""
         return (_text(self.a, self.digits), _text(self.b, self.digits), self._delta_text())
 
     def _delta_text(self) -> str:
@@ -540,18 +419,7 @@ def case_of(
 ) -> Case:
     """Return what is looked into of a run with maps.
 
-    Parameters
-    ----------
-    run : Run
-    labels : int32 (H, W)
-        Its instances as they are now.
-    truth : int32 (H, W), optional
-    bands : MagnitudeBands, optional
-
-    Raises
-    ------
-    TypeError
-        If the run was made without keeping its maps.
+    ``labels`` int32 (H, W); ``truth`` int32 (H, W).
     """
     if run.result.maps is None:
         raise TypeError(f"{run.title} has no maps.")
@@ -568,22 +436,7 @@ def case_of(
 
 
 def two_runs_steps(a: Case, b: Case) -> Generator[Progress, None, TwoRuns]:
-    """Look into two runs and tell where they differ; runs in a worker thread.
-
-    Yields
-    ------
-    Progress
-        Those of either run.
-
-    Returns
-    -------
-    TwoRuns
-
-    Raises
-    ------
-    InputError
-        If they are not of the same size.
-    """
+    """Look into two runs and tell where they differ; runs in a worker thread."""
     from ..core.measure.changes import label_difference  # noqa: PLC0415 - on first use
 
     yield Progress(0, 0, "Where they differ ...")

@@ -56,44 +56,16 @@ from .segment import SegmentParams, SegmentResult, model_metadata
 
 @dataclass(frozen=True)
 class TokenChoice:
-    """Which samples of a family are meant, and how they are read.
+    """Which samples of a family are meant, and how they are read."""
 
-    Parameters
-    ----------
-    n_samples : int, optional
-        None = all.
-    split : {"train", "val", "all"}, optional
-        None = validation where it is known, else all.
-    seed : int, optional
-        Draw the samples by it; None = spread evenly.
-    truth : str
-        See :data:`napari_hovernet.core.tokens.data.TRUTHS`.
-
-    Examples
-    --------
-    >>> TokenChoice(n_samples=20).truth
-    'auto'
-    """
-
-    n_samples: int | None = None
-    split: str | None = None
-    seed: int | None = None
-    truth: str = "auto"
+    n_samples: int | None = None  # None = all
+    split: str | None = None  # None = validation where it is known, else all
+    seed: int | None = None  # Draw the samples by it
+    truth: str = "auto"  # See :data:`napari_hovernet.core.tokens.data.TRUTHS`.
 
 
 def choose_samples(sides: Membership, choice: TokenChoice) -> tuple[int, ...]:
-    """List the samples that are meant, in the order of the file.
-
-    Raises
-    ------
-    InputError
-        If there are none, or ``n_samples`` is below 1.
-
-    Examples
-    --------
-    >>> choose_samples(Membership(("",) * 10, {"": ""}), TokenChoice(n_samples=3))
-    (0, 3, 6)
-    """
+    """List the samples that are meant, in the order of the file."""
     there = sides.chosen(choice.split)
     n = choice.n_samples
     if n is None or n >= len(there):
@@ -116,37 +88,14 @@ def token_pairs(data: TokenData, sides: Membership, indices: Sequence[int]) -> t
 
 @dataclass
 class TokenPredictor:
-    """Decodes the tokens of samples, a batch at a time, and brings their truth along.
+    """Decodes the tokens of samples, a batch at a time, and brings their truth along."""
 
-    Parameters
-    ----------
-    model : Model
-        A token decoder.
-    data : TokenData
-    indices : tuple of int
-        Samples, in the order in which they will be asked for.
-    params : TokenParams
-    tuning : TuneParams
-        How HV is read and nuclei are cut.
-    truth : str
-        See :data:`napari_hovernet.core.tokens.data.TRUTHS`.
-
-    Raises
-    ------
-    InputError
-        If the decoder cannot read these tokens.
-
-    Examples
-    --------
-    >>> TokenPredictor(model, data, (0, 1))  # doctest: +SKIP
-    """
-
-    model: Model
+    model: Model  # A token decoder
     data: TokenData
-    indices: tuple[int, ...]
+    indices: tuple[int, ...]  # Samples, in the order in which they will be asked for
     params: TokenParams = field(default_factory=TokenParams)
-    tuning: TuneParams = field(default_factory=TuneParams)
-    truth: str = "auto"
+    tuning: TuneParams = field(default_factory=TuneParams)  # How HV is read and nuclei are cut
+    truth: str = "auto"  # See :data:`napari_hovernet.core.tokens.data.TRUTHS`.
     true_magnitudes: dict[str, float] = field(default_factory=dict, init=False)
     _decoded: tuple[TokenMaps, dict[int, int]] | None = field(default=None, init=False)
 
@@ -221,9 +170,7 @@ class TokenPredictor:
 def sample_image(data: TokenData, index: int) -> UInt8:
     """Return the image of a sample, its tokens as colours where there is none.
 
-    Returns
-    -------
-    uint8 (224, 224, 3)
+    Returns uint8 (224, 224, 3).
     """
     image = data.image(index)
     if image is None:
@@ -243,27 +190,10 @@ MEANS = ("aji", "cc_aji", "oracle_aji", "magnitude", "true_magnitude", "cosine",
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """What to run.
+    """What to run."""
 
-    Parameters
-    ----------
-    checkpoint : str
-        A file of the token decoder.
-    features : str
-        ``F_features.npz``.
-    params : TokenParams
-    choice : TokenChoice
-    tuning : TuneParams
-    device : str
-
-    Examples
-    --------
-    >>> TokenRequest("best.pth", "x_features.npz").params.prefix
-    'file'
-    """
-
-    checkpoint: str
-    features: str
+    checkpoint: str  # A file of the token decoder
+    features: str  # ``F_features.npz``.
     params: TokenParams = field(default_factory=TokenParams)
     choice: TokenChoice = field(default_factory=lambda: TokenChoice(n_samples=20))
     tuning: TuneParams = field(default_factory=TuneParams)
@@ -272,65 +202,30 @@ class TokenRequest:
 
 @dataclass(frozen=True, eq=False)
 class TokenPictures:
-    """Samples to look at.
-
-    Parameters
-    ----------
-    family : str
-    features : Path
-    indices : tuple of int
-        Which samples of the file.
-    names : tuple of str
-    images : uint8 (n, 224, 224, 3)
-        Images, or tokens as colours where there are none.
-    truth : int32 (n, 224, 224), optional
-        True nuclei.
-    of_tokens : bool
-        Whether ``images`` show tokens.
-    notes : tuple of str
-    """
+    """Samples to look at."""
 
     family: str
     features: Path
-    indices: tuple[int, ...]
+    indices: tuple[int, ...]  # Which samples of the file
     names: tuple[str, ...]
-    images: UInt8
-    truth: Int32 | None
-    of_tokens: bool
+    images: UInt8  # Images, or tokens as colours where there are none
+    truth: Int32 | None  # True nuclei
+    of_tokens: bool  # Whether ``images`` show tokens
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class TokenStacks:
-    """What a run made; one plane per sample.
-
-    Parameters
-    ----------
-    pictures : TokenPictures
-    maps : TokenMaps
-    labels : int32 (n, 224, 224)
-        Nuclei, numbered anew in each plane.
-    info : ModelInfo
-    prefix : int
-        Tokens that were taken to stand before the patches.
-    which : str
-        "validation (fold 3)" ...
-    means : mapping of str to float
-        Means over the samples, of :data:`MEANS`; NaN where there is no truth.
-    counts : tuple of int
-        True and predicted nuclei; -1 true ones without a truth.
-    tuning : TuneParams
-    notes : tuple of str
-    """
+    """What a run made; one plane per sample."""
 
     pictures: TokenPictures
     maps: TokenMaps
-    labels: Int32
+    labels: Int32  # Nuclei, numbered anew in each plane
     info: ModelInfo
-    prefix: int
-    which: str
-    means: dict[str, float]
-    counts: tuple[int, int]
+    prefix: int  # Tokens that were taken to stand before the patches
+    which: str  # "validation (fold 3)" ...
+    means: dict[str, float]  # Means over the samples, of :data:`MEANS`; NaN where there is no truth
+    counts: tuple[int, int]  # True and predicted nuclei
     tuning: TuneParams
     notes: tuple[str, ...]
 
@@ -362,20 +257,7 @@ class TokenStacks:
 
 
 def token_run_steps(request: TokenRequest) -> Generator[Progress, None, TokenStacks]:
-    """Load, decode, separate and compare, step by step.
-
-    Raises
-    ------
-    UserError
-        If the checkpoint is none of a token decoder, the features do not fit it, or no sample
-        could be decoded.
-
-    Examples
-    --------
-    >>> from napari_hovernet.app.jobs import drive
-    >>> drive(token_run_steps(TokenRequest("best.pth", "x_features.npz")))  # doctest: +SKIP
-    TokenStacks(...)
-    """
+    """Load, decode, separate and compare, step by step."""
     yield Progress(0, 0, "Reading the checkpoint ...")
     model = load_model(request.checkpoint, request.device)
     data = find_token_data([Path(request.features)], "")
@@ -440,13 +322,7 @@ def picture_steps(
 
 
 def evenly(n: int, most: int = MOST_SHOWN) -> tuple[int, ...]:
-    """Choose samples to look at, evenly spread.
-
-    Examples
-    --------
-    >>> evenly(10, 4)
-    (0, 2, 5, 7)
-    """
+    """Choose samples to look at, evenly spread."""
     k = min(n, most)
     return tuple(i * n // k for i in range(k))
 
@@ -538,22 +414,10 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class ArrayPictures:
-    """Images of one array (N, H, W, 3) in an .npy or .npz; its targets stay where they are.
-
-    Parameters
-    ----------
-    path : Path
-    name : str
-        Of the array in an .npz, "" of an .npy.
-
-    Raises
-    ------
-    InputError
-        If there is no such array.
-    """
+    """Images of one array (N, H, W, 3) in an .npy or .npz; its targets stay where they are."""
 
     path: Path
-    name: str = ""
+    name: str = ""  # Of the array in an .npz, "" of an .npy
 
     def __post_init__(self) -> None:
         if self.array.ndim != 4 or self.array.shape[3] != 3 or not len(self.array):
@@ -585,12 +449,7 @@ class ArrayPictures:
 
 @dataclass(frozen=True)
 class FilePictures:
-    """Image files, with label files where there are any.
-
-    Parameters
-    ----------
-    pairs : tuple of Pair
-    """
+    """Image files, with label files where there are any."""
 
     pairs: tuple[Pair, ...]
 
@@ -613,37 +472,16 @@ class FilePictures:
 
 @dataclass(frozen=True)
 class TokenCache:
-    """What was written.
-
-    Parameters
-    ----------
-    files : tuple of Path
-    shape : tuple of int
-        (N, T, D) of the tokens.
-    prefix : int
-        Tokens before the patches.
-    notes : tuple of str
-    """
+    """What was written."""
 
     files: tuple[Path, ...]
-    shape: tuple[int, ...]
-    prefix: int
+    shape: tuple[int, ...]  # (N, T, D) of the tokens
+    prefix: int  # Tokens before the patches
     notes: tuple[str, ...] = field(default=())
 
 
 def find_pictures(path: Path) -> Pictures:
-    """Find images: a family's data file, an ``images.npy``, a folder, an index or one image.
-
-    Raises
-    ------
-    InputError
-        If there are none.
-
-    Examples
-    --------
-    >>> find_pictures(Path("tiles")).names  # doctest: +SKIP
-    ('a', 'b')
-    """
+    """Find images: a family's data file, an ``images.npy``, a folder, an index or one image."""
     if path.suffix.lower() == ".npy":
         return ArrayPictures(path)
     if path.suffix.lower() == ".npz":
@@ -659,22 +497,8 @@ def cache_steps(
 ) -> Generator[Progress, None, TokenCache]:
     """Compute the tokens of images and write them, step by step.
 
-    Image files are also written, at 224 x 224, as ``F_data_FIXED.npz`` with ``inst_maps``
-    if all have labels, so that the folder can be used for evaluation and training at once.
-
-    Parameters
-    ----------
-    pictures : Pictures
-    backbone : Backbone
-    output : Path
-        ``F_features.npz``.
-
-    Raises
-    ------
-    InputError
-        If the name does not end so, or an image cannot be used.
-    OutputError
-        If a file cannot be written; nothing is left then.
+    Image files are also written, at 224 x 224, as ``F_data_FIXED.npz`` with ``inst_maps`` if all
+    have labels, so that the folder can be used for evaluation and training at once.
     """
     if not output.name.endswith(FEATURES):
         raise InputError(f"{output.name} must be named FAMILY{FEATURES}, to be found again.")
@@ -729,19 +553,7 @@ def _write_data(pictures: FilePictures, output: Path) -> tuple[Path, tuple[str, 
 
 
 def sample_steps(stacks: TokenStacks, place: int) -> Generator[Progress, None, SegmentResult]:
-    """Separate and measure one sample.
-
-    Parameters
-    ----------
-    stacks : TokenStacks
-    place : int
-        Plane of the stacks.
-
-    Raises
-    ------
-    InputError
-        If there is no such plane, or the sample could not be decoded.
-    """
+    """Separate and measure one sample."""
     if not 0 <= place < len(stacks.maps):
         raise InputError(f"There is no plane {place}; there are {len(stacks.maps)}.")
     if place in stacks.maps.errors:

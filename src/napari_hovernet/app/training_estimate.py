@@ -28,34 +28,16 @@ GIGA = 1e9
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training will take.
+    """What a training will take."""
 
-    Parameters
-    ----------
-    memory : float
-        Bytes of the training process (on a GPU: most of them there); NaN if not known.
-    seconds_per_step : float
-        NaN if not known.
-    steps : int
-        In all, validation left out; 0 = the data decide.
-    from_run : str
-        Run whose measured speed was taken, "" = a rough figure for two CPU cores.
-    """
-
-    memory: float
-    seconds_per_step: float
-    steps: int = 0
-    from_run: str = ""
+    memory: float  # Bytes of the training process (on a GPU: most of them there)
+    seconds_per_step: float  # NaN if not known
+    steps: int = 0  # In all, validation left out
+    from_run: str = ""  # Run whose measured speed was taken, "" = a rough figure for two CPU cores
 
     @property
     def words(self) -> str:
-        """One line, "" if nothing is known.
-
-        Examples
-        --------
-        >>> Estimate(2.3e9, 1.5, 100).words
-        'About 2.3 GB and 1.5 s per step (rough, CPU): 3 min for 100 steps, without validation.'
-        """
+        """One line, "" if nothing is known."""
         known = []
         if not math.isnan(self.memory):
             known.append(f"{self.memory / GIGA:.1f} GB")
@@ -72,16 +54,7 @@ class Estimate:
 
 
 def estimate(config: TrainConfig, info: ModelInfo | None, runs: Iterable[RunInfo]) -> Estimate:
-    """Estimate from the size of the network and of a batch, and from the speed of former runs.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    info : ModelInfo, optional
-        Of the starting model, None if it is untrained or not read yet.
-    runs : iterable of RunInfo
-        Former runs; the first one from the same starting point on the same device counts.
-    """
+    """Estimate from the size of the network and of a batch, and from the speed of former runs."""
     name = info.architecture if info else config.start.removeprefix(SCRATCH)
     parameters = info.parameters if info else PARAMETERS.get(name, 0)
     optim = config.optim

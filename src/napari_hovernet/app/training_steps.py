@@ -27,43 +27,19 @@ DATA = "data"
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in training data.
+    """What was found in training data."""
 
-    Parameters
-    ----------
-    data : DataParams
-        The data that were looked at.
-    start : str
-        The starting point of the training they are for.
-    summary : str
-        One line.
-    problems : tuple of str
-        What has to be mended.
-    warnings : tuple of str
-        What is odd.
-    findings : tuple of str
-        What is in order, and what was assumed.
-    refused : bool
-        Whether they cannot be trained on.
-    """
-
-    data: DataParams
-    start: str = ""
-    summary: str = ""
-    problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
-    refused: bool = False
+    data: DataParams  # The data that were looked at
+    start: str = ""  # The starting point of the training they are for
+    summary: str = ""  # One line
+    problems: tuple[str, ...] = ()  # What has to be mended
+    warnings: tuple[str, ...] = ()  # What is odd
+    findings: tuple[str, ...] = ()  # What is in order, and what was assumed
+    refused: bool = False  # Whether they cannot be trained on
 
 
 def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
-    """Read training data and report on them; data that cannot be read are refused.
-
-    Yields
-    ------
-    Progress
-        One; reading cannot be cut short.
-    """
+    """Read training data and report on them; data that cannot be read are refused."""
     yield Progress(0, 0, "Reading the training data ...")
     try:
         report = look_at_data(config)
@@ -92,26 +68,7 @@ def checked(config: TrainConfig, report: DataReport) -> Checked:
 def start_steps(
     store: RunStore, config: TrainConfig, staged: Path | None = None
 ) -> Generator[Progress, None, str]:
-    """Make a run and start its process.
-
-    Parameters
-    ----------
-    store : RunStore
-    config : TrainConfig
-    staged : Path, optional
-        Folder of pairs made of layers. Where the configuration names it, its files are
-        copied into the run's own folder, so that the run can be resumed later.
-
-    Returns
-    -------
-    str
-        Name of the run.
-
-    Raises
-    ------
-    UserError
-        If it cannot be started; then no run is left.
-    """
+    """Make a run and start its process."""
     yield Progress(0, 0, "Starting ...")
     run = store.create(config)
     try:
@@ -137,13 +94,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def log_end(path: Path, lines: int = LOG_LINES) -> str:
-    """Return the last lines of a log, "" if there is none.
-
-    Examples
-    --------
-    >>> log_end(Path("no such file"))
-    ''
-    """
+    """Return the last lines of a log, "" if there is none."""
     try:
         with open(path, "rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - LOG_BYTES, 0))

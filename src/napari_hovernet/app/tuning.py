@@ -26,54 +26,25 @@ UNDO_LIMIT = 200
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What came out of the present parameters.
+    """What came out of the present parameters."""
 
-    Parameters
-    ----------
-    params : TuneParams
-        What it was cut with.
-    separation : Separation
-        Of the whole run, or of a part of it.
-    counts : StageCounts
-        Of the same.
-    box : tuple of int, optional
-        The part, as rows and columns (r0, r1, c0, c1) of the run's arrays; None = all.
-    seconds : float
-        Time it took.
-    """
-
-    params: TuneParams
-    separation: Separation
-    counts: StageCounts
+    params: TuneParams  # What it was cut with
+    separation: Separation  # Of the whole run, or of a part of it
+    counts: StageCounts  # Of the same
     box: tuple[int, int, int, int] | None = None
-    seconds: float = 0.0
+    seconds: float = 0.0  # Time it took
 
 
 @dataclass(frozen=True)
 class Edits:
-    """What was done to the parameters of a run, to come back to.
+    """What was done to the parameters of a run, to come back to."""
 
-    Parameters
-    ----------
-    done, undone : tuple of TuneParams
-        From the start to the present ones; those that redo brings back, the next last.
-    """
-
-    done: tuple[TuneParams, ...]
-    undone: tuple[TuneParams, ...] = ()
+    done: tuple[TuneParams, ...]  # From the start to the present ones
+    undone: tuple[TuneParams, ...] = ()  # From the start to the present ones
 
 
 class Tuning:
-    """Parameters under edit, with undo and redo, and the latest answers.
-
-    Examples
-    --------
-    >>> tuning = Tuning()
-    >>> tuning.edit(TuneParams(SeparationParams(depth=0.3)))
-    >>> tuning.undo()
-    >>> tuning.params.separation.depth
-    0.15
-    """
+    """Parameters under edit, with undo and redo, and the latest answers."""
 
     params_changed: ClassVar[Signal] = Signal(object)
     tuned_changed: ClassVar[Signal] = Signal(object)
@@ -138,13 +109,7 @@ class Tuning:
         self.sweep_changed.emit(None)
 
     def preset(self, name: str) -> SeparationParams:
-        """Return a preset with its lengths in pixels of this run.
-
-        Raises
-        ------
-        InputError
-            If the name is not known.
-        """
+        """Return a preset with its lengths in pixels of this run."""
         return scaled_separation(SeparationParams.preset(name), self._scale)
 
     def defaults(self, preset: str) -> TuneParams:
@@ -230,13 +195,7 @@ def reach_of(params: TuneParams) -> int:
 
 
 def grown(box: Box, by: int, shape: tuple[int, int]) -> Box:
-    """Widen a box on all sides, within the image.
-
-    Examples
-    --------
-    >>> grown((10, 20, 0, 30), 5, (100, 32))
-    (5, 25, 0, 32)
-    """
+    """Widen a box on all sides, within the image."""
     r0, r1, c0, c1 = box
     return (max(r0 - by, 0), min(r1 + by, shape[0]), max(c0 - by, 0), min(c1 + by, shape[1]))
 
@@ -251,11 +210,6 @@ class Tuners:
     """Tuners of one run: one of the whole, one of the part that was asked for last.
 
     The whole and a part may be asked for by two threads at once; the same thing may not.
-
-    Parameters
-    ----------
-    maps : Maps
-        Of the whole run.
     """
 
     def __init__(self, maps: Maps) -> None:
@@ -264,15 +218,7 @@ class Tuners:
         self._part: tuple[Box, StagedTuner] | None = None
 
     def of(self, box: Box | None) -> StagedTuner:
-        """Return the tuner of a part, with the stages it kept if it was the last one; None = all.
-
-        Examples
-        --------
-        >>> import numpy
-        >>> tuners = Tuners(Maps(np=numpy.ones((8, 8)), hv=numpy.zeros((2, 8, 8))))
-        >>> tuners.of((0, 4, 2, 8)).maps.shape, tuners.of(None).maps.shape
-        ((4, 6), (8, 8))
-        """
+        """Return the tuner of a part, with the stages kept of the last one; None = all."""
         if box is None:
             return self._whole
         if self._part is None or self._part[0] != box:
@@ -283,16 +229,7 @@ class Tuners:
 def tune_steps(
     tuner: StagedTuner, params: TuneParams, box: Box | None = None
 ) -> Generator[Progress, None, Tuned]:
-    """Separate with given parameters.
-
-    Parameters
-    ----------
-    tuner : StagedTuner
-        Of the whole run, or of a part.
-    params : TuneParams
-    box : tuple of int, optional
-        Where that part lies, as noted in the result.
-    """
+    """Separate with given parameters."""
     yield Progress(0, 0, "Separating ...")
     began = time.perf_counter()
     found = tuner(params)
@@ -304,11 +241,6 @@ def kept_steps(result: SegmentResult, tuned: Tuned) -> Generator[Progress, None,
     """Make a result of its own of a tuned separation of a whole run.
 
     Its maps are those of the run, with HV as it was read.
-
-    Raises
-    ------
-    TypeError
-        If the run has no maps, or ``tuned`` is only a part.
     """
     if result.maps is None or tuned.box is not None:
         raise TypeError("Only the whole of a run with its maps can be kept.")

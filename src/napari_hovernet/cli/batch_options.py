@@ -35,26 +35,14 @@ def choice_of(options: Namespace, *, need_labels: bool) -> DataChoice:
 
 
 def tuning_of(options: Namespace) -> TuneParams:
-    """Return the separation, from a preset or a file of the tuner.
-
-    Raises
-    ------
-    InputError
-        If the file holds no parameters.
-    """
+    """Return the separation, from a preset or a file of the tuner."""
     if options.params is not None:
         return read_params(options.params)
     return TuneParams(SeparationParams.preset(options.preset or "local"))
 
 
 def inference_of(options: Namespace) -> InferenceParams:
-    """Return how images go through the network.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-    """
+    """Return how images go through the network."""
     return InferenceParams(
         tiling=options.tiling,
         tile=options.tile,
@@ -68,13 +56,7 @@ def inference_of(options: Namespace) -> InferenceParams:
 def model_predictor(
     options: Namespace, inference: InferenceParams, tuning: TuneParams
 ) -> ModelPredictor:
-    """Load the model, and say which it is.
-
-    Raises
-    ------
-    UserError
-        If the model or the device cannot be used.
-    """
+    """Load the model, and say which it is."""
     model = load_model(options.model or BUILT_IN, options.device)
     if not options.quiet:
         complain(introduction(model))
@@ -84,13 +66,7 @@ def model_predictor(
 
 
 def names_of(names: Sequence[str]) -> str:
-    """Return the first names, and that there are more.
-
-    Examples
-    --------
-    >>> names_of(["a", "b"]), names_of(list("abcdefg"))
-    ('a, b', 'a, b, c, d, e ...')
-    """
+    """Return the first names, and that there are more."""
     return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
 
 
@@ -100,28 +76,14 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def with_interval(found: Interval) -> str:
-    """Return a mean and its interval.
-
-    Examples
-    --------
-    >>> with_interval(Interval(0.5, 0.4, 0.6, 9))
-    '0.500 (0.400-0.600)'
-    """
+    """Return a mean and its interval."""
     if math.isnan(found.low):
         return number(found.mean)
     return f"{found.mean:.3f} ({found.low:.3f}-{found.high:.3f})"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Lay a table out; the first line is its head, the first column is to the left.
-
-    Examples
-    --------
-    >>> print(table([["name", "AJI"], ["a", "0.5"], ["long", "0.25"]]))
-    name   AJI
-    a      0.5
-    long  0.25
-    """
+    """Lay a table out; the first line is its head, the first column is to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -22,13 +22,7 @@ MAX_SEED = 2**32
 
 
 def run(options: Namespace) -> int:
-    """Run all checks; 0 if the corrected tests pass, 1 if one fails.
-
-    Raises
-    ------
-    InputError
-        If the seed is out of range.
-    """
+    """Run all checks; 0 if the corrected tests pass, 1 if one fails."""
     if not 0 <= options.seed < MAX_SEED:
         raise InputError(f"--seed is {options.seed}; give a whole number from 0 to {MAX_SEED - 1}.")
     five, further = check_loss(options.seed), check_length(options.seed)

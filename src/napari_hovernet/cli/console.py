@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from ..core.choices import Choice
     from ..core.types import Progress
 
 PROGRAM = "napari-hovernet"
@@ -40,21 +42,39 @@ def say_error(error: BaseException, about: str = "") -> None:
     complain(f"error: {about}{': ' if about else ''}{one_line(error)}")
 
 
-class ProgressBar:
-    """Progress of one image on stderr; gone once the image is done.
+def add_choice(group: argparse._ActionsContainer, known: Choice) -> None:
+    """Add the option of a choice; what is not given is None, so that presets can differ."""
+    flag, text, default = f"--{known.option}", help_of(known), known.default
+    if known.kind == "switch":
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        return
+    more: dict[str, Any] = {"type": int if known.whole else float, "metavar": "N"}
+    if known.options and not known.loose:
+        more = {"choices": known.options}
+    elif isinstance(default, tuple):
+        more = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
+    elif isinstance(default, str):
+        more = {"metavar": known.option.rpartition("-")[2].upper()}
+    group.add_argument(flag, help=text, **more)
 
-    Parameters
-    ----------
-    name : str
-        Name of the image.
-    quiet : bool
-        Show neither bar nor notices.
-    live : bool, optional
-        Redraw at every step; default where stderr is a terminal. Elsewhere, as in a log
-        file, there is a line every ``LOG_SECONDS``.
-    unit : str
-        What is counted.
-    """
+
+def help_of(known: Choice) -> str:
+    """Help of an option, with its unit and default."""
+    default = known.default
+    if isinstance(default, tuple):
+        shown = " ".join(map(str, default))
+    elif isinstance(default, bool):
+        shown = "on" if default else "off"
+    elif default is None:
+        shown = known.none
+    else:
+        shown = f"{default:g}" if isinstance(default, float) else str(default) or "none"
+    unit = f" [{known.unit}]" if known.unit else ""
+    return f"{known.help}{unit} Default {shown}.".replace("%", "%%")
+
+
+class ProgressBar:
+    """Progress of one image on stderr; gone once the image is done."""
 
     def __init__(
         self, name: str, *, quiet: bool = False, live: bool | None = None, unit: str = "tile"

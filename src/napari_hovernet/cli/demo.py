@@ -15,13 +15,7 @@ NEEDED = ("napari", "qtpy")
 
 
 def run(options: Namespace) -> int:
-    """Start the demonstration and return its exit status.
-
-    Raises
-    ------
-    InputError
-        If napari is not installed.
-    """
+    """Start the demonstration and return its exit status."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(

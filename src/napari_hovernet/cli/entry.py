@@ -22,22 +22,7 @@ PIPE_CLOSED = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments without the program's name; default those of the process.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 some images failed, 2 bad input or usage, 130 Ctrl-C.
-
-    Examples
-    --------
-    >>> main(["devices", "--json"])  # doctest: +SKIP
-    """
+    """Run a command line."""
     if argv is None:
         _stop_cleanly_when_told()
     arguments = with_dashes(sys.argv[1:] if argv is None else argv)
@@ -60,13 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def with_dashes(argv: Sequence[str]) -> list[str]:
-    """Spell every option with hyphens: ``--image_mpp`` is ``--image-mpp``.
-
-    Examples
-    --------
-    >>> with_dashes(["--image_mpp=0.5", "my_image.png", "--", "--a_b"])
-    ['--image-mpp=0.5', 'my_image.png', '--', '--a_b']
-    """
+    """Spell every option with hyphens: ``--image_mpp`` is ``--image-mpp``."""
     spelled: list[str] = []
     for argument in argv:
         if argument.startswith("--") and "--" not in spelled:

@@ -41,13 +41,7 @@ HEAD = ("", "images", "AJI", "PQ", "Dice", "CC AJI", "oracle", "cosine", "magnit
 
 
 def run(options: Namespace) -> int:
-    """Evaluate all images; 0 if all went well, 1 if some failed.
-
-    Raises
-    ------
-    UserError
-        If nothing can be done at all, or every image failed.
-    """
+    """Evaluate all images; 0 if all went well, 1 if some failed."""
     formats = ("csv", "json") if options.no_html else ("csv", "json", "html")
     if options.output is not None:
         _refuse_to_replace(options, formats)

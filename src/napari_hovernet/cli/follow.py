@@ -21,18 +21,7 @@ OnEpoch = Callable[[RunView], None]
 
 
 class Follower:
-    """Print what happens to a run: epochs to stdout, the present moment to stderr.
-
-    Parameters
-    ----------
-    watch : RunWatch
-    quiet : bool
-        Print nothing.
-    live : bool, optional
-        Rewrite a line with every step; default where stderr is a terminal.
-    on_epoch : callable, optional
-        Called with the view when there is a new epoch.
-    """
+    """Print what happens to a run: epochs to stdout, the present moment to stderr."""
 
     def __init__(
         self,

@@ -26,41 +26,19 @@ class ImageInput:
 
 @dataclass(frozen=True)
 class Search:
-    """How folders are searched.
+    """How folders are searched."""
 
-    Parameters
-    ----------
-    suffixes : tuple of str
-        Endings of readable images, in lower case.
-    pattern : str or None
-        Only names like this.
-    recursive : bool
-        Folders of folders too.
-    leave_out : Path
-        A folder that is not looked into: that of the results.
-    """
-
-    suffixes: tuple[str, ...]
-    pattern: str | None = None
-    recursive: bool = False
-    leave_out: Path = Path()
+    suffixes: tuple[str, ...]  # Endings of readable images, in lower case
+    pattern: str | None = None  # Only names like this
+    recursive: bool = False  # Folders of folders too
+    leave_out: Path = Path()  # A folder that is not looked into: that of the results
 
 
 def find_inputs(paths: Sequence[Path], search: Search) -> list[ImageInput]:
     """List the images that are meant, each once, with names for their results.
 
-    A file is taken whatever its ending; from folders those with a known ending. Results of
-    images of one name in different folders lie in folders of their own.
-
-    Raises
-    ------
-    InputError
-        If a folder cannot be read, or holds no image that fits.
-
-    Examples
-    --------
-    >>> [str(i.stem) for i in name_results([Path("a/x.png"), Path("b/x.png")])]
-    ['a/x', 'b/x']
+    A file is taken whatever its ending; from folders those with a known ending. Results of images
+    of one name in different folders lie in folders of their own.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -100,8 +78,8 @@ def _real_parents(file: Path) -> Sequence[Path]:
 def name_results(images: Sequence[Path]) -> list[ImageInput]:
     """Give each image a name for its results that no other has, as short as can be.
 
-    The name without its ending; with its ending where two differ in that alone; with as
-    many folders in front as tell it from others.
+    The name without its ending; with its ending where two differ in that alone; with as many
+    folders in front as tell it from others.
     """
     full = [Path(os.path.abspath(image)) for image in images]
     bare = [path.with_name(_stem(path.name)) for path in full]

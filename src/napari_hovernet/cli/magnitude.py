@@ -27,13 +27,7 @@ HEAD = ("image", "inside", "mean", "median", "p95", "outside", "verdict", "direc
 
 
 def run(options: Namespace) -> int:
-    """Look at all images; 0 if all went well, 1 if some failed.
-
-    Raises
-    ------
-    UserError
-        If nothing can be done at all, or every image failed.
-    """
+    """Look at all images; 0 if all went well, 1 if some failed."""
     if options.family is not None:
         return run_magnitude(options)
     refuse_without_family(options)

@@ -28,14 +28,7 @@ def head() -> str:
 
 
 def line(row: EpochRow) -> str:
-    """Return the line of an epoch.
-
-    Examples
-    --------
-    >>> row = EpochRow(5, {"total": 1.5}, {"aji": 0.5}, True, 61.0, "go on")
-    >>> " ".join(line(row).split())
-    '5 1.500 - - - - 0.500 - - - - - 1 min go on, best'
-    """
+    """Return the line of an epoch."""
     total = row.train.get("total", row.train.get("loss", float("nan")))
     all_dice = number(row.score("all_foreground_dice"))
     cells = [
@@ -82,13 +75,7 @@ def _fact(value: Any, form: str) -> str:
 
 
 def now(view: RunView) -> str:
-    """Return the line of the present moment.
-
-    Examples
-    --------
-    >>> now(RunView(state="queued", message="Waits for a."))
-    'queued: Waits for a.'
-    """
+    """Return the line of the present moment."""
     if view.state != "running" or not view.step:
         return f"{view.state}: {view.message}" if view.message else view.state
     parts = [f"epoch {view.epoch}/{view.n_epochs}", _step(view)]
@@ -111,13 +98,7 @@ def _step(view: RunView) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that fits.
-
-    Examples
-    --------
-    >>> duration(4.2), duration(75), duration(7300), duration(float("nan"))
-    ('4.2 s', '1 min', '2.0 h', '-')
-    """
+    """Return a time in the unit that fits."""
     if math.isnan(seconds):
         return NOTHING
     if seconds < MINUTE:

@@ -26,13 +26,7 @@ FAILURES = ("failed", "killed", "broken")
 
 
 def run(options: Namespace) -> int:
-    """List, attach or stop.
-
-    Raises
-    ------
-    UserError
-        If the run is not there, or cannot be asked for that.
-    """
+    """List, attach or stop."""
     actions = {"list": list_runs, "attach": attach, "stop": stop}
     return actions[options.action](RunStore(options.runs_dir), options)
 

@@ -44,13 +44,7 @@ class Written:
 
 
 def run(options: Namespace) -> int:
-    """Segment all images; 0 if all went well, 1 if some failed.
-
-    Raises
-    ------
-    UserError
-        If nothing can be done at all, or the only image failed.
-    """
+    """Segment all images; 0 if all went well, 1 if some failed."""
     params, formats = _params(options), parse_formats(options.formats)
     search = Search(SUFFIXES, options.pattern, options.recursive, options.output)
     found = find_inputs(options.images, search)

@@ -43,50 +43,23 @@ ONLY_IMAGES = ("pred", "labels", "source", "pattern", "tile", "image_mpp", "mode
 
 @dataclass(frozen=True)
 class TokenJob:
-    """What is run on which samples.
-
-    Parameters
-    ----------
-    predictor : TokenPredictor
-    pairs : tuple of Pair
-    samples : dict
-        Which samples these are, JSON-able.
-    notes : tuple of str
-    """
+    """What is run on which samples."""
 
     predictor: TokenPredictor
     pairs: tuple[Pair, ...]
-    samples: dict[str, Any]
+    samples: dict[str, Any]  # Which samples these are, JSON-able
     notes: tuple[str, ...]
 
 
 def refuse_without_family(options: Namespace) -> None:
-    """Refuse options of the token decoder where no family is named.
-
-    Raises
-    ------
-    InputError
-        Names the first.
-    """
+    """Refuse options of the token decoder where no family is named."""
     for name in ONLY_TOKENS:
         if getattr(options, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} needs --family: it is about tokens.")
 
 
 def token_job(options: Namespace, given: Sequence[Path]) -> TokenJob:
-    """Load the checkpoint, find the family, choose samples.
-
-    Parameters
-    ----------
-    options : Namespace
-    given : sequence of Path
-        Folders named without ``--data-dir``.
-
-    Raises
-    ------
-    UserError
-        If something is missing, or does not fit.
-    """
+    """Load the checkpoint, find the family, choose samples."""
     for name in ONLY_IMAGES:
         if getattr(options, name, None) is not None:
             raise InputError(f"--{name.replace('_', '-')} is about images; leave --family out.")

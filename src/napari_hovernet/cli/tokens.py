@@ -12,13 +12,7 @@ from .console import ProgressBar, complain, say
 
 
 def run(options: Namespace) -> int:
-    """Compute and write the tokens; returns the exit status.
-
-    Raises
-    ------
-    UserError
-        If there are no images, the backbone cannot be had, or a file cannot be written.
-    """
+    """Compute and write the tokens; returns the exit status."""
     if options.output.exists() and not options.overwrite:
         raise OutputError(f"{options.output} is there already; give --overwrite or another name.")
     pictures = find_pictures(options.images)

@@ -29,13 +29,7 @@ STATUS = {"done": OK, "stopped": INTERRUPTED}
 
 
 def run(options: Namespace) -> int:
-    """Train; 0 if it is done, 1 if it failed, 130 if it was stopped.
-
-    Raises
-    ------
-    UserError
-        If it cannot be started.
-    """
+    """Train; 0 if it is done, 1 if it failed, 130 if it was stopped."""
     if options.run is not None:
         return be_the_process(RunFolder(options.run), options)
     store = RunStore(options.runs_dir)
@@ -62,13 +56,7 @@ def run(options: Namespace) -> int:
 
 
 def config_of(options: Namespace) -> TrainConfig:
-    """Return the configuration that the options stand for.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-    """
+    """Return the configuration that the options stand for."""
     config = config_from(vars(options), options.loss_preset or "")
     if options.name is None:
         stamp = time.strftime(STAMP)
@@ -78,13 +66,7 @@ def config_of(options: Namespace) -> TrainConfig:
 
 
 def check(config: TrainConfig, *, quiet: bool) -> None:
-    """Look at the data and say what is found.
-
-    Raises
-    ------
-    InputError
-        If they are not fit for training.
-    """
+    """Look at the data and say what is found."""
     report = look_at_data(config)
     if not quiet:
         complain(f"data: {report.summary}")
@@ -126,8 +108,8 @@ def _again(store: RunStore, start: Start, options: Namespace) -> RunFolder:
     """Let a run go on."""
     if not options.resume:
         raise InputError("--resume needs the name of a run; `napari-hovernet runs` lists them.")
-    given = [f"--{o.name}" for group in OPTIONS.values() for o in group
-             if getattr(options, o.key) is not None]  # fmt: skip
+    given = [f"--{known.option}" for known in OPTIONS.values()
+             if getattr(options, known.option.replace("-", "_")) is not None]  # fmt: skip
     given += [f"--{n}" for n in ("data", "start", "name") if getattr(options, n) is not None]
     given += ["--loss-preset"] * (options.loss_preset is not None)
     if given:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ..app.train_options import OPTIONS, Option
+from ..app.train_options import OPTIONS
 from ..core.params import LOSS_PRESETS
+from .console import add_choice, help_of
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 MakeCommand = Callable[[Commands, str, str, str], argparse.ArgumentParser]
 
 NO_EPOCHS = "none"
+GROUPS = ("data", "training", "loss", "augmentation", "machine")
 TRAIN = "Fine-tune a model on labelled images, in a process of its own."
 TRAIN_END = """\
 Ctrl-C stops with a checkpoint; a second Ctrl-C kills. What was stopped goes on with
@@ -44,16 +46,19 @@ def _add_train(commands: Commands, make: MakeCommand) -> None:
         metavar="MODEL",
         help="'compact' (built in, default), a checkpoint file, or scratch:compact",
     )
-    for title, options in OPTIONS.items():
-        group = parser.add_argument_group(title)
-        if title == "loss":
-            group.add_argument(
-                "--loss-preset",
-                choices=tuple(LOSS_PRESETS),
-                help="weights to begin with; options below change single ones",
+    groups = {title: parser.add_argument_group(title) for title in GROUPS}
+    groups["loss"].add_argument(
+        "--loss-preset",
+        choices=tuple(LOSS_PRESETS),
+        help="weights to begin with; options below change single ones",
+    )
+    for known in OPTIONS.values():
+        if known.option == "save-epochs":
+            groups[known.group].add_argument(
+                "--save-epochs", type=epochs_of, metavar="N,N", help=help_of(known)
             )
-        for option in options:
-            _add_option(group, option)
+        else:
+            add_choice(groups[known.group], known)
     _add_run_options(parser)
 
 
@@ -78,43 +83,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no table and no notes")
 
 
-def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
-    """Add an option of the table; what is not given is None, so that presets can differ."""
-    default = option.default
-    flag, text = f"--{option.name}", f"{option.text}; default {_shown(default)}"
-    if isinstance(default, bool):
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
-        return
-    more: dict[str, Any] = {"type": int if default is None else type(default), "metavar": "N"}
-    if option.choices:
-        more = {"choices": option.choices}
-    elif option.name == "save-epochs":
-        more = {"type": epochs_of, "metavar": "N,N"}
-    elif isinstance(default, tuple):
-        more = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
-    elif isinstance(default, str):
-        more = {"metavar": option.name.rpartition("-")[2].upper()}
-    if default is None:
-        text = option.text
-    group.add_argument(flag, help=text, **more)
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, tuple):
-        return " ".join(map(str, default))
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return f"{default:g}" if isinstance(default, float) else str(default) or "none"
-
-
 def epochs_of(text: str) -> tuple[int, ...]:
-    """Read epochs separated by commas.
-
-    Examples
-    --------
-    >>> epochs_of("5,10"), epochs_of("none")
-    ((5, 10), ())
-    """
+    """Read epochs separated by commas."""
     if text.strip() in {"", NO_EPOCHS}:
         return ()
     try:

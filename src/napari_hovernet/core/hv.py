@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ..errors import InputError
+from .choices import check_choices, choice, described
 from .types import Float32, Int32, Maps, kernel
 
 Array = npt.NDArray[Any]
@@ -292,18 +292,7 @@ def hv_targets(labels: npt.ArrayLike, convention: HVConvention | None = None) ->
 
 
 def magnitude(hv: npt.ArrayLike) -> Float32:
-    """HV magnitude ``sqrt(h**2 + v**2)`` of a (2, ..., H, W) map, float32; any convention.
-
-    Raises
-    ------
-    InputError
-        If the first axis is not of length 2.
-
-    Examples
-    --------
-    >>> magnitude([[[0.6]], [[0.8]]]).round(3).tolist()
-    [[1.0]]
-    """
+    """HV magnitude ``sqrt(h**2 + v**2)`` of a (2, ..., H, W) map, float32; any convention."""
     array = _as_hv(hv)
     result: Float32 = np.hypot(array[0], array[1])
     return result
@@ -312,30 +301,9 @@ def magnitude(hv: npt.ArrayLike) -> Float32:
 def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Float32:
     """Rewrite an HV map from one convention in another, where that is exact.
 
-    Order and sign can be changed in a finished map; centre, scale, blur, resizing and
-    what gets no value cannot.
-
-    Parameters
-    ----------
-    hv : float array (2, H, W)
-        A map in convention ``source``.
-    source, target : HVConvention
-        What the map is and what it shall be.
-
-    Returns
-    -------
-    float32 array (2, H, W)
-        A new array.
-
-    Raises
-    ------
-    InputError
-        If the shape does not fit, or the conventions differ in more than order and sign.
-
-    Examples
-    --------
-    >>> convert([[[1.0]], [[0.5]]], HVConvention(), HVConvention(order="vh")).tolist()
-    [[[0.5]], [[1.0]]]
+    Order and sign can be changed in a finished map; centre, scale, blur, resizing and what gets no
+    value cannot.
+    ``hv`` float (2, H, W); returns float32 (2, H, W).
     """
     alike = replace(source, order=target.order, sign=target.sign)
     if alike != target:
@@ -355,22 +323,7 @@ def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Fl
 def compact_ids(labels: npt.ArrayLike) -> tuple[Int32, int]:
     """Give labels as C-ordered int32 whose largest id is not far above the pixel count.
 
-    Parameters
-    ----------
-    labels : int array (H, W)
-        Any ids from 0 on.
-
-    Returns
-    -------
-    ids : int32 array (H, W)
-        The same partition, 0 kept; renumbered in order of id only if ids are sparse.
-    largest : int
-        Largest id, 0 where there is none.
-
-    Raises
-    ------
-    InputError
-        If ``labels`` is not a 2-D array of whole numbers from 0 on.
+    ``labels`` int (H, W); returns ids int32 (H, W).
     """
     array = np.asarray(labels)
     if array.ndim != 2:
@@ -461,23 +414,13 @@ def _resized_targets(ids: Int32, convention: HVConvention) -> Float32:
     return np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in hv])
 
 
-SCALE_RANGE = (0.02, 50.0)
 """Factors for the length of HV that can be tried."""
 
 
+@described
 @dataclass(frozen=True)
 class HVReading:
     """How the two channels of stored HV maps are to be understood.
-
-    Parameters
-    ----------
-    order : {"hv", "vh"}
-        "hv" = channel 0 along x (columns), as :class:`Maps` has it; "vh" = channel 0 along y.
-    sign : {"outward", "inward"}
-        "outward" = positive to the right of and below the centre; "inward" = the negative.
-    scale : float
-        HV is multiplied by this, 0.02..50. It changes the magnitude, not the directions:
-        a separation that looks at directions alone gives the same instances.
 
     Raises
     ------
@@ -490,20 +433,21 @@ class HVReading:
     False
     """
 
-    order: str = "hv"
-    sign: str = "outward"
-    scale: float = 1.0
+    # fmt: off
+    order: str = choice(
+        "hv", "HV channels", "'hv' = channel 0 along x (columns), as in Maps; 'vh' = along y.",
+        options=ORDERS)
+    sign: str = choice(
+        "outward", "HV sign", "'outward' = positive to the right of and below the centre; "
+        "'inward' = the negative.", options=SIGNS)
+    scale: float = choice(
+        1.0, "HV times", "HV is multiplied by this. It changes the magnitude, and hardly the "
+        "nuclei: separation looks at directions.",
+        low=0.02, high=50.0, step=0.01, factors=True)
+    # fmt: on
 
     def __post_init__(self) -> None:
-        for name, allowed in (("order", ORDERS), ("sign", SIGNS)):
-            if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}."
-                )
-        if not (math.isfinite(self.scale) and SCALE_RANGE[0] <= self.scale <= SCALE_RANGE[1]):
-            raise InputError(
-                f"scale is {self.scale}; give {SCALE_RANGE[0]:g} to {SCALE_RANGE[1]:g}."
-            )
+        check_choices(self)
 
     @property
     def plain(self) -> bool:
@@ -512,14 +456,7 @@ class HVReading:
 
 
 def read_hv(maps: Maps, reading: HVReading) -> Maps:
-    """Give the maps as they are if HV is read so; the maps themselves if nothing changes.
-
-    Examples
-    --------
-    >>> maps = Maps(np=[[1.0]], hv=[[[0.5]], [[0.25]]])
-    >>> read_hv(maps, HVReading(order="vh", scale=2.0)).hv.ravel().tolist()
-    [0.5, 1.0]
-    """
+    """Give the maps as they are if HV is read so; the maps themselves if nothing changes."""
     if reading.plain:
         return maps
     stored = HVConvention(order=reading.order, sign=reading.sign)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .params import LossParams
+from .params import LOSS_HEADS, LOSS_TERMS, LossParams
 
-EPSILON = 1e-6
-"""Added under the root of the magnitude: its slope at zero is then 0, also in float16."""
-DICE_SMOOTH = 1e-5
-"""Added to both sides of the Dice fraction."""
+EPSILON = LossParams().epsilon
+DICE_SMOOTH = LossParams().dice_smooth
 NUCLEUS = 1
 """Channel of NP that stands for "nucleus"."""
 SOBEL_GAIN = 8.0
@@ -29,12 +28,7 @@ def full(x: Tensor) -> Tensor:
 def nucleus_mask(np_target: Tensor, valid: Tensor | None = None) -> Tensor:
     """Mark the pixels of true nuclei that count, bool (B, H, W).
 
-    Parameters
-    ----------
-    np_target : tensor (B, H, W)
-        Above 0 in nuclei: 0 and 1, bool, or instance labels.
-    valid : tensor (B, H, W), optional
-        Above 0 inside the image; None = everywhere.
+    ``np_target`` tensor (B, H, W); ``valid`` tensor (B, H, W).
     """
     inside = np_target > 0
     return inside if valid is None else inside & (valid > 0)
@@ -48,34 +42,10 @@ def np_loss(
 ) -> Tensor:
     """Cross entropy plus Dice loss of nucleus against background.
 
-    ``CE + 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)`` with p = softmax channel 1.
-    The sums of Dice run over the whole batch at once, so an image without nuclei does no harm.
-
-    Parameters
-    ----------
-    logits : float tensor (B, 2, H, W)
-        Background, nucleus; before softmax.
-    np_target : tensor (B, H, W)
-        Above 0 in nuclei.
-    valid : tensor (B, H, W), optional
-        Pixels that count; None = all.
-    smooth : float
-        Makes Dice defined where nothing is nucleus.
-
-    Returns
-    -------
-    float tensor ()
-
-    Notes
-    -----
-    Graham et al., Medical Image Analysis 2019, L_c and L_d; Dice in the form of Milletari et
-    al., 3DV 2016, without squares.
-
-    Examples
-    --------
-    >>> logits = torch.tensor([[[[-9.0, 9.0]], [[9.0, -9.0]]]])
-    >>> round(float(np_loss(logits, torch.tensor([[[1, 0]]]))), 4)
-    0.0
+    ``CE + 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)`` with p = softmax channel 1. The
+    sums of Dice run over the whole batch at once, so an image without nuclei does no harm.
+    ``logits`` float tensor (B, 2, H, W); ``np_target`` tensor (B, H, W); ``valid`` tensor (B, H,
+    W).
     """
     x = _blanked(full(logits), valid)
     inside = nucleus_mask(np_target, valid)
@@ -94,27 +64,7 @@ def np_loss(
 def hv_mse(hv: Tensor, hv_target: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error of HV over nucleus pixels and both channels.
 
-    Parameters
-    ----------
-    hv, hv_target : float tensor (B, 2, H, W)
-        Predicted and true HV.
-    mask : bool tensor (B, H, W)
-        Pixels that count; see :func:`nucleus_mask`.
-
-    Returns
-    -------
-    float tensor ()
-        0 (with a gradient, of zeros) where no pixel counts.
-
-    Notes
-    -----
-    Graham et al., Medical Image Analysis 2019, L_a; there the mean runs over all pixels.
-
-    Examples
-    --------
-    >>> one = torch.ones(1, 2, 3, 3)
-    >>> float(hv_mse(0.5 * one, one, torch.ones(1, 3, 3)))
-    0.25
+    ``hv, hv_target`` float tensor (B, 2, H, W); ``mask`` bool tensor (B, H, W).
     """
     error = (full(hv) - full(hv_target)).square()
     return masked_mean(error, mask[:, None])
@@ -123,27 +73,7 @@ def hv_mse(hv: Tensor, hv_target: Tensor, mask: Tensor) -> Tensor:
 def sobel(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Derive maps along x and along y by the plain 3x3 Sobel, zeros around the image.
 
-    Parameters
-    ----------
-    maps : float tensor (B, C, H, W)
-
-    Returns
-    -------
-    along_x, along_y : float tensor (B, C, H, W)
-        8 (``SOBEL_GAIN``) times the slope per pixel; positive where values rise to the right,
-        and downwards.
-
-    Notes
-    -----
-    Written as sums of shifted maps, not as a convolution: autocast would turn a convolution
-    into half precision.
-
-    Examples
-    --------
-    >>> ramp = torch.arange(5.0).expand(1, 1, 5, 5)
-    >>> along_x, along_y = sobel(ramp)
-    >>> float(along_x[0, 0, 2, 2]), float(along_y[0, 0, 2, 2])
-    (8.0, 0.0)
+    ``maps`` float tensor (B, C, H, W); returns along_x, along_y float tensor (B, C, H, W).
     """
     padded = F.pad(full(maps), (1, 1, 1, 1))
     down = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
@@ -158,32 +88,8 @@ def hv_gradient(hv: Tensor, hv_target: Tensor, mask: Tensor, valid: Tensor | Non
 
     Both channels are derived along both axes. The maps are derived as they are, background
     included: what the network draws beside a nucleus counts at its rim.
-
-    Parameters
-    ----------
-    hv, hv_target : float tensor (B, 2, H, W)
-        Predicted and true HV.
-    mask : bool tensor (B, H, W)
-        Pixels whose error counts.
-    valid : tensor (B, H, W), optional
-        Above 0 inside the image; beyond, both maps are taken for 0 as beyond the border.
-
-    Returns
-    -------
-    float tensor ()
-        ``sum (d_x error² + d_y error²) / 2N`` in units of the Sobel (``SOBEL_GAIN``² times
-        those of the slope); 0 where no pixel counts.
-
-    Notes
-    -----
-    After L_b of Graham et al., Medical Image Analysis 2019, which derives h along x and v
-    along y only (the published code: along the wrong axis) with a 5x5 kernel.
-
-    Examples
-    --------
-    >>> flat = torch.zeros(1, 2, 4, 4)
-    >>> float(hv_gradient(flat, flat, torch.ones(1, 4, 4)))
-    0.0
+    ``hv, hv_target`` float tensor (B, 2, H, W); ``mask`` bool tensor (B, H, W); ``valid`` tensor
+    (B, H, W).
     """
     error = _blanked(full(hv) - full(hv_target), valid)
     along_x, along_y = sobel(error)
@@ -196,12 +102,6 @@ def length(hv: Tensor, epsilon: float = EPSILON) -> Tensor:
     ``epsilon`` stands under the root. The slope at exactly zero is then 0 instead of NaN, and
     within about ``sqrt(epsilon)`` of zero it is damped; see
     :mod:`napari_hovernet.core.loss_checks`.
-
-    Examples
-    --------
-    >>> hv = torch.tensor([0.6, 0.8]).reshape(1, 2, 1, 1)
-    >>> round(float(length(hv)), 3)
-    1.0
     """
     return (full(hv).square().sum(1) + epsilon).sqrt()
 
@@ -209,28 +109,9 @@ def length(hv: Tensor, epsilon: float = EPSILON) -> Tensor:
 def hv_magnitude(hv: Tensor, hv_target: Tensor, mask: Tensor, epsilon: float = EPSILON) -> Tensor:
     """Squared error of the lengths of HV, per nucleus pixel.
 
-    The error is squared and masked first, and its sum divided by the nucleus pixels alone.
-    It is blind to directions: turning, swapping or negating the prediction changes nothing.
-
-    Parameters
-    ----------
-    hv, hv_target : float tensor (B, 2, H, W)
-        Predicted and true HV.
-    mask : bool tensor (B, H, W)
-        Pixels that count.
-    epsilon : float
-        Under both roots.
-
-    Returns
-    -------
-    float tensor ()
-        0 where no pixel counts.
-
-    Examples
-    --------
-    >>> one = torch.ones(1, 2, 3, 3)
-    >>> float(hv_magnitude(-one, one, torch.ones(1, 3, 3)))
-    0.0
+    The error is squared and masked first, and its sum divided by the nucleus pixels alone. It is
+    blind to directions: turning, swapping or negating the prediction changes nothing.
+    ``hv, hv_target`` float tensor (B, 2, H, W); ``mask`` bool tensor (B, H, W).
     """
     error = (length(hv, epsilon) - length(hv_target, epsilon)).square()
     return masked_mean(error, mask)
@@ -243,26 +124,8 @@ def nt_loss(
 ) -> Tensor:
     """Cross entropy of the types.
 
-    Parameters
-    ----------
-    logits : float tensor (B, C, H, W)
-        Before softmax.
-    nt_target : int tensor (B, H, W)
-        0 to C - 1; below 0 = not known, does not count.
-    mask : bool tensor (B, H, W), optional
-        Pixels that count: nuclei, so that the plentiful background does not drown the types.
-        None = all.
-
-    Returns
-    -------
-    float tensor ()
-        0 where no pixel counts.
-
-    Examples
-    --------
-    >>> logits = torch.zeros(1, 4, 2, 2)
-    >>> round(float(nt_loss(logits, torch.ones(1, 2, 2, dtype=torch.long))), 4)
-    1.3863
+    ``logits`` float tensor (B, C, H, W); ``nt_target`` int tensor (B, H, W); ``mask`` bool tensor
+    (B, H, W).
     """
     known = nt_target >= 0
     counts = known if mask is None else known & (mask > 0)
@@ -285,12 +148,43 @@ def _blanked(maps: Tensor, valid: Tensor | None) -> Tensor:
     return maps if valid is None else torch.where(valid[:, None] > 0, maps, 0.0)
 
 
-HEADS = ("np", "hv", "nt")
-"""The heads of the network, in the order of the learned weights."""
-TERMS = ("np", "hv", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
-"""Names of the terms; "hv" is what the three after it make together."""
-PARTS = ("np", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
+HEADS = LOSS_HEADS
+PARTS = tuple(LOSS_TERMS)
 """Terms that add up to the total; what :meth:`HoverLoss.shares` tells of."""
+TERMS = (*PARTS, "hv")
+"""Names of what :class:`HoverLoss` returns; "hv" is what the terms of that head make together."""
+
+
+class Batch(NamedTuple):
+    """What :meth:`HoverLoss.forward` is given, and the pixels that count."""
+
+    np_logits: Tensor
+    hv: Tensor
+    nt_logits: Tensor | None
+    np_target: Tensor
+    hv_target: Tensor
+    nt_target: Tensor | None
+    valid: Tensor | None
+    mask: Tensor  # True nuclei, bool (B, H, W)
+    params: LossParams
+
+
+def _types(b: Batch) -> Tensor:
+    if b.nt_logits is None or b.nt_target is None:
+        return b.hv_target.new_zeros((), dtype=full(b.hv).dtype)
+    return nt_loss(b.nt_logits, b.nt_target, b.mask if b.params.nt_inside_only else b.valid)
+
+
+COMPUTE: Mapping[str, Callable[[Batch], Tensor]] = {
+    "np": lambda b: np_loss(b.np_logits, b.np_target, b.valid, b.params.dice_smooth),
+    "hv_mse": lambda b: hv_mse(b.hv, b.hv_target, b.mask),
+    "hv_gradient": lambda b: hv_gradient(b.hv, b.hv_target, b.mask, b.valid),
+    "hv_magnitude": lambda b: hv_magnitude(b.hv, b.hv_target, b.mask, b.params.epsilon),
+    "nt": _types,
+}
+"""How each of ``LOSS_TERMS`` is computed."""
+
+_DEFAULT = LossParams()
 
 
 class HoverLoss(nn.Module):
@@ -303,22 +197,15 @@ class HoverLoss(nn.Module):
 
     Parameters
     ----------
-    lambda_np, lambda_hv, lambda_nt : float
-        Weights of the heads, 0 or more.
-    lambda_magnitude : float
-        Weight, within HV, of the error of its length. It buys length, not direction.
-    lambda_gradient : float
-        Weight, within HV, of the error of its derivatives.
+    lambda_np, lambda_hv, lambda_nt, lambda_magnitude, lambda_gradient : float
+        Weights, 0 or more; magnitude and gradient count within HV. Magnitude buys length, not
+        direction.
     adaptive : bool
         Weigh the heads by learned ``s``: ``total = sum exp(-s_i) L_i + s_i``, starting at
         s = 0. The lambdas of the heads then only say who takes part: 0 = not at all.
         The optimiser must be given ``loss.parameters()``, best without weight decay.
-    epsilon : float
-        Under the root of the magnitude.
-    dice_smooth : float
-        On both sides of the Dice fraction.
-    nt_inside_only : bool
-        Count types in true nuclei alone, not over the background.
+    epsilon, dice_smooth, nt_inside_only
+        As in ``LossParams``.
 
     Attributes
     ----------
@@ -349,15 +236,15 @@ class HoverLoss(nn.Module):
 
     def __init__(  # noqa: PLR0913, PLR0917 - one name for each weight, as users know them
         self,
-        lambda_np: float = 1.0,
-        lambda_hv: float = 2.0,
-        lambda_nt: float = 1.0,
-        lambda_magnitude: float = 5.0,
-        lambda_gradient: float = 3.0,
-        adaptive: bool = False,
-        epsilon: float = EPSILON,
-        dice_smooth: float = DICE_SMOOTH,
-        nt_inside_only: bool = True,
+        lambda_np: float = _DEFAULT.lambda_np,
+        lambda_hv: float = _DEFAULT.lambda_hv,
+        lambda_nt: float = _DEFAULT.lambda_nt,
+        lambda_magnitude: float = _DEFAULT.lambda_magnitude,
+        lambda_gradient: float = _DEFAULT.lambda_gradient,
+        adaptive: bool = _DEFAULT.adaptive,
+        epsilon: float = _DEFAULT.epsilon,
+        dice_smooth: float = _DEFAULT.dice_smooth,
+        nt_inside_only: bool = _DEFAULT.nt_inside_only,
     ) -> None:
         super().__init__()
         self.params = LossParams(
@@ -426,24 +313,23 @@ class HoverLoss(nn.Module):
         _check(grid, {"nt_logits": nt_logits})
         targets = {"np_target": np_target, "nt_target": nt_target, "valid": valid}
         _check_targets(grid, targets)
-        params, mask = self.params, nucleus_mask(np_target, valid)
-        mse = hv_mse(hv, hv_target, mask)
-        gradient = hv_gradient(hv, hv_target, mask, valid)
-        magnitude = hv_magnitude(hv, hv_target, mask, params.epsilon)
-        terms = {
-            "np": np_loss(np_logits, np_target, valid, params.dice_smooth),
-            "hv": mse + params.lambda_gradient * gradient + params.lambda_magnitude * magnitude,
-            "hv_mse": mse,
-            "hv_gradient": gradient,
-            "hv_magnitude": magnitude,
-            "nt": mse.new_zeros(()),
-        }
+        typed = nt_logits is not None and nt_target is not None
         if nt_logits is not None and nt_target is not None:
             _check_types(nt_target, nt_logits.shape[1])
-            where = mask if params.nt_inside_only else valid
-            terms["nt"] = nt_loss(nt_logits, nt_target, where)
-        typed = nt_logits is not None and nt_target is not None
-        return self._total(terms, typed), terms
+        mask = nucleus_mask(np_target, valid)
+        batch = Batch(np_logits, hv, nt_logits, np_target, hv_target, nt_target, valid, mask,
+                      self.params)  # fmt: skip
+        terms = {name: COMPUTE[name](batch) for name in LOSS_TERMS}
+        heads = {head: self._head(head, terms) for head in HEADS}
+        return self._total(heads, typed), terms | {"hv": heads["hv"]}
+
+    def _head(self, head: str, terms: Mapping[str, Tensor]) -> Tensor:
+        """Add the terms of a head with their weights in it."""
+        own = {name: term for name, term in LOSS_TERMS.items() if term.head == head}
+        return sum(
+            (term.weight_in(self.params) * terms[name] for name, term in own.items()),
+            start=terms[next(iter(own))].new_zeros(()),
+        )
 
     def weights(self) -> dict[str, float]:
         """Weights of the heads as they stand: the lambdas, or exp(-s) where they are learned."""
@@ -477,20 +363,18 @@ class HoverLoss(nn.Module):
         """
         values = dict(zip(PARTS, _numbers([terms[name] for name in PARTS]), strict=True))
         heads = self.weights()
-        inside_hv = {
-            "hv_mse": heads["hv"],
-            "hv_gradient": heads["hv"] * self.params.lambda_gradient,
-            "hv_magnitude": heads["hv"] * self.params.lambda_magnitude,
+        weighted = {
+            name: heads[term.head] * term.weight_in(self.params) * values[name]
+            for name, term in LOSS_TERMS.items()
         }
-        weighted = {name: {**heads, **inside_hv}[name] * values[name] for name in PARTS}
         total = sum(weighted.values())
         return {name: part / total if total else 0.0 for name, part in weighted.items()}
 
     def _total(self, terms: Mapping[str, Tensor], typed: bool) -> Tensor:
         """Weigh the heads; ``typed`` = types are among them.
 
-        Every ``s`` takes part, if only with a gradient of 0: training on several devices
-        waits for each parameter's gradient.
+        Every ``s`` takes part, if only with a gradient of 0: training on several devices waits for
+        each parameter's gradient.
         """
         total = terms["hv"].new_zeros(())
         for index, head in enumerate(HEADS):

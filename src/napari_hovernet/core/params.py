@@ -1,18 +1,19 @@
-"""Every adjustable number of the pipeline, named, documented and checked."""
+"""Every adjustable number of the pipeline: named, documented and checked, each in one place."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from ..errors import InputError
+from .choices import check_choices, choice, described
 
 TILINGS = ("large", "reference")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 METHODS = ("local", "hover_net", "magnitude_peaks")
-PRESETS = ("local", "hover_net", "magnitude_peaks", "merging_relabel")
+LOCAL, PUBLISHED, PEAKS = ("local",), ("hover_net",), ("magnitude_peaks",)
+"""Methods of separation, for the parameters that one of them alone reads."""
 FAULTS = {
     "magnitude_peaks": "Faulty on purpose: seeds are the peaks of the HV magnitude, which is about "
     "0 in the centre of a nucleus and 1 on its rim, so nuclei break up along their rims.",
@@ -20,107 +21,71 @@ FAULTS = {
     "labelled anew, so touching nuclei merge again, whatever the network predicted.",
 }
 """Presets that repeat historical mistakes, and what is wrong with each."""
-SOBEL_SIZES = range(3, 32, 2)
+PRESETS = ("local", "hover_net", *FAULTS)
 MAX_SCALE = 64.0
 """Largest sigma in pixels for differentiating HV; beyond it the halo of a band explodes."""
 
+# A choice reads as a paragraph, not as a column of arguments:
+# fmt: off
 
+
+@described
 @dataclass(frozen=True)
 class InferenceParams:
     """How an image goes through the network.
 
-    Parameters
-    ----------
-    tiling : {"large", "reference"}
-        "large" picks big tiles from the device's memory; "reference" repeats
-        hover_net's own tiles (270 -> 80, 256 -> 164, reflect padding).
-    tile : int, optional
-        Input tile edge in pixels; rounded up to the network's next legal size.
-        None = chosen by ``tiling``.
-    batch : int, optional
-        Tiles per forward pass; None = chosen from the device's memory.
-    image_mpp, model_mpp : float, optional
-        Micrometres per pixel of the image and of the model's training data;
-        ``model_mpp`` overrides what the checkpoint says. Resampled when both are
-        known and differ by more than ``mpp_tolerance``.
-    mpp_tolerance : float
-        Relative difference of mpp that is left alone, default 0.10.
-    precision : {"auto", "float32", "bfloat16", "float16"}
-        "auto" = bfloat16 autocast on CUDA that supports it, float32 elsewhere.
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> InferenceParams(tile=512).tiling
+    'large'
     """
 
-    tiling: str = "large"
-    tile: int | None = None
-    batch: int | None = None
-    image_mpp: float | None = None
-    model_mpp: float | None = None
-    mpp_tolerance: float = 0.10
-    precision: str = "auto"
+    tiling: str = choice(
+        "large", "Tiling", "'large' picks big tiles from the device's memory; 'reference' repeats "
+        "hover_net's own tiles (270 -> 80, 256 -> 164, reflect padding).",
+        options=TILINGS, option="tiling")
+    tile: int | None = choice(
+        None, "Tile size", "Edge of the network's input, rounded up to its next legal size; None "
+        "= by the device's memory.",
+        unit="px", above=0, step=64, span=(64, 8192), none="automatic", option="tile")
+    batch: int | None = choice(
+        None, "Batch", "Tiles per forward pass; None = by the device's memory.",
+        unit="tiles", above=0, step=1, span=(1, 256), none="automatic", option="batch")
+    image_mpp: float | None = choice(
+        None, "Resolution", "Micrometres per pixel of the image; None = as its file says.",
+        unit="um/px", above=0, step=0.01, span=(0.05, 10), none="as the file says",
+        option="image-mpp")
+    model_mpp: float | None = choice(
+        None, "Model's resolution", "Micrometres per pixel the network was trained at; None = as "
+        "the checkpoint says. The image is resampled when both are known and differ by more than "
+        "mpp_tolerance.",
+        unit="um/px", above=0, step=0.01, span=(0.05, 10), none="as the checkpoint says",
+        option="model-mpp")
+    mpp_tolerance: float = choice(
+        0.10, "Tolerance", "Relative difference of resolution that is left alone.",
+        low=0, step=0.01, span=(0, 1))
+    precision: str = choice(
+        "auto", "Precision", "Arithmetic of the network; 'auto' = bfloat16 on a GPU that has it, "
+        "float32 elsewhere.",
+        options=PRECISIONS, option="precision")
 
     def __post_init__(self) -> None:
-        _one_of("tiling", self.tiling, TILINGS)
-        _one_of("precision", self.precision, PRECISIONS)
-        for name in ("tile", "batch", "image_mpp", "model_mpp"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} is {value}; give a number above 0, or None for auto.")
-        if not self.mpp_tolerance >= 0:
-            raise InputError(f"mpp_tolerance is {self.mpp_tolerance}; give 0 or more.")
+        check_choices(self)
 
 
+@described
 @dataclass(frozen=True)
 class SeparationParams:
     """How instances are cut out of NP and HV maps.
 
-    Fields marked *local*, *hover_net* or *magnitude_peaks* are read by that method alone.
-
-    Parameters
-    ----------
-    method : {"local", "hover_net", "magnitude_peaks"}
-        "local" = ours: nothing depends on what else is in the tile. "hover_net" = the
-        published post-processing, tile-wide stretching included. "magnitude_peaks" = a
-        historical mistake, kept to show what it does: seeds are peaks of the magnitude.
-    np_threshold : float
-        Least NP probability of a nucleus pixel, in 0..1.
-    min_area : int
-        Connected areas of fewer pixels are dropped.
-    max_hole_area : int
-        *local*: holes of up to this many pixels are filled, if one instance has all of them.
-    scales : tuple of float
-        *local*: sigmas in pixels of the Gaussians through which HV is differentiated.
-        Small ones draw the borders, large ones tell one nucleus from two.
-    depth : float
-        *local*: two basins of the energy are one nucleus if the pass between them lies
-        less than this above the floor of the shallower one. Energy is sigma times how
-        fast HV closes in per pixel, so it has no unit: about -0.4 inside a nucleus 20
-        pixels wide, up to +0.5 between two.
-    oblique : float
-        *local*: how far, in 0..1, the lower principal strain of HV takes the place of its
-        divergence. Finds borders that run between rows and columns, and costs calm.
-    min_mean_np : float
-        *local*: instances whose mean NP probability is lower are dropped, in 0..1.
-    magnitude_low, magnitude_high : float
-        *local*: where the mean HV magnitude of the neighbourhood is below or above
-        these, HV is scaled to them first, so that weak or overshooting maps separate too.
-    magnitude_window : int
-        *local*: edge in pixels, odd, of the square neighbourhood of that mean.
-    sobel_size : int
-        *hover_net*: edge in pixels of the Sobel kernel, odd, 3..31.
-    energy_threshold : float
-        *hover_net*: border strength in 0..1 from which a pixel cannot be marker.
-    blur_size : int
-        *hover_net*: edge in pixels, odd, of the Gaussian that smooths the energy.
-    opening_size : int
-        *hover_net*: edge in pixels, odd, of the ellipse that opens the markers.
-    min_marker_area : int
-        *hover_net*: markers of fewer pixels are dropped.
-    peak_distance : int
-        *magnitude_peaks*: least distance in pixels between two seeds.
-    merge_touching : bool
-        A historical mistake, kept to show what it does: label the union of all instances
-        anew at the end, which makes one of all that touch.
-    band_rows : int
-        Image rows filtered at a time; bounds memory, never changes the result.
+    *local* is ours: nothing depends on what else is in the tile. *hover_net* is the published
+    post-processing, tile-wide stretching included. *magnitude_peaks* and ``merge_touching``
+    repeat historical mistakes, kept to show what they do.
 
     Raises
     ------
@@ -133,55 +98,80 @@ class SeparationParams:
     21
     """
 
-    method: str = "local"
-    np_threshold: float = 0.45
-    min_area: int = 20
-    max_hole_area: int = 200
-    scales: tuple[float, ...] = (1.5, 3.0)
-    depth: float = 0.15
-    oblique: float = 0.25
-    min_mean_np: float = 0.6
-    magnitude_low: float = 0.5
-    magnitude_high: float = 0.9
-    magnitude_window: int = 129
-    sobel_size: int = 21
-    energy_threshold: float = 0.4
-    blur_size: int = 3
-    opening_size: int = 5
-    min_marker_area: int = 10
-    peak_distance: int = 5
-    merge_touching: bool = False
-    band_rows: int = 512
+    method: str = choice(
+        "local", "Method", "How touching nuclei are taken apart.", options=METHODS)
+    np_threshold: float = choice(
+        0.45, "NP threshold", "Least probability (0 to 1) at which a pixel is nucleus.",
+        low=0, high=1, span=(0.05, 0.95), step=0.01, option="np-threshold")
+    min_area: int = choice(
+        20, "Smallest part", "Connected areas of the mask with fewer pixels are dropped.",
+        unit="px", low=0, span=(0, 500), step=1, option="min-area")
+    max_hole_area: int = choice(
+        200, "Largest hole", "Holes of up to this many pixels are filled, if one nucleus has all "
+        "of them.",
+        unit="px", low=0, span=(0, 2000), step=10, reads=LOCAL)
+    scales: tuple[float, ...] = choice(
+        (1.5, 3.0), "Scales", "Sigmas of the Gaussians through which HV is differentiated: fine "
+        "ones draw the borders, coarse ones tell one nucleus from two.",
+        titles=("Fine scale", "Coarse scale"),
+        unit="px", above=0, high=MAX_SCALE, span=(0.5, 20), step=0.1, reads=LOCAL)
+    depth: float = choice(
+        0.15, "Depth", "Two basins of the energy are one nucleus if the pass between them lies "
+        "less than this above the floor of the shallower one. Raise it when nuclei break up; "
+        "lower it when touching ones stay together. Energy is sigma times how fast HV closes in "
+        "per pixel: about -0.4 inside a nucleus 20 px wide, up to +0.5 between two.",
+        low=0, span=(0, 1), step=0.01, reads=LOCAL)
+    oblique: float = choice(
+        0.25, "Oblique borders", "How far (0 to 1) the lower principal strain of HV takes the "
+        "place of its divergence: finds borders between rows and columns, and costs calm.",
+        low=0, high=1, step=0.01, reads=LOCAL)
+    min_mean_np: float = choice(
+        0.6, "Least mean NP", "Nuclei whose mean probability (0 to 1) is lower are dropped.",
+        low=0, high=1, span=(0, 0.99), step=0.01, reads=LOCAL)
+    magnitude_low: float = choice(
+        0.5, "Weak HV up to", "Where the mean HV magnitude around is lower, HV is lengthened to "
+        "it, so that weak maps separate too.",
+        above=0, span=(0.05, 1.5), step=0.01, reads=LOCAL)
+    magnitude_high: float = choice(
+        0.9, "Strong HV from", "Where the mean HV magnitude around is higher, HV is shortened to "
+        "it.",
+        above=0, span=(0.05, 2.0), step=0.01, reads=LOCAL)
+    magnitude_window: int = choice(
+        129, "Neighbourhood", "Edge of the square in which that mean is taken; odd.",
+        unit="px", low=1, span=(9, 513), step=2, odd=True, reads=LOCAL)
+    energy_threshold: float = choice(
+        0.4, "Border strength", "From this strength (0 to 1) on a pixel is border, not marker.",
+        low=0, high=1, step=0.01, reads=PUBLISHED)
+    sobel_size: int = choice(
+        21, "Sobel kernel", "Edge of the kernel that differentiates HV; odd.",
+        unit="px", low=3, high=31, step=2, odd=True, reads=PUBLISHED)
+    blur_size: int = choice(
+        3, "Blur", "Edge of the Gaussian that smooths the energy; odd.",
+        unit="px", low=1, span=(1, 31), step=2, odd=True, reads=PUBLISHED)
+    opening_size: int = choice(
+        5, "Opening", "Edge of the ellipse that cleans the markers; odd.",
+        unit="px", low=1, span=(1, 31), step=2, odd=True, reads=PUBLISHED)
+    min_marker_area: int = choice(
+        10, "Smallest marker", "Markers of fewer pixels are dropped.",
+        unit="px", low=0, span=(0, 500), step=1, reads=PUBLISHED)
+    peak_distance: int = choice(
+        5, "Peak distance", "Least distance between two peaks of the magnitude.",
+        unit="px", low=1, span=(1, 40), step=1, reads=PEAKS)
+    merge_touching: bool = choice(False, "Label the union anew", FAULTS["merging_relabel"])
+    band_rows: int = choice(
+        512, "Rows at a time", "Bounds the memory of the filters; never changes the result.",
+        unit="px", low=1)
 
     def __post_init__(self) -> None:
-        _one_of("method", self.method, METHODS)
         object.__setattr__(self, "scales", tuple(self.scales))
-        for name in ("np_threshold", "energy_threshold", "min_mean_np", "oblique"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give a number in 0..1.")
-        for name in ("min_area", "max_hole_area", "depth", "min_marker_area"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more.")
-        self._check_filters()
-
-    def _check_filters(self) -> None:
-        if not self.scales or not all(0 < scale <= MAX_SCALE for scale in self.scales):
-            raise InputError(
-                f"scales is {self.scales}; give one or more sigmas above 0 and up to {MAX_SCALE:g}."
-            )
-        if not 0 < self.magnitude_low <= self.magnitude_high:
+        check_choices(self)
+        if not self.scales:
+            raise InputError("scales is empty; give one or more sigmas, like (1.5, 3.0).")
+        if self.magnitude_low > self.magnitude_high:
             raise InputError(
                 f"magnitude_low is {self.magnitude_low} and magnitude_high "
                 f"{self.magnitude_high}; give 0 < low <= high."
             )
-        if self.sobel_size not in SOBEL_SIZES:
-            raise InputError(f"sobel_size is {self.sobel_size}; give an odd number in 3..31.")
-        for name in ("blur_size", "opening_size", "magnitude_window"):
-            if getattr(self, name) < 1 or getattr(self, name) % 2 != 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give an odd number above 0.")
-        for name in ("band_rows", "peak_distance"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more.")
 
     @classmethod
     def preset(cls, name: str = "local") -> SeparationParams:
@@ -191,7 +181,7 @@ class SeparationParams:
         ----------
         name : str
             "local" (default), "hover_net" (as published), or one of two that repeat a
-            historical mistake and say so in :data:`FAULTS`: "magnitude_peaks" and
+            historical mistake and say so in ``FAULTS``: "magnitude_peaks" and
             "merging_relabel" (all of the mask, cut and then merged again).
 
         Raises
@@ -204,7 +194,8 @@ class SeparationParams:
         >>> SeparationParams.preset("merging_relabel").merge_touching
         True
         """
-        _one_of("preset", name, PRESETS)
+        if name not in PRESETS:
+            raise InputError(f"preset is {name!r}; choose one of {', '.join(PRESETS)}.")
         if name == "local":
             return cls()
         published = cls(method="hover_net", np_threshold=0.5, min_area=10, max_hole_area=0)
@@ -216,22 +207,35 @@ class SeparationParams:
         return published
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"{name} is {value!r}; choose one of {', '.join(allowed)}.")
-
-
 SCHEMA = 1
 """Version of the form in which a configuration is written."""
 FREEZING = ("nothing", "encoder", "all but heads", "two phases")
 SCHEDULES = ("constant", "cosine", "step")
 TRAIN_PRECISIONS = ("auto", "32", "bf16", "16")
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "glandular": ("breast", "prostate", "thyroid", "pancreatic", "adrenalgland"),
+    "digestive": ("colon", "stomach", "esophagus", "bileduct"),
+    "urologic": ("kidney", "bladder", "testis", "ovarian", "uterus", "cervix"),
+    "epidermal": ("skin", "headandneck", "headneck"),
+    "respiratory": ("lung", "liver"),
+}
+"""Organ families of the token decoder, and PanNuke's tissues in each, small letters alone."""
+CONVENTIONS = (
+    "auto", "default", "hover_net", "vh_inward_radial", "vh_inward_resized", "hv_inward_peak"
+)
+"""How stored HV targets may be read: presets of ``HVConvention``, or found out."""
 SCRATCH = "scratch:"
 """Prefix of a starting point that is not a file: "scratch:compact" is an untrained network."""
 
 T = TypeVar("T")
 
 
+def _weight(default: float, title: str, text: str, option: str) -> Any:
+    return choice(default, title, text, low=0, span=(0, 100), step=0.5, option=option,
+                  group="loss", always=True)
+
+
+@described
 @dataclass(frozen=True)
 class LossParams:
     """Weights of the loss.
@@ -239,48 +243,43 @@ class LossParams:
     ``total = lambda_np np + lambda_hv hv + lambda_nt nt`` with
     ``hv = hv_mse + lambda_gradient hv_gradient + lambda_magnitude hv_magnitude``.
 
-    Parameters
-    ----------
-    lambda_np, lambda_hv, lambda_nt : float
-        Weights of the heads, 0 or more.
-    lambda_gradient : float
-        Weight, within HV, of the error of its derivative.
-    lambda_magnitude : float
-        Weight, within HV, of the error of its length. It buys length, not direction.
-    epsilon : float
-        Added under the root of the magnitude; 1e-6 survives float16.
-    dice_smooth : float
-        Added to both sides of the Dice fraction.
-    nt_inside_only : bool
-        Count the type loss in nuclei alone, not over the background.
-    adaptive : bool
-        Weigh the heads by learned ``s``: ``sum exp(-s_i) L_i + s_i``.
-
     Raises
     ------
     InputError
         If a weight is negative, infinite or NaN, or an epsilon is not above 0.
     """
 
-    lambda_np: float = 1.0
-    lambda_hv: float = 2.0
-    lambda_nt: float = 1.0
-    lambda_gradient: float = 1.0
-    lambda_magnitude: float = 1.0
-    epsilon: float = 1e-6
-    dice_smooth: float = 1e-5
-    nt_inside_only: bool = True
-    adaptive: bool = False
+    lambda_np: float = _weight(
+        1.0, "NP (nucleus or not)", "Weight of the cross-entropy and Dice of NP.",
+        "lambda-np")
+    lambda_hv: float = _weight(
+        2.0, "HV (directions)", "Weight of all of HV: squared error, gradient and magnitude.",
+        "lambda-hv")
+    lambda_nt: float = _weight(
+        1.0, "NT (types)", "Weight of the types; counts only where model and data have them.",
+        "lambda-nt")
+    lambda_gradient: float = _weight(
+        3.0, "HV: gradient", "Weight, within HV, of the error of its derivative, which is what "
+        "cuts nuclei apart.", "lambda-gradient")
+    lambda_magnitude: float = _weight(
+        5.0, "HV: lambda_magnitude", "Weight, within HV, of the error of its length. It buys "
+        "length, not direction: look at the cosine too.", "lambda-magnitude")
+    epsilon: float = choice(
+        1e-6, "Epsilon", "Added under the root of the magnitude. 1e-6 survives 16-bit arithmetic, "
+        "1e-8 does not; larger ones shrink the gradient near 0.",
+        above=0, span=(1e-12, 1.0), factors=True, option="epsilon", group="loss")
+    dice_smooth: float = choice(
+        1e-5, "Dice smoothing", "Added to both sides of the Dice fraction.",
+        above=0, span=(1e-12, 1.0), factors=True, option="dice-smooth", group="loss")
+    nt_inside_only: bool = choice(
+        True, "Types only in nuclei", "Count the types in nuclei alone, not over the background.",
+        option="nt-inside-only", group="loss")
+    adaptive: bool = choice(
+        False, "Learned weights (adaptive)", "Weigh NP, HV and NT by learned numbers s: sum of "
+        "exp(-s) times the loss plus s.", option="adaptive-loss", group="loss")
 
     def __post_init__(self) -> None:
-        for name in ("lambda_np", "lambda_hv", "lambda_nt", "lambda_gradient", "lambda_magnitude"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name} is {value}; give a finite number, 0 or more.")
-        for name in ("epsilon", "dice_smooth"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value}; give a small number above 0, like 1e-6.")
+        check_choices(self)
 
 
 LOSS_PRESETS: Mapping[str, LossParams] = {
@@ -292,219 +291,215 @@ LOSS_PRESETS: Mapping[str, LossParams] = {
 """Weights by name; the second and third are those of the story (see the documentation)."""
 
 
+def _share(default: float, title: str, text: str, option: str) -> Any:
+    return choice(default, title, f"{text} Share of the crops, 0 to 1.", low=0, high=1, step=0.1,
+                  option=option, group="augmentation")
+
+
+@described
 @dataclass(frozen=True)
 class AugmentParams:
-    """How crops are varied; probabilities in 0..1, ranges uniform unless said otherwise.
+    """How crops are varied; ranges are uniform unless said otherwise."""
 
-    Parameters
-    ----------
-    on : bool
-        Whether anything is varied at all; off = crops as they are.
-    flips : bool
-        Flips and quarter turns.
-    p_rotate : float
-        Free rotation.
-    scale : tuple of float
-        Factors of magnification, log-uniform.
-    p_stain : float
-        Other stain strengths, in optical density.
-    stain_gain : tuple of float
-        Factors of each stain.
-    stain_vectors : float
-        Spread of the stain vectors themselves (0 = kept).
-    p_tone, p_blur, p_noise, p_jpeg : float
-        Gamma, white balance and contrast; blur; noise; JPEG.
-    """
-
-    on: bool = True
-    flips: bool = True
-    p_rotate: float = 0.5
-    scale: tuple[float, float] = (0.8, 1.25)
-    p_stain: float = 0.6
-    stain_gain: tuple[float, float] = (0.6, 1.5)
-    stain_vectors: float = 0.05
-    p_tone: float = 0.5
-    p_blur: float = 0.2
-    p_noise: float = 0.2
-    p_jpeg: float = 0.1
+    on: bool = choice(
+        True, "Augmentation", "Vary the crops, so that the model sees more than there is.",
+        option="augment", group="augmentation", always=True)
+    flips: bool = choice(
+        True, "Flips and quarter turns", "HV is computed from the nuclei after each flip, so it "
+        "can never disagree with it.", option="flips", group="augmentation")
+    p_rotate: float = _share(0.5, "Free rotation", "Rotation by any angle.", "p-rotate")
+    scale: tuple[float, float] = choice(
+        (0.8, 1.25), "Scale", "Factors of magnification, log-uniform; 1 = none.",
+        titles=("Smallest scale", "Largest scale"), above=0, span=(0.1, 4), step=0.05,
+        option="scale", group="augmentation")
+    p_stain: float = _share(0.6, "Stain", "Other strengths of the stains, in optical density.",
+                            "p-stain")
+    stain_gain: tuple[float, float] = choice(
+        (0.6, 1.5), "Strength of the stains", "Factors of each stain's strength.",
+        titles=("Weakest stain", "Strongest stain"), above=0, span=(0.05, 4), step=0.05,
+        option="stain-gain", group="augmentation")
+    stain_vectors: float = choice(
+        0.05, "Stain colours", "Spread of the colours of the stains themselves; 0 = kept.",
+        low=0, high=0.99, step=0.01, option="stain-vectors", group="augmentation")
+    p_tone: float = _share(0.5, "Tone", "Gamma, white balance and contrast.", "p-tone")
+    p_blur: float = _share(0.2, "Blur", "Out of focus.", "p-blur")
+    p_noise: float = _share(0.2, "Noise", "Camera noise.", "p-noise")
+    p_jpeg: float = _share(0.1, "JPEG", "Artefacts of compression.", "p-jpeg")
 
     def __post_init__(self) -> None:
-        for name in ("p_rotate", "p_stain", "p_tone", "p_blur", "p_noise", "p_jpeg"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give a number in 0..1.")
         for name in ("scale", "stain_gain"):
-            low, high = _pair(name, getattr(self, name))
+            pair = getattr(self, name)
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise InputError(f"{name} is {pair!r}; give two numbers, low and high.")
+            low, high = (float(number) for number in pair)
             object.__setattr__(self, name, (low, high))
-            if not 0 < low <= high < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 < low <= high.")
-        if not 0 <= self.stain_vectors < 1:
-            raise InputError(f"stain_vectors is {self.stain_vectors}; give 0 up to 1.")
+            if low > high:
+                raise InputError(f"{name} is {pair}; give 0 < low <= high.")
+        check_choices(self)
 
 
+@described
 @dataclass(frozen=True)
 class DataParams:
     """What to train on.
 
-    Parameters
-    ----------
-    sources : tuple of str
-        Files and folders: an index.csv, a folder of images with label files, PanNuke folds,
-        hover_net patches (.npy, .mat), family .npz files.
-    family : str
-        Organ family of the token decoder ("epidermal" ...), "" for images.
-    val_fraction : float
-        Share of the source images kept for validation, where the data name none.
-    crop : int
-        Edge of the training crops in pixels; rounded to what the network can take.
-    hv_convention : str
-        Of stored HV targets: a preset's name, or "auto" = detected and stated.
-    max_val : int
-        Validation images scored after each epoch at most.
+    ``sources`` are files and folders: an index.csv, a folder of images with label files, PanNuke
+    folds, hover_net patches (.npy, .mat), family .npz files.
     """
 
     sources: tuple[str, ...] = ()
-    family: str = ""
-    val_fraction: float = 0.2
-    crop: int = 256
-    hv_convention: str = "auto"
-    max_val: int = 16
+    family: str = choice(
+        "", "Organ family", "Which family's files to take, for the token decoder; empty for "
+        "images.", options=("", *FAMILIES), loose=True, option="family", group="data")
+    val_fraction: float = choice(
+        0.2, "Validation", "Share of the source images kept for validation where the data name "
+        "none. Whole images, never crops of them.",
+        above=0, high=0.999, span=(0.05, 0.95), step=0.05, option="val-fraction",
+        group="data")
+    crop: int = choice(
+        256, "Crop", "Edge of the training crops; rounded to what the network can take.",
+        unit="px", low=1, span=(16, 4096), step=32, option="crop", group="data",
+        always=True)
+    hv_convention: str = choice(
+        "auto", "Stored HV", "How stored HV targets are read: a preset, or auto = found out and "
+        "said. Targets of label images are computed and need none.",
+        options=CONVENTIONS, loose=True, option="hv-convention", group="data")
+    max_val: int = choice(
+        16, "Validation images", "Scored after each epoch at most; more take longer and tell "
+        "more.", unit="at most", low=1, span=(1, 10_000), step=1, option="max-val",
+        group="data")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(str(s) for s in self.sources))
-        if not 0 < self.val_fraction < 1:
-            raise InputError(f"val_fraction is {self.val_fraction}; give a share above 0, below 1.")
-        for name in ("crop", "max_val"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        check_choices(self)
 
 
+@described
 @dataclass(frozen=True)
 class OptimParams:
-    """How weights are changed.
+    """How weights are changed (AdamW)."""
 
-    Parameters
-    ----------
-    epochs, batch : int
-    steps_per_epoch : int, optional
-        None = as many as cover the training area once.
-    lr, weight_decay : float
-        AdamW.
-    schedule : {"constant", "cosine", "step"}
-        "cosine" falls to 0 at the end; "step" divides by 10 at half of the epochs.
-    warmup_steps : int
-        Steps over which the rate rises from 0.
-    freeze : {"nothing", "encoder", "all but heads", "two phases"}
-        What stays as it is. "two phases" = the published recipe: encoder frozen in the first
-        half of the epochs, free in the second.
-    clip : float
-        Largest norm of the gradient; 0 = not clipped.
-    """
-
-    epochs: int = 20
-    batch: int = 8
-    steps_per_epoch: int | None = None
-    lr: float = 1e-4
-    weight_decay: float = 1e-4
-    schedule: str = "cosine"
-    warmup_steps: int = 0
-    freeze: str = "nothing"
-    clip: float = 5.0
+    epochs: int = choice(
+        20, "Epochs", "Rounds over the training data; after each the validation images are "
+        "scored.", low=1, span=(1, 1_000_000), step=1, option="epochs", group="training",
+        always=True)
+    batch: int = choice(
+        8, "Batch", "Crops per step. More take more memory and give a steadier gradient.",
+        unit="crops", low=1, span=(1, 512), step=1, option="batch", group="training",
+        always=True)
+    steps_per_epoch: int | None = choice(
+        None, "Steps per epoch", "Steps that make one epoch; None = as many as cover the training "
+        "area once.", low=1, span=(1, 1_000_000), step=1, none="automatic",
+        option="steps-per-epoch", group="training")
+    lr: float = choice(
+        1e-4, "Learning rate", "1e-4 is usual for fine-tuning, 1e-3 for a small network from "
+        "scratch.", above=0, span=(1e-12, 10.0), factors=True, option="lr", group="training",
+        always=True)
+    weight_decay: float = choice(
+        1e-4, "Weight decay", "Pulls weights towards 0.",
+        low=0, span=(0, 10.0), factors=True, option="weight-decay", group="training")
+    schedule: str = choice(
+        "cosine", "Schedule", "How the learning rate goes: constant, cosine (falls to 0 at the "
+        "end), step (a tenth from half of the epochs on).",
+        options=SCHEDULES, option="schedule", group="training", always=True)
+    warmup_steps: int = choice(
+        0, "Warm-up", "Steps over which the learning rate rises from 0.",
+        unit="steps", low=0, span=(0, 1_000_000), step=1, option="warmup-steps",
+        group="training")
+    freeze: str = choice(
+        "nothing", "Frozen", "What stays as it is: nothing, the encoder, all but the heads. Two "
+        "phases = the published recipe: encoder frozen in the first half of the epochs, free in "
+        "the second.", options=FREEZING, option="freeze", group="training",
+        always=True)
+    clip: float = choice(
+        5.0, "Clip gradients at", "Largest norm of the gradient; one bad crop then does little "
+        "harm. 0 = not clipped.", low=0, span=(0, 1000), step=0.5, option="clip",
+        group="training")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more.")
-        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
-            raise InputError(f"steps_per_epoch is {self.steps_per_epoch}; give 1 or more, or None.")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise InputError(f"lr is {self.lr}; give a number above 0, like 1e-4.")
-        for name in ("weight_decay", "warmup_steps", "clip"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more.")
-        _one_of("schedule", self.schedule, SCHEDULES)
-        _one_of("freeze", self.freeze, FREEZING)
+        check_choices(self)
 
 
+@described
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run.
+    """One training run; data, loss, augment and optim are parameters of their own."""
 
-    Parameters
-    ----------
-    start : str
-        Checkpoint to start from: "compact", a file, or "scratch:NAME" ("scratch:compact",
-        "scratch:hovernet", "scratch:optimus").
-    name : str
-        Of the run; letters, digits, ``-`` and ``_``.
-    data, loss, augment, optim
-        See their classes.
-    precision : {"auto", "32", "bf16", "16"}
-        Arithmetic; "auto" = bf16 on a GPU that has it, else 32.
-    device : str
-        "auto", "cpu", "cuda", "mps".
-    devices, num_nodes : int
-        GPUs and machines; more than one are started by Lightning's own launcher.
-    num_workers : int
-        Processes that load data; 0 = the training process itself.
-    seed : int
-    save_epochs : tuple of int
-        Epochs (from 1) whose models are kept, beside the best and the last.
-    threads : int
-        CPU threads, 0 = all; the viewer leaves itself one.
-    """
-
-    start: str = "compact"
-    name: str = "run"
+    start: str = choice(
+        "compact", "Start from", "Checkpoint to start from: a built-in model, a file, or "
+        "'scratch:NAME' for an untrained network (scratch:compact).")
+    name: str = choice(
+        "run", "Name", "Of the run and its folder: letters, digits, '-', '_' and '.'.")
     data: DataParams = field(default_factory=DataParams)
     loss: LossParams = field(default_factory=LossParams)
     augment: AugmentParams = field(default_factory=AugmentParams)
     optim: OptimParams = field(default_factory=OptimParams)
-    precision: str = "auto"
-    device: str = "auto"
-    devices: int = 1
-    num_nodes: int = 1
-    num_workers: int = 0
-    seed: int = 0
-    save_epochs: tuple[int, ...] = (5,)
-    threads: int = 0
+    precision: str = choice(
+        "auto", "Precision", "Arithmetic: auto = 16 bits (bf16) on a GPU that has it, else 32. 16 "
+        "needs the epsilon of 1e-6.",
+        options=TRAIN_PRECISIONS, option="precision", group="machine")
+    device: str = choice(
+        "auto", "Device", "auto, cpu, cuda or mps.", option="device", group="machine")
+    devices: int = choice(
+        1, "GPUs", "Of each machine; more than one are started by Lightning's own launcher.",
+        low=1, step=1, option="devices", group="machine")
+    num_nodes: int = choice(
+        1, "Machines", "That train together; see --prepare.",
+        low=1, step=1, option="num-nodes", group="machine")
+    num_workers: int = choice(
+        0, "Loaders", "Processes that load data; 0 = the training process itself, which is "
+        "safest.", low=0, span=(0, 64), step=1, option="num-workers", group="machine")
+    seed: int = choice(
+        0, "Seed", "The same seed, data and settings give the same run on the CPU.",
+        low=0, span=(0, 1_000_000), step=1, option="seed", group="training",
+        always=True)
+    save_epochs: tuple[int, ...] = choice(
+        (5,), "Keep the models of", "Epochs (from 1) whose models are kept, beside the best and "
+        "the last, as in 5,20.", option="save-epochs", group="training")
+    threads: int = choice(
+        0, "CPU threads", "Of the training process; 0 = all. The viewer leaves itself one.",
+        low=0, span=(0, 1024), step=1, option="threads", group="machine")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "save_epochs", tuple(int(e) for e in self.save_epochs))
-        _one_of("precision", self.precision, TRAIN_PRECISIONS)
+        check_choices(self)
         if not self.name or not all(c.isalnum() or c in "-_." for c in self.name):
             raise InputError(f"name is {self.name!r}; use letters, digits, '-', '_' and '.'.")
-        for name in ("devices", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more.")
-        for name in ("num_workers", "seed", "threads"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more.")
+
+
+# fmt: on
+@dataclass(frozen=True)
+class LossTerm:
+    """A term of the loss: the head it belongs to, what people call it, its weight in the head."""
+
+    head: str
+    title: str
+    weight: str = ""  # Field of LossParams; "" = 1
+
+    def weight_in(self, params: LossParams) -> float:
+        """Weight within its head."""
+        return float(getattr(params, self.weight)) if self.weight else 1.0
+
+
+LOSS_HEADS = ("np", "hv", "nt")
+"""Heads of the network, in the order of the learned weights; ``lambda_HEAD`` weighs each."""
+LOSS_TERMS: Mapping[str, LossTerm] = {
+    "np": LossTerm("np", "NP"),
+    "hv_mse": LossTerm("hv", "HV error"),
+    "hv_gradient": LossTerm("hv", "HV slope", "lambda_gradient"),
+    "hv_magnitude": LossTerm("hv", "HV length", "lambda_magnitude"),
+    "nt": LossTerm("nt", "type"),
+}
+"""All terms; how each is computed stands in :mod:`.losses` under the same name."""
 
 
 def config_as_dict(config: TrainConfig) -> dict[str, Any]:
-    """Give a configuration as plain values (JSON-able).
-
-    Examples
-    --------
-    >>> config_as_dict(TrainConfig())["optim"]["batch"]
-    8
-    """
+    """Give a configuration as plain values (JSON-able)."""
     return {"schema": SCHEMA, **_plain(asdict(config))}
 
 
 def config_from_dict(values: Mapping[str, Any], where: str = "The configuration") -> TrainConfig:
-    """Read a configuration back; what is missing takes its default.
-
-    Raises
-    ------
-    InputError
-        If a field is not known, of another kind or out of range, or the form is newer.
-
-    Examples
-    --------
-    >>> config_from_dict({"schema": 1, "optim": {"epochs": 3}}).optim.epochs
-    3
-    """
+    """Read a configuration back; what is missing takes its default."""
     known = dict(values)
     schema = known.pop("schema", SCHEMA)
     if schema != SCHEMA:
@@ -553,9 +548,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return list(value) if isinstance(value, tuple) else value
-
-
-def _pair(name: str, value: Any) -> tuple[float, float]:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise InputError(f"{name} is {value!r}; give two numbers, low and high.")
-    return float(value[0]), float(value[1])

@@ -20,56 +20,20 @@ MIN_MPP, MAX_MPP = 0.1, 2.0
 
 @dataclass(frozen=True)
 class TissueParams:
-    """Numbers behind a generated tissue.
+    """Numbers behind a generated tissue."""
 
-    Parameters
-    ----------
-    mpp : float
-        Micrometres per pixel, 0.1..2.
-    density : float
-        Nuclei per mm² of epithelium wished for; about 12,000 in crowded glands.
-    stroma_density : float
-        Spindle nuclei per mm² of stroma.
-    lymphocyte_density : float
-        Lymphocytes per mm² where inflammation is.
-    touching : float
-        Share of nuclei that touch another, 0..0.8, wished for; reached within a few percent.
-    max_overlap : float
-        Largest share of a nucleus that a neighbour may cover, 0..0.5.
-    gland_spacing : float
-        Mean distance of gland centres in micrometres.
-    lumen_share : float
-        Share of glands with a lumen (regular epithelium); the others are solid nests.
-    hematoxylin, eosin : float
-        Strength of the stains; 1 = a well stained slide.
-    blur : float
-        Sigma in micrometres of the optics.
-    noise : float
-        Standard deviation of the sensor noise in grey levels.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-
-    Examples
-    --------
-    >>> TissueParams(touching=0.2).mpp
-    0.25
-    """
-
-    mpp: float = 0.25
-    density: float = 12_000.0
-    stroma_density: float = 2400.0
-    lymphocyte_density: float = 11_000.0
-    touching: float = 0.4
-    max_overlap: float = 0.15
-    gland_spacing: float = 88.0
-    lumen_share: float = 0.5
-    hematoxylin: float = 1.0
-    eosin: float = 1.0
-    blur: float = 0.16
-    noise: float = 1.6
+    mpp: float = 0.25  # Micrometres per pixel, 0.1..2
+    density: float = 12_000.0  # Nuclei per mm² of epithelium wished for
+    stroma_density: float = 2400.0  # Spindle nuclei per mm² of stroma
+    lymphocyte_density: float = 11_000.0  # Lymphocytes per mm² where inflammation is
+    touching: float = 0.4  # Share of nuclei that touch another, 0..0.8, wished for
+    max_overlap: float = 0.15  # Largest share of a nucleus that a neighbour may cover, 0..0.5
+    gland_spacing: float = 88.0  # Mean distance of gland centres in micrometres
+    lumen_share: float = 0.5  # Share of glands with a lumen (regular epithelium)
+    hematoxylin: float = 1.0  # Strength of the stains
+    eosin: float = 1.0  # Strength of the stains
+    blur: float = 0.16  # Sigma in micrometres of the optics
+    noise: float = 1.6  # Standard deviation of the sensor noise in grey levels
 
     def __post_init__(self) -> None:
         limits = {
@@ -98,22 +62,7 @@ TABLE_STEPS = 4096
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> Float32:
     """Draw Gaussian noise of mean about 0 and standard deviation about 1, smooth over ``sigma``.
 
-    Parameters
-    ----------
-    rng : Generator
-    shape : (int, int)
-        Height and width.
-    sigma : float
-        Pixels, above 0.
-
-    Returns
-    -------
-    float32 (H, W)
-
-    Examples
-    --------
-    >>> smooth_noise(np.random.default_rng(0), (4, 5), 1.0).shape
-    (4, 5)
+    Returns float32 (H, W).
     """
     step = max(int(sigma / FINE_SIGMA), 1)
     fine = sigma / step
@@ -141,8 +90,8 @@ def resized(field: Float32, shape: tuple[int, int]) -> Float32:
 def profile(rng: np.random.Generator, at: Float32, width: float) -> Float32:
     """Look up a smooth random function of one variable: stripes along the levels of ``at``.
 
-    ``width`` is the half width of a stripe in the units of ``at``; the result has mean
-    about 0 and standard deviation about 1.
+    ``width`` is the half width of a stripe in the units of ``at``; the result has mean about 0 and
+    standard deviation about 1.
     """
     table = rng.standard_normal(TABLE_STEPS).astype(np.float32)
     place = at * np.float32(1.0 / width)
@@ -183,32 +132,7 @@ def planted_maps(
 ) -> Maps:
     """Make noisy but good maps from known nuclei, for tests, benchmarks and demos.
 
-    Parameters
-    ----------
-    labels : int array (H, W)
-        0 = background; any other ids.
-    seed : int
-        The same seed gives the same maps.
-    noise : float
-        0 = only the blur of outlines; 0.15 = a good network; 1 = useless maps.
-    types : int array (n,), optional
-        PanNuke type, 1..5, of nucleus i + 1; ids must then be 1..n. Adds type probabilities.
-
-    Returns
-    -------
-    Maps
-        HV in the default convention.
-
-    Raises
-    ------
-    InputError
-        If ``labels`` is no label image, ``noise`` is below 0, or ``types`` does not fit.
-
-    Examples
-    --------
-    >>> maps = planted_maps([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]], noise=0)
-    >>> bool(maps.np[1, 1] > 0.5 > maps.np[0, 3])
-    True
+    ``labels`` int (H, W).
     """
     if not 0 <= noise < np.inf:
         raise InputError(f"noise is {noise}; give 0 or more (0.15 = a good network).")
@@ -281,27 +205,13 @@ FIBRE_SLOPE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The architecture of a piece of tissue; lengths in micrometres.
+    """The architecture of a piece of tissue; lengths in micrometres."""
 
-    Parameters
-    ----------
-    depth : float32 (H, W)
-        Distance to the glands' outline, positive inside.
-    height : float32 (H, W)
-        Height of the epithelium of the gland here, ``SOLID`` in nests and in stroma.
-    nest : bool (H, W)
-        Inside a gland without lumen.
-    fibre : float32 (H, W)
-        Coordinate across the fibres: they run along its levels.
-    inflamed : float32 (H, W)
-        Random field; lymphocytes lie where it is high.
-    """
-
-    depth: Float32
-    height: Float32
-    nest: Bool
-    fibre: Float32
-    inflamed: Float32
+    depth: Float32  # float32 (H, W): Distance to the glands' outline, positive inside
+    height: Float32  # float32 (H, W)
+    nest: Bool  # bool (H, W): Inside a gland without lumen
+    fibre: Float32  # float32 (H, W): Coordinate across the fibres: they run along its levels
+    inflamed: Float32  # float32 (H, W): Random field
 
     def direction(self, field: Float32, row: int, column: int) -> float:
         """Angle in radians, x to y, in which ``field`` rises at a pixel."""
@@ -414,8 +324,8 @@ BASAL = 0.6
 class Kind:
     """How nuclei of one type vary: mean and spread, micrometres and radians.
 
-    ``radius`` is that of the circle of equal area, ``aspect`` long by short axis;
-    ``sociable`` times the wished share of nuclei touch another.
+    ``radius`` is that of the circle of equal area, ``aspect`` long by short axis; ``sociable``
+    times the wished share of nuclei touch another.
     """
 
     type: int
@@ -439,8 +349,8 @@ KINDS = {
 class Nucleus:
     """One nucleus: lengths in pixels, angles in radians.
 
-    ``waves`` (HARMONICS, 2): cosine and sine amplitude of the outline's harmonics from 2
-    on, in units of the radius.
+    ``waves`` (HARMONICS, 2): cosine and sine amplitude of the outline's harmonics from 2 on, in
+    units of the radius.
     """
 
     type: int
@@ -619,9 +529,9 @@ LAMP = (244.0, 242.0, 245.0)
 class Look:
     """How the nuclei of one type stain, in units of hematoxylin.
 
-    ``body`` is the mean inside, ``rim`` what the membrane adds, ``clumps`` the spread of
-    the chromatin, ``nucleoli`` their mean number, ``spread`` the spread from nucleus to
-    nucleus as a share.
+    ``body`` is the mean inside, ``rim`` what the membrane adds, ``clumps`` the spread of the
+    chromatin, ``nucleoli`` their mean number, ``spread`` the spread from nucleus to nucleus as a
+    share.
     """
 
     body: float
@@ -854,60 +764,19 @@ def _spot(
 
 @dataclass(frozen=True, eq=False)
 class Tissue:
-    """A generated picture and what is in it.
+    """A generated picture and what is in it."""
 
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-        RGB.
-    labels : int32 (H, W)
-        Nuclei, 0 = background, 1..n.
-    types : int32 (n,)
-        Type of nucleus i + 1, see ``type_names``.
-    mpp : float
-        Micrometres per pixel.
-    type_names : mapping of int to TypeInfo
-        PanNuke's types.
-    """
-
-    image: npt.NDArray[np.uint8]
-    labels: Int32
-    types: Int32
-    mpp: float
-    type_names: Mapping[int, TypeInfo] = field(default_factory=lambda: PANNUKE)
+    image: npt.NDArray[np.uint8]  # uint8 (H, W, 3): RGB.
+    labels: Int32  # int32 (H, W): Nuclei, 0 = background, 1..n
+    types: Int32  # Type of nucleus i + 1, see ``type_names``.
+    mpp: float  # Micrometres per pixel
+    type_names: Mapping[int, TypeInfo] = field(default_factory=lambda: PANNUKE)  # PanNuke's types
 
 
 def tissue(
     shape: tuple[int, int] = (512, 512), seed: int = 0, params: TissueParams | None = None
 ) -> Tissue:
-    """Generate H&E-like tissue: glands, solid nests, fibrous stroma, inflammation, blood.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width in pixels, each 1 or more.
-    seed : int
-        The same seed, shape and params give the same tissue.
-    params : TissueParams, optional
-        Default ``TissueParams()``.
-
-    Returns
-    -------
-    Tissue
-        Drawn in optical density: every structure has an amount of hematoxylin and
-        eosin, and light falls off with their sum (Beer and Lambert).
-
-    Raises
-    ------
-    InputError
-        If a side is below 1.
-
-    Examples
-    --------
-    >>> made = tissue((64, 96), seed=1)
-    >>> made.image.shape, int(made.labels.max()) == len(made.types)
-    ((64, 96, 3), True)
-    """
+    """Generate H&E-like tissue: glands, solid nests, fibrous stroma, inflammation, blood."""
     params = TissueParams() if params is None else params
     height, width = (int(n) for n in shape)
     if min(height, width) < 1:

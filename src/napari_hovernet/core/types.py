@@ -159,28 +159,14 @@ class Separation:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What became of every nucleus, for true and for predicted instances.
+    """What became of every nucleus, for true and for predicted instances."""
 
-    Parameters
-    ----------
-    true_ids, pred_ids : int (n,)
-        Label ids as in the arrays given.
-    true : str array (n_true,)
-        "matched", "merged", "split" or "missed".
-    pred : str array (n_pred,)
-        "matched", "merged", "split" or "spurious".
-    partner : int (n_true,)
-        Id of the predicted instance that overlaps most, 0 where there is none.
-    iou : float (n_true,)
-        Intersection over union with ``partner``.
-    """
-
-    true_ids: npt.NDArray[np.int64]
-    true: npt.NDArray[np.str_]
-    pred_ids: npt.NDArray[np.int64]
-    pred: npt.NDArray[np.str_]
+    true_ids: npt.NDArray[np.int64]  # Label ids as in the arrays given
+    true: npt.NDArray[np.str_]  # "matched", "merged", "split" or "missed".
+    pred_ids: npt.NDArray[np.int64]  # Label ids as in the arrays given
+    pred: npt.NDArray[np.str_]  # "matched", "merged", "split" or "spurious".
     partner: npt.NDArray[np.int64]
-    iou: npt.NDArray[np.float64]
+    iou: npt.NDArray[np.float64]  # Intersection over union with ``partner``.
 
     def counts(self) -> dict[str, int]:
         """Count each outcome: matched, merged, split, missed (true), spurious (predicted)."""
@@ -218,37 +204,18 @@ class TypeInfo:
 
 @dataclass(frozen=True, eq=False)
 class Nuclei:
-    """One row per instance, columns as arrays; row i is instance ``label[i]``.
-
-    Parameters
-    ----------
-    label : int32 (n,)
-    bbox : int32 (n, 4)
-        row0, col0, row1, col1; half-open, pixels.
-    centroid : float64 (n, 2)
-        x, y of the centre of mass, pixels.
-    area : int64 (n,)
-        Pixels.
-    contours : tuple of int32 (k, 2)
-        Outer boundary, x, y pixel coordinates, not closed.
-    type : int32 (n,)
-        Most frequent type other than background, 0 where the model has no types.
-    type_probability : float64 (n,)
-        Share of the nucleus' pixels that voted for ``type``.
-    magnitude_mean, magnitude_p95, np_mean : float64 (n,)
-        HV magnitude and NP probability inside the nucleus.
-    """
+    """One row per instance, columns as arrays; row i is instance ``label[i]``."""
 
     label: Int32
-    bbox: Int32
-    centroid: npt.NDArray[np.float64]
-    area: npt.NDArray[np.int64]
-    contours: tuple[Int32, ...]
-    type: Int32
+    bbox: Int32  # row0, col0, row1, col1
+    centroid: npt.NDArray[np.float64]  # x, y of the centre of mass, pixels
+    area: npt.NDArray[np.int64]  # Pixels
+    contours: tuple[Int32, ...]  # Outer boundary, x, y pixel coordinates, not closed
+    type: Int32  # Most frequent type other than background, 0 where the model has no types
     type_probability: npt.NDArray[np.float64]
-    magnitude_mean: npt.NDArray[np.float64]
-    magnitude_p95: npt.NDArray[np.float64]
-    np_mean: npt.NDArray[np.float64]
+    magnitude_mean: npt.NDArray[np.float64]  # HV magnitude and NP probability inside the nucleus
+    magnitude_p95: npt.NDArray[np.float64]  # HV magnitude and NP probability inside the nucleus
+    np_mean: npt.NDArray[np.float64]  # HV magnitude and NP probability inside the nucleus
     type_names: Mapping[int, TypeInfo] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -261,9 +228,9 @@ F = TypeVar("F", bound=Callable[..., object])
 def kernel(function: F) -> F:
     """Compile a loop over arrays to machine code that lets other threads run.
 
-    The machine code is kept on disk between runs; where no folder can be written
-    (a read-only install without a home) it is compiled anew in each process.
-    Kernels are single-threaded, so their result never depends on timing.
+    The machine code is kept on disk between runs; where no folder can be written (a read-only
+    install without a home) it is compiled anew in each process. Kernels are single-threaded, so
+    their result never depends on timing.
     """
     try:
         return cast(F, numba.njit(cache=True, nogil=True)(function))
@@ -380,39 +347,13 @@ PALETTE = (
 
 
 def numbered(n_types: int) -> dict[int, TypeInfo]:
-    """Name types by their number; 0 is background.
-
-    Examples
-    --------
-    >>> numbered(3)[2]
-    TypeInfo(name='type 2', color=(0, 255, 0))
-    """
+    """Name types by their number; 0 is background."""
     named = {i: TypeInfo(f"type {i}", PALETTE[(i - 1) % len(PALETTE)]) for i in range(1, n_types)}
     return {0: BACKGROUND, **named}
 
 
 def assumed(n_types: int | None, mode: str) -> tuple[dict[int, TypeInfo], str]:
-    """Guess the type names of a published HoVer-Net, whose files do not hold them.
-
-    Parameters
-    ----------
-    n_types : int or None
-        Types, background included; None = the network has none.
-    mode : {"fast", "original"}
-        The published five-class weights are "original" for CoNSeP, "fast" for MoNuSAC.
-
-    Returns
-    -------
-    types : dict of int to TypeInfo
-        Empty if untyped.
-    note : str
-        What was assumed, fit for the user; "" if untyped.
-
-    Examples
-    --------
-    >>> assumed(6, "fast")[0][1].name
-    'neoplastic'
-    """
+    """Guess the type names of a published HoVer-Net, whose files do not hold them."""
     if n_types is None:
         return {}, ""
     said = f"type names are not in the file: {n_types} classes"
@@ -442,14 +383,9 @@ def worker_count() -> int:
 def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
     """Apply ``work`` to every piece, several at a time; results in the order of pieces.
 
-    Only of use where ``work`` lets other threads run (compiled loops, OpenCV, NumPy). The
-    result must not depend on how many threads there are: pieces must be cut alike on any
-    machine, and write to places of their own.
-
-    Examples
-    --------
-    >>> spread(lambda x: x * x, [1, 2, 3])
-    [1, 4, 9]
+    Only of use where ``work`` lets other threads run (compiled loops, OpenCV, NumPy). The result
+    must not depend on how many threads there are: pieces must be cut alike on any machine, and
+    write to places of their own.
     """
     threads = min(worker_count(), len(pieces))
     if threads <= 1:

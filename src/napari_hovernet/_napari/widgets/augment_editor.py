@@ -9,69 +9,10 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from ...core.params import AugmentParams
-from .param_form import Field, ParamForm
+from .param_form import ParamForm, rows_of
 from .parts import named, silent
 
-SHARE = "Share of the crops, 0 to 1."
-
-
-def _share(name: str, title: str, what: str) -> Field:
-    return Field(name, title, f"{what} {SHARE}", high=1.0, step=0.1)
-
-
-ROWS = (
-    Field(
-        "flips",
-        "Flips and quarter turns",
-        "HV is computed from the nuclei after each flip, so it can never disagree with it.",
-        kind="switch",
-    ),
-    _share("p_rotate", "Free rotation", "Rotation by any angle."),
-    Field(
-        "scale.0",
-        "Smallest scale",
-        "Least factor of magnification; 1 = none.",
-        low=0.1,
-        high=4.0,
-        step=0.05,
-    ),
-    Field(
-        "scale.1",
-        "Largest scale",
-        "Largest factor of magnification; 1 = none.",
-        low=0.1,
-        high=4.0,
-        step=0.05,
-    ),
-    _share("p_stain", "Stain", "Other strengths of the stains, in optical density."),
-    Field(
-        "stain_gain.0",
-        "Weakest stain",
-        "Least factor of each stain's strength.",
-        low=0.05,
-        high=4.0,
-        step=0.05,
-    ),
-    Field(
-        "stain_gain.1",
-        "Strongest stain",
-        "Largest factor of each stain's strength.",
-        low=0.05,
-        high=4.0,
-        step=0.05,
-    ),
-    Field(
-        "stain_vectors",
-        "Stain colours",
-        "Spread of the colours of the stains themselves; 0 = kept.",
-        high=0.99,
-        step=0.01,
-    ),
-    _share("p_tone", "Tone", "Gamma, white balance and contrast."),
-    _share("p_blur", "Blur", "Out of focus."),
-    _share("p_noise", "Noise", "Camera noise."),
-    _share("p_jpeg", "JPEG", "Artefacts of compression."),
-)
+ROWS = tuple(row for row in rows_of(AugmentParams) if row.name != "on")
 
 
 class AugmentEditor(QWidget):

@@ -12,68 +12,13 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QVBoxLayout, Q
 from superqt import QCollapsible
 
 from ...core.params import DataParams
-from .param_form import Field, ParamForm
+from .param_form import ParamForm, rows_of
 from .parts import named
 from .source_table import SourceTable
 
 FILE_FILTER = "Training data (*.csv *.npz *.npy *.mat *.png *.tif *.tiff);;All files (*)"
-ROWS = (
-    Field(
-        "val_fraction",
-        "Validation",
-        "Share of the source images kept for validation where the data name none. Whole images, "
-        "never crops of them. 0.05 to 0.95.",
-        low=0.05,
-        high=0.95,
-        step=0.05,
-    ),
-    Field(
-        "crop",
-        "Crop",
-        "Edge of the training crops; rounded to what the network can take.",
-        kind="count",
-        low=16,
-        high=4096,
-        step=32,
-        unit="px",
-    ),
-    Field(
-        "max_val",
-        "Validation images",
-        "Scored after each epoch at most; more take longer and tell more.",
-        kind="count",
-        low=1,
-        high=10_000,
-        unit="at most",
-    ),
-)
-FAMILIES = ("", "glandular", "digestive", "urologic", "epidermal", "respiratory")
-CONVENTIONS = (
-    "auto",
-    "default",
-    "hover_net",
-    "vh_inward_radial",
-    "vh_inward_resized",
-    "hv_inward_peak",
-)
-"""Those of :mod:`napari_hovernet.core.hv`, which takes too long to import here."""
-MORE_ROWS = (
-    Field(
-        "family",
-        "Organ family",
-        "Which family's files to take, for the token decoder; empty for images.",
-        kind="choice",
-        choices=FAMILIES,
-    ),
-    Field(
-        "hv_convention",
-        "Stored HV",
-        "How stored HV targets are to be read; auto finds it out and says so. Targets of label "
-        "images are computed and need none.",
-        kind="choice",
-        choices=CONVENTIONS,
-    ),
-)
+ROWS = rows_of(DataParams, "val_fraction", "crop", "max_val")
+MORE_ROWS = rows_of(DataParams, "family", "hv_convention")
 
 
 class DataEditor(QWidget):

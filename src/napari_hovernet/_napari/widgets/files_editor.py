@@ -21,10 +21,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from ...core.params import FAULTS, PRESETS
+from ...core.params import CONVENTIONS, FAMILIES, FAULTS, PRESETS
 from ..diagnosis_state import TUNER, FilesChoice
 from .choices import ASK, Choices
-from .data_editor import CONVENTIONS, FAMILIES
 from .model_picker import SUFFIXES, ModelPicker
 from .parts import named, silent
 
@@ -94,7 +93,9 @@ class FilesEditor(QWidget):
         self.separation = Choices("Separation", SEPARATIONS, _ask_parameters)
         self.augmentation = Choices("Augmentation", AUGMENTATIONS)
         self.loss = Choices("Loss", LOSSES, _ask_run)
-        self.family = Choices("Organ family", [(f, f or "none", _FAMILY_TIP) for f in FAMILIES])
+        self.family = Choices(
+            "Organ family", [(f, f or "none", _FAMILY_TIP) for f in ("", *FAMILIES)]
+        )
         self.claim = Choices("HV is said to be", CLAIMS)
         self.images = QSpinBox()
         self._lay_out()

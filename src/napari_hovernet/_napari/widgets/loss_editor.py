@@ -6,77 +6,20 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...core.params import LOSS_PRESETS, LossParams
-from .param_form import TITLE_WIDTH, Field, ParamForm
+from .param_form import TITLE_WIDTH, ParamForm, rows_of
 from .parts import named, note, silent
 
 CHANGED = "own weights"
-HIGH = 100.0
 PRESET_TIPS = {
-    "default": "A balance that keeps HV from drowning NP.",
-    "expert fix": "HV 3, gradient 3, magnitude 5: long HV soon; watch that NP keeps its share.",
+    "default": "HV 2, gradient 3, magnitude 5: long HV soon; watch that NP keeps its share.",
+    "expert fix": "HV 3, gradient 3, magnitude 5: what the expert asked for.",
     "before the fix": "HV 2, gradient 2, magnitude 1: what the expert found.",
     "published HoVer-Net": "HV squared error 1 and gradient 1; no magnitude term.",
 }
-ROWS = (
-    Field(
-        "lambda_np",
-        "NP (nucleus or not)",
-        "Weight of the cross-entropy and Dice loss of NP. No unit.",
-        high=HIGH,
-        step=0.5,
-    ),
-    Field(
-        "lambda_hv",
-        "HV (directions)",
-        "Weight of the whole HV loss: squared error, gradient and magnitude. No unit.",
-        high=HIGH,
-        step=0.5,
-    ),
-    Field(
-        "lambda_gradient",
-        "HV: gradient",
-        "Weight, within HV, of the error of its derivative, which is what cuts nuclei apart. "
-        "No unit.",
-        high=HIGH,
-        step=0.5,
-    ),
-    Field(
-        "lambda_magnitude",
-        "HV: lambda_magnitude",
-        "Weight, within HV, of the error of its length. It buys length, not direction: look at "
-        "the cosine too. 0 = without it. No unit.",
-        high=HIGH,
-        step=0.5,
-    ),
-    Field(
-        "lambda_nt",
-        "NT (types)",
-        "Weight of the loss of nucleus types; counts only where model and data have types. "
-        "No unit.",
-        high=HIGH,
-        step=0.5,
-    ),
-    Field(
-        "epsilon",
-        "Epsilon",
-        "Added under the root of the magnitude. 1e-6 survives 16-bit arithmetic; 1e-8 does not. "
-        "Larger ones shrink the gradient near 0.",
-        kind="science",
-        high=1.0,
-    ),
-    Field(
-        "nt_inside_only",
-        "Types only in nuclei",
-        "Count the loss of types in nuclei alone. Off: over the background too, as in the "
-        "trainer of the story.",
-        kind="switch",
-    ),
-    Field(
-        "adaptive",
-        "Learned weights (adaptive)",
-        "Weigh NP, HV and NT by learned numbers: sum of exp(-s) times the loss plus s.",
-        kind="switch",
-    ),
+ROWS = rows_of(
+    LossParams,
+    *("lambda_np", "lambda_hv", "lambda_gradient", "lambda_magnitude", "lambda_nt"),
+    *("epsilon", "nt_inside_only", "adaptive"),
 )
 FORMULA = "total = NP + HV + NT, each times its weight; HV = squared error + gradient + magnitude"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...core.choices import Choice, choices
 from ...errors import InputError
 from .parts import ERROR_STYLE, named, note, set_note, silent
 from .science_box import ScienceBox
@@ -29,39 +30,17 @@ TITLE_WIDTH = 142
 """Width of the titles in pixels, so that the boxes of several forms stand in one column."""
 
 
-@dataclass(frozen=True)
-class Field:
-    """One row of a form.
-
-    Parameters
-    ----------
-    name : str
-        Field of the dataclass; ``"scale.0"`` is the first entry of a tuple.
-    title, help : str
-        What the user reads; the help says what it does, with the unit.
-    kind : {"number", "science", "count", "switch", "choice"}
-        "science" shows powers of ten; "count" is a whole number.
-    low, high, step : float
-        Of numbers.
-    unit : str
-        Shown behind the number.
-    choices : tuple of str
-        Of a choice.
-    empty : str
-        Words for None, shown in place of the lowest number; "" = None is not allowed.
-    """
-
-    name: str
-    title: str
-    help: str
-    kind: str = "number"
-    low: float = 0.0
-    high: float = LARGEST
-    step: float = 1.0
-    decimals: int = 2
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    empty: str = ""
+def rows_of(cls: type, *names: str) -> tuple[Choice, ...]:
+    """List the choices of a parameters class, a tuple's numbers one by one: "scale.0"."""
+    known, found = choices(cls), []
+    for name in names or tuple(known):
+        row = known[name]
+        parts = enumerate(row.titles) if row.titles else ((None, row.title),)
+        for at, title in parts:
+            default = row.default if at is None else row.default[at]
+            path = name if at is None else f"{name}.{at}"
+            found.append(replace(row, name=path, title=title, default=default, titles=()))
+    return tuple(found)
 
 
 class ParamForm(QWidget):
@@ -71,14 +50,14 @@ class ParamForm(QWidget):
 
     Parameters
     ----------
-    rows : sequence of Field
+    rows : sequence of Choice
     value : dataclass instance
         To start with.
     """
 
     valueChanged = Signal(object)  # noqa: N815
 
-    def __init__(self, rows: Sequence[Field], value: Any, parent: QWidget | None = None) -> None:
+    def __init__(self, rows: Sequence[Choice], value: Any, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._value = value
         self.rows = {row.name: row for row in rows}
@@ -114,11 +93,11 @@ class ParamForm(QWidget):
         """Why what is filled in cannot be used, "" if it can."""
         return self.remark.text()
 
-    def _add(self, row: Field) -> None:
+    def _add(self, row: Choice) -> None:
         box = self.boxes[row.name]
         changed = {
             "switch": getattr(box, "toggled", None),
-            "choice": getattr(box, "activated", None),
+            "word": getattr(box, "activated", None),
         }.get(row.kind) or box.valueChanged
         changed.connect(lambda _=None, name=row.name: self._edited(name))
         if row.kind == "switch":
@@ -163,44 +142,48 @@ def _put(changes: dict[str, Any], value: Any, name: str, entry: Any) -> None:
     changes[field] = tuple(entries)
 
 
-def _box(row: Field) -> QWidget:
+def _box(row: Choice) -> QWidget:
     box: Any
     if row.kind == "switch":
         box = QCheckBox(row.title)
-    elif row.kind == "choice":
+    elif row.kind == "word":
         box = QComboBox()
-        box.addItems(row.choices)
+        box.addItems(row.options)
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     else:
         box = _number(row)
+    numeric, (low, high) = row.kind in ("count", "number"), row.offered
     unit = f", {row.unit}" if row.unit else ""
-    span = f" {row.low:g} to {row.high:g}{unit}." if row.high < LARGEST else ""
-    named(box, row.title, row.help + (span if row.kind in ("number", "count") else ""))
+    span = f" {low:g} to {high:g}{unit}." if numeric and high < LARGEST and not row.factors else ""
+    named(box, row.title, row.help + span)
     if row.kind != "switch":
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return box  # type: ignore[no-any-return]
 
 
-def _number(row: Field) -> Any:
-    box: Any = {"count": QSpinBox, "science": ScienceBox}.get(row.kind, QDoubleSpinBox)()
-    if row.kind == "number":
-        box.setDecimals(row.decimals)
-        box.setSingleStep(row.step)
-    if row.kind == "count":
-        box.setRange(int(row.low), int(row.high))
-        box.setSingleStep(int(row.step))
+def _number(row: Choice) -> Any:
+    low, high = row.offered
+    box: Any = QSpinBox() if row.whole else ScienceBox() if row.factors else QDoubleSpinBox()
+    if row.none:  # one step below the least stands for None
+        low -= row.step or 1
+    if row.whole:
+        box.setRange(int(low), int(high))
+        box.setSingleStep(int(row.step or 1))
     else:
-        box.setRange(row.low, row.high)
+        box.setRange(low, high)
+        if not row.factors:
+            box.setDecimals(row.decimals)
+            box.setSingleStep(row.step)
     box.setSuffix(f" {row.unit}" if row.unit else "")
-    box.setSpecialValueText(row.empty)
+    box.setSpecialValueText(row.none)
     box.setKeyboardTracking(False)
     return box
 
 
-def _show(box: Any, row: Field, value: Any) -> None:
+def _show(box: Any, row: Choice, value: Any) -> None:
     if row.kind == "switch":
         box.setChecked(bool(value))
-    elif row.kind == "choice":
+    elif row.kind == "word":
         box.setCurrentText(str(value))
     elif value is None:
         box.setValue(box.minimum())
@@ -209,11 +192,11 @@ def _show(box: Any, row: Field, value: Any) -> None:
         box.setValue(value)
 
 
-def _read(box: Any, row: Field) -> Any:
+def _read(box: Any, row: Choice) -> Any:
     if row.kind == "switch":
         return box.isChecked()
-    if row.kind == "choice":
+    if row.kind == "word":
         return box.currentText()
-    if row.empty and box.value() == box.minimum():
+    if row.none and box.value() == box.minimum():
         return None
-    return round(box.value(), row.decimals) if row.kind == "number" else box.value()
+    return box.value() if row.whole or row.factors else round(box.value(), row.decimals)

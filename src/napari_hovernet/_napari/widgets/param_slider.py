@@ -7,7 +7,7 @@ import math
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QSlider, QToolButton, QWidget
 
-from ...core.separation.tuning import Tunable
+from ...core.choices import Choice
 from .parts import named, narrow, silent
 
 LOG_STEPS = 400
@@ -17,17 +17,17 @@ SPIN_WIDTH = 64
 
 
 class ParamSlider(QWidget):
-    """Edits one :class:`Tunable`; slider, spin box and keyboard do the same.
+    """Edits one number; slider, spin box and keyboard do the same.
 
     Parameters
     ----------
-    tunable : Tunable
+    tunable : Choice
         Range, step and words.
     """
 
     valueChanged = Signal(float)  # noqa: N815
 
-    def __init__(self, tunable: Tunable, parent: QWidget | None = None) -> None:
+    def __init__(self, tunable: Choice, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.tunable = tunable
         self._default = tunable.low
@@ -72,7 +72,7 @@ class ParamSlider(QWidget):
     def _prepare(self) -> None:
         known = self.tunable
         self._value = float(known.low)
-        self.slider.setRange(0, LOG_STEPS if known.logarithmic else self._at(known.high))
+        self.slider.setRange(0, LOG_STEPS if known.factors else self._at(known.high))
         self.spin.setRange(known.low, known.high)
         self.spin.setDecimals(known.decimals)
         self.spin.setSingleStep(known.step)
@@ -81,7 +81,7 @@ class ParamSlider(QWidget):
         self.spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.spin.setAlignment(Qt.AlignmentFlag.AlignRight)
         self.spin.setKeyboardTracking(False)
-        if known.logarithmic:
+        if known.factors:
             self.spin.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         self.reset.setText("\u21ba")
         self.reset.setAutoRaise(True)
@@ -93,7 +93,7 @@ class ParamSlider(QWidget):
 
     def _at(self, value: float) -> int:
         known = self.tunable
-        if known.logarithmic:
+        if known.factors:
             inside = min(max(value, known.low), known.high)
             return round(
                 LOG_STEPS * math.log(inside / known.low) / math.log(known.high / known.low)
@@ -102,7 +102,7 @@ class ParamSlider(QWidget):
 
     def _value_at(self, at: int) -> float:
         known = self.tunable
-        if known.logarithmic:
+        if known.factors:
             return known.low * (known.high / known.low) ** (at / LOG_STEPS)
         return known.low + at * known.step
 

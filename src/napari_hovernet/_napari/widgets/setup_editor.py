@@ -10,7 +10,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from ...core.params import TRAIN_PRECISIONS as PRECISIONS
 from ...core.params import TrainConfig
 from ...errors import InputError
 from .augment_editor import AugmentEditor
@@ -19,40 +18,11 @@ from .device_picker import DevicePicker
 from .loss_editor import LossEditor
 from .model_card import ModelCard
 from .optim_editor import MoreOptimEditor, OptimEditor
-from .param_form import TITLE_WIDTH, Field, ParamForm
+from .param_form import TITLE_WIDTH, ParamForm, rows_of
 from .parts import ERROR_STYLE, named, note, set_note
 from .start_picker import StartPicker
 
-ROWS = (
-    Field(
-        "precision",
-        "Precision",
-        "Arithmetic: auto = 16 bits (bf16) on a GPU that has it, else 32. 16 needs the epsilon "
-        "of 1e-6.",
-        kind="choice",
-        choices=PRECISIONS,
-    ),
-    Field(
-        "seed",
-        "Seed",
-        "The same seed, data and settings give the same run on the CPU.",
-        kind="count",
-    ),
-    Field(
-        "threads",
-        "CPU threads",
-        "Of the training process; 0 = all. One is left to the viewer unless you say otherwise.",
-        kind="count",
-        high=1024,
-    ),
-    Field(
-        "num_workers",
-        "Loaders",
-        "Processes that load data; 0 = the training process itself, which is safest.",
-        kind="count",
-        high=64,
-    ),
-)
+ROWS = rows_of(TrainConfig, "precision", "seed", "threads", "num_workers")
 EPOCHS_TIP = "Epochs whose models are kept, beside the best and the last, as in 5, 20."
 
 

@@ -60,7 +60,7 @@ class TuneEditor(QWidget):
             self.sign.setCurrentIndex(self.sign.findData(params.hv.sign))
             self.merge.setChecked(separation.merge_touching)
         for name, slider in self.sliders.items():
-            shown = separation.method in slider.tunable.methods
+            shown = separation.method in slider.tunable.reads
             if slider.isHidden() == shown:
                 slider.setVisible(shown)
             if slider.value() != value_of(params, name):

@@ -40,8 +40,8 @@ MAX_TYPES = 1000
 def dump(info: ModelInfo) -> str:
     """Write what is known of a model as one line of JSON, the same for the same model.
 
-    NaN and infinite numbers (a diverged loss in the history) become null, paths and other
-    values JSON does not know become text.
+    NaN and infinite numbers (a diverged loss in the history) become null, paths and other values
+    JSON does not know become text.
     """
     origin = [dict(step) for step in info.origin]
     if info.sha256:
@@ -70,13 +70,7 @@ def dump(info: ModelInfo) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """Turn a value into what JSON knows; see :func:`dump`.
-
-    Examples
-    --------
-    >>> jsonable({"lr": float("nan"), "widths": (16, 32)})
-    {'lr': None, 'widths': [16, 32]}
-    """
+    """Turn a value into what JSON knows; see :func:`dump`."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -91,25 +85,7 @@ def jsonable(value: Any) -> Any:
 
 
 def parse(text: str, name: str) -> ModelInfo:
-    """Read a header back, checking every value.
-
-    Parameters
-    ----------
-    text : str
-        JSON.
-    name : str
-        The file's name, for messages.
-
-    Returns
-    -------
-    ModelInfo
-        Without parameters, source and sha256, which are the file's, not the header's.
-
-    Raises
-    ------
-    CheckpointError
-        If it is not JSON, made by a newer version, or a value is of the wrong kind or range.
-    """
+    """Read a header back, checking every value."""
     return _Header(text, name).info()
 
 
@@ -280,17 +256,7 @@ WANTED = "give a hover_net .tar, a TIAToolbox or Optimus .pth, or a .safetensors
 
 
 def identify(path: Path) -> str:
-    """Tell the form of a model file, or say what it is instead.
-
-    Returns
-    -------
-    {"safetensors", "zip", "pickle"}
-
-    Raises
-    ------
-    CheckpointError
-        If it is not there, a folder, empty, cut short, or something else altogether.
-    """
+    """Tell the form of a model file, or say what it is instead."""
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; choose the model file in it.")
@@ -318,13 +284,7 @@ def identify(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Hash a file in pieces.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be read.
-    """
+    """Hash a file in pieces."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -411,13 +371,7 @@ SHOWN = 10
 
 
 def blank(info: ModelInfo, name: str) -> Network:
-    """Build the network a file describes, on the meta device: shapes without memory.
-
-    Raises
-    ------
-    CheckpointError
-        If there is no such network or it cannot be built so.
-    """
+    """Build the network a file describes, on the meta device: shapes without memory."""
     try:
         with torch.device("meta"):
             return build(info.architecture, info.config).eval()
@@ -431,30 +385,7 @@ def blank(info: ModelInfo, name: str) -> Network:
 def fitted(
     network: Network, state: Mapping[str, torch.Tensor], info: ModelInfo, name: str
 ) -> dict[str, torch.Tensor]:
-    """Check weights against their network and bring them to its dtypes.
-
-    Parameters
-    ----------
-    network : Network
-        As :func:`blank` builds it.
-    state : mapping of str to tensor
-        On the CPU; may be float16 or float64.
-    info : ModelInfo
-        Says what the file looks like.
-    name : str
-        The file's name, for messages.
-
-    Returns
-    -------
-    dict of str to tensor
-        Copies that share no memory with the file; float32 where the network has float32.
-
-    Raises
-    ------
-    CheckpointError
-        If names are missing or unexpected, shapes or dtypes differ, or values are not finite,
-        a variance is negative, or HoVer-Net's unpooling matrix is not all ones.
-    """
+    """Check weights against their network and bring them to its dtypes."""
     wanted = network.state_dict()
     _check_names(wanted, state, info, name)
     result = {key: _copied(state[key], wanted[key].dtype) for key in wanted}
@@ -474,13 +405,7 @@ def finite(tensor: torch.Tensor) -> bool:
 
 
 def looks_like(info: ModelInfo) -> str:
-    """Describe a model in a few words.
-
-    Examples
-    --------
-    >>> looks_like(ModelInfo("hovernet", mode="fast", config={"n_types": 6}))
-    'hovernet (fast, 6 types)'
-    """
+    """Describe a model in a few words."""
     n_types = info.config.get("n_types")
     parts = [info.mode] if info.mode else []
     parts.append(f"{n_types} types" if n_types else "no types")

@@ -65,22 +65,7 @@ _OPTIMUS_VARIANTS = (
 
 
 def refuse_foreign(name: str, keys: Iterable[str], extras: Mapping[str, Any]) -> None:
-    """Refuse a known relative by its name.
-
-    Parameters
-    ----------
-    name : str
-        The file's name, for the message.
-    keys : iterable of str
-        Names of the weights.
-    extras : mapping
-        What else the checkpoint holds beside them.
-
-    Raises
-    ------
-    CheckpointError
-        If it is one of HoVerNet+, CellViT, HoVer-NeXt or a later Optimus variant.
-    """
+    """Refuse a known relative by its name."""
     keys = list(keys)
     if isinstance(extras.get("arch"), str) and str(extras["arch"]).startswith("CellViT"):
         keys.append("hv_map_decoder.")
@@ -108,30 +93,7 @@ OWN_ARGS = ("schema", "data", "optim", "seed")
 def family_payload(
     info: ModelInfo, config: Mapping[str, Any], state: Mapping[str, torch.Tensor]
 ) -> dict[str, Any]:
-    """Return what an Optimus ``.pth`` holds; ``torch.load(weights_only=True)`` reads it.
-
-    Parameters
-    ----------
-    info : ModelInfo
-        Its ``training`` and ``history`` count.
-    config : mapping
-        Of the network.
-    state : mapping of tensor
-
-    Returns
-    -------
-    dict
-        "epoch" is counted from 0, -1 = not trained here. Scores are those of the best epoch
-        of the history by AJI + PQ ("combined_score"; without instances minus the validation
-        loss), NaN where nothing measured them: type accuracy never is. The state of the
-        optimiser is not kept.
-
-    Examples
-    --------
-    >>> made = family_payload(ModelInfo("optimus"), {"n_types": 5, "token_prefix": 5}, {})
-    >>> made["epoch"], made["family"], made["n_classes"]
-    (-1, '', 5)
-    """
+    """Return what an Optimus ``.pth`` holds; ``torch.load(weights_only=True)`` reads it."""
     training, earlier = info.training, _foreign(info.training)
     family = str(earlier.get("family") or family_of(training))
     return {
@@ -167,24 +129,12 @@ def notes_of(extras: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_own(training: Mapping[str, Any]) -> bool:
-    """Whether training facts are the arguments of a training of our own.
-
-    Examples
-    --------
-    >>> is_own({"epoch": 7, "best_dice": 0.8})
-    False
-    """
+    """Whether training facts are the arguments of a training of our own."""
     return all(name in training for name in OWN_ARGS)
 
 
 def family_of(training: Mapping[str, Any]) -> str:
-    """Tell the family from training arguments: as named, or by the name of the one data file.
-
-    Examples
-    --------
-    >>> family_of({"data": {"family": "", "sources": ["data/epidermal_features.npz"]}})
-    'epidermal'
-    """
+    """Tell the family from training arguments: as named, or by the name of the one data file."""
     data = training.get("data")
     if not isinstance(data, Mapping):
         return ""
@@ -196,7 +146,7 @@ def family_of(training: Mapping[str, Any]) -> str:
 
 def organs_of(family: str) -> tuple[str, ...]:
     """List the organs of a family, () where it is not one of the five."""
-    from ..data.kinds import FAMILIES  # noqa: PLC0415 - which imports us
+    from ..params import FAMILIES  # noqa: PLC0415 - which imports us
 
     return FAMILIES.get(family.lower(), ())
 
@@ -269,13 +219,7 @@ State = Mapping[str, torch.Tensor]
 
 
 def shape(state: State, key: str, ndim: int, name: str) -> tuple[int, ...]:
-    """Look up the shape of a weight that tells how the network was built.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing or has another number of dimensions.
-    """
+    """Look up the shape of a weight that tells how the network was built."""
     if key not in state:
         raise CheckpointError(
             f"{name} lacks {key}, which tells how its network was built; the file is incomplete: "
@@ -413,36 +357,14 @@ PREFIXES = ("module.", "model.")
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Weights and whose they are.
+    """Weights and whose they are."""
 
-    Parameters
-    ----------
-    info : ModelInfo
-        Architecture, config, types ...; parameters, source and hash not yet.
-    state : dict of str to tensor
-        Named as the network names them.
-    """
-
-    info: ModelInfo
-    state: Weights = field(repr=False)
+    info: ModelInfo  # Architecture, config, types ...; parameters, source and hash not yet
+    state: Weights = field(repr=False)  # Named as the network names them
 
 
 def recognise(payload: Any, name: str) -> Found:
-    """Tell whose network a file holds.
-
-    Parameters
-    ----------
-    payload : object
-        What the file holds: weights, or a dict around them.
-    name : str
-        The file's name, for messages.
-
-    Raises
-    ------
-    CheckpointError
-        If it holds no weights, a network that is known but not supported, one that is not
-        known, or shapes that contradict each other.
-    """
+    """Tell whose network a file holds."""
     if not isinstance(payload, Mapping):
         raise CheckpointError(
             f"{name} holds a {type(payload).__name__} instead of named weights; {WANTED}."

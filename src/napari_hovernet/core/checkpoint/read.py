@@ -31,24 +31,8 @@ _DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "
 def read(path: Path, form: str) -> Any:
     """Unpickle weights and plain values alone.
 
-    Beyond tensors and Python's own types only numbers of numpy, ``argparse.Namespace``
-    and paths are allowed, because training scripts store them ("best_dice", "args").
-
-    Parameters
-    ----------
-    path : Path
-    form : {"zip", "pickle"}
-        As :func:`..files.identify` found.
-
-    Returns
-    -------
-    object
-        What the file holds.
-
-    Raises
-    ------
-    CheckpointError
-        If it needs anything else (named in the message; nothing is run), or is damaged.
+    Beyond tensors and Python's own types only numbers of numpy, ``argparse.Namespace`` and paths
+    are allowed, because training scripts store them ("best_dice", "args").
     """
     try:
         with torch.serialization.safe_globals(_ALLOWED):
@@ -151,23 +135,7 @@ def load_model(source: Source = "compact", device: str | torch.device = "auto") 
 
 
 def describe(source: Source = "compact") -> ModelInfo:
-    """Tell everything about a model before it is run; checks the file as loading does.
-
-    Parameters
-    ----------
-    source : str or path
-        As for :func:`load_model`.
-
-    Returns
-    -------
-    ModelInfo
-        Equal to ``load_model(source).info``.
-
-    Raises
-    ------
-    CheckpointError
-        As for :func:`load_model`.
-    """
+    """Tell everything about a model before it is run; checks the file as loading does."""
     return _read(source).info
 
 

@@ -82,13 +82,7 @@ def save_model(
 
 
 def stored_state(network: torch.nn.Module, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-    """Copy a network's weights to the CPU as they go into a file; see :func:`save_model`.
-
-    Raises
-    ------
-    OutputError
-        If ``dtype`` is not one to store, or a weight is not finite in it.
-    """
+    """Copy a network's weights to the CPU as they go into a file; see :func:`save_model`."""
     if dtype is not None and dtype not in STORED_DTYPES:
         names = ", ".join(str(d).removeprefix("torch.") for d in STORED_DTYPES)
         raise OutputError(f"Weights cannot be stored as {dtype}; choose one of {names}.")

@@ -21,28 +21,12 @@ _NUMBER_AT_END = re.compile(r"_\d+$")
 
 @dataclass(frozen=True, eq=False)
 class Haul:
-    """Samples of one or several places.
-
-    Parameters
-    ----------
-    samples : tuple of Sample
-    notes : tuple of str
-        What was assumed or left out on purpose.
-    problems : tuple of str
-        What could not be used.
-    faults : tuple of str
-        Those with which training should not start.
-
-    Examples
-    --------
-    >>> joined([Haul(notes=("a",)), Haul(notes=("b",))]).notes
-    ('a', 'b')
-    """
+    """Samples of one or several places."""
 
     samples: tuple[Sample, ...] = ()
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What was assumed or left out on purpose
+    problems: tuple[str, ...] = ()  # What could not be used
+    faults: tuple[str, ...] = ()  # Those with which training should not start
 
     def noting(self, *notes: str) -> Haul:
         """Return it with more notes; empty ones are left out."""
@@ -61,13 +45,7 @@ def joined(hauls: Iterable[Haul]) -> Haul:
 
 
 def split_of(name: str) -> str | None:
-    """Return "train", "val" or "" for the name of a split; None for a test split.
-
-    Examples
-    --------
-    >>> split_of("Validation"), split_of(""), split_of("test")
-    ('val', '', None)
-    """
+    """Return "train", "val" or "" for the name of a split; None for a test split."""
     text = name.strip().lower()
     if text in TEST_NAMES:
         return None
@@ -77,24 +55,12 @@ def split_of(name: str) -> str | None:
 
 
 def source_of(name: str) -> str:
-    """Return the image that a numbered patch was cut from.
-
-    Examples
-    --------
-    >>> source_of("train_1_007"), source_of("liver")
-    ('train_1', 'liver')
-    """
+    """Return the image that a numbered patch was cut from."""
     return _NUMBER_AT_END.sub("", name) or name
 
 
 def listed(names: Iterable[str]) -> str:
-    """Name the first few of many.
-
-    Examples
-    --------
-    >>> listed("abcde")
-    'a, b, c and 2 more'
-    """
+    """Name the first few of many."""
     names = tuple(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

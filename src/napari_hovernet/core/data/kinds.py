@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ...errors import InputError
 from ..hv import HVConvention, compact_ids
 from ..inference.images import UInt8
 from ..io.labels import check_labels
+from ..params import FAMILIES
 from ..types import Int32
 from .items import Haul, joined, source_of, split_of
 from .samples import (
@@ -55,18 +55,7 @@ def is_patch(path: Path) -> bool:
 
 
 def read_patches(path: Path) -> Haul:
-    """List patches; each is read from disk when it is needed.
-
-    Parameters
-    ----------
-    path : Path
-        One file, or a folder (also ``train`` and ``valid`` below it).
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """List patches; each is read from disk when it is needed."""
     files = patch_files(path) if path.is_dir() else [path]
     if not files or not is_patch(files[0]):
         raise InputError(
@@ -99,13 +88,7 @@ def _split(file: Path, top: Path) -> str | None:
 
 
 def read_patch(file: Path) -> SampleArrays:
-    """Read one patch.
-
-    Raises
-    ------
-    InputError
-        If its pixels are no 8-bit colours or its labels no whole numbers.
-    """
+    """Read one patch."""
     patch = np.array(open_npy(file))
     labels = compact_ids(check_labels(patch[..., 3], f"{file.name}: channel 3 (instances)"))[0]
     types = None
@@ -115,18 +98,7 @@ def read_patch(file: Path) -> SampleArrays:
 
 
 def eight_bits(values: npt.NDArray[Any], what: str, scale: float = 1.0) -> UInt8:
-    """Return colours stored as any number as uint8.
-
-    Raises
-    ------
-    InputError
-        If they hold NaN or leave 0..255.
-
-    Examples
-    --------
-    >>> eight_bits(np.array([0.0, 254.9]), "a").tolist()
-    [0, 255]
-    """
+    """Return colours stored as any number as uint8."""
     if values.dtype == np.uint8 and scale == 1.0:
         return np.ascontiguousarray(values)
     if values.dtype.kind not in "iuf":
@@ -159,13 +131,7 @@ Where = tuple[Path, str]
 
 @dataclass(frozen=True)
 class FamilyFiles:
-    """Files of one family.
-
-    Parameters
-    ----------
-    name : str
-    features, targets, data : Path or None
-    """
+    """Files of one family."""
 
     name: str
     features: Path | None = None
@@ -175,37 +141,21 @@ class FamilyFiles:
 
 @dataclass(frozen=True)
 class FamilyArrays:
-    """Where each array of a family lies, and how HV is to be read.
+    """Where each array of a family lies, and how HV is to be read."""
 
-    Parameters
-    ----------
-    features, image, inst, np, hv, nt : (Path, str) or None
-    order, sign : str
-        Of the stored HV.
-    divisor : float
-        Of the stored HV.
-    """
-
-    features: Where | None = None
-    image: Where | None = None
-    inst: Where | None = None
-    np: Where | None = None
-    hv: Where | None = None
-    nt: Where | None = None
-    order: str = "hv"
-    sign: str = "outward"
-    divisor: float = 1.0
+    features: Where | None = None  # (Path, str) or None
+    image: Where | None = None  # (Path, str) or None
+    inst: Where | None = None  # (Path, str) or None
+    np: Where | None = None  # (Path, str) or None
+    hv: Where | None = None  # (Path, str) or None
+    nt: Where | None = None  # (Path, str) or None
+    order: str = "hv"  # Of the stored HV.
+    sign: str = "outward"  # Of the stored HV.
+    divisor: float = 1.0  # Of the stored HV.
 
 
 def find_families(path: Path, family: str = "") -> list[FamilyFiles]:
-    """List the families of a folder, or the one a file belongs to.
-
-    Parameters
-    ----------
-    path : Path
-    family : str
-        Only this one; "" = all.
-    """
+    """List the families of a folder, or the one a file belongs to."""
     folder = path if path.is_dir() else path.parent
     found: dict[str, FamilyFiles] = {}
     for file in sorted(folder.glob("*.npz")):
@@ -224,22 +174,8 @@ def find_families(path: Path, family: str = "") -> list[FamilyFiles]:
 def read_family(files: FamilyFiles, needs: str, convention: str = AUTO) -> Haul:
     """List the samples of a family; each is read when it is needed.
 
-    Arrays in uncompressed files are mapped, compressed ones are held in memory as they are
-    stored (float16, int8).
-
-    Parameters
-    ----------
-    files : FamilyFiles
-    needs : {"image", "tokens"}
-        What the network takes.
-    convention : str
-        Of stored HV: a preset's name, or "auto" = detected.
-
-    Raises
-    ------
-    InputError
-        If what is needed is not there, numbers of samples differ, or it cannot be told how
-        HV is meant.
+    Arrays in uncompressed files are mapped, compressed ones are held in memory as they are stored
+    (float16, int8).
     """
     arrays = _find_arrays(files, needs)
     n = _common_length(files, arrays)
@@ -261,13 +197,7 @@ def read_family(files: FamilyFiles, needs: str, convention: str = AUTO) -> Haul:
 
 
 def read_one(arrays: FamilyArrays, index: int) -> SampleArrays:
-    """Read one sample of a family; HV comes as [H, V] outward.
-
-    Raises
-    ------
-    InputError
-        If tokens or HV hold NaN, or labels are no labels.
-    """
+    """Read one sample of a family; HV comes as [H, V] outward."""
     made: dict[str, Any] = {}
     what = f"sample {index}"
     if arrays.features is not None:
@@ -477,31 +407,8 @@ def _as_number(text: str) -> tuple[float, str]:
         return math.inf, text
 
 
-FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "glandular": ("breast", "prostate", "thyroid", "pancreatic", "adrenalgland"),
-        "digestive": ("colon", "stomach", "esophagus", "bileduct"),
-        "urologic": ("kidney", "bladder", "testis", "ovarian", "uterus", "cervix"),
-        "epidermal": ("skin", "headandneck", "headneck"),
-        "respiratory": ("lung", "liver"),
-    }
-)
-"""Tissues of PanNuke by family, small letters alone."""
-
-
 def check_family(name: str) -> str:
-    """Return the name of a family in small letters.
-
-    Raises
-    ------
-    InputError
-        If there is no such family.
-
-    Examples
-    --------
-    >>> check_family("Epidermal")
-    'epidermal'
-    """
+    """Return the name of a family in small letters."""
     found = name.strip().lower()
     if found and found not in FAMILIES:
         raise InputError(f"family is {name!r}; choose one of {', '.join(FAMILIES)}, or none.")
@@ -509,13 +416,7 @@ def check_family(name: str) -> str:
 
 
 def of_family(tissues: Iterable[str], family: str) -> list[bool]:
-    """Tell of each tissue whether it belongs to a family.
-
-    Examples
-    --------
-    >>> of_family(["HeadNeck", "Bile-duct"], "epidermal")
-    [True, False]
-    """
+    """Tell of each tissue whether it belongs to a family."""
     members = FAMILIES[check_family(family)]
     return ["".join(c for c in str(t).lower() if c.isalpha()) in members for t in tissues]
 
@@ -538,27 +439,18 @@ _FOLD = re.compile(r"fold[\s_-]*(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Fold:
-    """Where a fold lies.
-
-    Parameters
-    ----------
-    name : str
-    images, masks : Path
-    types : Path or None
-        Tissue of each image.
-    """
+    """Where a fold lies."""
 
     name: str
     images: Path
     masks: Path
-    types: Path | None
+    types: Path | None  # Tissue of each image
 
 
 def find_folds(path: Path) -> list[Fold]:
     """List the folds in a folder and below it, or the one of an ``images.npy``.
 
-    The files lie together, or in folders ``images`` and ``masks`` beside each other, as
-    published.
+    The files lie together, or in folders ``images`` and ``masks`` beside each other, as published.
     """
     if path.is_file():
         found = [path] if path.name.lower() == "images.npy" else []
@@ -592,17 +484,6 @@ def read_folds(folds: list[Fold], family: str = "") -> Haul:
     """List the images of folds; each is read from disk when it is needed.
 
     Of several folds the last validates, as published.
-
-    Parameters
-    ----------
-    folds : list of Fold
-    family : str
-        Only tissues of this family; "" = all.
-
-    Raises
-    ------
-    InputError
-        If arrays do not fit each other or are no PanNuke.
     """
     last = max(fold.name for fold in folds)
     several = len({fold.name for fold in folds}) > 1
@@ -639,8 +520,8 @@ def _read_fold(fold: Fold, family: str, split: str) -> Haul:
 def read_pannuke(images: Path, masks: Path, index: int, scale: float = 1.0) -> SampleArrays:
     """Read one image: instances of the five classes in one label image, and their types.
 
-    Types are 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial. Where two
-    classes claim a pixel the later one has it, as in the published reader.
+    Types are 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial. Where two classes
+    claim a pixel the later one has it, as in the published reader.
     """
     image = eight_bits(np.array(open_npy(images)[index]), f"{images.name}[{index}]", scale)
     labels, types = merge_classes(np.array(open_npy(masks)[index]), f"{masks.name}[{index}]")
@@ -650,27 +531,7 @@ def read_pannuke(images: Path, masks: Path, index: int, scale: float = 1.0) -> S
 def merge_classes(masks: npt.NDArray[Any], what: str = "masks") -> tuple[Int32, Int32]:
     """Put the instances of all classes into one label image.
 
-    Parameters
-    ----------
-    masks : number array (H, W, 6)
-        Instances per class; the last channel, background, is not used.
-    what : str
-        For messages.
-
-    Returns
-    -------
-    labels, types : int32 (H, W)
-
-    Raises
-    ------
-    InputError
-        If ids are negative, NaN or fractions.
-
-    Examples
-    --------
-    >>> masks = np.zeros((1, 3, 6)); masks[0, 0, 0] = masks[0, 2, 3] = 7
-    >>> [a.tolist() for a in merge_classes(masks)]
-    [[[7, 0, 14]], [[1, 0, 4]]]
+    ``masks`` number (H, W, 6); returns labels, types int32 (H, W).
     """
     instances = masks[..., :CLASSES]
     if not np.isfinite(instances.sum(dtype=np.float64)) or instances.min(initial=0) < 0:

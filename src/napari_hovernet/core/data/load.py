@@ -32,34 +32,8 @@ NEEDS = ("image", "tokens")
 def load_samples(data: DataParams, *, needs: str = "image", seed: int = 0) -> LoadedData:
     """Read or list all samples and divide them into training and validation.
 
-    Images with label files are read into memory; PanNuke folds, patches and family files
-    stay on the disk and are read sample by sample.
-
-    Parameters
-    ----------
-    data : DataParams
-        ``sources``: index.csv files, folders of images with labels (also with folders
-        ``train`` and ``val``), PanNuke folds, hover_net patches, family .npz files.
-    needs : {"image", "tokens"}
-        What the network takes.
-    seed : int
-        Of the division, where the data do not say it themselves.
-
-    Returns
-    -------
-    LoadedData
-        Single files that cannot be used are told in ``problems``.
-
-    Raises
-    ------
-    InputError
-        If nothing is named, a place is not there, nothing in it can be used, or it cannot be
-        divided.
-
-    Examples
-    --------
-    >>> load_samples(DataParams(sources=("data/index.csv",)))  # doctest: +SKIP
-    LoadedData(...)
+    Images with label files are read into memory; PanNuke folds, patches and family files stay on
+    the disk and are read sample by sample.
     """
     if needs not in NEEDS:
         raise InputError(f"needs is {needs!r}; choose one of {', '.join(NEEDS)}.")
@@ -89,24 +63,7 @@ def samples_from_arrays(
 ) -> Sample:
     """Make a sample of an image and its labels in memory.
 
-    Parameters
-    ----------
-    image : array-like or ImageSource
-        Anything :func:`.image.as_source` takes.
-    labels : array (H, W)
-        Whole numbers, 0 = background.
-    name : str
-    mpp : float, optional
-
-    Raises
-    ------
-    InputError
-        If either is not what it should be, or sizes differ; names the sample.
-
-    Examples
-    --------
-    >>> samples_from_arrays(np.zeros((4, 4, 3), np.uint8), np.eye(4, dtype=int), "a").shape
-    (4, 4)
+    ``labels`` array (H, W).
     """
     try:
         source = as_source(image)

@@ -26,50 +26,18 @@ from .samples import Sample, SizeError
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its labels; nothing of them has been read yet.
+    """An image and its labels; nothing of them has been read yet."""
 
-    Parameters
-    ----------
-    name : str
-        What it is called in tables; no other pair of a data set has it.
-    image : Path
-    labels : Path or None
-        None where no labels belong to the image.
-    source : str
-        Where it comes from, for means per source; "" = not known.
-    mpp : float or None
-        Micrometres per pixel by the index, None = not stated.
-    split : str
-        "train", "val" ..., "" = not known.
-
-    Examples
-    --------
-    >>> Pair("a", Path("a.png"), Path("a_lab.png")).source
-    ''
-    """
-
-    name: str
+    name: str  # What it is called in tables
     image: Path
-    labels: Path | None
-    source: str = ""
-    mpp: float | None = None
-    split: str = ""
+    labels: Path | None  # None where no labels belong to the image
+    source: str = ""  # Where it comes from, for means per source
+    mpp: float | None = None  # Micrometres per pixel by the index, None = not stated
+    split: str = ""  # "train", "val" ..., "" = not known
 
 
 def spread(pairs: Sequence[Pair], n: int | None) -> tuple[Pair, ...]:
-    """Return ``n`` of the pairs, evenly spread over their order; all if there are no more.
-
-    Raises
-    ------
-    InputError
-        If ``n`` is below 1.
-
-    Examples
-    --------
-    >>> pairs = [Pair(str(i), Path(), None) for i in range(10)]
-    >>> [pair.name for pair in spread(pairs, 3)]
-    ['0', '3', '6']
-    """
+    """Return ``n`` of the pairs, evenly spread over their order; all if there are no more."""
     if n is None:
         return tuple(pairs)
     if n < 1:
@@ -80,31 +48,13 @@ def spread(pairs: Sequence[Pair], n: int | None) -> tuple[Pair, ...]:
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which pairs of a data set are meant.
+    """Which pairs of a data set are meant."""
 
-    Parameters
-    ----------
-    split, source : str, optional
-        Only these, as the index names them. Of a folder ``split`` may also be a folder in it.
-    labels : Path, optional
-        Folder in which the labels lie (or the label file of a single image); default beside
-        the images or as the index says.
-    pattern : str, optional
-        Only images whose file names are like this, as "*_he.png".
-    need_labels : bool
-        Whether images without labels are of no use; then there must be one pair at least.
-
-    Examples
-    --------
-    >>> DataChoice(pattern="*.tif").takes(Path("x/a.png"))
-    False
-    """
-
-    split: str | None = None
-    source: str | None = None
+    split: str | None = None  # Only these, as the index names them
+    source: str | None = None  # Only these, as the index names them
     labels: Path | None = None
-    pattern: str | None = None
-    need_labels: bool = True
+    pattern: str | None = None  # Only images whose file names are like this, as "*_he.png".
+    need_labels: bool = True  # Whether images without labels are of no use
 
     def takes(self, image: Path) -> bool:
         """Whether the file's name fits the pattern."""
@@ -113,24 +63,12 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What was found.
+    """What was found."""
 
-    Parameters
-    ----------
-    pairs : tuple of Pair
-        Images with labels, by name (of an index: in its order).
-    unpaired : tuple of Pair
-        Images without labels.
-    origin : str
-        Where the pairs come from, for messages: a path.
-    notes : tuple of str
-        What was assumed.
-    """
-
-    pairs: tuple[Pair, ...]
-    unpaired: tuple[Pair, ...]
-    origin: str
-    notes: tuple[str, ...] = ()
+    pairs: tuple[Pair, ...]  # Images with labels, by name (of an index: in its order)
+    unpaired: tuple[Pair, ...]  # Images without labels
+    origin: str  # Where the pairs come from, for messages: a path
+    notes: tuple[str, ...] = ()  # What was assumed
 
 
 LABEL_ENDINGS = ("_lab", "_labels", "_label", "_inst", "_instances", "_mask", "_masks")
@@ -141,25 +79,13 @@ OME = ".ome"
 
 
 def bare_name(path: Path) -> str:
-    """Return a file's name without its ending; ``.ome.tif`` is one.
-
-    Examples
-    --------
-    >>> bare_name(Path("x/slide.2.ome.tif")), bare_name(Path("a_lab.png"))
-    ('slide.2', 'a_lab')
-    """
+    """Return a file's name without its ending; ``.ome.tif`` is one."""
     stem = path.stem
     return stem[: -len(OME)] if stem.lower().endswith(OME) and stem.lower() != OME else stem
 
 
 def list_files(folder: Path) -> dict[str, Path]:
-    """List the files of a folder by their names in lower case; hidden ones are left out.
-
-    Raises
-    ------
-    InputError
-        If it is no folder, or cannot be read.
-    """
+    """List the files of a folder by their names in lower case; hidden ones are left out."""
     try:
         found = sorted(folder.iterdir())
     except FileNotFoundError as error:
@@ -185,27 +111,7 @@ def _labels_of_another(path: Path, names: set[str]) -> bool:
 
 
 def labels_of(image: Path, files: Mapping[str, Path], *, apart: bool) -> Path | None:
-    """Find the labels of an image among the files of a folder.
-
-    Parameters
-    ----------
-    image : Path
-    files : mapping
-        As :func:`list_files` gives them.
-    apart : bool
-        Whether the folder holds labels alone: then they may have the image's own name.
-        Beside the images that holds only for endings that no image has.
-
-    Returns
-    -------
-    Path or None
-
-    Examples
-    --------
-    >>> files = {"a_lab.png": Path("A_lab.png"), "a.png": Path("a.png")}
-    >>> labels_of(Path("a.png"), files, apart=False)
-    PosixPath('A_lab.png')
-    """
+    """Find the labels of an image among the files of a folder."""
     stem = bare_name(image).lower()
     own = [s for s in LABEL_SUFFIXES if apart or s not in ALSO_IMAGES]
     marked = [f"{stem}{end}{suffix}" for end in LABEL_ENDINGS for suffix in LABEL_SUFFIXES]
@@ -244,31 +150,7 @@ class _Table:
 
 
 def read_index(file: Path, choice: DataChoice) -> tuple[Pair, ...]:
-    """Read the lines that are meant.
-
-    Parameters
-    ----------
-    file : Path
-        CSV with a first line of names: ``path`` (or ``image``) and ``label``, and if you
-        like ``name``, ``source``, ``split`` and ``mpp`` (or ``approx_mpp``). Paths are
-        relative to the file's folder. Commas, semicolons or tabs divide.
-    choice : DataChoice
-
-    Returns
-    -------
-    tuple of Pair
-        In the order of the file; ``labels`` is None where the cell is empty.
-
-    Raises
-    ------
-    InputError
-        If it is no such table, names one image twice, nothing in it is meant, or none of
-        its images is there.
-
-    Examples
-    --------
-    >>> read_index(Path("index.csv"), DataChoice(split="val"))  # doctest: +SKIP
-    """
+    """Read the lines that are meant."""
     table = _read(file)
     images = table.column(IMAGE_COLUMNS)
     if images is None:
@@ -422,54 +304,13 @@ def find_pairs(
     labels: str | PathLike[str] | None = None,
     pattern: str | None = None,
 ) -> tuple[Pair, ...]:
-    """List the images of a data set that have labels; see :func:`find_data`.
-
-    Raises
-    ------
-    InputError
-        If there is none; says what was looked for.
-
-    Examples
-    --------
-    >>> [pair.name for pair in find_pairs("data", split="val")]  # doctest: +SKIP
-    ['a', 'b']
-    """
+    """List the images of a data set that have labels; see :func:`find_data`."""
     folder = None if labels is None else Path(labels)
     return find_data(path, DataChoice(split=split, labels=folder, pattern=pattern)).pairs
 
 
 def find_data(path: str | PathLike[str], choice: DataChoice | None = None) -> DataSet:
-    """List images and their labels.
-
-    Parameters
-    ----------
-    path : path
-        An index (a CSV file, see :func:`.index_csv.read_index`), a folder that holds
-        ``index.csv``, a folder with ``images/`` and ``labels/`` in it (``Images`` and
-        ``Labels`` of CoNSeP), a folder of images with their labels beside them
-        (``x.png`` and ``x_lab.png``, ``x_labels.tif``, ``x_mask.png``, ``x.mat`` ...), or
-        one image with its labels beside it.
-    choice : DataChoice, optional
-        Which of them are meant, and where the labels lie if elsewhere.
-
-    Returns
-    -------
-    DataSet
-        Nothing is read yet but an index.
-
-    Raises
-    ------
-    InputError
-        If there is no image that is meant, or none with labels though they are needed;
-        says what was looked for.
-
-    Examples
-    --------
-    >>> find_data("no such folder")
-    Traceback (most recent call last):
-        ...
-    napari_hovernet.errors.InputError: no such folder is not there; check the path.
-    """
+    """List images and their labels."""
     path, choice = Path(path), choice or DataChoice()
     if not path.exists():
         raise InputError(f"{path} is not there; check the path.")
@@ -603,20 +444,7 @@ OWN_COLUMN = "corrected"
 
 
 def read_pairs(path: Path) -> Haul:
-    """Read images and labels into memory.
-
-    Parameters
-    ----------
-    path : Path
-        Whatever :func:`.io.pairs.find_data` takes, or a folder of folders ``train`` and
-        ``val``.
-
-    Raises
-    ------
-    InputError
-        If there is no pair, or they do not fit into memory. Single files that cannot be used
-        are told as problems instead.
-    """
+    """Read images and labels into memory."""
     splits = _split_folders(path)
     if splits:
         return joined(_folder(folder, split) for folder, split in splits)

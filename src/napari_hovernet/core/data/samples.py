@@ -36,39 +36,15 @@ SPLITS = ("train", "val", "")
 
 @dataclass(frozen=True, eq=False)
 class SampleArrays:
-    """The arrays of one sample; nothing of them may be changed.
+    """The arrays of one sample; nothing of them may be changed."""
 
-    Parameters
-    ----------
-    image : uint8 (H, W, 3), optional
-        RGB.
-    features : float (N, D), optional
-        Tokens of a frozen encoder, float16 or float32; the last ones are the patches,
-        row by row.
-    labels : int32 (H, W), optional
-        0 = background, one id per nucleus.
-    types : int (H, W), optional
-        Type of each pixel, 0 = background.
-    np_target : int (H, W), optional
-        1 = nucleus. Only where there are no labels.
-    hv_target : float32 (2, H, W), optional
-        [H, V] outward. Only where there are no labels.
-    nt_target : int (H, W), optional
-        Type of each pixel, for samples without labels.
-
-    Raises
-    ------
-    InputError
-        If there is neither an image nor tokens, neither labels nor targets, or sizes differ.
-    """
-
-    image: UInt8 | None = None
-    features: npt.NDArray[Any] | None = None
-    labels: Int32 | None = None
-    types: npt.NDArray[Any] | None = None
-    np_target: npt.NDArray[Any] | None = None
-    hv_target: Float32 | None = None
-    nt_target: npt.NDArray[Any] | None = None
+    image: UInt8 | None = None  # uint8 (H, W, 3): RGB.
+    features: npt.NDArray[Any] | None = None  # float (N, D)
+    labels: Int32 | None = None  # int32 (H, W): 0 = background, one id per nucleus
+    types: npt.NDArray[Any] | None = None  # int (H, W): Type of each pixel, 0 = background
+    np_target: npt.NDArray[Any] | None = None  # int (H, W): 1 = nucleus
+    hv_target: Float32 | None = None  # float32 (2, H, W): [H, V] outward
+    nt_target: npt.NDArray[Any] | None = None  # int (H, W)
 
     def __post_init__(self) -> None:
         if self.image is None and self.features is None:
@@ -120,37 +96,8 @@ def _size(name: str, array: npt.NDArray[Any] | None) -> tuple[int, int] | None:
 class Sample:
     """One image (or the tokens of one) with what it should become.
 
-    Arrays are given, or read each time they are asked for (large data sets stay on the disk);
-    take ``sample.arrays`` once where several are needed. Samples can be pickled.
-
-    Parameters
-    ----------
-    name : str
-        Unique within a data set.
-    group : str
-        The source image: split and leak check go by it. "" = the name.
-    split : {"train", "val", ""}
-        What the data say it is for.
-    mpp : float, optional
-        Micrometres per pixel, None = not known.
-    reader : callable, optional
-        Reads the arrays when they are needed; must be picklable. Else give them by name:
-    shape : tuple of int, optional
-        Height and width, where a reader is given and they are known without reading.
-    **arrays
-        The fields of :class:`SampleArrays`.
-
-    Raises
-    ------
-    InputError
-        If the split is another, or arrays do not fit each other; names the sample.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> image, labels = np.zeros((4, 5, 3), np.uint8), np.ones((4, 5), np.int32)
-    >>> Sample("a", image=image, labels=labels).shape
-    (4, 5)
+    Arrays are given, or read each time they are asked for (large data sets stay on the disk); take
+    ``sample.arrays`` once where several are needed. Samples can be pickled.
     """
 
     def __init__(
@@ -250,27 +197,14 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class LoadedData:
-    """Samples to train on and to validate on.
-
-    Parameters
-    ----------
-    train, val : tuple of Sample
-    notes : tuple of str
-        What was assumed, detected or left out on purpose.
-    problems : tuple of str
-        What could not be used, by name.
-    faults : tuple of str
-        Those of the problems (or other findings) with which training should not start.
-    split_words : str
-        How validation was divided from training.
-    """
+    """Samples to train on and to validate on."""
 
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What was assumed, detected or left out on purpose
+    problems: tuple[str, ...] = ()  # What could not be used, by name
     faults: tuple[str, ...] = ()
-    split_words: str = ""
+    split_words: str = ""  # How validation was divided from training
 
     @property
     def all(self) -> tuple[Sample, ...]:
@@ -323,46 +257,20 @@ EIGHT = 8
 
 @dataclass(frozen=True)
 class SampleFigures:
-    """Figures of one sample.
-
-    Parameters
-    ----------
-    name : str
-    pixels, inside : int
-        Pixels in all, and in nuclei.
-    nuclei : int
-        Instances; connected components where there are no labels.
-    components : int
-        8-connected components of the mask.
-    touching : int
-        Instances with a pixel beside another instance; 0 without labels.
-    parts : int
-        4-connected parts of instances; more than instances where one id lies in several.
-    magnitude : float
-        Mean length of target HV inside nuclei, NaN without nuclei.
-    highest_type : int
-        -1 without types.
-    untyped : float
-        Share of nucleus pixels of type 0, NaN without types or nuclei.
-    blank : bool
-        Whether all pixels of the image are alike.
-    has_labels : bool
-        Whether instances are known.
-    mpp : float or None
-    """
+    """Figures of one sample."""
 
     name: str
-    pixels: int
-    inside: int
-    nuclei: int
-    components: int
-    touching: int
-    parts: int
-    magnitude: float
-    highest_type: int
-    untyped: float
-    blank: bool
-    has_labels: bool
+    pixels: int  # Pixels in all, and in nuclei
+    inside: int  # Pixels in all, and in nuclei
+    nuclei: int  # Instances
+    components: int  # 8-connected components of the mask
+    touching: int  # Instances with a pixel beside another instance
+    parts: int  # 4-connected parts of instances
+    magnitude: float  # Mean length of target HV inside nuclei, NaN without nuclei
+    highest_type: int  # -1 without types
+    untyped: float  # Share of nucleus pixels of type 0, NaN without types or nuclei
+    blank: bool  # Whether all pixels of the image are alike
+    has_labels: bool  # Whether instances are known
     mpp: float | None = None
 
     @property
@@ -372,20 +280,7 @@ class SampleFigures:
 
 
 def measure(sample: Sample) -> SampleFigures:
-    """Measure one sample.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-
-    Examples
-    --------
-    >>> labels = np.array([[1, 1, 2, 2], [1, 1, 2, 2]], np.int32)
-    >>> found = measure(Sample("a", image=np.zeros((2, 4, 3), np.uint8), labels=labels))
-    >>> found.nuclei, found.components, found.touching
-    (2, 1, 2)
-    """
+    """Measure one sample."""
     arrays = sample.arrays
     labels = arrays.labels
     nucleus = np.asarray(labels if labels is not None else arrays.np_target) > 0
@@ -415,13 +310,7 @@ def measure(sample: Sample) -> SampleFigures:
 
 
 def touching_count(labels: Int32) -> int:
-    """Count the instances that have a pixel beside one of another instance (8 neighbours).
-
-    Examples
-    --------
-    >>> touching_count(np.array([[1, 0, 2], [0, 3, 0]], np.int32))
-    3
-    """
+    """Count the instances that have a pixel beside one of another instance (8 neighbours)."""
     found = [np.zeros(0, labels.dtype)]
     for rows, cols in NEIGHBOURS:
         first, second = _shifted(labels, rows, cols)
@@ -476,49 +365,19 @@ FLAT = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """Samples divided.
-
-    Parameters
-    ----------
-    train, val : tuple of Sample
-    words : str
-        How they were divided.
-    notes : tuple of str
-        What the user should know about it.
-    """
+    """Samples divided."""
 
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
-    words: str
-    notes: tuple[str, ...] = ()
+    words: str  # How they were divided
+    notes: tuple[str, ...] = ()  # What the user should know about it
 
 
 def split_samples(samples: Sequence[Sample], val_fraction: float = 0.2, seed: int = 0) -> Division:
     """Divide by source image, never by crop; a division the data have is kept.
 
-    A single image is cut in two along its longer edge, which is better than nothing: its
-    parts share stain and slide, and scores come out too good. The note says so.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-    val_fraction : float
-        Share of the source images for validation, above 0 and below 1.
-    seed : int
-        Of the draw; the order of the samples does not matter.
-
-    Raises
-    ------
-    InputError
-        If nothing can be validated on.
-
-    Examples
-    --------
-    >>> image, labels = np.zeros((9, 9, 3), np.uint8), np.ones((9, 9), np.int32)
-    >>> many = [Sample(f"s{i}", image=image, labels=labels) for i in range(10)]
-    >>> division = split_samples(many)
-    >>> len(division.train), len(division.val)
-    (8, 2)
+    A single image is cut in two along its longer edge, which is better than nothing: its parts
+    share stain and slide, and scores come out too good. The note says so.
     """
     if not 0 < val_fraction < 1:
         raise InputError(f"val_fraction is {val_fraction}; give a share above 0, below 1.")
@@ -580,50 +439,29 @@ def _one_source(samples: Sequence[Sample], val_fraction: float) -> Division:
 
 @dataclass(frozen=True)
 class Print:
-    """What is kept of a sample to find it again.
-
-    Parameters
-    ----------
-    name, group : str
-    digest : str
-        Of its pixels or tokens.
-    pattern : tuple of bool
-        Which neighbours in a small picture are brighter; () where it shows nothing.
-    thumb : tuple of float
-        The small picture, mean 0 and length 1.
-    """
+    """What is kept of a sample to find it again."""
 
     name: str
     group: str
-    digest: str
-    pattern: tuple[bool, ...] = ()
-    thumb: tuple[float, ...] = ()
+    digest: str  # Of its pixels or tokens
+    pattern: tuple[bool, ...] = ()  # Which neighbours in a small picture are brighter
+    thumb: tuple[float, ...] = ()  # The small picture, mean 0 and length 1
 
 
 @dataclass(frozen=True)
 class Leaks:
-    """What is on both sides.
-
-    Parameters
-    ----------
-    same : tuple of (str, str)
-        Training and validation sample with the very same pixels.
-    groups : tuple of str
-        Source images on both sides.
-    near : tuple of (str, str)
-        Training and validation sample that look alike.
-    """
+    """What is on both sides."""
 
     same: tuple[tuple[str, str], ...] = ()
-    groups: tuple[str, ...] = ()
-    near: tuple[tuple[str, str], ...] = ()
+    groups: tuple[str, ...] = ()  # Source images on both sides
+    near: tuple[tuple[str, str], ...] = ()  # Training and validation sample that look alike
 
 
 def print_of(sample: Sample) -> Print:
     """Take the print of a sample.
 
-    The pattern is a difference hash: the image at 8 x 9 grey pixels, one bit for each
-    neighbour to the right that is brighter.
+    The pattern is a difference hash: the image at 8 x 9 grey pixels, one bit for each neighbour to
+    the right that is brighter.
     """
     arrays = sample.arrays
     content = arrays.image if arrays.image is not None else arrays.features
@@ -649,13 +487,7 @@ def print_of(sample: Sample) -> Print:
 
 
 def find_leaks(train: Sequence[Print], val: Sequence[Print]) -> Leaks:
-    """Look for samples of validation among those of training.
-
-    Examples
-    --------
-    >>> find_leaks([Print("a", "slide", "1")], [Print("b", "slide", "2")]).groups
-    ('slide',)
-    """
+    """Look for samples of validation among those of training."""
     digests = {p.digest: p.name for p in train}
     same = tuple((digests[p.digest], p.name) for p in val if p.digest in digests)
     groups = tuple(sorted({p.group for p in train} & {p.group for p in val}))
@@ -697,54 +529,24 @@ Reading = tuple[str, str]
 
 @dataclass(frozen=True)
 class HVProbe:
-    """Stored HV of one image, and what else is known of it.
+    """Stored HV of one image, and what else is known of it."""
 
-    Parameters
-    ----------
-    hv : float32 (2, H, W)
-        In the scale of -1..1.
-    nucleus : bool (H, W)
-    labels : int32 (H, W), optional
-        Instances.
-    """
-
-    hv: Float32
-    nucleus: npt.NDArray[np.bool_]
-    labels: Int32 | None = None
+    hv: Float32  # float32 (2, H, W): In the scale of -1..1
+    nucleus: npt.NDArray[np.bool_]  # bool (H, W)
+    labels: Int32 | None = None  # int32 (H, W): Instances
 
 
 @dataclass(frozen=True)
 class HVFinding:
-    """How stored HV is meant.
+    """How stored HV is meant."""
 
-    Parameters
-    ----------
-    order, sign : str
-        See :class:`.hv.HVConvention`.
-    score : float
-        Agreement, -1..1: mean cosine to HV from labels, or share of rising steps.
-    lead : float
-        By how much it is better than the next reading.
-    by_labels : bool
-        Whether labels told it.
-    closest : str
-        Preset with the smallest difference, where there are labels.
-    difference : float
-        That mean difference, NaN without labels.
-
-    Examples
-    --------
-    >>> HVFinding("vh", "inward", 0.9, 0.9, False).sure
-    True
-    """
-
-    order: str
-    sign: str
-    score: float
-    lead: float
-    by_labels: bool
-    closest: str = ""
-    difference: float = float("nan")
+    order: str  # See :class:`.hv.HVConvention`.
+    sign: str  # See :class:`.hv.HVConvention`.
+    score: float  # Agreement, -1..1: mean cosine to HV from labels, or share of rising steps
+    lead: float  # By how much it is better than the next reading
+    by_labels: bool  # Whether labels told it
+    closest: str = ""  # Preset with the smallest difference, where there are labels
+    difference: float = float("nan")  # That mean difference, NaN without labels
 
     @property
     def sure(self) -> bool:
@@ -768,16 +570,7 @@ class HVFinding:
 def unit_scale(hv: npt.ArrayLike, divisor: float | None = None) -> Float32:
     """Bring stored HV to -1..1: whole numbers are divided by 127.
 
-    Parameters
-    ----------
-    hv : number array (2, ..., H, W)
-    divisor : float, optional
-        None = 127 for whole numbers, 1 else.
-
-    Examples
-    --------
-    >>> unit_scale(np.array([[[127]], [[-127]]], np.int8)).ravel().tolist()
-    [1.0, -1.0]
+    ``hv`` number (2, ..., H, W).
     """
     array = np.asarray(hv)
     if divisor is None:
@@ -789,18 +582,7 @@ def unit_scale(hv: npt.ArrayLike, divisor: float | None = None) -> Float32:
 
 
 def divisor_of(hv: npt.NDArray[Any], what: str = "HV") -> tuple[float, str]:
-    """Tell what stored HV has to be divided by, and say so; "" if nothing is odd.
-
-    Raises
-    ------
-    InputError
-        If it holds NaN, or no numbers of any use.
-
-    Examples
-    --------
-    >>> divisor_of(np.zeros((2, 3, 3), np.int8))[0]
-    127.0
-    """
+    """Tell what stored HV has to be divided by, and say so; "" if nothing is odd."""
     if hv.dtype.kind == "i" and hv.dtype.itemsize == 1:
         return INT8_SCALE, f"{what} is stored as int8: divided by {INT8_SCALE:g}"
     if hv.dtype.kind not in "fi":
@@ -816,31 +598,7 @@ def divisor_of(hv: npt.NDArray[Any], what: str = "HV") -> tuple[float, str]:
 
 
 def detect_hv(probes: Iterable[HVProbe]) -> HVFinding:
-    """Find out which channel is which, and where vectors point.
-
-    With labels, HV is computed from them and compared: the reading with the largest mean
-    cosine is taken. Without, the slope tells: inside a nucleus the component along x rises
-    (outward) or falls (inward) from left to right and hardly changes from top to bottom.
-    Nuclei that touch do no harm; the jump between them is left out.
-
-    Parameters
-    ----------
-    probes : iterable of HVProbe
-        All with labels, or all without.
-
-    Raises
-    ------
-    InputError
-        If HV is 0 in all nuclei, or there is no nucleus.
-
-    Examples
-    --------
-    >>> labels = np.pad(np.ones((5, 7), np.int32), 1)
-    >>> hv = hv_targets(labels, HVConvention(order="vh", sign="inward"))
-    >>> found = detect_hv([HVProbe(hv, labels > 0)])
-    >>> found.order, found.sign, found.sure
-    ('vh', 'inward', True)
-    """
+    """Find out which channel is which, and where vectors point."""
     probes = tuple(probes)
     by_labels = bool(probes) and all(probe.labels is not None for probe in probes)
     scores = _label_scores(probes) if by_labels else _slope_scores(probes)
@@ -855,18 +613,7 @@ def read_stored(
 ) -> Float32:
     """Give stored HV as ours: [H, V], outward, -1..1.
 
-    Parameters
-    ----------
-    hv : number array (2, H, W)
-    order, sign : str
-        How it is stored.
-    divisor : float, optional
-        See :func:`unit_scale`.
-
-    Examples
-    --------
-    >>> read_stored([[[0.5]], [[0.25]]], "vh", "inward").ravel().tolist()
-    [-0.25, -0.5]
+    ``hv`` number (2, H, W).
     """
     stored = HVConvention(order=order, sign=sign)
     return convert(unit_scale(hv, divisor), stored, HVConvention())
@@ -950,28 +697,10 @@ QUARTERS = 4
 
 @dataclass(frozen=True)
 class Turn:
-    """A mirroring at the vertical axis, then quarter turns against the clock.
+    """A mirroring at the vertical axis, then quarter turns against the clock."""
 
-    Parameters
-    ----------
-    flip : bool
-        Left and right are swapped first.
-    quarters : int
-        0..3.
-
-    Raises
-    ------
-    InputError
-        If the number of quarter turns is another.
-
-    Examples
-    --------
-    >>> len(TURNS)
-    8
-    """
-
-    flip: bool = False
-    quarters: int = 0
+    flip: bool = False  # Left and right are swapped first
+    quarters: int = 0  # 0..3
 
     def __post_init__(self) -> None:
         if self.quarters not in range(QUARTERS):
@@ -991,13 +720,7 @@ TURNS = tuple(Turn(flip, quarters) for flip in (False, True) for quarters in ran
 
 
 def turn_plane(array: npt.NDArray[Any], turn: Turn, axes: tuple[int, int] = (-2, -1)) -> Any:
-    """Turn rows and columns of an array, a view of it.
-
-    Examples
-    --------
-    >>> turn_plane(np.array([[1, 2]]), Turn(flip=True)).tolist()
-    [[2, 1]]
-    """
+    """Turn rows and columns of an array, a view of it."""
     turned = np.flip(array, axes[1]) if turn.flip else array
     return np.rot90(turned, turn.quarters, axes)
 
@@ -1005,30 +728,10 @@ def turn_plane(array: npt.NDArray[Any], turn: Turn, axes: tuple[int, int] = (-2,
 def turn_hv(hv: Float32, turn: Turn, order: str = "hv") -> Float32:
     """Turn an HV map: its pixels change place, and its vectors turn with them.
 
-    The order must be the true one: with the other, flips negate the wrong channel and over
-    all eight turns nothing is left of the map. The sign does not matter.
-
-    Parameters
-    ----------
-    hv : float32 (2, H, W)
-    turn : Turn
-    order : {"hv", "vh"}
-        Which channel comes first: "hv" = the one along x.
-
-    Returns
-    -------
-    float32 array (2, H, W), or (2, W, H) after an odd number of quarter turns
-        A new array.
-
-    Raises
-    ------
-    InputError
-        If the order is not known.
-
-    Examples
-    --------
-    >>> turn_hv(np.array([[[0.5]], [[0.2]]], np.float32), Turn(flip=True)).ravel().tolist()[0]
-    -0.5
+    The order must be the true one: with the other, flips negate the wrong channel and over all
+    eight turns nothing is left of the map. The sign does not matter.
+    ``hv`` float32 (2, H, W); returns float32 (2, H, W), or (2, W, H) after an odd number of quarter
+    turns.
     """
     if order not in ORDERS:
         raise InputError(f"order is {order!r}; choose one of {', '.join(ORDERS)}.")
@@ -1042,18 +745,9 @@ def turn_hv(hv: Float32, turn: Turn, order: str = "hv") -> Float32:
 def turn_tokens(features: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
     """Turn the patch tokens of a square grid; those before the patches stay.
 
-    A frozen encoder would give slightly other tokens for a turned image: this stands in for
-    it, as only the tokens are kept.
-
-    Parameters
-    ----------
-    features : float (N, D)
-        The last g * g tokens are patches, row by row, with the largest g that N allows.
-
-    Examples
-    --------
-    >>> turn_tokens(np.array([[9.0], [1], [2], [3], [4]]), Turn(flip=True)).ravel().tolist()
-    [9.0, 2.0, 1.0, 4.0, 3.0]
+    A frozen encoder would give slightly other tokens for a turned image: this stands in for it, as
+    only the tokens are kept.
+    ``features`` float (N, D).
     """
     if turn == Turn():
         return features

@@ -35,22 +35,12 @@ _OBJECTS = (
 
 @dataclass(frozen=True)
 class Member:
-    """An array in an .npz file, by its header.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    dtype : dtype
-    fortran : bool
-        Whether columns lie together.
-    offset : int or None
-        Where its values start in the file; None = compressed.
-    """
+    """An array in an .npz file, by its header."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    fortran: bool
-    offset: int | None
+    fortran: bool  # Whether columns lie together
+    offset: int | None  # Where its values start in the file
 
     @property
     def nbytes(self) -> int:
@@ -59,49 +49,17 @@ class Member:
 
 
 def open_npy(path: Path) -> npt.NDArray[Any]:
-    """Map an .npy file, read-only; nothing of it is in memory until it is used.
-
-    Raises
-    ------
-    InputError
-        If it is not there, damaged, cut off, or holds Python objects; names the file.
-
-    Examples
-    --------
-    >>> open_npy(Path("missing.npy"))
-    Traceback (most recent call last):
-        ...
-    napari_hovernet.errors.InputError: missing.npy is not there; check the path.
-    """
+    """Map an .npy file, read-only; nothing of it is in memory until it is used."""
     return _mapped_npy(path, _stamp(path))
 
 
 def npz_members(path: Path) -> Mapping[str, Member]:
-    """List the arrays of an .npz file by their headers; Python objects are left out.
-
-    Raises
-    ------
-    InputError
-        If it is not there, or no .npz file.
-    """
+    """List the arrays of an .npz file by their headers; Python objects are left out."""
     return _members(path, _stamp(path))
 
 
 def open_member(path: Path, name: str) -> npt.NDArray[Any]:
-    """Open one array of an .npz file: mapped if it is stored as it is, else read once.
-
-    Parameters
-    ----------
-    path : Path
-    name : str
-        Of the array, without ".npy".
-
-    Raises
-    ------
-    InputError
-        If there is no such array, it is damaged, too large for the memory, or holds Python
-        objects.
-    """
+    """Open one array of an .npz file: mapped if it is stored as it is, else read once."""
     return _member(path, name, _stamp(path))
 
 

@@ -84,15 +84,8 @@ def predict_steps(
 ) -> Generator[Progress, None, Maps]:
     """Predict as :func:`predict`, step by step.
 
-    Yields a :class:`Progress` for each thing to tell and after every batch of tiles.
-    Closing the generator cancels: what is queued is dropped and the device's memory freed.
-
-    Parameters
-    ----------
-    model, image, params
-        As for :func:`predict`.
-    timings : Timings, optional
-        Filled in while running.
+    Yields a :class:`Progress` for each thing to tell and after every batch of tiles. Closing the
+    generator cancels: what is queued is dropped and the device's memory freed.
     """
     params = InferenceParams() if params is None else params
     timings = Timings() if timings is None else timings

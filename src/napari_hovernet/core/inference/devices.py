@@ -31,13 +31,8 @@ _CGROUPS = (
 def free_memory() -> int:
     """Bytes of main memory that a process may still take, as far as the system says.
 
-    Linux: ``MemAvailable``, and what a container's limit leaves if that is less.
-    Windows: available physical memory. Elsewhere: half of all memory.
-
-    Examples
-    --------
-    >>> free_memory() > 0
-    True
+    Linux: ``MemAvailable``, and what a container's limit leaves if that is less. Windows: available
+    physical memory. Elsewhere: half of all memory.
     """
     if sys.platform == "win32":
         return _windows()
@@ -108,47 +103,17 @@ _OUT_OF_MEMORY = (
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """One device a model can run on, or the reason why it cannot.
+    """One device a model can run on, or the reason why it cannot."""
 
-    Parameters
-    ----------
-    name : str
-        What :func:`resolve_device` takes: "cpu", "cuda:0", "mps".
-    label : str
-        For people: "NVIDIA H200, 120.3 GB free".
-    free : int or None
-        Bytes of memory free now; None = not known.
-    available : bool
-    reason : str
-        Why it is not used and what to do; "" if available.
-    """
-
-    name: str
-    label: str
-    free: int | None
+    name: str  # What :func:`resolve_device` takes: "cpu", "cuda:0", "mps".
+    label: str  # For people: "NVIDIA H200, 120.3 GB free".
+    free: int | None  # Bytes of memory free now
     available: bool = True
-    reason: str = ""
+    reason: str = ""  # Why it is not used and what to do
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """Find the device asked for.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        "auto" = the first CUDA device that works, else MPS, else the CPU; or "cpu",
-        "cuda", "cuda:1", "mps".
-
-    Raises
-    ------
-    DeviceError
-        If the name is not known or that device is not there; says why and what to do.
-
-    Examples
-    --------
-    >>> resolve_device("cpu")
-    device(type='cpu')
-    """
+    """Find the device asked for."""
     if device == "auto":
         return _best()
     try:
@@ -169,13 +134,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 def list_devices() -> tuple[DeviceInfo, ...]:
     """List every device, best first, the unusable ones with the reason.
 
-    Always holds at least one CUDA entry (so that a user sees why no GPU is used), an MPS
-    entry on a Mac, and the CPU last. Opens each GPU to ask for its free memory.
-
-    Examples
-    --------
-    >>> list_devices()[-1].name
-    'cpu'
+    Always holds at least one CUDA entry (so that a user sees why no GPU is used), an MPS entry on a
+    Mac, and the CPU last. Opens each GPU to ask for its free memory.
     """
     found = [*_cuda_devices()]
     if _is_mac():
@@ -223,13 +183,7 @@ def pins_memory(device: torch.device) -> bool:
 
 
 def choose_precision(device: torch.device, wanted: str) -> str:
-    """Turn "auto" into a precision: bfloat16 on CUDA that computes in it, else float32.
-
-    Raises
-    ------
-    DeviceError
-        If the device cannot compute in the precision asked for.
-    """
+    """Turn "auto" into a precision: bfloat16 on CUDA that computes in it, else float32."""
     if wanted == "auto":
         fits = device.type == CUDA and torch.cuda.is_bf16_supported(including_emulation=False)
         return "bfloat16" if fits else "float32"
@@ -248,13 +202,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that a tensor did not fit into memory.
 
-    Knows ``MemoryError``, torch's own error and the messages of CUDA, cuDNN, MPS, the
-    CPU allocator and the 32-bit index limit of some kernels.
-
-    Examples
-    --------
-    >>> is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"))
-    True
+    Knows ``MemoryError``, torch's own error and the messages of CUDA, cuDNN, MPS, the CPU allocator
+    and the 32-bit index limit of some kernels.
     """
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
@@ -265,14 +214,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class Mark:
-    """A point in a device's queue of work: wait for it, or measure from one to another.
-
-    Parameters
-    ----------
-    device : torch.device
-        On CUDA the mark is passed when the work queued before it is done; elsewhere
-        work is done at once and the mark is the time of day.
-    """
+    """A point in a device's queue of work: wait for it, or measure from one to another."""
 
     def __init__(self, device: torch.device) -> None:
         self._event: torch.cuda.Event | None = None

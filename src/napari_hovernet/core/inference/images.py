@@ -22,18 +22,10 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class Intensity:
-    """How values become 8 bit: ``round(value * 255 / white)``, clipped.
+    """How values become 8 bit: ``round(value * 255 / white)``, clipped."""
 
-    Parameters
-    ----------
-    white : float
-        The value that becomes 255.
-    note : str
-        What was assumed, "" for 8-bit data.
-    """
-
-    white: float = WHITE
-    note: str = ""
+    white: float = WHITE  # The value that becomes 255
+    note: str = ""  # What was assumed, "" for 8-bit data
 
     def apply(self, block: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Return ``block`` as uint8, itself if it is that already."""
@@ -48,25 +40,7 @@ class Intensity:
 
 
 def choose_intensity(dtype: np.dtype[Any], blocks: Sequence[npt.NDArray[Any]]) -> Intensity:
-    """Decide by type and values what the numbers mean.
-
-    Parameters
-    ----------
-    dtype : numpy.dtype
-    blocks : sequence of array
-        The data, or regions of them that stand for the whole; not looked at for uint8.
-
-    Raises
-    ------
-    InputError
-        If the type is not numeric, values are NaN, infinite or negative, or reach beyond
-        16 bit (whole numbers) or 255 (floats).
-
-    Examples
-    --------
-    >>> choose_intensity(np.dtype("uint16"), [np.array([4000], np.uint16)]).white
-    4095
-    """
+    """Decide by type and values what the numbers mean."""
     if dtype == np.uint8:
         return Intensity()
     if dtype.kind not in "uif":
@@ -80,12 +54,7 @@ def choose_intensity(dtype: np.dtype[Any], blocks: Sequence[npt.NDArray[Any]]) -
 
 
 def refuse_nan(block: npt.NDArray[Any], where: str) -> None:
-    """Refuse values that are NaN or infinite; ``where`` completes "of ... are".
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse values that are NaN or infinite; ``where`` completes "of ... are"."""
     if block.dtype.kind != "f":
         return
     bad = int(block.size - np.count_nonzero(np.isfinite(block)))
@@ -135,15 +104,7 @@ GREY, RGB, RGBA = 1, 3, 4
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """An RGB image that can be read by region.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Height and width in pixels, both at least 1.
-    notes : tuple of str
-        What was assumed or changed to make it 8-bit RGB.
-    """
+    """An RGB image that can be read by region."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -172,13 +133,7 @@ class ArraySource:
     notes: tuple[str, ...] = ()
 
     def read(self, r0: int, r1: int, c0: int, c1: int) -> UInt8:
-        """Return a region as (h, w, 3) uint8.
-
-        Raises
-        ------
-        InputError
-            If it reaches beyond the image, or holds NaN.
-        """
+        """Return a region as (h, w, 3) uint8."""
         check_region(self.shape, r0, r1, c0, c1)
         block = _load(self.array, self.channel_first, r0, r1, c0, c1)
         block = block.reshape(r1 - r0, c1 - c0, self.channels)
@@ -219,36 +174,7 @@ class CropSource:
 
 
 def as_source(image: Any) -> ImageSource:
-    """Take any image data for an RGB image.
-
-    Parameters
-    ----------
-    image : array-like, multiscale list, or ImageSource
-        (H, W) or (H, W, 1) grey, (H, W, 3) RGB, (H, W, 4) RGBA, or the same with the
-        channels first where that cannot be mistaken. numpy, dask, zarr, or anything with
-        ``shape``, ``dtype`` and slicing; of a multiscale list (each level smaller than
-        the one before) the finest level. Unsigned 8-bit as it is; other whole numbers by
-        the bit depth (8, 10, 12, 14 or 16) that holds the largest value; floats from
-        0..1 or 0..255, whichever holds the largest value.
-
-    Returns
-    -------
-    ImageSource
-        Grey is repeated to RGB, transparent pixels are laid on white; ``notes`` says
-        so. A numpy array is not copied.
-
-    Raises
-    ------
-    InputError
-        If it is empty, has another number of axes or channels, is boolean or complex,
-        holds NaN, or its values fit no range above.
-
-    Examples
-    --------
-    >>> source = as_source(np.full((4, 5), 1000, np.uint16))
-    >>> source.shape, source.read(0, 1, 0, 1).tolist()
-    ((4, 5), [[[249, 249, 249]]])
-    """
+    """Take any image data for an RGB image."""
     if isinstance(image, ImageSource):
         return image
     if isinstance(image, str | PurePath):
@@ -273,12 +199,7 @@ def as_source(image: Any) -> ImageSource:
 
 
 def check_region(shape: tuple[int, int], r0: int, r1: int, c0: int, c1: int) -> None:
-    """Refuse a region that is empty or reaches beyond an image of ``shape``.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse a region that is empty or reaches beyond an image of ``shape``."""
     if not (0 <= r0 < r1 <= shape[0] and 0 <= c0 < c1 <= shape[1]):
         raise InputError(
             f"The region rows {r0}..{r1}, columns {c0}..{c1} is empty or reaches beyond the "

@@ -30,30 +30,14 @@ TYPE_CHANNELS = slice(3, None)
 
 @dataclass
 class Timings:
-    """Seconds spent, filled in while inference runs.
+    """Seconds spent, filled in while inference runs."""
 
-    Parameters
-    ----------
-    read : float
-        Reading, converting and resampling the image.
-    network : float
-        On the device: copies to it, network, softmax. On CUDA beside everything else.
-    write : float
-        Waiting for results and putting them into the maps.
-    total : float
-        Wall-clock time.
-    pixels : int
-        Pixels of the result that were kept.
-    tiles : int
-        Tiles that were run.
-    """
-
-    read: float = 0.0
-    network: float = 0.0
-    write: float = 0.0
-    total: float = 0.0
-    pixels: int = 0
-    tiles: int = 0
+    read: float = 0.0  # Reading, converting and resampling the image
+    network: float = 0.0  # On the device: copies to it, network, softmax
+    write: float = 0.0  # Waiting for results and putting them into the maps
+    total: float = 0.0  # Wall-clock time
+    pixels: int = 0  # Pixels of the result that were kept
+    tiles: int = 0  # Tiles that were run
 
 
 @dataclass
@@ -67,19 +51,7 @@ class _Pending:
 
 
 class Lane:
-    """Sends batches to a device and collects the results in order.
-
-    Parameters
-    ----------
-    network : Network
-        In eval mode, on ``device``.
-    device : torch.device
-    precision : {"float32", "bfloat16", "float16"}
-    convention : HVConvention
-        Of the network's raw HV; results are [H, V] outward.
-    timings : Timings
-        Filled in.
-    """
+    """Sends batches to a device and collects the results in order."""
 
     def __init__(
         self,
@@ -129,11 +101,7 @@ class Lane:
     def collect(self) -> tuple[tuple[Tile, ...], Float32]:
         """Wait for the oldest batch.
 
-        Returns
-        -------
-        tiles : tuple of Tile
-        outputs : float32 array (B, 3 or 3 + C, h, w)
-            NP probability, H, V, type probabilities; valid until the next ``send``.
+        Returns outputs float32 (B, 3 or 3 + C, h, w).
         """
         batch = self._pending.popleft()
         batch.ended.wait()
@@ -209,15 +177,7 @@ def bytes_needed(shape: tuple[int, int], n_types: int) -> int:
 
 
 class PlainCanvas:
-    """Maps of the size that the network works at.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the image.
-    n_types : int
-        Types, background included; 0 = none.
-    """
+    """Maps of the size that the network works at."""
 
     def __init__(self, shape: tuple[int, int], n_types: int) -> None:
         self.np = np.empty(shape, np.float32)
@@ -243,18 +203,8 @@ class PlainCanvas:
 class ResizedCanvas(PlainCanvas):
     """Maps of the image's size from tiles of a resized image.
 
-    Each pixel of the image is taken from the tile that keeps its centre, which must know
-    ``reach`` more pixels around (:func:`back_reach`).
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the image.
-    n_types : int
-    scale : float
-        Pixels the network works at per pixel of the image.
-    model_shape : (int, int)
-        Height and width the network works at.
+    Each pixel of the image is taken from the tile that keeps its centre, which must know ``reach``
+    more pixels around (:func:`back_reach`).
     """
 
     def __init__(

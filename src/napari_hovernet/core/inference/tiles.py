@@ -57,22 +57,11 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Tile:
-    """One pass through the network; boxes in pixels of the image.
+    """One pass through the network; boxes in pixels of the image."""
 
-    Parameters
-    ----------
-    input : Box
-        What the network sees; reaches beyond the image where it is padded.
-    output : Box
-        What it gives for it; may reach beyond the image too.
-    kept : Box
-        The part that goes into the result; the kept boxes of a plan cover the image
-        once.
-    """
-
-    input: Box
-    output: Box
-    kept: Box
+    input: Box  # What the network sees
+    output: Box  # What it gives for it
+    kept: Box  # The part that goes into the result
 
 
 class _Span(NamedTuple):
@@ -90,37 +79,7 @@ def plan(
     tile: int | tuple[int, int],
     reference: bool = False,
 ) -> tuple[Tile, ...]:
-    """Cover an image with tiles, row by row; all inputs have the same size.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the image, at least 1.
-    geometry : Geometry
-        Sizes of the network.
-    tile : int or (int, int)
-        Input edge (rows, columns) in pixels, rounded up to a legal one that keeps at
-        least one pixel; made smaller again where as many smaller tiles do.
-    reference : bool
-        Repeat the published plan: outputs side by side from the top left corner, none
-        discarded, the image reflected as far as the last tile reaches. A network
-        without margin has no published plan and gets the usual one.
-
-    Returns
-    -------
-    tuple of Tile
-
-    Raises
-    ------
-    InputError
-        If the image is empty or the tile is not positive.
-
-    Examples
-    --------
-    >>> g = Geometry(divisor=8, remainder=0, margin=4, halo=2, reference_tile=24, minimum=16)
-    >>> [t.kept for t in plan((8, 22), g, 24)]
-    [Box(r0=0, r1=8, c0=0, c1=12), Box(r0=0, r1=8, c0=12, c1=22)]
-    """
+    """Cover an image with tiles, row by row; all inputs have the same size."""
     edges = (tile, tile) if isinstance(tile, int) else tile
     if min(shape) < 1:
         raise InputError(f"The image is empty ({shape[0]} x {shape[1]} px); give at least 1 x 1.")
@@ -132,23 +91,7 @@ def plan(
 
 
 def best_tile(shape: tuple[int, int], geometry: Geometry, pixels: int) -> tuple[int, int]:
-    """Choose the tile edges (rows, columns) that send the fewest pixels through the network.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the image.
-    geometry : Geometry
-    pixels : int
-        The most input pixels a tile may have; the smallest tile is returned if even
-        that has more.
-
-    Examples
-    --------
-    >>> g = Geometry(divisor=16, remainder=0, margin=0, halo=96, reference_tile=448, minimum=16)
-    >>> best_tile((1000, 1000), g, 2_000_000)
-    (1008, 1008)
-    """
+    """Choose the tile edges (rows, columns) that send the fewest pixels through the network."""
     best = (smallest_tile(shape[0], geometry), smallest_tile(shape[1], geometry))
     cost = _cost(shape, geometry, best) if best[0] * best[1] <= pixels else None
     for rows in _edges(shape[0], geometry):
@@ -175,13 +118,8 @@ def smallest_tile(length: int, geometry: Geometry) -> int:
 def mirror(start: int, end: int, length: int) -> npt.NDArray[np.intp]:
     """Return the indices start..end of an axis reflected at its first and last pixel.
 
-    As ``numpy.pad(mode="reflect")``: the border pixel itself is not repeated, and an axis
-    of one pixel repeats that pixel.
-
-    Examples
-    --------
-    >>> mirror(-2, 5, 3).tolist()
-    [2, 1, 0, 1, 2, 1, 0]
+    As ``numpy.pad(mode="reflect")``: the border pixel itself is not repeated, and an axis of one
+    pixel repeats that pixel.
     """
     index = np.arange(start, end)
     if length == 1:
@@ -305,18 +243,10 @@ INDEX_LIMIT = 2**31 - 1
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a network takes per input pixel, in float32.
+    """What a network takes per input pixel, in float32."""
 
-    Parameters
-    ----------
-    bytes : float
-        Bytes alive at once at the fullest moment, without the weights.
-    elements : float
-        Elements of the largest single tensor.
-    """
-
-    bytes: float
-    elements: float
+    bytes: float  # Bytes alive at once at the fullest moment, without the weights
+    elements: float  # Elements of the largest single tensor
 
 
 _KNOWN: weakref.WeakKeyDictionary[Network, Footprint] = weakref.WeakKeyDictionary()
@@ -362,14 +292,7 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def footprint(network: Network) -> Footprint:
-    """Measure the memory of a network per input pixel by a dry run; remembered per network.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.networks.registry import build
-    >>> 100 < footprint(build("compact", {}).eval()).bytes < 1000
-    True
-    """
+    """Measure the memory of a network per input pixel by a dry run; remembered per network."""
     if network in _KNOWN:
         return _KNOWN[network]
     try:
@@ -407,18 +330,10 @@ def _small_run(network: Network) -> tuple[_Tally, int]:
 
 @dataclass(frozen=True)
 class Load:
-    """What goes through the network at a time.
+    """What goes through the network at a time."""
 
-    Parameters
-    ----------
-    tile : (int, int)
-        Input edges, rows and columns.
-    batch : int
-        Tiles per pass.
-    """
-
-    tile: tuple[int, int]
-    batch: int
+    tile: tuple[int, int]  # Input edges, rows and columns
+    batch: int  # Tiles per pass
 
     def halved(self, geometry: Geometry, fixed_tile: bool) -> Load | None:
         """Return a smaller load: half the batch, then half the edges; None at the end."""
@@ -439,20 +354,7 @@ def choose_load(
     device: torch.device,
     half: bool,
 ) -> Load:
-    """Choose tile and batch: what the user says, else what the device's memory allows.
-
-    Parameters
-    ----------
-    network : Network
-    geometry : Geometry
-        The network's, or with a wider halo.
-    shape : (int, int)
-        Height and width of the image that goes through it.
-    params : InferenceParams
-    device : torch.device
-    half : bool
-        Whether 16-bit autocast is on.
-    """
+    """Choose tile and batch: what the user says, else what the device's memory allows."""
     need = footprint(network)
     per_pixel = need.bytes * WORKSPACE * (HALF if half else 1.0)
     share = HOST_SHARE if is_host(device) else DEVICE_SHARE
@@ -503,18 +405,10 @@ Index = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """Weighted sums along one axis: output i = sum over k of weight[i, k] * input[index[i, k]].
+    """Weighted sums along one axis: output i = sum over k of weight[i, k] * input[index[i, k]]."""
 
-    Parameters
-    ----------
-    index : int64 (n, K)
-        Positions in the input, repeated at its ends.
-    weight : float32 (n, K)
-        Each row sums to 1.
-    """
-
-    index: Index
-    weight: Float32
+    index: Index  # Positions in the input, repeated at its ends
+    weight: Float32  # Each row sums to 1
 
     @property
     def first(self) -> int:
@@ -528,24 +422,7 @@ class Taps:
 
 
 def taps(start: int, end: int, scale: float, length: int, method: str) -> Taps:
-    """Compute the weights for output pixels start..end of an axis.
-
-    Parameters
-    ----------
-    start, end : int
-        Output pixels, half-open.
-    scale : float
-        Output pixels per input pixel.
-    length : int
-        Pixels of the input.
-    method : {"area", "linear", "cubic", "nearest"}
-        "area" = mean over what the output pixel covers.
-
-    Examples
-    --------
-    >>> taps(0, 2, 0.5, 4, "area").weight.tolist()
-    [[0.5, 0.5], [0.5, 0.5]]
-    """
+    """Compute the weights for output pixels start..end of an axis."""
     if method not in METHODS:
         raise InputError(f"method is {method!r}; choose one of {', '.join(METHODS)}.")
     position = np.arange(start, end, dtype=np.float64)
@@ -586,20 +463,7 @@ def _point(at: npt.NDArray[np.float64], method: str) -> tuple[Index, Any]:
 
 
 def resample(block: npt.NDArray[Any], rows: Taps, cols: Taps, origin: tuple[int, int]) -> Float32:
-    """Apply taps to a region.
-
-    Parameters
-    ----------
-    block : uint8 or float32 array (h, w, C)
-        The region of the input that the taps use.
-    rows, cols : Taps
-    origin : (int, int)
-        Row and column of the input at which ``block`` starts.
-
-    Returns
-    -------
-    float32 array (n_rows, n_cols, C)
-    """
+    """Apply taps to a region."""
     out = np.empty((len(rows.index), len(cols.index), block.shape[2]), np.float32)
     _apply(
         np.ascontiguousarray(block),
@@ -640,17 +504,10 @@ def _apply(
 
 @dataclass(frozen=True, eq=False)
 class ResampledSource:
-    """Another source, resized while it is read.
-
-    Parameters
-    ----------
-    source : ImageSource
-    scale : float
-        Pixels of this per pixel of ``source``. Below 1 by area, above 1 cubic.
-    """
+    """Another source, resized while it is read."""
 
     source: ImageSource
-    scale: float
+    scale: float  # Pixels of this per pixel of ``source``. Below 1 by area, above 1 cubic
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -676,13 +533,7 @@ class ResampledSource:
 
 
 def scaled_length(length: int, scale: float) -> int:
-    """Pixels of an axis of ``length`` after resizing, at least 1.
-
-    Examples
-    --------
-    >>> scaled_length(1001, 0.5)
-    501
-    """
+    """Pixels of an axis of ``length`` after resizing, at least 1."""
     return max(int(np.ceil(length * scale - 1e-9)), 1)
 
 
@@ -695,30 +546,7 @@ MIN_SIGMA = 0.3
 
 
 def working_scale(info: ModelInfo, params: InferenceParams) -> float:
-    """Return the factor by which an image is resized for the network.
-
-    Parameters
-    ----------
-    info : ModelInfo
-    params : InferenceParams
-
-    Returns
-    -------
-    float
-        Pixels the network works at per pixel of the image: image mpp / model mpp, or
-        exactly 1 if one of them is not known or they differ by no more than
-        ``mpp_tolerance``.
-
-    Raises
-    ------
-    InputError
-        If they are too far apart to be meant.
-
-    Examples
-    --------
-    >>> working_scale(ModelInfo("compact", mpp=0.25), InferenceParams(image_mpp=0.5))
-    2.0
-    """
+    """Return the factor by which an image is resized for the network."""
     image_mpp = params.image_mpp
     model_mpp = info.mpp if params.model_mpp is None else params.model_mpp
     if image_mpp is None or model_mpp is None:
@@ -737,20 +565,9 @@ def working_scale(info: ModelInfo, params: InferenceParams) -> float:
 def scaled_separation(params: SeparationParams, scale: float) -> SeparationParams:
     """Adapt lengths and areas of the local separation to maps of a resized image.
 
-    They are meant for nuclei of the size the network knows. In maps brought back to the
-    image's size nuclei are ``1 / scale`` as large. Sizes that hover_net reads stay: that
-    method is to give what the published one gives.
-
-    Parameters
-    ----------
-    params : SeparationParams
-    scale : float
-        As :func:`working_scale` returns it.
-
-    Examples
-    --------
-    >>> scaled_separation(SeparationParams(scales=(2.0, 4.0)), 2.0).scales
-    (1.0, 2.0)
+    They are meant for nuclei of the size the network knows. In maps brought back to the image's
+    size nuclei are ``1 / scale`` as large. Sizes that hover_net reads stay: that method is to give
+    what the published one gives.
     """
     if scale == 1.0 or params.method != "local":
         return params

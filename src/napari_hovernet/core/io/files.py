@@ -45,33 +45,9 @@ _REMEDIES = {
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path to write to; on success it takes the place of ``path``.
 
-    The temporary file lies in the same folder. It is flushed to the disk and renamed
-    when the block ends; if the block raises anything, a cancel or Ctrl-C included, it is
-    removed and what was at ``path`` before stays as it was. A symbolic link is followed.
-
-    Parameters
-    ----------
-    path : path
-        Where the finished file shall be.
-
-    Yields
-    ------
-    Path
-        Where to write. Its name has no useful ending: tell the writer the format.
-
-    Raises
-    ------
-    OutputError
-        For any :class:`OSError` of the block or of the renaming, naming path and remedy.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
-    >>> with atomic_path(target) as temporary:
-    ...     _ = temporary.write_text("whole")
-    >>> target.read_text()
-    'whole'
+    The temporary file lies in the same folder. It is flushed to the disk and renamed when the block
+    ends; if the block raises anything, a cancel or Ctrl-C included, it is removed and what was at
+    ``path`` before stays as it was. A symbolic link is followed.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp")
@@ -91,26 +67,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
-    """Say in one line why ``path`` cannot be written and what to do.
-
-    Examples
-    --------
-    >>> str(output_error("a.csv", OSError(errno.ENOSPC, "")))
-    'Cannot write a.csv: the disk is full: free some space or choose another folder.'
-    """
+    """Say in one line why ``path`` cannot be written and what to do."""
     system = error.strerror or str(error) or type(error).__name__
     reason = _REMEDIES.get(error.errno or 0, f"{system}: choose another folder")
     return OutputError(f"Cannot write {os.fspath(path)}: {reason}.")
 
 
 def writable_folder(folder: str | os.PathLike[str]) -> Path:
-    """Make sure that ``folder`` exists and takes files; creates it where needed.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be made or written to.
-    """
+    """Make sure that ``folder`` exists and takes files; creates it where needed."""
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -133,17 +97,7 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
 def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
     """Move every file to its target, or, if one cannot be moved, leave all targets as before.
 
-    Parameters
-    ----------
-    moves : sequence of (Path, Path)
-        What, and where to; on one disk.
-    aside : Path
-        An empty folder for copies of what is replaced.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be moved.
+    ``moves`` sequence of (Path, Path).
     """
     undo: list[tuple[Path, Path | None]] = []
     try:
@@ -184,13 +138,7 @@ METADATA_KEY = "napari_hovernet"
 
 
 def load_json(path: str | os.PathLike[str]) -> Any:
-    """Parse a JSON file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, is no JSON, holds NaN or Infinity, or is too large or deep.
-    """
+    """Parse a JSON file."""
     file = Path(path)
     try:
         size = file.stat().st_size
@@ -215,13 +163,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def numbers(value: Any, what: str) -> npt.NDArray[np.float64]:
-    """Return nested lists of JSON numbers as an array.
-
-    Raises
-    ------
-    InputError
-        If it is ragged, or holds anything but finite numbers; names ``what``.
-    """
+    """Return nested lists of JSON numbers as an array."""
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
@@ -235,13 +177,7 @@ def numbers(value: Any, what: str) -> npt.NDArray[np.float64]:
 
 
 def points(value: Any, what: str) -> npt.NDArray[np.float64]:
-    """Return a list of ``[x, y]`` as a float64 (k, 2) array; a third number is dropped.
-
-    Raises
-    ------
-    InputError
-        If it is nested otherwise, or holds anything but finite numbers.
-    """
+    """Return a list of ``[x, y]`` as a float64 (k, 2) array; a third number is dropped."""
     array = numbers(value, what)
     if array.ndim != 2 or array.shape[1] not in {2, 3}:
         raise InputError(f"{what} must be a list of [x, y], not {_shown(value)}.")
@@ -249,13 +185,7 @@ def points(value: Any, what: str) -> npt.NDArray[np.float64]:
 
 
 def member(data: Any, key: str, what: str) -> Any:
-    """Return ``data[key]`` of a JSON object.
-
-    Raises
-    ------
-    InputError
-        If ``data`` is no object or lacks the key.
-    """
+    """Return ``data[key]`` of a JSON object."""
     if not isinstance(data, dict):
         raise InputError(f"{what} must be an object with {key!r}, not {_shown(data)}.")
     if key not in data:
@@ -313,47 +243,20 @@ T = TypeVar("T", SeparationParams, HVReading)
 
 
 def write_params(path: str | os.PathLike[str], params: TuneParams) -> None:
-    """Write parameters; a file of that name is replaced.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-
-    Examples
-    --------
-    >>> write_params("separation.json", TuneParams())  # doctest: +SKIP
-    """
+    """Write parameters; a file of that name is replaced."""
     about = {"format": FORMAT, "version": VERSION, **params_as_dict(params)}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def params_as_dict(params: TuneParams) -> dict[str, Any]:
-    """Give parameters as plain values (JSON-able).
-
-    Examples
-    --------
-    >>> params_as_dict(TuneParams())["hv"]
-    {'order': 'hv', 'sign': 'outward', 'scale': 1.0}
-    """
+    """Give parameters as plain values (JSON-able)."""
     separation = {**asdict(params.separation), "scales": list(params.separation.scales)}
     return {"separation": separation, "hv": asdict(params.hv)}
 
 
 def read_params(path: str | os.PathLike[str]) -> TuneParams:
-    """Read parameters that :func:`write_params` wrote; what is missing takes its default.
-
-    Raises
-    ------
-    InputError
-        If it is no such file, or holds an unknown field or an unfit value.
-
-    Examples
-    --------
-    >>> read_params("separation.json").separation.depth  # doctest: +SKIP
-    0.15
-    """
+    """Read parameters that :func:`write_params` wrote; what is missing takes its default."""
     found = load_json(path)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(

@@ -33,16 +33,7 @@ Array = npt.NDArray[Any]
 
 @kernel
 def trace(mask: Array, points: Array, starts: Array) -> int:
-    """Walk along the outer side of every boundary of a mask.
-
-    ``mask`` (H, W) has a margin of one empty pixel all round. Corners are written to
-    ``points`` (x, y; room for 4 per set pixel), the index of each ring's first one to
-    ``starts`` (room for one per set pixel, and one more for the end). Pixels that meet
-    in a corner alone belong to different rings. Set pixels lie to the right of the walk:
-    an outer ring has positive area with y downwards, that of a hole a negative one.
-
-    Returns the number of rings.
-    """
+    """Walk along the outer side of every boundary of a mask."""
     height, width = mask.shape
     seen = np.zeros((height, width), np.bool_)
     total, rings = 0, 0
@@ -73,9 +64,9 @@ def trace(mask: Array, points: Array, starts: Array) -> int:
 def fill(rings: Array, edges: Array, first: Array, labels: Array) -> None:
     """Set each object's number where a pixel centre lies inside an odd number of its rings.
 
-    ``edges`` (n, 4) holds x0, y0, x1, y1 in pixel-edge coordinates; those of object i
-    (numbered i + 1 in ``labels``) are ``edges[first[i]:first[i + 1]]``. ``rings`` gives
-    each object's least and largest y.
+    ``edges`` (n, 4) holds x0, y0, x1, y1 in pixel-edge coordinates; those of object i (numbered i +
+    1 in ``labels``) are ``edges[first[i]:first[i + 1]]``. ``rings`` gives each object's least and
+    largest y.
     """
     height, width = labels.shape
     for i in range(len(first) - 1):
@@ -120,38 +111,16 @@ PALETTE = (
 class Polygons:
     """Outlines of nuclei; entry i of every field belongs to object i.
 
-    Coordinates are pixel edges: the pixel in row r and column c covers x from c to c + 1
-    and y from r to r + 1. Subtract 0.5 for a viewer that puts whole numbers on centres.
-
-    Parameters
-    ----------
-    rings : tuple of tuple of float64 (k, 2)
-        x, y of each object's rings, not closed. A point is inside if it lies in an odd
-        number of them: holes and separate parts are simply further rings.
-    ids : tuple of str
-        As in the file, or "1", "2" ...
-    type : int32 (n,)
-        0 = none; see ``type_names``.
-    type_names : mapping of int to TypeInfo
-        Name and colour of each type.
-    measurements : mapping of str to float64 (n,)
-        Numbers the file gives per object, NaN where it gives none.
-    notes : tuple of str
-        What was left out or assumed while reading.
-
-    Raises
-    ------
-    InputError
-        If lengths differ, a ring has fewer than three points, or a coordinate is not
-        finite or beyond ``MAX_COORDINATE``.
+    Coordinates are pixel edges: the pixel in row r and column c covers x from c to c + 1 and y from
+    r to r + 1. Subtract 0.5 for a viewer that puts whole numbers on centres.
     """
 
-    rings: tuple[tuple[Ring, ...], ...]
-    ids: tuple[str, ...] = ()
-    type: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)
+    rings: tuple[tuple[Ring, ...], ...]  # x, y of each object's rings, not closed
+    ids: tuple[str, ...] = ()  # As in the file, or "1", "2" ...
+    type: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))  # 0 = none
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Name and colour of each type
     measurements: Mapping[str, Float64] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What was left out or assumed while reading
 
     def __post_init__(self) -> None:
         n = len(self.rings)
@@ -203,13 +172,7 @@ def _check_ring(identity: str, ring: Ring) -> None:
 
 
 def signed_area(ring: Ring) -> float:
-    """Area in square pixels, positive for rings that run clockwise on the screen.
-
-    Examples
-    --------
-    >>> signed_area(np.array([[0, 0], [2, 0], [2, 3], [0, 3]], float))
-    6.0
-    """
+    """Area in square pixels, positive for rings that run clockwise on the screen."""
     x, y = ring[:, 0], ring[:, 1]
     return float(0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
 
@@ -219,30 +182,7 @@ def rasterize(
 ) -> Int32:
     """Draw outlines as a label image: pixels whose centre lies inside.
 
-    Parameters
-    ----------
-    polygons : Polygons
-        What to draw; object i gets label i + 1. Later ones cover earlier ones.
-    shape : (int, int), optional
-        Height and width; default up to the last pixel touched. Parts outside are cut off.
-    origin : (int, int)
-        Row and column of the label image's first pixel; ``polygons.box[:2]`` with the
-        default shape draws the smallest image that holds all.
-
-    Returns
-    -------
-    int32 (H, W)
-
-    Raises
-    ------
-    InputError
-        If the image would have more than ``MAX_LABEL_PIXELS`` pixels.
-
-    Examples
-    --------
-    >>> square = np.array([[1, 1], [3, 1], [3, 3], [1, 3]], float)
-    >>> rasterize(Polygons(((square,),)), (3, 4)).tolist()
-    [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]]
+    Returns int32 (H, W).
     """
     row0, col0 = origin
     if shape is None:
@@ -268,23 +208,9 @@ def rasterize(
 def mask_outlines(mask: Bool) -> list[Ring]:
     """Outlines of a mask along its pixel edges; :func:`rasterize` gives the mask back.
 
-    Pixels that meet in a corner alone are outlined apart, so that no ring of a mask
-    without holes touches itself.
-
-    Parameters
-    ----------
-    mask : bool (H, W)
-
-    Returns
-    -------
-    list of float64 (k, 2)
-        x, y in pixel edges, not closed; clockwise on the screen for outer rings,
-        counterclockwise for holes.
-
-    Examples
-    --------
-    >>> mask_outlines(np.ones((1, 2), bool))[0].tolist()
-    [[2.0, 0.0], [2.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
+    Pixels that meet in a corner alone are outlined apart, so that no ring of a mask without holes
+    touches itself.
+    ``mask`` bool (H, W).
     """
     padded = np.pad(mask, 1).astype(np.uint8)
     size = int(np.count_nonzero(padded))
@@ -294,28 +220,7 @@ def mask_outlines(mask: Bool) -> list[Ring]:
 
 
 def contour_outlines(contour: Int32) -> list[Ring]:
-    """Turn boundary pixels into outlines along their outer edges.
-
-    Parameters
-    ----------
-    contour : int32 (k, 2)
-        x, y of the boundary pixels in order, as OpenCV and hover_net give them.
-
-    Returns
-    -------
-    list of float64 (k, 2)
-        Outlines in pixel edges that enclose the boundary pixels and all within.
-
-    Raises
-    ------
-    InputError
-        If the contour is empty or larger than ``MAX_CONTOUR_EDGE``.
-
-    Examples
-    --------
-    >>> contour_outlines(np.array([[5, 7]], np.int32))[0].tolist()
-    [[6.0, 7.0], [6.0, 8.0], [5.0, 8.0], [5.0, 7.0]]
-    """
+    """Turn boundary pixels into outlines along their outer edges."""
     if contour.ndim != 2 or contour.shape[1:] != (2,) or not len(contour):
         raise InputError(f"A contour has shape {contour.shape}; give x, y of boundary pixels.")
     start = contour.min(axis=0)
@@ -363,34 +268,8 @@ def write_geojson(
 ) -> None:
     """Write nuclei for QuPath (File > Import objects from file, or drag and drop).
 
-    Outlines run along the pixel edges, so areas are exact and touching nuclei share a
-    border. Written nucleus by nucleus; memory does not grow with their number.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .geojson by custom.
-    nuclei : Nuclei
-        What to write.
-    offset : (int, int)
-        Row and column of the nuclei's origin in the whole image, added to all points.
-    mpp : float, optional
-        Micrometres per pixel; adds the area in square micrometres.
-    metadata : mapping, optional
-        JSON-able; how the result was made.
-    object_type : {"detection", "cell", "annotation"}
-        What the nuclei become in QuPath.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-    InputError
-        If ``object_type`` is not known.
-
-    Examples
-    --------
-    >>> write_geojson("nuclei.geojson", result.nuclei, mpp=0.25)  # doctest: +SKIP
+    Outlines run along the pixel edges, so areas are exact and touching nuclei share a border.
+    Written nucleus by nucleus; memory does not grow with their number.
     """
     if object_type not in OBJECT_TYPES:
         raise InputError(
@@ -451,18 +330,8 @@ def _measurements(nuclei: Nuclei, i: int, mpp: float | None) -> dict[str, float]
 def read_geojson(path: str | os.PathLike[str]) -> Polygons:
     """Read polygons from a GeoJSON file: a FeatureCollection, a list of features or one.
 
-    Of QuPath's cells the nucleus is taken. Points and lines are left out; ``notes`` says
-    how many. Classes are numbered as in the files we write, else as they come.
-
-    Raises
-    ------
-    InputError
-        If the file is not GeoJSON, is nested wrongly, or has absurd coordinates.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.io.geojson import rasterize
-    >>> labels = rasterize(read_geojson("nuclei.geojson"))  # doctest: +SKIP
+    Of QuPath's cells the nucleus is taken. Points and lines are left out; ``notes`` says how many.
+    Classes are numbered as in the files we write, else as they come.
     """
     data = load_json(path)
     try:

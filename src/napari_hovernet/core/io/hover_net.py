@@ -43,30 +43,7 @@ def write_hovernet_json(
     mpp: float | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write nuclei as hover_net does.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .json by custom.
-    nuclei : Nuclei
-        What to write; keys are their labels.
-    offset : (int, int)
-        Row and column of the nuclei's origin in the whole image, added to all points.
-    mpp : float, optional
-        Micrometres per pixel; ``mag`` is 10 / mpp, null where it is not known.
-    metadata : mapping, optional
-        JSON-able; how the result was made.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-
-    Examples
-    --------
-    >>> write_hovernet_json("nuclei.json", result.nuclei, mpp=0.25)  # doctest: +SKIP
-    """
+    """Write nuclei as hover_net does."""
     mag = round(MAGNIFICATION_TIMES_MPP / mpp, 4) if mpp else None
     about = {**(metadata or {}), "types": types_to_json(nuclei.type_names)}
     typed = bool(nuclei.type_names) or bool(nuclei.type.any())
@@ -95,19 +72,9 @@ def _entry(nuclei: Nuclei, i: int, offset: tuple[int, int], typed: bool) -> dict
 def read_hovernet_json(path: str | os.PathLike[str]) -> Polygons:
     """Read a hover_net JSON result.
 
-    Ids may have gaps, as hover_net's own have; ``Polygons.ids`` keeps them. Outlines
-    enclose the boundary pixels, so :func:`~.polygons.rasterize` gives back the nuclei.
-    ``measurements`` holds "Type probability".
-
-    Raises
-    ------
-    InputError
-        If the file is no JSON of that kind, a nucleus lacks its contour, or a number is
-        absurd.
-
-    Examples
-    --------
-    >>> polygons = read_hovernet_json("nuclei.json")  # doctest: +SKIP
+    Ids may have gaps, as hover_net's own have; ``Polygons.ids`` keeps them. Outlines enclose the
+    boundary pixels, so :func:`~.polygons.rasterize` gives back the nuclei. ``measurements`` holds
+    "Type probability".
     """
     data = load_json(path)
     try:
@@ -171,27 +138,9 @@ NAMES = ("inst_map", "inst_uid", "inst_type", "inst_centroid")
 def write_hovernet_mat(path: str | os.PathLike[str], labels: Int32, nuclei: Nuclei) -> None:
     """Write a label image and its nuclei as hover_net does, compressed.
 
-    ``inst_type`` is left out where the model has no types. Centroids are x, y within the
-    label image.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .mat by custom.
-    labels : int32 (H, W)
-        Instances.
-    nuclei : Nuclei
-        One row per instance.
-
-    Raises
-    ------
-    OutputError
-        If the image is too large for the format or the file cannot be written; nothing
-        is left of it.
-
-    Examples
-    --------
-    >>> write_hovernet_mat("nuclei.mat", result.labels, result.nuclei)  # doctest: +SKIP
+    ``inst_type`` is left out where the model has no types. Centroids are x, y within the label
+    image.
+    ``labels`` int32 (H, W).
     """
     if labels.size > MAX_MAT_PIXELS:
         raise OutputError(
@@ -210,17 +159,7 @@ def write_hovernet_mat(path: str | os.PathLike[str], labels: Int32, nuclei: Nucl
 
 
 def read_hovernet_mat(path: str | os.PathLike[str]) -> Instances:
-    """Read a hover_net MAT result, or a label file of the same names (CoNSeP, PanNuke).
-
-    Raises
-    ------
-    InputError
-        If it is no such file, lacks ``inst_map``, or its parts do not fit each other.
-
-    Examples
-    --------
-    >>> instances = read_hovernet_mat("nuclei.mat")  # doctest: +SKIP
-    """
+    """Read a hover_net MAT result, or a label file of the same names (CoNSeP, PanNuke)."""
     file = Path(path)
     try:
         content = _load(file)

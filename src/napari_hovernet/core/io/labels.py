@@ -23,40 +23,20 @@ MAX_LABEL = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """Labels and what is known of each instance.
+    """Labels and what is known of each instance."""
 
-    Parameters
-    ----------
-    labels : int32 (H, W)
-        0 = background; ids may have gaps.
-    ids : int32 (n,)
-        The ids in ``labels``, rising.
-    type : int32 (n,)
-        Type of each id, 0 = none.
-    metadata : mapping
-        How the file was made, where it says so.
-    notes : tuple of str
-        What was left out or assumed while reading.
-    """
-
-    labels: Int32
-    ids: Int32
-    type: Int32
+    labels: Int32  # int32 (H, W): 0 = background
+    ids: Int32  # The ids in ``labels``, rising
+    type: Int32  # Type of each id, 0 = none
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What was left out or assumed while reading
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 def check_labels(values: npt.NDArray[Any], what: str) -> Int32:
-    """Return a label image as int32.
-
-    Raises
-    ------
-    InputError
-        If it is no (H, W) array of whole numbers in 0..2**31 - 1; names ``what``.
-    """
+    """Return a label image as int32."""
     if values.ndim != 2:
         raise InputError(f"{what} has shape {values.shape}; a label image is (H, W).")
     if values.dtype.kind not in "iufb":
@@ -99,28 +79,7 @@ def write_label_tiff(
     """Write a label image: uint16 up to 65,535 nuclei, int32 beyond; zlib, no loss.
 
     Written band by band, so no second copy of the image is made.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .tif by custom.
-    labels : int32 (H, W)
-        Instances, 0 = background.
-    mpp : float, optional
-        Micrometres per pixel, for the resolution tags.
-    metadata : mapping, optional
-        JSON-able; how the result was made, kept in the image description.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-    InputError
-        If ``labels`` is no label image.
-
-    Examples
-    --------
-    >>> write_label_tiff("labels.tif", result.labels, mpp=0.25)  # doctest: +SKIP
+    ``labels`` int32 (H, W).
     """
     labels = check_labels(np.asarray(labels), "The label image")
     if not labels.size:
@@ -156,17 +115,7 @@ def _tiles(labels: Int32, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
 
 
 def read_label_tiff(path: str | os.PathLike[str]) -> Instances:
-    """Read a label TIFF, ours or another's.
-
-    Raises
-    ------
-    InputError
-        If it is no TIFF, is cut off, or holds no (H, W) image of whole numbers.
-
-    Examples
-    --------
-    >>> instances = read_label_tiff("labels.tif")  # doctest: +SKIP
-    """
+    """Read a label TIFF, ours or another's."""
     file = Path(path)
     try:
         with tifffile.TiffFile(file) as tiff:

@@ -46,13 +46,7 @@ _TIFF_UNITS = {2: MICROMETRES_PER_INCH, 3: MICROMETRES_PER_CENTIMETRE}
 
 
 def dpi_mpp(dpi: tuple[float, float] | None) -> float | None:
-    """Turn pixels per inch (x, y) into mpp; None if not stated or not plausible.
-
-    Examples
-    --------
-    >>> dpi_mpp((101_600, 101_600)), dpi_mpp((72, 72))
-    (0.25, None)
-    """
+    """Turn pixels per inch (x, y) into mpp; None if not stated or not plausible."""
     if not dpi or not all(value > 0 for value in dpi):
         return None
     return _plausible(MICROMETRES_PER_INCH / float(dpi[0]), MICROMETRES_PER_INCH / float(dpi[1]))
@@ -66,13 +60,7 @@ def _plausible(x: float, y: float) -> float | None:
 
 
 def tiff_mpp(page: Any) -> float | None:
-    """Find mpp in OME-XML, Aperio's description or the resolution tags, the first there is.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage
-        The first page, its file open.
-    """
+    """Find mpp in OME-XML, Aperio's description or the resolution tags, the first there is."""
     description = str(page.description or "")
     ome = page.parent.ome_metadata
     if ome:
@@ -149,20 +137,11 @@ class PagesArray:
     """The finest level of a TIFF as a lazy (H, W, C) array; slicing decodes what it touches.
 
     The file is opened for each read and not held open.
-
-    Parameters
-    ----------
-    path : Path
-    pages : tuple of tifffile.TiffPage
-        One page, or one page per colour.
-    shape : (int, int, int)
-        Height, width, colours.
-    dtype : numpy.dtype
     """
 
     path: Path
-    pages: tuple[Any, ...]
-    shape: tuple[int, int, int]
+    pages: tuple[Any, ...]  # One page, or one page per colour
+    shape: tuple[int, int, int]  # Height, width, colours
     dtype: np.dtype[Any]
     _cache: OrderedDict[tuple[int, int], Array] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
@@ -173,13 +152,7 @@ class PagesArray:
         return 3
 
     def __getitem__(self, key: tuple[slice, slice]) -> Array:
-        """Return rows and columns as (h, w, C).
-
-        Raises
-        ------
-        InputError
-            If a strip or tile is cut off or cannot be decoded.
-        """
+        """Return rows and columns as (h, w, C)."""
         r0, r1, _ = key[0].indices(self.shape[0])
         c0, c1, _ = key[1].indices(self.shape[1])
         out = np.zeros((r1 - r0, c1 - c0, self.shape[2]), self.dtype)
@@ -240,26 +213,7 @@ class PagesArray:
 
 
 def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], float | None]:
-    """Open a TIFF without reading its pixels.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    array : PagesArray
-        The finest level of the first image.
-    notes : tuple of str
-        What was assumed.
-    mpp : float or None
-        Micrometres per pixel, None if not stated or not plausible.
-
-    Raises
-    ------
-    InputError
-        If the file is no TIFF, is damaged, or holds a stack.
-    """
+    """Open a TIFF without reading its pixels."""
     try:
         with tifffile.TiffFile(path) as file:
             level = file.series[0].levels[0]
@@ -337,48 +291,20 @@ _UPRIGHT = 1
 
 @dataclass(frozen=True, eq=False)
 class ImageFile:
-    """An image file, opened.
+    """An image file, opened."""
 
-    Parameters
-    ----------
-    source : ImageSource
-        Its pixels; a TIFF is read by region.
-    mpp : float or None
-        Micrometres per pixel by its metadata, None = not stated or not plausible.
-    path : Path
-    name : str
-        File name without suffixes, for results.
-    """
-
-    source: ImageSource
-    mpp: float | None
+    source: ImageSource  # Its pixels
+    mpp: float | None  # Micrometres per pixel by its metadata, None = not stated or not plausible
     path: Path
-    name: str
+    name: str  # File name without suffixes, for results
 
 
 def read_image(path: str | Path) -> ImageFile:
     """Open a PNG, JPEG or TIFF (strips, tiles, pyramids, BigTIFF, SVS).
 
-    mpp comes from OME-XML, an Aperio description, the resolution tags, or the resolution of
-    a PNG or JPEG, if it lies in ``core.io.mpp.MPP_RANGE``. Pixels stay as they are stored:
-    an EXIF orientation is told, not applied.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Raises
-    ------
-    InputError
-        If the file is not there, no image, damaged, cut off, too large to decode, or holds
-        something :func:`napari_hovernet.core.inference.images.as_source` refuses; names the file.
-
-    Examples
-    --------
-    >>> read_image("missing.png")
-    Traceback (most recent call last):
-        ...
-    napari_hovernet.errors.InputError: missing.png is not there; check the path.
+    mpp comes from OME-XML, an Aperio description, the resolution tags, or the resolution of a PNG
+    or JPEG, if it lies in ``core.io.mpp.MPP_RANGE``. Pixels stay as they are stored: an EXIF
+    orientation is told, not applied.
     """
     path = Path(path)
     header = _header(path)
@@ -519,38 +445,7 @@ _Reader = Callable[[Path], Instances]
 
 
 def read_labels(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Instances:
-    """Read instance labels: PNG, TIFF, NPY, MAT, hover_net JSON or GeoJSON.
-
-    Parameters
-    ----------
-    path : path
-        PNG: grey, 8 or 16 bits; a palette is ignored, its numbers are the ids; colours are
-        read only where red, green and blue are equal. TIFF: one (H, W) plane of whole
-        numbers. NPY: one (H, W) array of numbers. MAT: hover_net's ``inst_map`` (CoNSeP
-        too). JSON: the outlines of hover_net or QuPath, drawn into ``shape``.
-    shape : (int, int), optional
-        Height and width of the image the nuclei lie in. Outlines need it; a label image
-        has a size of its own, which is not compared here.
-
-    Returns
-    -------
-    Instances
-        ``labels`` int32 (H, W), 0 = background; ids as in the file, gaps kept. hover_net
-        JSON keeps its ids, GeoJSON is numbered from 1 in its order.
-
-    Raises
-    ------
-    InputError
-        If the file is not there, damaged, of another kind, or holds no whole numbers in
-        0..2**31 - 1; names the file and what to do.
-
-    Examples
-    --------
-    >>> read_labels("missing.png")
-    Traceback (most recent call last):
-        ...
-    napari_hovernet.errors.InputError: missing.png is not there; check the path.
-    """
+    """Read instance labels: PNG, TIFF, NPY, MAT, hover_net JSON or GeoJSON."""
     file = Path(path)
     head = _head(file)
     if head.lstrip()[:1] in (b"{", b"["):

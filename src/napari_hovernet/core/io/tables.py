@@ -53,28 +53,7 @@ def write_table(
     offset: tuple[int, int] = (0, 0),
     mpp: float | None = None,
 ) -> None:
-    """Write one line per nucleus; see ``COLUMNS``.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .csv by custom.
-    nuclei : Nuclei
-        What to write.
-    offset : (int, int)
-        Row and column of the nuclei's origin in the whole image, added to all positions.
-    mpp : float, optional
-        Micrometres per pixel; without it the columns in micrometres stay empty.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-
-    Examples
-    --------
-    >>> write_table("nuclei.csv", result.nuclei, mpp=0.25)  # doctest: +SKIP
-    """
+    """Write one line per nucleus; see ``COLUMNS``."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -107,17 +86,7 @@ def _shown(value: float) -> str:
 
 
 def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
-    """Read a table of features by column: text for ``type_name``, else numbers with NaN.
-
-    Raises
-    ------
-    InputError
-        If it is no such CSV, a line is short, or a field is no number.
-
-    Examples
-    --------
-    >>> read_table("nuclei.csv")["area_px"].mean()  # doctest: +SKIP
-    """
+    """Read a table of features by column: text for ``type_name``, else numbers with NaN."""
     file = Path(path)
     try:
         with open(file, encoding="utf-8", newline="") as handle:
@@ -179,28 +148,7 @@ def write_blob_table(
     offset: tuple[int, int] = (0, 0),
     mpp: float | None = None,
 ) -> None:
-    """Write one line per component, suspected blobs first; see ``COLUMNS``.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .csv by custom.
-    report : BlobReport
-        What to write.
-    offset : (int, int)
-        Row and column of the labels' origin in the whole image, added to all positions.
-    mpp : float, optional
-        Micrometres per pixel; without it the columns in micrometres stay empty.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-
-    Examples
-    --------
-    >>> write_blob_table("blobs.csv", blob_report(maps, labels), mpp=0.25)  # doctest: +SKIP
-    """
+    """Write one line per component, suspected blobs first; see ``COLUMNS``."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(BLOB_COLUMNS)
@@ -253,14 +201,7 @@ Row = dict[str, str | float | int]
 
 
 def comparison_rows(comparison: Comparison) -> list[Row]:
-    """Return one row per prediction or base rate; a row holds only what is defined for it.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.compare import compare
-    >>> [row["row"] for row in comparison_rows(compare([[1, 1]], [[1, 1]]))][-1]
-    'Every pixel nucleus'
-    """
+    """Return one row per prediction or base rate; a row holds only what is defined for it."""
     rows = [_scored(title, scores) for title, scores in comparison.rows()]
     rows.append({"row": ALL_FOREGROUND, "dice": comparison.all_foreground_dice})
     if comparison.hv is not None:
@@ -285,17 +226,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def write_comparison_csv(path: str | os.PathLike[str], comparison: Comparison) -> None:
-    """Write the table; see ``COLUMNS``.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-
-    Examples
-    --------
-    >>> write_comparison_csv("scores.csv", comparison)  # doctest: +SKIP
-    """
+    """Write the table; see ``COLUMNS``."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COMPARISON_COLUMNS)
@@ -308,25 +239,7 @@ def write_comparison_json(
     comparison: Comparison,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write scores, base rates, counts, errors with their places, and where all came from.
-
-    Parameters
-    ----------
-    path : path
-        Ends in .json by custom.
-    comparison : Comparison
-    metadata : mapping, optional
-        JSON-able: run, image, truth; kept under ``napari_hovernet``.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; nothing is left of it.
-
-    Examples
-    --------
-    >>> write_comparison_json("scores.json", comparison)  # doctest: +SKIP
-    """
+    """Write scores, base rates, counts, errors with their places, and where all came from."""
     found = comparison.places
     content = {
         **comparison.as_dict(),

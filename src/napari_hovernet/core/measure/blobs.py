@@ -69,8 +69,8 @@ def rim_mean(parts: Array, rim: Array, hv: Array, n: int) -> Array:
 def deepest_first(part: int, parts: Array, depth: Array, box: Array, room: Part) -> Part:
     """List the pixels of one part, deepest first, and their depth.
 
-    Pixels are flat indices in the box with a margin of one pixel; ``room`` has space for
-    all of them, twice.
+    Pixels are flat indices in the box with a margin of one pixel; ``room`` has space for all of
+    them, twice.
     """
     where, deep = room
     half = len(where) // 2
@@ -100,8 +100,8 @@ def deepest_first(part: int, parts: Array, depth: Array, box: Array, room: Part)
 def cut_part(pixels: Part, core: Array, stride: int, rules: Rules, cores: Cores) -> int:
     """Place the pixels of one part, deepest first, in cores; how many, joined ones too.
 
-    ``core`` is flat, zeros, and left so; ``cores`` takes parent, peak and area of each
-    core from 1 on. One loop without calls: calls would take five times as long.
+    ``core`` is flat, zeros, and left so; ``cores`` takes parent, peak and area of each core from 1
+    on. One loop without calls: calls would take five times as long.
     """
     where, deep = pixels
     neck, least = rules
@@ -138,14 +138,7 @@ def cut_part(pixels: Part, core: Array, stride: int, rules: Rules, cores: Cores)
 def find_cores(
     parts: Array, depth: Array, box: Array, room: int, rules: Rules
 ) -> tuple[Array, Array]:
-    """Cut each part at its necks, from the deepest pixels outward.
-
-    With ``rules`` neck and least, two cores that meet are one if the place where they
-    meet is at least neck times as deep as the shallower of them, or if that one is less
-    than least times as deep as the other. ``box`` (n, 4) half-open, row i for part i + 1;
-    ``room`` is the pixel count of the largest part. Returns the part of each core, and
-    its pixels.
-    """
+    """Cut each part at its necks, from the deepest pixels outward."""
     tall, wide = 0, 0
     for k in range(len(box)):
         tall = max(tall, box[k, 2] - box[k, 0])
@@ -239,9 +232,9 @@ def greatest_divisor(a: int, b: int) -> int:
 def seam_lengths(parts: Array, hv: Array, reach: int, drop: float, n: int) -> Array:
     """Rows and columns, (n + 1, 2), in which HV turns back inside each part 1..n.
 
-    Along a row h grows inside a nucleus and falls from its right rim to the left rim of
-    the next; a place where it falls by ``drop`` within ``reach`` pixels counts once. The
-    same for v along columns.
+    Along a row h grows inside a nucleus and falls from its right rim to the left rim of the next; a
+    place where it falls by ``drop`` within ``reach`` pixels counts once. The same for v along
+    columns.
     """
     height, width = parts.shape
     found = np.zeros((n + 1, 2), np.int64)
@@ -366,60 +359,24 @@ def _check(
 
 @dataclass(frozen=True)
 class BlobRow:
-    """One connected component.
+    """One connected component."""
 
-    Parameters
-    ----------
-    component : int
-        Its number in ``BlobReport.components``, 1..n in reading order.
-    bbox : (int, int, int, int)
-        row0, col0, row1, col1; half-open, pixels.
-    centroid : (float, float)
-        x, y of the centre of mass, pixels.
-    area : int
-        Pixels.
-    n_instances : int
-        Instances that have pixels in it.
-    expected : int
-        Nuclei that it looks like: one per instance, more for those that are suspected.
-    area_ratio : float
-        Area over that of one nucleus.
-    solidity : float
-        Area over that of the convex hull, in (0, 1]; 1 = convex.
-    rim_magnitude : float
-        Mean HV magnitude over the pixels that touch something outside the component: near 1
-        in a healthy map, near 0 in a collapsed one. NaN without maps, or without a rim.
-    worst : int
-        Id of the instance that most looks like several nuclei, 0 if there is none.
-    worst_area_ratio, worst_solidity : float
-        Of that instance; NaN if there is none.
-    worst_cores : int
-        Compact pieces that it falls into at its necks; 1 = it has none.
-    worst_seam : float
-        Length along which HV turns back inside it, in widths of a nucleus.
-    score : float
-        Points of that instance, see :class:`BlobParams`.
-    status : {"blob", "separated", "single", "empty"}
-        "blob" = holds a suspected instance; "separated" = several instances, none
-        suspected; "single" = one, not suspected; "empty" = of the mask alone.
-    """
-
-    component: int
-    bbox: tuple[int, int, int, int]
-    centroid: tuple[float, float]
-    area: int
-    n_instances: int
-    expected: int
-    area_ratio: float
-    solidity: float
+    component: int  # Its number in ``BlobReport.components``, 1..n in reading order
+    bbox: tuple[int, int, int, int]  # row0, col0, row1, col1
+    centroid: tuple[float, float]  # x, y of the centre of mass, pixels
+    area: int  # Pixels
+    n_instances: int  # Instances that have pixels in it
+    expected: int  # Nuclei that it looks like: one per instance, more for those that are suspected
+    area_ratio: float  # Area over that of one nucleus
+    solidity: float  # Area over that of the convex hull, in (0, 1]; 1 = convex
     rim_magnitude: float
-    worst: int
-    worst_area_ratio: float
-    worst_solidity: float
-    worst_cores: int
-    worst_seam: float
-    score: float
-    status: str
+    worst: int  # Id of the instance that most looks like several nuclei, 0 if there is none
+    worst_area_ratio: float  # Of that instance
+    worst_solidity: float  # Of that instance
+    worst_cores: int  # Compact pieces that it falls into at its necks
+    worst_seam: float  # Length along which HV turns back inside it, in widths of a nucleus
+    score: float  # Points of that instance, see :class:`BlobParams`.
+    status: str  # "blob" = holds a suspected instance
 
     @property
     def suspected(self) -> bool:
@@ -520,13 +477,7 @@ class BlobReport:
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """Put a number before its noun.
-
-    Examples
-    --------
-    >>> counted(1, "nucleus", "nuclei"), counted(1200, "nucleus", "nuclei")
-    ('1 nucleus', '1,200 nuclei')
-    """
+    """Put a number before its noun."""
     return f"{number:,} {one if number == 1 else many}"
 
 
@@ -848,25 +799,7 @@ DENTED = 0.05
 def explain(
     row: BlobRow, params: BlobParams | None = None, bands: MagnitudeBands | None = None
 ) -> str:
-    """Say what speaks for several nuclei, and what HV says of it.
-
-    Parameters
-    ----------
-    row : BlobRow
-        Of a report made with ``params``.
-    params : BlobParams, optional
-        Default ``BlobParams()``.
-    bands : MagnitudeBands, optional
-        From where on HV on the rim is called collapsed or healthy; default
-        ``MagnitudeBands()``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from napari_hovernet.core.measure.blobs import blob_report
-    >>> explain(blob_report(None, np.ones((8, 8), int)).rows[0])
-    '1 nucleus, not suspected.'
-    """
+    """Say what speaks for several nuclei, and what HV says of it."""
     params = params or BlobParams()
     if row.status == STATUSES[0]:
         return "In the mask, but without a nucleus: the separation has dropped it."
@@ -920,15 +853,7 @@ def _what_hv_says(row: BlobRow, params: BlobParams, bands: MagnitudeBands) -> st
 
 
 def explain_report(report: BlobReport) -> str:
-    """Say how the image was measured: one nucleus, and what the count leaves open.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from napari_hovernet.core.measure.blobs import blob_report
-    >>> explain_report(blob_report(None, np.ones((8, 8), int)))
-    'One nucleus is taken to have 64 px.'
-    """
+    """Say how the image was measured: one nucleus, and what the count leaves open."""
     if not report.n_instances:
         return ""
     said = f"One nucleus is taken to have {report.median_area:,.0f} px."

@@ -32,33 +32,17 @@ KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class LabelDifference:
-    """How a segmentation B differs from A.
+    """How a segmentation B differs from A."""
 
-    Parameters
-    ----------
-    kinds : int8 (H, W)
-        Kind of each pixel, a key of :data:`KINDS`; 0 where neither has a nucleus.
-    n_a, n_b : int
-        Nuclei of A and of B.
-    matched : int
-        Pairs of IoU above 0.5.
-    split, merged, reshaped, only_a : int
-        Nuclei of A that B cut in several, that share a nucleus of B with others, that lie
-        where a nucleus of B does but match none, that B does not have. With ``matched``
-        they add up to ``n_a``.
-    only_b : int
-        Nuclei of B that A does not have.
-    """
-
-    kinds: Int8
-    n_a: int
-    n_b: int
-    matched: int
+    kinds: Int8  # int8 (H, W)
+    n_a: int  # Nuclei of A and of B.
+    n_b: int  # Nuclei of A and of B.
+    matched: int  # Pairs of IoU above 0.5
     split: int
     merged: int
     reshaped: int
     only_a: int
-    only_b: int
+    only_b: int  # Nuclei of B that A does not have
 
     def counts(self) -> dict[int, int]:
         """Return the nuclei of each kind, by the numbers of :data:`KINDS`."""
@@ -77,34 +61,7 @@ def label_difference(
 ) -> LabelDifference:
     """Compare two segmentations of one image, nucleus by nucleus.
 
-    Parameters
-    ----------
-    a, b : int array (H, W)
-        0 = background; any other ids, consecutive or not.
-    params : OutcomeParams, optional
-        When a pair is matched, an instance lies in another; default ``OutcomeParams()``.
-
-    Returns
-    -------
-    LabelDifference
-
-    Raises
-    ------
-    InputError
-        If the sizes differ, or an array is no label image.
-
-    Notes
-    -----
-    Kinds are those of :func:`.metrics.outcomes` with A in the place of the truth. What it
-    calls missed or spurious is told apart once more: *reshaped* if it holds more than
-    ``inside_share`` of, or lies by more than that share in, a nucleus of the other side
-    that is missed or spurious too; else it is in one of them *only*.
-
-    Examples
-    --------
-    >>> found = label_difference([[1, 1, 2, 2, 0, 0]], [[5, 5, 5, 5, 0, 6]])
-    >>> found.kinds.tolist(), found.merged, found.only_b
-    ([[5, 5, 5, 5, 0, 3]], 2, 1)
+    ``a, b`` int (H, W).
     """
     params = OutcomeParams() if params is None else params
     first, second = np.asarray(a), np.asarray(b)
@@ -176,27 +133,12 @@ _BEFORE, _AFTER, _TOUCHED = 1, 2, 4
 
 @dataclass(frozen=True)
 class LabelChanges:
-    """How a label image was changed.
+    """How a label image was changed."""
 
-    Parameters
-    ----------
-    pixels : int
-        Pixels whose id differs.
-    added, removed : tuple of int
-        Ids that are there only afterwards, only before; ascending.
-    reshaped : tuple of int
-        Ids that are there before and after, and gained or lost pixels; ascending.
-
-    Examples
-    --------
-    >>> LabelChanges(3, added=(7,)).any
-    True
-    """
-
-    pixels: int = 0
-    added: tuple[int, ...] = ()
-    removed: tuple[int, ...] = ()
-    reshaped: tuple[int, ...] = ()
+    pixels: int = 0  # Pixels whose id differs
+    added: tuple[int, ...] = ()  # Ids that are there only afterwards, only before
+    removed: tuple[int, ...] = ()  # Ids that are there only afterwards, only before
+    reshaped: tuple[int, ...] = ()  # Ids that are there before and after, and gained or lost pixels
 
     @property
     def any(self) -> bool:
@@ -207,26 +149,7 @@ class LabelChanges:
 def label_changes(before: npt.ArrayLike, after: npt.ArrayLike) -> LabelChanges:
     """Find out what was changed in a label image.
 
-    Parameters
-    ----------
-    before, after : int array (H, W)
-        0 = background; any other ids, consecutive or not.
-
-    Returns
-    -------
-    LabelChanges
-        By id: a nucleus that was erased and drawn anew under another id is one removed
-        and one added.
-
-    Raises
-    ------
-    InputError
-        If the sizes differ, or an array is no label image.
-
-    Examples
-    --------
-    >>> label_changes([[1, 1, 2, 0]], [[1, 0, 0, 3]])
-    LabelChanges(pixels=3, added=(3,), removed=(2,), reshaped=(1,))
+    ``before, after`` int (H, W).
     """
     old, new = np.asarray(before), np.asarray(after)
     if old.shape != new.shape:
@@ -298,24 +221,10 @@ NAMED_IDS = 8
 
 @dataclass(frozen=True)
 class TidyParams:
-    """How labels are made fit for training.
+    """How labels are made fit for training."""
 
-    Parameters
-    ----------
-    own_id_per_part : bool
-        Give every 4-connected part of an id an id of its own; else an id in several parts
-        stays one nucleus and a note says so.
-    small_area : int
-        Nuclei of fewer pixels are named in a note (slips of the brush); they stay.
-
-    Raises
-    ------
-    InputError
-        If ``small_area`` is negative.
-    """
-
-    own_id_per_part: bool = False
-    small_area: int = 10
+    own_id_per_part: bool = False  # Give every 4-connected part of an id an id of its own
+    small_area: int = 10  # Nuclei of fewer pixels are named in a note (slips of the brush)
 
     def __post_init__(self) -> None:
         if self.small_area < 0:
@@ -324,47 +233,17 @@ class TidyParams:
 
 @dataclass(frozen=True, eq=False)
 class TrainingLabels:
-    """Labels fit for training.
+    """Labels fit for training."""
 
-    Parameters
-    ----------
-    labels : int32 (H, W)
-        0 = background, 1..n without gaps, in the order of the ids given.
-    n : int
-        Number of nuclei.
-    notes : tuple of str
-        What was changed or looks odd; ids in them are those given.
-    """
-
-    labels: Int32
-    n: int
-    notes: tuple[str, ...] = ()
+    labels: Int32  # int32 (H, W): 0 = background, 1..n without gaps, in the order of the ids given
+    n: int  # Number of nuclei
+    notes: tuple[str, ...] = ()  # What was changed or looks odd
 
 
 def tidy_labels(labels: npt.ArrayLike, params: TidyParams | None = None) -> TrainingLabels:
     """Renumber labels 1..n, cut ids in parts if so wished, and say what looks odd.
 
-    Parameters
-    ----------
-    labels : int array (H, W)
-        0 = background; any other ids. Not changed.
-    params : TidyParams, optional
-        Default ``TidyParams()``.
-
-    Returns
-    -------
-    TrainingLabels
-
-    Raises
-    ------
-    InputError
-        If it is no 2-D array of whole numbers from 0 on.
-
-    Examples
-    --------
-    >>> made = tidy_labels([[4, 4, 0, 9], [0, 0, 0, 9]], TidyParams(small_area=0))
-    >>> made.labels.tolist(), made.n
-    ([[1, 1, 0, 2], [0, 0, 0, 2]], 2)
+    ``labels`` int (H, W).
     """
     params = TidyParams() if params is None else params
     given = np.asarray(labels)

@@ -30,26 +30,13 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class HVScores:
-    """Predicted against true HV over the pixels of the true nuclei; NaN without any.
+    """Predicted against true HV over the pixels of the true nuclei; NaN without any."""
 
-    Parameters
-    ----------
-    mse : float
-        Mean squared error over nucleus pixels and both channels, 0 = perfect.
-    zero_mse : float
-        The same for a map of zeros: what a network gets that learnt nothing.
-    cosine : float
-        Mean cosine between predicted and true vector, -1..1: 1 = right direction
-        everywhere, about 0 = no direction learnt, -1 = wrong sign.
-    magnitude, true_magnitude : float
-        Mean length of the predicted and of the true vectors.
-    """
-
-    mse: float
-    zero_mse: float
+    mse: float  # Mean squared error over nucleus pixels and both channels, 0 = perfect
+    zero_mse: float  # The same for a map of zeros: what a network gets that learnt nothing
     cosine: float
-    magnitude: float
-    true_magnitude: float
+    magnitude: float  # Mean length of the predicted and of the true vectors
+    true_magnitude: float  # Mean length of the predicted and of the true vectors
 
     def as_dict(self) -> dict[str, float]:
         """Scores by name, for a table or JSON."""
@@ -58,37 +45,18 @@ class HVScores:
 
 @dataclass(frozen=True)
 class ErrorPlace:
-    """One error and where it is.
-
-    Parameters
-    ----------
-    kind : {"merged", "split", "missed", "spurious"}
-    true_ids, pred_ids : tuple of int
-        True and predicted instances it is about; ids as in the arrays given.
-    box : tuple of int
-        r0, r1, c0, c1 around all of them, half-open, pixels.
-    centroid : tuple of float
-        x, y of the middle of ``box``, pixels.
-    area : int
-        Pixels of the true instances, of the predicted one where there is none.
-    """
+    """One error and where it is."""
 
     kind: str
-    true_ids: tuple[int, ...]
-    pred_ids: tuple[int, ...]
-    box: tuple[int, int, int, int]
-    centroid: tuple[float, float]
-    area: int
+    true_ids: tuple[int, ...]  # True and predicted instances it is about
+    pred_ids: tuple[int, ...]  # True and predicted instances it is about
+    box: tuple[int, int, int, int]  # r0, r1, c0, c1 around all of them, half-open, pixels
+    centroid: tuple[float, float]  # x, y of the middle of ``box``, pixels
+    area: int  # Pixels of the true instances, of the predicted one where there is none
 
     @property
     def words(self) -> str:
-        """Say what is wrong, in one line.
-
-        Examples
-        --------
-        >>> ErrorPlace("merged", (1, 2), (8,), (0, 9, 0, 9), (4.0, 4.0), 70).words
-        '2 true nuclei merged into one (id 8)'
-        """
+        """Say what is wrong, in one line."""
         if self.kind == "merged":
             return f"{len(self.true_ids)} true nuclei merged into one (id {self.pred_ids[0]})"
         if self.kind == "split":
@@ -102,25 +70,12 @@ class ErrorPlace:
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """The errors of a comparison, and how well each prediction fits.
-
-    Parameters
-    ----------
-    errors : tuple of ErrorPlace
-        By kind as in ``ERROR_KINDS``; within a kind those of most nuclei, then of most
-        pixels, first.
-    pred_ids : int64 (n_pred,)
-        Ids of the predicted instances, ascending.
-    pred_iou : float64 (n_pred,)
-        Largest IoU of each with a true nucleus, 0 where it overlaps none.
-    pred_partner : int64 (n_pred,)
-        Id of that true nucleus, 0 = none.
-    """
+    """The errors of a comparison, and how well each prediction fits."""
 
     errors: tuple[ErrorPlace, ...]
-    pred_ids: Int64
+    pred_ids: Int64  # Ids of the predicted instances, ascending
     pred_iou: npt.NDArray[np.float64]
-    pred_partner: Int64
+    pred_partner: Int64  # Id of that true nucleus, 0 = none
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,36 +143,7 @@ ZERO_LENGTH = 1e-6
 def hv_scores(hv: npt.ArrayLike, true_labels: npt.ArrayLike) -> HVScores:
     """Score an HV map against that of the true nuclei.
 
-    Parameters
-    ----------
-    hv : float array (2, H, W)
-        Predicted map, channel 0 = x to the right, 1 = y down, outward (as in ``Maps``).
-    true_labels : int array (H, W)
-        True instances, 0 = background.
-
-    Returns
-    -------
-    HVScores
-        Over the pixels of true nuclei.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit, or ``true_labels`` are no labels.
-
-    Notes
-    -----
-    ``mse`` is the loss of Graham et al., Medical Image Analysis 2019, over nucleus pixels
-    alone. The cosine is a mean over the pixels whose true vector has a direction (longer
-    than ``ZERO_LENGTH``: all but exact centres); where the prediction has none it counts
-    as 0. Scaling a map changes ``mse`` and ``magnitude``, never ``cosine``.
-
-    Examples
-    --------
-    >>> labels = [[0, 1, 1, 1, 0]]
-    >>> scores = hv_scores(0.5 * hv_targets(labels), labels)
-    >>> round(scores.cosine, 3), round(scores.magnitude / scores.true_magnitude, 3)
-    (1.0, 0.5)
+    ``hv`` float (2, H, W); ``true_labels`` int (H, W).
     """
     target = hv_targets(true_labels)
     predicted: Float32 = np.asarray(hv, dtype=np.float32)
@@ -252,34 +178,7 @@ def error_places(
 ) -> Places:
     """List the errors of a prediction as places to go to.
 
-    Parameters
-    ----------
-    true_labels, pred_labels : int array (H, W)
-        As given to :func:`evaluate`.
-    outcomes : Outcomes
-        What it found for them.
-    params : OutcomeParams, optional
-        What it was asked with.
-
-    Returns
-    -------
-    Places
-        *merged*: one place per prediction that holds several true nuclei of which one or
-        more count as merged. *split*: one per true nucleus with predictions that count
-        as split in it. *missed* and *spurious*: one each.
-
-    Raises
-    ------
-    InputError
-        If the arrays are no label images of one size.
-
-    Examples
-    --------
-    >>> import napari_hovernet as nh
-    >>> true, pred = [[1, 1, 2, 2, 0]], [[8, 8, 8, 8, 0]]
-    >>> places = error_places(true, pred, nh.evaluate(true, pred).outcomes)
-    >>> [(p.kind, p.true_ids, p.box) for p in places.errors]
-    [('merged', (1, 2), (0, 1, 0, 4))]
+    ``true_labels, pred_labels`` int (H, W).
     """
     params = OutcomeParams() if params is None else params
     table = contingency(true_labels, pred_labels)
@@ -387,23 +286,10 @@ NAMED_IDS = 3
 
 @dataclass(frozen=True)
 class TruthParams:
-    """When true labels look odd.
-
-    Parameters
-    ----------
-    far_px : float
-        Gap in pixels between the boxes of two parts of one id from which a note says so.
-    mask_parts : int
-        Labels whose ids have this many parts or more (median) look like a mask.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-    """
+    """When true labels look odd."""
 
     far_px: float = 30.0
-    mask_parts: int = 5
+    mask_parts: int = 5  # Labels whose ids have this many parts or more (median) look like a mask
 
     def __post_init__(self) -> None:
         if not self.far_px >= 0:
@@ -414,21 +300,11 @@ class TruthParams:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """True labels that fit a run.
+    """True labels that fit a run."""
 
-    Parameters
-    ----------
-    labels : int32 (H, W)
-        A copy: 0 = background, one id per nucleus, ids may have gaps.
-    n : int
-        Number of nuclei.
-    notes : tuple of str
-        What was assumed, changed or looks odd, in words for the user.
-    """
-
-    labels: Int32
-    n: int
-    notes: tuple[str, ...] = ()
+    labels: Int32  # int32 (H, W): A copy: 0 = background, one id per nucleus, ids may have gaps
+    n: int  # Number of nuclei
+    notes: tuple[str, ...] = ()  # What was assumed, changed or looks odd, in words for the user
 
 
 def check_truth(
@@ -439,36 +315,7 @@ def check_truth(
 ) -> Truth:
     """Take in true labels for a run of a certain size.
 
-    Parameters
-    ----------
-    labels : array (H, W)
-        Whole numbers of any dtype (also bool, and floats without fractions), 0 =
-        background. Axes of length 1 in front are dropped.
-    shape : tuple of int
-        Height and width of the run, pixels.
-    offset : tuple of int, optional
-        Row and column of the run's first pixel in the whole image, if the run covers
-        only a region of it; labels of the whole image are then cut to the region.
-    params : TruthParams, optional
-        Default ``TruthParams()``.
-
-    Returns
-    -------
-    Truth
-        The labels, int32, and notes on whatever was assumed.
-
-    Raises
-    ------
-    InputError
-        If these are no labels (a picture in colour, fractions, NaN, negative ids), or
-        of another size.
-
-    Examples
-    --------
-    >>> check_truth([[0.0, 2.0], [0.0, 2.0]], (2, 2)).n
-    1
-    >>> check_truth([[0, 0]], (1, 2)).notes
-    ('The truth holds no nuclei.',)
+    ``labels`` array (H, W).
     """
     params = TruthParams() if params is None else params
     notes: list[str] = []
@@ -680,25 +527,13 @@ def compare(
 
 
 def oracle(true_labels: Int32, params: SeparationParams | None = None) -> Evaluation:
-    """Score what the separation makes of the true maps of ``true_labels`` (H, W).
-
-    Examples
-    --------
-    >>> oracle(np.zeros((4, 4), np.int32)).n_pred
-    0
-    """
+    """Score what the separation makes of the true maps of ``true_labels`` (H, W)."""
     maps = Maps(np=(true_labels > 0).astype(np.float32), hv=hv_targets(true_labels))
     return evaluate(true_labels, separate(maps, params).labels)
 
 
 def all_foreground_dice(true_labels: npt.ArrayLike) -> float:
-    """Dice in 0..1 of taking every pixel for nucleus: ``2 T / (T + N)``; 0 without nuclei.
-
-    Examples
-    --------
-    >>> all_foreground_dice([[1, 1, 1, 0]]).__round__(3)
-    0.857
-    """
+    """Dice in 0..1 of taking every pixel for nucleus: ``2 T / (T + N)``; 0 without nuclei."""
     array = np.asarray(true_labels)
     inside = int((array > 0).sum())
     return 2 * inside / (inside + array.size) if inside else 0.0
@@ -741,37 +576,15 @@ LEVELS = ("good", "neutral", "bad")
 
 @dataclass(frozen=True)
 class VerdictParams:
-    """From where on a difference is called one.
-
-    Parameters
-    ----------
-    aji_gain : float
-        Least AJI above that of connected components for the separation to have done
-        something; also the least room it must have for this image to tell.
-    oracle_aji : float
-        Least AJI of the oracle; below, the separation itself is at fault.
-    hv_gain : float
-        Least share by which the HV error must lie below that of the zero map.
-    cosine_none, cosine_fair : float
-        Mean cosine of HV to the truth below which no direction, or a poor one, was learnt.
-    magnitude_share : float
-        Share of the true magnitude below which HV counts as short.
-    dice_gain : float
-        Least Dice above that of calling every pixel nucleus.
-
-    Raises
-    ------
-    InputError
-        If a number is not in 0..1.
-    """
+    """From where on a difference is called one."""
 
     aji_gain: float = 0.03
-    oracle_aji: float = 0.90
-    hv_gain: float = 0.05
+    oracle_aji: float = 0.90  # Least AJI of the oracle
+    hv_gain: float = 0.05  # Least share by which the HV error must lie below that of the zero map
     cosine_none: float = 0.2
     cosine_fair: float = 0.6
-    magnitude_share: float = 0.4
-    dice_gain: float = 0.02
+    magnitude_share: float = 0.4  # Share of the true magnitude below which HV counts as short
+    dice_gain: float = 0.02  # Least Dice above that of calling every pixel nucleus
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -790,28 +603,7 @@ class Remark:
 
 
 def verdict(comparison: Comparison, params: VerdictParams | None = None) -> tuple[Remark, ...]:
-    """Put a comparison into words: what is at fault, what the scores are worth.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    params : VerdictParams, optional
-        Default ``VerdictParams()``.
-
-    Returns
-    -------
-    tuple of Remark
-        The most telling first; never empty.
-
-    Examples
-    --------
-    >>> import numpy
-    >>> from napari_hovernet.core.measure.compare import compare
-    >>> labels = numpy.zeros((20, 40), int)
-    >>> labels[4:16, 4:20], labels[4:16, 20:36] = 1, 2
-    >>> verdict(compare(labels, labels > 0))[0].text
-    'AJI 0.50 is no better than connected components (0.50): the separation does nothing.'
-    """
+    """Put a comparison into words: what is at fault, what the scores are worth."""
     params = VerdictParams() if params is None else params
     scores = comparison.prediction
     if not scores.n_true:

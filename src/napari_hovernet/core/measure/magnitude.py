@@ -232,13 +232,7 @@ def magnitude_report(
 
 
 def ids_like(maps: Maps, labels: npt.ArrayLike) -> Int32:
-    """Give labels as int32 of the maps' size; ids may be renumbered if they are sparse.
-
-    Raises
-    ------
-    InputError
-        If ``labels`` is not a 2-D array of whole numbers from 0 on, or of another size.
-    """
+    """Give labels as int32 of the maps' size; ids may be renumbered if they are sparse."""
     ids, _ = compact_ids(labels)
     if ids.shape != maps.shape:
         raise InputError(
@@ -249,13 +243,7 @@ def ids_like(maps: Maps, labels: npt.ArrayLike) -> Int32:
 
 
 def summarise(values: Float32) -> MagnitudeSummary:
-    """Return number, mean, median and 95 % quantile of magnitudes (n,); reorders ``values``.
-
-    Examples
-    --------
-    >>> summarise(np.array([0.0, 0.5, 1.0], np.float32)).median
-    0.5
-    """
+    """Return number, mean, median and 95 % quantile of magnitudes (n,); reorders ``values``."""
     if not values.size:
         return MagnitudeSummary(0, float("nan"), float("nan"), float("nan"))
     return MagnitudeSummary(
@@ -267,19 +255,7 @@ def summarise(values: Float32) -> MagnitudeSummary:
 
 
 def explain(mean: float, direction: float, top: float, bands: MagnitudeBands) -> str:
-    """Put a verdict into words, with what magnitude cannot tell.
-
-    Parameters
-    ----------
-    mean : float
-        Mean magnitude inside nuclei; NaN without any.
-    direction : float
-        Mean cosine to the exact HV of the instances.
-    top : float
-        Largest magnitude of the whole image.
-    bands : MagnitudeBands
-        What to measure with.
-    """
+    """Put a verdict into words, with what magnitude cannot tell."""
     if np.isnan(mean):
         return f"There are no nuclei, so there is nothing to measure. {BLIND}"
     parts = [_length(mean, bands), BLIND]
@@ -346,30 +322,14 @@ def split_magnitudes(hv: Float32, ids: Int32) -> tuple[Float32, Float32]:
 def direction_cosine(hv: Float32, ids: Int32) -> float:
     """Mean cosine of HV to the exact HV of the instances, -1..1; NaN without instances.
 
-    Parameters
-    ----------
-    hv : float32 (2, H, W)
-    ids : int32 (H, W)
-        0 = background.
-
-    Examples
-    --------
-    >>> ids = np.ones((5, 5), np.int32)
-    >>> round(direction_cosine(-hv_targets(ids), ids), 3)
-    -1.0
+    ``hv`` float32 (2, H, W); ``ids`` int32 (H, W).
     """
     total, n = _sum_of_cosines(hv, hv_targets(ids), ids)
     return total / n if n else float("nan")
 
 
 def histogram(values: Float32, bands: MagnitudeBands) -> Int64:
-    """Count magnitudes (n,) in the bins of ``bands``; the last one takes what lies above.
-
-    Examples
-    --------
-    >>> histogram(np.array([0.2, 9.0], np.float32), MagnitudeBands(bins=3)).tolist()
-    [1, 0, 1]
-    """
+    """Count magnitudes (n,) in the bins of ``bands``; the last one takes what lies above."""
     counts = np.zeros(bands.bins, np.int64)
     _count(values, bands.bins / bands.upper, counts)
     return counts
@@ -428,29 +388,11 @@ BARB_LENGTH, BARB_WIDTH = 0.3, 0.2
 
 @dataclass(frozen=True)
 class ArrowParams:
-    """How many arrows are drawn, and how long they are.
+    """How many arrows are drawn, and how long they are."""
 
-    Parameters
-    ----------
-    limit : int
-        Most arrows that are drawn.
-    least_step : int
-        Pixels between two arrows at least.
-    fill : float
-        Length of an arrow of magnitude 1, in units of the grid's step.
-    longest : float
-        Arrows are cut to this length, in units of the grid's step, so that a map of wild
-        lengths stays readable.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-    """
-
-    limit: int = 3000
-    least_step: int = 1
-    fill: float = 0.9
+    limit: int = 3000  # Most arrows that are drawn
+    least_step: int = 1  # Pixels between two arrows at least
+    fill: float = 0.9  # Length of an arrow of magnitude 1, in units of the grid's step
     longest: float = 2.0
 
     def __post_init__(self) -> None:
@@ -470,36 +412,7 @@ def hv_arrows(
 ) -> Float32:
     """Sample HV on a regular grid inside a mask, as starts and projections.
 
-    Parameters
-    ----------
-    hv : float array (2, H, W)
-        Channel 0 = x to the right, channel 1 = y down.
-    mask : bool or int array (H, W)
-        Where arrows may start: on pixels that are not 0, so labels will do.
-    box : tuple of int, optional
-        Rows and columns in view, (r0, r1, c0, c1), half-open; cut to the array.
-        Default: all of it.
-    params : ArrowParams, optional
-        Default ``ArrowParams()``.
-
-    Returns
-    -------
-    float32 array (n, 2, 2)
-        For each arrow its start and its projection, both (row, column) in pixels, as
-        napari's Vectors layer takes them. The grid is that of multiples of the step,
-        whatever the box, so that arrows keep their places while the view moves.
-
-    Raises
-    ------
-    InputError
-        If the shapes do not fit.
-
-    Examples
-    --------
-    >>> hv = np.zeros((2, 4, 4), np.float32)
-    >>> hv[0] = 1.0
-    >>> hv_arrows(hv, np.ones((4, 4), bool), (0, 1, 0, 2), ArrowParams(fill=0.5)).tolist()
-    [[[0.0, 0.0], [0.0, 0.5]], [[0.0, 1.0], [0.0, 0.5]]]
+    ``hv`` float (2, H, W); ``mask`` bool or int (H, W).
     """
     params = ArrowParams() if params is None else params
     hv, mask = np.asarray(hv), np.asarray(mask)
@@ -521,20 +434,7 @@ def hv_arrows(
 def arrow_lines(arrows: Float32) -> Float32:
     """Draw arrows as line segments: shaft and two barbs each.
 
-    Parameters
-    ----------
-    arrows : float32 (n, 2, 2)
-        Start and projection, (row, column).
-
-    Returns
-    -------
-    float32 array (6 n, 2)
-        Pairs of end points, x and y, for a plot that connects each pair.
-
-    Examples
-    --------
-    >>> arrow_lines(np.array([[[0, 0], [0, 2]]], np.float32))[:2].tolist()
-    [[0.0, 0.0], [2.0, 0.0]]
+    Returns float32 (6 n, 2).
     """
     start, along = arrows[:, 0, ::-1], arrows[:, 1, ::-1]
     tip, aside = start + along, along[:, ::-1] * np.array([-1, 1], np.float32)
@@ -545,13 +445,7 @@ def arrow_lines(arrows: Float32) -> Float32:
 
 
 def cut_box(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> Box:
-    """Cut a box (r0, r1, c0, c1) to an array; an empty one where nothing is left.
-
-    Examples
-    --------
-    >>> cut_box((-3, 5, 2, 99), (4, 6))
-    Box(r0=0, r1=4, c0=2, c1=6)
-    """
+    """Cut a box (r0, r1, c0, c1) to an array; an empty one where nothing is left."""
     height, width = shape
     if box is None:
         return Box(0, height, 0, width)
@@ -561,13 +455,7 @@ def cut_box(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> Bo
 
 
 def grid_step(mask: npt.NDArray[Any], box: Box, params: ArrowParams) -> int:
-    """Smallest step in pixels of a grid that fits the parameters, seen through the mask.
-
-    Examples
-    --------
-    >>> grid_step(np.ones((100, 100), bool), Box(0, 100, 0, 100), ArrowParams(limit=25))
-    20
-    """
+    """Smallest step in pixels of a grid that fits the parameters, seen through the mask."""
     part = mask[box.slices()]
     step = max(int(np.sqrt(np.count_nonzero(part) / params.limit)), params.least_step)
     while len(_grid(mask, box, step)[0]) > params.limit:
@@ -596,30 +484,12 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class NucleusViewParams:
-    """How much is shown around a nucleus.
+    """How much is shown around a nucleus."""
 
-    Parameters
-    ----------
-    margin : int
-        Pixels around its box; profiles run on into neighbours by as much.
-    arrows : ArrowParams
-        Of the crop.
-    arrows_along : int
-        Arrows along the longer edge of the crop at most, for a plot of some 300 screen
-        pixels.
-    bands : MagnitudeBands
-        Bins of its histogram.
-
-    Raises
-    ------
-    InputError
-        If ``margin`` is negative, or ``arrows_along`` below 1.
-    """
-
-    margin: int = 12
-    arrows: ArrowParams = field(default_factory=lambda: ArrowParams(limit=400))
+    margin: int = 12  # Pixels around its box
+    arrows: ArrowParams = field(default_factory=lambda: ArrowParams(limit=400))  # Of the crop
     arrows_along: int = 24
-    bands: MagnitudeBands = field(default_factory=MagnitudeBands)
+    bands: MagnitudeBands = field(default_factory=MagnitudeBands)  # Bins of its histogram
 
     def __post_init__(self) -> None:
         if self.margin < 0:
@@ -630,80 +500,35 @@ class NucleusViewParams:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One HV channel along a line of pixels through a nucleus.
+    """One HV channel along a line of pixels through a nucleus."""
 
-    Parameters
-    ----------
-    position : int64 (n,)
-        Column (of a row) or row (of a column) in pixels of the maps.
-    value : float32 (n,)
-        h along a row, v along a column.
-    ids : int64 (n,)
-        Instance of each pixel, 0 = background: where one ends and the next begins.
-    at : int
-        The row or column it runs along.
-    """
-
-    position: Int64
-    value: Float32
-    ids: Int64
-    at: int
+    position: Int64  # Column (of a row) or row (of a column) in pixels of the maps
+    value: Float32  # h along a row, v along a column
+    ids: Int64  # Instance of each pixel, 0 = background: where one ends and the next begins
+    at: int  # The row or column it runs along
 
 
 @dataclass(frozen=True, eq=False)
 class NucleusView:
-    """Everything there is to see of one nucleus.
+    """Everything there is to see of one nucleus."""
 
-    Parameters
-    ----------
-    id : int
-        Instance.
-    box : Box
-        The crop, (r0, r1, c0, c1) in pixels of the maps.
-    np : float32 (h, w)
-        NP of the crop; a view of the maps.
-    hv : float32 (2, h, w)
-        HV of the crop; a view of the maps.
-    mask, others : bool (h, w)
-        Pixels of this nucleus, and of all others.
-    centre : tuple of float
-        Row and column of its centre of mass, pixels of the maps.
-    area : int
-        Pixels.
-    magnitude : MagnitudeSummary
-        Of its pixels.
-    edges : float64 (bins + 1,)
-    counts : int64 (bins,)
-        Histogram of its magnitude; the last bin holds all that lies above it too.
-    direction : float
-        Mean cosine of HV to the exact HV of its shape; NaN for a single pixel.
-    across, down : Profile
-        h along the row, and v along the column, through its centre.
-    arrows : float32 (n, 2, 2)
-        Start and projection (row, column), pixels of the maps; on it and on others.
-    outline : int32 (k, 2)
-        Its contour, x and y, pixels of the maps; closed, the first point comes last too.
-    neighbours : tuple of int
-        Ids of instances that touch it, corners included.
-    """
-
-    id: int
-    box: Box
-    np: Float32
-    hv: Float32
-    mask: Bool
-    others: Bool
-    centre: tuple[float, float]
-    area: int
-    magnitude: MagnitudeSummary
+    id: int  # Instance
+    box: Box  # The crop, (r0, r1, c0, c1) in pixels of the maps
+    np: Float32  # NP of the crop
+    hv: Float32  # float32 (2, h, w): HV of the crop
+    mask: Bool  # Pixels of this nucleus, and of all others
+    others: Bool  # Pixels of this nucleus, and of all others
+    centre: tuple[float, float]  # Row and column of its centre of mass, pixels of the maps
+    area: int  # Pixels
+    magnitude: MagnitudeSummary  # Of its pixels
     edges: Float64
-    counts: Int64
-    direction: float
-    across: Profile
-    down: Profile
-    arrows: Float32
-    outline: Int32
-    neighbours: tuple[int, ...]
+    counts: Int64  # Histogram of its magnitude
+    direction: float  # Mean cosine of HV to the exact HV of its shape
+    across: Profile  # h along the row, and v along the column, through its centre
+    down: Profile  # h along the row, and v along the column, through its centre
+    arrows: Float32  # Start and projection (row, column), pixels of the maps
+    outline: Int32  # Its contour, x and y, pixels of the maps
+    neighbours: tuple[int, ...]  # Ids of instances that touch it, corners included
 
 
 def nucleus_view(
@@ -714,33 +539,7 @@ def nucleus_view(
 ) -> NucleusView:
     """Look at one nucleus.
 
-    Parameters
-    ----------
-    maps : Maps
-    labels : int array (H, W)
-        Instances of the same size.
-    nucleus_id : int
-        Which one.
-    params : NucleusViewParams, optional
-        Default ``NucleusViewParams()``.
-
-    Returns
-    -------
-    NucleusView
-
-    Raises
-    ------
-    InputError
-        If there is no such nucleus, or the labels are of another size.
-
-    Examples
-    --------
-    >>> import numpy, napari_hovernet as nh
-    >>> labels = numpy.zeros((20, 30), int)
-    >>> labels[4:15, 4:15], labels[4:15, 15:26] = 1, 2
-    >>> view = nucleus_view(nh.Maps(np=labels > 0, hv=nh.hv_targets(labels)), labels, 1)
-    >>> view.neighbours, view.across.at, (10 * view.across.value[10:20]).round().tolist()
-    ((2,), 9, [2.0, 4.0, 6.0, 8.0, 10.0, -10.0, -8.0, -6.0, -4.0, -2.0])
+    ``labels`` int (H, W).
     """
     params = NucleusViewParams() if params is None else params
     labels = np.asarray(labels)
@@ -780,13 +579,7 @@ def nucleus_view(
 
 
 def find_nucleus(maps: Maps, labels: npt.NDArray[Any], nucleus_id: int) -> Box:
-    """Find the box of a nucleus.
-
-    Raises
-    ------
-    InputError
-        If there is no such nucleus, or the labels are of another size.
-    """
+    """Find the box of a nucleus."""
     if labels.shape != maps.shape:
         raise InputError(f"labels has shape {labels.shape} and the maps {maps.shape}.")
     found = labels == nucleus_id
@@ -830,44 +623,20 @@ def _neighbours(ids: npt.NDArray[Any], mask: Bool) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class PixelReading:
-    """Everything known of one pixel.
+    """Everything known of one pixel."""
 
-    Parameters
-    ----------
-    row, col : int
-        Pixel of the maps.
-    np : float
-        Probability of nucleus, 0..1.
-    h, v : float
-        Offset from the nucleus centre to the right and down, nominally -1..1.
-    magnitude : float
-        Length of (h, v).
-    direction : float
-        Where (h, v) points, in degrees 0..360: 0 = right, 90 = down, 180 = left, 270 = up;
-        that is clockwise as seen on the screen, since rows count downwards. NaN if the
-        length is 0.
-    nucleus : int
-        Id of the instance, 0 = background.
-    """
-
-    row: int
-    col: int
-    np: float
-    h: float
-    v: float
-    magnitude: float
+    row: int  # Pixel of the maps
+    col: int  # Pixel of the maps
+    np: float  # Probability of nucleus, 0..1
+    h: float  # Offset from the nucleus centre to the right and down, nominally -1..1
+    v: float  # Offset from the nucleus centre to the right and down, nominally -1..1
+    magnitude: float  # Length of (h, v)
     direction: float
-    nucleus: int
+    nucleus: int  # Id of the instance, 0 = background
 
     @property
     def text(self) -> str:
-        """One line of words for a status bar.
-
-        Examples
-        --------
-        >>> PixelReading(3, 4, 0.93, 0.3, -0.4, 0.5, 306.87, 7).text
-        'NP 0.93  h +0.30  v -0.40  magnitude 0.50  direction 307°  nucleus 7'
-        """
+        """One line of words for a status bar."""
         way = "-" if math.isnan(self.direction) else f"{round(self.direction) % 360}°"
         owner = f"nucleus {self.nucleus}" if self.nucleus else "background"
         return (
@@ -879,29 +648,7 @@ class PixelReading:
 def pixel_reading(maps: Maps, labels: Int32, row: int, col: int) -> PixelReading:
     """Read the maps and the instances at one pixel.
 
-    Parameters
-    ----------
-    maps : Maps
-    labels : int array (H, W)
-        Instances of the same size.
-    row, col : int
-        Pixel, from 0 on.
-
-    Returns
-    -------
-    PixelReading
-
-    Raises
-    ------
-    InputError
-        If the pixel lies outside, or the labels are of another size.
-
-    Examples
-    --------
-    >>> import numpy
-    >>> maps = Maps(np=numpy.ones((1, 1)), hv=numpy.array([[[0.0]], [[1.0]]]))
-    >>> pixel_reading(maps, numpy.array([[5]]), 0, 0).direction
-    90.0
+    ``labels`` int (H, W).
     """
     height, width = maps.shape
     if labels.shape != maps.shape:

@@ -30,28 +30,15 @@ SPARSE_COST = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Contingency:
-    """Who overlaps whom, and by how many pixels.
+    """Who overlaps whom, and by how many pixels."""
 
-    Parameters
-    ----------
-    true_ids, pred_ids : int64 (n,), (m,)
-        Ids as in the arrays given, ascending, background left out.
-    true_area, pred_area : int64 (n,), (m,)
-        Pixels.
-    true, pred : int64 (k,)
-        Positions in ``true_ids`` and ``pred_ids`` of each overlapping pair, sorted by
-        ``true``, then ``pred``.
-    overlap : int64 (k,)
-        Pixels that pair shares, 1 or more.
-    """
-
-    true_ids: Int64
-    pred_ids: Int64
-    true_area: Int64
-    pred_area: Int64
+    true_ids: Int64  # Ids as in the arrays given, ascending, background left out
+    pred_ids: Int64  # Ids as in the arrays given, ascending, background left out
+    true_area: Int64  # Pixels
+    pred_area: Int64  # Pixels
     true: Int64
     pred: Int64
-    overlap: Int64
+    overlap: Int64  # Pixels that pair shares, 1 or more
 
     @property
     def n_true(self) -> int:
@@ -82,27 +69,7 @@ class Contingency:
 def contingency(true_labels: npt.ArrayLike, pred_labels: npt.ArrayLike) -> Contingency:
     """Count the pixels every true and predicted instance share, in one pass.
 
-    Parameters
-    ----------
-    true_labels, pred_labels : int array (H, W)
-        0 = background; any other ids from 1 on, consecutive or not.
-
-    Returns
-    -------
-    Contingency
-        Memory proportional to the length of the borders and the number of pairs.
-
-    Raises
-    ------
-    InputError
-        If an array is not 2-D, not of whole numbers or holds negative ids, or if the
-        two differ in size.
-
-    Examples
-    --------
-    >>> table = contingency([[5, 5, 0]], [[9, 9, 9]])
-    >>> table.overlap.tolist(), table.union.tolist()
-    ([2], [3])
+    ``true_labels, pred_labels`` int (H, W).
     """
     true = _checked("true_labels", true_labels)
     pred = _checked("pred_labels", pred_labels)
@@ -125,32 +92,14 @@ def contingency(true_labels: npt.ArrayLike, pred_labels: npt.ArrayLike) -> Conti
 
 
 def best_partner(table: Contingency) -> tuple[Int64, Int64]:
-    """Pick for each true instance the prediction of highest IoU, be it taken or not.
-
-    Returns
-    -------
-    true, pair : int64 (j,)
-        Positions of the true instances that overlap anything, ascending, and of their
-        best pair in the table; equal pairs: the lower predicted id.
-    """
+    """Pick for each true instance the prediction of highest IoU, be it taken or not."""
     order = np.lexsort((table.pred, -table.pairing_weight, table.true))
     found, first = np.unique(table.true[order], return_index=True)
     return found, order[first]
 
 
 def unique_partners(table: Contingency) -> Int64:
-    """Pair true and predicted instances one to one so that the sum of IoU is largest.
-
-    Returns
-    -------
-    int64 (j,)
-        Positions in the table of the pairs taken, ascending.
-
-    Notes
-    -----
-    Instances that overlap nothing in common cannot compete, so the assignment is solved
-    in each connected group by itself; no table of all against all is built.
-    """
+    """Pair true and predicted instances one to one so that the sum of IoU is largest."""
     if not len(table.overlap):
         return np.zeros(0, np.int64)
     group = _groups(table)
@@ -253,60 +202,13 @@ def _assign_sparse(row: Int64, column: Int64, weight: Float64) -> Int64:
 
 
 def aji(table: Contingency) -> float:
-    """Compute the aggregated Jaccard index.
-
-    Parameters
-    ----------
-    table : Contingency
-        From :func:`contingency`.
-
-    Returns
-    -------
-    float
-        In 0..1; 1 if both are empty, 0 if one is.
-
-    Notes
-    -----
-    Kumar et al., IEEE Transactions on Medical Imaging 2017: every true nucleus takes the
-    prediction of highest IoU, even one that another has taken; the sum of the
-    intersections is divided by the sum of the unions plus the area of everything that
-    was left over. A prediction over several nuclei is therefore punished once for each;
-    :func:`aji_plus` does not do that.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.metrics import contingency
-    >>> aji(contingency([[1, 1, 2, 2]], [[1, 1, 1, 1]]))
-    0.5
-    """
+    """Compute the aggregated Jaccard index."""
     _, pairs = best_partner(table)
     return _aggregated(table, pairs)
 
 
 def aji_plus(table: Contingency) -> float:
-    """Compute the aggregated Jaccard index with partners one to one.
-
-    Parameters
-    ----------
-    table : Contingency
-        From :func:`contingency`.
-
-    Returns
-    -------
-    float
-        In 0..1; 1 if both are empty, 0 if one is.
-
-    Notes
-    -----
-    Graham et al., Medical Image Analysis 2019: pairs are those of the assignment of
-    largest total IoU, each instance used once at most.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.metrics import contingency
-    >>> aji_plus(contingency([[1, 1, 2, 2]], [[1, 1, 1, 1]])).__round__(3)
-    0.333
-    """
+    """Compute the aggregated Jaccard index with partners one to one."""
     return _aggregated(table, unique_partners(table))
 
 
@@ -321,29 +223,7 @@ def _aggregated(table: Contingency, pairs: Int64) -> float:
 
 
 def dice(table: Contingency) -> float:
-    """Dice coefficient of all nucleus pixels, whatever instance they belong to.
-
-    Parameters
-    ----------
-    table : Contingency
-        From :func:`contingency`.
-
-    Returns
-    -------
-    float
-        ``2 |T and P| / (|T| + |P|)`` in 0..1; 1 if both are empty.
-
-    Notes
-    -----
-    Dice, Ecology 1945. It does not see whether touching nuclei are apart: show it
-    beside :func:`aji` and :func:`panoptic_quality`.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.metrics import contingency
-    >>> dice(contingency([[1, 1, 0]], [[3, 0, 0]])).__round__(3)
-    0.667
-    """
+    """Dice coefficient of all nucleus pixels, whatever instance they belong to."""
     total = int(table.true_area.sum() + table.pred_area.sum())
     return 2 * int(table.overlap.sum()) / total if total else 1.0
 
@@ -361,38 +241,7 @@ class PanopticQuality(NamedTuple):
 
 
 def panoptic_quality(table: Contingency, match_iou: float = MATCH_IOU) -> PanopticQuality:
-    """Panoptic quality of the pairs whose IoU exceeds ``match_iou``.
-
-    Parameters
-    ----------
-    table : Contingency
-        From :func:`contingency`.
-    match_iou : float
-        Least IoU of a match (exclusive), in 0.5..1.
-
-    Returns
-    -------
-    PanopticQuality
-        ``dq = matches / ((n_true + n_pred) / 2)``, ``sq`` = mean IoU of the matches
-        (0 without any), ``pq = dq * sq``; all 1 if both are empty.
-
-    Raises
-    ------
-    InputError
-        If ``match_iou`` is out of range.
-
-    Notes
-    -----
-    Kirillov et al., CVPR 2019. The published code for nuclei divides by the number of
-    matches plus 1e-6; without it a perfect result scores 1, and no score differs by
-    more than 1e-6.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.metrics import contingency
-    >>> panoptic_quality(contingency([[1, 1, 2, 2]], [[1, 1, 0, 0]])).dq.__round__(3)
-    0.667
-    """
+    """Panoptic quality of the pairs whose IoU exceeds ``match_iou``."""
     if not MATCH_IOU <= match_iou < 1:
         raise InputError(
             f"match_iou is {match_iou}; give 0.5 or more (matches are unique from there on), "
@@ -408,24 +257,9 @@ def panoptic_quality(table: Contingency, match_iou: float = MATCH_IOU) -> Panopt
 
 @dataclass(frozen=True)
 class OutcomeParams:
-    """When a nucleus counts as matched, merged or split.
+    """When a nucleus counts as matched, merged or split."""
 
-    Parameters
-    ----------
-    match_iou : float
-        A pair of higher IoU is matched; 0.5 or more, less than 1.
-    inside_share : float
-        An instance lies in another if more than this share of its own pixels does, and
-        a nucleus is covered by its parts if they hold more than this share of it;
-        0.5 or more (then it lies in one at most), less than 1.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-    """
-
-    match_iou: float = MATCH_IOU
+    match_iou: float = MATCH_IOU  # A pair of higher IoU is matched
     inside_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -486,32 +320,7 @@ def evaluate(
 
 
 def outcomes(table: Contingency, params: OutcomeParams | None = None) -> Outcomes:
-    """Say for each true and predicted instance what became of it.
-
-    The first that fits: *matched* (IoU above ``match_iou``; as many as the true positives
-    of DQ), *merged* (a true nucleus in a prediction that holds others too; such a
-    prediction), *split* (a true nucleus covered by two or more predictions that lie in
-    it; a prediction that lies in such a nucleus, or in one matched by another
-    prediction), *missed* (a true nucleus) or *spurious* (a prediction).
-
-    Parameters
-    ----------
-    table : Contingency
-        From :func:`contingency`.
-    params : OutcomeParams, optional
-        Default ``OutcomeParams()``.
-
-    Returns
-    -------
-    Outcomes
-        In the order of ``table.true_ids`` and ``table.pred_ids``.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.measure.metrics import contingency
-    >>> outcomes(contingency([[1, 1, 2, 2]], [[4, 4, 4, 4]])).true.tolist()
-    ['merged', 'merged']
-    """
+    """Say for each true and predicted instance what became of it."""
     params = OutcomeParams() if params is None else params
     true = np.full(table.n_true, "missed", dtype="<U8")
     pred = np.full(table.n_pred, "spurious", dtype="<U8")
@@ -564,26 +373,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class BootstrapParams:
-    """How a mean is resampled.
+    """How a mean is resampled."""
 
-    Parameters
-    ----------
-    confidence : float
-        Share of the resampled means inside the interval, in 0..1 exclusive.
-    resamples : int
-        Number of resampled means, 1 or more.
-    seed : int
-        The same numbers give the same interval.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-    """
-
-    confidence: float = 0.95
-    resamples: int = 9999
-    seed: int = 0
+    confidence: float = 0.95  # Share of the resampled means inside the interval, in 0..1 exclusive
+    resamples: int = 9999  # Number of resampled means, 1 or more
+    seed: int = 0  # The same numbers give the same interval
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
@@ -605,37 +399,7 @@ class Interval:
 
 
 def bootstrap_mean(values: npt.ArrayLike, params: BootstrapParams | None = None) -> Interval:
-    """Return the mean of some values with its percentile bootstrap interval.
-
-    Parameters
-    ----------
-    values : array
-        One number per image; NaN (a score that is not defined there) is left out.
-    params : BootstrapParams, optional
-        Default ``BootstrapParams()``: 95 %, 9,999 resamples, seed 0.
-
-    Returns
-    -------
-    Interval
-        Without values all is NaN; one value has a mean and no interval.
-
-    Raises
-    ------
-    InputError
-        If a value is infinite.
-
-    Notes
-    -----
-    Percentile bootstrap of Efron and Tibshirani (1993), by ``scipy.stats.bootstrap``. It
-    speaks of other images like these, drawn one by one: of few images, or of several
-    crops of one slide, it promises too much.
-
-    Examples
-    --------
-    >>> interval = bootstrap_mean([0.6, 0.7, 0.8, float("nan")])
-    >>> round(interval.mean, 2), round(interval.low, 2), round(interval.high, 2), interval.n
-    (0.7, 0.6, 0.8, 3)
-    """
+    """Return the mean of some values with its percentile bootstrap interval."""
     params = BootstrapParams() if params is None else params
     array = np.asarray(values, dtype=np.float64).ravel()
     array = array[~np.isnan(array)]

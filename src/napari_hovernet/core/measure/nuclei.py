@@ -38,13 +38,7 @@ def note(points: Array, n: int, x: int, y: int) -> None:
 
 @kernel
 def follow(mask: Array, row: int, column: int, back: int, points: Array) -> tuple[int, int]:
-    """Follow one border (Suzuki and Abe 1985), mark it, note where its direction changes.
-
-    ``mask`` int8 with a margin of zeros; ``back`` is the direction of the background:
-    4 (left) for an outer border, 0 (right) for that of a hole; ``points`` (x, y) takes
-    as many corners as it has room for. Returns the number of corners and, for an outer
-    border, the pixels it encloses, its own included (Pick's theorem).
-    """
+    """Follow one border (Suzuki and Abe 1985), mark it, note where its direction changes."""
     way = (back - 1) & 7
     while mask[row + STEP_Y[way], column + STEP_X[way]] == 0 and way != back:
         way = (way - 1) & 7
@@ -226,45 +220,7 @@ def measure(
 ) -> Nuclei:
     """Measure every nucleus of a label image.
 
-    Parameters
-    ----------
-    labels : int array (H, W)
-        0 = background; any other ids up to 2**31 - 1, consecutive or not.
-    maps : Maps, optional
-        What the labels were separated from, of the same size; gives type, magnitude
-        and NP.
-    type_names : mapping of int to TypeInfo, optional
-        Kept in the result for tables and files.
-
-    Returns
-    -------
-    Nuclei
-        Rows in ascending order of id. Without ``maps`` the magnitudes and ``np_mean``
-        are NaN; without type probabilities ``type`` and ``type_probability`` are 0.
-
-    Raises
-    ------
-    InputError
-        If ``labels`` is not a 2-D array of whole numbers in 0..2**31 - 1, or its size
-        is not that of the maps.
-
-    Notes
-    -----
-    Contours are those of OpenCV's ``findContours`` (external, simple chain) in image
-    coordinates: centres of boundary pixels, corners only, against the clock on the
-    screen; of a nucleus in parts, the part that encloses most. As in the published code
-    the type is the most frequent one other than background among the pixels' most
-    probable types, the lower one if two are equally frequent, and background (0) only
-    if no pixel votes for another. Time and memory grow with the nuclei's boxes, not
-    with pixels times nuclei.
-
-    Examples
-    --------
-    >>> nuclei = measure([[0, 4, 4], [0, 4, 4]])
-    >>> nuclei.label.tolist(), nuclei.area.tolist(), nuclei.centroid.tolist()
-    ([4], [4], [[1.5, 0.5]])
-    >>> nuclei.contours[0].tolist()
-    [[1, 0], [1, 1], [2, 1], [2, 0]]
+    ``labels`` int (H, W).
     """
     array = np.asarray(labels)
     ids, largest = compact_ids(array)

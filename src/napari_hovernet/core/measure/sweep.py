@@ -67,8 +67,9 @@ class SweepAxis:
             raise InputError(
                 f"{name} from {low} to {high} in {count} steps; give low <= high and 1 or more."
             )
-        low, high = (min(max(bound, known.low), known.high) for bound in (low, high))
-        spread = np.geomspace if known.logarithmic else np.linspace
+        least, most = known.offered
+        low, high = (min(max(bound, least), most) for bound in (low, high))
+        spread = np.geomspace if known.factors else np.linspace
         values = dict.fromkeys(known.snap(float(v)) for v in spread(low, high, count))
         return cls(name, tuple(values))
 
@@ -117,38 +118,7 @@ def sweep_steps(
 ) -> Generator[Progress, None, Sweep]:
     """Try every combination of the values of one or two parameters.
 
-    Parameters
-    ----------
-    maps : Maps
-    start : TuneParams
-        What all other parameters stay at.
-    rows, columns : SweepAxis
-        ``columns`` None = one parameter.
-    truth : int (H, W), optional
-        True instances, for the AJI; without it nuclei are counted.
-
-    Yields
-    ------
-    Progress
-        One per combination.
-
-    Returns
-    -------
-    Sweep
-
-    Raises
-    ------
-    InputError
-        If both axes are one parameter, there are too many combinations, or the truth has
-        another size.
-
-    Examples
-    --------
-    >>> import numpy
-    >>> from napari_hovernet.app.jobs import drive
-    >>> maps = Maps(np=numpy.ones((8, 8)), hv=numpy.zeros((2, 8, 8)))
-    >>> drive(sweep_steps(maps, TuneParams(), SweepAxis("min_area", (0, 100)))).counts.tolist()
-    [[1], [0]]
+    ``truth`` int (H, W).
     """
     shape = (len(rows.values), len(columns.values) if columns else 1)
     _check(maps, rows, columns, truth)

@@ -12,25 +12,9 @@ from torch import nn
 def conv_bn(x: torch.Tensor, conv: nn.Module, bn: nn.Module) -> torch.Tensor:
     """Convolve, then batch-normalise; in eval mode both in one pass.
 
-    With fixed statistics the normalisation is one factor and one offset per output
-    channel, so they are multiplied into the (small) kernel instead of the (large) map.
-
-    Parameters
-    ----------
-    x : tensor (B, C, H, W)
-    conv : Conv2d without bias
-    bn : BatchNorm2d
-
-    Returns
-    -------
-    tensor (B, D, h, w)
-        As ``bn(conv(x))``, to the rounding of float32.
-
-    Examples
-    --------
-    >>> conv, bn = nn.Conv2d(2, 3, 1, bias=False).eval(), nn.BatchNorm2d(3).eval()
-    >>> conv_bn(torch.zeros(1, 2, 4, 4), conv, bn).shape
-    torch.Size([1, 3, 4, 4])
+    With fixed statistics the normalisation is one factor and one offset per output channel, so they
+    are multiplied into the (small) kernel instead of the (large) map.
+    ``x`` tensor (B, C, H, W); returns tensor (B, D, h, w).
     """
     conv, bn = cast("nn.Conv2d", conv), cast("nn.BatchNorm2d", bn)
     mean, var = bn.running_mean, bn.running_var
@@ -44,12 +28,6 @@ def conv_bn(x: torch.Tensor, conv: nn.Module, bn: nn.Module) -> torch.Tensor:
 
 
 def centre_crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """View the middle (B, C, height, width) of a map; an odd rest is cut at the far side.
-
-    Examples
-    --------
-    >>> centre_crop(torch.arange(5.0).reshape(1, 1, 1, 5), 1, 3).flatten().tolist()
-    [1.0, 2.0, 3.0]
-    """
+    """View the middle (B, C, height, width) of a map; an odd rest is cut at the far side."""
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]

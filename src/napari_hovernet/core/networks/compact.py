@@ -32,28 +32,7 @@ class _Residual(nn.Module):
 
 
 class CompactUNet(Network):
-    """A residual U-Net; output has the size of the input.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Channels per level; each level below the first halves the resolution.
-    n_types : int, optional
-        Number of nucleus types, background included; None = no NT head.
-
-    Raises
-    ------
-    InputError
-        If fewer than two levels are given, or ``n_types`` is below 2.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from napari_hovernet.core.networks.compact import CompactUNet
-    >>> out = CompactUNet((4, 8)).eval()(torch.zeros(1, 3, 32, 32))
-    >>> out["np"].shape, out["hv"].shape
-    (torch.Size([1, 2, 32, 32]), torch.Size([1, 2, 32, 32]))
-    """
+    """A residual U-Net; output has the size of the input."""
 
     PIXEL_MEAN: ClassVar[float] = 180.0
     PIXEL_STD: ClassVar[float] = 60.0

@@ -174,29 +174,7 @@ class _Unpool(nn.Module):
 
 
 class HoVerNet(Network):
-    """HoVer-Net with NP and HV branches, and NT where types are asked for.
-
-    Parameters
-    ----------
-    mode : {"fast", "original"}
-        "fast" = 3x3 decoders, 256 -> 164; "original" = 5x5 decoders, unpadded first
-        convolution, 270 -> 80.
-    n_types : int, optional
-        Nucleus types, background included; None = no NT branch.
-
-    Raises
-    ------
-    InputError
-        If the mode is not known or ``n_types`` is below 2.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from napari_hovernet.core.networks.hovernet import HoVerNet
-    >>> out = HoVerNet("fast").eval()(torch.zeros(1, 3, 96, 96))
-    >>> out["np"].shape, out["hv"].shape
-    (torch.Size([1, 2, 4, 4]), torch.Size([1, 2, 4, 4]))
-    """
+    """HoVer-Net with NP and HV branches, and NT where types are asked for."""
 
     def __init__(self, mode: str = "fast", n_types: int | None = None) -> None:
         super().__init__()
@@ -222,13 +200,7 @@ class HoVerNet(Network):
         self.upsample2x = _Unpool()
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp").
-
-        Raises
-        ------
-        InputError
-            If H or W is not a legal edge (:attr:`geometry`).
-        """
+        """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp")."""
         _check_edges(x.shape[2:], self.geometry)
         skips = self._encode(x / 255.0)
         deep = skips.pop()

@@ -59,33 +59,7 @@ class _Head(nn.Module):
 
 
 class OptimusDecoder(Network):
-    """Decoder of 16 x 16 patch tokens into 224 x 224 maps.
-
-    Parameters
-    ----------
-    embed_dim : int
-        Length of a token, 1536 for H-optimus-0.
-    bottleneck : int
-        Channels after the first 1x1 convolution.
-    n_types : int, optional
-        Nucleus types, background included; None = no NT head.
-    token_prefix : int
-        Tokens before the first patch. 5 for H-optimus-0 (CLS, four registers); the
-        historical files were trained with 1, which shifts every map by four patches.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from napari_hovernet.core.networks.optimus import OptimusDecoder
-    >>> out = OptimusDecoder(embed_dim=8, bottleneck=4).eval()(torch.zeros(1, 261, 8))
-    >>> out["tp"].shape
-    torch.Size([1, 5, 224, 224])
-    """
+    """Decoder of 16 x 16 patch tokens into 224 x 224 maps."""
 
     accepts = "tokens"
 
@@ -130,16 +104,7 @@ class OptimusDecoder(Network):
     def forward(self, x: torch.Tensor, token_prefix: int | None = None) -> dict[str, torch.Tensor]:
         """Map float tokens (B, N, D) to raw "np", tanh "hv" (and "tp") at 224 x 224.
 
-        Parameters
-        ----------
-        x : float tensor (B, N, D)
-        token_prefix : int, optional
-            Tokens before the first patch; None = as the network was built.
-
-        Raises
-        ------
-        InputError
-            If there are too few tokens, or they are not ``embed_dim`` long.
+        ``x`` float tensor (B, N, D).
         """
         x = self.bottleneck(self._patches(x, token_prefix))
         for up in (self.up1, self.up2, self.up3):

@@ -15,29 +15,14 @@ from ...errors import InputError
 
 @dataclass(frozen=True)
 class Geometry:
-    """How input and output sizes of a network relate; all in pixels.
+    """How input and output sizes of a network relate; all in pixels."""
 
-    Parameters
-    ----------
-    divisor, remainder : int
-        An edge ``n`` is legal when ``n % divisor == remainder``.
-    margin : int
-        Lost at each side: output edge = input edge - 2 * margin.
-    halo : int
-        Kept pixels nearer than this to a cut (not to the image's own border)
-        may differ from those of a larger tile and are thrown away.
-    reference_tile : int
-        Input edge of the published tiling (own choice where none is published).
-    minimum : int
-        Smallest legal input edge.
-    """
-
-    divisor: int
-    remainder: int
-    margin: int
+    divisor: int  # An edge ``n`` is legal when ``n % divisor == remainder``.
+    remainder: int  # An edge ``n`` is legal when ``n % divisor == remainder``.
+    margin: int  # Lost at each side: output edge = input edge - 2 * margin
     halo: int
-    reference_tile: int
-    minimum: int
+    reference_tile: int  # Input edge of the published tiling (own choice where none is published)
+    minimum: int  # Smallest legal input edge
 
     def legal(self, edge: int) -> int:
         """Return the smallest legal input edge that is at least ``edge``."""
@@ -46,20 +31,11 @@ class Geometry:
 
 
 class Network(nn.Module):
-    """Base of all networks: a module that knows its geometry and its build arguments.
-
-    Attributes
-    ----------
-    geometry : Geometry
-    config : mapping
-        JSON-able arguments that rebuild the network through :func:`build`.
-    accepts : {"image", "tokens"}
-        "image": float RGB 0..255 (B, 3, H, W). "tokens": float (B, N, D).
-    """
+    """Base of all networks: a module that knows its geometry and its build arguments."""
 
     geometry: Geometry
-    config: Mapping[str, Any]
-    accepts: str = "image"
+    config: Mapping[str, Any]  # JSON-able arguments that rebuild the network through :func:`build`.
+    accepts: str = "image"  # "image": float RGB 0..255 (B, 3, H, W)
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return raw outputs "np" (B, 2, h, w), "hv" (B, 2, h, w) and, if typed, "tp"."""
@@ -79,19 +55,7 @@ def names() -> tuple[str, ...]:
 
 
 def build(name: str, config: Mapping[str, Any]) -> Network:
-    """Build an untrained network by registry name.
-
-    Raises
-    ------
-    InputError
-        If the name is not known or an argument does not fit.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.networks.registry import build
-    >>> build("compact", {}).config["widths"]
-    [16, 32, 64, 128, 256]
-    """
+    """Build an untrained network by registry name."""
     if name not in _REGISTRY:
         raise InputError(f"Unknown architecture {name!r}; known are {', '.join(_REGISTRY)}.")
     module, cls = _REGISTRY[name]

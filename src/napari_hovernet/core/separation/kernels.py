@@ -25,8 +25,8 @@ FIRST_ROOM = 1024
 def list_pixels(parts: Array, order: Array) -> Array:
     """List the flat indices of all pixels of parts 1..n in ``order``, part by part.
 
-    ``parts`` is flat; ``order`` is an integer array with room for one index per pixel that
-    is not 0 in ``parts``. Returns where each part ends, (n + 1,), 0 for part 0.
+    ``parts`` is flat; ``order`` is an integer array with room for one index per pixel that is not 0
+    in ``parts``. Returns where each part ends, (n + 1,), 0 for part 0.
     """
     ends = np.zeros(parts.max() + 1, np.int64)
     for i in range(parts.size):
@@ -62,8 +62,8 @@ def shares(ends: Array, size: int) -> list[tuple[int, int]]:
 def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
     """Sort ``order``, flat indices of consecutive parts, by part, then energy, then position.
 
-    Energies are told apart in ``LEVELS`` steps from ``low`` to ``high``. Few parts at a time
-    keep what is sorted close together in memory.
+    Energies are told apart in ``LEVELS`` steps from ``low`` to ``high``. Few parts at a time keep
+    what is sorted close together in memory.
     """
     step = (LEVELS - 1) / (high - low)
     counts = np.zeros(LEVELS + 1, np.int64)
@@ -143,16 +143,7 @@ def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basi
 
 @kernel
 def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: float) -> Array:
-    """Flood every part from its minima and join basins that are less deep than ``depth``.
-
-    ``order`` lists the flat indices of sorted pixels (see `sort_parts`) in the flat arrays
-    ``energy`` and ``labels`` of an image of ``width`` columns. ``labels`` must hold 0 there
-    and is given the number of each pixel's basin, from 1 on. The deeper of two basins
-    absorbs the shallower one where the pass between them lies less than ``depth`` above the
-    shallower floor. A pixel goes with its lowest flooded neighbour.
-
-    Returns the floor of each basin, by number.
-    """
+    """Flood every part from its minima and join basins that are less deep than ``depth``."""
     parent = np.zeros(FIRST_ROOM, np.int32)
     floor = np.zeros(FIRST_ROOM, np.float32)
     n = 0
@@ -228,8 +219,8 @@ def count_markers(parts: Array, markers: Array, n: int) -> Array:
 def push(heap_key: Array, heap_at: Array, size: int, key: float, at: int) -> int:
     """Add an entry to a binary heap held in two arrays; returns the new size.
 
-    Entries of equal key leave in the order they came: keys are compared together with
-    the running number in ``heap_at[:, 1]``, set by the caller in row ``size``.
+    Entries of equal key leave in the order they came: keys are compared together with the running
+    number in ``heap_at[:, 1]``, set by the caller in row ``size``.
     """
     i = size
     age = heap_at[size, 1]
@@ -290,8 +281,8 @@ def has_free_neighbour(r: int, c: int, parts: Array, labels: Array) -> bool:
 def watershed(energy: Array, parts: Array, found: Array, markers: Array, labels: Array) -> None:
     """Flood from ``markers`` within the parts that hold several; fill those that hold one.
 
-    All (H, W); ``found`` is what `count_markers` returned; ``labels`` must hold 0 and is
-    filled. Pixels are taken by energy, equals first come first served (4-neighbours).
+    All (H, W); ``found`` is what `count_markers` returned; ``labels`` must hold 0 and is filled.
+    Pixels are taken by energy, equals first come first served (4-neighbours).
     """
     height, width = parts.shape
     crowded = 0
@@ -352,9 +343,9 @@ def add_squeeze(
 ) -> None:
     """Add ``factor`` times how much the field (h, v) closes in to ``total`` where ``inside``.
 
-    That is minus its divergence, of which the share ``oblique`` is replaced by minus twice
-    the lower principal strain (equal to the divergence where the field opens evenly). All
-    (H, W); central differences, one-sided at the border of the array.
+    That is minus its divergence, of which the share ``oblique`` is replaced by minus twice the
+    lower principal strain (equal to the divergence where the field opens evenly). All (H, W);
+    central differences, one-sided at the border of the array.
     """
     height, width = total.shape
     for r in range(height):

@@ -47,8 +47,8 @@ def cut_basins(maps: Maps, mask: Bool, energy: Float32, params: SeparationParams
 def _flooded(mask: Bool, energy: Float32, depth: float) -> tuple[Int32, Float32]:
     """Basins of every part of the mask, numbered from 1, and the floor of each (0 first).
 
-    Parts have no 4-neighbour in common, so shares of them are flooded side by side, all in
-    the one array.
+    Parts have no 4-neighbour in common, so shares of them are flooded side by side, all in the one
+    array.
     """
     labels = label_parts(mask)[0]
     flat, heights = labels.ravel(), energy.ravel()
@@ -76,9 +76,9 @@ def _flooded(mask: Bool, energy: Float32, depth: float) -> tuple[Int32, Float32]
 def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
     """Sigma times how much HV closes in, seen through Gaussians inside the mask.
 
-    Averaged over ``params.scales``; (H, W) float32, 0 outside the mask. HV grows outward
-    in a nucleus (negative energy) and drops from its rim to the next one's (positive).
-    Pixels below the NP threshold have weight 0, so HV of the background draws no border.
+    Averaged over ``params.scales``; (H, W) float32, 0 outside the mask. HV grows outward in a
+    nucleus (negative energy) and drops from its rim to the next one's (positive). Pixels below the
+    NP threshold have weight 0, so HV of the background draws no border.
     """
     energy = np.zeros(mask.shape, np.float32)
     reach = int(np.ceil(TRUNCATE * max(params.scales))) + 1

@@ -16,9 +16,8 @@ from . import kernels as flood
 def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
     """Cut instances as Graham et al. (Medical Image Analysis 2019) published it.
 
-    See :func:`napari_hovernet.core.separation.separate`. HV maps and their Sobel
-    derivatives are stretched to 0..1 over the whole tile, so the result depends on what
-    else is in it.
+    See :func:`napari_hovernet.core.separation.separate`. HV maps and their Sobel derivatives are
+    stretched to 0..1 over the whole tile, so the result depends on what else is in it.
     """
     mask = clean_mask(maps.np, params)
     edges = _edges(maps, mask, params)
@@ -71,11 +70,9 @@ def _markers(mask: Bool, edges: Float32, params: SeparationParams) -> Int32:
 def separate_magnitude_peaks(maps: Maps, params: SeparationParams) -> Separation:
     """Flood the HV magnitude from its peaks: the mistake of seeding on the rims.
 
-    The magnitude is about 0 in the centre of a nucleus and 1 on its rim, so a nucleus gets
-    several seeds, all on its rim. Stretching the magnitude to 0..1 first, as was done,
-    makes the result independent of how long the vectors are.
-
-    See :func:`napari_hovernet.core.separation.separate`.
+    The magnitude is about 0 in the centre of a nucleus and 1 on its rim, so a nucleus gets several
+    seeds, all on its rim. Stretching the magnitude to 0..1 first, as was done, makes the result
+    independent of how long the vectors are.
     """
     mask = clean_mask(maps.np, params)
     energy = np.negative(_stretched(maps.magnitude, mask))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ...errors import InputError
-from ..hv import SCALE_RANGE, HVReading, read_hv
+from ..choices import Choice, choices
+from ..hv import HVReading, read_hv
 from ..masks import clean_mask, label_parts
 from ..params import METHODS, SeparationParams
 from ..types import Bool, Float32, Maps, Separation
@@ -40,21 +41,11 @@ class TuneParams:
 
 @dataclass(frozen=True)
 class StageCounts:
-    """How many things there are after each stage of a separation.
+    """How many things there are after each stage of a separation."""
 
-    Parameters
-    ----------
-    components : int
-        4-connected parts of the mask.
-    markers : int
-        Different markers (seeds).
-    instances : int
-        Nuclei in the end.
-    """
-
-    components: int
-    markers: int
-    instances: int
+    components: int  # 4-connected parts of the mask
+    markers: int  # Different markers (seeds)
+    instances: int  # Nuclei in the end
 
 
 def tune(maps: Maps, params: TuneParams) -> Separation:
@@ -74,15 +65,7 @@ def tune(maps: Maps, params: TuneParams) -> Separation:
 
 
 def stage_counts(separation: Separation) -> StageCounts:
-    """Count components, markers and instances of a finished separation.
-
-    Examples
-    --------
-    >>> import numpy
-    >>> empty = numpy.zeros((4, 4), numpy.int32)
-    >>> stage_counts(Separation(empty > 0, empty.astype("f4"), empty, empty)).components
-    0
-    """
+    """Count components, markers and instances of a finished separation."""
     markers = separation.markers
     return StageCounts(
         components=label_parts(separation.mask)[1],
@@ -91,105 +74,34 @@ def stage_counts(separation: Separation) -> StageCounts:
     )
 
 
-LOCAL, PUBLISHED, PEAKS = ("local",), ("hover_net",), ("magnitude_peaks",)
+def _listed() -> Iterator[Choice]:
+    """Every number of the parameters that has a slider; a tuple has one for each end."""
+    for name, known in (*choices(SeparationParams).items(), ("hv.scale", _HV_SCALE)):
+        if known.step is None:
+            continue
+        low, high = known.offered
+        parts = known.titles or (known.title,)
+        for at, title in enumerate(parts):
+            yield replace(
+                known,
+                name=f"{name}.{at}" if known.titles else name,
+                title=title,
+                default=known.default[at] if known.titles else known.default,
+                low=low,
+                high=high,
+                above=None,
+                span=None,
+                reads=known.reads or METHODS,
+            )
 
 
-@dataclass(frozen=True)
-class Tunable:
-    """One number that can be tuned.
-
-    Parameters
-    ----------
-    name : str
-        Field of :class:`SeparationParams`; "scales.0" and "scales.1" are the finest and
-        the coarsest Gaussian, "hv.scale" the length of HV.
-    title, unit, help : str
-        For people; ``unit`` is "" for plain numbers.
-    low, high, step : float
-        What a slider offers; the class itself may allow more.
-    decimals : int
-        Digits after the point; 0 = whole numbers.
-    methods : tuple of str
-        Methods that read it.
-    logarithmic : bool
-        Whether a slider should go by factors.
-    """
-
-    name: str
-    title: str
-    unit: str
-    low: float
-    high: float
-    step: float
-    decimals: int
-    help: str
-    methods: tuple[str, ...] = METHODS
-    logarithmic: bool = False
-
-    def snap(self, value: float) -> float:
-        """Bring a number to the nearest one that the slider offers.
-
-        Examples
-        --------
-        >>> tunable("sobel_size").snap(20.2)
-        21
-        """
-        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
-        found = min(self.low + steps * self.step, self.high)
-        return round(found, self.decimals) if self.decimals else round(found)
+_HV_SCALE = choices(HVReading)["scale"]
+TUNABLES = tuple(_listed())
+"""All sliders; ``band_rows`` is left out, because it never changes a result."""
 
 
-TUNABLES = (
-    Tunable("np_threshold", "NP threshold", "", 0.05, 0.95, 0.01, 2,
-            "Least probability (0 to 1) at which a pixel is nucleus."),
-    Tunable("min_area", "Smallest part", "px", 0, 500, 1, 0,
-            "Connected areas of the mask with fewer pixels are dropped."),
-    Tunable("max_hole_area", "Largest hole", "px", 0, 2000, 10, 0,
-            "Holes of up to this many pixels are filled, if one nucleus has all of them.", LOCAL),
-    Tunable("depth", "Depth", "", 0.0, 1.0, 0.01, 2,
-            "Two basins are one nucleus if the pass between them is lower than this. "
-            "Raise it when nuclei break up; lower it when touching ones stay together.", LOCAL),
-    Tunable("scales.0", "Fine scale", "px", 0.5, 10.0, 0.1, 1,
-            "Sigma of the finest Gaussian HV is looked at through: draws the borders.", LOCAL),
-    Tunable("scales.1", "Coarse scale", "px", 0.5, 20.0, 0.1, 1,
-            "Sigma of the coarsest Gaussian: tells one nucleus from two.", LOCAL),
-    Tunable("oblique", "Oblique borders", "", 0.0, 1.0, 0.01, 2,
-            "How much borders between rows and columns count (0 to 1).", LOCAL),
-    Tunable("min_mean_np", "Least mean NP", "", 0.0, 0.99, 0.01, 2,
-            "Nuclei whose mean probability (0 to 1) is lower are dropped.", LOCAL),
-    Tunable("magnitude_low", "Weak HV up to", "", 0.05, 1.5, 0.01, 2,
-            "Where the mean HV magnitude around is lower, HV is lengthened to it.", LOCAL),
-    Tunable("magnitude_high", "Strong HV from", "", 0.05, 2.0, 0.01, 2,
-            "Where the mean HV magnitude around is higher, HV is shortened to it.", LOCAL),
-    Tunable("magnitude_window", "Neighbourhood", "px", 9, 513, 2, 0,
-            "Edge of the square in which that mean is taken; odd.", LOCAL),
-    Tunable("energy_threshold", "Border strength", "", 0.0, 1.0, 0.01, 2,
-            "From this strength (0 to 1) on a pixel is border, not marker.", PUBLISHED),
-    Tunable("sobel_size", "Sobel kernel", "px", 3, 31, 2, 0,
-            "Edge of the kernel that differentiates HV; odd.", PUBLISHED),
-    Tunable("blur_size", "Blur", "px", 1, 31, 2, 0,
-            "Edge of the Gaussian that smooths the energy; odd.", PUBLISHED),
-    Tunable("opening_size", "Opening", "px", 1, 31, 2, 0,
-            "Edge of the ellipse that cleans the markers; odd.", PUBLISHED),
-    Tunable("min_marker_area", "Smallest marker", "px", 0, 500, 1, 0,
-            "Markers of fewer pixels are dropped.", PUBLISHED),
-    Tunable("peak_distance", "Peak distance", "px", 1, 40, 1, 0,
-            "Least distance between two peaks of the magnitude.", PEAKS),
-    Tunable("hv.scale", "HV times", "", *SCALE_RANGE, 0.01, 2,
-            "HV is multiplied by this. It changes the magnitude, and hardly the nuclei: "
-            "separation looks at directions.", METHODS, logarithmic=True),
-)  # fmt: skip
-"""All of them; ``band_rows`` is left out, because it never changes a result."""
-
-
-def tunable(name: str) -> Tunable:
-    """Look one up by name.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name.
-    """
+def tunable(name: str) -> Choice:
+    """Look one up by name."""
     for found in TUNABLES:
         if found.name == name:
             return found
@@ -197,25 +109,13 @@ def tunable(name: str) -> Tunable:
     raise InputError(f"{name!r} cannot be tuned; choose one of {names}.")
 
 
-def tunables_for(method: str) -> tuple[Tunable, ...]:
-    """List those that a method reads.
-
-    Examples
-    --------
-    >>> [t.name for t in tunables_for("magnitude_peaks")]
-    ['np_threshold', 'min_area', 'peak_distance', 'hv.scale']
-    """
-    return tuple(t for t in TUNABLES if method in t.methods)
+def tunables_for(method: str) -> tuple[Choice, ...]:
+    """List those that a method reads."""
+    return tuple(t for t in TUNABLES if method in t.reads)
 
 
 def value_of(params: TuneParams, name: str) -> float:
-    """Read one number.
-
-    Raises
-    ------
-    InputError
-        If nothing of that name can be tuned.
-    """
+    """Read one number."""
     tunable(name)
     if name == "hv.scale":
         return params.hv.scale
@@ -226,22 +126,11 @@ def value_of(params: TuneParams, name: str) -> float:
 
 
 def with_value(params: TuneParams, name: str, value: float) -> TuneParams:
-    """Return a copy with one number changed; a bound that would cross its partner takes it along.
-
-    Raises
-    ------
-    InputError
-        If nothing of that name can be tuned, or the value is out of range.
-
-    Examples
-    --------
-    >>> with_value(TuneParams(), "scales.1", 4).separation.scales
-    (1.5, 4.0)
-    """
+    """Return a copy with one number changed; a crossed bound moves along."""
     known = tunable(name)
     if not math.isfinite(value):
         raise InputError(f"{name} is {value}; give a finite number.")
-    number: Any = float(value) if known.decimals else int(value)
+    number: Any = int(value) if known.whole else float(value)
     if name == "hv.scale":
         return replace(params, hv=replace(params.hv, scale=number))
     changes: dict[str, Any] = {name: number}
@@ -279,20 +168,8 @@ class _Kept:
 class StagedTuner:
     """Cuts one set of maps with changing parameters; equal to :func:`tune`, but sooner.
 
-    For the method "local" the read maps, the mask and the energy are kept from one call to
-    the next. Not for use by two threads at once.
-
-    Parameters
-    ----------
-    maps : Maps
-        What is separated.
-
-    Examples
-    --------
-    >>> import numpy
-    >>> maps = Maps(np=numpy.ones((8, 8)), hv=numpy.zeros((2, 8, 8)))
-    >>> StagedTuner(maps)(TuneParams()).n
-    1
+    For the method "local" the read maps, the mask and the energy are kept from one call to the
+    next. Not for use by two threads at once.
     """
 
     def __init__(self, maps: Maps) -> None:

@@ -37,35 +37,12 @@ KNOWN: dict[str, dict[str, Any]] = {H_OPTIMUS: {"init_values": 1e-5, "dynamic_im
 
 @dataclass(frozen=True)
 class BackboneParams:
-    """How images go into a backbone; defaults are those of H-optimus-0.
+    """How images go into a backbone; defaults are those of H-optimus-0."""
 
-    Parameters
-    ----------
-    size : int
-        Edge in pixels to which images are resized, bilinear with antialiasing.
-    mean, std : tuple of float
-        Of red, green, blue in 0..1: subtracted, divided by.
-    batch : int
-        Images at a time; halved where memory does not suffice.
-    layer : int, optional
-        Take the tokens after this block, counted from 1, before the last normalisation;
-        None = what the backbone gives at its end.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-
-    Examples
-    --------
-    >>> BackboneParams().size
-    224
-    """
-
-    size: int = 224
+    size: int = 224  # Edge in pixels to which images are resized, bilinear with antialiasing
     mean: tuple[float, float, float] = (0.707223, 0.578729, 0.703617)
     std: tuple[float, float, float] = (0.211883, 0.230117, 0.177517)
-    batch: int = 4
+    batch: int = 4  # Images at a time
     layer: int | None = None
 
     def __post_init__(self) -> None:
@@ -81,19 +58,10 @@ class BackboneParams:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A ViT, ready to run.
-
-    Parameters
-    ----------
-    name : str
-    module : nn.Module
-        In eval mode, on ``device``.
-    device : torch.device
-    params : BackboneParams
-    """
+    """A ViT, ready to run."""
 
     name: str
-    module: nn.Module
+    module: nn.Module  # In eval mode, on ``device``.
     device: torch.device
     params: BackboneParams = field(default_factory=BackboneParams)
 
@@ -109,28 +77,7 @@ def load_backbone(
     params: BackboneParams | None = None,
     weights: Path | None = None,
 ) -> Backbone:
-    """Load a ViT through timm, which is installed with ``pip install 'napari-hovernet[vit]'``.
-
-    Parameters
-    ----------
-    name : str
-        As timm knows it; "hf-hub:..." is fetched by timm, with the user's own access.
-    device : str
-    params : BackboneParams, optional
-    weights : Path, optional
-        Take the weights from this file instead of fetching them; no code in it is run.
-
-    Raises
-    ------
-    InputError
-        If timm is not installed, or does not know the name.
-    CheckpointError
-        If the weights cannot be read or do not fit.
-
-    Examples
-    --------
-    >>> load_backbone()  # doctest: +SKIP
-    """
+    """Load a ViT through timm, which is installed with ``pip install 'napari-hovernet[vit]'``."""
     timm, params = _timm(), params or BackboneParams()
     arguments: dict[str, Any] = {"num_classes": 0, "img_size": params.size, **KNOWN.get(name, {})}
     try:
@@ -151,13 +98,7 @@ def as_backbone(
     device: str = "auto",
     params: BackboneParams | None = None,
 ) -> Backbone:
-    """Take any ViT: one of timm, of transformers, of DINOv2, or a module that gives (B, T, D).
-
-    Examples
-    --------
-    >>> as_backbone(nn.Flatten(2), device="cpu").name
-    'own backbone'
-    """
+    """Take any ViT: one of timm, of transformers, of DINOv2, or a module that gives (B, T, D)."""
     where = devices.resolve_device(device)
     for weight in module.parameters():
         weight.requires_grad_(False)
@@ -167,19 +108,8 @@ def as_backbone(
 def prefix_tokens(module: nn.Module, n_tokens: int) -> int:
     """Tell how many tokens stand before the patches.
 
-    timm says it (``num_prefix_tokens``); transformers and DINOv2 say how many registers
-    there are, beside CLS; else the patches are taken for the largest square.
-
-    Parameters
-    ----------
-    module : nn.Module
-    n_tokens : int
-        Tokens that it gives.
-
-    Examples
-    --------
-    >>> prefix_tokens(nn.Identity(), 261), prefix_tokens(nn.Identity(), 257)
-    (5, 1)
+    timm says it (``num_prefix_tokens``); transformers and DINOv2 say how many registers there are,
+    beside CLS; else the patches are taken for the largest square.
     """
     told = getattr(module, "num_prefix_tokens", None)
     if isinstance(told, int):
@@ -194,20 +124,7 @@ def prefix_tokens(module: nn.Module, n_tokens: int) -> int:
 def image_tokens(backbone: Backbone, images: Sequence[UInt8]) -> npt.NDArray[np.float32]:
     """Compute the tokens of a few images, prefix included.
 
-    Parameters
-    ----------
-    backbone : Backbone
-    images : sequence of uint8 (H, W, 3)
-        RGB, of any size.
-
-    Returns
-    -------
-    float32 (n, T, D)
-
-    Raises
-    ------
-    InputError
-        If the backbone does not give tokens of 16 x 16 patches, or they are not finite.
+    ``images`` sequence of uint8 (H, W, 3).
     """
     batch = torch.cat([prepared(image, backbone.params) for image in images])
     with torch.inference_mode():
@@ -247,18 +164,7 @@ def prepared(image: UInt8, params: BackboneParams) -> torch.Tensor:
 def token_steps(
     backbone: Backbone, read: Callable[[int], UInt8], n: int
 ) -> Generator[Progress | npt.NDArray[np.float32], None, None]:
-    """Compute the tokens of ``n`` images, which ``read`` gives by number, step by step.
-
-    Yields
-    ------
-    Progress or float32 (b, T, D)
-        After each batch its tokens, then the progress.
-
-    Raises
-    ------
-    JobFailed
-        If memory does not suffice for one image, or the backbone fails.
-    """
+    """Compute the tokens of ``n`` images, which ``read`` gives by number, step by step."""
     done, size = 0, backbone.params.batch
     yield Progress(0, n, f"image 0 of {n}")
     while done < n:
@@ -377,41 +283,14 @@ CELLS = 7
 
 @dataclass(frozen=True)
 class TokenFamilyParams:
-    """What to generate.
+    """What to generate."""
 
-    Parameters
-    ----------
-    n : int
-        Samples.
-    dim : int
-        Length of a token.
-    prefix : int
-        Tokens before the patches; they hold noise.
-    noise : float
-        Standard deviation of what is added to tokens of about unit size.
-    folds : int
-        Samples are dealt out to folds 1..folds in turn; 0 = no ``fold_ids``.
-    instances : bool
-        Whether ``inst_maps`` are stored.
-    seed : int
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-
-    Examples
-    --------
-    >>> TokenFamilyParams(n=4).dim
-    64
-    """
-
-    n: int = 8
-    dim: int = 64
-    prefix: int = 5
-    noise: float = 0.05
-    folds: int = 0
-    instances: bool = True
+    n: int = 8  # Samples
+    dim: int = 64  # Length of a token
+    prefix: int = 5  # Tokens before the patches
+    noise: float = 0.05  # Standard deviation of what is added to tokens of about unit size
+    folds: int = 0  # Samples are dealt out to folds 1..folds in turn
+    instances: bool = True  # Whether ``inst_maps`` are stored
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -424,23 +303,7 @@ def tokens_of(labels: Int32, params: TokenFamilyParams | None = None, seed: int 
     """Make tokens of 16 x 16 patches from which NP and HV of ``labels`` can be learned.
 
     Each token is a fixed random projection of what lies under its patch, plus noise.
-
-    Parameters
-    ----------
-    labels : int32 (H, W)
-    params : TokenFamilyParams, optional
-        ``dim``, ``prefix`` and ``noise`` count.
-    seed : int
-        Of the noise.
-
-    Returns
-    -------
-    float32 (prefix + 256, dim)
-
-    Examples
-    --------
-    >>> tokens_of(np.zeros((256, 256), np.int32), TokenFamilyParams(dim=4)).shape
-    (261, 4)
+    ``labels`` int32 (H, W).
     """
     params = TokenFamilyParams() if params is None else params
     maps = np.stack([(labels > 0).astype(np.float32), *hv_targets(labels)])
@@ -459,28 +322,7 @@ def tokens_of(labels: Int32, params: TokenFamilyParams | None = None, seed: int 
 def write_token_family(
     folder: Path, family: str = "generated", params: TokenFamilyParams | None = None
 ) -> dict[str, Path]:
-    """Write ``F_features.npz``, ``F_targets.npz`` and ``F_data_FIXED.npz`` of generated tissue.
-
-    Parameters
-    ----------
-    folder : Path
-    family : str
-    params : TokenFamilyParams, optional
-
-    Returns
-    -------
-    dict of str to Path
-        By kind: "features", "targets", "data".
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-
-    Examples
-    --------
-    >>> write_token_family(Path("data"), params=TokenFamilyParams(n=20))  # doctest: +SKIP
-    """
+    """Write ``F_features.npz``, ``F_targets.npz`` and ``F_data_FIXED.npz`` of generated tissue."""
     params = TokenFamilyParams() if params is None else params
     made = [_sample(i, params) for i in range(params.n)]
     images, labels, types, tokens = (np.stack(arrays) for arrays in zip(*made, strict=True))
@@ -509,13 +351,7 @@ def write_token_family(
 
 
 def write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write arrays uncompressed, so that they can be mapped into memory: all or nothing.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written; the file that was there stays as it was.
-    """
+    """Write arrays uncompressed, so that they can be mapped into memory: all or nothing."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 

@@ -59,32 +59,15 @@ class StoredHV:
 
 @dataclass(frozen=True)
 class TokenData:
-    """Where the arrays of a family lie; nothing is read before it is needed.
-
-    Parameters
-    ----------
-    family : str
-    features : (Path, str)
-        File and array of the tokens.
-    shape : tuple of int
-        (N, T, D).
-    arrays : dict of (Path, str)
-        Of :data:`PLANES`, those that are there.
-    ids : dict of tuple of str
-        Of :data:`IDS`, those that are there.
-    hv : StoredHV or None
-        How stored HV is read; None if there is none, or it cannot be told.
-    notes : tuple of str
-        What was found, assumed, or is missing.
-    """
+    """Where the arrays of a family lie; nothing is read before it is needed."""
 
     family: str
-    features: Where
-    shape: tuple[int, int, int]
-    arrays: dict[str, Where]
-    ids: dict[str, tuple[str, ...]]
-    hv: StoredHV | None
-    notes: tuple[str, ...]
+    features: Where  # (Path, str): File and array of the tokens
+    shape: tuple[int, int, int]  # (N, T, D)
+    arrays: dict[str, Where]  # dict of (Path, str): Of :data:`PLANES`, those that are there
+    ids: dict[str, tuple[str, ...]]  # Of :data:`IDS`, those that are there
+    hv: StoredHV | None  # How stored HV is read
+    notes: tuple[str, ...]  # What was found, assumed, or is missing
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -104,13 +87,7 @@ class TokenData:
         return f"{self.family}_{index:05d}"
 
     def image(self, index: int) -> UInt8 | None:
-        """Read the image of a sample at 224 x 224, uint8 RGB; None if there is none.
-
-        Raises
-        ------
-        InputError
-            If it is no image.
-        """
+        """Read the image of a sample at 224 x 224, uint8 RGB; None if there is none."""
         where = self.arrays.get("images")
         if where is None:
             return None
@@ -127,36 +104,15 @@ class TokenData:
 
 @dataclass(frozen=True, eq=False)
 class TokenTruth:
-    """True nuclei of a sample.
+    """True nuclei of a sample."""
 
-    Parameters
-    ----------
-    labels : int32 (224, 224)
-    how : str
-        One of :data:`TRUTHS`, never "auto".
-    notes : tuple of str
-    """
-
-    labels: Int32
-    how: str
+    labels: Int32  # int32 (224, 224)
+    how: str  # One of :data:`TRUTHS`, never "auto".
     notes: tuple[str, ...]
 
 
 def find_token_data(folders: Sequence[Path], family: str) -> TokenData:
-    """Find a family in the first of some folders that has its tokens.
-
-    Parameters
-    ----------
-    folders : sequence of Path
-        Folders, or the features file itself.
-    family : str
-        As in the files' names; "" = the only one there is.
-
-    Raises
-    ------
-    InputError
-        If none has it, with what was looked for where; or if the files do not fit each other.
-    """
+    """Find a family in the first of some folders that has its tokens."""
     seen = list(dict.fromkeys(Path(f).expanduser() for f in folders))
     for folder in seen:
         found = [f for f in find_families(folder, family.lower()) if f.features is not None]
@@ -169,13 +125,7 @@ def find_token_data(folders: Sequence[Path], family: str) -> TokenData:
 
 
 def open_token_data(files: FamilyFiles) -> TokenData:
-    """Look what a family has, without reading samples.
-
-    Raises
-    ------
-    InputError
-        If there are no tokens, or numbers of samples differ.
-    """
+    """Look what a family has, without reading samples."""
     if files.features is None:
         raise InputError(f"There is no {files.name}_features.npz.")
     where, shape = _tokens_of(files.features)
@@ -190,23 +140,6 @@ def truth_of(data: TokenData, index: int, how: str = "auto") -> TokenTruth | Non
     """Read the true nuclei of a sample and bring them to 224 x 224, nearest.
 
     Labels are resized, never HV: resized HV is blurred where two nuclei touch.
-
-    Parameters
-    ----------
-    data : TokenData
-    index : int
-    how : str
-        One of :data:`TRUTHS`.
-
-    Returns
-    -------
-    TokenTruth or None
-        None if there is nothing that tells them.
-
-    Raises
-    ------
-    InputError
-        If what was asked for is not there, or is no labels.
     """
     if how not in TRUTHS:
         raise InputError(f"truth is {how!r}; choose one of {', '.join(TRUTHS)}.")
@@ -226,13 +159,7 @@ def truth_of(data: TokenData, index: int, how: str = "auto") -> TokenTruth | Non
 
 
 def nearest(plane: npt.NDArray[Any], size: int = OUTPUT) -> npt.NDArray[Any]:
-    """Bring a plane (..., H, W) to the size of the maps; the pixel under each new centre.
-
-    Examples
-    --------
-    >>> nearest(np.array([[1, 2], [3, 4]]), 3).tolist()
-    [[1, 2, 2], [3, 4, 4], [3, 4, 4]]
-    """
+    """Bring a plane (..., H, W) to the size of the maps; the pixel under each new centre."""
     if plane.shape[-2:] == (size, size):
         return plane
     rows, cols = (((np.arange(size) + 0.5) * n / size).astype(np.intp) for n in plane.shape[-2:])
@@ -389,28 +316,7 @@ LARGEST = float(np.finfo(STORED).max)
 
 
 class TokenFile:
-    """An ``.npz`` that grows by batches; it is there once the block ends without an error.
-
-    Parameters
-    ----------
-    path : Path
-        ``F_features.npz``; replaced in one step.
-    name : str
-        Of the array: "features" or "layer_24".
-    n : int
-        Samples there will be.
-    extra : dict of array, optional
-        Small arrays to keep beside: "token_prefix", "image_ids" ...
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x_features.npz"
-    >>> with TokenFile(path, "features", 2) as file:
-    ...     file.add(np.zeros((2, 261, 4), np.float32))
-    >>> np.load(path)["features"].dtype
-    dtype('float16')
-    """
+    """An ``.npz`` that grows by batches; it is there once the block ends without an error."""
 
     def __init__(
         self, path: Path, name: str, n: int, extra: dict[str, npt.NDArray[Any]] | None = None
@@ -430,13 +336,7 @@ class TokenFile:
         return self
 
     def add(self, batch: npt.NDArray[Any]) -> None:
-        """Write tokens (b, T, D), as float16.
-
-        Raises
-        ------
-        InputError
-            If their size is not that of the others, or a value does not fit into float16.
-        """
+        """Write tokens (b, T, D), as float16."""
         if self._archive is None:
             raise ValueError("a TokenFile is written within its block")
         if self._member is None:
@@ -482,21 +382,11 @@ OURS = ("schema", "data", "optim", "seed")
 
 @dataclass(frozen=True)
 class Membership:
-    """On which side each sample is.
+    """On which side each sample is."""
 
-    Parameters
-    ----------
-    splits : tuple of str
-        "val", "train" or "" of each sample.
-    words : mapping of str to str
-        What to call the samples of each side.
-    notes : tuple of str
-        How that is known, and what it does not tell.
-    """
-
-    splits: tuple[str, ...]
-    words: Mapping[str, str]
-    notes: tuple[str, ...] = ()
+    splits: tuple[str, ...]  # "val", "train" or "" of each sample
+    words: Mapping[str, str]  # What to call the samples of each side
+    notes: tuple[str, ...] = ()  # How that is known, and what it does not tell
 
     @property
     def known(self) -> bool:
@@ -504,24 +394,7 @@ class Membership:
         return any(self.splits)
 
     def chosen(self, split: str | None = None) -> tuple[int, ...]:
-        """List the samples of a side; of validation if there are any and none is named.
-
-        Parameters
-        ----------
-        split : {"train", "val", "all"}, optional
-            None = validation where it is known, else all.
-
-        Raises
-        ------
-        InputError
-            If the side is not known, or there is no such side.
-
-        Examples
-        --------
-        >>> sides = Membership(("val", "train"), {"val": "validation", "train": "training"})
-        >>> sides.chosen(), sides.chosen("train"), sides.chosen("all")
-        ((0,), (1,), (0, 1))
-        """
+        """List the samples of a side; of validation if there are any and none is named."""
         every = tuple(range(len(self.splits)))
         wanted = VAL if split is None and VAL in self.splits else split
         if wanted in (None, "all"):
@@ -537,13 +410,7 @@ class Membership:
         return found
 
     def called(self, indices: tuple[int, ...]) -> str:
-        """Say which samples these are.
-
-        Examples
-        --------
-        >>> Membership(("", ""), {"": NOT_KNOWN}).called((0, 1))
-        'not known: may have been trained on'
-        """
+        """Say which samples these are."""
         sides = {self.splits[i] for i in indices}
         told = [self.words[side] for side in (VAL, TRAIN, UNKNOWN) if side in sides]
         return " and ".join(told) or NOT_KNOWN
@@ -552,19 +419,8 @@ class Membership:
 def membership(info: ModelInfo, data: TokenData) -> Membership:
     """Find out which samples a checkpoint was trained on.
 
-    A checkpoint that was trained here keeps its data, share and seed, and the division is
-    made again from them. Else ``fold_ids`` tell: the last fold validates.
-
-    Parameters
-    ----------
-    info : ModelInfo
-        Of the checkpoint.
-    data : TokenData
-
-    Examples
-    --------
-    >>> membership(describe("best.safetensors"), data).called((0, 1))  # doctest: +SKIP
-    'validation (seed 0)'
+    A checkpoint that was trained here keeps its data, share and seed, and the division is made
+    again from them. Else ``fold_ids`` tell: the last fold validates.
     """
     config = own_config(info)
     if config is not None:

@@ -43,23 +43,7 @@ _SHORT = {"historical": HISTORICAL}
 
 
 def choice_named(name: str) -> str:
-    """Return the full name of a choice.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`TOKEN_PREFIXES`, or "historical".
-
-    Raises
-    ------
-    InputError
-        If there is no such choice.
-
-    Examples
-    --------
-    >>> choice_named("historical")
-    'historical 1:257'
-    """
+    """Return the full name of a choice."""
     found = _SHORT.get(name, name)
     if found not in TOKEN_PREFIXES:
         raise InputError(
@@ -69,20 +53,7 @@ def choice_named(name: str) -> str:
 
 
 def prefix_of(choice: str, stored: int) -> int:
-    """Return the number of tokens before the first patch.
-
-    Parameters
-    ----------
-    choice : str
-        See :func:`choice_named`.
-    stored : int
-        What the checkpoint says.
-
-    Examples
-    --------
-    >>> prefix_of("file", 5), prefix_of("historical 1:257", 5), prefix_of("0", 5)
-    (5, 1, 0)
-    """
+    """Return the number of tokens before the first patch."""
     prefix = TOKEN_PREFIXES[choice_named(choice)]
     return stored if prefix is None else prefix
 
@@ -91,13 +62,6 @@ def slice_words(prefix: int, n_tokens: int) -> str:
     """Say what a prefix that is not that of the tokens does to the maps; "" if it is.
 
     The patches are taken for the last 256 tokens, as every ViT has them.
-
-    Examples
-    --------
-    >>> slice_words(5, 261)
-    ''
-    >>> slice_words(1, 261)[:64]
-    'tokens 1:257 of 261 are read as patches, which are the last 256:'
     """
     patches = GRID * GRID
     off = n_tokens - patches - prefix
@@ -119,29 +83,10 @@ MEMORY_SHARE = 0.5
 
 @dataclass(frozen=True)
 class TokenParams:
-    """How tokens go through the decoder.
-
-    Parameters
-    ----------
-    prefix : str
-        Tokens before the first patch, by a name in
-        :data:`napari_hovernet.core.tokens.decode.TOKEN_PREFIXES`.
-    batch : int
-        Samples at a time; halved where memory does not suffice.
-
-    Raises
-    ------
-    InputError
-        If there is no such prefix, or ``batch`` is below 1.
-
-    Examples
-    --------
-    >>> TokenParams("historical").prefix
-    'historical 1:257'
-    """
+    """How tokens go through the decoder."""
 
     prefix: str = AS_FILE
-    batch: int = 8
+    batch: int = 8  # Samples at a time
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefix", choice_named(self.prefix))
@@ -151,27 +96,12 @@ class TokenParams:
 
 @dataclass(frozen=True, eq=False)
 class TokenMaps:
-    """Maps of many samples.
+    """Maps of many samples."""
 
-    Parameters
-    ----------
-    np : float32 (n, 224, 224)
-        NP probability, 0..1; 0 where a sample failed.
-    hv : float32 (n, 2, 224, 224)
-        [H, V] outward.
-    types : float32 (n, C, 224, 224), optional
-        Type probabilities where the decoder has types.
-    indices : tuple of int
-        Which sample of the file each one is.
-    errors : mapping of int to str
-        Why a sample failed, by its place in the stacks.
-    notes : tuple of str
-    """
-
-    np: Float32
-    hv: Float32
-    types: Float32 | None
-    indices: tuple[int, ...]
+    np: Float32  # NP probability, 0..1
+    hv: Float32  # [H, V] outward
+    types: Float32 | None  # Type probabilities where the decoder has types
+    indices: tuple[int, ...]  # Which sample of the file each one is
     errors: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -198,36 +128,7 @@ def predict_tokens(
 ) -> TokenMaps:
     """Decode cached tokens.
 
-    Parameters
-    ----------
-    model : Model
-        A token decoder.
-    features : float array (N, T, D)
-        May be mapped into memory; only one batch at a time is read. float16 or float32.
-    params : TokenParams, optional
-    progress : callable, optional
-        Called after every batch.
-
-    Returns
-    -------
-    TokenMaps
-        A sample that cannot be decoded is an entry in ``errors``.
-
-    Raises
-    ------
-    InputError
-        If the model takes no tokens, the array does not fit it, or no sample could be decoded.
-    JobFailed
-        If memory does not suffice for one sample, or torch fails.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.types import ModelInfo
-    >>> from napari_hovernet.core.networks.optimus import OptimusDecoder
-    >>> network = OptimusDecoder(embed_dim=4, bottleneck=2).eval()
-    >>> model = Model(network, ModelInfo("optimus"), torch.device("cpu"))
-    >>> predict_tokens(model, np.zeros((2, 261, 4), np.float16)).hv.shape
-    (2, 2, 224, 224)
+    ``features`` float (N, T, D).
     """
     steps = predict_tokens_steps(model, features, params)
     while True:
@@ -272,22 +173,7 @@ def stored_prefix(model: Model) -> int:
 def check_tokens(
     model: Model, shape: tuple[int, ...], dtype: np.dtype[Any], choice: str = AS_FILE
 ) -> None:
-    """Check that a decoder can read an array of tokens.
-
-    Parameters
-    ----------
-    model : Model
-    shape : tuple of int
-        (N, T, D).
-    dtype : dtype
-    choice : str
-        Name of the token prefix.
-
-    Raises
-    ------
-    InputError
-        If the model takes images, or the sizes do not fit; names them.
-    """
+    """Check that a decoder can read an array of tokens."""
     if model.network.accepts != "tokens":
         raise InputError(
             f"The {model.info.architecture} network takes images, not tokens; choose a checkpoint "
@@ -312,13 +198,7 @@ def check_tokens(
 
 
 def decode_tokens(model: Model, tokens: npt.NDArray[Any], prefix: int) -> list[Maps]:
-    """Decode one batch of tokens (B, T, D), already checked.
-
-    Raises
-    ------
-    InputError
-        If the maps are not finite.
-    """
+    """Decode one batch of tokens (B, T, D), already checked."""
     batch = torch.from_numpy(np.ascontiguousarray(tokens, np.float32)).to(model.device)
     model.network.eval()
     with torch.inference_mode():
@@ -405,13 +285,7 @@ def _read(
 
 
 def _decode(model: Model, tokens: npt.NDArray[Any], prefix: int) -> list[Maps | str]:
-    """Decode a batch; where that fails, sample by sample, errors as text.
-
-    Raises
-    ------
-    MemoryError
-        If memory does not suffice.
-    """
+    """Decode a batch; where that fails, sample by sample, errors as text."""
     if not len(tokens):
         return []
     try:
@@ -442,24 +316,7 @@ COLOURS = 3
 
 
 def principal_rgb(tokens: npt.NDArray[Any]) -> UInt8:
-    """Show patch tokens by their first three principal components, as red, green and blue.
-
-    Parameters
-    ----------
-    tokens : float array (n, T, D)
-        The last 256 of each sample are its patches, row by row. The components are those of
-        all samples together, so that colours mean the same in each.
-
-    Returns
-    -------
-    uint8 (n, 224, 224, 3)
-        Grey where tokens are not finite, do not differ, or are not enough for a grid.
-
-    Examples
-    --------
-    >>> principal_rgb(np.zeros((1, 261, 4), np.float32)).shape
-    (1, 224, 224, 3)
-    """
+    """Show patch tokens by their first three principal components, as red, green and blue."""
     patches = GRID * GRID
     n, edge = len(tokens), GRID * PATCH_PX
     grey = np.full((n, edge, edge, COLOURS), 128, np.uint8)

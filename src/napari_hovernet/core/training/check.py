@@ -28,47 +28,18 @@ OK, WARN, FAULT = "ok", "warn", "fault"
 
 @dataclass(frozen=True)
 class DataBounds:
-    """From where on data look odd.
+    """From where on data look odd."""
 
-    Parameters
-    ----------
-    coverage : float
-        Share of nucleus pixels above which an image is named.
-    mean_coverage : float
-        The same over all images: above it the mask is likely to be wrong, and refused.
-    touching : float
-        Share of touching nuclei below which labels look like those of a mask.
-    mask_nuclei : int
-        Nuclei from which that is said.
-    mask_parts : float
-        Parts per instance from which labels are a mask or a map of types.
-    magnitude : tuple of float
-        Mean length of target HV that is usual.
-    untyped : float
-        Share of nucleus pixels without a type that is worth a word.
-    problems : float
-        Share of samples that cannot be used from which training is refused.
-    mpp_ratio : float
-        Largest to smallest micrometres per pixel that is worth a word.
-    samples : int
-        Samples looked at, at most, in training and in validation each.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range.
-    """
-
-    coverage: float = 0.5
+    coverage: float = 0.5  # Share of nucleus pixels above which an image is named
     mean_coverage: float = 0.6
-    touching: float = 0.01
-    mask_nuclei: int = 100
-    mask_parts: float = 5.0
-    magnitude: tuple[float, float] = (0.55, 0.80)
-    untyped: float = 0.05
-    problems: float = 0.1
-    mpp_ratio: float = 1.5
-    samples: int = 400
+    touching: float = 0.01  # Share of touching nuclei below which labels look like those of a mask
+    mask_nuclei: int = 100  # Nuclei from which that is said
+    mask_parts: float = 5.0  # Parts per instance from which labels are a mask or a map of types
+    magnitude: tuple[float, float] = (0.55, 0.80)  # Mean length of target HV that is usual
+    untyped: float = 0.05  # Share of nucleus pixels without a type that is worth a word
+    problems: float = 0.1  # Share of samples that cannot be used from which training is refused
+    mpp_ratio: float = 1.5  # Largest to smallest micrometres per pixel that is worth a word
+    samples: int = 400  # Samples looked at, at most, in training and in validation each
 
     def __post_init__(self) -> None:
         for name in ("coverage", "mean_coverage", "touching", "untyped", "problems"):
@@ -99,28 +70,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What was found in training data.
-
-    Parameters
-    ----------
-    findings : tuple of Finding
-    train_images, val_images, nuclei : int
-        Nuclei of the samples that were looked at.
-    coverage, touching, magnitude : float
-        Share of nucleus pixels, share of nuclei that touch another, mean length of target HV;
-        NaN where not known.
-    notes : tuple of str
-        What was assumed while reading.
-    """
+    """What was found in training data."""
 
     findings: tuple[Finding, ...]
-    train_images: int
-    val_images: int
-    nuclei: int
+    train_images: int  # Nuclei of the samples that were looked at
+    val_images: int  # Nuclei of the samples that were looked at
+    nuclei: int  # Nuclei of the samples that were looked at
     coverage: float
     touching: float
     magnitude: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What was assumed while reading
 
     @property
     def refused(self) -> bool:
@@ -184,26 +143,7 @@ class _Seen:
 def check_data(
     loaded: LoadedData, bounds: DataBounds | None = None, *, n_types: int | None = None
 ) -> DataReport:
-    """Look at data before training.
-
-    Parameters
-    ----------
-    loaded : LoadedData
-    bounds : DataBounds, optional
-        Default ``DataBounds()``.
-    n_types : int, optional
-        Types that the model knows, background included; None = it learns none.
-
-    Returns
-    -------
-    DataReport
-
-    Examples
-    --------
-    >>> report = check_data(load_samples(DataParams(sources=("data",))))  # doctest: +SKIP
-    >>> report.refused, report.summary  # doctest: +SKIP
-    (False, '103 to train, 20 to validate, 16,350 nuclei: in order')
-    """
+    """Look at data before training."""
     bounds = bounds or DataBounds()
     train, val = (_some(s, bounds.samples) for s in (loaded.train, loaded.val))
     looks: list[_Look] = spread(_look, (*train, *val))

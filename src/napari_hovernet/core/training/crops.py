@@ -51,30 +51,7 @@ Matrix = npt.NDArray[np.float64]
 def augment_image(image: UInt8, params: AugmentParams, rng: np.random.Generator) -> UInt8:
     """Change the look of a crop.
 
-    Parameters
-    ----------
-    image : uint8 (H, W, 3)
-        RGB; not changed.
-    params : AugmentParams
-        Strengths.
-    rng : Generator
-
-    Returns
-    -------
-    uint8 array (H, W, 3)
-        The image itself if nothing was drawn.
-
-    Notes
-    -----
-    Stain strengths, stain vectors, gamma and white balance are one 3 x 3 matrix and an offset
-    in optical density, so that a pixel pays one logarithm (from a table) and one exponential
-    for all of them.
-
-    Examples
-    --------
-    >>> grey = np.full((4, 4, 3), 128, np.uint8)
-    >>> augment_image(grey, AugmentParams(on=False), np.random.default_rng(0)) is grey
-    True
+    ``image`` uint8 (H, W, 3); returns uint8 (H, W, 3).
     """
     if not params.on:
         return image
@@ -98,12 +75,7 @@ def stain_matrix(
 ) -> tuple[Matrix, npt.NDArray[np.float64]]:
     """Draw new strengths and vectors of the stains.
 
-    Returns
-    -------
-    matrix : (3, 3)
-        From optical density (R, G, B) to optical density, from the left.
-    offset : (3,)
-        Added to it.
+    Returns matrix (3, 3), offset (3,).
     """
     basis = _basis()
     gain = np.append(rng.uniform(*params.stain_gain, 2), rng.uniform(*THIRD_GAIN))
@@ -184,26 +156,11 @@ Plane = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Move:
-    """One drawn change of place.
+    """One drawn change of place."""
 
-    Parameters
-    ----------
-    turn : Turn
-        Flip and quarter turns.
-    angle : float
-        Degrees of free rotation beside them.
-    scale : float
-        Magnification.
-
-    Examples
-    --------
-    >>> Move().plain, Move(scale=1.1).plain
-    (True, False)
-    """
-
-    turn: Turn = TURNS[0]
-    angle: float = 0.0
-    scale: float = 1.0
+    turn: Turn = TURNS[0]  # Flip and quarter turns
+    angle: float = 0.0  # Degrees of free rotation beside them
+    scale: float = 1.0  # Magnification
 
     @property
     def plain(self) -> bool:
@@ -219,15 +176,7 @@ class Move:
 
 
 def draw_move(params: AugmentParams, rng: np.random.Generator, *, free: bool = True) -> Move:
-    """Draw a change of place.
-
-    Parameters
-    ----------
-    params : AugmentParams
-    rng : Generator
-    free : bool
-        Whether rotation and scale are allowed; stored HV can only be flipped and turned.
-    """
+    """Draw a change of place."""
     if not params.on:
         return Move()
     turn = TURNS[int(rng.integers(len(TURNS)))] if params.flips else TURNS[0]
@@ -246,24 +195,6 @@ def cut_crop(
     """Cut a crop at a random place.
 
     Where it reaches beyond the image, the image is mirrored and labels are background.
-
-    Parameters
-    ----------
-    arrays : SampleArrays
-        With an image.
-    size : int
-        Edge of the crop, pixels.
-    move : Move
-        Must be plain where HV is stored.
-    rng : Generator
-        For the place.
-
-    Returns
-    -------
-    crop : SampleArrays
-        All planes (size, size): image smooth, everything else nearest.
-    valid : uint8 (size, size)
-        1 where the crop shows the image itself.
     """
     if move.plain:
         crop, valid = _cut_plain(arrays, size, rng)
@@ -383,38 +314,7 @@ Item = dict[str, torch.Tensor]
 
 
 class CropDataset(Dataset[Item]):
-    """Augmented crops of images, or tokens with their targets.
-
-    Item ``i`` of epoch ``e`` depends on ``seed``, ``e`` and ``i`` alone, not on the number of
-    loading processes or on what was read before. The order within an epoch is random already:
-    load with ``shuffle=False``. Every epoch spreads its crops over the images by their area;
-    images that are no larger than a crop come once each when ``length`` is their number.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-    data : DataParams
-        ``crop`` = edge of the crops, pixels. Tokens are taken whole, at 224 pixels.
-    augment : AugmentParams
-        Samples without labels, and tokens, are flipped and turned only.
-    seed : int
-    length : int, optional
-        Crops per epoch; None = as many as cover the area once.
-    n_types : int, optional
-        Types, background included; None = items have no "nt".
-
-    Raises
-    ------
-    InputError
-        If there is no sample, ``length`` is below 1, or images and tokens are mixed.
-
-    Examples
-    --------
-    >>> blank = Sample("a", image=np.zeros((64, 64, 3), np.uint8), labels=np.zeros((64, 64), int))
-    >>> crops = CropDataset([blank], DataParams(crop=32), AugmentParams())
-    >>> len(crops), crops[0]["hv"].shape
-    (4, torch.Size([2, 32, 32]))
-    """
+    """Augmented crops of images, or tokens with their targets."""
 
     def __init__(
         self,
@@ -452,20 +352,7 @@ class CropDataset(Dataset[Item]):
         return self.samples[int(self._drawn[1][index])]
 
     def __getitem__(self, index: int) -> Item:
-        """Return one item.
-
-        Returns
-        -------
-        dict of tensors
-            "image" uint8 (3, S, S) or "tokens" float32 (N, D); "np" int64 (S, S), 1 = nucleus;
-            "hv" float32 (2, S, S), [H, V] outward; "nt" int64 (S, S) if types are wanted;
-            "valid" float32 (S, S), 1 = shows the image, 0 = beyond its edge.
-
-        Raises
-        ------
-        InputError
-            If the sample cannot be read any more, or lacks what is wanted.
-        """
+        """Return one item."""
         if not 0 <= index < self.length:
             raise IndexError(index)
         if get_worker_info() is not None:
@@ -523,11 +410,7 @@ class CropDataset(Dataset[Item]):
 def targets_of(arrays: SampleArrays) -> tuple[npt.NDArray[np.bool_], Float32]:
     """Return what NP and HV should be: from labels where there are, else as stored.
 
-    Returns
-    -------
-    nucleus : bool (H, W)
-    hv : float32 (2, H, W)
-        [H, V] outward, 0 outside nuclei.
+    Returns nucleus bool (H, W), hv float32 (2, H, W).
     """
     if arrays.labels is not None:
         return arrays.labels > 0, hv_targets(arrays.labels)
@@ -538,13 +421,7 @@ def targets_of(arrays: SampleArrays) -> tuple[npt.NDArray[np.bool_], Float32]:
 def types_of(
     arrays: SampleArrays, nucleus: npt.NDArray[np.bool_], n_types: int, name: str
 ) -> npt.NDArray[np.int64]:
-    """Return the type of each pixel, 0 outside nuclei.
-
-    Raises
-    ------
-    InputError
-        If the sample has no types, or one that the model does not know.
-    """
+    """Return the type of each pixel, 0 outside nuclei."""
     if arrays.type_map is None:
         raise InputError(f"{name} has no types, and the model learns {n_types - 1}; leave it out.")
     types = np.where(nucleus, arrays.type_map, 0).astype(np.int64)
@@ -560,8 +437,8 @@ def types_of(
 def at_output_size(arrays: SampleArrays, size: int = OUTPUT) -> SampleArrays:
     """Bring the planes of tokens to the size of the decoder's maps, nearest.
 
-    HV is computed from labels at the new size where there are labels; stored HV takes the
-    nearest value, so that no two nuclei mix.
+    HV is computed from labels at the new size where there are labels; stored HV takes the nearest
+    value, so that no two nuclei mix.
     """
     if arrays.shape == (size, size):
         return arrays
@@ -590,11 +467,6 @@ class Stream(Dataset[Item]):
     """All crops of all epochs in one row: number = epoch (from 0) * length + index.
 
     Loading processes thus need not be told of a new epoch, and a run can begin anywhere.
-
-    Parameters
-    ----------
-    crops : CropDataset
-    epochs : int
     """
 
     def __init__(self, crops: CropDataset, epochs: int) -> None:
@@ -611,22 +483,7 @@ class Stream(Dataset[Item]):
 
 
 class Steps(Sampler[list[int]]):
-    """Numbers of the crops of each batch.
-
-    Parameters
-    ----------
-    first, last : int
-        Steps, half-open.
-    batch : int
-        Crops per step and process.
-    rank, world : int
-        This process, and how many there are: each takes its own part of a step.
-
-    Examples
-    --------
-    >>> list(Steps(1, 3, batch=2))
-    [[2, 3], [4, 5]]
-    """
+    """Numbers of the crops of each batch."""
 
     def __init__(self, first: int, last: int, batch: int, rank: int = 0, world: int = 1) -> None:
         self._steps = range(first, last)
@@ -642,17 +499,7 @@ class Steps(Sampler[list[int]]):
 
 
 def loader(stream: Stream, steps: Steps, workers: int, pin: bool) -> DataLoader[Item]:
-    """Make the loader of a run; draws nothing from the global random numbers.
-
-    Parameters
-    ----------
-    stream : Stream
-    steps : Steps
-    workers : int
-        Loading processes; they are spawned, since a fork after threads have started can hang.
-    pin : bool
-        Whether batches go to a GPU.
-    """
+    """Make the loader of a run; draws nothing from the global random numbers."""
     return DataLoader(
         stream,
         batch_sampler=steps,

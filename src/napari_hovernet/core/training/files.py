@@ -41,36 +41,16 @@ EARLIER = "earlier"
 
 @dataclass
 class Position:
-    """Where a run stands; everything about it that is neither weights nor random numbers.
+    """Where a run stands; everything about it that is neither weights nor random numbers."""
 
-    Parameters
-    ----------
-    step : int
-        Steps done.
-    scored : int
-        Last epoch that was validated; 0 = before training, -1 = none yet.
-    history : list of dict
-        Of each validated epoch: "epoch", "train", "val", "seconds".
-    best_epoch : int
-        Epoch of the best model so far, -1 = none yet.
-    best_score : float
-        Its score.
-    sums : dict of float
-        Sums of the loss terms over the steps of the present epoch.
-    counted : int
-        Steps in ``sums``.
-    seconds : float
-        Time spent in the present epoch.
-    """
-
-    step: int = 0
-    scored: int = -1
+    step: int = 0  # Steps done
+    scored: int = -1  # Last epoch that was validated
     history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = -1
-    best_score: float = 0.0
+    best_epoch: int = -1  # Epoch of the best model so far, -1 = none yet
+    best_score: float = 0.0  # Its score
     sums: dict[str, float] = field(default_factory=dict)
-    counted: int = 0
-    seconds: float = 0.0
+    counted: int = 0  # Steps in ``sums``.
+    seconds: float = 0.0  # Time spent in the present epoch
 
     def add(self, terms: Mapping[str, float]) -> None:
         """Count the loss terms of a step."""
@@ -122,13 +102,7 @@ def seed_everything(seed: int) -> None:
 
 
 def save_resume(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a resume file: to a temporary name, flushed, then put in place.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written; the file that was there stays as it was.
-    """
+    """Write a resume file: to a temporary name, flushed, then put in place."""
     buffer = io.BytesIO()  # in memory first: torch turns a full disk into a RuntimeError
     torch.save({"schema": SCHEMA, **state}, buffer)
     folder_for(path)
@@ -137,13 +111,7 @@ def save_resume(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_resume(path: Path) -> dict[str, Any]:
-    """Read a resume file; never runs code in it.
-
-    Raises
-    ------
-    CheckpointError
-        If it is not there, damaged, or of another version.
-    """
+    """Read a resume file; never runs code in it."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -166,13 +134,7 @@ def load_resume(path: Path) -> dict[str, Any]:
 
 
 def folder_for(path: Path) -> None:
-    """Make the folder of a file.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be made.
-    """
+    """Make the folder of a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -195,23 +157,6 @@ def save_product(
     """Write a model as it stands, with all that is known of its training.
 
     A token decoder is also written as ``.pth`` beside, in its family's own form.
-
-    Parameters
-    ----------
-    network : Network
-        Not changed.
-    info : ModelInfo
-        Of the model it started from: types, mpp, licence and provenance are kept.
-    config : TrainConfig
-        Goes into the file, the loss's weights among it.
-    history : sequence of mapping
-        Of the epochs so far.
-    path : Path
-
-    Raises
-    ------
-    OutputError
-        If a weight is not finite, or the file cannot be written.
     """
     training: dict[str, Any] = config_as_dict(config)
     before = {k: v for k, v in info.training.items() if k != EARLIER}
@@ -239,27 +184,8 @@ SHOWN = 60
 class EventWriter:
     """Append events to a file, each on the disk's way before the next.
 
-    A file that is there is continued. If its last line was cut off (a killed process, a full
-    disk) the next event starts on a line of its own, so that one line is lost at most.
-
-    Parameters
-    ----------
-    path : path
-        Its folder must exist.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be opened, or, by :meth:`write`, not be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "events.jsonl"
-    >>> with EventWriter(path) as events:
-    ...     events.write("step", step=1, total=float("nan"))
-    >>> read_events(path)[0][0]["total"] is None
-    True
+    A file that is there is continued. If its last line was cut off (a killed process, a full disk)
+    the next event starts on a line of its own, so that one line is lost at most.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -271,16 +197,7 @@ class EventWriter:
             raise output_error(self.path, error) from error
 
     def write(self, kind: str, /, **fields: Any) -> None:
-        """Write one event.
-
-        Parameters
-        ----------
-        kind : str
-            One of ``KINDS``.
-        **fields
-            Plain values, mappings and sequences of them, 0-d arrays; what is NaN or infinite
-            is written as null.
-        """
+        """Write one event."""
         event = {"v": VERSION, "t": round(time.time(), 3), "event": kind, **fields}
         line = json.dumps(_plain(event), allow_nan=False).encode() + b"\n"
         try:
@@ -311,33 +228,7 @@ class EventWriter:
 
 
 def read_events(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Read what was appended since the last time.
-
-    Parameters
-    ----------
-    path : path
-        Need not exist yet.
-    offset : int
-        Bytes already read: 0, or what the last call returned.
-
-    Returns
-    -------
-    events : list of dict
-        Whole lines alone; each has "v", "t" (unix seconds) and "event". A line that is no
-        event comes as ``{"event": "damaged", "message": ...}``.
-    offset : int
-        Where to go on; a last line without its end is left for the next call.
-
-    Raises
-    ------
-    OSError
-        If the file is there and cannot be read.
-
-    Examples
-    --------
-    >>> read_events("no such file")
-    ([], 0)
-    """
+    """Read what was appended since the last time."""
     try:
         with open(path, "rb") as file:
             file.seek(offset)
@@ -401,20 +292,9 @@ COMMANDS = ("pause", "resume", "stop")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run.
+    """The files of one run."""
 
-    Parameters
-    ----------
-    path : Path
-        The run's own folder.
-
-    Examples
-    --------
-    >>> RunFolder(Path("runs/a")).events.name
-    'events.jsonl'
-    """
-
-    path: Path
+    path: Path  # The run's own folder
 
     @property
     def name(self) -> str:
@@ -479,13 +359,7 @@ class RunFolder:
         _write(self.config_file, config_as_dict(config))
 
     def read_config(self) -> TrainConfig:
-        """Read the configuration back.
-
-        Raises
-        ------
-        InputError
-            If it is not there or cannot be used.
-        """
+        """Read the configuration back."""
         return config_from_dict(load_json(self.config_file), str(self.config_file))
 
     def write_status(self, status: dict[str, Any]) -> None:
@@ -529,19 +403,7 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """Writes events and status of a run.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    active : bool
-        Off for all but the first of several processes: then nothing is written.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written; also by the methods.
-    """
+    """Writes events and status of a run."""
 
     def __init__(self, folder: RunFolder, active: bool = True) -> None:
         self.active = active
@@ -575,15 +437,7 @@ class Journal:
         self._update(state=state, message=message)
 
     def step(self, always: bool, fields: Mapping[str, Any]) -> bool:
-        """Write a step unless one was written just before; tell whether it was.
-
-        Parameters
-        ----------
-        always : bool
-            First or last of its epoch.
-        fields : mapping
-            Of the event.
-        """
+        """Write a step unless one was written just before; tell whether it was."""
         now = time.monotonic()
         if not always and now - self._told < STEP_SECONDS:
             return False
@@ -603,13 +457,7 @@ class Journal:
         self._update(state=state, message=message)
 
     def failed(self, error: Mapping[str, Any]) -> None:
-        """Write what went wrong, as far as the folder still takes it.
-
-        Parameters
-        ----------
-        error : mapping
-            "message", "term" and "kind" of the event.
-        """
+        """Write what went wrong, as far as the folder still takes it."""
         log.error("%s", error["message"])
         message = str(error["message"])
         with suppress(UserError):  # the disk may be full: each may still find its place

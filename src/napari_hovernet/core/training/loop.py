@@ -62,14 +62,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Control:
-    """Commands for a run.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    active : bool
-        Off for all but the first of several processes, which are told by it.
-    """
+    """Commands for a run."""
 
     def __init__(self, folder: RunFolder, active: bool = True) -> None:
         self._folder, self._active = folder, active
@@ -79,13 +72,7 @@ class Control:
         self._before: dict[signal.Signals, Any] = {}
 
     def command(self, now: bool = False) -> str:
-        """Return what is asked for: "pause", "stop", "resume" or "".
-
-        Parameters
-        ----------
-        now : bool
-            Look at the file even if it was looked at just before.
-        """
+        """Return what is asked for: "pause", "stop", "resume" or ""."""
         if self._signalled:
             return "stop"
         moment = time.monotonic()
@@ -150,26 +137,7 @@ log = logging.getLogger(__name__)
 
 
 def run_training(folder: RunFolder, *, resume: bool = False) -> int:
-    """Train as the folder's configuration says, and write everything into the folder.
-
-    Parameters
-    ----------
-    folder : RunFolder
-        With its ``config.json``.
-    resume : bool
-        Go on from ``checkpoints/last.ckpt`` where there is one; on one CPU the run then ends
-        bit for bit as if it had never been interrupted. Else it begins anew.
-
-    Returns
-    -------
-    int
-        Exit status: 0 = done, or stopped on request; 1 = failed. What failed is in the
-        events and in the status.
-
-    Notes
-    -----
-    The run is steered by the folder's ``control.json`` and by SIGTERM (stop after the step).
-    """
+    """Train as the folder's configuration says, and write everything into the folder."""
     first = all(os.environ.get(name, "0") in {"", "0"} for name in RANKS)
     try:
         journal = Journal(folder, active=first)
@@ -299,13 +267,7 @@ def _fit(
 
 
 def crops_of(config: TrainConfig, data: LoadedData, start: Start) -> CropDataset:
-    """Make the crops of one epoch: whole steps, of a size that the network can take.
-
-    Raises
-    ------
-    InputError
-        If there is nothing to train on.
-    """
+    """Make the crops of one epoch: whole steps, of a size that the network can take."""
     crop = start.network.geometry.legal(config.data.crop)
     fitting = replace(config.data, crop=crop)
     per_step = config.optim.batch * config.devices * config.num_nodes
@@ -323,25 +285,13 @@ def crops_of(config: TrainConfig, data: LoadedData, start: Start) -> CropDataset
 
 
 def refuse_faults(data: LoadedData) -> None:
-    """Refuse data that the check finds unfit.
-
-    Raises
-    ------
-    InputError
-        Naming the faults.
-    """
+    """Refuse data that the check finds unfit."""
     if data.faults:
         raise InputError(" ".join(data.faults))
 
 
 def fingerprint(data: LoadedData) -> str:
-    """Tell data sets apart by the names of their samples, in their order.
-
-    Examples
-    --------
-    >>> fingerprint(LoadedData((), ()))[:8]
-    'f5a5fd42'
-    """
+    """Tell data sets apart by the names of their samples, in their order."""
     said = [[sample.name for sample in part] for part in (data.train, data.val)]
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
@@ -441,25 +391,14 @@ PACE_KEPT = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What stays the same throughout a run.
-
-    Parameters
-    ----------
-    folder : RunFolder
-    config : TrainConfig
-    start : Start
-    validator : Validator
-    steps_per_epoch : int
-    fingerprint : str
-        Of the data.
-    """
+    """What stays the same throughout a run."""
 
     folder: RunFolder
     config: TrainConfig
     start: Start
     validator: Validator
     steps_per_epoch: int
-    fingerprint: str
+    fingerprint: str  # Of the data
 
     @property
     def total(self) -> int:
@@ -496,23 +435,7 @@ class Conductor(L.Callback):
     """Leads a run from where it stands to its end.
 
     Lightning sees one long row of steps; epochs are ours, so that a run can stop and go on
-    anywhere. Everything that must survive is in ``position``, the weights and the random
-    numbers.
-
-    Parameters
-    ----------
-    run : Run
-    position : Position
-        Changed as the run goes on.
-    control : Control
-    journal : Journal
-    resumed : mapping, optional
-        The resume file of an interrupted run.
-
-    Attributes
-    ----------
-    stopped : bool
-        Whether the run was asked to stop before its end.
+    anywhere. Everything that must survive is in ``position``, the weights and the random numbers.
     """
 
     def __init__(

@@ -30,27 +30,13 @@ _BRANCHES = ("tp", "np", "hv")
 
 @dataclass(frozen=True)
 class Parts:
-    """Names of a network's modules by what they do.
+    """Names of a network's modules by what they do."""
 
-    Parameters
-    ----------
-    encoder : tuple of str
-        Those that read the input.
-    heads : tuple of str
-        Those after the maps that the heads share, or the last units of each branch.
-    types : tuple of str
-        Those that nothing but the type loss reaches.
-    shared : str
-        Where the maps that all heads share pass: into this module ...
-    leaves : bool
-        ... or out of it, when it is called first.
-    """
-
-    encoder: tuple[str, ...]
+    encoder: tuple[str, ...]  # Those that read the input
     heads: tuple[str, ...]
-    types: tuple[str, ...]
-    shared: str
-    leaves: bool = False
+    types: tuple[str, ...]  # Those that nothing but the type loss reaches
+    shared: str  # Where the maps that all heads share pass: into this module ...
+    leaves: bool = False  # ... or out of it, when it is called first
 
 
 FREEZE_PARTS: Mapping[str, Parts] = {
@@ -69,13 +55,7 @@ encoder is outside the file, so its first layer stands for it."""
 
 
 def parts_of(architecture: str) -> Parts:
-    """Look up the parts of an architecture.
-
-    Raises
-    ------
-    InputError
-        If nothing is known of them.
-    """
+    """Look up the parts of an architecture."""
     if architecture not in FREEZE_PARTS:
         raise InputError(
             f"The parts of a {architecture!r} network are not known, only those of "
@@ -85,31 +65,7 @@ def parts_of(architecture: str) -> Parts:
 
 
 class Freezer:
-    """Sets what of a network learns in an epoch.
-
-    Parameters
-    ----------
-    network : Network
-    architecture : str
-        Its name in the registry.
-    optim : OptimParams
-    typed : bool
-        Whether there are types to learn from; without, a type head stays as it is.
-
-    Raises
-    ------
-    InputError
-        If the parts to freeze are not known.
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.networks.registry import build
-    >>> network = build("compact", {"widths": [4, 8]})
-    >>> freezer = Freezer(network, "compact", OptimParams(freeze="encoder"), typed=False)
-    >>> freezer.apply(1)
-    >>> network.down.training, next(network.down.parameters()).requires_grad
-    (False, False)
-    """
+    """Sets what of a network learns in an epoch."""
 
     def __init__(
         self, network: Network, architecture: str, optim: OptimParams, typed: bool
@@ -167,20 +123,7 @@ Caught = list[Tensor]
 
 @contextmanager
 def shared_maps(network: Network, architecture: str) -> Iterator[Caught]:
-    """Catch the maps that all heads work on while the network runs.
-
-    Parameters
-    ----------
-    network : Network
-    architecture : str
-        Its name in the registry.
-
-    Yields
-    ------
-    list of tensor
-        Filled by the first forward pass inside the block; stays empty where the parts of
-        the architecture are not known.
-    """
+    """Catch the maps that all heads work on while the network runs."""
     caught: Caught = []
     parts = FREEZE_PARTS.get(architecture)
     if parts is None:
@@ -203,29 +146,8 @@ def gradient_shares(
 ) -> dict[str, float]:
     """Compare the gradients that the weighted losses of the heads put on shared maps.
 
-    Takes the graph as it is and leaves it for the backward pass; changes no ``grad`` of a
-    weight and draws no random numbers.
-
-    Parameters
-    ----------
-    shared : tensor
-        From :func:`shared_maps`.
-    terms : mapping of tensor ()
-        Unweighted losses "np", "hv" and "nt" with their graphs.
-    weights : mapping of float
-        Of these, as they stand.
-
-    Returns
-    -------
-    dict of float
-        Share of each in the sum of the norms, 0..1; all 0 without any gradient.
-
-    Examples
-    --------
-    >>> x = torch.ones(1, requires_grad=True)
-    >>> terms = {"np": 3 * x.sum(), "hv": x.sum(), "nt": torch.zeros(())}
-    >>> gradient_shares(x, terms, {"np": 1.0, "hv": 1.0, "nt": 1.0})
-    {'np': 0.75, 'hv': 0.25, 'nt': 0.0}
+    Takes the graph as it is and leaves it for the backward pass; changes no ``grad`` of a weight
+    and draws no random numbers.
     """
     norms = {head: _norm(shared, terms[head], weights[head]) for head in HEADS}
     total = sum(norms.values())
@@ -269,24 +191,12 @@ OURS = "default"
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A network to train.
+    """A network to train."""
 
-    Parameters
-    ----------
-    network : Network
-        On the CPU, float32.
-    info : ModelInfo
-        What is known of it, its provenance included.
-    notes : tuple of str
-        What was assumed or left out.
-    typed : bool
-        Whether its type head learns.
-    """
-
-    network: Network
-    info: ModelInfo
-    notes: tuple[str, ...]
-    typed: bool
+    network: Network  # On the CPU, float32
+    info: ModelInfo  # What is known of it, its provenance included
+    notes: tuple[str, ...]  # What was assumed or left out
+    typed: bool  # Whether its type head learns
 
     @property
     def n_types(self) -> int | None:
@@ -296,13 +206,7 @@ class Start:
 
 
 def needs_of(start: str) -> str:
-    """Tell what a starting point reads: "image" or "tokens".
-
-    Raises
-    ------
-    InputError, CheckpointError
-        If there is no such starting point.
-    """
+    """Tell what a starting point reads: "image" or "tokens"."""
     if start.startswith(SCRATCH):
         name = _architecture(start)
         return "tokens" if name == TOKENS else "image"
@@ -310,26 +214,7 @@ def needs_of(start: str) -> str:
 
 
 def start_of(config: TrainConfig, data: LoadedData) -> Start:
-    """Load or build the network of a run.
-
-    Parameters
-    ----------
-    config : TrainConfig
-        Its ``start`` and ``seed`` count.
-    data : LoadedData
-        Says which types there are, how long tokens are and how large pixels.
-
-    Raises
-    ------
-    InputError
-        If the types of the data do not fit those of the network.
-    CheckpointError
-        If the file cannot be used.
-
-    Notes
-    -----
-    An untrained network is drawn from ``config.seed`` by torch's global generator.
-    """
+    """Load or build the network of a run."""
     highest = highest_type(data.all)
     notes: tuple[str, ...]
     if config.start.startswith(SCRATCH):
@@ -353,16 +238,7 @@ def start_of(config: TrainConfig, data: LoadedData) -> Start:
 
 
 def restored(text: str, state: Mapping[str, torch.Tensor], typed: bool) -> Start:
-    """Build the network of an interrupted run from what its resume file says.
-
-    Parameters
-    ----------
-    text : str
-        The header :func:`napari_hovernet.core.checkpoint.header.dump` made.
-    state : mapping of tensor
-        Weights.
-    typed : bool
-    """
+    """Build the network of an interrupted run from what its resume file says."""
     info = header.parse(text, "The resume file")
     network = build(info.architecture, info.config)
     network.load_state_dict(state)
@@ -380,13 +256,7 @@ def described(info: ModelInfo) -> ModelInfo:
 
 
 def highest_type(samples: Sequence[Sample]) -> int | None:
-    """Return the highest type among samples; None if they have no types.
-
-    Examples
-    --------
-    >>> highest_type(()) is None
-    True
-    """
+    """Return the highest type among samples; None if they have no types."""
     every = -(-len(samples) // LOOKED_AT) or 1
     maps = (sample.arrays.type_map for sample in itertools.islice(samples, 0, None, every))
     found = [int(types.max()) for types in maps if types is not None and types.size]
@@ -468,14 +338,7 @@ Batch = Mapping[str, Tensor]
 
 
 class Diverged(UserError):  # noqa: N818 - reads as what happened
-    """A loss term, or a weight, is no longer finite.
-
-    Parameters
-    ----------
-    message : str
-    term : str
-        The term, "" for weights.
-    """
+    """A loss term, or a weight, is no longer finite."""
 
     def __init__(self, message: str, term: str = "") -> None:
         super().__init__(message)
@@ -495,25 +358,7 @@ class Told:
 
 
 class TrainingModule(L.LightningModule):
-    """Network, loss and optimiser of a run.
-
-    Parameters
-    ----------
-    start : Start
-        Its network is trained in place.
-    loss : HoverLoss
-    optim : OptimParams
-    optimizer_state : mapping, optional
-        Of an interrupted run.
-
-    Attributes
-    ----------
-    told : Told
-        Of the last step.
-    freezer : Freezer
-    compare_heads : bool
-        Whether the next step compares the gradients of the heads.
-    """
+    """Network, loss and optimiser of a run."""
 
     def __init__(
         self,
@@ -532,13 +377,7 @@ class TrainingModule(L.LightningModule):
         self._typed = start.typed
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch; see :class:`~.dataset.CropDataset` for its parts.
-
-        Raises
-        ------
-        Diverged
-            If a term is not finite; names the first.
-        """
+        """Return the loss of a batch; see :class:`~.dataset.CropDataset` for its parts."""
         watch = shared_maps(self.network, self.architecture) if self.compare_heads else None
         with watch or nullcontext([]) as caught:
             raw = self.network(_input(batch))
@@ -608,14 +447,7 @@ def outward(hv: Tensor, convention: HVConvention) -> Tensor:
 
 
 def mean_length(hv: Tensor, inside: Tensor) -> Tensor:
-    """Mean length of HV (B, 2, H, W) where ``inside`` (B, H, W); NaN without such pixels.
-
-    Examples
-    --------
-    >>> hv = torch.tensor([[[[3.0]], [[4.0]]]])
-    >>> float(mean_length(hv, torch.ones(1, 1, 1, dtype=torch.bool)))
-    5.0
-    """
+    """Mean length of HV (B, 2, H, W) where ``inside`` (B, H, W); NaN without such pixels."""
     length = torch.linalg.vector_norm(hv.float(), dim=1)
     mean: Tensor = (length * inside).sum() / inside.sum()
     return mean
@@ -647,27 +479,7 @@ STEP_FACTOR = 0.1
 
 
 def rate(optim: OptimParams, step: int, total: int) -> float:
-    """Return the learning rate of a step.
-
-    Parameters
-    ----------
-    optim : OptimParams
-    step : int
-        From 0.
-    total : int
-        Steps of the whole run.
-
-    Returns
-    -------
-    float
-        Rises linearly over ``warmup_steps`` (the first step already has a share), then
-        follows ``schedule``; "cosine" reaches 0 one step after the last.
-
-    Examples
-    --------
-    >>> rate(OptimParams(lr=1.0, schedule="step"), step=7, total=10)
-    0.1
-    """
+    """Return the learning rate of a step."""
     return optim.lr * _warmup(optim, step) * _factor(optim, step, total)
 
 

@@ -43,45 +43,20 @@ BY_PIXEL = ("magnitude", "true_magnitude", "cosine", "hv_mse", "hv_zero_mse")
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """The pinned image as the network sees it.
+    """The pinned image as the network sees it."""
 
-    Parameters
-    ----------
-    np : float32 (H, W)
-    hv : float32 (2, H, W)
-    labels : int32 (H, W)
-    """
-
-    np: Float32
-    hv: Float32
-    labels: Int32
+    np: Float32  # float32 (H, W)
+    hv: Float32  # float32 (2, H, W)
+    labels: Int32  # int32 (H, W)
 
     def write(self, path: Path) -> None:
-        """Write as an ``.npz`` of float16 maps and int32 labels.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
+        """Write as an ``.npz`` of float16 maps and int32 labels."""
         half = {"np": self.np.astype(np.float16), "hv": self.hv.astype(np.float16)}
         _write_npz(path, {**half, "labels": self.labels})
 
 
 class Validator:
-    """Scores a network on the same images each time.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        Read anew each time where they are kept on disk.
-    loss : HoverLoss
-        Its terms and weights; not changed.
-    n_types : int, optional
-        Types that are learned; None = none.
-    most : int
-        Samples scored at most: the first ones.
-    """
+    """Scores a network on the same images each time."""
 
     def __init__(
         self, samples: Sequence[Sample], loss: HoverLoss, n_types: int | None, most: int
@@ -99,24 +74,7 @@ class Validator:
     def score(
         self, model: Model, between: Callable[[], object] | None = None
     ) -> tuple[dict[str, float], Preview | None]:
-        """Score the network as it stands; leaves it in eval mode.
-
-        Parameters
-        ----------
-        model : Model
-        between : callable, optional
-            Called after every image.
-
-        Returns
-        -------
-        scores : dict of float
-            Means over the images: "loss", "magnitude", "true_magnitude", "cosine",
-            "hv_mse", "hv_zero_mse", "dice", "all_foreground_dice", and, where there are
-            labels, "aji", "pq", and the same of connected components ("cc_aji", "cc_pq")
-            and of the true maps ("oracle_aji", "oracle_pq"). {} without images.
-        preview : Preview, optional
-            Of the pinned image.
-        """
+        """Score the network as it stands; leaves it in eval mode."""
         loss = copy.deepcopy(self._loss).cpu()
         rows, preview = [], None
         for index, sample in enumerate(self.samples):
@@ -133,13 +91,7 @@ class Validator:
         return means(rows), preview
 
     def write_pinned(self, path: Path) -> None:
-        """Write the pinned image and its true labels (``.npz``), once for all epochs.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
+        """Write the pinned image and its true labels (``.npz``), once for all epochs."""
         if self.pinned is None:
             return
         arrays = self.pinned.arrays
@@ -179,13 +131,8 @@ class Validator:
 def score_of(scores: Mapping[str, float], train: Mapping[str, float]) -> float:
     """Return the number by which models are ranked, higher is better; the latest of equals.
 
-    AJI + PQ on the validation images; without instances there (stored targets alone) minus
-    the validation loss; without any validation image minus the mean training loss.
-
-    Examples
-    --------
-    >>> score_of({"aji": 0.5, "pq": 0.25, "loss": 2.0}, {})
-    0.75
+    AJI + PQ on the validation images; without instances there (stored targets alone) minus the
+    validation loss; without any validation image minus the mean training loss.
     """
     if "aji" in scores:
         return scores["aji"] + scores["pq"]
@@ -197,13 +144,8 @@ def score_of(scores: Mapping[str, float], train: Mapping[str, float]) -> float:
 def remark(epoch: int, epochs: int, magnitude: float) -> str:
     """Say "go on" or "investigate" by the bounds of the mean magnitude inside nuclei.
 
-    After epoch 5: above 0.25 go on, below 0.10 investigate. At the end: above 0.50 go on,
-    below 0.10 investigate. Else "".
-
-    Examples
-    --------
-    >>> remark(5, 20, 0.31), remark(5, 20, 0.02), remark(20, 20, 0.31)
-    ('go on', 'investigate', '')
+    After epoch 5: above 0.25 go on, below 0.10 investigate. At the end: above 0.50 go on, below
+    0.10 investigate. Else "".
     """
     bands = MagnitudeBands()
     if not epoch or epoch not in (EARLY_EPOCH, epochs):
@@ -239,13 +181,7 @@ def hv_row(predicted: Float32, target: Float32, inside: Bool) -> dict[str, float
 
 
 def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Average scores over images, those in ``BY_PIXEL`` by nucleus pixels.
-
-    Examples
-    --------
-    >>> means([{"aji": 0.5, "pixels": 9}, {"aji": 1.0, "pixels": 0}])
-    {'aji': 0.75}
-    """
+    """Average scores over images, those in ``BY_PIXEL`` by nucleus pixels."""
     found: dict[str, float] = {}
     names = {name: None for row in rows for name in row if name != "pixels"}
     for name in names:
@@ -258,13 +194,7 @@ def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the middle of an image, ``PREVIEW_EDGE`` pixels at most.
-
-    Examples
-    --------
-    >>> middle((10, 2000))
-    (slice(0, 10, None), slice(488, 1512, None))
-    """
+    """Rows and columns of the middle of an image, ``PREVIEW_EDGE`` pixels at most."""
     edges = [min(edge, PREVIEW_EDGE) for edge in shape]
     starts = [(whole - edge) // 2 for whole, edge in zip(shape, edges, strict=True)]
     rows, cols = (slice(s, s + e) for s, e in zip(starts, edges, strict=True))
