@@ -23,7 +23,11 @@ from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.core.params import LOSS_PRESETS, DataParams, TrainConfig
 from napari_hovernet.errors import InputError
 
-EVERY = [option for options in OPTIONS.values() for option in options]
+EVERY = list(OPTIONS.items())
+
+
+def key_of(known: Any) -> str:
+    return str(known.option.replace("-", "_"))
 
 
 def paths_of(config: Any, front: str = "") -> set[str]:
@@ -36,18 +40,18 @@ def paths_of(config: Any, front: str = "") -> set[str]:
 
 
 def test_every_choice_has_an_option() -> None:
-    named = {option.path for option in EVERY} | {"data.sources", "start", "name"}
+    named = set(OPTIONS) | {"data.sources", "start", "name"}
     assert named == paths_of(TrainConfig())
-    assert len({option.key for option in EVERY}) == len(EVERY)
+    assert len({known.option for known in OPTIONS.values()}) == len(EVERY)
 
 
 def other_value(option: Any, rng: random.Random) -> Any:
     """Return a value that is allowed, mostly not the default."""
     default = option.default
-    if option.choices:
-        return rng.choice(option.choices)
+    if option.options:
+        return rng.choice(option.options)
     if isinstance(default, tuple):
-        whole = option.key == "save_epochs"
+        whole = option.option == "save-epochs"
         return rng.choice([(), (1,), (3, 9)] if whole else [(0.5, 1.5), (0.25, 0.75)])
     if isinstance(default, bool):
         return not default
@@ -60,13 +64,13 @@ def other_value(option: Any, rng: random.Random) -> Any:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_command_line_repeats_the_run(seed: int) -> None:
     rng = random.Random(seed)
-    chosen = [option for option in EVERY if rng.random() < 0.5]
-    given = {option.key: other_value(option, rng) for option in chosen}
+    chosen = [row for row in EVERY if rng.random() < 0.5]
+    given = {key_of(known): other_value(known, rng) for _, known in chosen}
     given |= {"data": ["/some data/a", "/b.npz"], "start": "/models/it's mine.tar"}
     preset = rng.choice(["", *LOSS_PRESETS])
     config = config_from(given, preset)
-    for option in chosen:
-        assert value_at(config, option.path) == given[option.key], option.name
+    for path, known in chosen:
+        assert value_at(config, path) == given[key_of(known)], path
     line = command_line(config)
     options = build_parser().parse_args(shlex.split(line)[1:])
     assert config_from(vars(options), options.loss_preset or "") == config

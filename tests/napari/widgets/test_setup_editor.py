@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from napari_hovernet._napari.widgets.data_editor import CONVENTIONS, FAMILIES
 from napari_hovernet._napari.widgets.setup_editor import (
     SetupEditor,
     epochs_of,
@@ -12,6 +11,8 @@ from napari_hovernet._napari.widgets.setup_editor import (
 )
 from napari_hovernet.core.hv import PRESETS
 from napari_hovernet.core.params import (
+    CONVENTIONS,
+    FAMILIES,
     LOSS_PRESETS,
     AugmentParams,
     DataParams,
@@ -139,7 +140,7 @@ def test_untrained_networks_can_be_chosen_to_start_from(editor, qtbot):
 
 def test_lists_that_are_written_down_twice_agree():
     assert ("auto", *PRESETS) == CONVENTIONS
-    assert len(FAMILIES) == 6
+    assert len(FAMILIES) == 5
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "five"])

@@ -71,8 +71,8 @@ def test_parameters_that_are_no_preset_are_called_changed(editor):
 
 @pytest.mark.parametrize("known", TUNABLES, ids=[t.name for t in TUNABLES])
 def test_a_slider_changes_its_number_and_names_itself(editor, said, known):
-    params = TuneParams(SeparationParams.preset(known.methods[0]))
-    editor.setValue(params, known.methods[0])
+    params = TuneParams(SeparationParams.preset(known.reads[0]))
+    editor.setValue(params, known.reads[0])
     value = known.snap(known.low + 0.8 * (known.high - known.low))
     editor.sliders[known.name].spin.setValue(value)
     assert said == [(with_value(params, known.name, value), known.name)]
