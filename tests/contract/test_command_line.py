@@ -237,7 +237,7 @@ def test_evaluate_scores_a_model_beside_the_base_rates(
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["evaluation.csv", "evaluation.html", "evaluation.json"]
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    means = found["means"]["all"]["means"]
+    means = found["means"]["all"]["scores"]
     assert means["aji"]["mean"] > 0.8 > means["cc_aji"]["mean"]
     assert means["oracle_aji"]["mean"] > 0.95
     page = (tmp_path / "out" / "evaluation.html").read_text()
