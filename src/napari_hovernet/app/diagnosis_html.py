@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from .. import __version__
+from .._version import __version__
 from ..core.diagnosis.report import FAULT, Finding
 from ..core.io.files import atomic_path
 from .diagnose import Diagnosis

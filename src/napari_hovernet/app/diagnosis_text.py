@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from textwrap import fill
 from typing import Any
 
-from .. import __version__
+from .._version import __version__
 from ..core.diagnosis.report import FAULT, NOT_TESTED, OK, DiagnosisReport, Finding, Place
 from .diagnose import Diagnosis
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, StrictUndefined
 
-from .. import __version__
+from .._version import __version__
 from ..core.data.pairs import Pair, labels_of, list_files
 from ..core.hv import read_hv
 from ..core.inference.images import ImageSource

@@ -17,7 +17,7 @@ from typing import Any
 import numpy.typing as npt
 from PIL import Image
 
-from .. import __version__
+from .._version import __version__
 from ..core.data.pairs import DELIMITERS, INDEX_NAME
 from ..core.inference.images import UInt8, as_source
 from ..core.io.files import TEMPORARY_PREFIX, output_error, put_in_place, writable_folder

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from .. import __version__
+from .._version import __version__
 from ..core.io.files import atomic_path
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands

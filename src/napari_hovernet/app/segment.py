@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
+from .._version import __version__
 from ..core.inference import predict_steps
 from ..core.inference.images import CropSource, as_source
 from ..core.inference.tiles import scaled_separation, working_scale

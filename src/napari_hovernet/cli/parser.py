@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
-from .. import __version__
+from .._version import __version__
 from ..core.params import PRECISIONS, PRESETS, TILINGS
 from .diagnose_parser import add_diagnose
 from .token_parser import add_family, add_tokens

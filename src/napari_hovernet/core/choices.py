@@ -90,7 +90,9 @@ class Choice:
         elif self.above is not None:
             text = f"a finite number above {self.above:g}"
         else:
-            text = f"{self.low:g} or more" if self.whole else f"a finite number, {self.low:g} or more"
+            text = (
+                f"{self.low:g} or more" if self.whole else f"a finite number, {self.low:g} or more"
+            )
             text = f"an odd number from {self.low:g}" if self.odd else text
         return text + (", or None" if self.none else "")
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from ... import __version__
+from ..._version import __version__
 from ...errors import CheckpointError, InputError
 from ..hv import PRESETS
 from ..networks.registry import Network, build

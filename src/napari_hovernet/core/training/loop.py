@@ -20,7 +20,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from ... import __version__
+from ..._version import __version__
 from ...errors import InputError, UserError
 from ..checkpoint import header
 from ..data.load import load_samples
