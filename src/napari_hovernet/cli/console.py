@@ -70,7 +70,7 @@ def help_of(known: Choice) -> str:
     else:
         shown = f"{default:g}" if isinstance(default, float) else str(default) or "none"
     unit = f" [{known.unit}]" if known.unit else ""
-    return f"{known.help}{unit} Default {shown}.".replace("%", "%%")
+    return f"{known.help.rstrip('.')}{unit}; default {shown}".replace("%", "%%")
 
 
 class ProgressBar:
