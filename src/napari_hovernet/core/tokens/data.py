@@ -259,16 +259,15 @@ def token_file(
     path: Path, name: str, n: int, extra: Mapping[str, npt.NDArray[Any]] | None = None
 ) -> Iterator[TokenFile]:
     """Write tokens of n images, and other arrays; it is there once the block ends well."""
-    with atomic_path(path) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                made = TokenFile(member, n, dict(extra or {}))
-                yield made
-            if made.done != n:
-                raise InputError(f"There are tokens of {made.done} images instead of {n}.")
-            for key, array in made.extra.items():
-                with archive.open(f"{key}.npy", "w") as member:
-                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            made = TokenFile(member, n, dict(extra or {}))
+            yield made
+        if made.done != n:
+            raise InputError(f"There are tokens of {made.done} images instead of {n}.")
+        for key, array in made.extra.items():
+            with archive.open(f"{key}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 # --- which samples a checkpoint was trained on ----------------------------------------
