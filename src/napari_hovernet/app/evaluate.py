@@ -22,7 +22,8 @@ from typing import Any, Protocol
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
-from ..core.data.pairs import Pair, labels_of, list_files
+from ..core.data.items import Pair
+from ..core.data.pairs import labels_of, list_files
 from ..core.hv import read_hv
 from ..core.inference.images import ImageSource
 from ..core.inference.tiles import scaled_separation, working_scale
