@@ -148,7 +148,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no tokens of the family 'digestive'"):
         tokens(tmp_path, family="digestive")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(InputError, match=r"other\.npz is not named as family files are"):
+    with pytest.raises(InputError, match=r"other\.npz: there is nothing in it that can be used"):
         load_samples(DataParams(sources=(str(tmp_path / "other.npz"),)))
 
 

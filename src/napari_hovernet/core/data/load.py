@@ -78,17 +78,13 @@ def datasets(
         )
     if patches := patch_files(path):
         return [patches_data(patches, path)]
-    if not (path.is_dir() and _has_labels(path)) and (stacks := _stacks(path)):
-        return stacks
-    return [find_splits(path, split, need_labels=need_labels)]
-
-
-def _has_labels(folder: Path) -> bool:
-    """Whether there are images with labels, which then count, whatever else lies there."""
     try:
-        return bool(find_splits(folder).pairs)
+        pairs = find_splits(path, split, need_labels=need_labels) if path.is_dir() else None
     except InputError:
-        return False
+        pairs = None
+    if pairs and pairs.pairs:  # images with labels count, whatever else lies there
+        return [pairs]
+    return _stacks(path) or [pairs or find_splits(path, split, need_labels=need_labels)]
 
 
 def _stacks(path: Path) -> list[Dataset]:
