@@ -126,7 +126,7 @@ def test_object_arrays_are_never_opened(folder):
 
 def test_numbers_of_samples_must_agree(folder):
     write(folder, np_targets=targets()["np_targets"][:2])
-    with pytest.raises(SizeError, match="Numbers of images differ .*np_targets 2"):
+    with pytest.raises(SizeError, match=r"Numbers of images differ .*np_targets 2"):
         find_token_data([folder], "mine")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.data.pairs import DataChoice, Pair, spread
+from napari_hovernet.core.data.pairs import Pair, spread
 from napari_hovernet.errors import InputError
 
 PAIRS = tuple(Pair(str(i), Path(f"{i}.png"), None) for i in range(7))

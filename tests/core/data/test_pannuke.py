@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.kinds import find_folds
 from napari_hovernet.core.data.load import gather, load_samples
 from napari_hovernet.core.data.stores import SizeError, merge_classes
 from napari_hovernet.core.params import DataParams

@@ -29,7 +29,13 @@ def test_a_sample_holds_its_arrays() -> None:
     assert (sample.group, sample.split, sample.shape, sample.stored) == ("a", "", (6, 8), False)
     assert sample.arrays.image is IMAGE
     assert sample.arrays.type_map is sample.arrays.types
-    assert sample.features is sample.arrays.np_target is sample.arrays.hv_target is sample.arrays.nt_target is None
+    assert (
+        sample.features
+        is sample.arrays.np_target
+        is sample.arrays.hv_target
+        is sample.arrays.nt_target
+        is None
+    )
 
 
 def test_a_reader_is_asked_each_time_and_survives_pickling() -> None:

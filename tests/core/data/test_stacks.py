@@ -47,9 +47,7 @@ def test_large_compressed_arrays_are_unpacked_image_by_image(
     file = tmp_path / "x.npz"
     np.savez_compressed(file, inst_maps=given)
     monkeypatch.setattr(stores, "STREAMED", 1000)
-    monkeypatch.setattr(
-        stores, "open_member", lambda *_: pytest.fail("the whole array was read")
-    )
+    monkeypatch.setattr(stores, "open_member", lambda *_: pytest.fail("the whole array was read"))
     stored = stack_of([file]).parts["labels"]
     tracemalloc.start()
     for index in (3, 250, 7):
@@ -182,7 +180,9 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Numbers of images differ \(x\.npz: images 5"):
         _ = stack_of([file]).n
     np.savez(file, weights=np.zeros(3))
-    with pytest.raises(InputError, match=r"nothing in it that can be used .*weights.*called images"):
+    with pytest.raises(
+        InputError, match=r"nothing in it that .*weights.*called images"
+    ):
         stack_of([file])
     np.savez(file, images=np.zeros((N, *SIZE, 3)), types=np.array(["a", "b"]))
     assert "types of shape (2,)" in stack_of([file]).notes[0]

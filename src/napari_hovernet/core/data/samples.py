@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -127,6 +127,16 @@ class Sample:
         if self._shape is None:
             self._shape = self.arrays.shape
         return self._shape
+
+    @property
+    def image(self) -> UInt8 | None:
+        """RGB uint8 (H, W, 3)."""
+        return self.arrays.image
+
+    @property
+    def labels(self) -> Int32 | None:
+        """Instances, int32 (H, W)."""
+        return self.arrays.labels
 
     @property
     def features(self) -> npt.NDArray[Any] | None:
@@ -271,72 +281,37 @@ class SampleFigures:
 
 def measure(sample: Sample) -> SampleFigures:
     """Measure one sample."""
-    arrays = sample.arrays
-    labels = arrays.labels
+    arrays, labels, types = sample.arrays, sample.arrays.labels, sample.arrays.type_map
     nucleus = np.asarray(labels if labels is not None else arrays.np_target) > 0
     inside = int(nucleus.sum())
-    components = _components(nucleus)
-    n, touching, parts = components, 0, components
+    eight = cv2.connectedComponents(nucleus.astype(np.uint8), connectivity=EIGHT)[0]
+    n = parts = components = int(eight) - 1
+    hv, touching = arrays.hv_target, 0
     if labels is not None:
         ids, largest = compact_ids(labels)
         n = int((count_pixels(ids.ravel(), largest + 1)[1:] > 0).sum())
-        touching, parts = touching_count(ids), _parts(ids)
-    highest, untyped = _types(arrays, nucleus)
+        touching, hv = touching_count(ids), hv_targets(labels)
+        parts = int(label_equal(ids, np.zeros(ids.shape, np.int32))) if ids.size else 0
+    length = magnitude(np.asarray(hv))[nucleus].mean(dtype=np.float64) if inside else math.nan
+    highest, untyped = -1 if types is None else 0, math.nan
+    if types is not None and inside:
+        highest, untyped = int(types[nucleus].max()), float((types[nucleus] == 0).mean())
+    blank = arrays.image is not None and bool((arrays.image == arrays.image[:1, :1]).all())
     return SampleFigures(
-        sample.name,
-        nucleus.size,
-        inside,
-        n,
-        components,
-        touching,
-        parts,
-        _magnitude(arrays, nucleus) if inside else float("nan"),
-        highest,
-        untyped,
-        arrays.image is not None and bool((arrays.image == arrays.image[:1, :1]).all()),
-        labels is not None,
-        sample.mpp,
-    )
+        sample.name, nucleus.size, inside, n, components, touching, parts, float(length),
+        highest, untyped, blank, labels is not None, sample.mpp,
+    )  # fmt: skip
 
 
 def touching_count(labels: Int32) -> int:
     """Count the instances that have a pixel beside one of another instance (8 neighbours)."""
-    found = [np.zeros(0, labels.dtype)]
+    (height, width), found = labels.shape, [np.zeros(0, labels.dtype)]
     for rows, cols in NEIGHBOURS:
-        first, second = _shifted(labels, rows, cols)
+        first = labels[: height - rows, max(-cols, 0) : width - max(cols, 0)]
+        second = labels[rows:, max(cols, 0) : width + min(cols, 0)]
         border = (first != second) & (first > 0) & (second > 0)
         found += [first[border], second[border]]
     return len(np.unique(np.concatenate(found)))
-
-
-def _shifted(labels: Int32, rows: int, cols: int) -> tuple[Int32, Int32]:
-    """Two views of a plane, the second a step to the right and down (or left) of the first."""
-    height, width = labels.shape
-    if cols >= 0:
-        return labels[: height - rows, : width - cols], labels[rows:, cols:]
-    return labels[: height - rows, -cols:], labels[rows:, : width + cols]
-
-
-def _components(mask: npt.NDArray[np.bool_]) -> int:
-    return int(cv2.connectedComponents(mask.astype(np.uint8), connectivity=EIGHT)[0]) - 1
-
-
-def _parts(ids: Int32) -> int:
-    return int(label_equal(ids, np.zeros(ids.shape, np.int32))) if ids.size else 0
-
-
-def _magnitude(arrays: SampleArrays, nucleus: npt.NDArray[np.bool_]) -> float:
-    hv = hv_targets(arrays.labels) if arrays.labels is not None else arrays.hv_target
-    return float(magnitude(np.asarray(hv))[nucleus].mean(dtype=np.float64))
-
-
-def _types(arrays: SampleArrays, nucleus: npt.NDArray[np.bool_]) -> tuple[int, float]:
-    if arrays.type_map is None:
-        return -1, float("nan")
-    inside = arrays.type_map[nucleus]
-    if not inside.size:
-        return 0, float("nan")
-    return int(inside.max()), float((inside == 0).mean())
 
 
 # --- leaks ---------------------------------------------------------------------------
@@ -379,26 +354,22 @@ def print_of(sample: Sample) -> Print:
     The pattern is a difference hash: the image at 8 x 9 grey pixels, one bit for each neighbour to
     the right that is brighter.
     """
-    arrays = sample.arrays
-    content = arrays.image if arrays.image is not None else arrays.features
-    values = np.ascontiguousarray(content)
+    image, features = sample.arrays.image, sample.arrays.features
+    values = np.ascontiguousarray(features if image is None else image)
     digest = hashlib.blake2b(values.data, digest_size=16)
     digest.update(str(values.shape).encode())
-    if arrays.image is None:
-        return Print(sample.name, sample.group, digest.hexdigest())
-    grey = cv2.cvtColor(arrays.image, cv2.COLOR_RGB2GRAY)
+    plain = Print(sample.name, sample.group, digest.hexdigest())
+    if image is None:
+        return plain
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     thumb = _small(grey, (THUMB, THUMB))
     if thumb.std() < FLAT:
-        return Print(sample.name, sample.group, digest.hexdigest())
+        return plain
     bits = np.diff(_small(grey, (HASH + 1, HASH)), axis=1) > 0
     centred = thumb - thumb.mean()
     centred /= np.linalg.norm(centred)
-    return Print(
-        sample.name,
-        sample.group,
-        digest.hexdigest(),
-        tuple(bits.ravel().tolist()),
-        tuple(centred.ravel().tolist()),
+    return replace(
+        plain, pattern=tuple(bits.ravel().tolist()), thumb=tuple(centred.ravel().tolist())
     )
 
 
@@ -475,8 +446,7 @@ def turn_hv(hv: Float32, turn: Turn, order: str = "hv") -> Float32:
         raise InputError(f"order is {order!r}; choose one of {', '.join(ORDERS)}.")
     moved = turn_plane(hv, turn)
     x, y = moved if order == "hv" else moved[::-1]
-    matrix = turn.matrix.astype(np.float32)
-    turned = [row[0] * x + row[1] * y for row in matrix]
+    turned = [row[0] * x + row[1] * y for row in turn.matrix.astype(np.float32)]
     return np.stack(turned if order == "hv" else turned[::-1])
 
 
