@@ -308,8 +308,7 @@ class FolderPredictor:
     def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
         """Read image and predicted labels."""
         yield Progress(0, 0, "reading")
-        file = read_image(pair.image)
-        files = list_files(self.folder)
+        file, files = read_image(pair.image), list_files(self.folder)
         named = Path(f"{Path(pair.name).name}.png")
         found = labels_of(pair.image, files, apart=True) or labels_of(named, files, apart=True)
         if found is None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.checkpoint import load_model
-from ..core.data.items import Dataset, Item, Pair, evenly
+from ..core.data.items import Dataset, Item, Pair, dataset_of_stack, evenly
 from ..core.data.pairs import DataChoice, find_data
 from ..core.data.stores import Stack, Stored, npz_members, open_member, open_npy
 from ..core.hv import read_hv
@@ -389,7 +389,7 @@ def find_pictures(path: Path) -> Dataset:
     if len(images.shape) != 4 or images.shape[3] != 3:
         raise InputError(f"{path} has images of shape {images.shape}; they must be (N, H, W, 3).")
     stack = Stack({"image": Stored(path, name, images.shape, images.dtype)})
-    return stack.dataset(str(path), [str(i) for i in range(images.shape[0])])
+    return dataset_of_stack(stack, str(path), [str(i) for i in range(images.shape[0])])
 
 
 def read_picture(item: Item) -> UInt8:

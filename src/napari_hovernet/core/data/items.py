@@ -2,7 +2,7 @@
 
 :func:`.load.open_dataset` recognises a place by what lies there: an image with its label file, a
 folder or index.csv of such, PanNuke folds, patches of hover_net, family .npz files, stacks of
-arrays in .npz and .npy. :func:`.stores.dataset_of_arrays` takes arrays in memory. Only headers
+arrays in .npz and .npy. :func:`dataset_of_arrays` takes arrays in memory. Only headers
 and indices are looked at; ``item.read("image", "labels")`` reads parts of one image, *exactly as
 they are stored*, and ``dataset.divided(split)`` takes a split and the rest.
 
@@ -18,20 +18,18 @@ Who makes what of it:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
+
+import numpy as np
 
 from ...errors import InputError
+from .stores import AXES, PARTS, Stack, only
 
-if TYPE_CHECKING:
-    from .stores import Stack
-
-PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
-"""What an item can have; ``np`` and ``hv`` are maps or targets, ``instances`` predicted ones."""
-MAPS, TARGETS = "maps", "targets"
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "valid", "validation")
 TEST_NAMES = ("test", "testing")
@@ -126,6 +124,66 @@ class Dataset(Sequence[Item]):
         return replace(self, items=mine), replace(self, items=others)
 
 
+def dataset_of_stack(
+    stack: Stack,
+    name: str,
+    names: Sequence[str],
+    groups: Sequence[str] = (),
+    splits: Sequence[str] = (),
+    keep: Sequence[int] | None = None,
+    **more: Any,
+) -> Dataset:
+    """Make items of the images of a stack, or those to keep; ``more`` as in :class:`Dataset`."""
+    has, shape, read = stack.has, stack.shape, stack.read
+    items = tuple(
+        Item(names[i], has, partial(read, i), groups[i] if groups else "",
+             splits[i] if splits else "", index=i, shape=shape)
+        for i in (range(stack.n) if keep is None else keep)
+    )  # fmt: skip
+    if not items:
+        raise InputError(f"{name} holds no image.")
+    return Dataset(items, name, stack=stack, **{"kind": stack.kind, "notes": stack.notes, **more})
+
+
+def dataset_of_arrays(names: Sequence[str] | None = None, **stacks: Any) -> Dataset:
+    """Make items of arrays in memory, by :data:`PARTS`: (N, ...), a list of N, or one array."""
+    given = {name: _as_list(name, s) for name, s in stacks.items() if s is not None}
+    lengths = {name: len(stack) for name, stack in given.items()}
+    if len(set(lengths.values())) != 1:
+        found = ", ".join(f"{n} {name}" for name, n in lengths.items()) or "none"
+        raise InputError(
+            f"Numbers of arrays differ ({found}); give one of each per image, of "
+            f"{', '.join(PARTS)}."
+        )
+    n = next(iter(lengths.values()))
+    names = tuple(names) if names is not None else tuple(f"image {i}" for i in range(n))
+    if len(names) != n:
+        raise InputError(f"There are {len(names)} names and {n} images.")
+    has = frozenset(given)
+    reads = [partial(only, {part: stack[i] for part, stack in given.items()}) for i in range(n)]
+    return Dataset(tuple(map(Item, names, [has] * n, reads)), "arrays")
+
+
+def _as_list(name: str, stack: Any) -> Any:
+    """Return something with a length, one array of the right number of axes per image."""
+    if name not in AXES:
+        raise InputError(f"{name!r} is not known; give {', '.join(PARTS)}.")
+    if isinstance(stack, list | tuple):
+        return stack
+    array = stack if hasattr(stack, "shape") else np.asarray(stack)
+    axes, wanted = len(array.shape), AXES[name]
+    if array.dtype == object and axes == 1:
+        return list(array)  # arrays of different sizes, as numpy saves them
+    if axes == wanted or (axes == wanted - 1 and name == "image"):
+        return [array]
+    if axes == wanted + 1:
+        return array
+    raise InputError(
+        f"{name} has shape {tuple(array.shape)}; give one array of {wanted} axes per image, or a "
+        f"stack of {wanted + 1} axes."
+    )
+
+
 def joined(found: Iterable[Dataset], origin: str = "") -> Dataset:
     """Put several places together, in their order; what they do not agree about is left out."""
     found = tuple(found)
@@ -139,11 +197,6 @@ def joined(found: Iterable[Dataset], origin: str = "") -> Dataset:
         kinds.pop() if len(kinds) == 1 else "",
         types.pop() if len(types) == 1 else None,
     )
-
-
-def only(arrays: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Any]:
-    """Return the named parts that are there."""
-    return {part: arrays[part] for part in parts if arrays.get(part) is not None}
 
 
 def split_of(name: str) -> str | None:

@@ -14,14 +14,16 @@ import numpy as np
 
 from ...errors import InputError
 from ..params import FAMILIES
-from .items import TARGETS, Dataset, Item, only, source_of, split_of
+from .items import Dataset, Item, dataset_of_stack, source_of, split_of
 from .stores import (
     CLASSES,
     MASKS,
+    TARGETS,
     SizeError,
     Stack,
     Stored,
     npz_members,
+    only,
     open_member,
     open_npy,
     stack_of,
@@ -98,7 +100,8 @@ def family_data(files: FamilyFiles) -> Dataset:
         last, count = max(folds, key=as_number), len(set(folds))
         splits = ["val" if fold == last else "train" for fold in folds]
         notes.append(f"{files.name}: fold {last} of {count} validates, the others train")
-    return stack.dataset(
+    return dataset_of_stack(
+        stack,
         files.name,
         [f"{files.name}_{i:05d}" for i in range(n)],
         [f"{files.name}:{i}" for i in ids],
@@ -187,7 +190,8 @@ def folds_data(folds: Sequence[Fold], family: str = "") -> list[Dataset]:
         n = len(images)
         split = "val" if fold.name == last else "train"
         found.append(
-            Stack({"image": images, MASKS: masks}).dataset(
+            dataset_of_stack(
+                Stack({"image": images, MASKS: masks}),
                 fold.name,
                 [f"{fold.name}_{i:04d}" for i in range(n)],
                 splits=[split] * n if several else (),

@@ -20,7 +20,7 @@ from ..io.labels import check_labels
 from ..io.open import read_image, read_labels
 from ..measure.compare import check_truth
 from ..params import DataParams
-from .items import Dataset, Item, evenly, joined, listed, split_of
+from .items import Dataset, Item, dataset_of_stack, evenly, joined, listed, split_of
 from .kinds import (
     check_family,
     family_data,
@@ -112,7 +112,8 @@ def _stacks(path: Path) -> list[Dataset]:
 def _stack_data(stack: Stack, name: str) -> Dataset:
     n = stack.n
     names = [name] if n == 1 else [f"{name}_{i:05d}" for i in range(n)]
-    return stack.dataset(name, names, n_types=CLASSES + 1 if MASKS in stack.parts else None)
+    types = CLASSES + 1 if MASKS in stack.parts else None
+    return dataset_of_stack(stack, name, names, n_types=types)
 
 
 # --- training -------------------------------------------------------------------------

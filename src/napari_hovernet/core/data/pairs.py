@@ -32,9 +32,9 @@ from .items import (
     evenly,
     joined,
     listed,
-    only,
     split_of,
 )
+from .stores import only
 
 LABEL_ENDINGS = ("_lab", "_labels", "_label", "_inst", "_instances", "_mask", "_masks")
 """What follows the image's name in that of its labels, first choice first."""

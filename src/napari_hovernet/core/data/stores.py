@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -18,8 +18,10 @@ import numpy.typing as npt
 from ...errors import InputError
 from ..inference.devices import free_memory
 from ..types import Int32
-from .items import MAPS, PARTS, TARGETS, Dataset, Item, only
 
+PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
+"""What an image can have; ``np`` and ``hv`` are maps or targets, ``instances`` predicted ones."""
+MAPS, TARGETS = "maps", "targets"
 MEMORY_SHARE = 0.5
 """Share of the free memory that one compressed array may take."""
 OPEN_ARRAYS = 64
@@ -301,25 +303,10 @@ class Stack:
             made["labels"], made["types"] = merge_classes(made[MASKS], called)
         return only(made, parts)
 
-    def dataset(
-        self,
-        name: str,
-        names: Sequence[str],
-        groups: Sequence[str] = (),
-        splits: Sequence[str] = (),
-        keep: Sequence[int] | None = None,
-        **more: Any,
-    ) -> Dataset:
-        """Make items of the images, or those to keep; ``more`` as in :class:`Dataset`."""
-        items = tuple(
-            Item(names[i], self.has, partial(self.read, i), groups[i] if groups else "",
-                 splits[i] if splits else "", index=i, shape=self.shape)
-            for i in (range(self.n) if keep is None else keep)
-        )  # fmt: skip
-        if not items:
-            raise InputError(f"{name} holds no image.")
-        about = {"kind": self.kind, "notes": self.notes, **more}
-        return Dataset(items, name, stack=self, **about)
+
+def only(arrays: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Any]:
+    """Return the named parts that are there."""
+    return {part: arrays[part] for part in parts if arrays.get(part) is not None}
 
 
 class SizeError(InputError):
@@ -434,42 +421,3 @@ def merge_classes(masks: npt.NDArray[Any], what: str = "masks") -> tuple[Int32, 
         types[there] = k + 1
         offset += int(ids[..., k].max(initial=0))
     return labels, types
-
-
-def dataset_of_arrays(names: Sequence[str] | None = None, **stacks: Any) -> Dataset:
-    """Make items of arrays in memory, by :data:`PARTS`: (N, ...), a list of N, or one array."""
-    given = {name: _as_list(name, s) for name, s in stacks.items() if s is not None}
-    lengths = {name: len(stack) for name, stack in given.items()}
-    if len(set(lengths.values())) != 1:
-        found = ", ".join(f"{n} {name}" for name, n in lengths.items()) or "none"
-        raise InputError(
-            f"Numbers of arrays differ ({found}); give one of each per image, of "
-            f"{', '.join(PARTS)}."
-        )
-    n = next(iter(lengths.values()))
-    names = tuple(names) if names is not None else tuple(f"image {i}" for i in range(n))
-    if len(names) != n:
-        raise InputError(f"There are {len(names)} names and {n} images.")
-    has = frozenset(given)
-    reads = [partial(only, {part: stack[i] for part, stack in given.items()}) for i in range(n)]
-    return Dataset(tuple(map(Item, names, [has] * n, reads)), "arrays")
-
-
-def _as_list(name: str, stack: Any) -> Any:
-    """Return something with a length, one array of the right number of axes per image."""
-    if name not in AXES:
-        raise InputError(f"{name!r} is not known; give {', '.join(PARTS)}.")
-    if isinstance(stack, list | tuple):
-        return stack
-    array = stack if hasattr(stack, "shape") else np.asarray(stack)
-    axes, wanted = len(array.shape), AXES[name]
-    if array.dtype == object and axes == 1:
-        return list(array)  # arrays of different sizes, as numpy saves them
-    if axes == wanted or (axes == wanted - 1 and name == "image"):
-        return [array]
-    if axes == wanted + 1:
-        return array
-    raise InputError(
-        f"{name} has shape {tuple(array.shape)}; give one array of {wanted} axes per image, or a "
-        f"stack of {wanted + 1} axes."
-    )

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from ...errors import InputError
-from ..data import items as data
-from ..data.stores import dataset_of_arrays
+from ..data import stores
+from ..data.items import dataset_of_arrays
 from .predicting import Predictor
 from .separating import Separator
 from .setup import Setup
 
-MAPS, TARGETS, PARTS = data.MAPS, data.TARGETS, data.PARTS
+MAPS, TARGETS, PARTS = stores.MAPS, stores.TARGETS, stores.PARTS
 
 
 @dataclass(frozen=True, eq=False)
