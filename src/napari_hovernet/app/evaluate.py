@@ -22,8 +22,7 @@ from typing import Any, Protocol
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
-from ..core.data.items import Pair
-from ..core.data.pairs import labels_of, list_files
+from ..core.data.pairs import Pair, labels_of, list_files
 from ..core.hv import read_hv
 from ..core.inference.images import ImageSource
 from ..core.inference.tiles import scaled_separation, working_scale
@@ -308,7 +307,8 @@ class FolderPredictor:
     def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
         """Read image and predicted labels."""
         yield Progress(0, 0, "reading")
-        file, files = read_image(pair.image), list_files(self.folder)
+        file = read_image(pair.image)
+        files = list_files(self.folder)
         named = Path(f"{Path(pair.name).name}.png")
         found = labels_of(pair.image, files, apart=True) or labels_of(named, files, apart=True)
         if found is None:

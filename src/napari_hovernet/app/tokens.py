@@ -87,7 +87,8 @@ def choose_samples(sides: Membership, choice: TokenChoice) -> tuple[int, ...]:
 def token_pairs(data: TokenData, sides: Membership, indices: Sequence[int]) -> tuple[Pair, ...]:
     """Name samples as pairs of a data set; their image is the features file."""
     return tuple(
-        Pair(data.name(i), data.file, None, data.family, split=sides.splits[i]) for i in indices
+        Pair(data.name(i), data.features[0], None, data.family, split=sides.splits[i])
+        for i in indices
     )
 
 
@@ -121,11 +122,11 @@ class TokenPredictor:
 
     def describe(self) -> dict[str, Any]:
         """Return decoder, tokens and parameters."""
-        stored = self.data.stack.parts["features"]
+        file, name = self.data.features
         return {
             "model": model_metadata(self.model.info),
             "device": str(self.model.device),
-            "features": f"{stored.path}:{stored.name}",
+            "features": f"{file}:{name}",
             "token_prefix": {"choice": self.params.prefix, "tokens": self.prefix},
             "separation": asdict(self.tuning.separation),
             "hv_reading": asdict(self.tuning.hv),
@@ -301,7 +302,7 @@ def picture_steps(
         notes.append("there are no images: patch tokens are shown by their principal components")
     return TokenPictures(
         data.family,
-        data.file,
+        data.features[0],
         indices,
         tuple(map(data.name, indices)),
         principal_rgb(data.tokens[list(indices)]) if of_tokens else np.stack(images),

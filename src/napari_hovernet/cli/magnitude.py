@@ -7,8 +7,7 @@ from argparse import Namespace
 
 from ..app.evaluate import TRUE, MagnitudeResult, MagnitudeRow, magnitude_as_json, magnitude_steps
 from ..app.jobs import drive
-from ..core.data.items import Pair
-from ..core.data.pairs import find_data, spread
+from ..core.data.pairs import Pair, find_data, spread
 from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
 from ..errors import InputError
 from .batch_options import (

@@ -93,7 +93,7 @@ def token_job(options: Namespace, given: Sequence[Path]) -> TokenJob:
     if not options.quiet:
         complain(introduction(model))
     samples = {
-        "features": str(data.file),
+        "features": str(data.features[0]),
         "family": data.family,
         "which": sides.called(indices),
         "n": len(indices),

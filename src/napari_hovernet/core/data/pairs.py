@@ -22,13 +22,13 @@ from ..inference.images import ArraySource, ImageSource
 from ..io.labels import Instances
 from ..io.open import LABEL_SUFFIXES, SUFFIXES, read_image, read_labels
 from ..types import Int32
+from . import items
 from .items import (
     TEST_NAMES,
     TRAIN_NAMES,
     VAL_NAMES,
     Dataset,
     Item,
-    Pair,
     evenly,
     joined,
     listed,
@@ -36,6 +36,7 @@ from .items import (
 )
 from .stores import only
 
+Pair = items.Pair
 LABEL_ENDINGS = ("_lab", "_labels", "_label", "_inst", "_instances", "_mask", "_masks")
 """What follows the image's name in that of its labels, first choice first."""
 ALSO_IMAGES = frozenset(SUFFIXES) & frozenset(LABEL_SUFFIXES)

@@ -64,9 +64,10 @@ class TokenData:
         return self.shape[0]
 
     @property
-    def file(self) -> Path:
-        """The features file."""
-        return self.stack.parts["features"].path
+    def features(self) -> tuple[Path, str]:
+        """File and array of the tokens."""
+        stored = self.stack.parts["features"]
+        return stored.path, stored.name
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -370,15 +371,15 @@ def _sources(config: TrainConfig, data: TokenData) -> tuple[list[Path], bool]:
     """Return the places of the training data as they are now, and whether they have moved."""
     given = [Path(source) for source in config.data.sources]
     if all(source.exists() for source in given):
-        ours = data.file.resolve()
+        ours = data.features[0].resolve()
         files = (f.features for source in given for f in find_families(source))
         return (given if [f and f.resolve() for f in files].count(ours) == 1 else []), False
     if len(given) != 1:
         return [], False
     if given[0].suffix.lower() == ".npz":
         named = given[0].name.lower().startswith(data.family.lower())
-        return ([data.file] if named else []), True
-    return [data.file.parent], True
+        return ([data.features[0]] if named else []), True
+    return [data.features[0].parent], True
 
 
 def _words(folds: Sequence[str], splits: Sequence[str], otherwise: str) -> dict[str, str]:
