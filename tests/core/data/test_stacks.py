@@ -180,9 +180,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Numbers of images differ \(x\.npz: images 5"):
         _ = stack_of([file]).n
     np.savez(file, weights=np.zeros(3))
-    with pytest.raises(
-        InputError, match=r"nothing in it that .*weights.*called images"
-    ):
+    with pytest.raises(InputError, match=r"nothing in it that .*weights.*called images"):
         stack_of([file])
     np.savez(file, images=np.zeros((N, *SIZE, 3)), types=np.array(["a", "b"]))
     assert "types of shape (2,)" in stack_of([file]).notes[0]
