@@ -21,7 +21,8 @@ from ..app.evaluate import (
     write_reports,
 )
 from ..app.jobs import drive
-from ..core.data.pairs import DataSet, find_data, spread
+from ..core.data.items import Dataset
+from ..core.data.pairs import find_data, spread
 from ..core.io.files import writable_folder
 from ..errors import InputError, OutputError
 from .batch_options import (
@@ -92,14 +93,14 @@ def _refuse_to_replace(options: Namespace, formats: tuple[str, ...]) -> None:
         )
 
 
-def _choices(options: Namespace, found: DataSet) -> dict[str, Any]:
+def _choices(options: Namespace, found: Dataset) -> dict[str, Any]:
     """Return how the images were chosen, for the JSON."""
     given = {name: getattr(options, name) for name in ("split", "source", "pattern", "n_samples")}
     labels: Path | None = options.labels
     return {**given, "labels": None if labels is None else str(labels), "found": len(found.pairs)}
 
 
-def _say_what_is_left_out(found: DataSet, options: Namespace) -> None:
+def _say_what_is_left_out(found: Dataset, options: Namespace) -> None:
     if found.unpaired and not options.quiet:
         names = names_of([pair.name for pair in found.unpaired])
         complain(f"note: {len(found.unpaired)} image(s) without labels left out: {names}")

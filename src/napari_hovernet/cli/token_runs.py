@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..app.evaluate import (
     BatchParams,
-    BatchResult,
     DataAbout,
-    MagnitudeResult,
     as_json,
     evaluate_steps,
     magnitude_as_json,
@@ -24,7 +22,7 @@ from ..app.evaluate import (
 from ..app.jobs import drive
 from ..app.tokens import TokenChoice, TokenPredictor, choose_samples, token_pairs
 from ..core.checkpoint import load_model
-from ..core.data.pairs import Pair
+from ..core.data.items import Pair
 from ..core.io.files import writable_folder
 from ..core.measure.magnitude import BROKEN_MAXIMA
 from ..core.measure.metrics import bootstrap_mean
@@ -50,6 +48,24 @@ class TokenJob:
     samples: dict[str, Any]  # Which samples these are, JSON-able
     notes: tuple[str, ...]
 
+    def say(self, summary: str, inside: float, true: float, largest: float) -> None:
+        """Print the summary, the lengths of HV and which samples these were."""
+        which, n, of, family = (self.samples[k] for k in ("which", "n", "of", "family"))
+        choice, (low, high) = self.predictor.params.prefix, BROKEN_MAXIMA
+        chosen = " as the checkpoint says" if choice == AS_FILE else f" (chosen: {choice})"
+        of_truth = "" if math.isnan(true) else f"; that of the truth is {number(true)}"
+        say(
+            f"{summary}\nHV magnitude inside nuclei {number(inside)}{of_truth}. [image max "
+            f"{number(largest)}] is misleading: it was {low:g} to {high:g} in every broken run.\n"
+            f"Samples: {n} of {of} of {family}: {which}.\n"
+            f"Tokens before the patches: {self.predictor.prefix}{chosen}."
+        )
+
+    def say_notes(self, rows: Sequence[Any]) -> None:
+        """Say each note once, whichever sample it is about."""
+        for note in dict.fromkeys((*self.notes, *(n for row in rows for n in row.notes))):
+            complain(f"note: {note}")
+
 
 def refuse_without_family(options: Namespace) -> None:
     """Refuse options of the token decoder where no family is named."""
@@ -66,18 +82,14 @@ def token_job(options: Namespace, given: Sequence[Path]) -> TokenJob:
     if not options.model:
         raise InputError("Name the token decoder: --checkpoint FILE.pth (or .safetensors).")
     model = load_model(options.model, options.device)
-    data = find_token_data(_folders(options, given), options.family)
+    named = [*([options.data_dir] if options.data_dir else []), *given]
+    folders = named or [Path(options.model).expanduser().resolve().parent, Path.cwd()]
+    data = find_token_data(folders, options.family)
     sides = membership(model.info, data)
     choice = TokenChoice(options.n_samples, options.split, options.seed, options.truth or "auto")
     indices = choose_samples(sides, choice)
-    predictor = TokenPredictor(
-        model,
-        data,
-        indices,
-        TokenParams(options.token_prefix or AS_FILE),
-        tuning_of(options),
-        choice.truth,
-    )
+    params = TokenParams(options.token_prefix or AS_FILE)
+    predictor = TokenPredictor(model, data, indices, params, tuning_of(options), choice.truth)
     if not options.quiet:
         complain(introduction(model))
     samples = {
@@ -90,16 +102,8 @@ def token_job(options: Namespace, given: Sequence[Path]) -> TokenJob:
         "seed": options.seed,
         "notes": list(sides.notes),
     }
-    pairs = token_pairs(data, sides, indices)
-    return TokenJob(predictor, pairs, samples, (*predictor.notes, *sides.notes))
-
-
-def _folders(options: Namespace, given: Sequence[Path]) -> list[Path]:
-    """Where the family is looked for: as named, else beside the checkpoint, else here."""
-    named = [*([] if options.data_dir is None else [options.data_dir]), *given]
-    if named:
-        return named
-    return [Path(options.model).expanduser().resolve().parent, Path.cwd()]
+    notes = (*predictor.notes, *sides.notes)
+    return TokenJob(predictor, token_pairs(data, sides, indices), samples, notes)
 
 
 def run_evaluate(options: Namespace, formats: tuple[str, ...]) -> int:
@@ -109,7 +113,7 @@ def run_evaluate(options: Namespace, formats: tuple[str, ...]) -> int:
     job = token_job(options, [] if options.data is None else [options.data])
     if not job.predictor.data.has_truth:
         raise InputError(
-            f"{job.predictor.data.family} has no true nuclei: put its _targets.npz beside its "
+            f"{job.samples['family']} has no true nuclei: put its _targets.npz beside its "
             "features, or use the command magnitude."
         )
     if options.output is not None:
@@ -119,15 +123,18 @@ def run_evaluate(options: Namespace, formats: tuple[str, ...]) -> int:
     with ProgressBar("evaluate", quiet=options.quiet, unit="sample") as bar:
         result = drive(evaluate_steps(job.pairs, job.predictor, params), bar)
     say_failures(result)
-    about = DataAbout(job.samples["features"], (), job.samples)
-    files = {}
+    about, files = DataAbout(job.samples["features"], (), job.samples), {}
     if options.output is not None:
         files = write_reports(result, options.output, about, formats)
     if options.json:
         say(json.dumps(as_json(result, about), indent=2, allow_nan=False))
     else:
-        say("\n".join([summary(result), *_evaluated(result), *_which(job)]))
-    _say_notes(job, [row.notes for row in result.rows], options)
+        means = result.overall.means
+        largest = _mean(row["whole_image_max"] for row in result.rows if not row.error)
+        true = means["true_magnitude"].mean
+        job.say(summary(result), means["magnitude_inside"].mean, true, largest)
+    if not options.quiet:
+        job.say_notes(result.rows)
     if files and not options.quiet:
         complain(f"written: {', '.join(str(path) for path in files.values())}")
     return 1 if result.failed else 0
@@ -142,59 +149,18 @@ def run_magnitude(options: Namespace) -> int:
         result = drive(magnitude_steps(job.pairs, job.predictor), bar)
     say_failures(result)
     true = _mean(job.predictor.true_magnitudes.values())
+    largest = _mean(r.report.whole_image_max for r in result.rows if r.report is not None)
     if options.json:
         found = magnitude_as_json(result)
         found["overall"]["true_magnitude"] = None if math.isnan(true) else true
-        found["overall"]["whole_image_max"] = _mean(_maxima(result))
+        found["overall"]["whole_image_max"] = largest
         say(json.dumps({**found, "samples": job.samples}, indent=2, allow_nan=False))
     else:
-        lines = [_length_words(result.mean.mean, true, _mean(_maxima(result)))]
-        say("\n".join([summary(result), *lines, *_which(job)]))
-    _say_notes(job, [row.notes for row in result.rows], options)
+        job.say(summary(result), result.mean.mean, true, largest)
+    if not options.quiet:
+        job.say_notes(result.rows)
     return 1 if result.failed else 0
 
 
-def _maxima(result: MagnitudeResult) -> list[float]:
-    return [row.report.whole_image_max for row in result.rows if row.report is not None]
-
-
-def _evaluated(result: BatchResult) -> list[str]:
-    means = result.overall.means
-    good = [row for row in result.rows if not row.error]
-    return [
-        _length_words(
-            means["magnitude_inside"].mean,
-            means["true_magnitude"].mean,
-            _mean([row["whole_image_max"] for row in good]),
-        )
-    ]
-
-
-def _length_words(inside: float, true: float, largest: float) -> str:
-    low, high = BROKEN_MAXIMA
-    of_truth = "" if math.isnan(true) else f"; that of the truth is {number(true)}"
-    return (
-        f"HV magnitude inside nuclei {number(inside)}{of_truth}. [image max {number(largest)}] is "
-        f"misleading: it was {low:g} to {high:g} in every broken run."
-    )
-
-
-def _which(job: TokenJob) -> list[str]:
-    which, n, of = (job.samples[k] for k in ("which", "n", "of"))
-    choice = job.predictor.params.prefix
-    as_said = " as the checkpoint says" if choice == AS_FILE else f" (chosen: {choice})"
-    return [
-        f"Samples: {n} of {of} of {job.samples['family']}: {which}.",
-        f"Tokens before the patches: {job.predictor.prefix}{as_said}.",
-    ]
-
-
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     return bootstrap_mean(list(values)).mean
-
-
-def _say_notes(job: TokenJob, notes: Sequence[tuple[str, ...]], options: Namespace) -> None:
-    """Say each note once, whichever sample it is about."""
-    if not options.quiet:
-        for note in dict.fromkeys((*job.notes, *(n for row in notes for n in row))):
-            complain(f"note: {note}")

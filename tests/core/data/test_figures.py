@@ -13,7 +13,7 @@ from napari_hovernet.core.data.samples import Sample, measure, touching_count
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import DataParams
 
-from .test_turns import nuclei
+from .drawn import nuclei
 
 
 def image(labels: np.ndarray) -> np.ndarray:

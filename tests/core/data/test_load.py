@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.items import Haul, joined, source_of, split_of
+from napari_hovernet.core.data.items import source_of, split_of
 from napari_hovernet.core.data.load import load_samples, samples_from_arrays
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
@@ -64,8 +64,8 @@ def test_arrays_of_the_viewer() -> None:
     labels = np.zeros((6, 7), np.int64)
     labels[1:3, 1:3] = 2
     grey = samples_from_arrays(np.full((6, 7), 5, np.uint8), labels, "layer", mpp=0.5)
-    assert (grey.name, grey.image.shape, grey.mpp) == ("layer", (6, 7, 3), 0.5)
-    assert grey.labels.dtype == np.int32
+    assert (grey.name, grey.arrays.image.shape, grey.mpp) == ("layer", (6, 7, 3), 0.5)
+    assert grey.arrays.labels.dtype == np.int32
     for image, given, words in (
         (np.zeros((6, 6, 3), np.uint8), labels, "the labels is 6 x 7 pixels, the image 6 x 6"),
         (np.full((6, 7, 3), np.nan), labels, "NaN"),
@@ -80,6 +80,3 @@ def test_names_of_splits_and_patches() -> None:
     assert [split_of(n) for n in ("Train", "valid", "", "Test", "other")] == [
         "train", "val", "", None, ""]  # fmt: skip
     assert [source_of(n) for n in ("a_12_003", "a_12", "_7", "a")] == ["a_12", "a", "_7", "a"]
-    both = joined([Haul(notes=("x",), problems=("p",)), Haul(notes=("x",), faults=("f",))])
-    assert (both.notes, both.problems, both.faults) == (("x",), ("p",), ("f",))
-    assert both.noting("", "y").notes == ("x", "y")

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.kinds import eight_bits, read_patches
-from napari_hovernet.core.data.load import load_samples
+from napari_hovernet.core.data.load import eight_bits, gather, load_samples
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
@@ -27,12 +26,12 @@ def patch(file: Path, channels: int = 5, edge: int = 32, dtype: type = np.int32)
 @pytest.mark.parametrize("dtype", [np.int32, np.float64, np.uint16])
 def test_patches_are_read_when_needed(tmp_path: Path, dtype: type) -> None:
     stored = patch(tmp_path / "train_1_000.npy", dtype=dtype)
-    (sample,) = read_patches(tmp_path).samples
+    (sample,) = gather([tmp_path]).samples
     assert sample.stored
     assert (sample.name, sample.group, sample.shape) == ("train_1_000", "train_1", (32, 32))
-    assert (sample.image == stored[..., :3]).all()
-    assert (sample.labels == stored[..., 3]).all()
-    assert (sample.types == stored[..., 4]).all()
+    assert (sample.arrays.image == stored[..., :3]).all()
+    assert (sample.arrays.labels == stored[..., 3]).all()
+    assert (sample.arrays.types == stored[..., 4]).all()
 
 
 def test_patches_without_types_and_folders_as_published(tmp_path: Path) -> None:
@@ -41,8 +40,8 @@ def test_patches_without_types_and_folders_as_published(tmp_path: Path) -> None:
     data = load_samples(DataParams(sources=(str(tmp_path),)))
     assert [(s.name, s.group) for s in data.train] == [("a_000", "a"), ("a_001", "a")]
     assert [s.name for s in data.val] == ["b_000"]
-    assert data.train[0].types is None
-    assert any("1 patches of a test folder are kept out" in note for note in data.notes)
+    assert data.train[0].arrays.types is None
+    assert any("1 images of the test split are kept out" in note for note in data.notes)
 
 
 def test_patches_of_one_image_stay_together(tmp_path: Path) -> None:
@@ -56,8 +55,8 @@ def test_patches_of_one_image_stay_together(tmp_path: Path) -> None:
 
 def test_what_is_no_patch_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((4, 4)))
-    with pytest.raises(InputError, match="holds no patch of hover_net"):
-        read_patches(tmp_path / "x.npy")
+    with pytest.raises(InputError, match="no patch of hover_net"):
+        gather([tmp_path / "x.npy"])
     with pytest.raises(InputError, match="holds no image"):
         load_samples(DataParams(sources=(str(tmp_path),)))
 
@@ -75,18 +74,18 @@ def test_bad_values_name_the_patch(tmp_path: Path, channel: int, value: float, w
     made = np.zeros((8, 8, 5))
     made[2, 2, channel] = value
     np.save(tmp_path / "odd.npy", made)
-    (sample,) = read_patches(tmp_path).samples
+    (sample,) = gather([tmp_path]).samples
     with pytest.raises(InputError, match=f"odd.*{words}"):
         _ = sample.arrays
 
 
 def test_data_moved_while_training_are_named(tmp_path: Path) -> None:
     patch(tmp_path / "a_000.npy")
-    (sample,) = read_patches(tmp_path).samples
-    assert sample.image is not None
+    (sample,) = gather([tmp_path]).samples
+    assert sample.arrays.image is not None
     (tmp_path / "a_000.npy").rename(tmp_path / "elsewhere.npy")
     with pytest.raises(InputError, match=r"a_000.*is not there; check the path"):
-        _ = sample.image
+        _ = sample.arrays.image
 
 
 def test_colours_as_bytes() -> None:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy import io as scipy_io
 
-from napari_hovernet.core.data.load import load_samples
-from napari_hovernet.core.data.pairs import read_pairs
+from napari_hovernet.core.data.load import gather, load_samples
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
@@ -29,14 +28,14 @@ def test_a_folder_of_images_and_labels(tmp_path: Path) -> None:
     for name in ("a", "b"):
         pair(tmp_path, name)
     cv2.imwrite(str(tmp_path / "alone.png"), np.zeros((9, 9, 3), np.uint8))
-    found = read_pairs(tmp_path)
+    found = gather([tmp_path])
     assert [s.name for s in found.samples] == ["a", "b"]
     sample = found.samples[0]
-    assert sample.image.dtype == np.uint8
-    assert sample.labels.dtype == np.int32
-    assert sample.labels.max() == 15
+    assert sample.arrays.image.dtype == np.uint8
+    assert sample.arrays.labels.dtype == np.int32
+    assert sample.arrays.labels.max() == 15
     stored = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
-    assert (sample.image == stored).all(), "RGB"
+    assert (sample.arrays.image == stored).all(), "RGB"
     assert "1 images without labels are left out (alone)" in found.notes
 
 
@@ -85,8 +84,8 @@ def test_a_mat_file_brings_types(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "Images" / "train_1.png"), np.zeros((2, 3, 3), np.uint8))
     content = {"inst_map": labels, "inst_type": np.array([[2], [4]])}
     scipy_io.savemat(tmp_path / "Labels" / "train_1.mat", content)
-    (sample,) = read_pairs(tmp_path).samples
-    assert sample.types.tolist() == [[0, 2, 2], [4, 4, 0]]
+    (sample,) = gather([tmp_path]).samples
+    assert sample.arrays.types.tolist() == [[0, 2, 2], [4, 4, 0]]
 
 
 def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path)
     pair(tmp_path, "small", labels=np.ones((20, 40)))
     (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
     (tmp_path / "torn_lab.png").write_bytes((tmp_path / "a_lab.png").read_bytes())
-    found = read_pairs(tmp_path)
+    found = gather([tmp_path])
     assert [s.name for s in found.samples] == ["a", "b", "c"]
     assert len(found.problems) == 2
     (fault,) = found.faults
@@ -111,16 +110,16 @@ def test_an_image_with_nan_is_a_problem(tmp_path: Path) -> None:
     image[3, 3] = np.nan
     tifffile.imwrite(tmp_path / "nan.tif", image, photometric="rgb")
     (tmp_path / "nan_lab.png").write_bytes((tmp_path / "a_lab.png").read_bytes())
-    found = read_pairs(tmp_path)
+    found = gather([tmp_path])
     assert [s.name for s in found.samples] == ["a"]
     assert "NaN" in found.problems[0]
     assert "nan" in found.problems[0]
 
 
 def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_hovernet.core.data import pairs  # noqa: PLC0415
+    from napari_hovernet.core.data import load  # noqa: PLC0415
 
     pair(tmp_path, "a")
-    monkeypatch.setattr(pairs, "free_memory", lambda: 1000)
+    monkeypatch.setattr(load, "free_memory", lambda: 1000)
     with pytest.raises(InputError, match=r"up to a take .* GB of memory; cut large ones"):
-        read_pairs(tmp_path)
+        gather([tmp_path])

@@ -26,7 +26,7 @@ def test_no_source_image_is_on_both_sides() -> None:
         assert len(made.train) + len(made.val) == 40
         assert len(made.val) == 8, "2 of 10 slides"
         assert not {s.group for s in made.train} & {s.group for s in made.val}
-        assert "by source image" in made.words
+        assert "by source image" in made.split_words
 
 
 def test_the_draw_depends_on_the_seed_and_not_on_the_order() -> None:
@@ -41,7 +41,7 @@ def test_a_division_of_the_data_is_kept() -> None:
     made = split_samples(samples)
     assert [s.name for s in made.train] == ["a", "c"]
     assert [s.name for s in made.val] == ["b"]
-    assert made.words == "as the data say: 2 to train, 1 to validate"
+    assert made.split_words == "as the data say: 2 to train, 1 to validate"
     only = split_samples([sample("a", split="val"), sample("b", split="val")])
     assert (len(only.train), len(only.val)) == (1, 1)
     assert "divided anew" in only.notes[0]
@@ -59,8 +59,8 @@ def test_a_single_image_is_cut_in_two_and_told_so() -> None:
     made = split_samples([Sample("only", image=image, labels=labels)], 0.25)
     (train,), (val,) = made.train, made.val
     assert (train.shape, val.shape) == ((300, 100), (100, 100))
-    assert (np.concatenate((train.labels, val.labels)) == labels).all()
-    assert (val.image == image[300:]).all()
+    assert (np.concatenate((train.arrays.labels, val.arrays.labels)) == labels).all()
+    assert (val.arrays.image == image[300:]).all()
     assert "scores come out too good" in made.notes[0]
     wide = split_samples([Sample("w", image=image.transpose(1, 0, 2), labels=labels.T)], 0.25)
     assert wide.val[0].shape == (100, 100)
@@ -91,10 +91,10 @@ def test_the_same_pixels_and_the_same_slide_are_leaks() -> None:
 
 def test_an_image_saved_again_looks_alike() -> None:
     first = sample("a", edge=256, seed=1)
-    _, code = cv2.imencode(".jpg", first.image, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    _, code = cv2.imencode(".jpg", first.arrays.image, [cv2.IMWRITE_JPEG_QUALITY, 60])
     worse = cv2.imdecode(code, cv2.IMREAD_COLOR)
-    brighter = np.clip(first.image * 1.1 + 5, 0, 255).astype(np.uint8)
-    shifted = np.ascontiguousarray(first.image[3:, 2:])
+    brighter = np.clip(first.arrays.image * 1.1 + 5, 0, 255).astype(np.uint8)
+    shifted = np.ascontiguousarray(first.arrays.image[3:, 2:])
     copies = {"jpeg": worse, "brighter": brighter, "shifted": shifted}
     val = [
         print_of(Sample(name, image=image, labels=np.zeros(image.shape[:2], np.int32)))

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.samples import (
+from napari_hovernet.core.data.stored_hv import (
     HVProbe,
     detect_hv,
     divisor_of,
@@ -17,7 +17,7 @@ from napari_hovernet.core.data.samples import (
 from napari_hovernet.core.hv import ORDERS, PRESETS, SIGNS, HVConvention, hv_targets
 from napari_hovernet.errors import InputError
 
-from .test_turns import nuclei
+from .drawn import nuclei
 
 ALL = {f"{o} {s} of {name}": HVConvention(**{**vars(preset), "order": o, "sign": s})
        for (name, preset), o, s in product(PRESETS.items(), ORDERS, SIGNS)}  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.app import diagnose_arrays
-from napari_hovernet.app.diagnose_arrays import shelf_of
+from napari_hovernet.core.data import stores
+from napari_hovernet.core.data.stores import stack_of
 from napari_hovernet.errors import InputError
 
 N, SIZE = 5, (16, 20)
@@ -31,11 +31,11 @@ def stacks() -> dict[str, Any]:
 def test_planes_come_as_they_are_stored(tmp_path: Path, save: Any) -> None:
     file, given = tmp_path / "x.npz", stacks()
     save(file, **given)
-    shelf = shelf_of([file])
+    stack = stack_of([file])
     names = {"image": "images", "labels": "inst_maps", "hv": "hv_targets", "np": "np_targets"}
-    assert (set(shelf.parts), shelf.n, shelf.kind) == (set(names), N, "targets")
+    assert (set(stack.parts), stack.n, stack.kind) == (set(names), N, "targets")
     for part, name in names.items():
-        found = shelf.parts[part].read(3)
+        found = stack.parts[part].read(3)
         assert found.dtype == given[name].dtype
         np.testing.assert_array_equal(found, given[name][3])
 
@@ -46,11 +46,9 @@ def test_large_compressed_arrays_are_unpacked_image_by_image(
     given = np.random.default_rng(0).integers(0, 3, (256, 128, 128)).astype(np.int32)
     file = tmp_path / "x.npz"
     np.savez_compressed(file, inst_maps=given)
-    monkeypatch.setattr(diagnose_arrays, "STREAMED", 1000)
-    monkeypatch.setattr(
-        diagnose_arrays, "open_member", lambda *_: pytest.fail("the whole array was read")
-    )
-    stored = shelf_of([file]).parts["labels"]
+    monkeypatch.setattr(stores, "STREAMED", 1000)
+    monkeypatch.setattr(stores, "open_member", lambda *_: pytest.fail("the whole array was read"))
+    stored = stack_of([file]).parts["labels"]
     tracemalloc.start()
     for index in (3, 250, 7):
         np.testing.assert_array_equal(stored.read(index), given[index])
@@ -71,7 +69,7 @@ def test_a_file_of_ten_gigabytes_is_not_read(tmp_path: Path) -> None:
     size = int(np.prod(shape)) * 4
     assert size > 10e9
     _sparse_npz(file, "hv_targets", head.read_bytes(), size)
-    stored = shelf_of([file]).parts["hv"]
+    stored = stack_of([file]).parts["hv"]
     tracemalloc.start()
     found = stored.read(n - 1)
     peak = tracemalloc.get_traced_memory()[1]
@@ -135,14 +133,14 @@ def test_python_objects_are_never_opened(tmp_path: Path) -> None:
     ragged[:] = [Trap() for _ in range(N)]
     file = tmp_path / "x.npz"
     np.savez(file, images=stacks()["images"], inst_maps=ragged)
-    shelf = shelf_of([file])
-    assert shelf.n == N
-    assert shelf.parts["labels"].read(2).dtype == object
-    assert "inst_maps holds Python objects" in shelf.notes[0]
+    stack = stack_of([file])
+    assert stack.n == N
+    assert stack.parts["labels"].read(2).dtype == object
+    assert "inst_maps holds Python objects" in stack.notes[0]
     alone = tmp_path / "y.npz"
     np.savez(alone, inst_maps=ragged)
     with pytest.raises(InputError, match="never opened; save plain numbers"):
-        shelf_of([alone])
+        stack_of([alone])
 
 
 @pytest.mark.parametrize(
@@ -161,37 +159,37 @@ def test_python_objects_are_never_opened(tmp_path: Path) -> None:
 def test_what_an_array_is(tmp_path: Path, arrays: Any, parts: set[str]) -> None:
     file = tmp_path / "x.npz"
     np.savez(file, **arrays)
-    shelf = shelf_of([file])
-    assert set(shelf.parts) == parts
-    for name, stored in shelf.parts.items():
-        wanted = {"masks": 3, **diagnose_arrays.PLANES}[name]
+    stack = stack_of([file])
+    assert set(stack.parts) == parts
+    for name, stored in stack.parts.items():
+        wanted = {"masks": 3, **stores.AXES}[name]
         assert stored.read(0).ndim in (wanted, wanted - (name == "image"))
 
 
 def test_of_two_channels_of_np_the_second_is_taken(tmp_path: Path) -> None:
     prob = np.stack([np.zeros((N, *SIZE)), np.ones((N, *SIZE))], axis=1)
     np.savez(tmp_path / "x.npz", np_pred=prob)
-    shelf = shelf_of([tmp_path / "x.npz"])
-    assert shelf.parts["np"].read(1).min() == 1 and shelf.kind == "maps"
-    assert "two channels" in shelf.notes[0]
+    stack = stack_of([tmp_path / "x.npz"])
+    assert stack.parts["np"].read(1).min() == 1 and stack.kind == "maps"
+    assert "two channels" in stack.notes[0]
 
 
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     file = tmp_path / "x.npz"
     np.savez(file, images=np.zeros((N, *SIZE, 3)), inst_maps=np.zeros((N + 1, *SIZE)))
     with pytest.raises(InputError, match=r"Numbers of images differ \(x\.npz: images 5"):
-        _ = shelf_of([file]).n
+        _ = stack_of([file]).n
     np.savez(file, weights=np.zeros(3))
-    with pytest.raises(InputError, match=r"nothing to diagnose in it .*weights.*called images"):
-        shelf_of([file])
+    with pytest.raises(InputError, match=r"nothing in it that .*weights.*called images"):
+        stack_of([file])
     np.savez(file, images=np.zeros((N, *SIZE, 3)), types=np.array(["a", "b"]))
-    assert "types of shape (2,)" in shelf_of([file]).notes[0]
+    assert "types of shape (2,)" in stack_of([file]).notes[0]
 
 
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     file = tmp_path / "x.npz"
     np.savez_compressed(file, inst_maps=np.random.default_rng(0).integers(0, 9, (N, 64, 64)))
-    stored = shelf_of([file]).parts["labels"]
+    stored = stack_of([file]).parts["labels"]
     data = bytearray(file.read_bytes())
     data[200:300] = bytes(100)
     file.write_bytes(bytes(data))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.data.pairs import DataChoice, Pair, spread
+from napari_hovernet.core.data.pairs import Pair, spread
 from napari_hovernet.errors import InputError
 
 PAIRS = tuple(Pair(str(i), Path(f"{i}.png"), None) for i in range(7))
@@ -23,9 +23,3 @@ def test_samples_are_spread_over_the_whole_list(n: int | None, names: str) -> No
 def test_no_sample_is_no_choice() -> None:
     with pytest.raises(InputError, match="samples is 0"):
         spread(PAIRS, 0)
-
-
-def test_patterns_look_at_the_name_alone() -> None:
-    assert DataChoice(pattern="a*").takes(Path("b/a.png"))
-    assert not DataChoice(pattern="a*").takes(Path("a/b.png"))
-    assert DataChoice().takes(Path("x"))

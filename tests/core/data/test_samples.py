@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.samples import LoadedData, Sample, SampleArrays, SizeError
+from napari_hovernet.core.data.samples import LoadedData, Sample, SampleArrays
+from napari_hovernet.core.data.stores import SizeError
 from napari_hovernet.errors import InputError
 
 IMAGE, LABELS = np.zeros((6, 8, 3), np.uint8), np.eye(6, 8, dtype=np.int32)
@@ -26,9 +27,15 @@ def gone(path: Path) -> SampleArrays:
 def test_a_sample_holds_its_arrays() -> None:
     sample = Sample("a", image=IMAGE, labels=LABELS, types=LABELS * 2, mpp=0.25)
     assert (sample.group, sample.split, sample.shape, sample.stored) == ("a", "", (6, 8), False)
-    assert sample.image is IMAGE
-    assert sample.arrays.type_map is sample.types
-    assert sample.features is sample.np_target is sample.hv_target is sample.nt_target is None
+    assert sample.arrays.image is IMAGE
+    assert sample.arrays.type_map is sample.arrays.types
+    assert (
+        sample.features
+        is sample.arrays.np_target
+        is sample.arrays.hv_target
+        is sample.arrays.nt_target
+        is None
+    )
 
 
 def test_a_reader_is_asked_each_time_and_survives_pickling() -> None:
@@ -36,7 +43,7 @@ def test_a_reader_is_asked_each_time_and_survives_pickling() -> None:
     assert sample.stored
     again = pickle.loads(pickle.dumps(sample))
     assert (again.group, again.shape) == ("slide", (6, 8))
-    assert (again.labels == LABELS).all()
+    assert (again.arrays.labels == LABELS).all()
 
 
 def test_a_part_is_cut_from_every_plane() -> None:
@@ -44,10 +51,10 @@ def test_a_part_is_cut_from_every_plane() -> None:
     sample = Sample("a", "g", image=IMAGE, np_target=LABELS, hv_target=hv)
     part = sample.part("b", "val", (1, 4, 2, 7))
     assert (part.name, part.group, part.split, part.shape) == ("b", "b", "val", (3, 5))
-    assert (part.hv_target == hv[:, 1:4, 2:7]).all()
-    assert part.image.shape == (3, 5, 3)
-    assert (sample.renamed("c").name, sample.put_into("val").split) == ("c", "val")
-    assert sample.renamed("c").image is IMAGE
+    assert (part.arrays.hv_target == hv[:, 1:4, 2:7]).all()
+    assert part.arrays.image.shape == (3, 5, 3)
+    assert sample.renamed("c").name == "c"
+    assert sample.renamed("c").arrays.image is IMAGE
 
 
 @pytest.mark.parametrize(
@@ -79,7 +86,7 @@ def test_errors_of_a_reader_name_the_sample(tmp_path: Path) -> None:
         _ = Sample("a", reader=broken).arrays
     moved = Sample("b", reader=partial(gone, tmp_path / "x.npy"))
     with pytest.raises(InputError, match=r"b: cannot be read any more .*moved\?"):
-        _ = moved.image
+        _ = moved.arrays.image
 
 
 def test_loaded_data_lists_training_first() -> None:

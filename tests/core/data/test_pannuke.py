@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.kinds import find_folds, merge_classes, read_folds
-from napari_hovernet.core.data.load import load_samples
-from napari_hovernet.core.data.samples import SizeError
+from napari_hovernet.core.data.load import gather, load_samples
+from napari_hovernet.core.data.stores import SizeError, merge_classes
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.core.training.check import check_data
 from napari_hovernet.errors import InputError
@@ -41,16 +40,16 @@ def fold(folder: Path, seed: int = 0, **change: object) -> None:
 def test_a_fold_is_read_from_disk_image_by_image(tmp_path: Path) -> None:
     fold(tmp_path / "fold1")
     images, masks, _ = arrays()
-    found = read_folds(find_folds(tmp_path))
+    found = gather([tmp_path])
     assert [s.name for s in found.samples][:2] == ["fold1_0000", "fold1_0001"]
     sample = found.samples[2]
     assert sample.stored
     assert sample.shape == (EDGE, EDGE)
-    assert sample.image.dtype == np.uint8
-    assert (sample.image == images[2]).all()
-    assert len(np.unique(sample.labels)) == 11, "ids of the classes do not meet"
+    assert sample.arrays.image.dtype == np.uint8
+    assert (sample.arrays.image == images[2]).all()
+    assert len(np.unique(sample.arrays.labels)) == 11, "ids of the classes do not meet"
     for k in range(5):
-        assert ((sample.types == k + 1) == (masks[2, ..., k] > 0)).all()
+        assert ((sample.arrays.types == k + 1) == (masks[2, ..., k] > 0)).all()
 
 
 def test_published_folders_and_several_folds(tmp_path: Path) -> None:
@@ -69,13 +68,13 @@ def test_published_folders_and_several_folds(tmp_path: Path) -> None:
 
 def test_a_family_takes_its_tissues_alone(tmp_path: Path) -> None:
     fold(tmp_path)
-    found = read_folds(find_folds(tmp_path / "images.npy"), "epidermal")
+    found = gather([tmp_path / "images.npy"], family="epidermal")
     assert len(found.samples) == 4
     with pytest.raises(InputError, match="no tissue of the family 'respiratory'"):
-        read_folds(find_folds(tmp_path), "respiratory")
+        gather([tmp_path], family="respiratory")
     (tmp_path / "types.npy").unlink()
     with pytest.raises(InputError, match=r"no types\.npy"):
-        read_folds(find_folds(tmp_path), "epidermal")
+        gather([tmp_path], family="epidermal")
 
 
 def test_wrong_mask_channels_are_a_fault(tmp_path: Path) -> None:
@@ -93,9 +92,9 @@ def test_wrong_mask_channels_are_a_fault(tmp_path: Path) -> None:
 def test_images_from_0_to_1_are_brought_to_bytes(tmp_path: Path) -> None:
     images, _, _ = arrays()
     fold(tmp_path, images=images / 255)
-    found = read_folds(find_folds(tmp_path))
-    assert (found.samples[0].image == images[0]).all()
-    assert "multiplied by 255" in found.notes[0]
+    found = gather([tmp_path])
+    assert (found.samples[0].arrays.image == images[0]).all()
+    assert "multiplied by 255" in " ".join(found.notes)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +115,14 @@ def test_what_is_no_pannuke_is_refused(
 ) -> None:
     fold(tmp_path, **change)
     with pytest.raises(kind, match=words):
-        read_folds(find_folds(tmp_path))
+        gather([tmp_path])
 
 
 def test_object_arrays_are_refused(tmp_path: Path) -> None:
     fold(tmp_path)
     np.save(tmp_path / "masks.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(InputError, match=r"masks\.npy holds Python objects"):
-        read_folds(find_folds(tmp_path))
+        gather([tmp_path])
 
 
 def test_nan_pixels_and_bad_ids_name_the_image(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_nan_pixels_and_bad_ids_name_the_image(tmp_path: Path) -> None:
     images[1, 0, 0, 0] = np.nan
     fold(tmp_path, images=images)
     with pytest.raises(InputError, match=r"images\.npy\[1\] holds NaN"):
-        _ = read_folds(find_folds(tmp_path)).samples[1].arrays
+        _ = gather([tmp_path]).samples[1].arrays
     for value, words in ((np.nan, "NaN or negative"), (-1, "NaN or negative"), (0.5, "fractions")):
         masks[0, 0, 0, 0] = value
         with pytest.raises(InputError, match=words):
