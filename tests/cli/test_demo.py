@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.cli import demo
+from napari_hovernet.cli import models as demo
 
 
 def test_it_starts_the_module_with_what_was_given(

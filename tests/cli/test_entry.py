@@ -52,7 +52,7 @@ def test_hyphens_and_underscores_are_the_same() -> None:
 
 
 def test_a_user_error_is_one_line_and_status_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "run", raising(InputError("first\nsecond")))
+    monkeypatch.setattr(models, "devices", raising(InputError("first\nsecond")))
     outcome = run("devices")
     assert outcome.status == 2
     assert outcome.err == "napari-hovernet: error: first second\n"
@@ -60,20 +60,20 @@ def test_a_user_error_is_one_line_and_status_2(run: Any, monkeypatch: pytest.Mon
 
 
 def test_debug_shows_where_an_error_came_from(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "run", raising(InputError("bad")))
+    monkeypatch.setattr(models, "devices", raising(InputError("bad")))
     with pytest.raises(InputError, match="bad"):
         run("devices", "--debug")
 
 
 def test_ctrl_c_is_status_130(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "run", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(models, "devices", raising(KeyboardInterrupt()))
     outcome = run("devices")
     assert outcome.status == 130
     assert outcome.err == "napari-hovernet: interrupted; no half-written file is left.\n"
 
 
 def test_a_closed_pipe_is_no_error_message(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "run", raising(BrokenPipeError()))
+    monkeypatch.setattr(models, "devices", raising(BrokenPipeError()))
     outcome = run("devices")
     assert outcome.status == 141
     assert outcome.err == ""

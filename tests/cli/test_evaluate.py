@@ -58,7 +58,7 @@ ALL = ["evaluation.csv", "evaluation.html", "evaluation.json"]
 def test_predictions_of_a_folder_need_no_model(
     run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "model_predictor", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(command, "_model_predictor", lambda *_: pytest.fail("a model was loaded"))
     out = tmp_path / "out"
     outcome = run("evaluate", data, "-o", out, "--pred", tmp_path / "pred")
     assert outcome.status == 0, outcome.err
@@ -274,7 +274,7 @@ def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
 
     given = ("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
     for place in (
-        "napari_hovernet.core.measure.compare.compare",
+        "napari_hovernet.app.evaluate.compare",
         "napari_hovernet.core.io.files.os.fsync",
     ):
         with monkeypatch.context() as patch:

@@ -42,7 +42,7 @@ def squares(maps: Maps, _: SeparationParams) -> Separation:
 @pytest.fixture
 def segment(run: Any, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Segment:
     """Run the command with an untrained network, but find nuclei."""
-    monkeypatch.setattr("napari_hovernet.core.separation.separate", squares)
+    monkeypatch.setattr("napari_hovernet.app.segment.separate", squares)
 
     def call(*argv: object) -> Any:
         return run("segment", *argv, "--model", model_file, "--device", "cpu")

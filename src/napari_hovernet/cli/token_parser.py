@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 PREFIXES = ("0", "1", "5", "historical", "file")
 TRUTHS = ("auto", "instances", "hv", "components")
@@ -39,13 +37,8 @@ def add_family(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, help="draw the samples by it instead of spreading them")
 
 
-def add_tokens(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command ``tokens``."""
-    text = (
-        "Compute the tokens of images with a frozen ViT (optional: pip install "
-        "'napari-hovernet[vit]') and write them as features of a token decoder."
-    )
-    parser = command(commands, "tokens", ".tokens", text)
+def add_tokens(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``tokens``."""
     parser.add_argument(
         "images", type=Path, metavar="IMAGES", help="folder, index.csv, image, .npy, or data .npz"
     )
