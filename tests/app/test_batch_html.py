@@ -13,17 +13,15 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.evaluate import (
-    OUTCOME_WORDS,
     OUTCOMES,
     BatchParams,
     BatchResult,
-    DataAbout,
     ImageRow,
     evaluate_steps,
     group_rows,
-    render_html,
 )
 from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.pages import DataAbout, render_html
 from napari_hovernet.core.data.pairs import Pair
 from napari_hovernet.core.params import SeparationParams
 
@@ -68,7 +66,7 @@ def test_the_page_holds_scores_base_rates_and_pictures(result: BatchResult) -> N
     for text in ("some data", f"{aji.mean:.3f}", f"{aji.low:.3f} to {aji.high:.3f}",
                  f"connected components {cc.mean:.3f}", "zero map", "all foreground", "oracle",
                  "x0", "x1", "x2", "left out", "3 images healthy", "hardly more than a hint",
-                 *OUTCOME_WORDS.values()):  # fmt: skip
+                 *OUTCOMES.values()):  # fmt: skip
         assert text in page.text, text
     pictures = page.attributes("src")
     assert len(pictures) == 6

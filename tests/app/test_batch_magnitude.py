@@ -16,10 +16,10 @@ from napari_hovernet.app.evaluate import (
     FolderPredictor,
     MagnitudeResult,
     Predicted,
-    magnitude_as_json,
     magnitude_steps,
 )
 from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.pages import magnitude_as_json
 from napari_hovernet.core.data.pairs import Pair
 from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.core.types import Progress

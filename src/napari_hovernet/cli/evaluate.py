@@ -11,26 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..app.evaluate import (
-    FORMATS,
     OUTCOMES,
     TRUE,
     BatchParams,
     BatchResult,
-    DataAbout,
     FolderPredictor,
     Group,
     MagnitudeResult,
     MagnitudeRow,
     ModelPredictor,
     Predictor,
-    as_json,
     evaluate_steps,
-    magnitude_as_json,
     magnitude_steps,
-    report_paths,
-    write_reports,
 )
 from ..app.jobs import drive
+from ..app.pages import FORMATS, DataAbout, as_json, magnitude_as_json, report_paths, write_reports
 from ..core.checkpoint import load_model
 from ..core.data.pairs import DataChoice, Pair, find_data, spread
 from ..core.io.files import read_params, writable_folder

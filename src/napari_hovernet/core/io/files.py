@@ -116,6 +116,34 @@ def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
         raise
 
 
+@contextmanager
+def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+    """Give a hidden folder for files; on success all of ``names`` are put in place, else none.
+
+    ``names`` are relative to ``folder``, which is made; an error names where a file should have
+    gone. Files of those names are replaced.
+    """
+    place = writable_folder(folder)
+    staging = place / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    made = {(place / name).parent for name in names if not (place / name).parent.exists()}
+    done = False
+    try:
+        for name in names:
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+        yield staging
+        put_in_place([(staging / name, place / name) for name in names], staging)
+        done = True
+    except OSError as error:
+        raise output_error(folder, error) from error
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(staging), str(place))) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        for path in made if not done else ():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _flush(path: Path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
