@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet import __version__
-from napari_hovernet.app.export import Corrections, find_corrections, label_steps
+from napari_hovernet.app.corrections import Corrections, find_corrections, label_steps
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.io.labels import read_label_tiff
 from napari_hovernet.core.measure.changes import LabelChanges

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_hovernet.app.export import COLUMNS, index_text, read_rows
+from napari_hovernet.app.corrections import COLUMNS, index_text, read_rows
 from napari_hovernet.errors import InputError
 
 

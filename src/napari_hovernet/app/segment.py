@@ -109,12 +109,8 @@ def segment_steps(
     model: Model, image: Any, params: SegmentParams | None = None, *, keep_maps: bool = True
 ) -> Generator[Progress, None, SegmentResult]:
     """Predict, separate and measure, step by step."""
-    return _guarded(_steps(model, image, params or SegmentParams(), keep_maps))
-
-
-def _guarded(
-    steps: Generator[Progress, None, SegmentResult],
-) -> Generator[Progress, None, SegmentResult]:
+    steps = _steps(model, image, params or SegmentParams(), keep_maps)
+    del image  # the generator alone holds it, and lets go of it
     try:
         return (yield from steps)
     except (UserError, MemoryError):
