@@ -25,7 +25,7 @@ from .runner import Handlers
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from ..app.corrections import PairAbout, PairOptions, SavedPair  # noqa: PLC0415 - on first use
+    from ..app.corrections import PairAbout, PairOptions, SavedPair
     from ..app.session import Run
     from ..app.study import Findings
     from ..core.types import Int32

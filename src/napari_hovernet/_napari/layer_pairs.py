@@ -16,7 +16,7 @@ from .correcting import correcting_for, snapshot
 from .images import METADATA_KEY, full_data, layer_mpp, plane_data, segmentable
 
 if TYPE_CHECKING:
-    from ..app.corrections import SavedPair  # noqa: PLC0415 - on first use
+    from ..app.corrections import SavedPair
     from ..app.session import Run
     from .desk import Desk
 

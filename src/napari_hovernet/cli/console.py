@@ -113,7 +113,7 @@ def help_of(known: Choice) -> str:
     else:
         shown = f"{default:g}" if isinstance(default, float) else str(default) or "none"
     unit = f" [{known.unit}]" if known.unit else ""
-    return f"{known.help}{unit} Default {shown}.".replace("%", "%%")
+    return f"{known.help.rstrip('.')}{unit}; default {shown}".replace("%", "%%")
 
 
 def params_of(options: argparse.Namespace, start: T) -> T:

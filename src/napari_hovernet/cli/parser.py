@@ -15,6 +15,7 @@ from .console import add_choice
 
 FORMAT_NAMES = ("geojson", "hovernet-json", "mat", "tiff", "csv")
 MODEL = "'compact' (built in, default) or a checkpoint file"
+DEVICE = "auto (default), cpu, cuda, cuda:1 ... or mps"
 PRESET = f"separation; default {PRESETS[0]}, the last two are faulty on purpose"
 EPILOG = """\
 examples:
@@ -107,18 +108,18 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+# Options read as a table, an option or two lines each:
+# fmt: off
 def add_segment(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``segment``."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results"
-    )
-    parser.add_argument("--model", default="compact", help=MODEL)
-    add_device(parser)
+    add = parser.add_argument
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
+    add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
+    add("--model", default="compact", help=MODEL)
+    add("--device", default="auto", help=DEVICE)
     files = parser.add_argument_group("files")
-    files.add_argument(
-        "--formats", default=",".join(FORMAT_NAMES), help="separated by commas; default %(default)s"
-    )
+    files.add_argument("--formats", default=",".join(FORMAT_NAMES),
+                       help="separated by commas; default %(default)s")
     files.add_argument("--pattern", help="take only these names from folders, like '*_he.tif'")
     files.add_argument("--recursive", action="store_true", help="look into folders of folders too")
     existing = files.add_mutually_exclusive_group()
@@ -128,23 +129,9 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     add_choices(group, InferenceParams)
     group.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help=PRESET)
     add_choices(group, SeparationParams)
-    group.add_argument(
-        "--region",
-        type=int,
-        nargs=4,
-        metavar=("R0", "C0", "R1", "C1"),
-        help="only rows R0 to R1 and columns C0 to C1",
-    )
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="no progress, no summary; errors only"
-    )
-
-
-def add_device(group: argparse._ActionsContainer) -> None:
-    """Add the option that names a device."""
-    group.add_argument(
-        "--device", default="auto", help="auto (default), cpu, cuda, cuda:1 ... or mps"
-    )
+    group.add_argument("--region", type=int, nargs=4, metavar=("R0", "C0", "R1", "C1"),
+                       help="only rows R0 to R1 and columns C0 to C1")
+    add("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
 
 
 def add_choices(group: argparse._ActionsContainer, kind: Any) -> None:
@@ -156,25 +143,14 @@ def add_choices(group: argparse._ActionsContainer, kind: Any) -> None:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``evaluate``."""
-    parser.add_argument(
-        "data",
-        nargs="?",
-        type=Path,
-        metavar="DATA",
-        help="folder or index.csv of images and labels; with --family it may be left out",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="OUT",
-        help="folder for the reports; with --family it may be left out",
-    )
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA",
+        help="folder or index.csv of images and labels; with --family it may be left out")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT",
+        help="folder for the reports; with --family it may be left out")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--model", "--checkpoint", metavar="M", help=MODEL)
-    origin.add_argument(
-        "--pred", type=Path, metavar="DIR", help="folder of predicted labels; no model runs"
-    )
+    origin.add_argument("--pred", type=Path, metavar="DIR",
+        help="folder of predicted labels; no model runs")
     _add_batch(parser)
     parser.add_argument("--no-html", action="store_true", help="no HTML report, no pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
@@ -182,37 +158,30 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def add_magnitude(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``magnitude``."""
-    parser.add_argument(
-        "data", nargs="*", type=Path, metavar="IMAGES_OR_DATA", help="image, folder or index.csv"
-    )
+    parser.add_argument("data", nargs="*", type=Path, metavar="IMAGES_OR_DATA",
+        help="image, folder or index.csv")
     parser.add_argument("--model", "--checkpoint", metavar="M", help=MODEL)
     _add_batch(parser)
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
     """Add what ``evaluate`` and ``magnitude`` share."""
-    data = parser.add_argument_group("which images")
-    data.add_argument(
-        "--labels", type=Path, metavar="DIR", help="folder of the true labels; default beside"
-    )
-    data.add_argument("--split", help="only this split of an index, or this folder: val ...")
-    data.add_argument("--source", help="only this source of an index")
-    data.add_argument("--pattern", help="take only these names, like '*_he.tif'")
-    data.add_argument(
-        "--n-samples", type=int, metavar="N", help="N images, spread evenly; default all"
-    )
+    data = parser.add_argument_group("which images").add_argument
+    data("--labels", type=Path, metavar="DIR", help="folder of the true labels; default beside")
+    data("--split", help="only this split of an index, or this folder: val ...")
+    data("--source", help="only this source of an index")
+    data("--pattern", help="take only these names, like '*_he.tif'")
+    data("--n-samples", type=int, metavar="N", help="N images, spread evenly; default all")
     import_module(".token_parser", __package__).add_family(parser)
     group = parser.add_argument_group("how to run")
-    add_device(group)
+    group.add_argument("--device", default="auto", help=DEVICE)
     add_choices(group, InferenceParams)
-    group.add_argument(
-        "--use-mpp", action="store_true", help="take mpp from the index where it states one"
-    )
+    group.add_argument("--use-mpp", action="store_true",
+        help="take mpp from the index where it states one")
     cut = group.add_mutually_exclusive_group()
     cut.add_argument("--preset", choices=PRESETS, help=PRESET)
-    cut.add_argument(
-        "--params", type=Path, metavar="FILE.json", help="separation as saved by the tuner"
-    )
+    cut.add_argument("--params", type=Path, metavar="FILE.json",
+        help="separation as saved by the tuner")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes")
 
@@ -226,9 +195,8 @@ def add_info(parser: argparse.ArgumentParser) -> None:
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``export``."""
     parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
-    parser.add_argument(
-        "output", type=Path, metavar="OUT", help=".safetensors, .tar (hover_net) or .pth"
-    )
+    parser.add_argument("output", type=Path, metavar="OUT",
+        help=".safetensors, .tar (hover_net) or .pth")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
 
 
@@ -239,9 +207,8 @@ def add_devices(parser: argparse.ArgumentParser) -> None:
 
 def add_check_loss(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``check-loss``."""
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the random maps; default %(default)s"
-    )
+    parser.add_argument("--seed", type=int, default=0,
+        help="of the random maps; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
@@ -249,6 +216,5 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``demo``."""
     parser.add_argument("--sample", help="which sample image: ihc (default), tissue or skin")
     parser.add_argument("--model", help=MODEL)
-    parser.add_argument(
-        "--screenshot", type=Path, metavar="OUT.png", help="write a picture and quit"
-    )
+    parser.add_argument("--screenshot", type=Path, metavar="OUT.png",
+        help="write a picture and quit")

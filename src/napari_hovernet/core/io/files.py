@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,10 @@ import numpy.typing as npt
 from ...errors import InputError, OutputError
 from ..hv import HVReading
 from ..params import SeparationParams
-from ..separation.tuning import TuneParams
 from ..types import TypeInfo
+
+if TYPE_CHECKING:
+    from ..separation.tuning import TuneParams
 
 TEMPORARY_PREFIX = ".napari-hovernet-"
 """Files of this name beside a result are left over from a killed process; delete them."""
@@ -285,6 +287,8 @@ def params_as_dict(params: TuneParams) -> dict[str, Any]:
 
 def read_params(path: str | os.PathLike[str]) -> TuneParams:
     """Read parameters that :func:`write_params` wrote; what is missing takes its default."""
+    from ..separation.tuning import TuneParams  # noqa: PLC0415 - most readers need none of it
+
     found = load_json(path)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(
