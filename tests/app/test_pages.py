@@ -169,9 +169,14 @@ class Page(HTMLParser):
         return [str(a[name]) for _, a in self.tags if name in a]
 
 
-def test_the_page_holds_scores_base_rates_and_pictures(result: BatchResult) -> None:
-    page = Page(render_html(result, DataAbout("some data", ("left out",))))
-    aji, cc = result.overall.means["aji"], result.overall.means["cc_aji"]
+@pytest.fixture
+def whole(pairs: tuple[Pair, ...], predictor: Any) -> BatchResult:
+    return drive(evaluate_steps(pairs, predictor))
+
+
+def test_the_page_holds_scores_base_rates_and_pictures(whole: BatchResult) -> None:
+    page = Page(render_html(whole, DataAbout("some data", ("left out",))))
+    aji, cc = whole.overall.means["aji"], whole.overall.means["cc_aji"]
     for text in ("some data", f"{aji.mean:.3f}", f"{aji.low:.3f} to {aji.high:.3f}",
                  f"connected components {cc.mean:.3f}", "zero map", "all foreground", "oracle",
                  "x0", "x1", "x2", "left out", "3 images healthy", "hardly more than a hint",
@@ -186,8 +191,8 @@ def test_the_page_holds_scores_base_rates_and_pictures(result: BatchResult) -> N
     assert set(links) <= set(page.attributes("id"))
 
 
-def test_it_loads_nothing_and_runs_nothing(result: BatchResult) -> None:
-    html = render_html(result, DataAbout("data"))
+def test_it_loads_nothing_and_runs_nothing(whole: BatchResult) -> None:
+    html = render_html(whole, DataAbout("data"))
     page = Page(html)
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object"}
     assert not re.search(r"https?://|url\(|@import|\son\w+=", html)
@@ -196,22 +201,22 @@ def test_it_loads_nothing_and_runs_nothing(result: BatchResult) -> None:
 @pytest.mark.parametrize(
     "nasty", ["<script>alert(1)</script>", '"><img src=x>', "a&b <i>", "{{ 7*7 }}"]
 )
-def test_names_of_any_kind_are_text(result: BatchResult, nasty: str) -> None:
-    row = replace(result.rows[0], name=nasty, source=nasty, notes=(nasty,))
-    bad = replace(result.rows[1], error=nasty)
-    rows = (row, bad, result.rows[2])
-    pictures = {nasty: result.pictures["x0"]}
-    spoiled = replace(result, rows=rows, groups=group_rows(rows), pictures=pictures)
+def test_names_of_any_kind_are_text(whole: BatchResult, nasty: str) -> None:
+    row = replace(whole.rows[0], name=nasty, source=nasty, notes=(nasty,))
+    bad = replace(whole.rows[1], error=nasty)
+    rows = (row, bad, whole.rows[2])
+    pictures = {nasty: whole.pictures["x0"]}
+    spoiled = replace(whole, rows=rows, groups=group_rows(rows), pictures=pictures)
     page = Page(render_html(spoiled, DataAbout(nasty, (nasty,))))
     assert page.text.count(nasty) >= 5
     assert not {"script", "object"} & {tag for tag, _ in page.tags}
     assert all(source.startswith("data:image/png;base64,") for source in page.attributes("src"))
 
 
-def test_the_worst_image_is_the_first(result: BatchResult) -> None:
-    worst = replace(result.rows[2], values={**result.rows[2].values, "aji": 0.01})
-    rows = (*result.rows[:2], worst)
-    page = Page(render_html(replace(result, rows=rows), DataAbout("d")))
+def test_the_worst_image_is_the_first(whole: BatchResult) -> None:
+    worst = replace(whole.rows[2], values={**whole.rows[2].values, "aji": 0.01})
+    rows = (*whole.rows[:2], worst)
+    page = Page(render_html(replace(whole, rows=rows), DataAbout("d")))
     shown = re.findall(r"x\d", page.text[page.text.index("Images, worst first") :])
     assert shown[0] == "x2"
 
@@ -232,13 +237,13 @@ def test_failed_images_are_named_at_the_top_and_nothing_is_said_of_maps_without_
 
 
 def test_the_heading_names_model_and_separation_and_says_when_it_is_faulty(
-    result: BatchResult,
+    whole: BatchResult,
 ) -> None:
     model = {"architecture": "hovernet", "mode": "fast", "sha256": "0123456789abcdef"}
     for preset, words in (("hover_net", ""), ("magnitude_peaks", "faulty on purpose"),
                           ("merging_relabel", "merged again (faulty on purpose)")):  # fmt: skip
         about = {"model": model, "separation": asdict(SeparationParams.preset(preset))}
-        text = Page(render_html(replace(result, predictor=about), DataAbout("d"))).text
+        text = Page(render_html(replace(whole, predictor=about), DataAbout("d"))).text
         heading = text[: text.index("Means")]
         assert "hovernet fast, SHA-256 0123456789ab," in heading
         assert words in heading

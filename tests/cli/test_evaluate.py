@@ -109,7 +109,8 @@ def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> 
     val = run("evaluate", data, "-o", tmp_path / "a", "--pred", pred, "--split=val", "--json")
     found = json.loads(val.out)
     assert [row["name"] for row in found["rows"]] == ["x1", "x2"]
-    assert found == json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    written = json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    assert {**found, "created": ""} == {**written, "created": ""}
     one = run("evaluate", data / "index.csv", "-o", tmp_path / "b", "--pred", pred, "--source", "A",
               "--n_samples", 1, "--json", "--no-html", "-q")  # fmt: skip
     assert [row["name"] for row in json.loads(one.out)["rows"]] == ["x0"]
@@ -248,7 +249,7 @@ def test_a_read_only_disk_is_told_before_any_work(
     def refuses(*_: Any, **__: Any) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(command, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(command.batch, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
     monkeypatch.setattr("napari_hovernet.core.io.files.Path.touch", refuses)
     outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
     assert outcome.status == 2

@@ -10,22 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..app.evaluate import (
-    OUTCOMES,
-    TRUE,
-    BatchParams,
-    BatchResult,
-    FolderPredictor,
-    Group,
-    MagnitudeResult,
-    MagnitudeRow,
-    ModelPredictor,
-    Predictor,
-    evaluate_steps,
-    magnitude_steps,
-)
+from ..app import evaluate as batch
+from ..app import pages
 from ..app.jobs import drive
-from ..app.pages import FORMATS, DataAbout, as_json, magnitude_as_json, report_paths, write_reports
 from ..core.checkpoint import load_model
 from ..core.data.pairs import DataChoice, Pair, find_data, spread
 from ..core.io.files import read_params, writable_folder
@@ -63,9 +50,9 @@ MISLEADING = "is misleading: it was {:g} to {:g} in every broken run.".format(*B
 class Job:
     """What is run on which images, or samples of cached features."""
 
-    predictor: Predictor
+    predictor: batch.Predictor
     pairs: Sequence[Pair]
-    about: DataAbout
+    about: pages.DataAbout
     tokens: TokenPredictor | None = None  # The predictor, where it is of tokens
     notes: tuple[str, ...] = ()
 
@@ -77,26 +64,35 @@ class Job:
 
 def run(options: Namespace) -> int:
     """Evaluate all images; 0 if all went well, 1 if some failed."""
-    formats = tuple(f for f in FORMATS if f != "html" or not options.no_html)
-    if options.output is not None:
-        _refuse_to_replace(options, formats)
+    formats = tuple(f for f in pages.FORMATS if f != "html" or not options.no_html)
+    if options.output is not None and not options.overwrite:
+        paths = pages.report_paths(options.output, formats).values()
+        there = ", ".join(str(path) for path in paths if path.exists())
+        if there:
+            raise OutputError(
+                f"There are earlier reports: {there}. Give --overwrite, or another folder."
+            )
     if options.family is not None:
         job = token_job(options, [] if options.data is None else [options.data])
-        _refuse_without_truth(job)
+        if job.tokens is not None and not job.tokens.data.has_truth:
+            raise InputError(
+                f"{job.tokens.data.family} has no true nuclei: put its _targets.npz beside its "
+                "features, or use the command magnitude."
+            )
         if options.output is not None:
             writable_folder(options.output)
     else:
         job = _labelled(options)
     pictures = options.output is not None and not options.no_html
-    params = BatchParams() if pictures else BatchParams(n_pictures=0)
+    params = batch.BatchParams() if pictures else batch.BatchParams(n_pictures=0)
     with ProgressBar("evaluate", quiet=options.quiet, unit=job.unit) as bar:
-        result = drive(evaluate_steps(job.pairs, job.predictor, params), bar)
+        result = drive(batch.evaluate_steps(job.pairs, job.predictor, params), bar)
     say_failures(result)
     files = {}
     if options.output is not None:
-        files = write_reports(result, options.output, job.about, formats)
+        files = pages.write_reports(result, options.output, job.about, formats)
     if options.json:
-        say(json.dumps(as_json(result, job.about), indent=2, allow_nan=False))
+        say(json.dumps(pages.as_json(result, job.about), indent=2, allow_nan=False))
     else:
         true = result.overall.means["true_magnitude"].mean
         inside = result.overall.means["magnitude_inside"].mean
@@ -113,12 +109,12 @@ def run_magnitude(options: Namespace) -> int:
     """Measure HV in all images; 0 if all went well, 1 if some failed."""
     job = _unlabelled(options) if options.family is None else token_job(options, options.data)
     with ProgressBar("magnitude", quiet=options.quiet, unit=job.unit) as bar:
-        result = drive(magnitude_steps(job.pairs, job.predictor), bar)
+        result = drive(batch.magnitude_steps(job.pairs, job.predictor), bar)
     if len(result.failed) == len(result.rows):
         raise InputError(f"{result.rows[0].name}: {result.rows[0].error}")
     for row in result.failed:
         complain(f"error: {row.name}: {row.error}")
-    found: dict[str, Any] = magnitude_as_json(result)
+    found: dict[str, Any] = pages.magnitude_as_json(result)
     true = largest = math.nan
     if job.tokens is not None:
         true = _mean(job.tokens.true_magnitudes.values())
@@ -136,16 +132,6 @@ def run_magnitude(options: Namespace) -> int:
     return 1 if result.failed else 0
 
 
-def _refuse_to_replace(options: Namespace, formats: tuple[str, ...]) -> None:
-    """Refuse to replace earlier reports before any work is begun."""
-    paths = report_paths(options.output, formats).values()
-    there = [str(path) for path in paths if path.exists()]
-    if there and not options.overwrite:
-        raise OutputError(
-            f"There are earlier reports: {', '.join(there)}. Give --overwrite, or another folder."
-        )
-
-
 def _labelled(options: Namespace) -> Job:
     """Find images with labels, and who predicts for them."""
     _refuse_tokens(options)
@@ -157,9 +143,9 @@ def _labelled(options: Namespace) -> Job:
     found = find_data(options.data, _choice(options, need_labels=True))
     pairs = spread(found.pairs, options.n_samples)
     writable_folder(options.output)
-    predictor: Predictor
+    predictor: batch.Predictor
     if options.pred is not None:
-        predictor = FolderPredictor(options.pred, tuning.separation)
+        predictor = batch.FolderPredictor(options.pred, tuning.separation)
     else:
         predictor = _model_predictor(options, inference, tuning)
     left_out = tuple(pair.name for pair in found.unpaired)
@@ -168,7 +154,7 @@ def _labelled(options: Namespace) -> Job:
     choices = {name: getattr(options, name) for name in ("split", "source", "pattern", "n_samples")}
     labels = None if options.labels is None else str(options.labels)
     choices |= {"labels": labels, "found": len(found.pairs)}
-    return Job(predictor, pairs, DataAbout(found.origin, left_out, choices))
+    return Job(predictor, pairs, pages.DataAbout(found.origin, left_out, choices))
 
 
 def _unlabelled(options: Namespace) -> Job:
@@ -184,17 +170,12 @@ def _unlabelled(options: Namespace) -> Job:
         for pair in sorted((*data.pairs, *data.unpaired), key=lambda pair: str(pair.image)):
             found.setdefault(str(pair.image.resolve()), pair)
     pairs = spread(list(found.values()), options.n_samples)
-    return Job(_model_predictor(options, inference, tuning), pairs, DataAbout(""))
+    return Job(_model_predictor(options, inference, tuning), pairs, pages.DataAbout(""))
 
 
 def _choice(options: Namespace, *, need_labels: bool) -> DataChoice:
-    return DataChoice(
-        split=options.split,
-        source=options.source,
-        labels=options.labels,
-        pattern=options.pattern,
-        need_labels=need_labels,
-    )
+    given = {name: getattr(options, name) for name in ("split", "source", "labels", "pattern")}
+    return DataChoice(**given, need_labels=need_labels)
 
 
 def tuning_of(options: Namespace) -> TuneParams:
@@ -206,14 +187,14 @@ def tuning_of(options: Namespace) -> TuneParams:
 
 def _model_predictor(
     options: Namespace, inference: InferenceParams, tuning: TuneParams
-) -> ModelPredictor:
+) -> batch.ModelPredictor:
     """Load the model, and say which it is."""
     model = load_model(options.model or "compact", options.device)
     if not options.quiet:
         complain(introduction(model))
         if options.preset in FAULTS:
             complain(f"note: {FAULTS[options.preset]}")
-    return ModelPredictor(model, inference, tuning, options.use_mpp)
+    return batch.ModelPredictor(model, inference, tuning, options.use_mpp)
 
 
 def _refuse_tokens(options: Namespace) -> None:
@@ -259,17 +240,9 @@ def token_job(options: Namespace, given: Sequence[Path]) -> Job:
         "seed": options.seed,
         "notes": list(sides.notes),
     }
-    about = DataAbout(samples["features"], (), samples)
+    about = pages.DataAbout(samples["features"], (), samples)
     notes = (*predictor.notes, *sides.notes)
     return Job(predictor, token_pairs(data, sides, indices), about, predictor, notes)
-
-
-def _refuse_without_truth(job: Job) -> None:
-    if job.tokens is not None and not job.tokens.data.has_truth:
-        raise InputError(
-            f"{job.tokens.data.family} has no true nuclei: put its _targets.npz beside its "
-            "features, or use the command magnitude."
-        )
 
 
 def _about_tokens(job: Job, inside: float, true: float, largest: float) -> list[str]:
@@ -299,7 +272,7 @@ def _say_notes(rows: Sequence[tuple[str, ...]], job: Job, options: Namespace) ->
             complain(f"note: {note}")
 
 
-def say_failures(result: BatchResult) -> None:
+def say_failures(result: batch.BatchResult) -> None:
     """Name the images that failed; if all did there is nothing to report."""
     failed = [f"{row.name}: {row.error}" for row in result.failed]
     if failed and len(failed) == len(result.rows):
@@ -316,11 +289,11 @@ def with_interval(found: Interval) -> str:
     return f"{found.mean:.3f} ({found.low:.3f}-{found.high:.3f})"
 
 
-def summary(result: BatchResult) -> str:
+def summary(result: batch.BatchResult) -> str:
     """Return the means per source and over all, and what became of the nuclei."""
     overall = result.overall
     counts, means = overall.counts, overall.means
-    became = ", ".join(f"{counts[f'n_{name}']:,} {name}" for name in OUTCOMES)
+    became = ", ".join(f"{counts[f'n_{name}']:,} {name}" for name in batch.OUTCOMES)
     lines = [table([SCORES_HEAD, *map(_line, result.groups)]), ""]
     lines.append(f"{counts['n_true']:,} true nuclei, {counts['n_pred']:,} predicted: {became}")
     if means["hv_zero_mse"].n:
@@ -336,7 +309,7 @@ def summary(result: BatchResult) -> str:
     return "\n".join(lines)
 
 
-def _line(group: Group) -> list[str]:
+def _line(group: batch.Group) -> list[str]:
     means = group.means
     failed = f" (+{group.n_failed} failed)" if group.n_failed else ""
     inside, true = (number(means[key].mean) for key in ("magnitude_inside", "true_magnitude"))
@@ -349,7 +322,7 @@ def _line(group: Group) -> list[str]:
     ]
 
 
-def magnitude_summary(result: MagnitudeResult) -> str:
+def magnitude_summary(result: batch.MagnitudeResult) -> str:
     """Return a line per image, that of all images, and how to read them."""
     rows = [_magnitude_line(row) for row in result.rows if not row.error]
     bands = next((row.report.bands for row in result.rows if row.report), MagnitudeBands())
@@ -369,14 +342,14 @@ def magnitude_summary(result: MagnitudeResult) -> str:
     )
 
 
-def _magnitude_line(row: MagnitudeRow) -> list[str]:
+def _magnitude_line(row: batch.MagnitudeRow) -> list[str]:
     report = row.report
     if report is None:  # pragma: no cover - failed rows are left out before
         return [row.name]
     inside, outside = report.inside, report.outside
     return [
         row.name,
-        "true" if row.inside == TRUE else "predicted",
+        "true" if row.inside == batch.TRUE else "predicted",
         *(number(value) for value in (inside.mean, inside.median, inside.p95, outside.mean)),
         report.verdict,
         number(report.direction, 2),
