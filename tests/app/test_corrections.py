@@ -15,8 +15,6 @@ import pytest
 from napari_hovernet import __version__
 from napari_hovernet.app import corrections as training_data
 from napari_hovernet.app.corrections import (
-    COLUMNS,
-    Corrections,
     PairAbout,
     PairOptions,
     clean_name,
@@ -32,7 +30,6 @@ from napari_hovernet.core.data.pairs import find_pairs
 from napari_hovernet.core.inference.images import CropSource, as_source
 from napari_hovernet.core.io.labels import read_label_tiff
 from napari_hovernet.core.io.open import read_image
-from napari_hovernet.core.measure.changes import LabelChanges
 from napari_hovernet.errors import InputError, OutputError
 
 
@@ -67,18 +64,6 @@ def test_a_record_of_what_was_done_and_on_what(run):
     }
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        (LabelChanges(1, reshaped=(4,)), "1 nucleus reshaped (1 pixel)"),
-        (LabelChanges(2500, removed=tuple(range(1, 1201))), "1,200 nuclei removed (2,500 pixels)"),
-        (LabelChanges(20, (1, 2), (3,)), "2 nuclei added, 1 removed (20 pixels)"),
-    ],
-)
-def test_summaries_read_well(changes, words):
-    assert Corrections(changes).summary == words
-
-
 @pytest.mark.parametrize(("name", "written"), [("a.tiff", "a.tiff"), ("a", "a.tif")])
 def test_labels_are_saved_with_how_they_came_about(run, tmp_path, name, written):
     drawn = run.result.labels.copy()
@@ -109,14 +94,6 @@ def test_what_others_wrote_stays_in_its_place(tmp_path):
         "a;liver;new.png;a.tif;val",
         '"b;2";lung;b.png;b.tif;',
     ]
-
-
-@pytest.mark.parametrize("text", [None, "", "\n"])
-def test_a_new_or_empty_index_has_our_columns(tmp_path, text):
-    path = tmp_path / "index.csv"
-    if text is not None:
-        path.write_text(text)
-    assert read_rows(path) == (COLUMNS, [], ",")
 
 
 @pytest.mark.parametrize(

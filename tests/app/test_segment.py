@@ -236,14 +236,6 @@ def test_the_shelf_loads_once_and_again_when_file_or_device_changes(loads, tmp_p
     assert [device for _, device in loads] == ["cpu", "cuda:0", "cuda:0"]
 
 
-def test_a_cleared_shelf_lets_go(loads):
-    shelf = ModelShelf()
-    shelf.get("compact", "cpu")
-    shelf.clear()
-    shelf.get("compact", "cpu")
-    assert len(loads) == 2
-
-
 def test_a_box_becomes_a_region_and_the_steps_pass_through(loads, monkeypatch):
     from napari_hovernet.app import segment  # noqa: PLC0415 - torch
 

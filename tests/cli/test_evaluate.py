@@ -118,15 +118,6 @@ def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> 
     assert one.err == ""
 
 
-def test_the_mpp_of_the_index_counts_only_when_asked(
-    run: Any, data: Path, tmp_path: Path, model_file: Path
-) -> None:
-    for flag, scale in (((), 1.0), (("--use-mpp",), 0.5), (("--image-mpp", 1.0), 2.0)):
-        given = ["--model-mpp", 0.5, "--n-samples", 1, "--no-html", "--overwrite", "--json"]
-        outcome = run("evaluate", data, "-o", tmp_path / "o", "--model", model_file, *flag, *given)
-        assert json.loads(outcome.out)["rows"][0]["scale"] == scale, flag
-
-
 def test_a_preset_that_is_faulty_says_so(
     run: Any, data: Path, tmp_path: Path, model_file: Path
 ) -> None:
@@ -296,18 +287,6 @@ def magnitude(run: Any, model_file: Path) -> Any:
     return call
 
 
-def test_a_line_per_image_and_one_for_all(magnitude: Any, folder: Path) -> None:
-    outcome = magnitude(folder)
-    assert outcome.status == 0, outcome.err
-    lines = outcome.out.splitlines()
-    assert lines[0].split()[:3] == ["image", "inside", "mean"]
-    assert lines[1].split()[:2] == ["x0", "true"]
-    assert lines[2].split()[:2] == ["x1", "predicted"]
-    assert "mean magnitude inside nuclei" in outcome.out
-    assert "[image max] is misleading: it was 0.88 to 0.99 in every broken run." in outcome.out
-    assert "blind to direction" in outcome.out
-
-
 def test_images_folders_and_an_index_together_count_once(magnitude: Any, folder: Path) -> None:
     (folder / "index.csv").write_text("image,label\nx0.png,x0_lab.png\n")
     given = (folder / "x1.png", folder / "index.csv", folder / "x0.png")
@@ -319,29 +298,6 @@ def test_images_folders_and_an_index_together_count_once(magnitude: Any, folder:
     assert first["inside"]["median"] <= first["inside"]["p95"] <= first["whole_image_max"] + 1e-6
     assert -1 <= first["direction"] <= 1
     assert found["schema_version"] == 1
-
-
-def test_json_agrees_with_the_report_itself(magnitude: Any, folder: Path, model_file: Path) -> None:
-    from napari_hovernet.core.checkpoint import load_model  # noqa: PLC0415 - on first use
-    from napari_hovernet.core.inference import predict  # noqa: PLC0415
-    from napari_hovernet.core.io.open import read_image  # noqa: PLC0415
-
-    (row,) = json.loads(magnitude(folder / "x0.png", "--json").out)["rows"]
-    maps = predict(load_model(model_file, "cpu"), read_image(folder / "x0.png").source)
-    inside = maps.magnitude[10:30, 10:50]
-    assert row["inside"]["mean"] == pytest.approx(inside.mean(), rel=1e-4)
-    assert row["inside"]["n"] == inside.size
-    assert row["whole_image_max"] == pytest.approx(maps.magnitude.max(), rel=1e-4)
-
-
-def test_samples_and_labels_of_another_folder(magnitude: Any, folder: Path, tmp_path: Path) -> None:
-    gt = tmp_path / "gt"
-    gt.mkdir()
-    (folder / "x0_lab.png").rename(gt / "x1.png")
-    found = json.loads(magnitude(folder, "--labels", gt, "--json").out)
-    assert [row["measured_inside"] for row in found["rows"]] == ["predicted nuclei", "true nuclei"]
-    one = json.loads(magnitude(folder, "--n_samples", 1, "--json").out)
-    assert len(one["rows"]) == 1
 
 
 def test_a_bad_image_is_named_and_status_1(magnitude: Any, folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -23,7 +22,6 @@ from napari_hovernet.cli import segment as segment_module
 from napari_hovernet.cli.segment import Search, find_inputs, name_results
 from napari_hovernet.core.io.geojson import rasterize, read_geojson
 from napari_hovernet.core.io.labels import read_label_tiff
-from napari_hovernet.core.io.tables import read_table
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Maps, Separation
 from napari_hovernet.errors import InputError
@@ -55,26 +53,6 @@ def files_below(folder: Path) -> list[str]:
     if not folder.exists():
         return []
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def test_one_image_gives_all_formats_and_one_line(
-    segment: Segment, images: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    outcome = segment(images / "a.tif", "-o", out)
-    assert outcome.status == 0, outcome.err
-    assert files_below(out) == [f"a{ending}" for ending in ENDINGS]
-    labels = read_label_tiff(out / "a_labels.tif")
-    n = len(labels)
-    assert labels.labels.shape == (48, 64)
-    assert len(read_table(out / "a.csv")["label"]) == n
-    assert np.array_equal(rasterize(read_geojson(out / "a.geojson"), (48, 64)), labels.labels)
-    assert len(outcome.out.splitlines()) == 1
-    assert outcome.out.startswith(f"{images / 'a.tif'}: {n:,} nucle")
-    assert "mean magnitude" in outcome.out
-    assert str(out / "a.geojson") in outcome.out
-    assert "licence of the weights: CC0" in outcome.err
-    assert not outcome.errors
 
 
 def test_a_tiled_pyramid_is_read_at_full_size(segment: Segment, tmp_path: Path) -> None:
@@ -126,33 +104,6 @@ def test_choices_reach_the_run(segment: Segment, images: Path, tmp_path: Path) -
     assert about["separation"]["method"] == "hover_net"
     assert about["separation"]["min_area"] == 1
     assert about["image"] == "a.tif"
-
-
-def test_earlier_results_are_replaced_only_when_told(
-    segment: Segment, images: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "a.csv").write_text("mine")
-    refused = segment(images, "-o", out, "--formats=csv")
-    assert refused.status == 2
-    assert "a.csv" in refused.err
-    assert "--overwrite or --skip-existing" in refused.err
-    assert files_below(out) == ["a.csv"]
-    skipped = segment(images, "-o", out, "--formats=csv", "--skip-existing")
-    assert skipped.status == 0
-    assert (out / "a.csv").read_text() == "mine"
-    assert (out / "b.csv").exists()
-    nothing_left = segment(images, "-o", out, "--formats=csv", "--skip_existing")
-    assert nothing_left.out.startswith("All 2 images have their results")
-    assert segment(images, "-o", out, "--formats=csv", "--overwrite").status == 0
-    assert (out / "a.csv").read_text() != "mine"
-
-
-def five_channels(folder: Path) -> Path:
-    path = folder / "bad.tif"
-    tifffile.imwrite(path, np.zeros((20, 30, 5), np.uint8), photometric="minisblack")
-    return path
 
 
 def with_nan(folder: Path) -> Path:
@@ -209,21 +160,8 @@ def missing(folder: Path) -> Path:
     return folder / "bad.png"
 
 
-BAD_IMAGES = [five_channels, with_nan, empty_file, no_image, cut_off_tiff, cut_off_png, huge,
+BAD_IMAGES = [with_nan, empty_file, no_image, cut_off_tiff, cut_off_png, huge,
               missing]  # fmt: skip
-
-
-@pytest.mark.parametrize("make", BAD_IMAGES)
-def test_a_bad_image_alone_is_one_clear_line(
-    segment: Segment, tmp_path: Path, make: Callable[[Path], Path]
-) -> None:
-    path = make(tmp_path)
-    outcome = segment(path, "-o", tmp_path / "out")
-    assert outcome.status == 2
-    assert len(outcome.errors) == 1, outcome.err
-    assert outcome.err.splitlines()[-1].startswith("napari-hovernet: error: ")
-    assert "bad" in outcome.errors[0]
-    assert files_below(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize("make", BAD_IMAGES)
@@ -325,17 +263,6 @@ def test_a_real_signal_to_a_real_process(
     assert process.returncode == status, said + rest
     assert "Traceback" not in rest
     assert files_below(tmp_path / "out") == []
-
-
-def test_no_nuclei_are_a_result_too(
-    run: Any, model_file: Path, images: Path, tmp_path: Path
-) -> None:
-    outcome = run("segment", images / "a.tif", "-o", tmp_path / "o", "--model", model_file,
-                  "--np-threshold", 1)  # fmt: skip
-    assert outcome.status == 0
-    assert "no nuclei" in outcome.out
-    data = json.loads((tmp_path / "o" / "a.geojson").read_text())
-    assert data["features"] == []
 
 
 SUFFIXES = (".png", ".tif")

@@ -55,6 +55,9 @@ class PictureParams:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more pixels.")
 
 
+USUAL = PictureParams()
+
+
 @dataclass(frozen=True)
 class Window:
     """Rows r0 to r1 and columns c0 to c1 of an image, half-open."""
@@ -81,14 +84,8 @@ def worst_window(true_labels: Int32, pred_labels: Int32, outcomes: Outcomes, edg
     wrong |= np.isin(pred_labels, outcomes.pred_ids[outcomes.pred == "spurious"])
     if not wrong.any():
         wrong = (true_labels > 0) | (pred_labels > 0)
-    filtered = cv2.boxFilter(
-        wrong.astype(np.float32),
-        cv2.CV_32F,
-        (cols, rows),
-        anchor=(0, 0),
-        normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
-    )
+    filtered = cv2.boxFilter(wrong.astype(np.float32), cv2.CV_32F, (cols, rows), anchor=(0, 0),
+                             normalize=False, borderType=cv2.BORDER_CONSTANT)  # fmt: skip
     inside = filtered[: height - rows + 1, : width - cols + 1]
     r0, c0 = np.unravel_index(int(inside.argmax()), inside.shape)
     return Window(int(r0), int(c0), int(r0) + rows, int(c0) + cols)
@@ -98,13 +95,12 @@ def outcome_picture(
     image: UInt8,
     labels: tuple[Int32, Int32],
     outcomes: Outcomes,
-    params: PictureParams | None = None,
+    params: PictureParams = USUAL,
 ) -> UInt8:
     """Outline predicted nuclei by outcome, and the true ones that were missed.
 
     ``image`` uint8 (H, W, 3); ``labels`` (int32 (H, W), int32 (H, W)).
     """
-    params = PictureParams() if params is None else params
     true, pred = labels
     if image.shape[:2] != true.shape or image.shape[:2] != pred.shape:
         raise InputError(
@@ -113,11 +109,9 @@ def outcome_picture(
         )
     canvas = _tissue(image, params.edge)
     for outcome, colour in OUTCOME_COLORS.items():
-        own, ids, found = (
-            (true, outcomes.true_ids, outcomes.true)
-            if outcome == "missed"
-            else (pred, outcomes.pred_ids, outcomes.pred)
-        )
+        own, ids, found = pred, outcomes.pred_ids, outcomes.pred
+        if outcome == "missed":
+            own, ids, found = true, outcomes.true_ids, outcomes.true
         chosen = np.where(np.isin(own, ids[found == outcome]), own, 0)
         line = max(params.line - 1, 1) if outcome == "matched" else params.line
         _draw(canvas, chosen, colour, line)
@@ -154,13 +148,12 @@ def _rims(labels: Int32, size: tuple[int, ...], line: int) -> tuple[Bool, Bool]:
 
 
 def magnitude_picture(
-    magnitude: Float32, labels: Int32 | None = None, params: PictureParams | None = None
+    magnitude: Float32, labels: Int32 | None = None, params: PictureParams = USUAL
 ) -> UInt8:
     """Colour the HV magnitude between fixed limits, 0 to 1; what lies above is 1.
 
     ``magnitude`` float32 (H, W); ``labels`` int32 (H, W).
     """
-    params = PictureParams() if params is None else params
     picture = _colours(_stepped(_shares(magnitude, MAGNITUDE_LIMITS, params.edge)))
     if labels is not None:
         picture[_rims(labels, picture.shape[:2], 1)[0]] = NUCLEUS_LINE
@@ -183,13 +176,12 @@ def _stepped(shares: Float32) -> Float32:
 def outlined_picture(
     image: UInt8,
     outlines: Sequence[tuple[Int32, tuple[int, int, int]]],
-    params: PictureParams | None = None,
+    params: PictureParams = USUAL,
 ) -> UInt8:
     """Draw the outlines of label images over tissue.
 
     ``image`` uint8 (H, W, 3); ``outlines`` sequence of (int32 (H, W), colour).
     """
-    params = PictureParams() if params is None else params
     canvas = _tissue(image, params.edge)
     for k, (labels, colour) in enumerate(outlines):
         _draw(canvas, labels, colour, max(params.line - k, 1))
@@ -200,13 +192,12 @@ def plane_picture(
     plane: npt.NDArray[Any],
     limits: tuple[float, float],
     labels: Int32 | None = None,
-    params: PictureParams | None = None,
+    params: PictureParams = USUAL,
 ) -> UInt8:
     """Colour a plane: grey from 0 up, blue over white to red where the limits are below 0.
 
     ``plane`` number (H, W); ``labels`` int32 (H, W).
     """
-    params = PictureParams() if params is None else params
     shares = _shares(np.nan_to_num(np.asarray(plane, np.float32)), limits, params.edge)
     signed = limits[0] < 0
     grey = np.rint(_stepped(shares) * 255).astype(np.uint8)
