@@ -37,7 +37,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("line", commands())
 def test_every_command_parses(line: str) -> None:
     options = build_parser().parse_args(shlex.split(line, comments=True)[1:])
-    assert options.module
+    assert options.call
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())

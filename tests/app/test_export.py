@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app import export
-from napari_hovernet.app.export import FORMATS, output_paths, parse_formats, write_result
+from napari_hovernet.app.export import FORMATS, parse_formats, write_result
 from napari_hovernet.app.segment import Region, SegmentParams, SegmentResult
 from napari_hovernet.core.io.geojson import rasterize, read_geojson
 from napari_hovernet.core.io.hover_net import read_hovernet_json, read_hovernet_mat
@@ -60,12 +60,6 @@ def test_every_format_holds_the_same_nuclei(tmp_path: Path, result: SegmentResul
     assert np.allclose(table["area_um2"], [25, 32.5])
 
 
-def test_files_of_that_name_are_replaced(tmp_path: Path, result: SegmentResult) -> None:
-    (tmp_path / "a.csv").write_text("old")
-    write_result(result, tmp_path / "a", ["csv"])
-    assert (tmp_path / "a.csv").read_text().startswith("label,")
-
-
 @pytest.mark.parametrize("failing", ALL)
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
 def test_an_error_in_any_format_leaves_no_new_file_and_keeps_the_old(
@@ -100,12 +94,6 @@ def test_a_full_disk_names_the_file_that_was_wanted(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path, result: SegmentResult) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="is a file, not a folder"):
-        write_result(result, tmp_path / "file" / "a")
-
-
 def test_a_format_that_cannot_hold_it_says_so(
     tmp_path: Path, result: SegmentResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,10 +108,6 @@ def test_format_names() -> None:
     for wrong in ("", "csv,xml", ","):
         with pytest.raises(InputError, match="choose from geojson, hovernet-json"):
             parse_formats(wrong)
-
-
-def test_dots_in_names_stay(tmp_path: Path) -> None:
-    assert output_paths("x/1.2.3", ["mat"]) == {"mat": Path("x/1.2.3.mat")}
 
 
 def test_metadata_goes_into_the_files(tmp_path: Path, result: SegmentResult) -> None:

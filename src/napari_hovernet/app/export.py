@@ -2,84 +2,48 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import re
-import secrets
-import shutil
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-from PIL import Image
-
-from .._version import __version__
-from ..core.data.pairs import DELIMITERS, INDEX_NAME
-from ..core.inference.images import UInt8, as_source
-from ..core.io.files import TEMPORARY_PREFIX, output_error, put_in_place, writable_folder
+from ..core.io.files import staged
 from ..core.io.geojson import write_geojson
 from ..core.io.hover_net import write_hovernet_json, write_hovernet_mat
 from ..core.io.labels import write_label_tiff
 from ..core.io.tables import write_table
-from ..core.measure.changes import (
-    LabelChanges,
-    TidyParams,
-    TrainingLabels,
-    label_changes,
-    tidy_labels,
-)
-from ..core.types import Int32, Progress
-from ..errors import InputError, OutputError
-from .jobs import drive
+from ..errors import InputError
 from .segment import SegmentResult, run_metadata
-from .session import Run
 
 Writer = Callable[[Path, SegmentResult, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of result file: its name, what its files' names end in, its writer."""
+    """One kind of result file: what its files' names end in, its writer."""
 
-    name: str
     ending: str
     write: Writer
 
 
-def _geojson(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_geojson(path, result.nuclei, offset=result.offset, mpp=result.mpp, metadata=about)
-
-
-def _hovernet_json(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_hovernet_json(path, result.nuclei, offset=result.offset, mpp=result.mpp, metadata=about)
-
-
-def _mat(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_hovernet_mat(path, result.labels, result.nuclei)
-
-
-def _tiff(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_label_tiff(path, result.labels, mpp=result.mpp, metadata=about)
-
-
-def _csv(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_table(path, result.nuclei, offset=result.offset, mpp=result.mpp)
+def _placed(write: Callable[..., None]) -> Writer:
+    """Write nuclei with where they lie in the image, and how they were made."""
+    return lambda path, result, about: write(
+        path, result.nuclei, offset=result.offset, mpp=result.mpp, metadata=about
+    )
 
 
 FORMATS = {
-    found.name: found
-    for found in (
-        Format("geojson", ".geojson", _geojson),
-        Format("hovernet-json", ".json", _hovernet_json),
-        Format("mat", ".mat", _mat),
-        Format("tiff", "_labels.tif", _tiff),
-        Format("csv", ".csv", _csv),
-    )
-}
+    "geojson": Format(".geojson", _placed(write_geojson)),
+    "hovernet-json": Format(".json", _placed(write_hovernet_json)),
+    "mat": Format(".mat", lambda path, r, _: write_hovernet_mat(path, r.labels, r.nuclei)),
+    "tiff": Format(
+        "_labels.tif",
+        lambda path, r, about: write_label_tiff(path, r.labels, mpp=r.mpp, metadata=about)),
+    "csv": Format(
+        ".csv", lambda path, r, _: write_table(path, r.nuclei, offset=r.offset, mpp=r.mpp)),
+}  # fmt: skip
 """Formats by name, in the order they are listed."""
 
 
@@ -107,360 +71,17 @@ def write_result(
     *,
     image_name: str = "",
 ) -> dict[str, Path]:
-    """Write a result in several formats; folders are made, files of that name replaced.
+    """Write a result in several formats, all files or none.
 
-    All files are written to a hidden folder beside and then put in place, so an error or a cancel
-    leaves none of them.
+    Folders are made, files of that name replaced.
     """
     targets = output_paths(stem, formats)
-    folder = writable_folder(Path(stem).parent)
     about = {
         "image": image_name,
         "id": f"{image_name}/{result.info.sha256}",
         **run_metadata(result),
     }
-    staging = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
-    try:
-        staging.mkdir()
+    with staged(Path(stem).parent, [target.name for target in targets.values()]) as staging:
         for name, target in targets.items():
-            _write_one(FORMATS[name], staging / target.name, target, result, about)
-        for target in targets.values():
-            os.replace(staging / target.name, target)
-    except OSError as error:
-        raise output_error(stem, error) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            FORMATS[name].write(staging / target.name, result, about)
     return targets
-
-
-def _write_one(
-    kind: Format, staged: Path, target: Path, result: SegmentResult, about: dict[str, Any]
-) -> None:
-    """Write one file; an error names where it should have gone."""
-    try:
-        kind.write(staged, result, about)
-    except OutputError as error:
-        if isinstance(error.__cause__, OSError):
-            raise output_error(target, error.__cause__) from error
-        raise
-
-
-@dataclass(frozen=True)
-class Corrections:
-    """Changes by hand, and what they were made on."""
-
-    changes: LabelChanges = field(default_factory=LabelChanges)  # Pixels, and nuclei by id
-    when: str = ""  # UTC, ISO 8601, seconds
-    version: str = __version__  # Of this program
-    model_sha256: str = ""  # Of the checkpoint whose instances were corrected, "" if not known
-    run: Mapping[str, Any] = field(default_factory=dict)  # The run's parameters, JSON-able
-
-    @property
-    def any(self) -> bool:
-        """Whether anything was changed."""
-        return self.changes.any
-
-    @property
-    def summary(self) -> str:
-        """The changes in one line."""
-        if not self.any:
-            return "Nothing changed."
-        found = {
-            "added": len(self.changes.added),
-            "removed": len(self.changes.removed),
-            "reshaped": len(self.changes.reshaped),
-        }
-        words = [f"{n:,} {what}" for what, n in found.items() if n]
-        count, rest = words[0].split(" ", 1)
-        words[0] = f"{count} {'nucleus' if count == '1' else 'nuclei'} {rest}"
-        pixels = self.changes.pixels
-        return f"{', '.join(words)} ({pixels:,} pixel{'' if pixels == 1 else 's'})"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the record without the run, JSON-able."""
-        return {
-            "program": "napari-hovernet",
-            "version": self.version,
-            "time_utc": self.when,
-            "summary": self.summary,
-            "changed_pixels": self.changes.pixels,
-            "added": list(self.changes.added),
-            "removed": list(self.changes.removed),
-            "reshaped": list(self.changes.reshaped),
-            "model_sha256": self.model_sha256,
-        }
-
-    def provenance(self) -> dict[str, Any]:
-        """How corrected labels came about: the run's parameters and the record, JSON-able."""
-        return {**self.run, "corrections": self.as_dict()}
-
-
-def find_corrections(run: Run, labels: Int32, now: datetime | None = None) -> Corrections:
-    """Compare labels as they are now with what the run's separation made.
-
-    ``labels`` int32 (H, W).
-    """
-    moment = datetime.now(UTC) if now is None else now.astimezone(UTC)
-    return Corrections(
-        changes=label_changes(run.result.labels, labels),
-        when=moment.isoformat(timespec="seconds"),
-        model_sha256=run.result.info.sha256,
-        run=dict(run.metadata),
-    )
-
-
-def label_steps(
-    path: str | os.PathLike[str],
-    labels: Int32,
-    corrections: Corrections,
-    mpp: float | None = None,
-) -> Generator[Progress, None, str]:
-    """Write corrected labels as TIFF with their provenance; runs in a worker thread.
-
-    ``labels`` int32 (H, W).
-    """
-    from ..core.io.labels import write_label_tiff  # noqa: PLC0415 - on first use
-
-    target = Path(path)
-    target = target if target.suffix else target.with_name(f"{target.name}.tif")
-    yield Progress(0, 0, f"Saving {target.name} ...")
-    write_label_tiff(target, labels, mpp=mpp, metadata=corrections.provenance())
-    return str(target)
-
-
-COLUMNS = (
-    "name", "source", "split", "path", "label", "approx_mpp", "licence", "n_nuclei", "corrected",
-)  # fmt: skip
-"""Columns of an index that is begun here."""
-
-Rows = list[dict[str, str]]
-
-
-def read_rows(path: Path) -> tuple[tuple[str, ...], Rows, str]:
-    """Read an index as its columns, its lines and what divides them; a new one is empty."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return COLUMNS, [], ","
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): repair it, or take a new folder.") \
-            from error  # fmt: skip
-    if not text.strip():
-        return COLUMNS, [], ","
-    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise InputError(f"{path} is no CSV table ({error}): repair it first.") from error
-    columns = tuple(reader.fieldnames or ())
-    missing = [name for name in ("name", "path", "label") if name not in columns]
-    uneven = next((i for i, row in enumerate(rows, 2) if None in row or None in row.values()), 0)
-    if missing or uneven:
-        why = f"lacks the column {missing[0]!r}" if missing else f"is uneven in line {uneven}"
-        raise InputError(
-            f"{path} {why}, so nothing can be added to it: repair it, or take a new folder."
-        )
-    return columns, rows, delimiter
-
-
-def index_text(
-    columns: Sequence[str], rows: Rows, row: Mapping[str, str], delimiter: str = ","
-) -> str:
-    r"""Return the index with one line replaced (by its name) or added, as text of a CSV file."""
-    names = (*columns, *(name for name in row if name not in columns))
-    lines: list[Mapping[str, str]] = [
-        {**old, **row} if old["name"] == row["name"] else old for old in rows
-    ]
-    if all(old["name"] != row["name"] for old in rows):
-        lines.append(row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
-
-
-IMAGES, LABELS = "images", "labels"
-"""Folders for images and labels, beside the index."""
-SPLITS = ("train", "val", "test")
-MICROMETRES_PER_INCH = 25_400.0
-NAME_LENGTH = 100
-"""Longest name of a pair; disks allow some more, endings included."""
-
-_UNFIT = re.compile(r"[^\w.()+-]+")
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{x}{i}" for x in ("com", "lpt") for i in range(1, 10))}
-
-
-@dataclass(frozen=True)
-class PairAbout:
-    """What the index and the label file say of a pair."""
-
-    source: str = ""  # Where the image comes from
-    split: str = "train"  # "train", "val" or "test".
-    mpp: float | None = None  # Micrometres per pixel, None = not known
-    licence: str = ""  # Of the image
-    corrected: bool = False  # Whether a person has corrected the labels
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # How the labels were made, JSON-able
-
-    def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise InputError(f"split is {self.split!r}; choose one of {', '.join(SPLITS)}.")
-        if self.mpp is not None and not self.mpp > 0:
-            raise InputError(f"mpp is {self.mpp}; give micrometres per pixel, or nothing.")
-
-
-@dataclass(frozen=True)
-class PairOptions:
-    """How a pair is saved: whether one of its name is replaced, and how ids are tidied."""
-
-    overwrite: bool = False
-    tidy: TidyParams = field(default_factory=TidyParams)
-
-
-@dataclass(frozen=True)
-class SavedPair:
-    """Where a pair lies, how many nuclei it has, and what there is to say of it."""
-
-    name: str
-    image: Path
-    labels: Path
-    index: Path
-    n_nuclei: int
-    notes: tuple[str, ...] = ()
-
-
-def clean_name(text: str) -> str:
-    """Turn any text into a name for files."""
-    name = _UNFIT.sub("_", text).strip("._ ")[:NAME_LENGTH]
-    return f"{name}_" if name.split(".")[0].lower() in _RESERVED else name or "image"
-
-
-def save_training_pair(
-    folder: str | os.PathLike[str],
-    name: str,
-    image: Any,
-    labels: npt.ArrayLike,
-    about: PairAbout | None = None,
-    options: PairOptions | None = None,
-) -> SavedPair:
-    """Save an image and its labels below a folder and list them in its ``index.csv``.
-
-    ``labels`` int (H, W).
-    """
-    return drive(pair_steps(folder, name, image, labels, about, options))
-
-
-def pair_steps(
-    folder: str | os.PathLike[str],
-    name: str,
-    image: Any,
-    labels: npt.ArrayLike,
-    about: PairAbout | None = None,
-    options: PairOptions | None = None,
-) -> Generator[Progress, None, SavedPair]:
-    """Save a pair step by step; see :func:`save_training_pair`."""
-    about, options = about or PairAbout(), options or PairOptions()
-    _check_name(name)
-    yield Progress(0, 3, "Reading the image ...")
-    pixels = _pixels(image, labels)
-    yield Progress(1, 3, "Looking at the labels ...")
-    tidy = tidy_labels(labels, options.tidy)
-    yield Progress(2, 3, "Saving ...")
-    base = writable_folder(folder)
-    targets = {
-        "image": base / IMAGES / f"{name}.png",
-        "labels": base / LABELS / f"{name}.tif",
-        "index": base / INDEX_NAME,
-    }
-    index = _index(targets, name, about, tidy, options)
-    _write(base, targets, pixels, tidy, about, index)
-    return SavedPair(
-        name, targets["image"], targets["labels"], targets["index"], tidy.n, tidy.notes
-    )
-
-
-def _check_name(name: str) -> None:
-    if clean_name(name) != name:
-        raise InputError(
-            f"{name!r} is no name for files: use letters, digits, '.', '-' and '_', as in "
-            f"{clean_name(name)!r}."
-        )
-
-
-def _pixels(image: Any, labels: npt.ArrayLike) -> UInt8:
-    """Return the whole image as (H, W, 3) uint8, of the labels' size."""
-    source = as_source(image)
-    shape = tuple(getattr(labels, "shape", ()))
-    if source.shape != shape:
-        raise InputError(
-            f"The image is {source.shape[0]} x {source.shape[1]} pixels, the labels have shape "
-            f"{shape}; save the labels with the very region they were drawn on."
-        )
-    return source.read(0, source.shape[0], 0, source.shape[1])
-
-
-def _index(
-    targets: Mapping[str, Path],
-    name: str,
-    about: PairAbout,
-    tidy: TrainingLabels,
-    options: PairOptions,
-) -> str:
-    """Return the text of the index with the pair in it; refuse a name that is taken."""
-    columns, rows, delimiter = read_rows(targets["index"])
-    taken = [row for row in rows if row.get("name") == name]
-    files = [targets[what] for what in ("image", "labels") if targets[what].exists()]
-    if (taken or files) and not options.overwrite:
-        where = "the index" if taken else str(files[0])
-        raise InputError(
-            f"{name!r} is there already ({where}): choose another name, or let it be replaced."
-        )
-    row = {
-        "name": name,
-        "source": about.source,
-        "split": about.split,
-        "path": f"{IMAGES}/{name}.png",
-        "label": f"{LABELS}/{name}.tif",
-        "approx_mpp": "" if about.mpp is None else f"{about.mpp:g}",
-        "licence": about.licence,
-        "n_nuclei": str(tidy.n),
-        "corrected": "yes" if about.corrected else "no",
-    }
-    return index_text(columns, rows, row, delimiter)
-
-
-def _write(
-    base: Path,
-    targets: Mapping[str, Path],
-    pixels: UInt8,
-    tidy: TrainingLabels,
-    about: PairAbout,
-    index: str,
-) -> None:
-    """Write all three beside, then put them in place; undo what was placed on an error."""
-    staging = base / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
-    made = [path for path in (base / IMAGES, base / LABELS) if not path.exists()]
-    done = False
-    try:
-        staging.mkdir()
-        for path in made:
-            path.mkdir()
-        dpi = MICROMETRES_PER_INCH / about.mpp if about.mpp else None
-        extra = {"dpi": (dpi, dpi)} if dpi else {}
-        Image.fromarray(pixels).save(staging / "image", format="PNG", **extra)
-        metadata = {**about.metadata, "notes": list(tidy.notes)}
-        write_label_tiff(staging / "labels", tidy.labels, mpp=about.mpp, metadata=metadata)
-        (staging / "index").write_text(index, encoding="utf-8", newline="")
-        put_in_place([(staging / what, target) for what, target in targets.items()], staging)
-        done = True
-    except OSError as error:
-        raise output_error(base, error) from error
-    except OutputError as error:
-        if isinstance(error.__cause__, OSError):
-            raise output_error(targets["labels"], error.__cause__) from error
-        raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        for path in made if not done else ():
-            shutil.rmtree(path, ignore_errors=True)

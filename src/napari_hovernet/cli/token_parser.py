@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 PREFIXES = ("0", "1", "5", "historical", "file")
 TRUTHS = ("auto", "instances", "hv", "components")
@@ -25,13 +23,9 @@ def add_family(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, help="draw the samples by it instead of spreading them")
 
 
-def add_tokens(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command ``tokens``."""
-    text = (
-        "Compute the tokens of images with a frozen ViT (optional: pip install "
-        "'napari-hovernet[vit]') and write them as features of a token decoder."
-    )
-    add = command(commands, "tokens", ".tokens", text).add_argument
+def add_tokens(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``tokens``."""
+    add = parser.add_argument
     add("images", type=Path, metavar="IMAGES", help="folder, index.csv, image, .npy, or data .npz")
     add("-o", "--output", type=Path, required=True, metavar="F_features.npz", help="file to write")
     add(

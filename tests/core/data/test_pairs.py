@@ -63,7 +63,7 @@ def test_an_index_names_split_mpp_and_source_image(tmp_path: Path) -> None:
 
 def test_an_index_of_this_program_groups_by_its_source(tmp_path: Path) -> None:
     """Regions saved from one slide must not be divided."""
-    from napari_hovernet.app.export import PairAbout, save_training_pair  # noqa: PLC0415
+    from napari_hovernet.app.corrections import PairAbout, save_training_pair  # noqa: PLC0415 - on first use
 
     labels = np.kron(np.arange(16).reshape(4, 4), np.ones((10, 10), int))
     for i in range(6):

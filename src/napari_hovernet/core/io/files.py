@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,10 @@ import numpy.typing as npt
 from ...errors import InputError, OutputError
 from ..hv import HVReading
 from ..params import SeparationParams
-from ..separation.tuning import TuneParams
 from ..types import TypeInfo
+
+if TYPE_CHECKING:
+    from ..separation.tuning import TuneParams
 
 TEMPORARY_PREFIX = ".napari-hovernet-"
 """Files of this name beside a result are left over from a killed process; delete them."""
@@ -114,6 +116,34 @@ def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
             else:
                 os.replace(before, target)
         raise
+
+
+@contextmanager
+def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+    """Give a hidden folder for files; on success all of ``names`` are put in place, else none.
+
+    ``names`` are relative to ``folder``, which is made; an error names where a file should have
+    gone. Files of those names are replaced.
+    """
+    place = writable_folder(folder)
+    staging = place / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    made = {(place / name).parent for name in names if not (place / name).parent.exists()}
+    done = False
+    try:
+        for name in names:
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+        yield staging
+        put_in_place([(staging / name, place / name) for name in names], staging)
+        done = True
+    except OSError as error:
+        raise output_error(folder, error) from error
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(staging), str(place))) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        for path in made if not done else ():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
@@ -257,6 +287,8 @@ def params_as_dict(params: TuneParams) -> dict[str, Any]:
 
 def read_params(path: str | os.PathLike[str]) -> TuneParams:
     """Read parameters that :func:`write_params` wrote; what is missing takes its default."""
+    from ..separation.tuning import TuneParams  # noqa: PLC0415 - most readers need none of it
+
     found = load_json(path)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(

@@ -8,16 +8,18 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..measure.blobs import BlobReport
-from ..measure.compare import Comparison, ErrorPlace
 from ..types import Evaluation, Nuclei
 from .files import METADATA_KEY, atomic_path
+
+if TYPE_CHECKING:
+    from ..measure.blobs import BlobReport
+    from ..measure.compare import Comparison, ErrorPlace
 
 COLUMNS = (
     "label",

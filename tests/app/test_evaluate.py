@@ -1,9 +1,10 @@
-"""A batch: a row per image, errors as rows, means per source."""
+"""A batch: predictors, a row per image, means per source, reports on disk, magnitude of many."""
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
@@ -13,21 +14,32 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from napari_hovernet.app.evaluate import (
+    PREDICTED,
+    TRUE,
     BatchParams,
     BatchResult,
     FolderPredictor,
-    ImageRow,
+    MagnitudeResult,
     ModelPredictor,
+    Predicted,
     evaluate_steps,
-    group_rows,
+    magnitude_steps,
 )
 from napari_hovernet.app.jobs import JobCancelled, drive
+from napari_hovernet.app.pages import magnitude_as_json
+from napari_hovernet.app.segment import SegmentParams, segment_steps
 from napari_hovernet.core.checkpoint import load_model
 from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, spread
+from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.io.labels import write_label_tiff
-from napari_hovernet.core.types import Progress
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
+from napari_hovernet.core.networks.compact import CompactUNet
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.types import Model, ModelInfo, Progress
 from napari_hovernet.errors import DeviceError, InputError
 
 QUICK = BatchParams(n_pictures=0)
@@ -81,22 +93,6 @@ def test_means_per_source_and_over_all(pairs: tuple[Pair, ...], predictor: Any) 
     assert run(pairs[:2], predictor, QUICK).groups[0].name == "all"  # one source, one group
 
 
-def test_unknown_sources_have_a_group_of_their_own() -> None:
-    rows = [
-        ImageRow("a", "", "", "", "", {"aji": 0.2}),
-        ImageRow("b", "B", "", "", "", {"aji": 1.0}),
-    ]
-    assert [group.name for group in group_rows(rows)] == ["(no source)", "B", "all"]
-
-
-def test_failed_images_are_in_no_mean() -> None:
-    rows = [ImageRow("a", "", "", "", "", {"aji": 0.4, "n_true": 2}),
-            ImageRow("b", "", "", "", "", error="damaged")]  # fmt: skip
-    (group,) = group_rows(rows)
-    assert (group.n, group.n_failed, group.means["aji"].mean) == (1, 1, 0.4)
-    assert group.counts["n_true"] == 2
-
-
 def test_pictures_are_kept_for_the_worst(
     pairs: tuple[Pair, ...], predictor: Any, tmp_path: Path
 ) -> None:
@@ -114,17 +110,6 @@ def test_pictures_are_kept_for_the_worst(
     assert shown.outcomes[1:4] == b"PNG"
     assert shown.magnitude is not None
     assert shown.place == "the whole image"
-
-
-def test_the_place_of_a_part_is_told(tmp_path: Path, predictor: Any) -> None:
-    image, labels = tmp_path / "big.png", tmp_path / "big_lab.png"
-    cv2.imwrite(str(image), np.zeros((400, 500, 3), np.uint8))
-    cv2.imwrite(str(labels), np.kron(np.eye(10), np.ones((40, 50))).astype(np.uint8))
-    shown = run([Pair("big", image, labels)], predictor).pictures["big"]
-    assert shown.place.startswith("rows ")
-
-
-# --- bad input -----------------------------------------------------------------------
 
 
 def another_size(pair: Pair) -> None:
@@ -188,10 +173,8 @@ def test_a_bad_image_is_a_row_and_the_others_go_on(
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    import torch  # noqa: PLC0415 - on first use
 
-    from napari_hovernet.core.networks.compact import CompactUNet  # noqa: PLC0415
-    from napari_hovernet.core.types import Model, ModelInfo  # noqa: PLC0415
+    from napari_hovernet.core.types import Model  # noqa: PLC0415
 
     torch.manual_seed(0)
     info = ModelInfo("compact", sha256="f00", mpp=0.25)
@@ -280,9 +263,6 @@ def test_a_cancel_stops_between_steps(pairs: tuple[Pair, ...], predictor: Any) -
     assert {step.done for step in seen} == {0}
 
 
-# --- reference -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ["maps", "predicted"])
 def test_scores_of_the_published_separation_are_those_of_the_published_functions(
     shared: Path, tmp_path: Path, kind: str
@@ -334,3 +314,154 @@ def test_the_python_of_the_how_to_runs(
     page = (root / "docs" / "how-to" / "batch.md").read_text("utf-8")
     exec(page.partition("```python\n")[2].partition("```")[0], {})
     assert capsys.readouterr().out == "AJI 1.000 (1.000 to 1.000) of 3 images\n"
+
+
+def measured(pairs: Any, predictor: Any, bands: MagnitudeBands | None = None) -> MagnitudeResult:
+    return drive(magnitude_steps(pairs, predictor, bands))
+
+
+def test_exact_maps_are_healthy_and_short_ones_collapsed(
+    pairs: tuple[Pair, ...], predictor: Any, short_predictor: Any
+) -> None:
+    right, short = measured(pairs, predictor), measured(pairs, short_predictor)
+    assert (right.verdict, short.verdict) == ("healthy", "collapsed")
+    assert short.verdicts == {"collapsed": 3}
+    assert right.mean.mean == pytest.approx(50 * short.mean.mean, rel=1e-4)
+    assert right.direction.mean == pytest.approx(short.direction.mean, abs=1e-4)
+    assert right.direction.mean > 0.99
+    for row in right.rows:
+        assert row.inside == TRUE
+        assert row.report is not None
+        assert row.report.outside.mean == 0
+
+
+class WithoutLabels:
+    """Leaves the labels away before the truth is asked for, as an image without has none."""
+
+    def __init__(self, inner: Any, labelled: tuple[Pair, ...]) -> None:
+        self.inner, self.labelled = inner, {pair.name: pair for pair in labelled}
+
+    def describe(self) -> dict[str, Any]:
+        return dict(self.inner.describe())
+
+    def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
+        return (yield from self.inner.steps(self.labelled[pair.name]))
+
+
+def test_without_labels_it_is_measured_inside_predicted_nuclei(
+    pairs: tuple[Pair, ...], predictor: Any
+) -> None:
+    bare = [replace(pair, labels=None) for pair in pairs]
+    found = measured(bare, WithoutLabels(predictor, pairs))
+    with_labels = measured(pairs, predictor)
+    assert {row.inside for row in found.rows} == {PREDICTED}
+    assert found.mean.mean == pytest.approx(with_labels.mean.mean, abs=0.02)
+
+
+def test_errors_are_rows_and_json_is_plain(pairs: tuple[Pair, ...], predictor: Any) -> None:
+    pairs[1].image.unlink()
+    result = measured(pairs, predictor)
+    assert [row.name for row in result.failed] == ["x1"]
+    found = json.loads(json.dumps(magnitude_as_json(result), allow_nan=False))
+    assert found["overall"]["images"] == 2
+    assert found["overall"]["failed"] == 1
+    assert "is not there" in found["rows"][1]["error"]
+    first = found["rows"][0]
+    assert first["verdict"] == "healthy"
+    assert first["measured_inside"] == "true nuclei"
+    assert first["inside"]["mean"] > 0.6
+    assert "misleading" in found["whole_image_max"]
+
+
+def test_labels_alone_have_no_magnitude(pairs: tuple[Pair, ...]) -> None:
+    folder = pairs[0].image.parent / "pred"
+    folder.mkdir()
+    shutil.copy(str(pairs[0].labels), folder)
+    predictor = FolderPredictor(folder)
+    (row,) = measured(pairs[:1], predictor).rows
+    assert "there are no maps" in row.error
+
+
+def test_the_model_gives_what_segment_gives(pairs: tuple[Pair, ...], model: Model) -> None:
+    found = drive(ModelPredictor(model).steps(pairs[0]))
+    plain = drive(segment_steps(model, found.image, SegmentParams()))
+    np.testing.assert_array_equal(found.labels, plain.labels)
+    assert found.maps is not None
+    assert found.mask is not None
+    assert plain.separation is not None
+    np.testing.assert_array_equal(found.mask, plain.separation.mask)
+    assert (found.mpp, found.scale) == (None, 1.0)
+
+
+def test_hv_read_otherwise_changes_the_maps_and_what_is_cut(
+    pairs: tuple[Pair, ...], model: Model
+) -> None:
+    tuning = TuneParams(SeparationParams(min_area=1), HVReading(order="vh", scale=2.0))
+    plain = drive(ModelPredictor(model).steps(pairs[0]))
+    found = drive(ModelPredictor(model, tuning=tuning).steps(pairs[0]))
+    assert plain.maps is not None
+    assert found.maps is not None
+    np.testing.assert_allclose(found.maps.hv, 2 * plain.maps.hv[::-1], rtol=1e-6)
+    assert found.separation.min_area == 1
+
+
+def test_the_resolution_is_that_of_the_user_the_index_or_the_file(
+    tmp_path: Path, pairs: tuple[Pair, ...], model: Model
+) -> None:
+    path = tmp_path / "r.tif"
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb", resolution=(2e4, 2e4), resolutionunit=3)
+    pair = replace(pairs[0], image=path, mpp=1.0)
+    said = InferenceParams(image_mpp=0.25)
+    by_file = drive(ModelPredictor(model).steps(pair))
+    by_index = drive(ModelPredictor(model, use_mpp=True).steps(pair))
+    by_user = drive(ModelPredictor(model, said, use_mpp=True).steps(pair))
+    assert [(p.mpp, p.scale) for p in (by_file, by_index, by_user)] == [
+        (pytest.approx(0.5), pytest.approx(2.0)),
+        (1.0, 4.0),
+        (0.25, 1.0),
+    ]
+    without = drive(ModelPredictor(model, use_mpp=True).steps(replace(pair, mpp=None)))
+    assert without.mpp == pytest.approx(0.5)
+    assert by_file.separation.scales == (0.75, 1.5)  # in pixels of this image
+    assert "mpp of the file" in ModelPredictor(model).describe()["resampling"]
+
+
+def test_predictions_are_found_by_the_images_name_or_the_pairs(
+    tmp_path: Path, pairs: tuple[Pair, ...]
+) -> None:
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    np.save(folder / "x0.npy", np.eye(96, dtype=np.int32)[:64])
+    np.save(folder / "named_labels.npy", np.zeros((64, 96), np.int32))
+    predictor = FolderPredictor(folder)
+    found = drive(predictor.steps(pairs[0]))
+    assert found.labels.sum() == 64
+    assert found.maps is None
+    assert drive(predictor.steps(replace(pairs[1], name="lab/named"))).labels.sum() == 0
+    with pytest.raises(InputError, match=r"no prediction for x2\.png; name it .* x2_labels\.tif"):
+        drive(predictor.steps(pairs[2]))
+
+
+def test_a_prediction_of_another_size_is_refused(tmp_path: Path, pairs: tuple[Pair, ...]) -> None:
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "x0.png"), np.zeros((4, 5), np.uint8))
+    with pytest.raises(InputError, match=r"x0\.png is 4 x 5 pixels, the image x0\.png 64 x 96"):
+        drive(FolderPredictor(folder).steps(pairs[0]))
+
+
+def test_neither_the_image_nor_its_truth_is_taken_for_a_prediction(
+    pairs: tuple[Pair, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pairs[0].image.parent)
+    with pytest.raises(InputError, match="is the true label file"):
+        drive(FolderPredictor(Path()).steps(pairs[0]))
+
+
+def test_a_folder_without_predictions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no file"):
+        FolderPredictor(tmp_path / "empty")
+    with pytest.raises(InputError, match="is not there"):
+        FolderPredictor(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Parts and the whole give the same nuclei; what is kept is a whole result."""
+"""Tuning parts and whole runs, and keeping what came out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
 from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
 
 EDGE = 420
+
 BOXES = [(r, r + 90, c, c + 130) for r in (0, 165, 330) for c in (0, 145, 290)]
+
 """In the corners, at the borders and in the middle."""
+
 TYPES = {0: TypeInfo("background", (0, 0, 0)), 1: TypeInfo("neoplastic", (255, 0, 0))}
 
 
@@ -65,17 +68,6 @@ def within(box, maps, params, reach):
     return part.labels[r0 - top : r1 - top, c0 - left : c1 - left]
 
 
-def test_same_up_to_ids_can_tell():
-    a = np.array([[1, 1, 2, 0]])
-    assert same_up_to_ids(a, np.array([[5, 5, 3, 0]]))
-    assert not same_up_to_ids(a, np.array([[5, 5, 5, 0]]))
-    assert not same_up_to_ids(a, np.array([[5, 4, 3, 0]]))
-    assert not same_up_to_ids(a, np.array([[5, 5, 3, 3]]))
-
-
-# ---------------------------------------------------------------------- parts
-
-
 @pytest.mark.parametrize(
     "separation",
     [
@@ -101,54 +93,6 @@ def test_parts_without_surroundings_do_not(maps):
     assert sum(found) < len(BOXES) / 2
 
 
-@pytest.mark.parametrize(
-    ("change", "more"),
-    [
-        ({"scales": (1.5, 13.0)}, 30),
-        ({"scales": (13.0, 3.0)}, 30),
-        ({"magnitude_window": 229}, 50),
-        ({"depth": 0.9}, 0),
-        ({"sobel_size": 31}, 0),
-    ],
-)
-def test_reach_grows_with_the_filters_that_are_used(change, more):
-    plain = reach_of(TuneParams())
-    assert reach_of(TuneParams(SeparationParams(**change))) == plain + more
-
-
-def test_reach_of_the_other_methods():
-    published = SeparationParams.preset("hover_net")
-    wide = replace(published, sobel_size=31)
-    assert reach_of(TuneParams(wide)) == reach_of(TuneParams(published)) + 10
-    peaks = SeparationParams.preset("magnitude_peaks")
-    far = replace(peaks, peak_distance=60)
-    assert reach_of(TuneParams(far)) > reach_of(TuneParams(peaks))
-
-
-def test_grown_stays_within_the_image():
-    assert grown((10, 20, 30, 40), 5, (100, 100)) == (5, 25, 25, 45)
-    assert grown((2, 98, 0, 100), 5, (100, 100)) == (0, 100, 0, 100)
-
-
-def test_cropped_is_the_same_pixels_of_np_and_hv(maps):
-    part = cropped(maps, (10, 30, 40, 80))
-    assert np.array_equal(part.np, maps.np[10:30, 40:80])
-    assert np.array_equal(part.hv, maps.hv[:, 10:30, 40:80])
-
-
-# ---------------------------------------------------------------------- tuners of a run
-
-
-def test_the_whole_and_the_latest_part_keep_their_tuners(maps):
-    tuners = Tuners(maps)
-    whole, part = tuners.of(None), tuners.of((0, 50, 0, 60))
-    assert whole.maps is maps and part.maps.shape == (50, 60)
-    assert tuners.of(None) is whole and tuners.of((0, 50, 0, 60)) is part
-    other = tuners.of((0, 50, 0, 61))
-    assert other is not part and other.maps.shape == (50, 61)
-    assert tuners.of(None) is whole and tuners.of((0, 50, 0, 60)) is not part
-
-
 def test_the_whole_and_a_part_at_once(maps):
     """Two threads, each with its own parameters, as in the viewer."""
     tuners, params = Tuners(maps), [TuneParams(SeparationParams(depth=d)) for d in (0.1, 0.4)]
@@ -167,9 +111,6 @@ def test_the_whole_and_a_part_at_once(maps):
         assert all(np.array_equal(a, b) for a, b in zip(found[key], wanted, strict=True))
 
 
-# ---------------------------------------------------------------------- steps
-
-
 def test_tune_steps_answer_with_counts_and_place(maps):
     params, box = TuneParams(SeparationParams(depth=0.3)), (1, 2, 3, 4)
     found = drive(tune_steps(StagedTuner(maps), params, box))
@@ -177,12 +118,6 @@ def test_tune_steps_answer_with_counts_and_place(maps):
     assert np.array_equal(found.separation.labels, wanted.labels)
     assert found.counts == stage_counts(wanted) and found.counts.instances == wanted.n
     assert (found.params, found.box) == (params, box) and found.seconds > 0
-
-
-def test_tune_steps_tell_before_they_work(maps):
-    steps = tune_steps(StagedTuner(maps), TuneParams())
-    assert "Separating" in next(steps).message
-    steps.close()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -200,14 +135,6 @@ def test_what_is_kept_is_a_whole_result(result, preset):
     assert (kept.offset, kept.mpp, kept.info, kept.notices) == (
         result.offset, result.mpp, result.info, result.notices,
     )  # fmt: skip
-
-
-def test_keeping_leaves_the_run_as_it_was(result):
-    labels, hv = result.labels.copy(), result.maps.hv.copy()
-    params = TuneParams(SeparationParams(depth=0.5), HVReading(scale=3.0))
-    drive(kept_steps(result, drive(tune_steps(StagedTuner(result.maps), params))))
-    assert np.array_equal(result.labels, labels) and np.array_equal(result.maps.hv, hv)
-    assert result.cut_with == SeparationParams()
 
 
 def test_types_are_measured_anew(result):

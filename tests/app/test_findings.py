@@ -1,3 +1,5 @@
+"""What is found out of a run, and of two side by side."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,11 +10,67 @@ import pytest
 
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.session import ImageChoice, Run
-from napari_hovernet.app.study import DeltaRow, case_of, two_runs_steps, why_not
+from napari_hovernet.app.study import (
+    Case,
+    DeltaRow,
+    case_of,
+    finding_steps,
+    two_runs_steps,
+    why_not,
+)
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.types import Maps, ModelInfo
+from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
 from napari_hovernet.errors import InputError
+
+
+@pytest.fixture
+def labels():
+    """Two squares that touch, and one alone."""
+    made = np.zeros((40, 50), np.int32)
+    made[5:15, 5:15], made[5:15, 15:25], made[25:35, 30:40] = 1, 2, 3
+    return made
+
+
+def case(labels, **changes):
+    maps = Maps(np=(labels > 0).astype(np.float32), hv=hv_targets(labels))
+    given = {"separation": SeparationParams(), "info": ModelInfo("compact"), **changes}
+    return Case(maps=maps, labels=labels, **given)
+
+
+def test_everything_is_found_out(labels):
+    info = ModelInfo("hovernet", types={1: TypeInfo("neoplastic", (255, 0, 0))})
+    found = drive(finding_steps(case(labels, info=info, mask=labels > 0)))
+    assert found.nuclei.label.tolist() == [1, 2, 3] and found.nuclei.area.tolist() == [100] * 3
+    assert found.nuclei.type_names[1].name == "neoplastic"
+    assert found.magnitude.verdict == "healthy" and found.magnitude.inside.n == 300
+    assert (found.blobs.n_components, found.blobs.n_instances) == (2, 3)
+    assert found.comparison is None and found.errors == ()
+
+
+def test_a_truth_is_compared_with_and_the_oracle_cut_as_the_run(labels):
+    truth = labels.copy()
+    truth[truth == 2] = 1  # the truth holds one where the run has two
+    merging = SeparationParams.preset("merging_relabel")
+    found = drive(finding_steps(case(labels, truth=truth, separation=merging)))
+    assert found.comparison.prediction.n_true == 2 and found.comparison.prediction.n_pred == 3
+    plain = drive(finding_steps(case(labels, truth=labels))).comparison
+    faulty = drive(finding_steps(case(labels, truth=labels, separation=merging))).comparison
+    assert plain.prediction.aji == 1 == plain.oracle.aji
+    assert faulty.oracle.aji == pytest.approx(faulty.connected_components.aji)
+    assert faulty.oracle.aji < 0.8
+
+
+def test_a_truth_of_another_size_spoils_nothing_else(labels):
+    found = drive(finding_steps(case(labels, truth=np.zeros((7, 9), np.int32))))
+    assert found.comparison is None and len(found.nuclei) == 3
+    assert "7 x 9" in found.errors[0] and "40 x 50" in found.errors[0]
+
+
+def test_no_nuclei_at_all(labels):
+    found = drive(finding_steps(case(np.zeros_like(labels), truth=labels)))
+    assert len(found.nuclei) == 0 and found.magnitude.verdict == "no nuclei"
+    assert found.blobs.n_instances == 0 and found.comparison.prediction.aji == 0
 
 
 def run(number=1, labels=None, scale=1.0, image=7, plane=(), offset=(0, 0)):
@@ -67,14 +125,6 @@ def test_a_truth_that_does_not_fit_is_told_once(merged):
     cases = [case_of(x, x.result.labels, np.zeros((3, 4), np.int32)) for x in (a, b)]
     two = drive(two_runs_steps(*cases))
     assert "AJI" not in table(two) and len(two.errors) == 1 and "3 x 4" in two.errors[0]
-
-
-def test_no_nuclei_on_either_side():
-    empty = run(1, np.zeros((8, 9), np.int32))
-    case = case_of(empty, empty.result.labels)
-    rows = table(drive(two_runs_steps(case, case)))
-    assert rows["Magnitude inside"] == ("-", "-", "-")
-    assert rows["Verdict"] == ("no nuclei", "no nuclei", "same")
 
 
 def test_numbers_are_shown_with_their_sign():
