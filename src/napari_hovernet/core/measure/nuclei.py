@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..hv import compact_ids, moments
-from ..types import Int32, Maps, Nuclei, TypeInfo, kernel
+from ..hv import compact_ids, length_at, moments
+from ..types import Float64, Int32, Int64, Maps, Nuclei, TypeInfo, kernel
 
 Array = npt.NDArray[Any]
-
+UPPER_SHARE = 0.95
+"""Quantile of HV magnitude reported beside its mean."""
+MAX_ID = int(np.iinfo(np.int32).max)
+"""Largest label id."""
 STEP_X = np.array([1, 1, 0, -1, -1, -1, 0, 1])
 """Chain code, x: 0 = to the right, on against the clock as seen on the screen."""
 STEP_Y = np.array([0, -1, -1, -1, 0, 1, 1, 1])
@@ -124,41 +127,15 @@ def outlines(ids: Array, rows: Array, box: Array, area: Array) -> tuple[Array, A
 
 
 @kernel
-def select(values: Array, rank: int) -> float:
-    """Put the value of that rank at its sorted place; none before it is larger."""
-    low, high = 0, len(values) - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if rank <= j:
-            high = j
-        elif rank >= i:
-            low = i
-        else:
-            break
-    chosen: float = values[rank]
-    return chosen
-
-
-@kernel
 def quantile(values: Array, share: float) -> float:
-    """Quantile with linear interpolation; reorders ``values`` (n,), n above 0."""
+    """Quantile with linear interpolation of ``values`` (n,), n above 0."""
     place = share * (len(values) - 1)
     rank = int(np.floor(place))
-    low = select(values, rank)
+    ordered = np.partition(values, rank)
+    low: float = ordered[rank]
     if rank + 1 == len(values):
         return low
-    high: float = values[rank + 1 :].min()
-    return low + (place - rank) * (high - low)
+    return low + (place - rank) * (ordered[rank + 1 :].min() - low)
 
 
 @kernel
@@ -176,10 +153,9 @@ def map_statistics(
         for r in range(box[i, 0], box[i, 2]):
             for c in range(box[i, 1], box[i, 3]):
                 if ids[r, c] == rows[i]:
-                    length = np.sqrt(hv[0, r, c] * hv[0, r, c] + hv[1, r, c] * hv[1, r, c])
-                    values[n] = length
+                    values[n] = length_at(hv, r, c)
+                    total += values[n]
                     n += 1
-                    total += length
                     nucleus += prob[r, c]
         found[i, 0] = total / n
         found[i, 1] = quantile(values[:n], share)
@@ -205,23 +181,12 @@ def type_votes(ids: Array, rows: Array, box: Array, types: Array) -> Array:
     return votes
 
 
-Float64 = npt.NDArray[np.float64]
-
-UPPER_SHARE = 0.95
-"""Quantile of HV magnitude reported beside its mean."""
-MAX_ID = int(np.iinfo(np.int32).max)
-"""Largest label id."""
-
-
 def measure(
     labels: npt.ArrayLike,
     maps: Maps | None = None,
     type_names: Mapping[int, TypeInfo] | None = None,
 ) -> Nuclei:
-    """Measure every nucleus of a label image.
-
-    ``labels`` int (H, W).
-    """
+    """Measure every nucleus of a label image, int (H, W)."""
     array = np.asarray(labels)
     ids, largest = compact_ids(array)
     if maps is not None and maps.shape != ids.shape:
@@ -234,14 +199,18 @@ def measure(
     rows = np.flatnonzero(count)
     box = box[rows] + [0, 0, 1, 1]
     points, starts = outlines(ids, rows, box, count[rows])
-    kind, probability = _types(ids, rows, box, maps)
-    statistics = _statistics(ids, rows, box, maps)
+    kind, probability = np.zeros(len(rows), np.int32), np.zeros(len(rows))
+    if maps is not None and maps.types is not None and len(rows):
+        kind, probability = _most_frequent(type_votes(ids, rows, box, maps.types))
+    statistics = np.full((len(rows), 3), np.nan)
+    if maps is not None:
+        statistics = map_statistics(ids, rows, box, maps.np, maps.hv, UPPER_SHARE)
     return Nuclei(
-        label=_original_ids(array, ids, rows, points, starts),
+        label=_given_ids(array, points[starts[:-1]]),
         bbox=box.astype(np.int32),
         centroid=total[rows][:, ::-1] / count[rows, None],
         area=count[rows],
-        contours=_cut(points, starts),
+        contours=tuple(points[a:b] for a, b in pairwise(starts.tolist())),
         type=kind,
         type_probability=probability,
         magnitude_mean=statistics[:, 0],
@@ -251,47 +220,15 @@ def measure(
     )
 
 
-def _types(
-    ids: Int32, rows: npt.NDArray[np.int64], box: npt.NDArray[np.int64], maps: Maps | None
-) -> tuple[Int32, Float64]:
+def _most_frequent(votes: Int64) -> tuple[Int32, Float64]:
     """Most frequent type other than background of each nucleus, and its share of the pixels."""
-    if maps is None or maps.types is None or not len(rows):
-        return np.zeros(len(rows), np.int32), np.zeros(len(rows))
-    votes = type_votes(ids, rows, box, maps.types)
-    ranked = votes.copy()
-    ranked[:, 0] = 0
-    kind = ranked.argmax(axis=1)
-    share = votes[np.arange(len(rows)), kind] / votes.sum(axis=1)
-    return kind.astype(np.int32), share
+    kind = np.concatenate((np.zeros_like(votes[:, :1]), votes[:, 1:]), axis=1).argmax(axis=1)
+    return kind.astype(np.int32), votes[np.arange(len(votes)), kind] / votes.sum(axis=1)
 
 
-def _statistics(
-    ids: Int32, rows: npt.NDArray[np.int64], box: npt.NDArray[np.int64], maps: Maps | None
-) -> Float64:
-    """Magnitude mean, its upper quantile and NP mean, (n, 3)."""
-    if maps is None:
-        return np.full((len(rows), 3), np.nan)
-    found: Float64 = map_statistics(ids, rows, box, maps.np, maps.hv, UPPER_SHARE)
-    return found
-
-
-def _original_ids(
-    array: npt.NDArray[np.integer],
-    ids: Int32,
-    rows: npt.NDArray[np.int64],
-    points: Int32,
-    starts: npt.NDArray[np.int64],
-) -> Int32:
-    """Ids as given, where they were renumbered; every contour point lies on its nucleus."""
-    if not len(rows):
-        return np.zeros(0, np.int32)
-    x, y = points[starts[:-1]].T
-    given: npt.NDArray[np.integer] = array[y, x]
-    if int(given.max()) > MAX_ID:
+def _given_ids(array: npt.NDArray[Any], points: Int32) -> Int32:
+    """Ids as given, where they were renumbered; one point (x, y) on each nucleus."""
+    given = array[points[:, 1], points[:, 0]]
+    if given.size and int(given.max()) > MAX_ID:
         raise InputError(f"labels goes up to {given.max()}; ids end at {MAX_ID}. Renumber them.")
     return np.asarray(given, dtype=np.int32)
-
-
-def _cut(points: Int32, starts: npt.NDArray[np.int64]) -> tuple[Int32, ...]:
-    ends = starts.tolist()
-    return tuple(points[a:b] for a, b in pairwise(ends))
