@@ -297,16 +297,17 @@ def length_at(hv: Array, r: int, c: int) -> float:
     return found
 
 
-def cosine(hv: npt.NDArray[Any], target: npt.NDArray[Any]) -> Float64:
+def cosine(hv: npt.NDArray[Any], target: npt.NDArray[Any], short: float = NO_DIRECTION) -> Float64:
     """Cosine between HV vectors (2, ...) and what they should be.
 
-    0 where HV is not longer than ``NO_DIRECTION``, NaN where the target is not.
+    0 where HV is not longer than ``short``, NaN where the target is not.
     """
     p, t = np.asarray(hv, np.float64), np.asarray(target, np.float64)
     size, true_size = length(p), length(t)
-    norm = np.maximum(size, NO_DIRECTION) * np.maximum(true_size, NO_DIRECTION)
-    found = np.where(size > NO_DIRECTION, (p[0] * t[0] + p[1] * t[1]) / norm, 0.0)
-    return np.where(true_size > NO_DIRECTION, found, np.nan)
+    found: Float64 = np.where(true_size > short, 0.0, np.nan)
+    directed = (size > short) & (true_size > short)
+    np.divide(p[0] * t[0] + p[1] * t[1], size * true_size, out=found, where=directed)
+    return found
 
 
 def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Float32:

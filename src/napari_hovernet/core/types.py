@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from .networks.registry import Network
 
-Float32, Float64 = npt.NDArray[np.float32], npt.NDArray[np.float64]
-Int8, Int32, Int64 = npt.NDArray[np.int8], npt.NDArray[np.int32], npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int8 = npt.NDArray[np.int8]
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 PROBABILITY_SLACK = 1e-3

@@ -257,7 +257,7 @@ def split_magnitudes(hv: Float32, ids: Int32) -> tuple[Float32, Float32]:
 def direction_cosine(hv: Float32, ids: Int32) -> float:
     """Mean cosine of HV (2, H, W) to the exact HV of the instances, -1..1; NaN without any."""
     inside = ids > 0
-    found = cosine(hv[:, inside], hv_targets(ids)[:, inside])
+    found = cosine(hv[:, inside], hv_targets(ids)[:, inside], short=0.0)
     found = found[~np.isnan(found)]
     return float(found.mean()) if found.size else math.nan
 

@@ -135,7 +135,8 @@ def quantile(values: Array, share: float) -> float:
     low: float = ordered[rank]
     if rank + 1 == len(values):
         return low
-    return low + (place - rank) * (ordered[rank + 1 :].min() - low)
+    high: float = ordered[rank + 1 :].min()
+    return low + (place - rank) * (high - low)
 
 
 @kernel
