@@ -297,17 +297,28 @@ def length_at(hv: Array, r: int, c: int) -> float:
     return found
 
 
-def cosine(hv: npt.NDArray[Any], target: npt.NDArray[Any], short: float = NO_DIRECTION) -> Float64:
-    """Cosine between HV vectors (2, ...) and what they should be.
+def cosine(hv: Array, target: Array, short: float = NO_DIRECTION) -> float:
+    """Mean cosine, -1..1, between HV vectors (2, ...) and what they should be.
 
-    0 where HV is not longer than ``short``, NaN where the target is not.
+    HV not longer than ``short`` counts as 0; where the target is not, nothing counts. NaN if
+    nothing does.
     """
-    p, t = np.asarray(hv, np.float64), np.asarray(target, np.float64)
-    size, true_size = length(p), length(t)
-    found: Float64 = np.where(true_size > short, 0.0, np.nan)
-    directed = (size > short) & (true_size > short)
-    np.divide(p[0] * t[0] + p[1] * t[1], size * true_size, out=found, where=directed)
-    return found
+    return float(_mean_cosine(hv.reshape(2, -1), target.reshape(2, -1), short))
+
+
+@kernel
+def _mean_cosine(hv: Array, target: Array, short: float) -> float:
+    total, n = 0.0, 0
+    for i in range(hv.shape[1]):
+        x, y = np.float64(target[0, i]), np.float64(target[1, i])
+        wanted = x * x + y * y
+        if wanted > short * short:
+            n += 1
+            h, v = np.float64(hv[0, i]), np.float64(hv[1, i])
+            square = h * h + v * v
+            if square > short * short:
+                total += (h * x + v * y) / np.sqrt(square * wanted)
+    return total / n if n else np.nan
 
 
 def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Float32:

@@ -121,10 +121,12 @@ def label_changes(before: npt.ArrayLike, after: npt.ArrayLike) -> LabelChanges:
             "size. Give the layer its former data back."
         )
     ids, largest = compact_ids(np.concatenate((old, new)))
-    names = np.zeros(largest + 1, np.int64)
-    names[ids[: len(old)]], names[ids[len(old) :]] = old, new
+    ids_old, ids_new = ids[: len(old)], ids[len(old) :]
     state = np.zeros(largest + 1, np.uint8)
-    pixels = int(_look(ids[: len(old)], ids[len(old) :], state))
+    pixels = int(_look(ids_old, ids_new, state))
+    changed = old != new  # Here is every id that is told of: its name need not be sought elsewhere
+    names = np.zeros(largest + 1, np.int64)
+    names[ids_old[changed]], names[ids_new[changed]] = old[changed], new[changed]
     state[0] = 0
     there, now = (state & _BEFORE) > 0, (state & _AFTER) > 0
     touched = (state & _TOUCHED) > 0

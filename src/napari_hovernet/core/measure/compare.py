@@ -167,12 +167,10 @@ def score_hv(hv: Float32, target: Float32, inside: Bool) -> HVScores:
     if not inside.any():
         return HVScores(*(math.nan,) * 5)
     p, t = (x[:, inside].astype(np.float64) for x in (hv, target))
-    found = cosine(p, t)
-    found = found[~np.isnan(found)]
     return HVScores(
         mse=float(((p - t) ** 2).mean()),
         zero_mse=float((t**2).mean()),
-        cosine=float(found.mean()) if found.size else math.nan,
+        cosine=cosine(p, t),
         magnitude=float(length(p).mean()),
         true_magnitude=float(length(t).mean()),
     )

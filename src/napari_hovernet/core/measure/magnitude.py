@@ -15,7 +15,7 @@ from ..choices import check_choices, choice, described
 from ..hv import compact_ids, cosine, hv_targets, length, length_at
 from ..inference.tiles import Box
 from ..types import Bool, Float32, Float64, Int32, Int64, Maps, kernel
-from .nuclei import UPPER_SHARE, measure, quantile
+from .nuclei import UPPER_SHARE, measure
 
 Array = npt.NDArray[Any]
 COLLAPSED, WEAK, HEALTHY, NO_NUCLEI = "collapsed", "weak", "healthy", "no nuclei"
@@ -243,7 +243,13 @@ def summarise(values: Float32) -> MagnitudeSummary:
     if not values.size:
         return MagnitudeSummary(0, math.nan, math.nan, math.nan)
     mean = float(values.mean(dtype=np.float64))
-    median, upper = (float(quantile(values, share)) for share in (0.5, UPPER_SHARE))
+    places = [share * (values.size - 1) for share in (0.5, UPPER_SHARE)]
+    ranks = [(int(place), min(int(place) + 1, values.size - 1)) for place in places]
+    values.partition(sorted({*ranks[0], *ranks[1]}))
+    median, upper = (
+        float(values[low]) + (place - low) * float(values[high] - values[low])
+        for place, (low, high) in zip(places, ranks, strict=True)
+    )
     return MagnitudeSummary(values.size, mean, median, upper)
 
 
@@ -256,10 +262,7 @@ def split_magnitudes(hv: Float32, ids: Int32) -> tuple[Float32, Float32]:
 
 def direction_cosine(hv: Float32, ids: Int32) -> float:
     """Mean cosine of HV (2, H, W) to the exact HV of the instances, -1..1; NaN without any."""
-    inside = ids > 0
-    found = cosine(hv[:, inside], hv_targets(ids)[:, inside], short=0.0)
-    found = found[~np.isnan(found)]
-    return float(found.mean()) if found.size else math.nan
+    return cosine(hv, hv_targets(ids), short=0.0)
 
 
 def histogram(values: Float32, bands: MagnitudeBands) -> Int64:
