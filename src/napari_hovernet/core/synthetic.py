@@ -151,12 +151,13 @@ def planted_maps(
 def _type_table(types: npt.ArrayLike, largest: int) -> Int32:
     """Type by id, 0 for background."""
     array, most = np.asarray(types), len(PANNUKE) - 1
-    whole = array.shape == (largest,) and array.dtype.kind in "iu"
-    if not whole or (array.size and not 1 <= array.min() <= array.max() <= most):
+    if array.shape != (largest,) or array.dtype.kind not in "iu":
         raise InputError(
             f"types has shape {array.shape} and dtype {array.dtype}; with labels up to {largest} "
-            f"give {largest} whole numbers in 1..{most}."
+            f"give {largest} whole numbers."
         )
+    if array.size and not 1 <= array.min() <= array.max() <= most:
+        raise InputError(f"types runs from {array.min()} to {array.max()}; give 1..{most}.")
     return np.concatenate(([0], array)).astype(np.int32)
 
 

@@ -120,7 +120,7 @@ def label_changes(before: npt.ArrayLike, after: npt.ArrayLike) -> LabelChanges:
             f"The labels had shape {old.shape} and now have {new.shape}; corrections keep the "
             "size. Give the layer its former data back."
         )
-    ids, largest = compact_ids(np.concatenate((old, new)))
+    ids, largest = compact_ids(np.concatenate((old, new)) if old.ndim == 2 else old)
     ids_old, ids_new = ids[: len(old)], ids[len(old) :]
     state = np.zeros(largest + 1, np.uint8)
     pixels = int(_look(ids_old, ids_new, state))
