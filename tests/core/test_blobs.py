@@ -19,10 +19,8 @@ from napari_hovernet.core.measure.blobs import (
     blob_report,
     explain,
     explain_report,
-    find_cores,
-    hull_pixels,
-    seam_lengths,
 )
+from napari_hovernet.core.measure.kernels import find_cores, hull_pixels, seam_lengths
 from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.core.synthetic import planted_maps
 from napari_hovernet.core.types import Maps

@@ -5,12 +5,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_hovernet.core.measure.nuclei import (
-    measure,
-    outlines,
-    quantile,
-    type_votes,
-)
+from napari_hovernet.core.measure.kernels import outlines, quantile, type_votes
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import Maps, TypeInfo
 from napari_hovernet.errors import InputError
 

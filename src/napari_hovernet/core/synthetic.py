@@ -79,15 +79,11 @@ def blurred(field: Float32, sigma: float) -> Float32:
 
 def resized(field: Float32, shape: tuple[int, int]) -> Float32:
     """Enlarge or reduce a float32 (H, W) or (H, W, C) field, cubic."""
-    size = (shape[1], shape[0])
-    return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+    return np.asarray(cv2.resize(field, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def profile(rng: Random, at: Float32, width: float) -> Float32:
-    """Look up a smooth random function of one variable: stripes along the levels of ``at``.
-
-    ``width`` is the half width of a stripe in the units of ``at``.
-    """
+    """Draw stripes of half width ``width`` along the levels of ``at``."""
     table = rng.standard_normal(TABLE_STEPS).astype(np.float32)
     place = at * np.float32(1.0 / width)
     whole = np.floor(place)
@@ -204,13 +200,10 @@ def lay_out(shape: tuple[int, int], params: TissueParams, rng: Random) -> Layout
     bend += 2 * BEND * smooth_noise(rng, shape, 3 * BEND_SIZE / params.mpp)
     wave = MAX_EDGE_WAVE * smooth_noise(rng, shape, 3.0 / params.mpp)
     height = heights[glands]
-    return Layout(
-        depth=depth,
-        height=(height + wave).astype(np.float32),
-        nest=(height >= SOLID) & (glands > 0),
-        fibre=(0.7 * blurred(depth, 2.0 / params.mpp) + bend + plane).astype(np.float32),
-        inflamed=smooth_noise(rng, shape, 14.0 / params.mpp),
-    )
+    nest = (height >= SOLID) & (glands > 0)
+    fibre = (0.7 * blurred(depth, 2.0 / params.mpp) + bend + plane).astype(np.float32)
+    inflamed = smooth_noise(rng, shape, 14.0 / params.mpp)
+    return Layout(depth, (height + wave).astype(np.float32), nest, fibre, inflamed)
 
 
 def _distance(mask: npt.NDArray[np.uint8]) -> Float32:
@@ -384,16 +377,11 @@ class Crowd:
             grain = _direction(self.layout.fibre, int(row), int(column)) + np.pi / 2
         else:
             grain = _direction(self.layout.depth, int(row), int(column))
-        return Nucleus(
-            type=kind.type,
-            row=row + rng.uniform(-0.5, 0.5),
-            column=column + rng.uniform(-0.5, 0.5),
-            long=radius * np.sqrt(aspect),
-            short=radius / np.sqrt(aspect),
-            angle=turn + grain,
-            waves=rng.normal(0, 1, (HARMONICS, 2)) * falling,
-            seed=int(rng.integers(2**31)),
-        )
+        place = row + rng.uniform(-0.5, 0.5), column + rng.uniform(-0.5, 0.5)
+        size = radius * np.sqrt(aspect), radius / np.sqrt(aspect)
+        waves = rng.normal(0, 1, (HARMONICS, 2)) * falling
+        seed = int(rng.integers(2**31))
+        return Nucleus(kind.type, *place, *size, turn + grain, waves, seed)
 
     def _beside(self, kind: Kind, parent: Nucleus, new: Nucleus, zone: Bool) -> Nucleus | None:
         """Make one like ``new`` that touches ``parent``, None if it would leave the zone."""
@@ -510,11 +498,8 @@ def _ground(crowd: Crowd) -> Stains:
     secretion = 0.05 + 0.04 * np.clip(broad + 0.5 * cloud, 0, 3)
     eosin = eosin * (1 - empty) + secretion * empty
     hematoxylin = hematoxylin * (1 - empty) + 0.02 * empty
-    return Stains(
-        np.maximum(hematoxylin, 0).astype(np.float32),
-        np.maximum(eosin, 0.01).astype(np.float32),
-        np.zeros(shape, np.float32),
-    )
+    hematoxylin = np.maximum(hematoxylin, 0).astype(np.float32)
+    return Stains(hematoxylin, np.maximum(eosin, 0.01).astype(np.float32), np.zeros_like(depth))
 
 
 def _fibres(layout: Layout, per_um: float, rng: Random) -> tuple[Float32, Float32]:

@@ -498,7 +498,6 @@ def all_foreground_dice(true_labels: npt.ArrayLike) -> float:
 
 
 def _empty_notes(prediction: Evaluation) -> tuple[str, ...]:
-    """Say what scores mean where one side, or both, is empty."""
     text = {
         (False, False): "Truth and prediction are both empty: every score is 1 by definition.",
         (False, True): "Without true nuclei every score is 0, whatever was predicted.",

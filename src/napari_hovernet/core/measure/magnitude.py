@@ -224,18 +224,9 @@ def magnitude_report(
     top = max((float(values.max()) for values in both if values.size), default=math.nan)
     within, around = (summarise(values) for values in both)
     direction = direction_cosine(maps.hv, ids)
-    return MagnitudeReport(
-        inside=within,
-        outside=around,
-        whole_image_max=top,
-        edges=bands.edges,
-        counts_inside=inside,
-        counts_outside=outside,
-        verdict=bands.word(within.mean),
-        explanation=_explain(within.mean, direction, top, bands),
-        direction=direction,
-        bands=bands,
-    )
+    words = bands.word(within.mean), _explain(within.mean, direction, top, bands)
+    counts = bands.edges, inside, outside
+    return MagnitudeReport(within, around, top, *counts, *words, direction, bands)
 
 
 def summarise(values: Float32) -> MagnitudeSummary:

@@ -256,18 +256,8 @@ def evaluate(
     """
     params = OutcomeParams() if params is None else params
     table = contingency(true_labels, pred_labels)
-    dq, sq, pq = panoptic_quality(table, params.match_iou)
-    return Evaluation(
-        dice=dice(table),
-        aji=aji(table),
-        aji_plus=aji_plus(table),
-        dq=dq,
-        sq=sq,
-        pq=pq,
-        n_true=table.n_true,
-        n_pred=table.n_pred,
-        outcomes=outcomes(table, params),
-    )
+    scores = dice(table), aji(table), aji_plus(table), *panoptic_quality(table, params.match_iou)
+    return Evaluation(*scores, table.n_true, table.n_pred, outcomes(table, params))
 
 
 def outcomes(table: Contingency, params: OutcomeParams | None = None) -> Outcomes:
@@ -334,12 +324,10 @@ def bootstrap_mean(values: npt.ArrayLike, params: BootstrapParams | None = None)
     mean = float(array.mean()) if array.size else math.nan
     if array.size < 2:
         return Interval(mean, math.nan, math.nan, array.size)
-    found = stats.bootstrap(
-        (array,),
-        np.mean,
-        n_resamples=params.resamples,
-        confidence_level=params.confidence,
-        method="percentile",
-        random_state=np.random.default_rng(params.seed),
-    ).confidence_interval
-    return Interval(mean, float(found.low), float(found.high), int(array.size))
+    rng = np.random.default_rng(params.seed)
+    drawn = stats.bootstrap(
+        (array,), np.mean, n_resamples=params.resamples, confidence_level=params.confidence,
+        method="percentile", random_state=rng,
+    )  # fmt: skip
+    found = drawn.confidence_interval
+    return Interval(mean, float(found.low), float(found.high), array.size)
