@@ -139,12 +139,12 @@ class SeparationParams:
     magnitude_window: int = choice(
         129, "Neighbourhood", "Edge of the square in which that mean is taken; odd.",
         unit="px", low=1, span=(9, 513), step=2, odd=True, reads=LOCAL)
-    energy_threshold: float = choice(
-        0.4, "Border strength", "From this strength (0 to 1) on a pixel is border, not marker.",
-        low=0, high=1, step=0.01, reads=PUBLISHED)
     sobel_size: int = choice(
         21, "Sobel kernel", "Edge of the kernel that differentiates HV; odd.",
         unit="px", low=3, high=31, step=2, odd=True, reads=PUBLISHED)
+    energy_threshold: float = choice(
+        0.4, "Border strength", "From this strength (0 to 1) on a pixel is border, not marker.",
+        low=0, high=1, step=0.01, reads=PUBLISHED)
     blur_size: int = choice(
         3, "Blur", "Edge of the Gaussian that smooths the energy; odd.",
         unit="px", low=1, span=(1, 31), step=2, odd=True, reads=PUBLISHED)
