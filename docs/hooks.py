@@ -1,4 +1,4 @@
-"""Write into the pages what the sources say: the commands' help, the list of modules."""
+"""Write into the pages what the sources say: the commands' help, modules, file formats."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 SOURCES = Path(__file__).resolve().parents[1] / "src"
 HELP = re.compile(r"^<!-- help:(?P<name>[a-z ]*) -->$", re.MULTILINE)
 MODULES = re.compile(r"^<!-- modules:(?P<layer>[a-z_]+) -->$", re.MULTILINE)
+FORMATS = re.compile(r"^<!-- formats -->$", re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod):<code>~?\.?(?:\w+\.)*(?P<name>\w+)</code>")
 """How a reference in a docstring, as help() shows it, comes out of Markdown."""
 COLUMNS = "88"
@@ -20,7 +21,8 @@ COLUMNS = "88"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill the places ``<!-- help:COMMAND -->`` and ``<!-- modules:LAYER -->``."""
+    """Fill the places ``<!-- help:COMMAND -->``, ``<!-- modules:LAYER -->``, ``<!-- formats -->``."""
+    markdown = FORMATS.sub(lambda _: formats(), markdown)
     markdown = HELP.sub(lambda place: f"```text\n{help_of(place['name'])}```", markdown)
     return MODULES.sub(lambda place: modules_of(place["layer"]), markdown)
 
@@ -43,6 +45,21 @@ def help_of(name: str) -> str:
     if run.returncode:
         raise RuntimeError(f"napari-hovernet {name} --help failed:\n{run.stderr}")
     return run.stdout
+
+
+def formats() -> str:
+    """Return a table of the formats that results are written in."""
+    sys.path.insert(0, str(SOURCES))
+    try:
+        from napari_hovernet.core.io import FORMATS as known  # noqa: PLC0415 - of these sources
+    finally:
+        sys.path.remove(str(SOURCES))
+    rows = ["| `--formats` | file | holds | positions | opens in |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{f.name}` | `{f.ending}` | {f.holds} | {f.positions} | {f.opens_in} |"
+        for f in known.values()
+    ]
+    return "\n".join(rows)
 
 
 def modules_of(layer: str) -> str:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from napari_hovernet.app.export import FORMATS
-from napari_hovernet.cli.parser import FORMAT_NAMES, build_parser
+from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.core.params import InferenceParams, SeparationParams
-
-
-def test_the_formats_in_the_help_are_those_there_are() -> None:
-    assert tuple(FORMATS) == FORMAT_NAMES
 
 
 def test_defaults_are_those_of_the_parameters() -> None:

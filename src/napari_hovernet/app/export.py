@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,9 @@ from PIL import Image
 from .._version import __version__
 from ..core.data.pairs import DELIMITERS, INDEX_NAME
 from ..core.inference.images import UInt8, as_source
+from ..core.io import FORMATS, Format
 from ..core.io.files import TEMPORARY_PREFIX, output_error, put_in_place, writable_folder
-from ..core.io.geojson import write_geojson
-from ..core.io.hover_net import write_hovernet_json, write_hovernet_mat
 from ..core.io.labels import write_label_tiff
-from ..core.io.tables import write_table
 from ..core.measure.changes import (
     LabelChanges,
     TidyParams,
@@ -37,61 +35,6 @@ from ..errors import InputError, OutputError
 from .jobs import drive
 from .segment import SegmentResult, run_metadata
 from .session import Run
-
-Writer = Callable[[Path, SegmentResult, dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of result file: its name, what its files' names end in, its writer."""
-
-    name: str
-    ending: str
-    write: Writer
-
-
-def _geojson(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_geojson(path, result.nuclei, offset=result.offset, mpp=result.mpp, metadata=about)
-
-
-def _hovernet_json(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_hovernet_json(path, result.nuclei, offset=result.offset, mpp=result.mpp, metadata=about)
-
-
-def _mat(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_hovernet_mat(path, result.labels, result.nuclei)
-
-
-def _tiff(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_label_tiff(path, result.labels, mpp=result.mpp, metadata=about)
-
-
-def _csv(path: Path, result: SegmentResult, about: dict[str, Any]) -> None:
-    write_table(path, result.nuclei, offset=result.offset, mpp=result.mpp)
-
-
-FORMATS = {
-    found.name: found
-    for found in (
-        Format("geojson", ".geojson", _geojson),
-        Format("hovernet-json", ".json", _hovernet_json),
-        Format("mat", ".mat", _mat),
-        Format("tiff", "_labels.tif", _tiff),
-        Format("csv", ".csv", _csv),
-    )
-}
-"""Formats by name, in the order they are listed."""
-
-
-def parse_formats(text: str) -> tuple[str, ...]:
-    """Read a list of format names, separated by commas; each once, in the usual order."""
-    names = [name.strip().lower().replace("_", "-") for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in FORMATS]
-    if unknown or not names:
-        raise InputError(
-            f"Unknown format {', '.join(unknown) or repr(text)}; choose from {', '.join(FORMATS)}."
-        )
-    return tuple(name for name in FORMATS if name in names)
 
 
 def output_paths(stem: str | os.PathLike[str], formats: Iterable[str]) -> dict[str, Path]:
@@ -219,8 +162,6 @@ def label_steps(
 
     ``labels`` int32 (H, W).
     """
-    from ..core.io.labels import write_label_tiff  # noqa: PLC0415 - on first use
-
     target = Path(path)
     target = target if target.suffix else target.with_name(f"{target.name}.tif")
     yield Progress(0, 0, f"Saving {target.name} ...")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..app.export import FORMATS
+from ..core.io import FORMATS
 from ..errors import InputError
 
 OME = ".ome"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .._version import __version__
+from ..core.io import FORMATS
 from ..core.params import PRECISIONS, PRESETS, TILINGS
 from .diagnose_parser import add_diagnose
 from .token_parser import add_family, add_tokens
@@ -14,7 +15,6 @@ from .train_parser import add_training
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-FORMAT_NAMES = ("geojson", "hovernet-json", "mat", "tiff", "csv")
 EPILOG = """\
 examples:
   napari-hovernet segment slide.tif -o results
@@ -71,7 +71,7 @@ def _add_segment(commands: Commands) -> None:
     _add_model(parser)
     files = parser.add_argument_group("files")
     files.add_argument(
-        "--formats", default=",".join(FORMAT_NAMES), help="separated by commas; default %(default)s"
+        "--formats", default=",".join(FORMATS), help="separated by commas; default %(default)s"
     )
     files.add_argument("--pattern", help="take only these names from folders, like '*_he.tif'")
     files.add_argument("--recursive", action="store_true", help="look into folders of folders too")

@@ -8,10 +8,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..app.export import output_paths, parse_formats, write_result
+from ..app.export import output_paths, write_result
 from ..app.jobs import drive
 from ..app.segment import Region, SegmentParams, SegmentResult, segment_steps
 from ..core.checkpoint import load_model
+from ..core.io import parse_formats
 from ..core.io.files import writable_folder
 from ..core.io.open import SUFFIXES, read_image
 from ..core.params import InferenceParams, SeparationParams
