@@ -185,6 +185,21 @@ def member(data: Any, key: str, what: str) -> Any:
     return data[key]
 
 
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in errors about what is in it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)}: {error}") from error
+
+
+def own_types(data: Any) -> dict[int, TypeInfo]:
+    """Read the types in the metadata of a JSON file of ours; {} in any other."""
+    about = data.get(METADATA_KEY) if isinstance(data, dict) else None
+    return types_from_json(about.get("types")) if isinstance(about, dict) else {}
+
+
 def types_to_json(types: Mapping[int, TypeInfo]) -> dict[str, Any]:
     """Return type names and colours as plain values."""
     return {str(k): {"name": t.name, "color": list(t.color)} for k, t in types.items()}
