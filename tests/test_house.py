@@ -13,7 +13,6 @@ LONG_FILES = {
     "app/figures.py": 679,
     "core/data/kinds.py": 618,
     "core/data/samples.py": 758,
-    "core/io/open.py": 633,
     "core/measure/blobs.py": 864,
     "core/measure/compare.py": 694,
     "core/measure/magnitude.py": 672,

@@ -29,14 +29,9 @@ _CGROUPS = (
 """Where containers (control groups, version 2 and 1) say their limit and what is used of it."""
 
 _OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "alloc_failed",
-    "invalid buffer size",
-    "canuse32bitindexmath",
-    "int_max",
-)
+    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
+    "invalid buffer size", "canuse32bitindexmath", "int_max",
+)  # fmt: skip
 """What torch says, in lower case, when a tensor is too large for a device."""
 
 

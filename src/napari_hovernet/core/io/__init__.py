@@ -63,8 +63,7 @@ FORMATS: Mapping[str, Format] = {
         ),
     )
 }  # fmt: skip
-"""Formats by name, in the order they are listed. A new one: its writer, a line here, a writer
-in the manifest, a test."""
+"""Formats by name, in the order they are listed."""
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
