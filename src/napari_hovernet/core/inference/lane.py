@@ -206,8 +206,8 @@ class Canvas:
         block = np.ascontiguousarray(np.moveaxis(values, 0, 2))
         lengths = [scaled_length(n, self._scale) for n in self.np.shape]
         out = np.empty((len(values), rows[1] - rows[0], cols[1] - cols[0]), np.float32)
-        smooth = [0, *range(NP_HV, len(values))]
-        for channels, method in ((smooth, SMOOTH), ([1, 2], JUMPING)):
+        smooth, jumping = np.r_[0, NP_HV : len(values)], slice(1, NP_HV)
+        for channels, method in ((smooth, SMOOTH), (jumping, JUMPING)):
             down = taps(*rows, 1 / self._scale, lengths[0], method)
             across = taps(*cols, 1 / self._scale, lengths[1], method)
             part = resample(block[..., channels], down, across, origin)
