@@ -10,10 +10,7 @@ FUNCTION_LINES = 60
 """Longest function, its signature and docstring left out."""
 LONG_FILES = {
     "app/figures.py": 679,
-    "core/measure/blobs.py": 864,
-    "core/measure/compare.py": 694,
-    "core/measure/magnitude.py": 672,
-    "core/synthetic.py": 792,
+    "core/synthetic.py": 635,
     "core/training/loop.py": 650,
 }
 """Files that are longer, and their lines: they may only shrink."""

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from ..errors import InputError
 from .choices import check_choices, choice, described
 from .hv import compact_ids, hv_targets
-from .types import PANNUKE, Bool, Float32, Float64, Int32, Maps, TypeInfo
+from .types import PANNUKE, Bool, Float32, Float64, Int32, Maps, TypeInfo, UInt8
 
 Random = np.random.Generator
 Span = tuple[float, float]
@@ -206,7 +206,7 @@ def lay_out(shape: tuple[int, int], params: TissueParams, rng: Random) -> Layout
     return Layout(depth, (height + wave).astype(np.float32), nest, fibre, inflamed)
 
 
-def _distance(mask: npt.NDArray[np.uint8]) -> Float32:
+def _distance(mask: UInt8) -> Float32:
     if mask.all():
         return np.full(mask.shape, max(mask.shape), np.float32)
     return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), dtype=np.float32)
@@ -457,7 +457,7 @@ def stain(crowd: Crowd) -> Stains:
     return stains
 
 
-def develop(stains: Stains, params: TissueParams, rng: Random) -> npt.NDArray[np.uint8]:
+def develop(stains: Stains, params: TissueParams, rng: Random) -> UInt8:
     """Turn amounts of stain into an RGB picture, blurred and noisy as from a scanner."""
     strengths = (params.hematoxylin, params.eosin, params.eosin)
     vectors = (HEMATOXYLIN, EOSIN, ERYTHROCYTE)
@@ -613,7 +613,7 @@ def _nucleolus(cell: Nucleus, rng: Random, rows: slice, columns: slice, mpp: flo
 class Tissue:
     """A generated picture and what is in it."""
 
-    image: npt.NDArray[np.uint8]  # RGB, (H, W, 3)
+    image: UInt8  # RGB, (H, W, 3)
     labels: Int32  # Nuclei (H, W), 0 = background, 1..n
     types: Int32  # Type of nucleus i + 1, see ``type_names``
     mpp: float  # Micrometres per pixel

@@ -15,7 +15,7 @@ from ...errors import InputError
 from ..choices import check_choices, choice, described
 from ..hv import compact_ids, label_equal, moments
 from ..masks import label_parts
-from ..types import Bool, Float64, Int8, Int32, Int64, Maps
+from ..types import Bool, Float64, Int8, Int32, Int64, Maps, UInt8
 from .kernels import find_cores, hull_pixels, on_rim, outlines, rim_mean, seam_lengths
 from .magnitude import MagnitudeBands
 
@@ -319,7 +319,7 @@ class _Shapes(NamedTuple):
     centroid: Float64
     solidity: Float64
     inside: Int64  # x, y of one of its pixels
-    rim: npt.NDArray[np.uint8]  # (H, W): 0 on the rims
+    rim: UInt8  # (H, W): 0 on the rims
     rim_magnitude: Float64
 
 

@@ -185,8 +185,21 @@ def error_places(
     """List the errors of a prediction, labels (H, W) both, as places to go to."""
     params = OutcomeParams() if params is None else params
     table = contingency(true_labels, pred_labels)
-    finder = _Finder(table, outcomes, params, _extents(true_labels), _extents(pred_labels))
-    errors = [*finder.merged(), *finder.split(), *finder.alone()]
+    nobody = np.zeros(0, np.int64)
+    found: list[tuple[str, Int64, Int64]] = []  # Kind, true and predicted: positions in the table
+    inside = table.overlap > params.inside_share * table.true_area[table.true]
+    for pred, members in _grouped(table.pred[inside], table.true[inside]):
+        if len(members) > 1 and (outcomes.true[members] == "merged").any():
+            found.append(("merged", members, pred))
+    part = table.overlap > params.inside_share * table.pred_area[table.pred]
+    for true, parts in _grouped(table.true[part], table.pred[part]):
+        if (outcomes.pred[parts] == "split").any():
+            found.append(("split", true, parts))
+    missed, spurious = outcomes.true == "missed", outcomes.pred == "spurious"
+    found += [("missed", at, nobody) for at in np.flatnonzero(missed)[:, None]]
+    found += [("spurious", nobody, at) for at in np.flatnonzero(spurious)[:, None]]
+    extents = _extents(true_labels), _extents(pred_labels)
+    errors = [_place(table, extents, *each) for each in found]
     errors.sort(
         key=lambda e: (ERROR_KINDS.index(e.kind), -max(len(e.true_ids), len(e.pred_ids)), -e.area)
     )
@@ -197,50 +210,17 @@ def error_places(
     return Places(tuple(errors), table.pred_ids, iou, partner)
 
 
-@dataclass(frozen=True, eq=False)
-class _Finder:
-    """Positions in the table, not ids, throughout."""
-
-    table: Contingency
-    outcomes: Outcomes
-    params: OutcomeParams
-    true: _Extents
-    pred: _Extents
-
-    def merged(self) -> Iterator[ErrorPlace]:
-        table = self.table
-        inside = table.overlap > self.params.inside_share * table.true_area[table.true]
-        for pred, members in _grouped(table.pred[inside], table.true[inside]):
-            if len(members) > 1 and (self.outcomes.true[members] == "merged").any():
-                yield self._place("merged", members, pred)
-
-    def split(self) -> Iterator[ErrorPlace]:
-        table = self.table
-        part = table.overlap > self.params.inside_share * table.pred_area[table.pred]
-        for true, parts in _grouped(table.true[part], table.pred[part]):
-            if (self.outcomes.pred[parts] == "split").any():
-                yield self._place("split", true, parts)
-
-    def alone(self) -> Iterator[ErrorPlace]:
-        nobody = np.zeros(0, np.int64)
-        for true in np.flatnonzero(self.outcomes.true == "missed"):
-            yield self._place("missed", np.array([true]), nobody)
-        for pred in np.flatnonzero(self.outcomes.pred == "spurious"):
-            yield self._place("spurious", nobody, np.array([pred]))
-
-    def _place(self, kind: str, true: Int64, pred: Int64) -> ErrorPlace:
-        boxes = np.concatenate((self.true[0][true], self.pred[0][pred]))
-        r0, c0 = boxes[:, :2].min(axis=0).tolist()
-        r1, c1 = (boxes[:, 2:].max(axis=0) + 1).tolist()
-        area = self.true[1][true] if len(true) else self.pred[1][pred]
-        return ErrorPlace(
-            kind,
-            tuple(self.table.true_ids[true].tolist()),
-            tuple(self.table.pred_ids[pred].tolist()),
-            (r0, r1, c0, c1),
-            ((c0 + c1 - 1) / 2, (r0 + r1 - 1) / 2),
-            int(area.sum()),
-        )
+def _place(
+    table: Contingency, extents: tuple[_Extents, _Extents], kind: str, true: Int64, pred: Int64
+) -> ErrorPlace:
+    (true_box, true_area), (pred_box, pred_area) = extents
+    boxes = np.concatenate((true_box[true], pred_box[pred]))
+    r0, c0 = boxes[:, :2].min(axis=0).tolist()
+    r1, c1 = (boxes[:, 2:].max(axis=0) + 1).tolist()
+    area = true_area[true] if len(true) else pred_area[pred]
+    true_ids, pred_ids = tuple(table.true_ids[true].tolist()), tuple(table.pred_ids[pred].tolist())
+    middle = ((c0 + c1 - 1) / 2, (r0 + r1 - 1) / 2)
+    return ErrorPlace(kind, true_ids, pred_ids, (r0, r1, c0, c1), middle, int(area.sum()))
 
 
 def _extents(labels: npt.ArrayLike) -> _Extents:
