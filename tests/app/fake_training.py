@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from napari_hovernet.app.run_process import Life, live
+from napari_hovernet.app.runs import Life, live
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.errors import InputError
 

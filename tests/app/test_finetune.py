@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.app.finetune import look_at_data, say_what_is_missing
+from napari_hovernet.app.training import look_at_data, say_what_is_missing
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.errors import InputError
 

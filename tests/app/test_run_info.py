@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from napari_hovernet.app.run_info import info_of, is_run
-from napari_hovernet.app.run_state import write_state
+from napari_hovernet.app.runs import info_of, is_run
+from napari_hovernet.app.watch import write_state
 from napari_hovernet.core.params import OptimParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.app.run_process import Life, is_first, live
-from napari_hovernet.app.run_state import read_process, state_of
+from napari_hovernet.app.runs import Life, is_first, live
+from napari_hovernet.app.watch import read_process, state_of
 from napari_hovernet.core.params import TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 

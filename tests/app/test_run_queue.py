@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from napari_hovernet.app.processes import ProcessMark
-from napari_hovernet.app.run_queue import RunQueue, TurnLock
-from napari_hovernet.app.run_state import own_mark
+from napari_hovernet.app.runs import RunQueue, TurnLock
+from napari_hovernet.app.watch import own_mark
 from napari_hovernet.errors import OutputError
 
 HOLD = """
 import sys
 from pathlib import Path
-from napari_hovernet.app.run_queue import TurnLock
+from napari_hovernet.app.runs import TurnLock
 print(TurnLock(Path(sys.argv[1])).try_acquire(), flush=True)
 lock = TurnLock(Path(sys.argv[1])); lock.try_acquire()
 sys.stdin.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.app.run_series import FIRST_CAPACITY, Growing
+from napari_hovernet.app.watch import FIRST_CAPACITY, Growing
 
 
 def test_what_was_handed_out_stays_when_rows_are_added_and_cut() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from napari_hovernet.app import run_state
-from napari_hovernet.app.run_state import (
+from napari_hovernet.app.watch import (
     GONE,
     last_words,
     own_mark,

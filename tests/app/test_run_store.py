@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.app.run_state import own_mark, read_process, write_process, write_state
-from napari_hovernet.app.run_store import RunStore, Start, runs_folder, training_command
-from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.app.watch import own_mark, read_process, write_process, write_state
+from napari_hovernet.app.runs import RunStore, Start, runs_folder, training_command
+from napari_hovernet.app.watch import RunWatch
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.errors import InputError, OutputError, UserError

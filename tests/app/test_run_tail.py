@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.app.run_tail import CHUNK, Tail, last_event
+from napari_hovernet.app.watch import CHUNK, Tail, last_event
 
 
 def line(event: str, **fields: object) -> bytes:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.app.run_state import write_state
-from napari_hovernet.app.run_view import SHARES, TERMS, VAL, RunView
-from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.app.watch import write_state
+from napari_hovernet.app.watch import SHARES, TERMS, VAL, RunView
+from napari_hovernet.app.watch import RunWatch
 from napari_hovernet.core.training.files import RunFolder
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.app.train_options import (
+from napari_hovernet.app.training import (
     OPTIONS,
     absolute_start,
     command_line,

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from napari_hovernet.app.run_store import RunStore
-from napari_hovernet.app.training_estimate import Estimate, estimate
+from napari_hovernet.app.runs import RunStore
+from napari_hovernet.app.training import Estimate, estimate
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.training.files import EventWriter
 from napari_hovernet.core.types import ModelInfo

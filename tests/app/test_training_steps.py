@@ -7,8 +7,8 @@ import pytest
 
 from napari_hovernet.app.export import PairAbout, save_training_pair
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.run_store import RunStore
-from napari_hovernet.app.training_steps import check_steps, log_end, start_steps
+from napari_hovernet.app.runs import RunStore
+from napari_hovernet.app.training import check_steps, log_end, start_steps
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.synthetic import TissueParams, tissue
 from napari_hovernet.errors import InputError

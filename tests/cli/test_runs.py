@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.processes import ProcessMark
-from napari_hovernet.app.run_series import Series
-from napari_hovernet.app.run_state import own_mark, state_of, write_process, write_state
-from napari_hovernet.app.run_store import RunStore
-from napari_hovernet.app.run_view import EpochRow, RunView
-from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.app.watch import Series
+from napari_hovernet.app.watch import own_mark, state_of, write_process, write_state
+from napari_hovernet.app.runs import RunStore
+from napari_hovernet.app.watch import EpochRow, RunView
+from napari_hovernet.app.watch import RunWatch
 from napari_hovernet.cli import run_table
 from napari_hovernet.cli.follow import Follower
 from napari_hovernet.cli.train_parser import epochs_of

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app import run_store
-from napari_hovernet.app.run_store import RunStore, Start, training_command
-from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.app.runs import RunStore, Start, training_command
+from napari_hovernet.app.watch import RunWatch
 from napari_hovernet.cli import train as command
 from napari_hovernet.core.training.files import RunFolder
 

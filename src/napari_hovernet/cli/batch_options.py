@@ -13,12 +13,10 @@ from ..core.io.files import read_params
 from ..core.measure.metrics import Interval
 from ..core.params import FAULTS, InferenceParams, SeparationParams
 from ..core.separation.tuning import TuneParams
-from .console import complain
+from .console import complain, number
 from .segment import introduction
 
 BUILT_IN = "compact"
-NOTHING = "-"
-GAP = "  "
 SHOWN = 5
 """Names that are shown in a note."""
 
@@ -70,24 +68,8 @@ def names_of(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Return a number for a table, "-" where it is not defined."""
-    return NOTHING if math.isnan(value) else f"{value:.{digits}f}"
-
-
 def with_interval(found: Interval) -> str:
     """Return a mean and its interval."""
     if math.isnan(found.low):
         return number(found.mean)
     return f"{found.mean:.3f} ({found.low:.3f}-{found.high:.3f})"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Lay a table out; the first line is its head, the first column is to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append(GAP.join(cells).rstrip())
-    return "\n".join(lines)

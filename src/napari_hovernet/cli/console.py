@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,10 @@ LOG_SECONDS = 30.0
 """Time between two lines of progress where there is no terminal."""
 NAME_WIDTH = 28
 """Characters of an image's name in front of its progress bar."""
+
+
+NOTHING, GAP = "-", "  "
+"""What is not defined, and what stands between columns, in a table."""
 
 
 def say(text: str) -> None:
@@ -71,6 +77,22 @@ def help_of(known: Choice) -> str:
         shown = f"{default:g}" if isinstance(default, float) else str(default) or "none"
     unit = f" [{known.unit}]" if known.unit else ""
     return f"{known.help}{unit} Default {shown}.".replace("%", "%%")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number for a table, "-" where it is not defined."""
+    return NOTHING if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay a table out; the first line is its head, the first column is to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append(GAP.join(cells).rstrip())
+    return "\n".join(lines)
 
 
 class ProgressBar:

@@ -29,12 +29,10 @@ from .batch_options import (
     inference_of,
     model_predictor,
     names_of,
-    number,
-    table,
     tuning_of,
     with_interval,
 )
-from .console import ProgressBar, complain, say
+from .console import ProgressBar, complain, number, say, table
 from .token_runs import refuse_without_family, run_evaluate
 
 HEAD = ("", "images", "AJI", "PQ", "Dice", "CC AJI", "oracle", "cosine", "magnitude")

@@ -10,16 +10,8 @@ from ..app.jobs import drive
 from ..core.data.pairs import Pair, find_data, spread
 from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
 from ..errors import InputError
-from .batch_options import (
-    choice_of,
-    inference_of,
-    model_predictor,
-    number,
-    table,
-    tuning_of,
-    with_interval,
-)
-from .console import ProgressBar, complain, say
+from .batch_options import choice_of, inference_of, model_predictor, tuning_of, with_interval
+from .console import ProgressBar, complain, number, say, table
 from .token_runs import refuse_without_family, run_magnitude
 
 HEAD = ("image", "inside", "mean", "median", "p95", "outside", "verdict", "direction",

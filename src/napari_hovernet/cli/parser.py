@@ -250,11 +250,12 @@ def _add_check_loss(commands: Commands) -> None:
         "Check the training loss: five well-known claims and tests, what each measures, why it "
         "decided nothing, and the corrected test. Status 1 if one of these fails."
     )
-    parser = _command(commands, "check-loss", ".check_loss", text)
+    parser = _command(commands, "check-loss", ".train", text)
     parser.add_argument(
         "--seed", type=int, default=0, help="of the random maps; default %(default)s"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(action="check-loss")
 
 
 def _add_demo(commands: Commands) -> None:

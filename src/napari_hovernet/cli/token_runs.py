@@ -31,8 +31,8 @@ from ..core.measure.metrics import bootstrap_mean
 from ..core.tokens.data import find_token_data, membership
 from ..core.tokens.decode import AS_FILE, TokenParams
 from ..errors import InputError
-from .batch_options import number, tuning_of
-from .console import ProgressBar, complain, say
+from .batch_options import tuning_of
+from .console import ProgressBar, complain, number, say
 from .segment import introduction
 
 ONLY_TOKENS = ("data_dir", "token_prefix", "seed", "truth")

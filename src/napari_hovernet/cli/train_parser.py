@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from ..app.train_options import OPTIONS
-from ..core.params import LOSS_PRESETS
+from ..core.choices import options
+from ..core.params import LOSS_PRESETS, TrainConfig
 from .console import add_choice, help_of
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -52,7 +52,7 @@ def _add_train(commands: Commands, make: MakeCommand) -> None:
         choices=tuple(LOSS_PRESETS),
         help="weights to begin with; options below change single ones",
     )
-    for known in OPTIONS.values():
+    for known in options(TrainConfig).values():
         if known.option == "save-epochs":
             groups[known.group].add_argument(
                 "--save-epochs", type=epochs_of, metavar="N,N", help=help_of(known)
@@ -60,6 +60,7 @@ def _add_train(commands: Commands, make: MakeCommand) -> None:
         else:
             add_choice(groups[known.group], known)
     _add_run_options(parser)
+    parser.set_defaults(action="train")
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +107,7 @@ def _add_runs_dir(parser: argparse._ActionsContainer) -> None:
 
 
 def _add_runs(commands: Commands, make: MakeCommand) -> None:
-    parser = make(commands, "runs", ".runs", "List training runs, or remove one.")
+    parser = make(commands, "runs", ".train", "List training runs, or remove one.")
     _add_runs_dir(parser)
     parser.add_argument("--remove", metavar="RUN", help="delete a run that has ended, all of it")
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -115,7 +116,7 @@ def _add_runs(commands: Commands, make: MakeCommand) -> None:
 
 def _add_attach(commands: Commands, make: MakeCommand) -> None:
     text = "Show what a training run does, from its beginning; Ctrl-C leaves it alone."
-    parser = make(commands, "attach", ".runs", text)
+    parser = make(commands, "attach", ".train", text)
     parser.add_argument("run", nargs="?", metavar="RUN", help="its name or folder; default latest")
     _add_runs_dir(parser)
     parser.add_argument("--once", action="store_true", help="show what there is and end")
@@ -129,7 +130,7 @@ def _add_attach(commands: Commands, make: MakeCommand) -> None:
 
 def _add_stop(commands: Commands, make: MakeCommand) -> None:
     text = "Ask a training run to end after its step, with a checkpoint."
-    parser = make(commands, "stop", ".runs", text)
+    parser = make(commands, "stop", ".train", text)
     parser.add_argument("run", metavar="RUN", help="its name or folder")
     _add_runs_dir(parser)
     how = parser.add_mutually_exclusive_group()
