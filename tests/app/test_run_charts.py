@@ -22,8 +22,7 @@ from napari_hovernet.app.figures import (
     thinned,
     ticks,
 )
-from napari_hovernet.app.watch import Series
-from napari_hovernet.app.watch import EPOCH_COLUMNS, HEAD_COLUMNS, STEP_COLUMNS, RunView
+from napari_hovernet.app.watch import EPOCH_COLUMNS, HEAD_COLUMNS, STEP_COLUMNS, RunView, Series
 from napari_hovernet.errors import InputError, OutputError
 
 

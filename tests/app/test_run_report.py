@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.reports import read_moment, read_pinned, render_run, shots_of, write_report
-from napari_hovernet.app.watch import write_state
-from napari_hovernet.app.watch import RunView
-from napari_hovernet.app.watch import RunWatch
+from napari_hovernet.app.watch import RunView, RunWatch, write_state
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.errors import OutputError

@@ -174,7 +174,8 @@ def start_detached(
     with contextlib.suppress(psutil.Error, OSError):
         if nice and sys.platform != "win32":
             psutil.Process(child.pid).nice(nice)
-    return mark_of(child.pid, folder, token)
+    # Its environment can be read only a moment after the system says that it began
+    return replace(mark_of(child.pid, folder, token), marked=True)
 
 
 def end(mark: ProcessMark, folder: Path, since: float | None = None) -> None:

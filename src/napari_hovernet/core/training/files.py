@@ -71,6 +71,12 @@ class EventWriter:
         """Close the file; nothing can be written afterwards."""
         self._file.close()
 
+    def __enter__(self) -> EventWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def read_events(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     """Read what was appended since the last time."""
