@@ -431,7 +431,7 @@ def _draw_chart(axes: Axes, chart: Chart, *, titled: bool) -> None:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     if titled:
-        axes.set_title(chart.title, loc="left")
+        axes.set_title(chart.title, loc="left", pad=16)
     for line in chart.lines:
         alone = np.isfinite(line.y).sum() == 1
         axes.plot(line.x, line.y, "--" if line.dashed else "-", color=line.colour,
@@ -447,5 +447,5 @@ def _draw_chart(axes: Axes, chart: Chart, *, titled: bool) -> None:
     )
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("epoch", loc="right")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, fontsize=7,
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, fontsize=7,
                 borderaxespad=0, handlelength=1.4, columnspacing=1.2)  # fmt: skip
