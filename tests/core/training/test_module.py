@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_hovernet.core.hv import HVConvention
-from napari_hovernet.core.training.module import mean_length, outward, trainable
+from napari_hovernet.core.training.module import mean_length, outward
 
 
 def test_raw_hv_of_any_order_and_sign_is_brought_to_outward():
@@ -27,9 +27,3 @@ def test_the_mean_length_is_over_nuclei_alone():
     inside[0, 0] = True
     assert mean_length(hv, inside).item() == pytest.approx(2.5)
     assert math.isnan(mean_length(hv, torch.zeros_like(inside)).item())
-
-
-def test_weights_that_take_a_gradient_are_counted():
-    layer = torch.nn.Linear(3, 2)
-    layer.bias.requires_grad_(False)
-    assert trainable(layer.parameters()) == 6
