@@ -16,7 +16,7 @@ import pytest
 
 from napari_hovernet.app.export import PairAbout, save_training_pair
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.runs import RunStore
+from napari_hovernet.app.runs import RunStore, say_what_is_missing
 from napari_hovernet.app.training import (
     Estimate,
     check_steps,
@@ -25,7 +25,6 @@ from napari_hovernet.app.training import (
     default_name,
     estimate,
     look_at_data,
-    say_what_is_missing,
     start_steps,
 )
 from napari_hovernet.cli.parser import build_parser

@@ -21,7 +21,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from ..core.io.files import TEMPORARY_PREFIX, output_error, writable_folder
-from ..core.params import TrainConfig
+from ..core.params import SCRATCH, TrainConfig
 from ..core.training.files import RunFolder
 from ..errors import InputError, UserError
 from .jobs import describe_failure
@@ -40,7 +40,6 @@ from .processes import (
     write_mark,
 )
 from .session import APP_NAME
-from .training import say_what_is_missing
 from .watch import (
     ACTIVE,
     BROKEN,
@@ -61,6 +60,7 @@ RUNS_ENV = "NAPARI_HOVERNET_RUNS"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Variables that bound the CPU threads of a process."""
 RESUMABLE = ("stopped", "failed", KILLED)
+BUILT_IN = "compact"
 SHOWN = 8
 """Names of runs that an error lists."""
 QUEUE, LOCK, BETWEEN = ".queue", "turn.lock", "~"
@@ -123,6 +123,28 @@ def info_of(folder: RunFolder) -> RunInfo:
 def is_run(path: Path) -> bool:
     """Tell whether a folder is that of a run."""
     return (path / "config.json").is_file() or (path / "events.jsonl").is_file()
+
+
+def is_built_in(start: str) -> bool:
+    """Tell a starting point that is no file: "compact" and "scratch:..."."""
+    return start == BUILT_IN or start.startswith(SCRATCH)
+
+
+def say_what_is_missing(config: TrainConfig) -> None:
+    """Check, without reading anything, that the data and the model are where they should be."""
+    if not config.data.sources:
+        raise InputError("No training data are given: name a folder or file.")
+    for source in config.data.sources:
+        if not Path(source).exists():
+            raise InputError(
+                f"There are no training data at {source}: put them back if they were moved, "
+                "or start a new run with their new place."
+            )
+    if not is_built_in(config.start) and not Path(config.start).is_file():
+        raise InputError(
+            f"There is no model at {config.start}: name a file, {BUILT_IN!r}, or "
+            f"'{SCRATCH}{BUILT_IN}' for an untrained one."
+        )
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,13 @@ from ..core.io.files import output_error
 from ..core.params import LOSS_PRESETS, SCRATCH, DataParams, TrainConfig
 from ..core.types import Progress
 from ..errors import InputError, UserError
+from .runs import RunInfo, RunStore, is_built_in, say_what_is_missing
 from .watch import last_event, number
 
 if TYPE_CHECKING:
     from ..core.training.check import DataReport
     from ..core.types import ModelInfo
-    from .runs import RunInfo, RunStore
 
-BUILT_IN = "compact"
 PROGRAM = "napari-hovernet"
 DATA = "data"
 """Folder of a run for pairs made of a viewer's layers."""
@@ -73,11 +72,6 @@ def _changed(config: Any, changes: Mapping[str, Any]) -> Any:
     return replace(config, **own)
 
 
-def is_built_in(start: str) -> bool:
-    """Tell a starting point that is no file: "compact" and "scratch:..."."""
-    return start == BUILT_IN or start.startswith(SCRATCH)
-
-
 def _absolute(path: str, where: str) -> str:
     return os.path.abspath(os.path.join(where, os.path.expanduser(path)))
 
@@ -118,23 +112,6 @@ def _words(name: str, value: Any) -> list[str]:
 
 
 # A look at the data
-
-
-def say_what_is_missing(config: TrainConfig) -> None:
-    """Check, without reading anything, that the data and the model are where they should be."""
-    if not config.data.sources:
-        raise InputError("No training data are given: name a folder or file.")
-    for source in config.data.sources:
-        if not Path(source).exists():
-            raise InputError(
-                f"There are no training data at {source}: put them back if they were moved, "
-                "or start a new run with their new place."
-            )
-    if not is_built_in(config.start) and not Path(config.start).is_file():
-        raise InputError(
-            f"There is no model at {config.start}: name a file, {BUILT_IN!r}, or "
-            f"'{SCRATCH}{BUILT_IN}' for an untrained one."
-        )
 
 
 def look_at_data(config: TrainConfig) -> DataReport:

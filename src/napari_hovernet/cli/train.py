@@ -24,9 +24,10 @@ from ..app.runs import (
     Start,
     is_first,
     live,
+    say_what_is_missing,
     training_command,
 )
-from ..app.training import config_from, default_name, look_at_data, say_what_is_missing
+from ..app.training import config_from, default_name, look_at_data
 from ..app.watch import EpochRow, RunView, RunWatch, duration, process_file
 from ..core.choices import options as options_of
 from ..core.params import TrainConfig
