@@ -10,7 +10,6 @@ FUNCTION_LINES = 60
 """Longest function, its signature and docstring left out."""
 LONG_FILES = {
     "app/evaluate.py": 986,
-    "app/figures.py": 679,
     "core/data/kinds.py": 618,
     "core/data/samples.py": 758,
     "core/io/open.py": 633,
@@ -18,7 +17,6 @@ LONG_FILES = {
     "core/measure/compare.py": 694,
     "core/measure/magnitude.py": 672,
     "core/synthetic.py": 792,
-    "core/training/loop.py": 650,
 }
 """Files that are longer, and their lines: they may only shrink."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -299,74 +299,83 @@ class Chart:
     note: str = ""  # How to read it
 
 
+Column = tuple[str, str, str]
+"""Column of a series of the run (in ``epochs`` unless named), title, role; "--" = dashed."""
+
+
+def _by_place(prefix: str, names: Iterable[str]) -> tuple[Column, ...]:
+    return tuple((prefix + n, TITLES[n], CYCLE[i % len(CYCLE)]) for i, n in enumerate(names))
+
+
+_BANDS = MagnitudeBands()
+_CHARTS: tuple[tuple[str, tuple[Column, ...], dict[str, Any]], ...] = (
+    ("Loss", (("steps.total", "training", "train"), ("loss", "validation", "main")), {}),
+    (
+        "HV magnitude inside nuclei",
+        (("steps.magnitude", "training", "train"), ("magnitude", "validation", "main"),
+         ("true_magnitude", "truth", "--best")),
+        {"levels": ((_BANDS.collapsed, "investigate"), (_BANDS.weak, "go on"),
+                    (_BANDS.healthy, "healthy")),
+         "limits": (0.0, None),
+         "note": "Below 0.10 after 5 epochs: investigate; above 0.25: go on; above 0.50 at the "
+         "end."},
+    ),
+    (
+        "HV direction",
+        (("cosine", "cosine to the truth", "main"),),
+        {"levels": ((0.0, "nothing learnt"),), "limits": (None, 1.0),
+         "note": "1 = right, 0 = none learnt, -1 = wrong sign. Length alone is worth nothing."},
+    ),
+    (
+        "HV error",
+        (("hv_mse", "mean squared", "main"), ("hv_zero_mse", "a map of zeros", "--base")),
+        {"limits": (0.0, None)},
+    ),
+    (
+        "Nuclei that come apart",
+        (("aji", "AJI", "main"), ("cc_aji", "connected components", "--base"),
+         ("oracle_aji", "oracle", "--best"), ("pq", "PQ", "train")),
+        {"limits": (0.0, 1.0),
+         "note": "Connected components: nothing separated. Oracle: the true maps, separated in "
+         "the same way."},
+    ),
+    (
+        "Nuclei against background",
+        (("dice", "Dice", "main"), ("all_foreground_dice", "all foreground", "--base")),
+        {"limits": (0.0, 1.0)},
+    ),
+    ("Weighted shares of the loss", _by_place("steps.share_", LOSS_TERMS), {"limits": (0.0, 1.0)}),
+    (
+        "Shares of the gradient",
+        _by_place("heads.", LOSS_HEADS),
+        {"limits": (0.0, 1.0),
+         "note": "What each head's weighted loss pulls at the shared part of the network."},
+    ),
+    ("Learning rate", (("steps.lr", "rate", "train"),), {"limits": (0.0, None)}),
+)  # fmt: skip
+
+
 def charts_of(view: RunView) -> tuple[Chart, ...]:
     """Return the charts of a run that have anything to show."""
+    made = []
+    for title, columns, more in _CHARTS:
+        parts = columns[0][0].startswith(("steps.share_", "heads."))  # none that take no part
+        lines = [_line(view, *column) for column in columns]
+        known = [np.nan_to_num(x.y) if parts else np.isfinite(x.y) for x in lines]
+        shown = tuple(line for line, values in zip(lines, known, strict=True) if values.any())
+        if shown:
+            made.append(Chart(title, shown, **more))
+    return tuple(made)
 
-    def epoch(name: str, title: str, role: str, dashed: bool = False) -> Line:
-        return Line(title, COLOURS[role], view.epochs["epoch"], view.epochs[name], dashed)
 
-    def step(name: str, title: str, colour: str) -> Line:
-        x = _in_epochs(view, view.steps)
-        return Line(title, colour, *thinned(x, view.steps[name]))
-
-    def take_part(lines: Iterable[Line]) -> tuple[Line, ...]:
-        return tuple(line for line in lines if np.nanmax(np.abs(line.y), initial=0) > 0)
-
-    train, bands = COLOURS["train"], MagnitudeBands()
-    shares = (step(f"share_{name}", TITLES[name], CYCLE[i % len(CYCLE)])
-              for i, name in enumerate(LOSS_TERMS))  # fmt: skip
-    heads = (Line(TITLES[name], CYCLE[i % len(CYCLE)],
-                  _in_epochs(view, view.heads), view.heads[name])
-             for i, name in enumerate(LOSS_HEADS))  # fmt: skip
-    charts = (
-        Chart("Loss", (step("total", "training", train), epoch("loss", "validation", "main"))),
-        Chart(
-            "HV magnitude inside nuclei",
-            (step("magnitude", "training", train), epoch("magnitude", "validation", "main"),
-             epoch("true_magnitude", "truth", "best", dashed=True)),
-            ((bands.collapsed, "investigate"), (bands.weak, "go on"), (bands.healthy, "healthy")),
-            (0.0, None),
-            "Below 0.10 after 5 epochs: investigate; above 0.25: go on; above 0.50 at the end.",
-        ),
-        Chart(
-            "HV direction",
-            (epoch("cosine", "cosine to the truth", "main"),),
-            ((0.0, "nothing learnt"),),
-            (None, 1.0),
-            "1 = right, 0 = none learnt, -1 = wrong sign. Length alone is worth nothing.",
-        ),
-        Chart(
-            "HV error",
-            (epoch("hv_mse", "mean squared", "main"),
-             epoch("hv_zero_mse", "a map of zeros", "base", dashed=True)),
-            limits=(0.0, None),
-        ),
-        Chart(
-            "Nuclei that come apart",
-            (epoch("aji", "AJI", "main"),
-             epoch("cc_aji", "connected components", "base", dashed=True),
-             epoch("oracle_aji", "oracle", "best", dashed=True), epoch("pq", "PQ", "train")),
-            limits=(0.0, 1.0),
-            note="Connected components: nothing separated. Oracle: the true maps, separated "
-            "in the same way.",
-        ),
-        Chart(
-            "Nuclei against background",
-            (epoch("dice", "Dice", "main"),
-             epoch("all_foreground_dice", "all foreground", "base", dashed=True)),
-            limits=(0.0, 1.0),
-        ),
-        Chart("Weighted shares of the loss", take_part(shares), limits=(0.0, 1.0)),
-        Chart(
-            "Shares of the gradient",
-            take_part(heads),
-            limits=(0.0, 1.0),
-            note="What each head's weighted loss pulls at the shared part of the network.",
-        ),
-        Chart("Learning rate", (step("lr", "rate", train),), limits=(0.0, None)),
-    )  # fmt: skip
-    shown = (replace(c, lines=tuple(x for x in c.lines if np.isfinite(x.y).any())) for c in charts)
-    return tuple(chart for chart in shown if chart.lines)
+def _line(view: RunView, column: str, title: str, role: str) -> Line:
+    name, _, last = column.rpartition(".")
+    role, dashed = role.removeprefix("--"), role.startswith("--")
+    colour = COLOURS.get(role, role)
+    if not name:
+        return Line(title, colour, view.epochs["epoch"], view.epochs[last], dashed)
+    series: Series = getattr(view, name)
+    return Line(title, colour, *thinned(_in_epochs(view, series), series[last]), dashed)
 
 
 def _in_epochs(view: RunView, series: Series) -> Float64:
