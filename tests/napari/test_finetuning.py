@@ -10,7 +10,7 @@ from napari_hovernet._napari.close_question import CloseQuestion
 from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.finetuning import ACTIONS, FineTuning
 from napari_hovernet._napari.session_for import forget
-from napari_hovernet.app.training_steps import Checked
+from napari_hovernet.app.training import Checked
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError

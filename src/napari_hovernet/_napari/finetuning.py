@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from ..app.run_store import RunStore
-from ..app.run_watch import RunWatch
-from ..app.training_estimate import estimate
-from ..app.training_steps import Checked, log_end, start_steps
+from ..app.runs import RunStore
+from ..app.training import Checked, estimate, start_steps
+from ..app.watch import RunWatch, log_end
 from ..core.params import SCRATCH
 from ..core.types import Progress
 from ..errors import InputError, UserError
@@ -26,8 +25,8 @@ from .runner import Handlers
 
 if TYPE_CHECKING:
     from ..app.jobs import Steps
-    from ..app.run_info import RunInfo
-    from ..app.run_view import RunView
+    from ..app.runs import RunInfo
+    from ..app.watch import RunView
     from ..core.params import TrainConfig
 
 LIST_EVERY = 4
@@ -333,7 +332,7 @@ class FineTuning:
         info = self.info
         if info is None or info.config is None:
             return ""
-        from ..app.train_options import command_line  # noqa: PLC0415 - on first use
+        from ..app.training import command_line  # noqa: PLC0415 - on first use
 
         return command_line(info.config)
 

@@ -14,7 +14,7 @@ from .run_previews import PreviewLayers, preview_steps
 from .runner import Handlers
 
 if TYPE_CHECKING:
-    from ..app.run_view import RunView
+    from ..app.watch import RunView
     from .desk import Desk
     from .run_previews import Preview
 

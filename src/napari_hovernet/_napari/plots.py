@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..core.params import LOSS_TERMS
+
 if TYPE_CHECKING:
-    from ..app.run_view import RunView
+    from ..app.watch import RunView
 
     Floats = npt.NDArray[np.float64]
 
@@ -32,7 +34,7 @@ class PlotLine:
     """One line: its column, and how it looks.
 
     The column is named as in ``steps.total``, ``heads.np``, ``epochs.aji``: a series of a
-    :class:`~napari_hovernet.app.run_view.RunView`. ``quiet`` lines are thin (single steps);
+    :class:`~napari_hovernet.app.watch.RunView`. ``quiet`` lines are thin (single steps);
     ``base`` lines are dashed (what a score is to be held against).
     """
 
@@ -57,13 +59,14 @@ class PlotKind:
     bounds: bool = False
 
 
+CYCLE = (SKY, ORANGE, GREEN, PINK, GREY, YELLOW, BLUE)
+"""Colours of terms and heads, by their place."""
+
+
 def _terms(prefix: str) -> tuple[PlotLine, ...]:
-    return (
-        PlotLine(f"{prefix}np", "NP", SKY),
-        PlotLine(f"{prefix}hv_mse", "HV squared error", ORANGE),
-        PlotLine(f"{prefix}hv_gradient", "HV gradient", GREEN),
-        PlotLine(f"{prefix}hv_magnitude", "HV magnitude", PINK),
-        PlotLine(f"{prefix}nt", "types", GREY),
+    return tuple(
+        PlotLine(prefix + name, term.title, CYCLE[i % len(CYCLE)])
+        for i, (name, term) in enumerate(LOSS_TERMS.items())
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import Signal
 
 from ..app.session import ModelChoice
-from ..app.training_steps import Checked, check_steps
+from ..app.training import Checked, check_steps
 from ..core.params import SCRATCH
 from ..errors import UserError
 from . import workspace

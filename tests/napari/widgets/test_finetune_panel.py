@@ -12,7 +12,7 @@ from napari_hovernet._napari.widgets import finetune_panel
 from napari_hovernet._napari.widgets.finetune_panel import FinetunePanel
 from napari_hovernet._napari.widgets.finetune_view import PANEL_WIDTH
 from napari_hovernet._napari.widgets.layers_dialog import LayersDialog
-from napari_hovernet.app.training_steps import Checked
+from napari_hovernet.app.training import Checked
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import UserError
 

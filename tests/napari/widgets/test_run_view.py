@@ -6,8 +6,8 @@ from napari_hovernet._napari.widgets.epoch_slider import NONE_YET, EpochSlider
 from napari_hovernet._napari.widgets.run_buttons import ASKS, RESULTS, STATES, RunButtons
 from napari_hovernet._napari.widgets.run_view import NO_RUN, READING, RunViewBox, duration
 from napari_hovernet._napari.widgets.runs_table import RunsTable
-from napari_hovernet.app.run_info import info_of
-from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.app.runs import info_of
+from napari_hovernet.app.watch import RunWatch
 
 ALWAYS = {"folder", "command"}
 """What can be done with any run."""

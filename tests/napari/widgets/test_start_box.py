@@ -4,7 +4,7 @@ import pytest
 
 from napari_hovernet._napari.widgets.layers_dialog import NONE, LayersDialog
 from napari_hovernet._napari.widgets.start_box import CHECKING, QUEUE, START, StartBox
-from napari_hovernet.app.training_steps import Checked
+from napari_hovernet.app.training import Checked
 from napari_hovernet.core.params import DataParams
 
 

@@ -6,8 +6,7 @@ import pytest
 from napari_hovernet._napari.plots import MOST_POINTS, PLOTS, points, thinned
 from napari_hovernet._napari.widgets.plot_style import theme_colors
 from napari_hovernet._napari.widgets.training_plot import NOTHING, TrainingPlot
-from napari_hovernet.app.run_view import EPOCH_COLUMNS, HEAD_COLUMNS, STEP_COLUMNS
-from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.app.watch import EPOCH_COLUMNS, HEAD_COLUMNS, STEP_COLUMNS, RunWatch
 
 STEPS = 10
 """Per epoch, as recorded."""

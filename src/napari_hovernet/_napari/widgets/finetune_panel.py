@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import napari
 
-    from ...app.run_info import RunInfo
-    from ...app.run_view import RunView
+    from ...app.runs import RunInfo
+    from ...app.watch import RunView
     from ...core.params import TrainConfig
 
 TITLE = "Fine-tune"

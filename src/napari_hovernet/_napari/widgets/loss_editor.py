@@ -5,7 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from ...core.params import LOSS_PRESETS, LossParams
+from ...core.choices import choices
+from ...core.params import LOSS_PRESETS, LOSS_TERMS, LossParams
 from .param_form import TITLE_WIDTH, ParamForm, rows_of
 from .parts import named, note, silent
 
@@ -16,12 +17,9 @@ PRESET_TIPS = {
     "before the fix": "HV 2, gradient 2, magnitude 1: what the expert found.",
     "published HoVer-Net": "HV squared error 1 and gradient 1; no magnitude term.",
 }
-ROWS = rows_of(
-    LossParams,
-    *("lambda_np", "lambda_hv", "lambda_gradient", "lambda_magnitude", "lambda_nt"),
-    *("epsilon", "nt_inside_only", "adaptive"),
-)
-FORMULA = "total = NP + HV + NT, each times its weight; HV = squared error + gradient + magnitude"
+ROWS = rows_of(LossParams, *(name for name in choices(LossParams) if name != "dice_smooth"))
+HV_TERMS = " + ".join(term.title for term in LOSS_TERMS.values() if term.head == "hv")
+FORMULA = f"total = NP + HV + NT, each times its weight; HV = {HV_TERMS}, each times its own"
 
 
 class LossEditor(QWidget):

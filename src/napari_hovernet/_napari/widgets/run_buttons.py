@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QMessageBox, QPushButton, QWidget
 from .parts import named
 
 if TYPE_CHECKING:
-    from ...app.run_info import RunInfo
+    from ...app.runs import RunInfo
 
 COLUMNS = 3
 DELETE = "Delete the run {} with all its models and files?"

@@ -14,8 +14,8 @@ from .run_buttons import RunButtons
 from .training_plot import TrainingPlot
 
 if TYPE_CHECKING:
-    from ...app.run_info import RunInfo
-    from ...app.run_view import RunView
+    from ...app.runs import RunInfo
+    from ...app.watch import RunView
 
 FIRST_PLOTS = (0, 3, 7)
 """Plots that are shown at first: loss, magnitude, AJI and PQ."""

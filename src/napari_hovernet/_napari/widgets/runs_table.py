@@ -14,7 +14,7 @@ from .parts import silent
 from .plot_style import BAD_COLOR, FAIR_COLOR, GOOD_COLOR
 
 if TYPE_CHECKING:
-    from ...app.run_info import RunInfo
+    from ...app.runs import RunInfo
 
 HEADINGS = ("Run", "State", "Epoch", "AJI")
 TIPS = (

@@ -11,7 +11,7 @@ from .parts import ERROR_STYLE, named, note, set_note
 from .plot_style import FAIR_COLOR
 
 if TYPE_CHECKING:
-    from ...app.training_steps import Checked
+    from ...app.training import Checked
 
 START, QUEUE = "Start training", "Queue training"
 START_TIP = "Train in a process of its own; the viewer stays free, and may be closed."

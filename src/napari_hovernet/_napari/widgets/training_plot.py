@@ -24,7 +24,7 @@ from .parts import named, note, set_note, silent
 from .plot_style import BAD_COLOR, FAIR_COLOR, GOOD_COLOR, PlotColors, paint, still
 
 if TYPE_CHECKING:
-    from ...app.run_view import RunView
+    from ...app.watch import RunView
 
     Points = dict[PlotLine, tuple[Any, Any]]
 

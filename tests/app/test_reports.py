@@ -1,4 +1,4 @@
-"""The report: everything of a run in one page that loads nothing."""
+"""The curves of a run, and its report: everything in one page that loads nothing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,90 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from napari_hovernet.app.figures import COLOURS, Chart, Line, charts_of, save_plot, svg_of, thinned
 from napari_hovernet.app.reports import read_moment, read_pinned, render_run, shots_of, write_report
-from napari_hovernet.app.run_state import write_state
-from napari_hovernet.app.run_view import RunView
-from napari_hovernet.app.run_watch import RunWatch
+from napari_hovernet.app.watch import (
+    EPOCH_COLUMNS,
+    HEAD_COLUMNS,
+    STEP_COLUMNS,
+    RunView,
+    RunWatch,
+    Series,
+    write_state,
+)
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
-from napari_hovernet.errors import OutputError
+from napari_hovernet.errors import InputError, OutputError
 
-VOID = {"meta", "img", "path", "polyline", "circle", "br"}
+VOID = {"meta", "img", "br"}
+
+
+@pytest.fixture
+def view() -> RunView:
+    steps = {name: np.linspace(0.1, 0.9, 40) for name in STEP_COLUMNS}
+    steps["step"] = np.arange(1.0, 41.0)
+    epochs = {name: np.linspace(0.2, 0.8, 5) for name in EPOCH_COLUMNS}
+    epochs["epoch"] = np.arange(5.0)
+    heads = {name: np.linspace(0.1, 0.3, 4) for name in HEAD_COLUMNS}
+    heads["step"] = np.array([1.0, 10.0, 20.0, 30.0])
+    heads["nt"] = np.zeros(4)
+    return RunView(
+        name="a", state="done", steps_per_epoch=10, steps=Series(steps), epochs=Series(epochs),
+        heads=Series(heads),
+    )  # fmt: skip
+
+
+def test_base_rates_stand_beside_the_scores(view: RunView) -> None:
+    charts = {chart.title: chart for chart in charts_of(view)}
+    assert len(charts) == 9
+    names = {title: [line.name for line in chart.lines] for title, chart in charts.items()}
+    assert names["Nuclei that come apart"] == ["AJI", "connected components", "oracle", "PQ"]
+    assert names["Nuclei against background"] == ["Dice", "all foreground"]
+    assert names["HV error"] == ["mean squared", "a map of zeros"]
+    assert names["HV magnitude inside nuclei"] == ["training", "validation", "truth"]
+    levels = [value for value, _ in charts["HV magnitude inside nuclei"].levels]
+    assert levels == [0.10, 0.25, 0.50]
+    assert names["Shares of the gradient"] == ["NP", "HV"]  # types take no part
+    assert charts["Loss"].lines[0].x[-1] == 4.0  # 40 steps of 10 are 4 epochs
+
+
+def test_thinning_keeps_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    x, y = np.arange(10_000.0), rng.normal(size=10_000)
+    thin_x, thin_y = thinned(x, y, 100)
+    assert len(thin_x) == 100
+    np.testing.assert_allclose(thin_y, y.reshape(100, 100).mean(1))
+    np.testing.assert_allclose(thin_x, x.reshape(100, 100).mean(1))
+
+
+def test_an_svg_stands_by_itself_and_escapes_its_texts() -> None:
+    y = np.array([np.nan, 1, 2, np.nan, 3])
+    chart = Chart("a < b", (Line('<b>"&', "#6a45c9", np.arange(5.0), y),), ((0.5, "<i>"),))
+    svg = svg_of(chart)
+    assert svg == svg_of(chart)
+    texts = [text for text in ElementTree.fromstring(svg).itertext() if text.strip()]
+    assert {'<b>"&', "<i>", "epoch"} <= set(texts)
+
+
+def test_the_curves_are_saved_with_what_is_fixed_in_view(view: RunView, tmp_path: Path) -> None:
+    with Image.open(save_plot(view, tmp_path / "curves.png")) as stored:
+        picture = np.asarray(stored.convert("RGB"))
+    purple = np.array([int(COLOURS["main"][i : i + 2], 16) for i in (1, 3, 5)])
+    assert (abs(picture.astype(int) - purple).max(-1) < 8).sum() > 100
+    text = save_plot(view, tmp_path / "curves.svg").read_text("utf-8")
+    for chart in charts_of(view):
+        assert chart.title in text
+    assert "nothing to draw yet" in save_plot(RunView(name="b"), tmp_path / "b.svg").read_text()
+    with pytest.raises(InputError, match=r"does not end in \.png or \.svg"):
+        save_plot(view, tmp_path / "curves.pdf")
+    with pytest.raises(OutputError):
+        save_plot(view, tmp_path / "no" / "curves.png")
 
 
 class Checker(HTMLParser):
@@ -76,7 +147,7 @@ def test_the_page_is_whole_and_loads_nothing(folder: RunFolder) -> None:
     checker.feed(page)
     assert checker.open == []
     assert checker.sources
-    assert all(source.startswith("data:image/png") for source in checker.sources)
+    assert all(re.match(r"data:image/(png|svg\+xml);base64,", source) for source in checker.sources)
     assert "<script" not in page
     assert "default-src 'none'" in page
     assert "prefers-color-scheme: dark" in page
@@ -89,7 +160,7 @@ def test_scores_base_rates_epochs_and_the_command(folder: RunFolder) -> None:
     assert "oracle 0.970" in page
     assert "all foreground 0.550" in page
     assert page.count("<tr") == 1 + 7
-    assert page.count("<svg") == 6
+    assert page.count("data:image/svg+xml") == 6
     assert "go on</b>" in page
     assert "napari-hovernet train --data /d --start &#39;/models/m &amp; n.tar&#39;" in page
     assert "run &lt;1&gt;" in page
