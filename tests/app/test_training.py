@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.app.export import PairAbout, save_training_pair
+from napari_hovernet.app.corrections import PairAbout, save_training_pair
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.runs import RunStore, say_what_is_missing
 from napari_hovernet.app.training import (

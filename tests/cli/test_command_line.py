@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.app.export import FORMATS
+from napari_hovernet.core.io import FORMATS
 from napari_hovernet.cli import models
 from napari_hovernet.cli.console import (
     ProgressBar,
@@ -26,7 +26,7 @@ from napari_hovernet.cli.console import (
     table,
 )
 from napari_hovernet.cli.entry import _stop_cleanly_when_told, with_dashes
-from napari_hovernet.cli.parser import FORMAT_NAMES, build_parser
+from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.cli.token_parser import PREFIXES, TRUTHS
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.tokens.data import TRUTHS as KNOWN_TRUTHS
