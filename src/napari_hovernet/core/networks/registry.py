@@ -68,6 +68,7 @@ class Network(nn.Module):
 
 _REGISTRY = {
     "compact": ("compact", "CompactUNet"),
+    "lite": ("lite", "LiteUNet"),
     "hovernet": ("hovernet", "HoVerNet"),
     "optimus": ("optimus", "OptimusDecoder"),
 }
