@@ -41,8 +41,8 @@ STAGES = (
 )
 SKIPS = (0, 1, 2)
 """Stages whose result the decoder sees again, at strides 2, 4 and 8."""
-DEFAULT_WIDTHS = (20, 40, 64, 96)
-"""Channels of the decoder at strides 1, 2, 4 and 8."""
+DEFAULT_WIDTHS = (16, 48, 64, 96)
+"""Channels of the decoder at strides 1, 2, 4 and 8; multiples of 16, which CPUs do fastest."""
 CONVS = (1, 2, 2, 2)
 """3x3 convolutions there; at full resolution each head has one of its own."""
 FULL = 8

@@ -68,9 +68,9 @@ class Network(nn.Module):
 
 _REGISTRY = {
     "compact": ("compact", "CompactUNet"),
-    "lite": ("lite", "LiteUNet"),
     "hovernet": ("hovernet", "HoVerNet"),
     "optimus": ("optimus", "OptimusDecoder"),
+    "lite": ("lite", "LiteUNet"),
 }
 
 
