@@ -8,8 +8,8 @@ earlier stage of the same kind is named with ``--with``, its last snapshot. Each
 whole validation images, and as a stand-in for other laboratories on parts of them restained
 and at 0.6 and 1.6 times their size: the mean over the sources of AJI and PQ, three parts as
 they are and one part each shift. The winner's HV kernels are scaled so that offsets are as
-long as the truth's (a mean squared error makes them short), and it is written as float16 with
-its scores in the header. No image of a test set is looked at.
+long as the truth's (a mean squared error makes them short). It is written as float16 with its
+scores in the header, and its model card beside it. No image of a test set is looked at.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from default_model import card
 from default_model.data import Sample, load_split
 from default_model.judge import State, as_model, average, judge, quick, shifted, told
 from default_model.recipe import STAGES, Stage
@@ -30,8 +31,8 @@ import napari_hovernet as nh
 LICENCES = {
     False: "CC BY-NC-SA 4.0 (trained on MoNuSeg, CoNSeP and DSB 2018; encoder from ImageNet "
     "weights of EfficientNet-Lite0, Apache 2.0)",
-    True: "Apache 2.0 (trained on CoNSeP and DSB 2018 (CC0) only; encoder from ImageNet weights "
-    "of EfficientNet-Lite0, Apache 2.0)",
+    True: "Apache 2.0 (free for commercial use; trained on CoNSeP and DSB 2018 (CC0) only; "
+    "encoder from ImageNet weights of EfficientNet-Lite0, Apache 2.0)",
 }
 """By whether the training was free of MoNuSeg."""
 VALIDATION = ("monuseg", "consep", "dsb_purple", "dsb_white")
@@ -115,7 +116,7 @@ def slim(result: dict[str, object]) -> dict[str, object]:
 
 def write(name: str, state: State, scores: dict[str, object], args: argparse.Namespace) -> None:
     """Save the winner with its training and scores in the header."""
-    stage = next(s for s in STAGES if s.name == name.split("/")[0])
+    stage = next(s for s in STAGES if s.name == name.split("/", 1)[0])
     passed = lineage(stage)
     free = not any(source.startswith("monuseg") for s in passed for source in s.shares)
     stages = [json.loads((args.runs / s.name / "config.json").read_text()) for s in passed]
@@ -130,7 +131,8 @@ def write(name: str, state: State, scores: dict[str, object], args: argparse.Nam
         model.info, training=training, history=tuple(history[:: max(1, len(history) // 40)])
     )
     nh.save_model(nh.Model(model.network, info, model.device), args.write, dtype=torch.float16)
-    print(f"written: {args.write} ({args.write.stat().st_size / 1e6:.1f} MB, {info.licence})")
+    told_in = card.write(args.write, scores, passed, name, info.licence, info.parameters)
+    print(f"written: {args.write} ({args.write.stat().st_size / 1e6:.1f} MB) and {told_in}")
 
 
 def main() -> None:

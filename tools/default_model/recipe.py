@@ -55,8 +55,8 @@ class Stage:
 
 
 STAGES = (
-    Stage("free-1", IMAGENET, FREE, steps=1600, rate=1.5e-3, seed=1),
-    Stage("default-1", "free-1", ALL, steps=1400, rate=1e-3, seed=2),
+    Stage("free-1", IMAGENET, FREE, steps=1100, rate=1.5e-3, seed=1),
+    Stage("default-1", "free-1", ALL, steps=1300, rate=1e-3, seed=2),
     Stage("free-2", "free-1", FREE, steps=3000, rate=1e-3, seed=3),
     Stage("default-2", "free-2", ALL, steps=3600, rate=1e-3, seed=4),
 )

@@ -59,13 +59,17 @@ def test_a_cut_changes_nothing_beyond_the_halo(side, branch):
 
 def test_types_are_all_that_an_untyped_network_lacks():
     typed, untyped = LiteUNet(SMALL, 3).state_dict(), LiteUNet(SMALL).state_dict()
-    assert {k for k in typed if k not in untyped} == {k for k in typed if k.startswith("outputs.tp")}
+    assert {k for k in typed if k not in untyped} == {
+        k for k in typed if k.startswith("outputs.tp")
+    }
     assert not set(untyped) - set(typed)
 
 
 def test_gradients_reach_every_weight():
     network = LiteUNet(SMALL, 3).train()
-    sum(branch.square().mean() for branch in network(torch.rand(2, 3, 32, 32) * 255).values()).backward()
+    sum(
+        branch.square().mean() for branch in network(torch.rand(2, 3, 32, 32) * 255).values()
+    ).backward()
     assert all(weight.grad is not None for weight in network.parameters())
 
 

@@ -48,34 +48,31 @@ CONVS = (1, 2, 2, 2)
 FULL = 8
 """Channels read from the image at full resolution, beside the encoder."""
 STRIDE = 16
-ENCODER_EPS = 1e-3
-"""Of the encoder's normalisation, as its ImageNet weights were trained."""
+EPS = 1e-3
+"""Of the normalisation, as the encoder's ImageNet weights were trained."""
+
+
+class _Kernel(NamedTuple):
+    size: int
+    stride: int = 1
+    far: bool = False
+    """Pad at stride 2 one pixel less at the near side than at the far one."""
 
 
 class _ConvBN(nn.Module):
-    """Convolution without bias, normalisation, and an activation or none."""
+    """Convolution without bias, normalisation, and "relu", "relu6" or "" (no activation)."""
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        stride: int = 1,
-        *,
-        groups: int = 1,
-        act: str = "relu",
-        far: bool = False,
-        eps: float = 1e-5,
+        self, inputs: int, outputs: int, kernel: _Kernel, groups: int = 1, act: str = "relu"
     ) -> None:
         super().__init__()
-        self.act, self.far = act, far
-        # "far": one pixel less at the near side than "same" has at stride 2
-        reach = kernel // 2
-        self.pad = (reach - 1, reach, reach - 1, reach) if far else None
+        self.act, reach = act, kernel.size // 2
+        self.pad = (reach - 1, reach, reach - 1, reach) if kernel.far else None
+        padding = 0 if kernel.far else reach
         self.conv = nn.Conv2d(
-            inputs, outputs, kernel, stride, 0 if far else reach, groups=groups, bias=False
+            inputs, outputs, kernel.size, kernel.stride, padding, groups=groups, bias=False
         )
-        self.bn = nn.BatchNorm2d(outputs, eps=eps)
+        self.bn = nn.BatchNorm2d(outputs, eps=EPS)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.pad is not None:
@@ -92,21 +89,11 @@ class _Inverted(nn.Module):
     def __init__(self, inputs: int, stage: _Stage, first: bool) -> None:
         super().__init__()
         inner, stride = inputs * stage.expand, stage.stride if first else 1
+        kernel = _Kernel(stage.kernel, stride, stage.far and first)
         self.short = stride == 1 and inputs == stage.outputs
-        self.expand = (
-            _ConvBN(inputs, inner, 1, act="relu6", eps=ENCODER_EPS) if stage.expand > 1 else None
-        )
-        self.depth = _ConvBN(
-            inner,
-            inner,
-            stage.kernel,
-            stride,
-            groups=inner,
-            act="relu6",
-            far=stage.far and first,
-            eps=ENCODER_EPS,
-        )
-        self.project = _ConvBN(inner, stage.outputs, 1, act="", eps=ENCODER_EPS)
+        self.expand = _ConvBN(inputs, inner, _Kernel(1), act="relu6") if stage.expand > 1 else None
+        self.depth = _ConvBN(inner, inner, kernel, groups=inner, act="relu6")
+        self.project = _ConvBN(inner, stage.outputs, _Kernel(1), act="")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x if self.expand is None else self.expand(x)
@@ -119,7 +106,7 @@ class _Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _ConvBN(3, STEM, 3, 2, act="relu6", far=True, eps=ENCODER_EPS)
+        self.stem = _ConvBN(3, STEM, _Kernel(3, 2, far=True), act="relu6")
         self.stages = nn.ModuleList()
         inputs = STEM
         for stage in STAGES:
@@ -145,9 +132,9 @@ class _Up(nn.Module):
 
     def __init__(self, inputs: int, skip: int, outputs: int, convs: int) -> None:
         super().__init__()
-        self.thin = _ConvBN(inputs, outputs, 1)
+        self.thin = _ConvBN(inputs, outputs, _Kernel(1))
         self.convs = nn.Sequential(
-            *(_ConvBN(outputs if i else outputs + skip, outputs, 3) for i in range(convs))
+            *(_ConvBN(outputs if i else outputs + skip, outputs, _Kernel(3)) for i in range(convs))
         )
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -188,7 +175,7 @@ class LiteUNet(Network):
             raise InputError(f"n_types is {n_types}; it counts background too: give 2 or more.")
         self.config = {"widths": list(widths), "n_types": n_types}
         self.encoder = _Encoder()
-        self.full = _ConvBN(3, FULL, 3)
+        self.full = _ConvBN(3, FULL, _Kernel(3))
         skips = (FULL, *(STAGES[i].outputs for i in SKIPS))
         deeper = (*widths[1:], STAGES[-1].outputs)
         shapes = list(zip(deeper, skips, widths, CONVS, strict=True))
@@ -216,7 +203,7 @@ class LiteUNet(Network):
 
 
 def _head(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_ConvBN(inputs, inputs, 3), nn.Conv2d(inputs, outputs, 1))
+    return nn.Sequential(_ConvBN(inputs, inputs, _Kernel(3)), nn.Conv2d(inputs, outputs, 1))
 
 
 def _geometry() -> Geometry:
