@@ -72,13 +72,15 @@ def candidates(args: argparse.Namespace) -> dict[str, State]:
     return found
 
 
-def score(state: State, samples: list[Sample], shifts: tuple[str, ...]) -> dict[str, object]:
+def score(
+    state: State, samples: list[Sample], shifts: tuple[str, ...], among: list[str]
+) -> dict[str, object]:
     """Judge one candidate as it is and under the shifts."""
     model = as_model(state)
-    result = {"plain": judge(model, samples)}
+    result = {"plain": judge(model, samples, among)}
     total, parts = PLAIN_PARTS * result["plain"]["score"], PLAIN_PARTS
     for shift in shifts:
-        result[shift] = judge(model, [shifted(s, shift) for s in quick(samples)])
+        result[shift] = judge(model, [shifted(s, shift) for s in quick(samples)], among)
         total, parts = total + result[shift]["score"], parts + 1
     return {"score": total / parts, **result}
 
@@ -141,16 +143,18 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     samples = load_split(args.data, "val", VALIDATION)
     shifts = () if args.plain else SHIFTS
+    own = lineage(next(stage for stage in STAGES if stage.name == args.stage))
+    among = sorted({source.split("_")[0] for stage in own for source in stage.shares})
     states, judged = candidates(args), {}
     for name, state in states.items():
-        judged[name] = score(state, samples, shifts)
+        judged[name] = score(state, samples, shifts, among)
         print(f"{judged[name]['score']:.4f}  {name}", flush=True)
         for kind in ("plain", *shifts):
             print(f"    {kind:10} {told(judged[name][kind])}", flush=True)
     best = max(judged, key=lambda name: judged[name]["score"])
     b = judged[best]["plain"]["balanced"]
     state = lengthened(states[best], b["inside_true"] / b["inside"])
-    final = {**judged[best], "plain": judge(as_model(state), samples)}
+    final = {**judged[best], "plain": judge(as_model(state), samples, among)}
     final["flat"] = on_flat(as_model(state))
     print(f"best: {best}; HV scaled: {told(final['plain'])}; nuclei on flat images {final['flat']}")
     (args.runs / args.stage / "scores.json").write_text(json.dumps({**judged, "final": final}))

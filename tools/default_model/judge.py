@@ -153,7 +153,7 @@ def type_scores(scored: list[dict[str, object]]) -> dict[str, float]:
     matched = confusion.sum()
     result = {"detection": 2 * matched / (2 * matched + missed.sum() + extra.sum())}
     for kind, info in list(TYPES.items())[1:]:
-        right = confusion[kind, kind] + np.delete(np.delete(confusion, kind, 0), kind, 1).sum()
+        right = confusion[kind, kind]
         false = confusion[:, kind].sum() - confusion[kind, kind]
         lost = confusion[kind].sum() - confusion[kind, kind]
         total = 2 * right + 2 * false + 2 * lost + extra[kind] + missed[kind]
@@ -161,15 +161,17 @@ def type_scores(scored: list[dict[str, object]]) -> dict[str, float]:
     return {k: round(float(v), 4) for k, v in result.items()}
 
 
-def judge(model: nh.Model, samples: list[Sample]) -> dict[str, object]:
-    """Means per source, their mean, types; "score" is the balanced mean of AJI and PQ."""
+def judge(
+    model: nh.Model, samples: list[Sample], among: Sequence[str] | None = None
+) -> dict[str, object]:
+    """Means per source, their mean ``among`` some, types; "score" is that mean of AJI and PQ."""
     scored = list(rows(model, samples))
     sources = sorted({str(row["source"]) for row in scored})
     means = {
         s: {k: float(np.mean([r[k] for r in scored if r["source"] == s])) for k in KEYS}
         for s in sources
     }
-    balanced = {k: float(np.mean([means[s][k] for s in sources])) for k in KEYS}
+    balanced = {k: float(np.mean([means[s][k] for s in among or sources])) for k in KEYS}
     return {
         "score": (balanced["aji"] + balanced["pq"]) / 2,
         "balanced": balanced,
