@@ -318,8 +318,9 @@ PANNUKE = _types(
 )
 """PanNuke, names and colours as published with its HoVer-Net; the others' follow it."""
 CONSEP = _types(
-    ("epithelial", ORANGE), ("inflammatory", GREEN), ("spindle", BLUE), ("miscellaneous", YELLOW)
+    ("miscellaneous", YELLOW), ("inflammatory", GREEN), ("epithelial", ORANGE), ("spindle", BLUE)
 )
+"""CoNSeP's merged classes, in the order of its authors' training code and label files."""
 MONUSAC = _types(
     ("epithelial", ORANGE), ("lymphocyte", GREEN), ("macrophage", RED), ("neutrophil", BLUE)
 )
