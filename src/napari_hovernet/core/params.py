@@ -11,6 +11,8 @@ from .choices import check_choices, choice, described
 
 TILINGS = ("large", "reference")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+VIEWS = (1, 2, 8)
+"""Views of an image that are averaged: itself, its mirror image, all eight turns."""
 METHODS = ("local", "hover_net", "magnitude_peaks")
 LOCAL, PUBLISHED, PEAKS = ("local",), ("hover_net",), ("magnitude_peaks",)
 """Methods of separation, for the parameters that one of them alone reads."""
@@ -73,6 +75,10 @@ class InferenceParams:
         "auto", "Precision", "Arithmetic of the network; 'auto' = bfloat16 on a GPU that has it, "
         "float32 elsewhere.",
         options=PRECISIONS, option="precision")
+    views: int = choice(
+        1, "Views", "Careful mode: 2 averages the maps of the image and of its mirror image, 8 "
+        "those of all eight flips and turns. It takes as many times as long, and finds a little "
+        "more.", options=VIEWS, option="views")
 
     def __post_init__(self) -> None:
         check_choices(self)
