@@ -21,6 +21,7 @@ from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
 from ..core.measure.metrics import Interval, bootstrap_mean
 from ..core.params import FAULTS, InferenceParams, SeparationParams
 from ..core.separation.tuning import TuneParams
+from ..core.weights import DEFAULT
 from ..errors import InputError, OutputError
 from .console import (
     ProgressBar,
@@ -190,7 +191,7 @@ def _model_predictor(
     options: Namespace, inference: InferenceParams, tuning: TuneParams
 ) -> batch.ModelPredictor:
     """Load the model, and say which it is."""
-    model = load_model(options.model or "compact", options.device)
+    model = load_model(options.model or DEFAULT, options.device)
     if not options.quiet:
         complain(introduction(model))
         if options.preset in FAULTS:

@@ -12,9 +12,11 @@ from .._version import __version__
 from ..core.choices import choices
 from ..core.io import FORMATS
 from ..core.params import PRESETS, InferenceParams, SeparationParams
+from ..core.weights import DEFAULT, offered
 from .console import add_choice
 
-MODEL = "'compact' (built in, default) or a checkpoint file"
+NAMES = ", ".join(offered())
+MODEL = f"a built-in model ({NAMES}; default {DEFAULT}) or a checkpoint file"
 DEVICE = "auto (default), cpu, cuda, cuda:1 ... or mps"
 PRESET = f"separation; default {PRESETS[0]}, the last two are faulty on purpose"
 EPILOG = """\
@@ -74,7 +76,9 @@ COMMANDS = {
     "stop": Command(
         "Ask a training run to end after its step, with a checkpoint.",
         ".train:run", ".train_parser"),
-    "info": Command("Tell what a model file is, without running it.", ".models:info"),
+    "info": Command(
+        "Tell what a model file is, without running it; without a name, list the built-in "
+        "models with their licences.", ".models:info"),
     "export": Command(
         "Write a model in another format, told by the ending of OUT.", ".models:export"),
     "devices": Command(
@@ -115,7 +119,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
-    add("--model", default="compact", help=MODEL)
+    add("--model", default=DEFAULT, help=MODEL)
     add("--device", default="auto", help=DEVICE)
     files = parser.add_argument_group("files")
     files.add_argument("--formats", default=",".join(FORMATS),
@@ -188,13 +192,14 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def add_info(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``info``."""
-    parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
+    parser.add_argument("model", metavar="MODEL", nargs="?",
+        help=f"{NAMES} or a checkpoint file; without it the built-in models are listed")
     add_devices(parser)
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``export``."""
-    parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
+    parser.add_argument("model", metavar="MODEL", help=f"{NAMES} or a checkpoint file")
     parser.add_argument("output", type=Path, metavar="OUT",
         help=".safetensors, .tar (hover_net) or .pth")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")

@@ -7,6 +7,7 @@ what :func:`choice` puts into a field; :func:`choices` lists it.
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -204,6 +205,6 @@ def described(cls: type[T]) -> type[T]:
 
 def _type_of(about: Choice) -> str:
     if about.options:
-        return "{" + ", ".join(f'"{o}"' if isinstance(o, str) else str(o) for o in about.options) + "}"
+        return "{" + ", ".join(map(json.dumps, about.options)) + "}"
     name = {"switch": "bool", "count": "int", "number": "float"}.get(about.kind)
     return name or type(about.default).__name__

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ..errors import InputError
 from .choices import check_choices, choice, described
+from .weights import DEFAULT
 
 TILINGS = ("large", "reference")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -432,7 +433,7 @@ class TrainConfig:
     """One training run; data, loss, augment and optim are parameters of their own."""
 
     start: str = choice(
-        "compact", "Start from", "Checkpoint to start from: a built-in model, a file, or "
+        DEFAULT, "Start from", "Checkpoint to start from: a built-in model, a file, or "
         "'scratch:NAME' for an untrained network (scratch:compact).")
     name: str = choice(
         "run", "Name", "Of the run and its folder: letters, digits, '-', '_' and '.'.")

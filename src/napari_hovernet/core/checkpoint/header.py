@@ -19,6 +19,7 @@ from ...errors import CheckpointError, InputError
 from ..hv import PRESETS
 from ..networks.registry import Network, build
 from ..types import ModelInfo, TypeInfo
+from ..weights import offered
 
 KEY = "napari_hovernet"
 """Name of the metadata entry that holds the header."""
@@ -242,8 +243,9 @@ def identify(path: Path) -> str:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; choose the model file in it.")
         if not path.is_file():
+            built_in = " or ".join(map(repr, offered()))
             raise CheckpointError(
-                f"There is no file {path}; check the path, or give the built-in 'compact'."
+                f"There is no file {path}; check the path, or give the built-in {built_in}."
             )
         size = path.stat().st_size
         with path.open("rb") as file:

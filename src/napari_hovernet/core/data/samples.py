@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..hv import TURNS as TURNS
-from ..hv import Turn as Turn
+from ..hv import TURNS as TURNS  # noqa: PLC0414 - asked for here
+from ..hv import Turn as Turn  # noqa: PLC0414 - asked for here
 from ..hv import compact_ids, hv_targets, label_equal, magnitude
-from ..hv import turn_hv as turn_hv
-from ..hv import turn_plane as turn_plane
+from ..hv import turn_hv as turn_hv  # noqa: PLC0414 - asked for here
+from ..hv import turn_plane as turn_plane  # noqa: PLC0414 - asked for here
 from ..inference.images import UInt8
 from ..masks import count_pixels
 from ..types import Float32, Int32

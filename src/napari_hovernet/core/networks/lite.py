@@ -186,6 +186,9 @@ class LiteUNet(Network):
         if n_types is not None:
             self.outputs["tp"] = _head(widths[1], n_types)
         self.geometry = _geometry()
+        # The last block is the fullest moment; the encoder's widest map is wider where it is thin.
+        self.bytes_per_pixel = 4 * (3 * widths[0] + widths[1] / 4 + 25.5)
+        self.elements_per_pixel = max(widths[0] + FULL, STAGES[0].outputs * STAGES[1].expand // 4)
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp") at (H, W)."""

@@ -41,6 +41,7 @@ class Parts:
 
 FREEZE_PARTS: Mapping[str, Parts] = {
     "compact": Parts(("down",), ("heads",), ("heads.tp",), "heads.np"),
+    "lite": Parts(("encoder", "full"), ("outputs",), ("outputs.tp",), "shared"),
     "hovernet": Parts(
         ("conv0", "d0", "d1", "d2", "d3"),
         tuple(f"decoder.{branch}.{unit}" for branch in _BRANCHES for unit in _LAST),
