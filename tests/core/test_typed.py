@@ -201,7 +201,7 @@ def test_a_square_grown_by_n_pixels_has_an_offset_of_about_n(grown: int, offset:
     true[10:28, 10:28] = 5
     pred[10 - grown : 28 + grown, 10 - grown : 28 + grown] = 9
     found = pooled([tally_types(true, pred)])
-    assert found.boundary_offset == pytest.approx(offset, abs=0.1)
+    assert found.boundary_offset == pytest.approx(offset, abs=0.15)  # corners lie farther out
     assert found.area_bias == pytest.approx((18 + 2 * grown) ** 2 / 18**2 - 1)
 
 

@@ -224,7 +224,7 @@ class OutcomeParams:
         check_choices(self)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each may be left out
     true_labels: npt.ArrayLike,
     pred_labels: npt.ArrayLike,
     params: OutcomeParams | None = None,
@@ -296,7 +296,6 @@ def tally_types(
     params: OutcomeParams | None = None,
     mpp: float | None = None,
     table: Contingency | None = None,
-    typed: TypedParams | None = None,
 ) -> Tally:
     """Count what one image adds to the scores of types; ``types`` are the true, the predicted."""
     params = OutcomeParams() if params is None else params
@@ -304,7 +303,7 @@ def tally_types(
     hit = table.iou > params.match_iou
     pairs = table.true_ids[table.true[hit]], table.pred_ids[table.pred[hit]], table.iou[hit]
     labels = np.asarray(true_labels), np.asarray(pred_labels)
-    return tally(*labels, pairs, types, (typed or TypedParams()).radius_px(mpp))
+    return tally(*labels, pairs, types, TypedParams().radius_px(mpp))
 
 
 def outcomes(table: Contingency, params: OutcomeParams | None = None) -> Outcomes:

@@ -137,7 +137,7 @@ def by_id(labels: npt.ArrayLike, types: Any, name: str = "types") -> dict[int, i
 def nuclei_of(labels: npt.NDArray[Any], types: Any = None, name: str = "types") -> Nuclei:
     """Measure the nuclei of a label image and give each its type.
 
-    ``types``: by id, or one for each id (rising), or of each pixel (H, W): the most frequent counts.
+    ``types``: by id, one for each id (rising), or of each pixel (H, W), of which the most count.
     """
     compact, largest = compact_ids(labels)
     count, total, box = moments(compact, largest)
@@ -299,8 +299,8 @@ def _widened(tally: Tally, n: int) -> Tally:
 def _figures(tally: Tally) -> dict[str, float]:
     """Return the scores that one image has, too; NaN where there is nothing to divide by."""
     found, told = tally.confusion[:-1, :-1], tally.confusion[1:-1, :-1]
-    pairs, missed, spurious = (
-        int(x.sum()) for x in (found, tally.confusion[:-1, -1], tally.confusion[-1, :-1]))  # fmt: skip
+    alone = tally.confusion[:-1, -1], tally.confusion[-1, :-1]
+    pairs, missed, spurious = (int(x.sum()) for x in (found, *alone))
     n, area, offset = tally.sizes
     there = [k for k in range(1, tally.n_types + 1) if tally.outlines[k, 0] + tally.outlines[k, 2]]
     some = tally.outlines[0, 0] + tally.outlines[0, 2]
