@@ -304,6 +304,51 @@ class TypeInfo:
     color: tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class TypeScheme:
+    """Types by name and colour, and which types of other data each of them takes together."""
+
+    names: Mapping[int, TypeInfo]  # Background, 0, included
+    takes: Mapping[int, tuple[int | str, ...]] = field(default_factory=dict)  # Numbers, or names
+
+    @property
+    def n(self) -> int:
+        """Number of types, background included."""
+        return max(self.names) + 1
+
+    def table(self, n: int, known: Mapping[int, TypeInfo] | None = None) -> Int64:
+        """Return the new number of each type from 0 to n - 1; 0 = none takes it.
+
+        ``known`` are their names so far. A type that is said to take nothing takes its own number.
+        """
+        found = np.zeros(n, np.int64)
+        for kind in sorted(set(self.names) - {0}):
+            for taken in self.takes.get(kind, (kind,)):
+                alike = [k for k, t in (known or {}).items() if same_name(t.name, taken)]
+                for old in [taken] if isinstance(taken, int) else alike:
+                    if 0 < old < n:
+                        found[old] = kind
+        return found
+
+
+def same_name(a: object, b: object) -> bool:
+    """Whether two names of types are the same; case and spaces around do not count."""
+    return str(a).strip().casefold() == str(b).strip().casefold()
+
+
+def by_name(known: Mapping[int, TypeInfo], wanted: Mapping[int, TypeInfo], n: int) -> Int64 | None:
+    """Return the number among ``wanted`` of each type 0 to n - 1 that has the same name there.
+
+    None where names tell nothing: where there are none, or none of them is wanted.
+    """
+    found = np.zeros(n, np.int64)
+    for old, info in known.items():
+        alike = [k for k, t in wanted.items() if k and same_name(t.name, info.name)]
+        if alike and 0 < old < n:
+            found[old] = alike[0]
+    return found if found.any() else None
+
+
 @dataclass(frozen=True, eq=False)
 class Nuclei:
     """One row per instance, columns as arrays; row i is instance ``label[i]``."""

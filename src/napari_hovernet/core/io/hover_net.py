@@ -18,6 +18,7 @@ from scipy import io as scipy_io
 from ...errors import InputError, OutputError
 from ..types import Int32, Nuclei
 from .files import (
+    MAX_TYPE,
     METADATA_KEY,
     atomic_path,
     load_json,
@@ -26,6 +27,7 @@ from .files import (
     numbers,
     own_types,
     points,
+    type_info_json,
     types_to_json,
 )
 from .geojson import MAX_COORDINATE, Polygons, contour_outlines, default_types
@@ -33,8 +35,6 @@ from .labels import Instances, check_labels, instances_of
 
 MAGNIFICATION_TIMES_MPP = 10.0
 """By custom 0.25 micrometres per pixel are called 40x, 0.5 are 20x."""
-MAX_TYPE = 255
-"""Largest type number taken for real."""
 
 
 def write_hovernet_json(
@@ -54,7 +54,9 @@ def write_hovernet_json(
         for i in range(len(nuclei)):
             entry = json.dumps(_entry(nuclei, i, offset, typed), allow_nan=False)
             file.write(f'{"," if i else ""}\n"{nuclei.label[i]}": {entry}')
-        file.write(f'\n}}, "{METADATA_KEY}": {json.dumps(about)}}}\n')
+        named_types = json.dumps(type_info_json(nuclei.type_names))
+        more = f'"type_info": {named_types}, ' if typed else ""
+        file.write(f'\n}}, {more}"{METADATA_KEY}": {json.dumps(about)}}}\n')
 
 
 def _entry(nuclei: Nuclei, i: int, offset: tuple[int, int], typed: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tifffile
 
 from ...errors import InputError
-from ..types import Int32
+from ..types import Int32, TypeInfo
 from .files import METADATA_KEY, atomic_path
 
 MAX_LABEL = 2**31 - 1
@@ -30,6 +30,7 @@ class Instances:
     type: Int32  # Type of each id, 0 = none
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # What was left out or assumed while reading
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Where the file names types
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -475,4 +475,5 @@ def _outlines(file: Path, head: bytes, shape: tuple[int, int] | None) -> Instanc
         text = f"{gone} of {len(polygons)} outlines lie outside of the image or under others"
         notes = (*notes, text)
     types = polygons.type[seen - 1][order]
-    return Instances(table[positions], table[seen][order], types, notes=notes)
+    names = {k: t for k, t in polygons.type_names.items() if t.name != f"type {k}"}
+    return Instances(table[positions], table[seen][order], types, notes=notes, type_names=names)

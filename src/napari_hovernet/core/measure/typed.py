@@ -37,6 +37,10 @@ Matched = tuple[Int64, Int64, Float64]
 """Ids of true and predicted nuclei whose outlines are a pair, and their IoU."""
 
 
+IGNORED = "ignore"
+"""How the name of a class begins whose areas do not count, as QuPath's "Ignore*"."""
+
+
 @dataclass(frozen=True)
 class TypedParams:
     """When a nucleus is found, and which part of an image does not count."""
@@ -113,8 +117,8 @@ def tally(
     confusion = np.zeros((n + 2, n + 2), np.int64)
     rows, columns = pairs_within(true.centroids, pred.centroids, radius_px)
     np.add.at(confusion, (true.types[rows], pred.types[columns]), 1)
-    np.add.at(confusion, (np.delete(true.types, rows), n + 1), 1)
-    np.add.at(confusion, (n + 1, np.delete(pred.types, columns)), 1)
+    confusion[:-1, -1] = np.bincount(np.delete(true.types, rows), minlength=n + 1)
+    confusion[-1, :-1] = np.bincount(np.delete(pred.types, columns), minlength=n + 1)
     at = np.searchsorted(true.ids, matched[0]), np.searchsorted(pred.ids, matched[1])
     sizes = np.zeros(3)
     if len(at[0]):
@@ -183,7 +187,8 @@ def _most_frequent(
     index[list(place)] = list(place.values())
     votes = np.zeros((n, int(kinds.max(initial=0)) + 1), np.int64)
     np.add.at(votes, (index[compact[inside]], kinds[inside]), 1)
-    return votes.argmax(axis=1)
+    kind: Int64 = votes.argmax(axis=1)
+    return kind
 
 
 def pairs_within(true: Float64, pred: Float64, radius: float) -> tuple[Int64, Int64]:
@@ -263,8 +268,8 @@ def pooled(
         sum((t.outlines for t in tallies), zero.outlines),
         sum((t.sizes for t in tallies), zero.sizes),
     )
-    each = [_figures(t) for t in tallies]
-    together = _figures(total)
+    each = [figures(t) for t in tallies]
+    together = figures(total)
     names = [k for k in range(1, n + 1) if types is None or k in types or _seen(total, k)]
     rows = {k: _row(total, tallies, k, known[k]) for k in names}
     return TypeScores(
@@ -296,7 +301,7 @@ def _widened(tally: Tally, n: int) -> Tally:
     return Tally(confusion, outlines, tally.sizes)
 
 
-def _figures(tally: Tally) -> dict[str, float]:
+def figures(tally: Tally) -> dict[str, float]:
     """Return the scores that one image has, too; NaN where there is nothing to divide by."""
     found, told = tally.confusion[:-1, :-1], tally.confusion[1:-1, :-1]
     alone = tally.confusion[:-1, -1], tally.confusion[-1, :-1]
