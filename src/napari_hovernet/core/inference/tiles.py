@@ -260,7 +260,7 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.alive: dict[int, list[int]] = {}
         self.now = self.peak = self.largest = 0
 
-    def __torch_dispatch__(
+    def tell(
         self,
         func: Callable[..., Any],
         types: Sequence[type],
@@ -289,6 +289,11 @@ class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not entry[0]:
             self.now -= entry[1]
             del self.alive[key]
+
+
+# Set afterwards: torch wraps what a class is born with, and the wrapper imports torch's compiler,
+# which costs seconds and, beside Mesa's libLLVM, crashes a viewer.
+_Tally.__torch_dispatch__ = _Tally.tell  # type: ignore[assignment]
 
 
 def footprint(network: Network) -> Footprint:
