@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -210,10 +209,8 @@ def _cost(shape: tuple[int, int], geometry: Geometry, tile: tuple[int, int]) -> 
     return cost
 
 
-PROBE_EDGE = 512
-"""Input edge of the dry run, pixels; large enough that margins hardly count."""
 SMALL_EDGE = 128
-"""The same where a dry run is not possible and real numbers have to go through."""
+"""Edge of the image that is sent through a network to measure it, pixels."""
 WORKSPACE = 1.25
 """Memory really taken, relative to the tensors alive: scratch space of convolutions."""
 HALF = 0.7
@@ -297,40 +294,18 @@ _Tally.__torch_dispatch__ = _Tally.tell  # type: ignore[assignment]
 
 
 def footprint(network: Network) -> Footprint:
-    """Measure the memory of a network per input pixel by a dry run; remembered per network."""
-    if network in _KNOWN:
-        return _KNOWN[network]
-    try:
-        tally, edge = _dry_run(network)
-    except Exception:  # numbers of its own, numpy inside ...: no dry run, but a small real one
-        tally, edge = _small_run(network)
-    _KNOWN[network] = Footprint(tally.peak / edge**2, tally.largest / edge**2)
+    """Measure the memory of a network per input pixel on a small image; remembered per network.
+
+    No dry run on the "meta" device: that, too, imports torch's compiler.
+    """
+    if network not in _KNOWN:
+        edge = network.geometry.legal(SMALL_EDGE)
+        first = next(iter(network.parameters()), torch.empty(0))
+        image, tally = torch.zeros(1, 3, edge, edge, device=first.device), _Tally()
+        with torch.no_grad(), tally:
+            network(image)
+        _KNOWN[network] = Footprint(tally.peak / edge**2, tally.largest / edge**2)
     return _KNOWN[network]
-
-
-def _dry_run(network: Network) -> tuple[_Tally, int]:
-    """Send shapes without numbers through a network; returns also the edge."""
-    edge = network.geometry.legal(PROBE_EDGE)
-    state = {
-        name: value.to("meta")
-        for name, value in (*network.named_parameters(), *network.named_buffers())
-    }
-    tally = _Tally()
-    image = torch.empty(1, 3, edge, edge, device="meta")
-    with torch.no_grad(), tally:
-        functional_call(network, state, (image,))
-    return tally, edge
-
-
-def _small_run(network: Network) -> tuple[_Tally, int]:
-    """Send a small black image through a network that no dry run works for."""
-    edge = network.geometry.legal(SMALL_EDGE)
-    first = next(iter(network.parameters()), torch.empty(0))
-    image = torch.zeros(1, 3, edge, edge, device=first.device)
-    tally = _Tally()
-    with torch.no_grad(), tally:
-        network(image)
-    return tally, edge
 
 
 @dataclass(frozen=True)
