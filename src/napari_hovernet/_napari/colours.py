@@ -30,9 +30,9 @@ BRIGHT: tuple[RGB, ...] = (
 )  # fmt: skip
 """Outlines that stand out on purple and brown; neighbours differ."""
 OVER_MAP: Mapping[str, RGB] = {
-    "probability": (255, 255, 255), "magnitude": (255, 255, 255), "hv": (25, 25, 25)
+    "probability": (25, 25, 25), "magnitude": (120, 235, 255), "hv": (25, 25, 25)
 }  # fmt: skip
-"""Outlines over a map: one colour, so that the map speaks."""
+"""Outlines over a map: one colour that the map has not, so that the map speaks."""
 UNTYPED: RGB = (191, 191, 191)
 UNKNOWN: RGB = (255, 255, 255)
 """A nucleus that is not yet looked into, as one just drawn."""

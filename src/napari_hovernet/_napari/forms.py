@@ -47,7 +47,7 @@ LOG_STEPS = 400
 STEPS = (1.0, 2.0, 5.0)
 """Leading digits that the arrows of a box go through: 1e-4, 2e-4, 5e-4, 1e-3 ..."""
 NEAR = 1e-6
-TITLE_WIDTH = 104
+TITLE_WIDTH = 110
 """Pixels for the titles of sliders, so that these stand in one column."""
 _GROUPED = re.compile(r"^\d{1,3}([.,' ]\d{3})+$")
 

@@ -205,6 +205,10 @@ class Elided(QLabel):
         super().resizeEvent(event)
         self._fit()
 
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the height of a line, any width."""
+        return QSize(0, super().minimumSizeHint().height())
+
     def _fit(self) -> None:
         shown = QFontMetrics(self.font()).elidedText(self._full, self._mode, max(self.width(), 20))
         super().setText(shown)

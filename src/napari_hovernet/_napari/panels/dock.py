@@ -29,7 +29,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...app.session import VIEWS, Run, Status
-from ...app.study import Verdict, verdict
+from ...app.study import verdict
 from ...errors import UserError
 from ..colours import COLUMNS, Legend, columns_for
 from ..jobs import bind
@@ -309,7 +309,7 @@ class HoverNetDock(QWidget):
             return blocked, "warn" if session.image is not None and session.image.error else "", ""
         if not found.text:
             return "Ready. Press Run.", "", ""
-        return found.text, _tone(found), found.step_label
+        return found.text, found.tone, found.step_label
 
     def _fill_menu(self) -> None:
         work, menu = self.work, self.menu
@@ -481,10 +481,6 @@ class WindowEnd(QObject):
         action, self._action = self._action, None
         if action is not None:
             action()
-
-
-def _tone(found: Verdict) -> str:
-    return found.tone if found.tone != "good" else ""
 
 
 def _title_of(source: str) -> tuple[str, str]:

@@ -325,9 +325,9 @@ class LiveSliders(QWidget):
             self.lines.removeWidget(old)
             old.deleteLater()
         self.rows = {
-            "np_threshold": SliderRow(tunable("np_threshold"), "Probability from"),
+            "np_threshold": SliderRow(tunable("np_threshold"), "Probability"),
             SPLIT[method]: SliderRow(tunable(SPLIT[method]), "Split", ("more", "less")),
-            "min_area": SliderRow(tunable("min_area"), "Smallest nucleus"),
+            "min_area": SliderRow(tunable("min_area"), "Smallest (px)"),
         }
         for name, line in self.rows.items():
             self.lines.addWidget(line)
