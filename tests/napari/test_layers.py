@@ -84,8 +84,8 @@ def test_another_run_takes_over_the_layers(scene, planted_run):
     viewer, layers, run = scene
     layers.show(run, picture(run, "hv"))
     ids = [id(x) for x in viewer.layers]
-    other = replace(run, id=2, title="compact 2",
-                    result=replace(run.result, labels=np.roll(run.result.labels, 5, 0)))  # fmt: skip
+    moved = replace(run.result, labels=np.roll(run.result.labels, 5, 0))
+    other = replace(run, id=2, title="compact 2", result=moved)
     layers.show(other, picture(other, "hv"))
     assert [id(x) for x in viewer.layers] == ids
     assert np.array_equal(layers.nuclei.data, other.result.labels)
