@@ -93,7 +93,7 @@ def test_from_an_image_to_saved_nuclei(viewer, bench, qtbot, tmp_path):
     qtbot.mouseClick(bench.view.buttons["blobs"], LEFT)
     done(bench, qtbot)
     assert names(viewer, visible=True) == ["tissue", "compact 1 · nuclei"]
-    assert "0 blob" in bench.legend.toolTip()
+    assert "0 in blobs" in bench.legend.toolTip()
 
     sliders = bench.pages[0].live.rows
     before = work.layers.drawn().copy()

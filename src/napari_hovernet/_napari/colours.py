@@ -107,8 +107,8 @@ def colouring(
     view: str, column: str | None, nuclei: Nuclei, run: Run, found: Findings | None
 ) -> Colouring:
     """Return the colours of nuclei in a view, or by a column of their features."""
-    if column is not None:
-        return by_column(column, nuclei, run)
+    if column in columns_for(run):
+        return by_column(str(column), nuclei, run)
     if view == "types":
         return by_type(nuclei, run.result.info)
     if view == "blobs" and found is not None:
@@ -140,7 +140,8 @@ def by_blob(found: Findings) -> Colouring:
     palette = np.array([BLOB_COLOURS.get(name, UNKNOWN) for name in STATUSES])
     ids = report.instance_ids
     counts = {name: int((status == STATUSES.index(name)).sum()) for name in BLOB_COLOURS}
-    chips = tuple((f"{counts[name]:,} {name}", c) for name, c in BLOB_COLOURS.items())
+    words = {"blob": "in blobs"}
+    chips = tuple((f"{counts[n]:,} {words.get(n, n)}", c) for n, c in BLOB_COLOURS.items())
     return Colouring(table_of(ids, palette[status]), Legend(chips))
 
 

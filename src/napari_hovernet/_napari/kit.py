@@ -36,7 +36,7 @@ RUN_STYLE = (
 SWITCH_STYLE = (
     "QToolButton { border: 1px solid rgba(128, 138, 153, 110); border-radius: 2px; padding: 2px; }"
     "QToolButton:hover { border-color: #5573e0; }"
-    "QToolButton:checked { background-color: #3f5fd0; color: white; font-weight: bold; }"
+    "QToolButton:checked { background-color: #3f5fd0; color: white; }"
 )
 SMALL_STYLE = "QToolButton { border: 1px solid rgba(128, 138, 153, 110); border-radius: 2px; }"
 """A small button that can be seen as one."""
@@ -263,14 +263,27 @@ class Message(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self._lines, self.tone = lines, ""
+        self._lines, self._full, self.tone = lines, "", ""
+
+    def text(self) -> str:
+        """Return the whole text."""
+        return self._full
 
     def say(self, text: str, tone: str = "") -> None:
         """Show a text in the colour of its tone; the tooltip has all of a long one."""
-        self.tone = tone
-        self.setText(text)
+        self.tone, self._full = tone, text
+        self._fit()
         self.setToolTip(text)
         self.setStyleSheet(f"color: {TONES[tone]};" if TONES.get(tone) else "")
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Fit the text to the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = round(0.85 * self._lines * max(self.width(), 40))  # lines break before they are full
+        super().setText(self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideRight, room))
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Two lines of the font, whatever the text."""

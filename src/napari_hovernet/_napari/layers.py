@@ -387,11 +387,13 @@ class RunLayers:
 
     def _add(self, layer: Layer, run: Run, role: str, *, below: bool = False) -> None:
         """Add a layer on top, or under the nuclei; selection stays as it is."""
-        layers = self.viewer.layers
-        active, nuclei = layers.selection.active, self.find(run, NUCLEI)
+        layers, nuclei = self.viewer.layers, self.find(run, NUCLEI)
         at = layers.index(nuclei) if below and nuclei is not None else len(layers)
+        active = layers.selection.active
+        layers._activate_on_insert = False  # two changes of the selection take 0.1 s
         layers.insert(at, layer)
-        if active is not None and active in layers:
+        layers._activate_on_insert = True
+        if active in layers and layers.selection.active is not active:
             layers.selection.active = active
         self._known[run.image.key, role] = weakref.ref(layer)
 

@@ -245,13 +245,16 @@ def _counted(n: int) -> str:
 
 
 def _hv_word(found: Findings, *, many: bool) -> str:
-    """Say how HV is; where many nuclei are uncertain, health is not for magnitude to tell."""
+    """Say how HV is; where many nuclei are uncertain, health is not for magnitude to tell.
+
+    Its direction is measured against the nuclei as cut, so of blobs it says nothing new.
+    """
     magnitude = found.magnitude
+    if magnitude.verdict != "healthy":
+        return f"HV {magnitude.verdict} ({magnitude.inside.mean:.2f})"
     if magnitude.misdirected:
-        return "HV points the wrong way"
-    if magnitude.verdict == "healthy":
-        return "" if many else "HV healthy"
-    return f"HV {magnitude.verdict} ({magnitude.inside.mean:.2f})"
+        return "" if found.blobs.n_suspected else "HV points the wrong way"
+    return "" if many else "HV healthy"
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,8 @@ class ModelCard(QFrame):
     def __init__(self, model: ModelChoice, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setObjectName("napari_hovernet_card")
+        self.setStyleSheet(f"#napari_hovernet_card {{ border: 1px solid {QUIET}; }}")
         self.setAccessibleName("Model card")
         self.setFixedWidth(WIDTH)
         layout = column(self)

@@ -299,17 +299,18 @@ class HoverNetDock(QWidget):
 
     def _headline(self) -> tuple[str, str, str]:
         """Return what matters most now: what goes on, what went wrong, or the verdict."""
-        session, found = self.work.session, verdict(self.work.study)
-        status, blocked, model = session.status, session.blocked_reason(), session.model
+        session, run = self.work.session, self.work.study.run
+        status, image, found = session.status, session.image, verdict(self.work.study)
+        wrong = status.error or session.model.error
+        unfit = "" if image is None else image.error
         if status.busy:
             return status.message, "", ""
-        if status.error or model.error:
-            return status.error or model.error, "bad", ""
-        if blocked and not found.text:
-            return blocked, "warn" if session.image is not None and session.image.error else "", ""
-        if not found.text:
-            return "Ready. Press Run.", "", ""
-        return found.text, found.tone, found.step_label
+        if wrong or unfit:
+            return wrong or unfit, "bad" if wrong else "warn", ""
+        if run is None:
+            return session.blocked_reason() or "Ready. Press Run.", "", ""
+        where = "" if image is None or image.key == run.image.key else f"{run.image.name}: "
+        return where + found.text, found.tone, found.step_label
 
     def _fill_menu(self) -> None:
         work, menu = self.work, self.menu

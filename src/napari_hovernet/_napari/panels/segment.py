@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDialog, QFileDialog, QFormLayout, QMenu, QWidget
+from qtpy.QtWidgets import QDialog, QFileDialog, QMenu, QWidget
 
 from ...app.jobs import Steps
 from ...app.session import Options, Run
@@ -209,17 +209,11 @@ class RunOptions(QWidget):
         self.separation = Combo("Separation", "How touching nuclei are taken apart.", SEPARATIONS)
         rows = rows_of(InferenceParams, "tiling", "tile", "batch", "precision")
         self.form = Form(rows, self.session.options.inference, WORDS)
-        more = QWidget()
-        body = column(more, 0)
-        top = QFormLayout()
-        top.setContentsMargins(0, 0, 0, 0)
-        top.addRow("Device", self.device)
-        top.addRow("", self.device_note)
-        top.addRow("Separation", self.separation)
-        body.addLayout(top)
-        body.addWidget(self.form)
+        rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation))
+        for at, (title, widget) in enumerate(rows):
+            self.form.form.insertRow(at, title, widget)
         opened = bool(work.forms["segment"].get("more"))
-        self.fold = Fold("More", more, "Device, separation, tiles, precision.", opened=opened)
+        self.fold = Fold("More", self.form, "Device, separation, tiles, precision.", opened=opened)
         layout = column(self, 0)
         layout.addWidget(row(plain("Region"), self.region, self.draw, stretch=1))
         layout.addWidget(self.mpp_box)
