@@ -5,22 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_hovernet.app import export
-from napari_hovernet.app.export import FORMATS, parse_formats, write_result
+from napari_hovernet.app.export import output_paths, write_result
 from napari_hovernet.app.segment import Region, SegmentParams, SegmentResult
+from napari_hovernet.core.io import FORMATS, Format
 from napari_hovernet.core.io.geojson import rasterize, read_geojson
 from napari_hovernet.core.io.hover_net import read_hovernet_json, read_hovernet_mat
 from napari_hovernet.core.io.labels import read_label_tiff
 from napari_hovernet.core.io.tables import read_table
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import ModelInfo
-from napari_hovernet.errors import InputError, OutputError
+from napari_hovernet.errors import OutputError
 
 ALL = tuple(FORMATS)
 
@@ -69,12 +69,15 @@ def test_an_error_in_any_format_leaves_no_new_file_and_keeps_the_old(
     failing: str,
     error: BaseException,
 ) -> None:
-    def broken(path: Path, *_: object) -> None:
-        path.write_text("half")
-        raise error
+    write = Format.write
+
+    def broken(self: Format, path: Path, *rest: Any) -> None:
+        write(self, path, *rest)
+        if self.name == failing:
+            raise error
 
     (tmp_path / "a.csv").write_text("old")
-    monkeypatch.setitem(export.FORMATS, failing, replace(FORMATS[failing], write=broken))
+    monkeypatch.setattr(Format, "write", broken)
     with pytest.raises((OutputError, KeyboardInterrupt)):
         write_result(result, tmp_path / "a")
     assert os.listdir(tmp_path) == ["a.csv"]
@@ -103,11 +106,8 @@ def test_a_format_that_cannot_hold_it_says_so(
     assert not list(tmp_path.iterdir())
 
 
-def test_format_names() -> None:
-    assert parse_formats("CSV, hovernet_json,csv") == ("hovernet-json", "csv")
-    for wrong in ("", "csv,xml", ","):
-        with pytest.raises(InputError, match="choose from geojson, hovernet-json"):
-            parse_formats(wrong)
+def test_dots_in_names_stay(tmp_path: Path) -> None:
+    assert output_paths("x/1.2.3", ["mat"]) == {"mat": Path("x/1.2.3.mat")}
 
 
 def test_metadata_goes_into_the_files(tmp_path: Path, result: SegmentResult) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from napari.viewer import Viewer
 
+from ..core.io import FORMATS, Format
 from ..core.types import Int32, Nuclei, TypeInfo
 from ..errors import InputError
 from .colours import UNTYPED, table_of
@@ -256,50 +257,25 @@ def _with_features(nuclei: Nuclei, features: Any) -> Nuclei:
     return replace(nuclei, **filled)
 
 
-def write_geojson(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write nuclei as GeoJSON for QuPath."""
-    from ..core.io.geojson import write_geojson as write  # noqa: PLC0415 - on first use
-
-    return _placed(write, path, labels_data(data, attributes))
+Writer = Callable[[str, Any, Mapping[str, Any]], list[str]]
 
 
-def write_hovernet_json(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write nuclei as hover_net's JSON."""
-    from ..core.io.hover_net import write_hovernet_json as write  # noqa: PLC0415
-
-    return _placed(write, path, labels_data(data, attributes))
-
-
-def _placed(write: Callable[..., None], path: str, made: LabelsData) -> list[str]:
-    write(path, made.nuclei, offset=made.offset, mpp=made.mpp, metadata=made.metadata)
-    return [path]
+def __getattr__(name: str) -> Writer:
+    """``write_NAME`` for each format in the table: ``write_geojson`` ..."""
+    found = FORMATS.get(name.removeprefix("write_").replace("_", "-"))
+    if found is None or not name.startswith("write_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _writer(found)
 
 
-def write_hovernet_mat(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write labels and nuclei as hover_net's MAT."""
-    from ..core.io.hover_net import write_hovernet_mat as write  # noqa: PLC0415
+def _writer(kind: Format) -> Writer:
+    def write(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+        """Write the nuclei of a layer as they are drawn now."""
+        made = labels_data(data, attributes)
+        kind.write(path, made, made.metadata)
+        return [path]
 
-    made = labels_data(data, attributes)
-    write(path, made.labels, made.nuclei)
-    return [path]
-
-
-def write_csv(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write one line of features per nucleus."""
-    from ..core.io.tables import write_table  # noqa: PLC0415 - on first use
-
-    made = labels_data(data, attributes)
-    write_table(path, made.nuclei, offset=made.offset, mpp=made.mpp)
-    return [path]
-
-
-def write_label_tiff(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write the labels as TIFF."""
-    from ..core.io.labels import write_label_tiff as write  # noqa: PLC0415
-
-    made = labels_data(data, attributes)
-    write(path, made.labels, mpp=made.mpp, metadata=made.metadata)
-    return [path]
+    return write
 
 
 # ---------------------------------------------------------------- samples

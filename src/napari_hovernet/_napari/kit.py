@@ -282,8 +282,9 @@ class Message(QLabel):
         self._fit()
 
     def _fit(self) -> None:
-        room = round(0.85 * self._lines * max(self.width(), 40))  # lines break before they are full
-        super().setText(self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideRight, room))
+        room = round(0.85 * self._lines * max(self.width(), 40))  # lines break early
+        side = Qt.TextElideMode.ElideRight
+        super().setText(self.fontMetrics().elidedText(self._full, side, room))
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Two lines of the font, whatever the text."""

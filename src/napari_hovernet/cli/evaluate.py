@@ -14,7 +14,8 @@ from ..app import evaluate as batch
 from ..app import pages
 from ..app.jobs import drive
 from ..core.checkpoint import load_model
-from ..core.data.pairs import DataChoice, Pair, find_data, spread
+from ..core.data.items import Pair
+from ..core.data.pairs import DataChoice, find_data, spread
 from ..core.io.files import read_params, writable_folder
 from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
 from ..core.measure.metrics import Interval, bootstrap_mean

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..app.export import FORMATS, output_paths, parse_formats, write_result
+from ..app.export import output_paths, write_result
 from ..app.jobs import drive
 from ..app.segment import Region, SegmentParams, SegmentResult, segment_steps
 from ..core.checkpoint import load_model
+from ..core.io import FORMATS, parse_formats
 from ..core.io.files import writable_folder
 from ..core.io.open import SUFFIXES, read_image
 from ..core.params import InferenceParams, SeparationParams

@@ -130,6 +130,7 @@ class Choice:
         fits &= self.low is None or number >= self.low
         fits &= self.above is None or number > self.above
         fits &= self.high is None or number <= self.high
+        fits &= not self.whole or number % 1 == 0
         return bool(fits and (not self.odd or number % 2 == 1))
 
 
@@ -178,6 +179,11 @@ def walk(cls: Any, prefix: str = "") -> Iterator[tuple[str, Choice]]:
         inner: Any = f.default_factory
         if is_dataclass(inner):
             yield from walk(inner, f"{prefix}{f.name}.")
+
+
+def options(cls: Any) -> Mapping[str, Choice]:
+    """List the choices that the command line offers, by path."""
+    return {path: known for path, known in walk(cls) if known.option}
 
 
 def described(cls: type[T]) -> type[T]:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.params import DataParams, LossParams, OptimParams, TrainConfig
 from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
 from napari_hovernet.core.tokens.data import find_token_data, membership, truth_of
-from napari_hovernet.core.tokens.decode import predict_tokens
+from napari_hovernet.core.tokens.decode import predict_tokens_steps
 from napari_hovernet.core.training import loop as engine
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.types import Model, ModelInfo
@@ -32,6 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         start=str(place / "start.pth"),
         name="tiny",
         data=DataParams((str(data / "epidermal_features.npz"),), "epidermal", max_val=1),
+        loss=LossParams(lambda_gradient=1.0, lambda_magnitude=1.0),  # ten steps: no steep terms
         optim=OptimParams(epochs=2, batch=4, steps_per_epoch=5, lr=8e-3),
         device="cpu",
         seed=3,
@@ -51,7 +53,7 @@ def test_it_learns_and_writes_the_familys_dict(run: Path) -> None:
     assert losses[-1] < losses[0] - 0.5
     assert (raw["family"], raw["token_prefix"], raw["n_classes"]) == ("epidermal", 5, 5)
     assert raw["epoch"] == raw["history"][-1]["epoch"] - 1
-    assert raw["args"]["loss"]["lambda_magnitude"] == TrainConfig().loss.lambda_magnitude
+    assert raw["args"]["loss"]["lambda_magnitude"] == 1.0
     assert (run / "run" / "last.pth").exists()
 
 
@@ -77,6 +79,6 @@ def test_hv_points_better_than_before_on_what_was_held_out(run: Path) -> None:
     tokens = np.asarray(data.tokens[index : index + 1])
     inside = {}
     for name in ("start.pth", "run/last.pth"):
-        maps = predict_tokens(load_model(run / name, "cpu"), tokens).maps(0)
+        maps = drive(predict_tokens_steps(load_model(run / name, "cpu"), tokens)).maps(0)
         inside[name] = maps.np[truth].mean() - maps.np[~truth].mean()
     assert inside["run/last.pth"] > inside["start.pth"] + 0.1

@@ -522,18 +522,17 @@ def kept_steps(run: Run, params: TuneParams, title: str) -> Steps[Run]:
 
 def write_one(work: Workspace, target: Path, image_name: str) -> None:
     """Write what is on screen to one file, its kind by the ending."""
-    from ...app.export import FORMATS, write_result  # noqa: PLC0415 - on first use
+    from ...app.export import about  # noqa: PLC0415 - on first use
+    from ...core.io import FORMATS  # noqa: PLC0415
+    from ...core.io.files import staged  # noqa: PLC0415
 
-    kinds = {".geojson": "geojson", ".tif": "tiff", ".tiff": "tiff", ".csv": "csv",
-             ".json": "hovernet-json", ".mat": "mat"}  # fmt: skip
+    kinds = {suffix: kind for kind in FORMATS.values() for suffix in kind.suffixes}
     kind = kinds.get(target.suffix.lower())
     if kind is None:
         raise InputError(f"{target.name}: choose an ending of {', '.join(kinds)}.")
-    ending = FORMATS[kind].ending
-    stem = target.with_name(target.name[: -len(target.suffix)])
-    made = write_result(work.result_now(), stem, (kind,), image_name=image_name)[kind]
-    if not target.name.endswith(ending):
-        made.replace(target)
+    result = work.result_now()
+    with staged(target.parent, [target.name]) as staging:
+        kind.write(staging / target.name, result, about(result, image_name))
 
 
 def folder_request(work: Workspace) -> RunRequest:

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
-import numpy as np
-
 from ...errors import InputError
+from ..data import stores
+from ..data.items import dataset_of_arrays
 from .predicting import Predictor
 from .separating import Separator
 from .setup import Setup
 
-MAPS, TARGETS = "maps", "targets"
-"""What given HV and NP can be: predictions of a network, or stored training targets."""
-PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
-"""Arrays an item may have."""
+MAPS, TARGETS, PARTS = stores.MAPS, stores.TARGETS, stores.PARTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,33 +105,24 @@ class ArrayItems:
     """
 
     def __init__(self, names: Sequence[str] | None = None, **stacks: Any) -> None:
-        given = {name: _as_list(name, s) for name, s in stacks.items() if s is not None}
-        if not given:
+        if all(stack is None for stack in stacks.values()):
             raise InputError(f"There is nothing to diagnose; give {', '.join(PARTS)} or a model.")
-        lengths = {name: len(stack) for name, stack in given.items()}
-        if len(set(lengths.values())) > 1:
-            said = ", ".join(f"{n} {name}" for name, n in lengths.items())
-            raise InputError(f"Numbers of arrays differ ({said}); give one of each per image.")
-        n = next(iter(lengths.values()))
-        self._stacks = given
-        self._names = tuple(names) if names is not None else tuple(f"image {i}" for i in range(n))
-        if len(self._names) != n:
-            raise InputError(f"There are {len(self._names)} names and {n} images.")
+        self._data = dataset_of_arrays(names, **stacks)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the items."""
-        return self._names
+        return tuple(item.name for item in self._data)
 
     @property
     def parts(self) -> frozenset[str]:
         """Names of the arrays the items have."""
-        return frozenset(self._stacks)
+        return self._data.has
 
     def read(self, index: int) -> RawItem:
         """Return one item."""
-        made = {name: stack[index] for name, stack in self._stacks.items()}
-        return RawItem(self._names[index], **made)
+        item = self._data[index]
+        return RawItem(item.name, **item.read())
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,27 +195,3 @@ class Case:
         """Return the same case, read in another way."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Case(**{**values, "setup": setup})
-
-
-AXES = {"image": 3, "labels": 2, "np": 2, "hv": 3, "types": 2, "instances": 2, "features": 2}
-"""Axes of one array."""
-
-
-def _as_list(name: str, stack: Any) -> Any:
-    """Return something with a length, one array of the right number of axes per item."""
-    if name not in AXES:
-        raise InputError(f"{name!r} is not known; give {', '.join(PARTS)}.")
-    if isinstance(stack, (list, tuple)):
-        return stack
-    array = stack if hasattr(stack, "shape") else np.asarray(stack)
-    if array.dtype == object and len(array.shape) == 1:
-        return list(array)  # arrays of different sizes, as numpy saves them
-    axes, wanted = len(array.shape), AXES[name]
-    if axes == wanted or (axes == wanted - 1 and name == "image"):
-        return [array]
-    if axes == wanted + 1:
-        return array
-    raise InputError(
-        f"{name} has shape {tuple(array.shape)}; give one array of {wanted} axes per image, or a "
-        f"stack of {wanted + 1} axes."
-    )

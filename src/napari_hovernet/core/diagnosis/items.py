@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UserError
-from ..data.samples import Turn, read_stored, turn_hv, turn_plane
+from ..data.samples import Turn, turn_hv, turn_plane
+from ..data.stored_hv import read_stored
 from ..inference.images import UInt8, as_source
 from ..measure.compare import check_truth
 from ..types import Float32, Int32

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..data.samples import STEEPEST
+from ..data.stored_hv import STEEPEST
 from ..types import Bool, Float32
 from .data_common import not_tested, scaled
 from .report import FAULT, OK, Finding, Place, Plot, Remedy
