@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -471,6 +472,7 @@ class WindowEnd(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Look at the window after each close event; never stops an event."""
         if event is not None and event.type() == QEvent.Type.Close:
+            gc.unfreeze()  # at once: what closes the window may collect before the loop goes on
             QTimer.singleShot(0, self._look)
         return super().eventFilter(watched, event)
 
