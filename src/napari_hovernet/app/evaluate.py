@@ -26,16 +26,7 @@ from ..core.measure.typed import Tally, pooled
 from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
 from ..core.separation.tuning import TuneParams
-from ..core.types import (
-    Bool,
-    Int32,
-    Maps,
-    Model,
-    Progress,
-    TypeInfo,
-    TypeScheme,
-    TypeScores,
-)
+from ..core.types import Bool, Int32, Maps, Model, Progress, TypeInfo, TypeScheme, TypeScores
 from ..errors import DeviceError, InputError, UserError
 from .figures import (
     PictureParams,
@@ -46,15 +37,7 @@ from .figures import (
 )
 from .jobs import describe_failure
 from .segment import SegmentParams, model_metadata, segment_steps
-from .typed import (
-    ignored_area,
-    ignoring,
-    regrouped,
-    scores_of,
-    tally_of,
-    typed_truth,
-    types_by_id,
-)
+from .typed import ignored_area, ignoring, regrouped, scores_of, tally_of, typed_truth, types_by_id
 
 ALL, NO_SOURCE = "all", "(no source)"
 """Names of the group of all images, and of that of images whose source is not known."""

@@ -18,6 +18,8 @@ from .console import add_choice
 NAMES = ", ".join(offered())
 MODEL = f"a built-in model ({NAMES}; default {DEFAULT}) or a checkpoint file"
 DEVICE = "auto (default), cpu, cuda, cuda:1 ... or mps"
+TYPES = ("names and colours of types, as hover_net's type_info.json; a third member of an entry "
+         "lists the types it takes together")  # fmt: skip
 PRESET = f"separation; default {PRESETS[0]}, the last two are faulty on purpose"
 EPILOG = """\
 examples:
@@ -133,6 +135,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     add_choices(group, InferenceParams)
     group.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help=PRESET)
     add_choices(group, SeparationParams)
+    group.add_argument("--types", type=Path, metavar="FILE.json", help=TYPES)
     group.add_argument("--region", type=int, nargs=4, metavar=("R0", "C0", "R1", "C1"),
                        help="only rows R0 to R1 and columns C0 to C1")
     add("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
@@ -156,6 +159,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     origin.add_argument("--pred", type=Path, metavar="DIR",
         help="folder of predicted labels; no model runs")
     _add_batch(parser)
+    types = parser.add_argument_group("types").add_argument
+    types("--types", type=Path, metavar="FILE.json", help=TYPES)
+    types("--true-types", type=Path, metavar="FILE.json",
+        help="the same for the true types; default --types, else by name where labels name theirs")
+    types("--ignore", type=Path, metavar="DIR",
+        help="masks, named after the images, of what does not count; nor do areas of the class "
+        "Ignore*")
     parser.add_argument("--no-html", action="store_true", help="no HTML report, no pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
 

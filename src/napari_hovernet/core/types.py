@@ -264,6 +264,13 @@ class TypeScores:
     means: Mapping[str, float]
     radius_um: float
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the rows and columns of ``confusion`` stand for."""
+        known = (self.types.get(k) for k in range(1, len(self.confusion) - 1))
+        numbered = enumerate(known, start=1)
+        return ("no type", *(r.name if r else f"type {k}" for k, r in numbered), "not there")
+
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values; NaN stays NaN."""
         plain = {name: value for name, value in vars(self).items() if name != "means"}
