@@ -371,6 +371,9 @@ class DataParams:
         "auto", "Stored HV", "How stored HV targets are read: a preset, or auto = found out and "
         "said. Targets of label images are computed and need none.",
         options=CONVENTIONS, loose=True, option="hv-convention", group="data")
+    types: str = choice(
+        "", "Types", "File of names and colours of the types, and of which types of the data each "
+        "takes together; empty = as the data have them.", option="types", group="data")
     max_val: int = choice(
         16, "Validation images", "Scored after each epoch at most; more take longer and tell "
         "more.", unit="at most", low=1, span=(1, 10_000), step=1, option="max-val",

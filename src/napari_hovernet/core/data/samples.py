@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..hv import turn_hv as turn_hv  # noqa: PLC0414 - asked for here
 from ..hv import turn_plane as turn_plane  # noqa: PLC0414 - asked for here
 from ..inference.images import UInt8
 from ..masks import count_pixels
-from ..types import Float32, Int32
+from ..types import Float32, Int32, Int64, TypeInfo
 from .stores import SizeError
 
 SPLITS = ("train", "val", "")
@@ -49,9 +49,9 @@ class SampleArrays:
         if self.labels is None and (self.np_target is None or self.hv_target is None):
             raise InputError("there are neither labels nor NP and HV targets.")
         sizes = {
-            field.name: _size(field.name, getattr(self, field.name).shape)
-            for field in fields(self)
-            if field.name != "features" and getattr(self, field.name) is not None
+            f.name: _size(f.name, getattr(self, f.name).shape)
+            for f in fields(self)
+            if f.name != "features" and getattr(self, f.name) is not None
         }
         if len(set(sizes.values())) > 1:
             found = ", ".join(f"{name} {h} x {w}" for name, (h, w) in sizes.items())
@@ -152,11 +152,31 @@ class Sample:
         shape = (box[1] - box[0], box[3] - box[2])
         return Sample(name, "", split, mpp=self.mpp, reader=partial(_cut, self, box), shape=shape)
 
+    def retyped(self, table: Int64) -> Sample:
+        """Return the same sample with types by a table of new numbers; beyond it they become 0."""
+        made = Sample(self.name, self.group, self.split, mpp=self.mpp, shape=self._shape,
+                      reader=partial(_retyped, self, table))  # fmt: skip
+        if not self.stored:
+            made._arrays = made._reader()
+        return made
+
     def renamed(self, name: str) -> Sample:
         """Return the same sample under another name."""
         made = copy(self)
         made.name = name
         return made
+
+
+def _retyped(sample: Sample, table: Int64) -> SampleArrays:
+    """Look types up; below 0 they are not known and stay so."""
+    arrays, types = sample.arrays, sample.arrays.type_map
+    if types is None:
+        return arrays
+    found = np.where(types < len(table), table[np.clip(types, 0, len(table) - 1)], 0)
+    made = np.where(types < 0, types, found).astype(np.int32)
+    if arrays.types is not None:
+        return replace(arrays, types=made)
+    return replace(arrays, nt_target=made)
 
 
 def _cut(sample: Sample, box: tuple[int, int, int, int]) -> SampleArrays:
@@ -180,6 +200,7 @@ class LoadedData:
     problems: tuple[str, ...] = ()  # What could not be used, by name
     faults: tuple[str, ...] = ()  # Those with which training should not start
     split_words: str = ""  # How validation was divided from training
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # {} = the data name none
 
     @property
     def all(self) -> tuple[Sample, ...]:

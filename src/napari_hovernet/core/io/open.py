@@ -34,6 +34,7 @@ from .labels import (
     instances_of,
     present_ids,
     read_label_tiff,
+    with_type_table,
 )
 
 Array = npt.NDArray[Any]
@@ -381,7 +382,7 @@ def read_labels(path: str | os.PathLike[str], shape: tuple[int, int] | None = No
     head = _head(file, "one label file")
     if head.lstrip()[:1] in (b"{", b"["):
         return _outlines(file, head, shape)
-    found = _read_raster(file, head)
+    found = with_type_table(_read_raster(file, head), file)
     if len(found) != 1:
         return found
     note = f"there is only one id ({found.ids[0]}): if this is a mask, label its nuclei first"
