@@ -186,8 +186,8 @@ def _numbered_alike(
         said = "some files name their types and others do not: there type 1 is taken for "
         found.notes.append(said + repr(first))
     samples = list(found.samples)
-    for i, names in found.type_names.items():
-        table = by_name(names, wanted, MAX_TYPE + 1)
+    for i, own in found.type_names.items():
+        table = by_name(own, wanted, MAX_TYPE + 1)
         samples[i] = samples[i] if table is None else samples[i].retyped(table)
     return samples, wanted
 

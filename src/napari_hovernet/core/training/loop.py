@@ -35,6 +35,7 @@ from .module import (
     Diverged,
     Start,
     TrainingModule,
+    load_data,
     rate,
     restored,
     start_of,
