@@ -81,6 +81,7 @@ def test_the_command_line_repeats_the_run(seed: int) -> None:
     chosen = [row for row in EVERY if rng.random() < 0.5]
     given = {key_of(known): other_value(known, rng) for _, known in chosen}
     given |= {"data": ["/some data/a", "/b.npz"], "start": "/models/it's mine.tar"}
+    given |= {"types": "/types.json"} if "types" in given else {}
     preset = rng.choice(["", *LOSS_PRESETS])
     config = config_from(given, preset)
     for path, known in chosen:

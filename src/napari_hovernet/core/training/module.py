@@ -292,8 +292,9 @@ def _with_types_of(
         note = "The data have other types than the network, whose head is not known: none learns."
         return network, info, (note,)
     made = with_new_types(network, info.architecture, needed, seed)
-    listed = ", ".join(f"{k} {t.name}" for k, t in sorted(wanted.items()) if k)
-    before = f"other types ({', '.join(own.values())})" if own else f"{max(count - 1, 0)} types"
+    listed = ", ".join(t.name for k, t in sorted(wanted.items()) if k)
+    before = f"{count - 1} unnamed types" if count else "no types"
+    before = f"other types ({', '.join(own.values())})" if own else before
     note = f"The model has {before}: a new type head learns {listed}."
     known = replace(info, types=dict(wanted), config=dict(made.config))
     return made, replace(known, parameters=sum(p.numel() for p in made.parameters())), (note,)
