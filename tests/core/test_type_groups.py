@@ -128,7 +128,7 @@ def test_every_export_holds_types_and_they_come_back(tmp_path: Path):
     ]  # fmt: skip
     assert read_hovernet_json(tmp_path / "a.json").type_names[3].name == "epithelial"
     write_table(tmp_path / "a.csv", nuclei)
-    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    rows = csv.DictReader((tmp_path / "a.csv").read_text("utf-8").splitlines())
     assert [row["type_name"] for row in rows] == ["epithelial", "inflammatory", "epithelial"]
     write_label_tiff(tmp_path / "a_labels.tif", labels)
     found = read_labels(tmp_path / "a_labels.tif")  # its table lies beside it

@@ -36,6 +36,7 @@ def typed_truth(
     """
     names = read.type_names
     ignored = [k for k, t in names.items() if t.name.casefold().startswith(IGNORED)]
+    names = {k: t for k, t in names.items() if k not in ignored}
     unwanted = np.isin(read.type, ignored)
     if unwanted.any():
         area = np.isin(truth.labels, read.ids[unwanted])
@@ -58,12 +59,16 @@ def _numbering(
         return scheme.table(n, names), _own(scheme.names), ""
     table = by_name(names, known, n) if known else None
     if table is None:
-        note = "none of the truth's types is named like one of the prediction's: numbers count"
+        note = "none of the truth's types is named like one of the prediction's: numbers count; "
+        note += "give --true-types if they mean something else"
         plain = np.arange(n, dtype=np.int64)
-        return plain, _own(known or names or numbered(n)), note if names and known else ""
-    strange = [t.name for k, t in names.items() if 0 < k < n and not table[k]]
-    note = f"true types that the prediction has not: {', '.join(strange)}" if strange else ""
-    return table, _own(known), note
+        return plain, _own(known or names or numbered(n)), note if names else ""
+    strange = [k for k in names if 0 < k < n and not table[k]]
+    table[strange] = max(known) + 1 + np.arange(len(strange))  # numbers of their own: errors
+    more = {int(table[k]): names[k] for k in strange}
+    listed = ", ".join(info.name for info in more.values())
+    note = f"true types that the prediction has not: {listed}" if strange else ""
+    return table, _own(known) | more, note
 
 
 def _own(names: Mapping[int, TypeInfo]) -> dict[int, TypeInfo]:
