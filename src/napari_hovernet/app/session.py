@@ -70,6 +70,7 @@ class Options:
     inference: InferenceParams = field(default_factory=InferenceParams)
     separation: str = "local"
     region: str = "layer"
+    types: str = ""  # File of names, colours and groups of types; "" = as the model has them
     replace_previous: bool = False
 
     def __post_init__(self) -> None:

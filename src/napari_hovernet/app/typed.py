@@ -41,7 +41,7 @@ def typed_truth(
     if unwanted.any():
         area = np.isin(truth.labels, read.ids[unwanted])
         labels = np.where(area, 0, truth.labels).astype(np.int32)
-        truth = ignoring(replace(truth, labels=labels, n=int((~unwanted).sum())), area)
+        truth = ignoring(replace(truth, labels=labels, n=len(np.unique(labels[labels > 0]))), area)
     kinds = np.where(unwanted, 0, read.type)
     if not kinds.any():
         return truth

@@ -62,6 +62,7 @@ SEPARATIONS = (
 WORDS = {
     "tiling": {"large": "large tiles (quick)", "reference": "hover_net's own tiles"},
     "precision": {"auto": "automatic"},
+    "views": {1: "1", 2: "2 (careful)", 8: "8 (slow)"},
 }
 SPLIT = {"local": "depth", "hover_net": "energy_threshold", "magnitude_peaks": "peak_distance"}
 """The number of each method that splits more where it is small."""
@@ -69,6 +70,7 @@ SAVE_FILTER = ";;".join(
     ("QuPath GeoJSON (*.geojson)", "Label TIFF (*.tif)", "CSV of features (*.csv)",
      "hover_net JSON (*.json)", "hover_net MAT (*.mat)")
 )  # fmt: skip
+TYPES_FILTER = "Types (*.json)"
 PARAMS_FILTER = "Separation parameters (*.json)"
 RESULTS = "nuclei"
 """Folder for the results of a folder, within it."""
@@ -207,9 +209,14 @@ class RunOptions(QWidget):
         self.device = Combo("Device", "Where the network runs.", [(AUTO, "automatic", "")])
         self.device_note = Elided("")
         self.separation = Combo("Separation", "How touching nuclei are taken apart.", SEPARATIONS)
-        rows = rows_of(InferenceParams, "tiling", "tile", "batch", "precision")
+        rows = rows_of(InferenceParams, "views", "tiling", "tile", "batch", "precision")
         self.form = Form(rows, self.session.options.inference, WORDS)
-        rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation))
+        self.types = button("As the model", "A file of names and colours of the types, and of "
+                            "which of them to take together.", self._ask_types)  # fmt: skip
+        self.untype = tool("✕", "Types of the model", "Take the model's own types again.",
+                           lambda: self._set(types=""))  # fmt: skip
+        rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation),
+                ("Types", row(self.types, self.untype, stretch=0)))  # fmt: skip
         for at, (title, widget) in enumerate(rows):
             self.form.form.insertRow(at, title, widget)
         opened = bool(work.forms["segment"].get("more"))
@@ -238,6 +245,22 @@ class RunOptions(QWidget):
     def _set(self, **changes: Any) -> None:
         self.session.set_options(replace(self.session.options, **changes))
 
+    def _ask_types(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Names and groups of types", "", TYPES_FILTER)
+        if path:
+            self.choose_types(path)
+
+    def choose_types(self, path: str) -> None:
+        """Name the types of the next run by a file, unless it cannot be used."""
+        from ...core.io.files import read_type_scheme  # noqa: PLC0415 - on first use
+
+        try:
+            read_type_scheme(path)
+        except UserError as error:
+            self.work.say(str(error), "bad")
+            return
+        self._set(types=path)
+
     def _mpp_edited(self, value: float) -> None:
         mpp = None if value <= self.mpp.minimum() else value
         self._set(inference=replace(self.session.options.inference, image_mpp=mpp))
@@ -248,6 +271,10 @@ class RunOptions(QWidget):
         self.device.setValue(options.device)
         self.separation.setValue(options.separation)
         self.form.setValue(options.inference)
+        info = self.session.model.info
+        self.types.setText(Path(options.types).name if options.types else "As the model")
+        self.types.setEnabled(info is None or bool(info.types))
+        self.untype.setVisible(bool(options.types))
         mpp = options.inference.image_mpp
         with silent(self.mpp):
             self.mpp.setValue(self.mpp.minimum() if mpp is None else mpp)
@@ -547,6 +574,7 @@ def folder_request(work: Workspace) -> RunRequest:
         image=None,
         inference=replace(options.inference, image_mpp=None),
         separation=SeparationParams.preset(options.separation),
+        types=work.types_file,
     )
 
 
