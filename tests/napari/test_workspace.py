@@ -11,6 +11,7 @@ from napari_hovernet._napari import workspace as module
 from napari_hovernet.app.study import verdict
 from napari_hovernet.core.separation.tuning import with_value
 from napari_hovernet.core.types import CONSEP, ModelInfo
+from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import UserError
 
 
@@ -33,7 +34,7 @@ def test_a_run_arrives_with_its_verdict(work, settle):
     work.run()
     settle(work)
     assert work.session.status.error == ""
-    assert names(work) == ["slide", "compact 1 · nuclei"]
+    assert names(work) == ["slide", f"{DEFAULT} 1 · nuclei"]
     assert work.viewer.layers.selection.active is active
     assert work.study.findings is not None
     assert verdict(work.study).text.startswith("2 nuclei")
@@ -164,7 +165,7 @@ def test_several_images_one_after_the_other(work, settle, jobs):
     work.run_layers([work.viewer.layers["slide"], other])
     settle(work)
     assert [run.image.name for run in work.session.runs] == ["slide", "two"]
-    assert [x for x in names(work) if "nuclei" in x] == ["compact 1 · nuclei", "compact 2 · nuclei"]
+    assert [x for x in names(work) if "nuclei" in x] == [f"{DEFAULT} {n} · nuclei" for n in (1, 2)]
     assert all(layer.visible for layer in work.viewer.layers)
 
 

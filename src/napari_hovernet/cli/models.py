@@ -41,8 +41,7 @@ def info(options: Namespace) -> int:
 def listed(model: BuiltIn) -> str:
     """Return what to know before a built-in model is chosen."""
     name = f"{model.name} (default)" if model.name == DEFAULT else model.name
-    use = "also for commercial use" if model.commercial else "not for commercial use"
-    return f"{name:<20}{model.about}\n  {model.licence}, {use}\n  {model.attribution}"
+    return f"{name:<20}{model.about}\n  {model.terms}\n  {model.attribution}"
 
 
 def info_as_json(found: ModelInfo) -> dict[str, Any]:

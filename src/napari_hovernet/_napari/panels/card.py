@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFormLayout, QFrame, QLabel, QToolButton, QWidget
 
 from ...app.session import ModelChoice
 from ...core.types import ModelInfo
+from ...core.weights import BUILT_IN
 from ..kit import QUIET, column, note, plain, row, swatch, tool
 
 WIDTH = 300
@@ -15,6 +16,7 @@ SHORT_HASH = 12
 """Characters of the SHA-256 shown; the button copies all 64."""
 NAMES = {
     "compact": "Compact U-Net",
+    "lite": "Lite U-Net",
     "hovernet": "HoVer-Net",
     "optimus": "Optimus token decoder",
 }
@@ -24,15 +26,17 @@ def card_lines(info: ModelInfo) -> tuple[tuple[str, str], ...]:
     """Return titles and texts; what is not known is said."""
     name = NAMES.get(info.architecture, info.architecture)
     origin = info.source or "not stated"
-    if info.source == "compact":
-        origin = "comes with napari-hovernet"
+    licence = info.licence or "not stated: ask who made it"
+    if info.source in BUILT_IN:
+        known = BUILT_IN[info.source]
+        origin, licence = f"comes with napari-hovernet; {known.attribution}", known.terms
     elif info.file_kind:
         origin += f" ({info.file_kind} file)"
     return (
         ("Network", f"{name}, mode {info.mode}" if info.mode else name),
         ("Trained at", f"{info.mpp:g} µm per pixel" if info.mpp else "not known"),
         ("Weights", f"{info.parameters:,}"),
-        ("Licence", info.licence or "not stated: ask who made it"),
+        ("Licence", licence),
         ("From", origin),
     )
 

@@ -25,6 +25,17 @@ class BuiltIn:
         return FOLDER / f"{self.name}.safetensors"
 
     @property
+    def card(self) -> Path:
+        """Where its model card is."""
+        marked = "" if self.name == "compact" else f"-{self.name}"
+        return FOLDER / f"MODEL_CARD{marked}.md"
+
+    @property
+    def terms(self) -> str:
+        """Its licence in a few words."""
+        return f"{self.licence}, {'also' if self.commercial else 'not'} for commercial use"
+
+    @property
     def there(self) -> bool:
         """Whether this installation has it."""
         return self.path.is_file()
@@ -51,7 +62,8 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         ),
     )
 }  # fmt: skip
-"""By name, the best one for most people first."""
+"""By name, the best one for most people first: the first that is there is the default, so this
+order, and the file, are all that decide it."""
 
 
 def offered() -> tuple[str, ...]:
