@@ -228,12 +228,12 @@ def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp
     good.write_text('{"1": ["tumour", [255, 0, 0], [1, 2]]}')
     said = []
     work.said.connect(lambda text, tone: said.append((text, tone)))
-    options.choose_types(str(bad))
+    options.types.choose(str(bad))
     assert said[-1][1] == "bad" and work.session.options.types == ""
-    options.choose_types(str(good))
-    assert options.types.text() == "types.json"
+    options.types.choose(str(good))
+    assert options.types.name.text() == "types.json"
     known = ModelInfo("lite", types=dict(CONSEP))
     work.session.describe_model(work.session.model.source, known)
     assert work.request(work.image_layer()).types == folder_request(work).types == str(good)
     work.session.describe_model(work.session.model.source, replace(known, types={}))
-    assert work.request(work.image_layer()).types == "" and not options.types.isEnabled()
+    assert work.request(work.image_layer()).types == "" and not options.types.name.isEnabled()

@@ -42,6 +42,7 @@ from ..kit import (
 )
 from ..viewer import segmentable
 from ..workspace import Workspace
+from .card import TypesRow
 
 if TYPE_CHECKING:
     from ...app.segment import ModelShelf, RunRequest
@@ -70,7 +71,6 @@ SAVE_FILTER = ";;".join(
     ("QuPath GeoJSON (*.geojson)", "Label TIFF (*.tif)", "CSV of features (*.csv)",
      "hover_net JSON (*.json)", "hover_net MAT (*.mat)")
 )  # fmt: skip
-TYPES_FILTER = "Types (*.json)"
 PARAMS_FILTER = "Separation parameters (*.json)"
 RESULTS = "nuclei"
 """Folder for the results of a folder, within it."""
@@ -211,12 +211,9 @@ class RunOptions(QWidget):
         self.separation = Combo("Separation", "How touching nuclei are taken apart.", SEPARATIONS)
         rows = rows_of(InferenceParams, "views", "tiling", "tile", "batch", "precision")
         self.form = Form(rows, self.session.options.inference, WORDS)
-        self.types = button("As the model", "A file of names and colours of the types, and of "
-                            "which of them to take together.", self._ask_types)  # fmt: skip
-        self.untype = tool("✕", "Types of the model", "Take the model's own types again.",
-                           lambda: self._set(types=""))  # fmt: skip
+        self.types = TypesRow(work)
         rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation),
-                ("Types", row(self.types, self.untype, stretch=0)))  # fmt: skip
+                ("Types", self.types))  # fmt: skip
         for at, (title, widget) in enumerate(rows):
             self.form.form.insertRow(at, title, widget)
         opened = bool(work.forms["segment"].get("more"))
@@ -245,22 +242,6 @@ class RunOptions(QWidget):
     def _set(self, **changes: Any) -> None:
         self.session.set_options(replace(self.session.options, **changes))
 
-    def _ask_types(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Names and groups of types", "", TYPES_FILTER)
-        if path:
-            self.choose_types(path)
-
-    def choose_types(self, path: str) -> None:
-        """Name the types of the next run by a file, unless it cannot be used."""
-        from ...core.io.files import read_type_scheme  # noqa: PLC0415 - on first use
-
-        try:
-            read_type_scheme(path)
-        except UserError as error:
-            self.work.say(str(error), "bad")
-            return
-        self._set(types=path)
-
     def _mpp_edited(self, value: float) -> None:
         mpp = None if value <= self.mpp.minimum() else value
         self._set(inference=replace(self.session.options.inference, image_mpp=mpp))
@@ -271,10 +252,6 @@ class RunOptions(QWidget):
         self.device.setValue(options.device)
         self.separation.setValue(options.separation)
         self.form.setValue(options.inference)
-        info = self.session.model.info
-        self.types.setText(Path(options.types).name if options.types else "As the model")
-        self.types.setEnabled(info is None or bool(info.types))
-        self.untype.setVisible(bool(options.types))
         mpp = options.inference.image_mpp
         with silent(self.mpp):
             self.mpp.setValue(self.mpp.minimum() if mpp is None else mpp)

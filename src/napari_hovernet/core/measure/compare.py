@@ -273,8 +273,8 @@ class Truth:
         if self.ignore is None:
             return self, labels
         kept = without(self.labels, self.ignore)
-        cut = replace(self, labels=kept, n=len(np.unique(kept[kept > 0])))
-        return cut, without(labels, self.ignore)
+        n = len(np.unique(kept[kept > 0]))
+        return replace(self, labels=kept, n=n), without(labels, self.ignore)
 
 
 def check_truth(
@@ -428,10 +428,8 @@ def compare(
         of ``separate``) and the HV scores. Without, the mask is ``pred_labels > 0``.
     params : SeparationParams, optional
         What they were separated with, default ``SeparationParams()``.
-    types : mapping of int to int, optional
-        Type of each predicted nucleus by id; scored where the truth has types too.
-    mpp : float, optional
-        Micrometres per pixel, as in ``evaluate``.
+    types, mpp : mapping of int to int, float, optional
+        Types of predicted nuclei by id, scored where the truth has some; micrometres per pixel.
 
     Returns
     -------
@@ -470,13 +468,11 @@ def compare(
     if not isinstance(truth, Truth) or truth.labels.shape != predicted.shape:
         truth = check_truth(truth.labels if isinstance(truth, Truth) else truth, predicted.shape)
     truth, predicted = truth.within(predicted)
-    typed: dict[str, Any] = {}
-    if truth.types is not None and types is not None:
-        typed = {"types": types, "true_types": truth.types, "type_names": truth.type_names}
+    both = {"types": types, "true_types": truth.types, "type_names": truth.type_names}
+    typed: dict[str, Any] = {} if types is None or truth.types is None else both
     prediction = evaluate(truth.labels, predicted, mpp=mpp, **typed)
     mask: Bool = predicted > 0 if maps is None else clean_mask(maps.np, params)
-    if truth.ignore is not None:
-        mask = mask & ~truth.ignore
+    mask = mask if truth.ignore is None else mask & ~truth.ignore
     return Comparison(
         prediction=prediction,
         connected_components=evaluate(truth.labels, label_parts(mask)[0]),
