@@ -171,6 +171,16 @@ class RunLayers:
         layer = self.nuclei
         return None if layer is None else plane_of(layer)
 
+    @property
+    def strokes(self) -> int:
+        """Corrections by hand that can be taken back; new nuclei in the layer begin anew."""
+        return len(getattr(self.nuclei, "_undo_history", ()))
+
+    @property
+    def strokes_undone(self) -> int:
+        """Corrections by hand that can be made again."""
+        return len(getattr(self.nuclei, "_redo_history", ()))
+
     # ------------------------------------------------------------ showing a run
 
     def show(self, run: Run, picture: Picture) -> None:
@@ -212,6 +222,15 @@ class RunLayers:
         if hasattr(layer, "_reset_history"):  # strokes on what was there cannot be taken back
             layer._reset_history()
         layer.refresh(extent=False, thumbnail=False)
+
+    def correct(self, rows: Any, cols: Any, ids: Any) -> None:
+        """Give pixels (n,) other ids as a stroke of the user does: it can be taken back."""
+        layer = self.nuclei
+        if layer is None or layer.multiscale:
+            return
+        plane = np.zeros(len(rows), np.intp)
+        layer.data_setitem((plane,) * (layer.ndim - 2) + (rows, cols), np.asarray(ids))
+        self.edited.emit(layer)
 
     def take_edit(self, labels: Int32) -> None:
         """Note that the layer shows these labels already: the user has drawn them."""
