@@ -106,6 +106,7 @@ class CheckTab(QWidget):
             (study.findings_changed, self._found),
             (study.labels_changed, self._look),
             (study.nucleus_changed, self._look),
+            (work.layers.picked, self._picked),
             (work.viewer.events.theme, self._themed),
         ):
             bind(self, signal, slot)
@@ -176,6 +177,14 @@ class CheckTab(QWidget):
             self.study.look_at(nucleus)
             self.work.layers.frame(box_of(self.study.findings, nucleus))
 
+    def _picked(self, nucleus: int) -> None:
+        """Fly to the nucleus whose row was chosen in napari's table of features."""
+        box = box_of(self.study.findings, nucleus)
+        if self.active and box is not None and nucleus != self.study.nucleus:
+            self.study.look_at(nucleus)
+            self.work.fly_to(box)
+            self.work.layers.frame(box)
+
     def _moved(self, position: Any) -> None:
         run, labels = self.study.run, self.study.labels
         pixel = None if run is None else self.work.to_pixel(position)
@@ -196,6 +205,8 @@ class CheckTab(QWidget):
         """Look at the nucleus that was chosen, in a worker thread."""
         work, run, nucleus = self.work, self.study.run, self.study.nucleus
         self.correct.show_state()
+        if self.active:
+            work.layers.select(nucleus)
         if not self.active or run is None or not nucleus or run.result.maps is None:
             self._looking.cancel()
             self.nucleus.setValue(None)
@@ -686,7 +697,8 @@ class SaveBox(QWidget):
         inner.addWidget(row(plain("Use for"), self.split, self.add, stretch=1))
         tip = "Save what is on screen to train on; correct everything in it first."
         layout = column(self, 0)
-        layout.addWidget(Fold("Add to training data", body, tip))
+        self.fold = Fold("Add to training data", body, tip)
+        layout.addWidget(self.fold)
         bind(self, self.study.run_changed, self._show)
         bind(self, work.data_changed, self._show)
         self._show()
