@@ -274,13 +274,13 @@ def check_brush(it: Bench) -> None:
     """Take the brush."""
     it.dock.pages[1].correct.new.click()
     it.done()
-    it.dock.pages[1].correct.new.click()
 
 
 @state
 def check_truth(it: Bench) -> None:
     """Choose a truth: outcomes."""
     page = it.dock.pages[1]
+    page.correct.put_down()
     it.work.live.drop_corrections()
     it.done()
     page.truth.choose(page.truth.combo.itemData(1))

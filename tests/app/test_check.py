@@ -83,7 +83,7 @@ def test_split_cuts_where_hv_turns_back_or_by_shape(hv):
     assert ("HV turns back" in made.words) == hv and "split into 2" in made.words
     assert set(np.unique(after)) == {*np.unique(FOUND), 10}
     for true in (1, 2):
-        inside = after[TRUE == true]
+        inside = after[true == TRUE]
         assert np.bincount(inside).max() > 0.9 * len(inside)
     assert np.array_equal(after > 0, FOUND > 0)
 

@@ -60,7 +60,7 @@ def test_truth_is_any_layer_of_whole_numbers_and_is_refused_in_words(
     work, tab, blobs, settle, qtbot
 ):
     tab.shown()
-    r, c = np.indices((120, 160))
+    c = np.indices((120, 160))[1]
     right = work.study.labels.astype(np.uint16)
     right[right == 9] = np.where(c[right == 9] < 28, 20, 21)
     layer = work.viewer.add_image(right, name="true ids")
@@ -167,3 +167,12 @@ def test_the_mouse_reads_and_the_features_table_selects(work, tab, blobs, settle
     assert camera is None or work.viewer.scene.camera.center == camera
     work.layers.nuclei.selected_label = 4
     assert work.study.nucleus == 4
+
+
+def test_nothing_asks_for_more_width_than_the_dock_has(tab, blobs, settle, work):
+    tab.shown()
+    work.study.look_at(9)
+    settle(work)
+    for part in tab.body.children():
+        if hasattr(part, "minimumSizeHint"):
+            assert part.minimumSizeHint().width() <= 280, part

@@ -157,7 +157,8 @@ def by_outcome(found: Findings) -> Colouring:
     colours = [OUTCOME_COLORS[str(kind)] for kind in outcomes.pred]
     counts = outcomes.counts()
     words = {name: OUTCOME_WORDS.get(name, name) for name in OUTCOME_COLORS}
-    chips = tuple((f"{counts[name]:,} {words[name]}", c) for name, c in OUTCOME_COLORS.items())
+    some = ((name, c) for name, c in OUTCOME_COLORS.items() if counts[name])
+    chips = tuple((f"{counts[name]:,} {words[name]}", c) for name, c in some)
     return Colouring(table_of(outcomes.pred_ids, colours), Legend(chips))
 
 

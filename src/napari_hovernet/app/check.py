@@ -26,6 +26,7 @@ KINDS = {
     "spurious": "Extra", "uncertain": "Uncertain",
 }  # fmt: skip
 """Kinds of places to look at, worst first, and their titles."""
+ERROR_KINDS = ("merged", "split", "missed", "spurious")
 SPLIT_TRIES = 4
 """How often the depth is halved until a nucleus falls apart."""
 LEAST_PART = 10
@@ -52,15 +53,15 @@ def places_of(found: Findings | None) -> dict[str, tuple[Place, ...]]:
     listed = {"blob": tuple(_blob(row, found) for row in found.blobs.suspects)}
     if found.comparison is not None and found.comparison.places is not None:
         errors = found.comparison.places.errors
-        for kind in ("merged", "split", "missed", "spurious"):
+        for kind in ERROR_KINDS:
             listed[kind] = tuple(_error(e) for e in errors if e.kind == kind)
     listed["uncertain"] = tuple(_uncertain(found))
     return listed
 
 
-def first_kind(listed: dict[str, tuple[Place, ...]]) -> str:
-    """Return the worst kind of which there is something, "blob" if there is nothing."""
-    return next((kind for kind in KINDS if listed.get(kind)), "blob")
+def first_kind(listed: dict[str, tuple[Place, ...]], other: str = "blob") -> str:
+    """Return the worst kind of which there is something, ``other`` if there is nothing."""
+    return next((kind for kind in KINDS if listed.get(kind)), other)
 
 
 def _blob(row: BlobRow, found: Findings) -> Place:
@@ -98,13 +99,13 @@ def magnitude_words(found: Findings | None) -> tuple[str, str]:
         return "", ""
     report = found.magnitude
     inside, outside = report.inside.mean, _number(report.outside.mean)
-    said = f"HV magnitude {inside:.2f} in nuclei, {outside} outside"
+    said = f"Magnitude {inside:.2f} in nuclei, {outside} outside; direction "
     hv = None if found.comparison is None else found.comparison.hv
     if hv is not None and not math.isnan(hv.cosine):
-        said += f"; direction {hv.cosine:.2f} of 1 against the truth"
+        said += f"{hv.cosine:.2f} (truth)"
         wrong = hv.cosine < report.bands.direction
     else:
-        said += f"; direction {_number(report.direction)} of 1 against these nuclei"
+        said += f"{_number(report.direction)} of 1"
         wrong = report.misdirected
     tone = {"collapsed": "bad", "weak": "warn"}.get(report.verdict, "warn" if wrong else "")
     return said + ".", tone
@@ -124,8 +125,7 @@ def truth_words(truth: TruthChoice | None, found: Findings | None) -> tuple[str,
     c = found.comparison
     counts, scores = c.prediction.outcomes.counts(), c.prediction
     said = f"{counts['matched']:,} of {scores.n_true:,} true nuclei found"
-    parts = [f"{counts[k]:,} {KINDS[k].lower()}" for k in ("merged", "split", "missed", "spurious")
-             if counts[k]]  # fmt: skip
+    parts = [f"{counts[k]:,} {KINDS[k].lower()}" for k in ERROR_KINDS if counts[k]]
     said = ", ".join((said, *parts)) + "."
     said += f" AJI {scores.aji:.2f}; {c.connected_components.aji:.2f} without separation, "
     said += f"{c.oracle.aji:.2f} from perfect maps."

@@ -10,10 +10,10 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from ...app import check
-from ...app.check import KINDS, Correction, Place
+from ...app.check import ERROR_KINDS, KINDS, Place
 from ...app.jobs import Steps
 from ...app.session import Run
 from ...app.study import (
@@ -25,13 +25,11 @@ from ...app.study import (
     target_of,
     truth_steps,
 )
-from ...core.params import SeparationParams
 from ...core.types import Progress
 from ...errors import InputError, UserError
 from ..colours import BLOB_COLOURS, UNCERTAIN_COLOUR, table_of
 from ..jobs import Handlers, Latest, bind
 from ..kit import (
-    SWITCH_STYLE,
     Combo,
     Elided,
     Fold,
@@ -48,21 +46,23 @@ from ..kit import (
     tool,
 )
 from ..layers import label_colormap
-from ..viewer import METADATA_KEY, Keys, full_data, on_click, transforms
+from ..viewer import Keys, full_data, holds_labels, on_click, origin_of
 from ..workspace import Workspace
+from .correct import CorrectBox, SaveBox
 from .nucleus import CompareBox, NucleusBox, look_steps, pixels_of
 
 MOST_LISTED = 300
 """Places in the list; the buttons go through all of them."""
-LIST_PX = 84
+LIST_PX = 72
 FOLLOW_MS = 400
 """Pause after the last edit of a truth before it is read again."""
 EDITS = ("paint", "data", "set_data")
 TRUTH = "truth"
 """Role of the layer of true nuclei that were not found as they are."""
+ERRORS = "errors"
+"""Stands for the worst kind of error, once that is known."""
 LABEL_FILTER = "Labels (*.png *.tif *.tiff *.npy *.mat *.json *.geojson);;All files (*)"
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".mat", ".json", ".geojson")
-SPLITS = (("train", "training", ""), ("val", "validation", ""), ("test", "test", ""))
 
 
 class CheckTab(QWidget):
@@ -75,7 +75,7 @@ class CheckTab(QWidget):
         self.work, self.study = work, work.study
         self.active, self._view_before, self._seen = False, "", 0
         self._looking = Latest(work.runner, "Looking at a nucleus")
-        self.pixel = Elided("Point at the image: NP, HV, magnitude, nucleus.")
+        self.pixel = Elided("Point at the image to read it.")
         named(self.pixel, "Under the mouse", "NP 0 to 1, HV right and down -1 to 1, its length, "
               "and the nucleus with its area.")  # fmt: skip
         self.magnitude = Message("HV in numbers")
@@ -88,8 +88,9 @@ class CheckTab(QWidget):
         self.empty = note("Nothing to check yet: press Run.")
         self.body = QWidget()
         inner = column(self.body, 0)
+        self.nucleus.layout().insertWidget(1, self.correct)
         for widget in (self.pixel, self.magnitude, self.truth, self.places, self.nucleus,
-                       self.correct, self.save, self.compare):  # fmt: skip
+                       self.save, self.compare):  # fmt: skip
             inner.addWidget(widget)
         layout = column(self)
         layout.addWidget(self.empty)
@@ -299,7 +300,7 @@ class TruthBox(QWidget):
         work, run = self.work, self.study.run
         if run is None:
             return {}
-        found = [layer_source(x, run) for x in reversed(work.viewer.layers) if can_be_truth(x, run)]
+        found = [layer_source(x, run) for x in reversed(work.viewer.layers) if holds_labels(x, run)]
         others = (r for r in work.session.runs if r is not run and r.image.key == run.image.key)
         found += [run_source(r, work) for r in others]
         found += [file_source(path) for path in work.forms["check"].get("files", ())]
@@ -342,8 +343,12 @@ class TruthBox(QWidget):
         target = target_of(run)
 
         def done(choice: TruthChoice) -> None:
+            view = self.work.session.view
             if self._fresh and not choice.error:
                 self.work.session.set_view("outcome")
+                self.work.forms["check"]["kind"] = ERRORS
+            elif choice.error and view == "outcome":
+                self.work.session.set_view("image")
             self._fresh = False
             if choice is not self.study.truth and run is self.study.run:
                 self.study.choose_truth(choice)
@@ -514,7 +519,11 @@ class PlacesBox(QWidget):
     def _show(self, _value: Any = None) -> None:
         """List anew; what is looked at stays so, or else the next one moves into its place."""
         self._places = check.places_of(self.study.findings)
-        chosen = self.work.forms["check"].get("kind")
+        form = self.work.forms["check"]
+        if form.get("kind") == ERRORS and "missed" in self._places:  # compared for the first time
+            form["kind"] = check.first_kind({k: self._places[k] for k in ERROR_KINDS}, "merged")
+            self._at, self._now = -1, None
+        chosen = form.get("kind")
         kind = chosen if chosen in self._places else check.first_kind(self._places)
         entries = [(k, f"{KINDS[k]} ({len(p):,})", "") for k, p in self._places.items()]
         self.kind.fill(entries or [("blob", KINDS["blob"], "")])
@@ -550,219 +559,6 @@ class PlacesBox(QWidget):
         self.list.blockSignals(False)
 
 
-class CorrectBox(QWidget):
-    """Split, merge, delete, paint; each can be taken back."""
-
-    def __init__(self, work: Workspace) -> None:
-        super().__init__()
-        self.work, self.study = work, work.study
-        self._correcting = Latest(work.runner, "Correcting")
-        self._before: weakref.ref[Layer] | None = None
-        self.split = tool("Split", "Split", "Cut this nucleus where HV turns back.", self._split)
-        self.merge = tool("Merge", "Merge", "Make one of it and the nucleus you click next.")
-        self.delete = tool("Delete", "Delete", "Take this nucleus away.", self._delete)
-        self.paint = tool("Paint", "Paint", "Paint on this nucleus; press again to stop.")
-        self.new = tool("New", "New nucleus", "Paint a nucleus that was missed.")
-        self.undo = tool("Undo", "Undo", "Take the last correction back. (Ctrl+Z)", work.undo)
-        for toggle in (self.merge, self.paint, self.new):
-            toggle.setCheckable(True)
-        self.tools = (self.split, self.merge, self.delete, self.paint, self.new, self.undo)
-        for one in self.tools:
-            one.setStyleSheet(SWITCH_STYLE)
-        self.paint.clicked.connect(lambda on: self._brush(on, self.paint))
-        self.new.clicked.connect(lambda on: self._brush(on, self.new))
-        layout = column(self, 0)
-        layout.addWidget(row(*self.tools))
-        bind(self, self.study.labels_changed, self.show_state)
-        bind(self, self.study.run_changed, self.put_down)
-        self.show_state()
-
-    @property
-    def merging(self) -> bool:
-        """Whether the next click names the nucleus to be merged."""
-        return self.merge.isChecked()
-
-    def show_state(self, _value: Any = None) -> None:
-        """Enable what can be done."""
-        nucleus = bool(self.study.nucleus)
-        for one in (self.split, self.merge, self.delete, self.paint):
-            one.setEnabled(nucleus)
-        if not nucleus:
-            self.merge.setChecked(False)
-        self.undo.setEnabled(self.work.layers.strokes > 0)
-
-    def merge_with(self, other: int) -> None:
-        """Merge the nucleus looked at with another."""
-        self.merge.setChecked(False)
-        nucleus = self.study.nucleus
-        self._do(lambda labels: check.merge(labels, nucleus, other))
-
-    def put_down(self, _value: Any = None) -> None:
-        """Put the brush down; the layer that was selected before is selected again."""
-        layers, nuclei = self.work.viewer.layers, self.work.layers.nuclei
-        painting = self.paint.isChecked() or self.new.isChecked()
-        for one in (self.merge, self.paint, self.new):
-            one.setChecked(False)
-        before, self._before = (None if self._before is None else self._before()), None
-        if painting and nuclei is not None:
-            nuclei.mode = "pan_zoom"
-            if before in layers:
-                layers.selection.active = before
-
-    def _split(self) -> None:
-        nucleus, work, found = self.study.nucleus, self.work, self.study.findings
-        params = work.tuning.preset("local")
-        rows = () if found is None else found.blobs.suspects
-        parts = next((r.expected for r in rows if r.worst == nucleus), 2)
-        self._do(None, nucleus, params, parts)
-
-    def _delete(self) -> None:
-        nucleus = self.study.nucleus
-        self._do(lambda labels: check.delete(labels, nucleus))
-
-    def _do(self, action: Callable[[Any], Correction] | None, nucleus: int = 0,
-            params: SeparationParams | None = None, parts: int = 2) -> None:  # fmt: skip
-        """Find out in a worker thread which pixels change, then change them."""
-        work, labels = self.work, self.study.labels
-
-        def steps() -> Steps[Correction]:
-            case = work.live.case()
-            if labels is None or case is None:
-                raise InputError("This run kept no maps: run the model again.")
-            if action is None:
-                return check.split_steps(case, nucleus, params or SeparationParams(), parts)
-            return _one_step(action, labels)
-
-        def done(made: Correction) -> None:
-            if self.study.labels is not labels:
-                work.say("The nuclei have changed meanwhile: try again.", "warn")
-                return
-            work.layers.correct(made.rows, made.cols, made.ids)
-            work.say(made.words)
-
-        def failed(error: UserError) -> None:
-            work.say(str(error), "bad")
-
-        try:
-            paintable(work)
-        except InputError as error:
-            failed(error)
-            return
-        self._correcting.request(steps, Handlers(done, failed))
-
-    def _brush(self, on: bool, pressed: Any) -> None:
-        """Take the brush, for the nucleus looked at or for a new one; or put it down."""
-        layers = self.work.viewer.layers
-        if not on:
-            pressed.setChecked(True)
-            self.put_down()
-            return
-        try:
-            nuclei = paintable(self.work)
-        except InputError as error:
-            pressed.setChecked(False)
-            self.work.say(str(error), "bad")
-            return
-        (self.new if pressed is self.paint else self.paint).setChecked(False)
-        active = layers.selection.active
-        if active is not None and active is not nuclei:
-            self._before = weakref.ref(active)
-        drawn = self.work.layers.drawn()
-        top = 0 if drawn is None else int(drawn.max())
-        layers.selection.active = nuclei
-        nuclei.selected_label = top + 1 if pressed is self.new else self.study.nucleus
-        nuclei.mode = "paint"
-        self.work.say(f"Paint nucleus {nuclei.selected_label}: [ and ] change the brush.")
-
-
-class SaveBox(QWidget):
-    """Image and nuclei as they are on screen, into a folder to train on."""
-
-    def __init__(self, work: Workspace) -> None:
-        super().__init__()
-        self.work, self.study = work, work.study
-        self._saving = Latest(work.runner, "Saving training data")
-        self.folder = Elided("no folder chosen")
-        self.choose = button("Folder ...", "Where images, labels and their index lie.", self._ask)
-        self.name = QLineEdit()
-        named(self.name, "Name", "Name of the image in the data.")
-        self.split = Combo("Use for", "What the image is for: crops of one slide belong into one.",
-                           SPLITS)  # fmt: skip
-        self.add = button("Add", "Write image and labels, or neither.", self.save)
-        body = QWidget()
-        inner = column(body, 0)
-        inner.setSpacing(2)
-        inner.addWidget(row(self.folder, self.choose, stretch=0))
-        inner.addWidget(row(plain("Name"), self.name, stretch=1))
-        inner.addWidget(row(plain("Use for"), self.split, self.add, stretch=1))
-        tip = "Save what is on screen to train on; correct everything in it first."
-        layout = column(self, 0)
-        self.fold = Fold("Add to training data", body, tip)
-        layout.addWidget(self.fold)
-        bind(self, self.study.run_changed, self._show)
-        bind(self, work.data_changed, self._show)
-        self._show()
-
-    def _show(self, _value: Any = None) -> None:
-        from ...app.corrections import clean_name  # noqa: PLC0415 - on first use
-
-        run, folder = self.study.run, self.work.forms["check"].get("folder", "")
-        self.folder.setText(folder or "no folder chosen")
-        if run is not None:
-            region = run.result.offset if target_of(run).region else ()
-            self.name.setText(clean_name("_".join(map(str, (run.image.name, *region)))))
-
-    def _ask(self) -> None:
-        now = self.work.forms["check"].get("folder", "")
-        folder = QFileDialog.getExistingDirectory(self, "Folder of training data", now)
-        if folder:
-            self.set_folder(folder)
-
-    def set_folder(self, folder: str) -> None:
-        """Save there from now on."""
-        self.work.forms["check"]["folder"] = folder
-        self._show()
-
-    def save(self) -> None:
-        """Write the pair in a worker thread; one saved here before is replaced."""
-        if not self.work.forms["check"].get("folder"):
-            self._ask()
-        work, run, labels = self.work, self.study.run, self.study.labels
-        folder, name = work.forms["check"].get("folder", ""), self.name.text().strip()
-        if not folder or run is None or labels is None:
-            return
-        image, split, own = pixels_of(work, run), self.split.value(), (folder, name, run.image.key)
-        saved = work.forms["check"].setdefault("saved", set())
-
-        def steps() -> Steps[Any]:
-            from ...app.corrections import (  # noqa: PLC0415 - on first use
-                PairAbout,
-                PairOptions,
-                find_corrections,
-                pair_steps,
-            )
-            from ...core.inference.images import CropSource, as_source  # noqa: PLC0415
-
-            if image is None:
-                raise InputError(f"The image {run.image.name!r} is gone: open it and run again.")
-            (r, c), (height, width) = run.result.offset, labels.shape
-            source = CropSource(as_source(image), r, r + height, c, c + width)
-            found = find_corrections(run, labels)
-            about = PairAbout(run.image.name, split, run.result.mpp, corrected=found.any,
-                              metadata=found.provenance())  # fmt: skip
-            options = PairOptions(overwrite=own in saved)
-            return pair_steps(folder, name, source, labels, about, options)
-
-        def done(pair: Any) -> None:
-            saved.add(own)
-            work.add_data_folder(folder)
-            work.say(" ".join((f"Added {pair.name}: {pair.n_nuclei:,} nuclei.", *pair.notes)),
-                     "warn" if pair.notes else "good")  # fmt: skip
-
-        handlers = Handlers(done, lambda error: work.say(str(error), "bad"))
-        self._saving.request(steps, handlers)
-
-
 # ---------------------------------------------------------------- helpers
 
 
@@ -779,11 +575,6 @@ def calling(method: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
 
 def _moves(moved: Callable[[Any], None]) -> Callable[[Any, Any], None]:
     return lambda _viewer, event: moved(tuple(event.position))
-
-
-def _one_step(action: Callable[[Any], Correction], labels: Any) -> Steps[Correction]:
-    yield Progress(0, 0, "Correcting ...")
-    return action(labels)
 
 
 def colour_of(kind: str) -> tuple[int, int, int]:
@@ -803,26 +594,6 @@ def box_of(found: Findings | None, nucleus: int) -> Any:
     return r0, r1, c0, c1
 
 
-def paintable(work: Workspace) -> Labels:
-    """Return the layer of nuclei, to be drawn on; InputError if there is none."""
-    layer, run = work.layers.nuclei, work.study.run
-    if layer is None or run is None:
-        raise InputError("The layer of nuclei was deleted: run again.")
-    if layer.multiscale:
-        size = " x ".join(f"{n:,}" for n in run.result.labels.shape)
-        raise InputError(f"{size} px are too many to draw on: run a region, and correct that.")
-    return layer
-
-
-def can_be_truth(layer: Layer, run: Run) -> bool:
-    """Whether a layer holds whole numbers, is none of ours, and not the image itself."""
-    if "run" in layer.metadata.get(METADATA_KEY, {}) or id(layer) == run.image.key:
-        return False
-    if isinstance(layer, Image):
-        return not layer.rgb and np.dtype(full_data(layer).dtype).kind in "iub"
-    return isinstance(layer, Labels)
-
-
 def layer_source(layer: Image | Labels, run: Run) -> TruthSource:
     """Whole numbers of a layer: of a stack the plane of the run, of a part its place."""
     data, plane = full_data(layer), run.placement.plane
@@ -836,18 +607,6 @@ def layer_source(layer: Image | Labels, run: Run) -> TruthSource:
         return Given(found, (row_, col) if (row_, col) != (0, 0) else None)
 
     return TruthSource(("layer", id(layer)), name, read)
-
-
-def origin_of(layer: Layer, run: Run) -> tuple[int, int]:
-    """Return the pixel of the whole image at which a layer of the same scale begins."""
-    if not np.allclose(np.abs(layer.scale[-2:]), np.abs(run.placement.keywords["scale"][-2:])):
-        return 0, 0
-    inner, outer = transforms(run)
-    world = np.zeros(len(run.placement.plane) + 2)
-    own = np.asarray(layer.data_to_world((0.0,) * layer.ndim))[-len(world) :]
-    world[-len(own) :] = own
-    at = np.rint(inner.inverse(outer.inverse(world))[-2:] + run.result.offset).astype(int)
-    return int(at[0]), int(at[1])
 
 
 def run_source(run: Run, work: Workspace) -> TruthSource:

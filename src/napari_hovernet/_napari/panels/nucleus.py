@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDialog, QSizePolicy, QWidget
 
 from ...app.check import area_words
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ...core.types import Int32
     from ..workspace import Workspace
 
-HEIGHT = 236
+HEIGHT = 216
 """Pixels of the four plots together."""
 LIMITS = (-1.25, 1.25)
 """Limits of the profiles; HV is nominally within -1 and 1."""
@@ -62,6 +63,8 @@ class NucleusBox(QWidget):
         self.canvas.ci.layout.setSpacing(2)
         named(self.canvas, "Plots of one nucleus", TIP)
         self.plots = [self._plot(i // 2, i % 2) for i in range(4)]
+        for at, share in enumerate((5, 4)):
+            self.canvas.ci.layout.setRowStretchFactor(at, share)
         self.crop, self.lengths, self.across, self.down = self.plots
         view = self.crop.getViewBox()
         view.setAspectLocked(True)
@@ -89,8 +92,9 @@ class NucleusBox(QWidget):
     def set_theme(self, name: str) -> None:
         """Take the colours of a theme of napari."""
         ground, text = theme_colours(name)
+        self._text = text
         self.canvas.setBackground(ground)
-        for plot in self.plots:
+        for plot in self.plots[1:]:
             plot.titleLabel.setText(plot.titleLabel.text, color=text)
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(pg.mkPen(text))
@@ -130,6 +134,7 @@ class NucleusBox(QWidget):
 
     def _show_lengths(self, view: NucleusView) -> None:
         plot = self.lengths
+        plot.setTitle(f"magnitude {view.magnitude.mean:.2f}", size="8pt", color=self._text)
         band = pg.LinearRegionItem((0.67, 0.69), movable=False, brush=(*GOOD, 2 * SHADE))
         for line in band.lines:
             line.setPen(pg.mkPen(None))
@@ -156,8 +161,7 @@ class NucleusBox(QWidget):
 def nucleus_words(view: NucleusView, mpp: float | None) -> str:
     """Describe a nucleus in one line."""
     way = "-" if math.isnan(view.direction) else f"{view.direction:.2f}"
-    return (f"Nucleus {view.id} · {area_words(view.area, mpp)} · magnitude "
-            f"{view.magnitude.mean:.2f} · direction {way}")  # fmt: skip
+    return f"Nucleus {view.id} · {area_words(view.area, mpp)} · direction {way} of 1"
 
 
 def look_steps(case: Case, nucleus: int, image: Any, offset: tuple[int, int]) -> Steps[Any]:
@@ -198,15 +202,18 @@ def pictures_steps(
 class CompareWindow(QDialog):
     """Two runs beside each other, moved as one, in a window of their own."""
 
-    def __init__(self, titles: tuple[str, str], parent: QWidget) -> None:
+    def __init__(self, titles: tuple[str, str], theme: str, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Two runs side by side")
-        self.resize(900, 560)
+        self.resize(940, 680)
         self.view = pg.GraphicsLayoutWidget()
-        self.images = []
+        ground, text = theme_colours(theme)
+        self.view.setBackground(ground)
+        self.images: list[Any] = []
         first = None
         for at, title in enumerate(titles):
-            plot = self.view.addPlot(row=0, col=at, title=f"{'AB'[at]}: {title}")
+            plot = self.view.addPlot(row=0, col=at)
+            plot.setTitle(f"{'AB'[at]}: {html.escape(title)}", color=text)
             plot.hideAxis("left")
             plot.hideAxis("bottom")
             plot.setMenuEnabled(False)
@@ -226,22 +233,34 @@ class CompareWindow(QDialog):
         for widget in (self.view, self.key, self.table, self.remark):
             layout.addWidget(widget, int(widget is self.view))
 
-    def setValue(self, two: TwoRuns, pictures: tuple[Any, Any]) -> None:  # noqa: N802
-        """Show pictures of both and the table of their numbers."""
+    def setValue(self, two: TwoRuns, pictures: tuple[Any, Any], *, same: bool) -> None:  # noqa: N802
+        """Show pictures of both and the table of their numbers; ``same``: not a pixel differs."""
         from ...core.measure.changes import KINDS  # noqa: PLC0415 - imports numba
 
         for item, picture in zip(self.images, pictures, strict=True):
             item.setImage(picture, levels=(0, 255))
         counts = two.difference.counts()
-        keys = row(*(_chip(KIND_COLOURS[k], f"{counts[k]:,} {KINDS[k]}") for k in KINDS))
+        self._size = pictures[0].shape[:2]
+        chips = [_chip(KIND_COLOURS[k], f"{counts[k]:,} {KINDS[k]}") for k in KINDS]
+        keys = QWidget()
+        lines = column(keys, 0)
+        for part in (chips[:3], chips[3:]):
+            lines.addWidget(row(*part))
         self.layout().replaceWidget(self.key, keys)
         self.key.deleteLater()
         self.key = keys
         self.table.fill([(r.name, *r.texts()) for r in two.rows()], [r.tip for r in two.rows()])
-        same = two.difference.matched == two.difference.n_a == two.difference.n_b
-        alike = "Both have the same nuclei." if same else ""
+        alike = "Both runs have the same nuclei, pixel by pixel." if same else ""
         self.remark.setText(" ".join((alike, *two.errors)).strip())
         self.remark.setVisible(bool(self.remark.text()))
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802
+        """Show all of the pictures, once there is room for them."""
+        super().showEvent(event)
+        height, width = self._size
+        view = self.images[0].getViewBox()
+        QTimer.singleShot(0, lambda: view.setRange(
+            xRange=(0, width), yRange=(0, height), padding=0.01))  # fmt: skip
 
 
 class CompareBox(QWidget):
@@ -281,11 +300,11 @@ class CompareBox(QWidget):
                      for r, ids in zip(both, labels, strict=True)]  # fmt: skip
             two = yield from two_runs_steps(*cases)
             pictures = yield from pictures_steps(two, labels, image, run.result.offset)
-            return two, pictures
+            return two, pictures, np.array_equal(*labels)
 
-        def done(made: tuple[Any, Any]) -> None:
-            self.window = CompareWindow((other.title, run.title), self)
-            self.window.setValue(*made)
+        def done(made: tuple[Any, Any, bool]) -> None:
+            self.window = CompareWindow((other.title, run.title), str(work.viewer.theme), self)
+            self.window.setValue(*made[:2], same=made[2])
             self.window.show()
 
         handlers = Handlers(done, lambda error: work.say(str(error), "bad"))
