@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QListWidget, QListWidgetItem, QWidget
 
@@ -73,7 +73,7 @@ class CheckTab(QWidget):
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work, self.study = work, work.study
-        self.active, self._view_before, self._seen = False, "", 0
+        self.active, self._built, self._view_before, self._seen = False, False, "", 0
         self._looking = Latest(work.runner, "Looking at a nucleus")
         self.pixel = Elided("Point at the image to read it.")
         named(self.pixel, "Under the mouse", "NP 0 to 1, HV right and down -1 to 1, its length, "
@@ -108,9 +108,9 @@ class CheckTab(QWidget):
             (study.labels_changed, self._look),
             (study.nucleus_changed, self._look),
             (work.layers.picked, self._picked),
-            (work.viewer.events.theme, self._themed),
         ):
             bind(self, signal, slot)
+        self._built = True
         self._themed()
         self._show()
 
@@ -162,7 +162,7 @@ class CheckTab(QWidget):
         self.empty.setVisible(not there)
         self.magnitude.say(*check.magnitude_words(self.study.findings))
 
-    def _themed(self, _event: Any = None) -> None:
+    def _themed(self) -> None:
         self.nucleus.set_theme(str(self.work.viewer.theme))
 
     # ------------------------------------------------------------ mouse
@@ -231,6 +231,12 @@ class CheckTab(QWidget):
 
     # ------------------------------------------------------------ Qt events
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange and self._built:
+            self._themed()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take a file of labels; anything else goes to the dock, or to napari."""
         if self.study.run is not None and dropped_labels(event):
@@ -282,8 +288,7 @@ class TruthBox(QWidget):
         self.combo.picked.connect(self.choose)
         self.outline.toggled.connect(self._draw)
         for signal, slot in (
-            (work.viewer.layers.events.inserted, self._list),
-            (work.viewer.layers.events.removed, self._list),
+            (work.images_changed, self._list),
             (work.session.runs_changed, self._list),
             (self.study.run_changed, self._run_changed),
             (self.study.truth_changed, self._show),
