@@ -13,11 +13,10 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from ...app import check
-from ...app.check import ERROR_KINDS, KINDS, Place
+from ...app.check import ERROR_KINDS, KINDS, Place, box_of
 from ...app.jobs import Steps
 from ...app.session import Run
 from ...app.study import (
-    Findings,
     Given,
     TruthChoice,
     TruthSource,
@@ -27,8 +26,8 @@ from ...app.study import (
 )
 from ...core.types import Progress
 from ...errors import InputError, UserError
-from ..colours import BLOB_COLOURS, UNCERTAIN_COLOUR, table_of
-from ..jobs import Handlers, Latest, bind
+from ..colours import colour_of, table_of
+from ..jobs import Handlers, Latest, bind, calling
 from ..kit import (
     Combo,
     Elided,
@@ -36,6 +35,7 @@ from ..kit import (
     Message,
     button,
     column,
+    dropped_file,
     grid_table,
     icon,
     named,
@@ -45,7 +45,7 @@ from ..kit import (
     set_note,
     tool,
 )
-from ..layers import label_colormap
+from ..layers import EDITS, label_colormap
 from ..viewer import Keys, full_data, holds_labels, on_click, origin_of
 from ..workspace import Workspace
 from .correct import CorrectBox, SaveBox
@@ -56,7 +56,6 @@ MOST_LISTED = 300
 LIST_PX = 72
 FOLLOW_MS = 400
 """Pause after the last edit of a truth before it is read again."""
-EDITS = ("paint", "data", "set_data")
 TRUTH = "truth"
 """Role of the layer of true nuclei that were not found as they are."""
 ERRORS = "errors"
@@ -239,14 +238,14 @@ class CheckTab(QWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take a file of labels; anything else goes to the dock, or to napari."""
-        if self.study.run is not None and dropped_labels(event):
+        if self.study.run is not None and dropped_file(event, LABEL_SUFFIXES):
             event.acceptProposedAction()
         else:
             event.ignore()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Compare with the labels that were dropped."""
-        self.truth.choose_file(dropped_labels(event))
+        self.truth.choose_file(dropped_file(event, LABEL_SUFFIXES))
         event.acceptProposedAction()
 
 
@@ -567,36 +566,8 @@ class PlacesBox(QWidget):
 # ---------------------------------------------------------------- helpers
 
 
-def calling(method: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """Call a method of a widget that is not kept alive by it."""
-    ref = weakref.WeakMethod(method)
-
-    def call(*more: Any) -> Any:
-        found = ref()
-        return None if found is None else found(*arguments, *more)
-
-    return call
-
-
 def _moves(moved: Callable[[Any], None]) -> Callable[[Any, Any], None]:
     return lambda _viewer, event: moved(tuple(event.position))
-
-
-def colour_of(kind: str) -> tuple[int, int, int]:
-    """Return the colour in which places of a kind are shown."""
-    from ...core.measure.compare import OUTCOME_COLORS  # noqa: PLC0415 - imports numba
-
-    known = {"blob": BLOB_COLOURS["blob"], "uncertain": UNCERTAIN_COLOUR, **OUTCOME_COLORS}
-    return known[kind]
-
-
-def box_of(found: Findings | None, nucleus: int) -> Any:
-    """Return the box (r0, r1, c0, c1) of a nucleus, None if it is not known."""
-    rows = () if found is None else np.flatnonzero(found.nuclei.label == nucleus)
-    if found is None or not len(rows):
-        return None
-    r0, c0, r1, c1 = (int(x) for x in found.nuclei.bbox[rows[0]])
-    return r0, r1, c0, c1
 
 
 def layer_source(layer: Image | Labels, run: Run) -> TruthSource:
@@ -618,11 +589,3 @@ def run_source(run: Run, work: Workspace) -> TruthSource:
     """Take the nuclei of another run, as they were left on screen."""
     labels = work.live.labels_of(run)
     return TruthSource(("run", run.id), run.title, lambda _: Given(labels, run.result.offset))
-
-
-def dropped_labels(event: Any) -> str:
-    """Return the path of a file of labels that is dropped, "" if it is none."""
-    data = event.mimeData()
-    urls = data.urls() if data is not None and data.hasUrls() else []
-    path = str(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else ""
-    return path if path.lower().endswith(LABEL_SUFFIXES) else ""
