@@ -43,6 +43,7 @@ from ..kit import (
     Switch,
     button,
     column,
+    dropped_file,
     named,
     row,
     scrolling,
@@ -94,6 +95,7 @@ class HoverNetDock(QWidget):
         self.tabs = QTabWidget()
         self.tabs.setUsesScrollButtons(False)
         self.pages = [kind(self.work) for kind in TAB_CLASSES]
+        self._page = 0  # The tab that was entered last
         for page in self.pages:
             self.tabs.addTab(scrolling(page), page.title)
         self.message = Message("Message")
@@ -340,7 +342,7 @@ class HoverNetDock(QWidget):
         self.tabs.setCurrentIndex(TABS.index(name))
 
     def _tab_entered(self, index: int) -> None:
-        before = TABS.index(self.work.tab)
+        before, self._page = self._page, index
         if before != index:
             self.pages[before].left()
         self.work.tab = TABS[index]
@@ -350,14 +352,14 @@ class HoverNetDock(QWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take checkpoint files; anything else goes to napari."""
-        if dropped_checkpoint(event):
+        if dropped_file(event, SUFFIXES):
             event.acceptProposedAction()
         else:
             event.ignore()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Choose the checkpoint that was dropped."""
-        path = dropped_checkpoint(event)
+        path = dropped_file(event, SUFFIXES)
         if path:
             self.work.choose_model(path)
             event.acceptProposedAction()
@@ -508,13 +510,3 @@ def duration(seconds: float) -> str:
     if whole < HOUR_S:
         return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
     return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
-
-
-def dropped_checkpoint(event: QDragEnterEvent | QDropEvent) -> str:
-    """Return the path of a dropped checkpoint file, "" if it is none."""
-    data = event.mimeData()
-    urls = data.urls() if data is not None and data.hasUrls() else []
-    if len(urls) != 1 or not urls[0].isLocalFile():
-        return ""
-    path = str(urls[0].toLocalFile())
-    return path if path.lower().endswith(SUFFIXES) else ""
