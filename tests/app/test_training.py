@@ -54,7 +54,7 @@ def paths_of(config: Any, front: str = "") -> set[str]:
 
 
 def test_every_choice_has_an_option() -> None:
-    named = set(OPTIONS) | {"data.sources", "start", "name"}
+    named = set(OPTIONS) | {"data.sources", "data.validation", "start", "name"}
     assert named == paths_of(TrainConfig())
     assert len({known.option for known in OPTIONS.values()}) == len(EVERY)
 

@@ -120,6 +120,7 @@ class Workspace:
     legend_changed: ClassVar[Signal] = Signal(object)
     said: ClassVar[Signal] = Signal(str, str)
     tab_changed: ClassVar[Signal] = Signal(str)
+    pairs_changed: ClassVar[Signal] = Signal(str)
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class Workspace:
         self.layers = RunLayers(viewer)
         self.forms: dict[str, dict[str, Any]] = {name: {} for name in TABS}
         self.tab = TABS[0]
+        self.pairs = ""  # Folder of the pairs made in "Check", "" = none yet
         self.closed = False
         self.devices: tuple[DeviceInfo, ...] = ()
         self.shelf = SharedShelf()
@@ -176,11 +178,19 @@ class Workspace:
         self.tab = tab
         self.tab_changed.emit(tab)
 
+    def set_pairs(self, folder: str) -> None:
+        """Note that images with corrected labels lie in a folder, one more of them maybe."""
+        self.pairs = folder
+        self.pairs_changed.emit(folder)
+
     # ------------------------------------------------------------ model and device
 
-    def choose_model(self, source: str) -> None:
-        """Choose a model and read, in the background, what it is."""
-        self.session.choose_model(source)
+    def choose_model(self, source: str, *, remember: bool = True) -> None:
+        """Choose a model and read, in the background, what it is.
+
+        Unless ``remember``, the next session begins with the model that this one began with.
+        """
+        self.session.choose_model(source, remember=remember)
 
         def failed(error: UserError) -> None:
             self.session.describe_model(source, None, str(error))

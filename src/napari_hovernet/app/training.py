@@ -54,6 +54,8 @@ def config_from(given: Mapping[str, Any], preset: str = "", where: str = "") -> 
     }
     if given.get("data"):
         changes["data.sources"] = tuple(_absolute(str(path), where) for path in given["data"])
+    if given.get("val_data"):
+        changes["data.validation"] = tuple(_absolute(str(p), where) for p in given["val_data"])
     if start := str(given.get("start") or ""):
         changes["start"] = start if is_built_in(start) else _absolute(start, where)
     changes["name"] = given.get("name") or config.name
@@ -91,6 +93,8 @@ def command_line(config: TrainConfig) -> str:
     words = [PROGRAM, "train"]
     for source in config.data.sources:
         words += ["--data", source]
+    for source in config.data.validation:
+        words += ["--val-data", source]
     words += ["--start", config.start]
     for path, known in options(TrainConfig).items():
         value: Any = config

@@ -150,7 +150,7 @@ def _again(store: RunStore, start: Start, options: Namespace) -> RunFolder:
     if not options.resume:
         raise InputError("--resume needs the name of a run; `napari-hovernet runs` lists them.")
     names = [known.option for known in options_of(TrainConfig).values()]
-    given = [f"--{name}" for name in (*names, "data", "start", "name", "loss-preset")
+    given = [f"--{name}" for name in (*names, "data", "val-data", "start", "name", "loss-preset")
              if getattr(options, name.replace("-", "_")) is not None]  # fmt: skip
     if given:
         raise InputError(
