@@ -120,6 +120,25 @@ def _words(name: str, value: Any) -> list[str]:
 
 def look_at_data(config: TrainConfig) -> DataReport:
     """Read the data and report on them: coverage, touching nuclei, label problems ..."""
+    return _looked_at(config)[0]
+
+
+def counted(config: TrainConfig) -> str:
+    """Say how many images there are, by their names and headers alone."""
+    from ..core.data.load import datasets  # noqa: PLC0415 - on first use
+
+    say_what_is_missing(config)
+    numbers = []
+    for places in (config.data.sources, config.data.validation):
+        family = config.data.family if places is config.data.sources else ""
+        found = [data for place in places for data in datasets(Path(place), family)]
+        numbers.append(sum(len(d.pairs) if d.pairs or d.unpaired else len(d) for d in found))
+    more = f" and {numbers[1]:,} to validate on" if config.data.validation else ""
+    return f"{numbers[0]:,} images with labels{more}; reading them ..."
+
+
+def _looked_at(config: TrainConfig) -> tuple[DataReport, int]:
+    """Return the report and the pixels that are trained on."""
     from ..core.checkpoint import describe  # noqa: PLC0415 - loads torch
     from ..core.data.load import load_samples  # noqa: PLC0415 - on first use
     from ..core.training.check import check_data  # noqa: PLC0415 - on first use
@@ -127,10 +146,11 @@ def look_at_data(config: TrainConfig) -> DataReport:
 
     say_what_is_missing(config)
     loaded = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
+    pixels = sum(math.prod(sample.shape) for sample in loaded.train)
     if config.start.startswith(SCRATCH):
-        return check_data(loaded)
+        return check_data(loaded), pixels
     n_types = describe(config.start).config.get("n_types")
-    return check_data(loaded, n_types=n_types if isinstance(n_types, int) else None)
+    return check_data(loaded, n_types=n_types if isinstance(n_types, int) else None), pixels
 
 
 @dataclass(frozen=True)
@@ -144,13 +164,19 @@ class Checked:
     warnings: tuple[str, ...] = ()  # What is odd
     findings: tuple[str, ...] = ()  # What is in order, and what was assumed
     refused: bool = False  # Whether they cannot be trained on
+    pixels: int = 0  # That are trained on
+
+    def of(self, config: TrainConfig) -> bool:
+        """Whether it was found in the data of this very configuration."""
+        return (self.data, self.start) == (config.data, config.start)
 
 
 def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
     """Read training data and report on them; data that cannot be read are refused."""
     yield Progress(0, 0, "Reading the training data ...")
     try:
-        report = look_at_data(config)
+        yield Progress(0, 0, counted(config))
+        report, pixels = _looked_at(config)
     except UserError as error:
         return Checked(config.data, config.start, problems=(str(error),), refused=True)
     return Checked(
@@ -161,6 +187,7 @@ def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
         warnings=report.words("warn"),
         findings=(*report.words("ok"), *report.notes),
         refused=report.refused,
+        pixels=pixels,
     )
 
 
@@ -202,28 +229,32 @@ class Estimate:
     @property
     def words(self) -> str:
         """One line, "" if nothing is known."""
-        known = [] if math.isnan(self.memory) else [f"{self.memory / 1e9:.1f} GB"]
-        rest = ""
+        known, source = [], f"as run {self.from_run} went" if self.from_run else "roughly, on CPU"
         if not math.isnan(self.seconds_per_step):
-            source = f"as run {self.from_run} went" if self.from_run else "rough, CPU"
-            known.append(f"{self.seconds_per_step:.2g} s per step ({source})")
-            total = _minutes(self.seconds_per_step * self.steps)
-            rest = f": {total} for {self.steps:,} steps, without validation" if self.steps else ""
-        return f"About {' and '.join(known)}{rest}." if known else ""
+            each = f"{self.seconds_per_step:.2g} s per step"
+            total = self.seconds_per_step * self.steps
+            known.append(f"{_minutes(total) if self.steps else each}, {source}")
+        known += [] if math.isnan(self.memory) else [f"{self.memory / 1e9:.1f} GB"]
+        return f"About {'; '.join(known)}." if known else ""
 
 
-def estimate(config: TrainConfig, info: ModelInfo | None, runs: Iterable[RunInfo]) -> Estimate:
-    """Estimate from the size of the network and of a batch, and from the speed of former runs."""
+def estimate(
+    config: TrainConfig, info: ModelInfo | None, runs: Iterable[RunInfo], pixels: int = 0
+) -> Estimate:
+    """Estimate from the size of the network and of a batch, and from the speed of former runs.
+
+    ``pixels`` are those that are trained on, as far as they are known.
+    """
     name = info.architecture if info else config.start.removeprefix(SCRATCH)
     parameters = info.parameters if info else PARAMETERS.get(name, 0)
     optim = config.optim
-    pixels = optim.batch * config.data.crop**2
+    step = optim.batch * config.data.crop**2
     weights = parameters * (FROZEN_BYTES if optim.freeze == "all but heads" else PARAMETER_BYTES)
     rate, run = _rate(config, runs)
     return Estimate(
-        PROCESS_BYTES + weights + PIXEL_BYTES.get(name, math.nan) * pixels,
-        pixels / rate if rate else pixels * PIXEL_SECONDS.get(name, math.nan),
-        (optim.steps_per_epoch or 0) * optim.epochs,
+        PROCESS_BYTES + weights + PIXEL_BYTES.get(name, math.nan) * step,
+        step / rate if rate else step * PIXEL_SECONDS.get(name, math.nan),
+        (optim.steps_per_epoch or math.ceil(pixels / step)) * optim.epochs,
         run,
     )
 
