@@ -141,8 +141,7 @@ def _looked_at(config: TrainConfig) -> tuple[DataReport, int]:
     """Return the report and the pixels that are trained on."""
     from ..core.checkpoint import describe  # noqa: PLC0415 - loads torch
     from ..core.data.load import load_samples  # noqa: PLC0415 - on first use
-    from ..core.training.check import check_data  # noqa: PLC0415 - on first use
-    from ..core.training.module import needs_of  # noqa: PLC0415 - loads torch
+    from ..core.training.check import check_data, needs_of  # noqa: PLC0415 - no lightning
 
     say_what_is_missing(config)
     loaded = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)

@@ -7,7 +7,8 @@ import pytest
 
 from napari_hovernet.core.data.samples import LoadedData, Sample
 from napari_hovernet.core.params import DataParams, TrainConfig
-from napari_hovernet.core.training.module import highest_type, needs_of, restored, start_of
+from napari_hovernet.core.training.check import needs_of
+from napari_hovernet.core.training.module import highest_type, restored, start_of
 from napari_hovernet.errors import CheckpointError, InputError
 
 

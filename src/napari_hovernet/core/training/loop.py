@@ -29,6 +29,7 @@ from ..inference import devices
 from ..losses import HoverLoss
 from ..params import TrainConfig, config_as_dict
 from ..types import Model
+from .check import needs_of
 from .crops import CropDataset, Steps, Stream, loader
 from .files import Journal, RunFolder
 from .module import (
@@ -36,7 +37,6 @@ from .module import (
     Diverged,
     Start,
     TrainingModule,
-    needs_of,
     rate,
     restored,
     start_of,
