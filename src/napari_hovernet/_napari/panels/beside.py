@@ -25,7 +25,7 @@ class Pictures(pg.GraphicsLayoutWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.captions = [self.addLabel("", row=0, col=at) for at in (0, 1)]
+        self.captions = [self.addLabel("", row=0, col=at, color="w", size="11pt") for at in (0, 1)]
         self.boxes = [self.addViewBox(row=1, col=at, lockAspect=True, invertY=True)
                       for at in (0, 1)]  # fmt: skip
         self.boxes[1].setXLink(self.boxes[0])
@@ -67,9 +67,9 @@ class Beside(QDialog):
         self.pictures = Pictures()
         self.words = Message("What came of it", 1)
         layout = column(self)
-        layout.addWidget(row(plain("On"), self.image, plain("after"), self.epoch, self.again,
-                             stretch=1))  # fmt: skip
-        self.epoch.setMinimumWidth(140)
+        head = row(plain("On"), self.image, plain("after"), self.epoch, self.again, stretch=1)
+        head.layout().setStretch(3, 1)  # type: ignore[union-attr]
+        layout.addWidget(head)
         layout.addWidget(self.pictures, 1)
         layout.addWidget(self.words)
         self.image.picked.connect(self._look)

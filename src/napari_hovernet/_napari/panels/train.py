@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from ...app.curves import PLOTS, points
 from ...core.params import SCRATCH, DataParams, LossParams, OptimParams, TrainConfig
 from ...errors import UserError
-from ..forms import TITLE_WIDTH, Form, Number, rows_of
+from ..forms import Form, Number, rows_of
 from ..jobs import bind
 from ..kit import (
     RUN_STYLE,
@@ -52,12 +52,18 @@ POLL_MS = 500
 """Time between two looks at the chosen run, so that the plot is drawn twice a second at most."""
 PLOT_PX = 170
 PARTS_OF_BAR = 1000
+TITLE_PX = 122
+"""Pixels for the titles of fields, so that these stand in one column."""
 FEW = 40
 """Lines of fewer points show the points themselves."""
 BUILT_IN, ASK, UNTRAINED = "compact", "ask", f"{SCRATCH}compact"
 MODEL_FILTER = "Checkpoints (*.safetensors *.tar *.pth *.pt);;All files (*)"
 DATA_FILTER = "Training data (*.csv *.npz *.npy *.mat);;All files (*)"
 SHARE, FOLDER = "share", "folder"
+PAUSES = {"running": ("Pause", "Stay between two steps, with memory and turn."),
+          "paused": ("Go on", "Go on from where it is.")}  # fmt: skip
+RESUMES = ("Resume", "Go on from the last checkpoint; from the start if there is none yet.")
+ENDED_EARLY = ("stopped", "failed", "killed")
 STOP_TIP = "Finish the step under way, keep a checkpoint, end; Resume goes on exactly there."
 
 
@@ -172,7 +178,7 @@ class SetUp(QWidget):
         self.weight = Form((replace(weight, title="lambda_magnitude"),), config.loss)
         for form in (self.epochs, self.weight):
             for label in form.labels.values():
-                label.setFixedWidth(TITLE_WIDTH)
+                label.setFixedWidth(TITLE_PX)
         (share,) = rows_of(DataParams, "val_fraction")
         self.share = Number(share)
         named(self.share, "Share of the images that is validated on", share.help)
@@ -189,14 +195,11 @@ class SetUp(QWidget):
             layout.addWidget(widget)
         titles = [plain("Start from"), plain("Validation")]
         for title in titles:
-            title.setFixedWidth(TITLE_WIDTH)
+            title.setFixedWidth(TITLE_PX)
         layout.addWidget(row(titles[0], self.start_from, stretch=1))
         layout.addWidget(self.epochs)
         layout.addWidget(self.weight)
-        line = row(titles[1], self.how, self.share, self.val_folder)
-        for at in (1, 2, 3):
-            line.layout().setStretch(at, 1)  # type: ignore[union-attr]
-        layout.addWidget(line)
+        layout.addWidget(row(titles[1], _even(self.how, self.share, self.val_folder), stretch=1))
         layout.addWidget(row(self.all))
         layout.addWidget(self.time)
         layout.addWidget(self.start)
@@ -460,15 +463,10 @@ class RunPage(QWidget):
         done = 0.0 if view is None or math.isnan(view.done) else view.done
         self.bar.setValue(round(done * PARTS_OF_BAR))
         state = "" if info is None else info.state
-        running = state == "running"
-        title = "Pause" if running else "Go on" if state == "paused" else "Resume"
-        tip = "Stay between two steps, with memory and turn." if running else \
-            "Go on from where it was." if state == "paused" else \
-            "Go on from the last checkpoint."  # fmt: skip
+        title, tip = PAUSES.get(state, RESUMES)
         self.pause.setText(title)
         named(self.pause, title, tip)
-        able = info is not None and (running or state == "paused" or info.can_resume)
-        self.pause.setEnabled(able)
+        self.pause.setEnabled(state in PAUSES or state in ENDED_EARLY)
         self.stop.setEnabled(info is not None and info.active)
         model, found = training.model(), training.outcome
         self.use.setEnabled(model is not None)
