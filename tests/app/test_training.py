@@ -195,7 +195,7 @@ def test_data_that_are_gone_and_empty_labels_are_refused(data, tmp_path):
 def test_pairs_of_layers_go_into_the_runs_own_folder(data, tmp_path):
     store = Store(tmp_path / "runs")
     asked = config(tmp_path, data)
-    name = drive(start_steps(store, asked, data))
+    name = drive(start_steps(store, asked, [data]))
     run = store.find(name)
     assert store.started == name
     assert run.read_config().data.sources == (str(tmp_path), str(run.path / "data"))
@@ -204,7 +204,7 @@ def test_pairs_of_layers_go_into_the_runs_own_folder(data, tmp_path):
 
 def test_pairs_that_are_not_among_the_sources_are_not_copied(data, tmp_path):
     store = Store(tmp_path / "runs")
-    run = store.find(drive(start_steps(store, config(tmp_path), data)))
+    run = store.find(drive(start_steps(store, config(tmp_path), [data])))
     assert not (run.path / "data").exists()
 
 
@@ -216,7 +216,7 @@ def test_a_run_that_cannot_be_started_leaves_nothing(data, tmp_path):
     assert store.list() == ()
     store.error = None
     with pytest.raises(Exception, match="data"):
-        drive(start_steps(store, config(tmp_path / "gone"), tmp_path / "gone"))
+        drive(start_steps(store, config(tmp_path / "gone"), [tmp_path / "gone"]))
     assert store.list() == ()
 
 

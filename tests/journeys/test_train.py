@@ -154,7 +154,7 @@ def test_a_set_up_survives_the_dock_and_corrected_pairs_are_data(bench, qtbot, d
     work, page = bench.work, bench.pages[2]
     work.go("train")
     assert not page.setup.pairs.isVisible()
-    work.set_pairs(str(data))
+    work.add_data_folder(str(data))
     qtbot.mouseClick(page.setup.pairs, LEFT)
     page.setup.epochs.boxes["epochs"].setValue(7)
     qtbot.mouseClick(page.setup.all, LEFT)

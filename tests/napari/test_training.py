@@ -103,7 +103,7 @@ def test_failures_are_told_with_a_way_on(tab, trainer, store, qtbot):
 
 
 @pytest.mark.parametrize(("answer", "asked"), [("Kill", [("kill", "r")]), ("Cancel", [])])
-def test_killing_asks(tab, trainer, store, qtbot, monkeypatch, answer, asked):
+def test_killing_asks(tab, trainer, store, qtbot, answer, asked):
     store.record("r", state="queued")
     opened(trainer, qtbot, "r")
     tab.run._ask("kill", "Sure?")
@@ -130,8 +130,9 @@ def test_data_that_are_refused_do_not_start(tab, trainer, store, qtbot, tmp_path
 
 
 def test_a_start_waits_for_the_check_and_copies_pairs(
-    tab, trainer, store, qtbot, tmp_path, monkeypatch, work
+    tab, store, qtbot, tmp_path, monkeypatch, work
 ):
+    trainer = tab.training
     pairs = tmp_path / "pairs"
     pairs.mkdir()
     (pairs / "index.csv").write_text("name,path,label\n")
@@ -141,7 +142,7 @@ def test_a_start_waits_for_the_check_and_copies_pairs(
         return Checked(config.data, config.start, "2 to train", pixels=1000)
 
     monkeypatch.setattr(module, "check_steps", check)
-    work.set_pairs(str(pairs))
+    work.add_data_folder(str(pairs))
     tab.setup.pairs.click()
     tab.setup.go()
     qtbot.waitUntil(lambda: bool(trainer.chosen), timeout=LONG_MS)
@@ -174,7 +175,8 @@ class Window(QMainWindow):
     [("Cancel", False, False), ("Let it go on", True, False),
      ("Stop it with a checkpoint", True, True)],
 )  # fmt: skip
-def test_closing_asks_and_can_be_cancelled(tab, trainer, store, qtbot, answer, closed, stopped):
+def test_closing_asks_and_can_be_cancelled(tab, store, qtbot, answer, closed, stopped):
+    trainer = tab.training
     window = Window()
     qtbot.addWidget(window)
     window.setCentralWidget(tab)

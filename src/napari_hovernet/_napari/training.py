@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import Signal
 
 from ..app.before_after import models_steps, pinned_steps
-from ..app.corrections import pairs_folder
 from ..app.curves import Outcome, outcome, state_words
 from ..app.runs import RunStore, is_built_in
 from ..app.session import NO_IMAGE, ModelChoice
@@ -28,7 +27,6 @@ from ..app.training import (
     start_steps,
 )
 from ..app.watch import RunWatch
-from ..core.data.pairs import INDEX_NAME
 from ..core.params import SCRATCH, TrainConfig
 from ..core.types import Progress
 from ..errors import InputError, UserError
@@ -89,7 +87,7 @@ class Training:
         self._attaching = Latest(runner, "Reading a training run")
         self.comparing = Latest(runner, "Before and after")
         work.session.model_changed.connect(self._follow_model)
-        work.pairs_changed.connect(self._pairs_changed)
+        work.data_changed.connect(self._data_changed)
 
     # ------------------------------------------------------------ set-up
 
@@ -143,12 +141,6 @@ class Training:
 
         self._checking.request(lambda: check_steps(config), Handlers(take, failed, progress))
 
-    @property
-    def pairs(self) -> str:
-        """Folder of the pairs that were made in "Check", "" if there are none."""
-        folder = self.work.pairs or str(pairs_folder())
-        return folder if (Path(folder) / INDEX_NAME).is_file() else ""
-
     def problem(self) -> str:
         """Say why no run can start, "" if one can."""
         if not self.config.data.sources:
@@ -184,7 +176,7 @@ class Training:
             return
         if config.name == UNNAMED:
             config = replace(config, name=default_name(config, time.strftime(STAMP)))
-        staged = Path(self.pairs) if self.pairs in config.data.sources else None
+        staged = [Path(s) for s in config.data.sources if s in work.data_folders]
 
         def done(name: str) -> None:
             self.started.add(name)
@@ -202,9 +194,10 @@ class Training:
             self._model = model
             self.setup_changed.emit(self.config)
 
-    def _pairs_changed(self, folder: str) -> None:
+    def _data_changed(self, folders: tuple[str, ...]) -> None:
+        """Offer what was saved in "Check"; it may be one image more in a known folder."""
         self.setup_changed.emit(self.config)
-        if folder in self.config.data.sources:
+        if set(folders) & set(self.config.data.sources):
             self.look_at_data()
 
     def _failed(self, error: UserError) -> None:

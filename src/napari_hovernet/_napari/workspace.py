@@ -120,7 +120,6 @@ class Workspace:
     legend_changed: ClassVar[Signal] = Signal(object)
     said: ClassVar[Signal] = Signal(str, str)
     tab_changed: ClassVar[Signal] = Signal(str)
-    pairs_changed: ClassVar[Signal] = Signal(str)
 
     def __init__(
         self,
@@ -135,7 +134,6 @@ class Workspace:
         self.layers = RunLayers(viewer)
         self.forms: dict[str, dict[str, Any]] = {name: {} for name in TABS}
         self.tab = TABS[0]
-        self.pairs = ""  # Folder of the pairs made in "Check", "" = none yet
         self.closed = False
         self.devices: tuple[DeviceInfo, ...] = ()
         self.shelf = SharedShelf()
@@ -177,11 +175,6 @@ class Workspace:
             raise InputError(f"tab is {tab!r}; choose one of {', '.join(TABS)}.")
         self.tab = tab
         self.tab_changed.emit(tab)
-
-    def set_pairs(self, folder: str) -> None:
-        """Note that images with corrected labels lie in a folder, one more of them maybe."""
-        self.pairs = folder
-        self.pairs_changed.emit(folder)
 
     # ------------------------------------------------------------ model and device
 

@@ -24,7 +24,6 @@ from ..core.measure.changes import LabelChanges, TidyParams, label_changes, tidy
 from ..core.types import Int32, Progress
 from ..errors import InputError
 from .jobs import drive
-from .runs import runs_folder
 
 if TYPE_CHECKING:
     from .session import Run
@@ -167,11 +166,6 @@ NAME_LENGTH = 100
 
 _UNFIT = re.compile(r"[^\w.()+-]+")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{x}{i}" for x in ("com", "lpt") for i in range(1, 10))}
-
-
-def pairs_folder() -> Path:
-    """Return where pairs corrected in the viewer are put unless told otherwise: by the runs."""
-    return runs_folder().parent / "pairs"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from .watch import last_event, number
 
 if TYPE_CHECKING:
     from ..core.training.check import DataReport
+    from ..core.training.files import RunFolder
     from ..core.types import ModelInfo
 
 PROGRAM = "napari-hovernet"
@@ -191,26 +192,35 @@ def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
 
 
 def start_steps(
-    store: RunStore, config: TrainConfig, staged: Path | None = None
+    store: RunStore, config: TrainConfig, staged: Sequence[Path] = ()
 ) -> Generator[Progress, None, str]:
-    """Make a run and start its process; ``staged`` data are copied into its folder."""
+    """Make a run and start its process; ``staged`` data, which may change, are copied into it."""
     yield Progress(0, 0, "Starting ...")
     run = store.create(config)
     try:
-        if staged is not None and str(staged) in config.data.sources:
-            target = run.path / DATA
-            try:
-                shutil.copytree(staged, target)
-            except OSError as error:  # shutil.Error is one
-                raise output_error(target, error) from error
-            made = run.read_config()
-            sources = tuple(str(target) if s == str(staged) else s for s in made.data.sources)
-            run.write_config(replace(made, data=replace(made.data, sources=sources)))
+        _copy_data(run, [path for path in staged if str(path) in config.data.sources])
         store.start(run.name)
     except UserError:
         store.remove(run.name)
         raise
     return run.name
+
+
+def _copy_data(run: RunFolder, folders: Sequence[Path]) -> None:
+    """Copy data into a run's own folder, so that it can be resumed whatever becomes of them."""
+    if not folders:
+        return
+    own: dict[str, str] = {}
+    for number, folder in enumerate(folders, start=1):
+        target = run.path / (DATA if number == 1 else f"{DATA}-{number}")
+        try:
+            shutil.copytree(folder, target)
+        except OSError as error:  # shutil.Error is one
+            raise output_error(target, error) from error
+        own[str(folder)] = str(target)
+    made = run.read_config()
+    sources = tuple(own.get(source, source) for source in made.data.sources)
+    run.write_config(replace(made, data=replace(made.data, sources=sources)))
 
 
 # How long it will take and how much memory, about

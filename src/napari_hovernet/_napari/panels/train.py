@@ -153,7 +153,7 @@ class SetUp(QWidget):
                              "...; or drop it here.", self._ask_folder)  # fmt: skip
         self.file = button("File ...", "An index.csv, .npz, .npy or .mat file.", self._ask_file)
         self.pairs = button("From Check", "The images whose nuclei you have corrected.",
-                            lambda: self.add(training.pairs))  # fmt: skip
+                            lambda: self.add(*self.work.data_folders))  # fmt: skip
         self.sources = QWidget()
         self.lines = column(self.sources, 0)
         self.lines.setSpacing(0)
@@ -280,7 +280,7 @@ class SetUp(QWidget):
         known = dict.fromkeys((config.start, BUILT_IN, self.work.session.model.source,
                                *self.work.session.settings.recent_models))  # fmt: skip
         entries = [(source, model_title(source), source) for source in known]
-        entries += [(UNTRAINED, "untrained (compact)", "A network that knows nothing yet.")]
+        entries += [(UNTRAINED, "untrained", "A network that knows nothing yet.")]
         entries += [(ASK, "Open a file ...", "Choose a checkpoint file.")]
         self.start_from.fill(list({entry[0]: entry for entry in entries}.values()))
         self.start_from.setValue(config.start)
@@ -293,7 +293,7 @@ class SetUp(QWidget):
         self.share.setVisible(not held)
         self.val_folder.setVisible(bool(held))
         self.val_folder.setText(Path(held[0]).name if held else "")
-        self.pairs.setVisible(bool(self.training.pairs))
+        self.pairs.setVisible(bool(self.work.data_folders))
         self._show_sources(config.data.sources)
         self._show_check()
 
@@ -305,7 +305,7 @@ class SetUp(QWidget):
             self.lines.removeWidget(line)
             line.deleteLater()
         for source in sources:
-            name = "Pairs from Check" if source == self.training.pairs else Path(source).name
+            name = Path(source).name
             label = Elided(name)
             label.setToolTip(source)
             cross = tool("✕", f"Leave out {name}", f"Leave out {source}",
@@ -339,7 +339,7 @@ class SetUp(QWidget):
 
 def model_title(source: str) -> str:
     """Return what a starting point is called."""
-    return "compact (built in)" if source == BUILT_IN else Path(source).name
+    return "built-in" if source == BUILT_IN else Path(source).name
 
 
 # ---------------------------------------------------------------- a run
