@@ -226,15 +226,142 @@ def card(it: Bench) -> None:
     settle()
 
 
+# ---------------------------------------------------------------- states of "Check"
+
+
 @state
 def tab_check(it: Bench) -> None:
-    """Go to "Check"."""
+    """Go to "Check": nothing is wrong."""
     from qtpy.QtWidgets import QApplication  # noqa: PLC0415
 
     popup = QApplication.activePopupWidget()
     if popup is not None:
         popup.close()
+    it.look("image")
     it.dock.open_tab("check")
+    it.done()
+
+
+@state
+def check_blobs(it: Bench) -> None:
+    """Cut as in the story: blobs are listed and coloured."""
+    it.dock.open_tab("segment")
+    it.work.tuning.choose_preset("merging_relabel")
+    it.done()
+    it.dock.open_tab("check")
+    it.done()
+
+
+@state
+def check_blob(it: Bench) -> None:
+    """Fly to the first one and look at it near."""
+    it.dock.pages[1].places.step(1)
+    pump(lambda: it.dock.pages[1].nucleus.view is not None)
+    it.done()
+
+
+@state
+def check_split(it: Bench) -> None:
+    """Split it."""
+    labels = it.work.study.labels
+    it.dock.pages[1].correct.split.click()
+    pump(lambda: it.work.study.labels is not labels)
+    it.done()
+
+
+@state
+def check_brush(it: Bench) -> None:
+    """Take the brush."""
+    it.dock.pages[1].correct.new.click()
+    it.done()
+
+
+@state
+def check_truth(it: Bench) -> None:
+    """Choose a truth: outcomes."""
+    page = it.dock.pages[1]
+    page.correct.put_down()
+    it.work.live.drop_corrections()
+    it.done()
+    page.truth.choose(page.truth.combo.itemData(1))
+    pump(lambda: it.work.study.truth is not None)
+    it.viewer.reset_view()
+    it.done()
+
+
+@state
+def check_scores(it: Bench) -> None:
+    """Open the scores, and outline what was not found."""
+    page = it.dock.pages[1]
+    page.truth.fold.head.setChecked(True)
+    page.truth.outline.setChecked(True)
+    it.done()
+
+
+@state
+def check_error(it: Bench) -> None:
+    """Fly to an error."""
+    page = it.dock.pages[1]
+    page.truth.fold.head.setChecked(False)
+    page.truth.outline.setChecked(False)
+    page.places.kind.setValue("merged")
+    page.places._kind_picked("merged")
+    page.places.step(1)
+    it.done()
+
+
+@state
+def check_wrong_truth(it: Bench) -> None:
+    """Refuse a truth of another size."""
+    import numpy as np  # noqa: PLC0415
+
+    page = it.dock.pages[1]
+    layer = it.viewer.add_labels(np.ones((5, 300), int), name="a sliver of labels")
+    page.truth.choose(("layer", id(layer)))
+    pump(lambda: it.work.study.truth.error)
+    it.done()
+    it.viewer.layers.remove(layer)
+
+
+@state
+def check_save(it: Bench) -> None:
+    """Scroll down to training data and the other run."""
+    from qtpy.QtWidgets import QScrollArea  # noqa: PLC0415
+
+    page = it.dock.pages[1]
+    page.truth.choose(None)
+    it.work.undo()
+    it.done()
+    it.dock.open_tab("segment")
+    it.dock.pages[0].open_params()
+    it.dock.pages[0]._dialog.keep()
+    it.dock.pages[0]._dialog.close()
+    pump(lambda: len(it.work.session.runs) > 1)
+    it.dock.open_tab("check")
+    page.save.fold.head.setChecked(True)
+    settle()
+    area = it.dock.tabs.widget(1)
+    assert isinstance(area, QScrollArea)
+    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
+    it.done()
+
+
+@state
+def check_two_runs(it: Bench) -> None:
+    """Set two runs side by side."""
+    it.dock.pages[1].compare.compare()
+    pump(lambda: it.dock.pages[1].compare.window is not None)
+    it.done()
+
+
+@state
+def check_near(it: Bench) -> None:
+    """Look at a good nucleus."""
+    page = it.dock.pages[1]
+    page.compare.window.close()
+    page.save.fold.head.setChecked(False)
+    it.work.study.look_at(int(it.work.study.findings.nuclei.label[20]))
+    pump(lambda: page.nucleus.view is not None)
     it.done()
 
 

@@ -114,6 +114,12 @@ def test_a_stroke_is_a_correction_and_blocks_tuning_until_it_is_dropped(work, pl
     settle(work)
     assert 9999 in work.study.labels
     work.undo()
+    settle(work)
+    assert work.study.labels is run.result.labels and not work.tuning_blocked()
+    work.redo()
+    settle(work)
+    assert 9999 in work.study.labels and work.study.instances.corrected
+    work.tuning.reset()
     work.live.drop_corrections()
     settle(work)
     assert work.study.labels is run.result.labels and not work.tuning_blocked()

@@ -46,6 +46,8 @@ MOST_COLOURS = 65_535
 ANGLES, LENGTHS = 256, 64
 """Steps of direction and length of the key of HV colours."""
 RAMP_STEPS = 64
+OUTCOME_WORDS = {"matched": "true", "spurious": "extra"}
+"""Outcomes that have another word on screen."""
 MAPS = {"probability": "NP", "hv": "HV", "magnitude": "magnitude"}
 """Views that show a map, and what their layers are called."""
 COLUMNS = {
@@ -154,7 +156,9 @@ def by_outcome(found: Findings) -> Colouring:
     outcomes = found.comparison.prediction.outcomes
     colours = [OUTCOME_COLORS[str(kind)] for kind in outcomes.pred]
     counts = outcomes.counts()
-    chips = tuple((f"{counts[name]:,} {name}", c) for name, c in OUTCOME_COLORS.items())
+    words = {name: OUTCOME_WORDS.get(name, name) for name in OUTCOME_COLORS}
+    some = ((name, c) for name, c in OUTCOME_COLORS.items() if counts[name])
+    chips = tuple((f"{counts[name]:,} {words[name]}", c) for name, c in some)
     return Colouring(table_of(outcomes.pred_ids, colours), Legend(chips))
 
 
@@ -302,5 +306,6 @@ def found_columns(table: dict[str, Any], found: Findings | None) -> dict[str, An
     if found.comparison is not None and found.comparison.places is not None and len(table["index"]):
         outcomes, places = found.comparison.prediction.outcomes, found.comparison.places
         rows = np.searchsorted(outcomes.pred_ids, table["index"]).clip(max=len(outcomes.pred) - 1)
-        table |= {"outcome": outcomes.pred[rows], "iou": np.round(places.pred_iou[rows], 3)}
+        kinds = [OUTCOME_WORDS.get(str(kind), str(kind)) for kind in outcomes.pred[rows]]
+        table |= {"outcome": kinds, "iou": np.round(places.pred_iou[rows], 3)}
     return table

@@ -14,10 +14,13 @@ from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -366,6 +369,41 @@ class Switch(QWidget):
     def _pick(self, value: str) -> None:
         self.setValue(value)
         self.picked.emit(value)
+
+
+class Table(QTableWidget):
+    """A few lines of text to be read; columns as wide as their words, the first takes the rest."""
+
+    def fill(self, rows: Sequence[Sequence[str]], tips: Sequence[str] = ()) -> None:
+        """Show rows of text, each with a tip, and take just the height for them."""
+        self.setRowCount(len(rows))
+        for at, cells in enumerate(rows):
+            for side, text in enumerate(cells):
+                item = QTableWidgetItem(text)
+                item.setToolTip(tips[at] if tips else text)
+                if side:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight)
+                self.setItem(at, side, item)
+        height = self.horizontalHeader().sizeHint().height() + 4
+        self.setFixedHeight(height + sum(self.rowHeight(i) for i in range(len(rows))))
+
+
+def grid_table(name: str, titles: Sequence[str]) -> Table:
+    """Make a table of text that is not edited."""
+    made = Table(0, len(titles))
+    made.setAccessibleName(name)
+    made.setHorizontalHeaderLabels(list(titles))
+    made.verticalHeader().hide()
+    made.verticalHeader().setDefaultSectionSize(20)
+    made.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+    made.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
+    made.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    made.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    header = made.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    return made
 
 
 def icon(color: tuple[int, int, int]) -> QIcon:

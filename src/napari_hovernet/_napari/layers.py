@@ -132,10 +132,12 @@ class Picture:
 class RunLayers:
     """Shows one run at a time on the layers of its image; holds the viewer weakly.
 
-    ``edited`` is emitted with the Labels layer when the user has painted on it.
+    ``edited`` is emitted with the Labels layer when the user has painted on it, ``picked`` with
+    the id that was selected on it, as napari's table of features does.
     """
 
     edited: ClassVar[Signal] = Signal(object)
+    picked: ClassVar[Signal] = Signal(int)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer_ref = weakref.ref(viewer)
@@ -170,6 +172,16 @@ class RunLayers:
         """Return the nuclei as drawn now, int32 (H, W); a view of the layer's data."""
         layer = self.nuclei
         return None if layer is None else plane_of(layer)
+
+    @property
+    def strokes(self) -> int:
+        """Corrections by hand that can be taken back; new nuclei in the layer begin anew."""
+        return len(getattr(self.nuclei, "_undo_history", ()))
+
+    @property
+    def strokes_undone(self) -> int:
+        """Corrections by hand that can be made again."""
+        return len(getattr(self.nuclei, "_redo_history", ()))
 
     # ------------------------------------------------------------ showing a run
 
@@ -212,6 +224,15 @@ class RunLayers:
         if hasattr(layer, "_reset_history"):  # strokes on what was there cannot be taken back
             layer._reset_history()
         layer.refresh(extent=False, thumbnail=False)
+
+    def correct(self, rows: Any, cols: Any, ids: Any) -> None:
+        """Give pixels (n,) other ids as a stroke of the user does: it can be taken back."""
+        layer = self.nuclei
+        if layer is None or layer.multiscale:
+            return
+        plane = np.zeros(len(rows), np.intp)
+        layer.data_setitem((plane,) * (layer.ndim - 2) + (rows, cols), np.asarray(ids))
+        self.edited.emit(layer)
 
     def take_edit(self, labels: Int32) -> None:
         """Note that the layer shows these labels already: the user has drawn them."""
@@ -343,8 +364,22 @@ class RunLayers:
         layer.contour = preferences().contour
         for name in EDITS:
             getattr(layer.events, name).connect(self._layer_edited)
+        layer.events.selected_label.connect(self._label_selected)
         self._add(layer, run, NUCLEI)
         return layer
+
+    def select(self, nucleus: int) -> None:
+        """Select a nucleus in the layer, so that napari's table of features shows its row."""
+        layer = self.nuclei
+        if layer is not None and nucleus and layer.mode == "pan_zoom":
+            with _flag(self):
+                layer.selected_label = nucleus
+
+    def _label_selected(self, event: Any) -> None:
+        """Tell what was selected; new colours announce the selection again, brushes choose one."""
+        layer = event.source
+        if not self._ours and layer is self.nuclei and layer.mode == "pan_zoom":
+            self.picked.emit(int(layer.selected_label))
 
     def _layer_edited(self, event: Any) -> None:
         if not self._ours and event.source is self.nuclei:

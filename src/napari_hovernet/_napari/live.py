@@ -72,6 +72,7 @@ class Live:
         self._tuners: tuple[Run, Tuners] | None = None
         self._edits: WeakKeyDictionary[Run, Edits] = WeakKeyDictionary()
         self._instances: WeakKeyDictionary[Run, InstanceImage] = WeakKeyDictionary()
+        self._cuts: WeakKeyDictionary[Run, Int32] = WeakKeyDictionary()
         self._map: tuple[Any, MapPicture | None] = (None, None)
         self._table: tuple[Any, Any, dict[str, Any]] = (None, None, {})
         self._settle = _timer(SETTLE_MS, self._tune_whole)
@@ -155,6 +156,11 @@ class Live:
             truth=None if truth is None else truth.labels,
             bands=study.bands,
         )
+
+    def labels_of(self, run: Run) -> Int32:
+        """Return the nuclei of a run as they were left on screen, int32 (H, W)."""
+        kept = self._instances.get(run)
+        return run.result.labels if kept is None else kept.labels
 
     def refresh(self) -> None:
         """Find everything out anew about what is on screen, in the background."""
@@ -291,9 +297,12 @@ class Live:
             return
         if self._tuning() or np.array_equal(drawn, study.labels):
             return
-        labels = drawn.astype(np.int32)  # a copy: the layer goes on being painted
+        cut = self._cuts.get(study.run, study.run.result.labels)
+        same = np.array_equal(drawn, cut)  # every correction was taken back
+        labels = cut if same else drawn.astype(np.int32)  # a copy: painting goes on
         work.layers.take_edit(labels)
-        study.set_labels(labels, corrected=True)
+        params = None if study.instances is None else study.instances.params
+        study.set_labels(labels, corrected=not same, params=params)
 
     # ------------------------------------------------------------ live separation
 
@@ -371,6 +380,7 @@ class Live:
 
     def _show_whole(self, run: Run, labels: Int32, params: TuneParams | None) -> None:
         layers = self.work.layers
+        self._cuts[run] = labels
         if layers.run is run:
             layers.paint(labels)
             layers.take_edit(labels)

@@ -19,6 +19,13 @@ FILL, BAND = 70, 60
 """Alpha of filled curves and of bands, 0..255."""
 
 
+def theme_colours(name: str) -> tuple[RGB, RGB]:
+    """Return the colours of ground and text in a theme of napari."""
+    theme = get_theme(name if name in available_themes() else "dark")
+    ground, text = (c.as_rgb_tuple(alpha=False) for c in (theme.background, theme.text))
+    return (*map(int, ground),), (*map(int, text),)  # type: ignore[return-value]
+
+
 class Plot(pg.PlotWidget):
     """A still plot: the panel scrolls over it, nothing zooms by accident."""
 
@@ -41,15 +48,14 @@ class Plot(pg.PlotWidget):
 
     def set_theme(self, name: str) -> None:
         """Take the colours of a theme of napari."""
-        theme = get_theme(name if name in available_themes() else "dark")
-        ground, text = (c.as_rgb_tuple(alpha=False) for c in (theme.background, theme.text))
-        self.setBackground(tuple(int(x) for x in ground))
-        pen = pg.mkPen(tuple(int(x) for x in text))
+        ground, text = theme_colours(name)
+        self.setBackground(ground)
+        pen = pg.mkPen(text)
         for side in ("left", "bottom"):
             axis = self.getPlotItem().getAxis(side)
             axis.setPen(pen)
             axis.setTextPen(pen)
-        self.legend.setLabelTextColor(tuple(int(x) for x in text))
+        self.legend.setLabelTextColor(text)
 
     def set_labels(self, x: str, y: str) -> None:
         """Name the axes, with units."""

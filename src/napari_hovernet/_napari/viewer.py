@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Layer, Shapes
+from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.transforms import Affine
 
@@ -120,6 +120,15 @@ def placement(layer: Image, step: Sequence[int]) -> Placement:
 def segmentable(layer: Layer) -> bool:
     """Whether a layer is an image and none of this plugin's own maps."""
     return isinstance(layer, Image) and "run" not in layer.metadata.get(METADATA_KEY, {})
+
+
+def holds_labels(layer: Layer, run: Run) -> bool:
+    """Whether a layer holds whole numbers, is none of ours, and not the image itself."""
+    if "run" in layer.metadata.get(METADATA_KEY, {}) or id(layer) == run.image.key:
+        return False
+    if isinstance(layer, Image):
+        return not layer.rgb and np.dtype(full_data(layer).dtype).kind in "iub"
+    return isinstance(layer, Labels)
 
 
 def full_data(layer: Image) -> Any:
@@ -418,6 +427,18 @@ def view_box(run: Run, viewer: ViewerModel) -> Box | None:
     basis = np.stack((down - origin, right - origin), axis=1)
     pixels = np.linalg.solve(basis, (seen_corners(viewer) - origin).T).T
     return clip_box(pixels, run.result.labels.shape)
+
+
+def origin_of(layer: Layer, run: Run) -> tuple[int, int]:
+    """Return the pixel of the whole image at which a layer of the same scale begins."""
+    if not np.allclose(np.abs(layer.scale[-2:]), np.abs(run.placement.keywords["scale"][-2:])):
+        return 0, 0
+    inner, outer = transforms(run)
+    world = np.zeros(len(run.placement.plane) + 2)
+    own = np.asarray(layer.data_to_world((0.0,) * layer.ndim))[-len(world) :]
+    world[-len(own) :] = own
+    at = np.rint(inner.inverse(outer.inverse(world))[-2:] + run.result.offset).astype(int)
+    return int(at[0]), int(at[1])
 
 
 def fly_to(viewer: ViewerModel, run: Run, box: tuple[float, float, float, float]) -> None:

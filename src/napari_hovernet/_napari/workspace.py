@@ -120,6 +120,7 @@ class Workspace:
     legend_changed: ClassVar[Signal] = Signal(object)
     said: ClassVar[Signal] = Signal(str, str)
     tab_changed: ClassVar[Signal] = Signal(str)
+    data_changed: ClassVar[Signal] = Signal(tuple)
 
     def __init__(
         self,
@@ -134,6 +135,7 @@ class Workspace:
         self.layers = RunLayers(viewer)
         self.forms: dict[str, dict[str, Any]] = {name: {} for name in TABS}
         self.tab = TABS[0]
+        self.data_folders: tuple[str, ...] = ()  # Corrected images were saved there, latest first
         self.closed = False
         self.devices: tuple[DeviceInfo, ...] = ()
         self.shelf = SharedShelf()
@@ -168,6 +170,12 @@ class Workspace:
     def say(self, text: str, tone: str = "") -> None:
         """Show one message in the dock; ``tone`` is "good", "warn", "bad" or ""."""
         self.said.emit(text, tone)
+
+    def add_data_folder(self, folder: str) -> None:
+        """Note a folder of images with labels; "Train" offers it."""
+        kept = (f for f in self.data_folders if f != folder)
+        self.data_folders = (folder, *kept)
+        self.data_changed.emit(self.data_folders)
 
     def go(self, tab: str) -> None:
         """Go to a tab: "segment", "check", "train" or "why"."""
@@ -397,21 +405,32 @@ class Workspace:
 
     @property
     def can_undo(self) -> bool:
-        """Whether an edit of the run under the glass, or a run, can be taken back."""
-        return self.tuning.can_undo or self.session.can_undo
+        """Whether a stroke, an edit of the run under the glass, or a run can be taken back."""
+        return self.layers.strokes > 0 or self.tuning.can_undo or self.session.can_undo
 
     @property
     def can_redo(self) -> bool:
         """Whether what was taken back can be brought back."""
-        return self.tuning.can_redo or self.session.can_redo
+        undone = self.layers.strokes_undone > 0
+        return undone or self.tuning.can_redo or self.session.can_redo
 
     def undo(self) -> None:
-        """Take the last edit of the parameters back, or else the last run."""
-        (self.tuning if self.tuning.can_undo else self.session).undo()
+        """Take the last correction by hand back, or edit of the parameters, or else the run."""
+        shown, nuclei = self.study.instances, self.layers.nuclei
+        if self.layers.strokes and nuclei is not None:
+            nuclei.undo()
+        elif shown is not None and shown.corrected:
+            self.say("Nuclei were corrected earlier: 'Drop corrections' in Segment takes it back.")
+        else:
+            (self.tuning if self.tuning.can_undo else self.session).undo()
 
     def redo(self) -> None:
         """Bring back what undo took."""
-        (self.tuning if self.tuning.can_redo else self.session).redo()
+        nuclei = self.layers.nuclei
+        if self.layers.strokes_undone and nuclei is not None:
+            nuclei.redo()
+        else:
+            (self.tuning if self.tuning.can_redo else self.session).redo()
 
     def tuning_blocked(self) -> str:
         """Say why the nuclei on screen cannot be tuned, "" if they can."""

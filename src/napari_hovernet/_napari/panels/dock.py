@@ -92,6 +92,7 @@ class HoverNetDock(QWidget):
         self.tabs = QTabWidget()
         self.tabs.setUsesScrollButtons(False)
         self.pages = [kind(self.work) for kind in TAB_CLASSES]
+        self._page = 0  # The tab that was entered last
         for page in self.pages:
             self.tabs.addTab(scrolling(page), page.title)
         self.message = Message("Message")
@@ -338,7 +339,7 @@ class HoverNetDock(QWidget):
         self.tabs.setCurrentIndex(TABS.index(name))
 
     def _tab_entered(self, index: int) -> None:
-        before = TABS.index(self.work.tab)
+        before, self._page = self._page, index
         if before != index:
             self.pages[before].left()
         self.work.tab = TABS[index]

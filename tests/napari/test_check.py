@@ -1,0 +1,178 @@
+"""The tab "Check" over a viewer without a window; the network is a stand-in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_hovernet._napari.panels.check import CheckTab
+
+
+@pytest.fixture
+def tab(work, qtbot):
+    made = CheckTab(work)
+    qtbot.addWidget(made)
+    yield made
+    made.left()
+
+
+def put(work, run, settle):
+    work.session.finish(replace(run, title=work.session.next_run()[1]))
+    settle(work)
+    return work.study.run
+
+
+@pytest.fixture
+def blobs(work, blob_run, settle):
+    image = work.viewer.add_image(np.full((120, 160, 3), 200, np.uint8), rgb=True, name="cells")
+    work.choose_image(image)
+    run = blob_run(image)
+    return put(work, replace(run, image=replace(run.image, key=id(image), name="cells")), settle)
+
+
+def test_blobs_are_listed_and_coloured_when_the_tab_is_entered(work, tab, blobs, settle, qtbot):
+    assert work.session.view == "image"
+    tab.shown()
+    settle(work)
+    assert work.session.view == "blobs"
+    assert [p.nucleus for p in tab.places.places] == [9, 7]
+    assert tab.places.list.count() == 2 and "looks like 3" in tab.places.list.item(0).text()
+    tab.places.step(1)
+    qtbot.waitUntil(lambda: tab.nucleus.view is not None, timeout=20_000)
+    assert (
+        work.study.nucleus == 9 == tab.nucleus.view.id and "direction" in tab.nucleus.title.text()
+    )
+    assert work.layers.nuclei._overlays["selection_box"].visible
+    tab.places.step(1)
+    assert work.study.nucleus == 7 and tab.places.count.text() == "2 of 2"
+    tab.places.step(1)
+    assert tab.places.count.text() == "1 of 2"
+    tab.left()
+    settle(work)
+    assert work.session.view == "image"
+    assert not work.layers.nuclei._overlays["selection_box"].visible
+    assert len(work.viewer.layers) == 3
+
+
+def test_truth_is_any_layer_of_whole_numbers_and_is_refused_in_words(
+    work, tab, blobs, settle, qtbot
+):
+    tab.shown()
+    c = np.indices((120, 160))[1]
+    right = work.study.labels.astype(np.uint16)
+    right[right == 9] = np.where(c[right == 9] < 28, 20, 21)
+    layer = work.viewer.add_image(right, name="true ids")
+    small = work.viewer.add_labels(np.ones((5, 60), int), name="sliver")
+    floats = work.viewer.add_image(np.zeros((120, 160)), name="floats")
+    keys = [tab.truth.combo.itemData(i) for i in range(tab.truth.combo.count())]
+    assert ("layer", id(layer)) in keys and ("layer", id(small)) in keys
+    assert ("layer", id(floats)) not in keys and ("layer", blobs.image.key) not in keys
+    tab.truth.combo.picked.emit(("layer", id(layer)))
+    qtbot.waitUntil(lambda: work.study.truth is not None, timeout=20_000)
+    settle(work)
+    assert work.session.view == "outcome" and not layer.visible
+    assert "merged" in tab.truth.words.text() and "without separation" in tab.truth.words.text()
+    assert "direction" in tab.magnitude.text() and "truth" in tab.magnitude.text()
+    assert work.layers.nuclei.features["outcome"].isin(["true", "merged"]).all()
+    tab.truth.outline.setChecked(True)
+    qtbot.waitUntil(lambda: "true, not found" in work.viewer.layers[-1].name, timeout=20_000)
+    tab.left()
+    assert "true, not found" not in work.viewer.layers[-1].name
+    tab.truth.combo.picked.emit(("layer", id(small)))
+    qtbot.waitUntil(lambda: bool(work.study.truth.error), timeout=20_000)
+    assert layer.visible and "5 x 60" in tab.truth.words.text() and tab.truth.words.tone == "bad"
+    tab.truth.combo.picked.emit(None)
+    settle(work)
+    assert work.study.truth is None and work.session.view == "image"
+
+
+def test_split_merge_delete_and_undo(work, tab, blobs, settle, qtbot):
+    tab.shown()
+    settle(work)
+
+    def done(before):
+        qtbot.waitUntil(lambda: work.study.labels is not before, timeout=20_000)
+        settle(work)
+
+    before = labels = work.study.labels
+    work.study.look_at(9)
+    tab.correct.split.click()
+    done(labels)
+    labels = work.study.labels
+    assert len(np.unique(labels)) == len(np.unique(before)) + 2 and work.study.instances.corrected
+    assert [p.nucleus for p in tab.places.places] == [7]
+    work.study.look_at(1)
+    tab.correct.delete.click()
+    done(labels)
+    labels = work.study.labels
+    assert not (labels == 1).any()
+    work.study.look_at(2)
+    tab.correct.merge.click()
+    tab._clicked(work.layers.nuclei.data_to_world(np.argwhere(labels == 3)[0]))
+    done(labels)
+    assert (work.study.labels == 2).sum() == (before == 2).sum() + (before == 3).sum()
+    for _ in range(3):
+        labels = work.study.labels
+        tab.correct.undo.click()
+        done(labels)
+    assert np.array_equal(work.study.labels, before) and not work.study.instances.corrected
+    assert not tab.correct.undo.isEnabled()
+
+
+def test_corrected_nuclei_become_training_data_once(work, tab, blobs, settle, qtbot, tmp_path):
+    from napari_hovernet.core.data.pairs import find_pairs  # noqa: PLC0415
+
+    told = []
+    work.data_changed.connect(told.append)
+    work.study.look_at(1)
+    tab.shown()
+    tab.correct.delete.click()
+    qtbot.waitUntil(lambda: not (work.study.labels == 1).any(), timeout=20_000)
+    tab.save.set_folder(str(tmp_path))
+    for _ in range(2):
+        tab.save.save()
+        qtbot.waitUntil(lambda: not tab.save._saving.busy, timeout=20_000)
+    assert told[-1] == (str(tmp_path),) == work.data_folders
+    (pair,) = find_pairs(tmp_path)
+    assert pair.name == "cells"
+
+
+def test_two_runs_in_a_window_of_their_own(work, tab, blobs, blob_run, settle, qtbot):
+    merged = (0, *range(1, 12))
+    second = replace(blob_run(work.image_layer(), 2, merged), image=blobs.image, title="compact 2")
+    work.session.finish(second)
+    settle(work)
+    layers = len(work.viewer.layers)
+    tab.shown()
+    assert not tab.compare.isHidden()
+    tab.compare.open.click()
+    qtbot.waitUntil(lambda: tab.compare.window is not None, timeout=20_000)
+    window = tab.compare.window
+    cells = [window.table.item(0, i).text() for i in range(4)]
+    assert cells == ["Nuclei", "8", "11", "+3"] and len(work.viewer.layers) == layers
+    assert all(item.image.shape == (120, 160, 3) for item in window.images)
+    window.close()
+
+
+def test_the_mouse_reads_and_the_features_table_selects(work, tab, blobs, settle, qtbot):
+    tab.shown()
+    world = work.layers.nuclei.data_to_world(np.argwhere(work.study.labels == 7)[0])
+    tab._moved(world)
+    assert "nucleus 7" in tab.pixel.text() and "µm²" in tab.pixel.text()
+    camera = work.viewer.scene.camera.center if hasattr(work.viewer, "scene") else None
+    tab._clicked(world)
+    assert work.study.nucleus == 7
+    assert camera is None or work.viewer.scene.camera.center == camera
+    work.layers.nuclei.selected_label = 4
+    assert work.study.nucleus == 4
+
+
+def test_nothing_asks_for_more_width_than_the_dock_has(tab, blobs, settle, work):
+    tab.shown()
+    work.study.look_at(9)
+    settle(work)
+    for part in tab.body.children():
+        if hasattr(part, "minimumSizeHint"):
+            assert part.minimumSizeHint().width() <= 280, part
