@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from napari_hovernet.app.export import PairAbout, save_training_pair
+from napari_hovernet.app.corrections import PairAbout, save_training_pair
 from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.losses import HoverLoss
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig

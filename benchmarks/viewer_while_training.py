@@ -51,7 +51,7 @@ class AllGaps:
 
 def training_data(folder: Path) -> None:
     """Write generated tissue as training pairs."""
-    from napari_hovernet.app.export import PairAbout, save_training_pair  # noqa: PLC0415
+    from napari_hovernet.app.corrections import PairAbout, save_training_pair  # noqa: PLC0415 - on first use
     from napari_hovernet.core.synthetic import tissue  # noqa: PLC0415
 
     for number in range(IMAGES):

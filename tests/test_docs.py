@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -13,6 +14,7 @@ import skimage.data
 
 import napari_hovernet as nh
 from napari_hovernet.cli.parser import build_parser
+from napari_hovernet.core.params import LossParams
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -37,7 +39,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("line", commands())
 def test_every_command_parses(line: str) -> None:
     options = build_parser().parse_args(shlex.split(line, comments=True)[1:])
-    assert options.module
+    assert options.call
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -47,6 +49,19 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     }
     missing = {t for t in targets if not t.exists() and t.parent != PICTURES}
     assert not missing
+
+
+def test_the_reference_lists_every_parameter() -> None:
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec and spec.loader
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    page = (ROOT / "docs" / "reference" / "parameters.md").read_text("utf-8")
+    text = hooks.on_page_markdown(page)
+    assert "<!-- params:" not in text
+    for cls in (nh.SeparationParams, nh.MagnitudeBands, nh.BlobParams, LossParams):
+        table = text.partition(f"### {cls.__name__}\n")[2].partition("###")[0]
+        assert set(cls.__dataclass_fields__) == set(re.findall(r"^\| `(\w+)` \|", table, re.M))
 
 
 @pytest.fixture(scope="module")

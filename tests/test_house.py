@@ -9,15 +9,8 @@ FILE_LINES = 600
 FUNCTION_LINES = 60
 """Longest function, its signature and docstring left out."""
 LONG_FILES = {
-    "app/evaluate.py": 986,
     "app/figures.py": 679,
-    "core/data/kinds.py": 618,
-    "core/data/samples.py": 758,
-    "core/io/open.py": 633,
-    "core/measure/blobs.py": 864,
-    "core/measure/compare.py": 694,
-    "core/measure/magnitude.py": 672,
-    "core/synthetic.py": 792,
+    "core/synthetic.py": 635,
     "core/training/loop.py": 650,
 }
 """Files that are longer, and their lines: they may only shrink."""

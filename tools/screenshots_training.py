@@ -18,7 +18,7 @@ from pathlib import Path
 from screenshots import FOLDER, WINDOW, pump, settle
 from screenshots_study import save_reduced
 
-from napari_hovernet.app.export import PairAbout, save_training_pair
+from napari_hovernet.app.corrections import PairAbout, save_training_pair
 from napari_hovernet.core.params import DataParams, LossParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import tissue
 

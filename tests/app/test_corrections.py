@@ -1,17 +1,35 @@
+"""Labels corrected by hand, and pairs of images and labels to train on."""
+
 from __future__ import annotations
 
+import errno
 import json
-from datetime import UTC, datetime, timedelta, timezone
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_hovernet import __version__
-from napari_hovernet.app.export import Corrections, find_corrections, label_steps
-from napari_hovernet.app.jobs import drive
+from napari_hovernet.app import corrections as training_data
+from napari_hovernet.app.corrections import (
+    PairAbout,
+    PairOptions,
+    clean_name,
+    find_corrections,
+    index_text,
+    label_steps,
+    pair_steps,
+    read_rows,
+    save_training_pair,
+)
+from napari_hovernet.app.jobs import JobCancelled, drive
+from napari_hovernet.core.data.pairs import find_pairs
+from napari_hovernet.core.inference.images import CropSource, as_source
 from napari_hovernet.core.io.labels import read_label_tiff
-from napari_hovernet.core.measure.changes import LabelChanges
+from napari_hovernet.core.io.open import read_image
 from napari_hovernet.errors import InputError, OutputError
 
 
@@ -46,30 +64,6 @@ def test_a_record_of_what_was_done_and_on_what(run):
     }
 
 
-def test_untouched_labels_are_no_correction(run):
-    record = find_corrections(run, run.result.labels.copy())
-    assert not record.any and record.summary == "Nothing changed."
-    now = datetime.now(UTC)
-    assert abs(now - datetime.fromisoformat(record.when)) < timedelta(minutes=5)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        (LabelChanges(1, reshaped=(4,)), "1 nucleus reshaped (1 pixel)"),
-        (LabelChanges(2500, removed=tuple(range(1, 1201))), "1,200 nuclei removed (2,500 pixels)"),
-        (LabelChanges(20, (1, 2), (3,)), "2 nuclei added, 1 removed (20 pixels)"),
-    ],
-)
-def test_summaries_read_well(changes, words):
-    assert Corrections(changes).summary == words
-
-
-def test_labels_of_another_size_are_refused(run):
-    with pytest.raises(InputError, match="size"):
-        find_corrections(run, np.zeros((3, 3), np.int32))
-
-
 @pytest.mark.parametrize(("name", "written"), [("a.tiff", "a.tiff"), ("a", "a.tif")])
 def test_labels_are_saved_with_how_they_came_about(run, tmp_path, name, written):
     drawn = run.result.labels.copy()
@@ -85,3 +79,154 @@ def test_a_folder_that_is_not_there_is_told(run, tmp_path):
     labels = run.result.labels
     with pytest.raises(OutputError, match="does not exist"):
         drive(label_steps(tmp_path / "no" / "a.tif", labels, find_corrections(run, labels)))
+
+
+def test_what_others_wrote_stays_in_its_place(tmp_path):
+    path = tmp_path / "index.csv"
+    path.write_text(
+        '\ufeffname;organ;path;label\na;liver;a.png;a.tif\n"b;2";lung;b.png;b.tif\n', "utf-8"
+    )
+    columns, rows, delimiter = read_rows(path)
+    assert columns == ("name", "organ", "path", "label") and delimiter == ";"
+    text = index_text(columns, rows, {"name": "a", "path": "new.png", "split": "val"}, delimiter)
+    assert text.splitlines() == [
+        "name;organ;path;label;split",
+        "a;liver;new.png;a.tif;val",
+        '"b;2";lung;b.png;b.tif;',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"path,label\na,b\n", "'name'"),
+        (b"name,path,label\na,b\n", "line 2"),
+        (b"name,path,label\na,b,c\na,b,c,d\n", "line 3"),
+        (b"\xff\xfe\x00name", "cannot be read"),
+        (b'name,path,label\n"a,b,c\n', "CSV"),
+    ],
+)
+def test_a_damaged_index_is_not_made_worse(tmp_path, content, words):
+    path = tmp_path / "index.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="repair") as error:
+        read_rows(path)
+    assert words in str(error.value) and "index.csv" in str(error.value)
+
+
+ABOUT = PairAbout("slide 7", "val", 0.25, "CC0-1.0", True, {"corrections": {"added": [9]}})
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def labels():
+    made = np.zeros((40, 50), np.int32)
+    made[5:15, 5:15], made[5:15, 15:25], made[30:38, 5:15] = 4, 9, 4
+    return made
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_pair_is_read_back_as_it_was(tmp_path, image, labels):
+    saved = save_training_pair(tmp_path / "new" / "set", "liver_1", image, labels, ABOUT)
+    (pair,) = find_pairs(tmp_path / "new" / "set")
+    assert (pair.name, pair.source, pair.split, pair.mpp) == ("liver_1", "slide 7", "val", 0.25)
+    assert (pair.image, pair.labels) == (saved.image, saved.labels)
+    file = read_image(pair.image)
+    assert (file.source.read(0, 40, 0, 50) == image).all()
+    assert file.mpp == pytest.approx(0.25, rel=1e-3)
+    back = read_label_tiff(pair.labels)
+    assert back.ids.tolist() == [1, 2] and ((back.labels == 1) == (labels == 4)).all()
+    assert back.metadata["corrections"] == {"added": [9]}
+    assert saved.n_nuclei == 2 and "several parts (id 4)" in saved.notes[0]
+    assert back.metadata["notes"] == list(saved.notes)
+    line = saved.index.read_text().splitlines()[1]
+    assert line == "liver_1,slide 7,val,images/liver_1.png,labels/liver_1.tif,0.25,CC0-1.0,2,yes"
+
+
+def test_more_pairs_are_added_and_one_of_that_name_needs_consent(tmp_path, image, labels):
+    save_training_pair(tmp_path, "a", image, labels)
+    save_training_pair(tmp_path, "b", image, labels)
+    before = everything(tmp_path)
+    with pytest.raises(InputError, match="'a' is there already"):
+        save_training_pair(tmp_path, "a", image, labels)
+    assert everything(tmp_path) == before
+    other = np.where(labels == 9, 0, labels)
+    save_training_pair(tmp_path, "a", image, other, ABOUT, PairOptions(overwrite=True))
+    pairs = find_pairs(tmp_path)
+    assert [(p.name, p.split) for p in pairs] == [("a", "val"), ("b", "train")]
+    assert read_label_tiff(pairs[0].labels).ids.tolist() == [1]
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_the_image_is_what_the_network_saw(tmp_path):
+    deep = np.random.default_rng(1).integers(0, 4095, (60, 70)).astype(np.uint16)
+    region = CropSource(as_source(deep), 10, 50, 20, 70)
+    saved = save_training_pair(tmp_path, "a", region, np.ones((40, 50), np.int32))
+    pixels = read_image(saved.image).source.read(0, 40, 0, 50)
+    assert pixels.shape == (40, 50, 3) and (pixels == region.read(0, 40, 0, 50)).all()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["image", "labels", "index"])
+@pytest.mark.parametrize("there", [False, True], ids=["new", "replacing"])
+def test_a_full_disk_leaves_the_folder_as_it_was(
+    tmp_path, image, labels, monkeypatch, number, there
+):
+    save_training_pair(tmp_path, "a" if there else "other", image, labels)
+    before, moved, usual = everything(tmp_path), [], os.replace
+
+    def replace(source, target):
+        if ".tmp/" in str(source) and ".tmp/" not in str(target):
+            moved.append(target)
+            if len(moved) == number + 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        usual(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OutputError, match="disk is full"):
+        save_training_pair(tmp_path, "a", image, labels * 2, ABOUT, PairOptions(overwrite=True))
+    assert everything(tmp_path) == before
+
+
+def test_a_first_pair_that_fails_leaves_no_folders(tmp_path, image, labels, monkeypatch):
+    def fail(*_args, **_keywords):
+        raise OSError(errno.EIO, "fault")
+
+    monkeypatch.setattr(training_data.Image.Image, "save", fail)
+    with pytest.raises(OutputError, match="disk reports a fault"):
+        save_training_pair(tmp_path, "a", image, labels)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cancel_before_the_end_leaves_nothing(tmp_path, image, labels):
+    seen = []
+    with pytest.raises(JobCancelled):
+        drive(pair_steps(tmp_path, "a", image, labels), seen.append, lambda: len(seen) == 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "../a", "a/b", "con", "a:b", "x" * 120, ".hidden", "a b"])
+def test_a_name_that_is_none_is_refused_with_a_better_one(tmp_path, image, labels, name):
+    with pytest.raises(InputError, match="no name for files") as error:
+        save_training_pair(tmp_path, name, image, labels)
+    assert clean_name(clean_name(name)) == clean_name(name) and clean_name(name) in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_that_differ_and_bad_facts_are_refused(tmp_path, image, labels):
+    with pytest.raises(InputError, match=r"40 x 50 .* \(40, 49\)"):
+        save_training_pair(tmp_path, "a", image, labels[:, 1:])
+    with pytest.raises(InputError, match="split"):
+        PairAbout(split="other")
+    with pytest.raises(InputError, match="mpp"):
+        PairAbout(mpp=0)
+    (tmp_path / "index.csv").write_text("hello\n")
+    with pytest.raises(InputError, match="repair"):
+        save_training_pair(tmp_path, "a", image, labels)
+    assert [p.name for p in tmp_path.iterdir()] == ["index.csv"]

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.app import diagnose_pairs
 from napari_hovernet.app.diagnose_items import find_items
+from napari_hovernet.core.data import pairs
 from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.diagnosis.case import Case
 from napari_hovernet.errors import InputError
@@ -36,7 +36,7 @@ def test_a_folder_of_pairs_is_read_lazily(tmp_path: Path, monkeypatch: pytest.Mo
         pair(tmp_path, f"x{i}", i)
     png(tmp_path / "bare.png", np.zeros((*SIZE, 3), np.uint8))
     with monkeypatch.context() as patch:
-        patch.setattr(diagnose_pairs, "read_image", lambda *_: pytest.fail("an image was read"))
+        patch.setattr(pairs, "read_image", lambda *_: pytest.fail("an image was read"))
         found = find_items(tmp_path)
     assert found.items.names == ("bare", "x0", "x1", "x2")
     assert found.items.parts == {"image", "labels"}
@@ -75,8 +75,8 @@ def test_folders_of_splits(tmp_path: Path) -> None:
 def test_of_a_large_image_a_part_with_nuclei_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnose_pairs, "WHOLE", 100)
-    monkeypatch.setattr(diagnose_pairs, "PART", 64)
+    monkeypatch.setattr(pairs, "WHOLE", 100)
+    monkeypatch.setattr(pairs, "REGION", 64)
     labels = np.zeros((200, 300), np.uint16)
     labels[150:170, 20:40] = 1
     png(tmp_path / "big.png", np.zeros((200, 300, 3), np.uint8))
@@ -145,13 +145,13 @@ def test_pannuke_folds(tmp_path: Path) -> None:
         np.save(place / "masks.npy", masks)
         np.save(place / "types.npy", np.array(["Skin", "Colon", "Skin"]))
     found = find_items(tmp_path, "epidermal")
-    assert found.items.names == ("fold1_00000", "fold1_00002", "fold2_00000", "fold2_00002")
+    assert found.items.names == ("fold1_0000", "fold1_0002", "fold2_0000", "fold2_0002")
     assert found.n_types == 6
     item = found.items.read(1)
     assert item.image.dtype == np.float64 and item.split == "train"
     assert sorted(np.unique(item.labels)) == [0, 7, 14] and item.types.max() == 4
     val = find_items(tmp_path, split="val")
-    assert val.items.names == ("fold2_00000", "fold2_00001", "fold2_00002")
+    assert val.items.names == ("fold2_0000", "fold2_0001", "fold2_0002")
 
 
 def test_patches_and_stacks_of_npy(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Driving generators of Progress."""
+"""Driving generators of Progress, and steps that can be taken back."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Generator
 import pytest
 
 from napari_hovernet.app.jobs import (
-    InlineRunner,
-    Job,
+    HISTORY_LIMIT,
+    Change,
+    History,
     JobCancelled,
-    JobState,
     describe_failure,
     drive,
 )
@@ -83,30 +83,32 @@ def test_describe_failure_of_an_error_without_text() -> None:
     assert describe_failure(KeyError()) == "KeyError"
 
 
-def test_a_job_ends_done_with_its_result() -> None:
-    job = InlineRunner().start("count", lambda: count(2))
-    assert (job.state, job.result, job.error) == (JobState.DONE, 2, None)
-    assert job.progress == Progress(2, 2)
+def test_a_new_change_ends_redo() -> None:
+    history: History[str] = History()
+    history.do(Change(added=("a",)))
+    history.undo()
+    history.do(Change(added=("b",)))
+    assert history.items == ("b",) and not history.can_redo and history.redo() is None
 
 
-def test_a_job_that_fails_keeps_the_error() -> None:
-    job = InlineRunner().start("count", lambda: count(1, ValueError("bad")))
-    assert job.state is JobState.FAILED
-    assert str(job.error) == "ValueError: bad"
-    assert job.result is None
+def test_undo_restores_the_place_of_what_was_removed() -> None:
+    history: History[str] = History()
+    a, b, c = items = tuple("abc")
+    for item in items:
+        history.do(Change(added=(item,)))
+    history.do(Change(removed=(b,)))
+    assert history.items == (a, c)
+    history.undo()
+    assert history.items == (a, b, c)
 
 
-def test_a_job_can_be_cancelled_from_its_progress() -> None:
-    job = Job(count(5))
-    assert job.state is JobState.WAITING
-    job.run(lambda step: job.cancel() if step.done == 2 else None)
-    assert job.state is JobState.CANCELLED
-    assert job.progress.done == 2
-    assert closed == ["closed"]
-
-
-def test_ctrl_c_leaves_a_job_cancelled() -> None:
-    job = Job(count(1, KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
-        job.run()
-    assert job.state is JobState.CANCELLED
+def test_old_changes_are_let_go() -> None:
+    history: History[str] = History()
+    for i in range(HISTORY_LIMIT + 3):
+        item = f"run {i}"
+        history.do(Change(added=(item,)))
+        history.do(Change(removed=(item,)))
+    assert len(history.reachable()) == HISTORY_LIMIT // 2
+    for _ in range(HISTORY_LIMIT):
+        assert history.undo() is not None
+    assert history.undo() is None

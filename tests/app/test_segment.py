@@ -1,22 +1,27 @@
-"""Image in, nuclei out."""
+"""From an image to nuclei: what a run makes, keeps and says; what the viewer asks for."""
 
 from __future__ import annotations
 
 import gc
 import json
+import sys
 import weakref
 from collections.abc import Generator
 from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 
+from napari_hovernet.app import segment as run_request
 from napari_hovernet.app import segment as segment_module
 from napari_hovernet.app.jobs import JobCancelled, drive
 from napari_hovernet.app.segment import (
+    ModelShelf,
     Region,
+    RunRequest,
     SegmentParams,
     SegmentResult,
     run_metadata,
@@ -30,6 +35,7 @@ from napari_hovernet.errors import InputError, JobFailed
 EVERYTHING = SegmentParams(
     separation=SeparationParams(method="hover_net", np_threshold=0.0, energy_threshold=1.0)
 )
+
 """Choices with which an untrained network finds nuclei, too."""
 
 
@@ -72,15 +78,6 @@ def test_magnitude_inside_is_the_mean_over_all_pixels(model: Model) -> None:
     assert result.magnitude_inside == pytest.approx(expected, rel=1e-5)
 
 
-def test_maps_and_stages_are_dropped_on_request(model: Model) -> None:
-    lean = drive(segment_steps(model, picture(), EVERYTHING, keep_maps=False))
-    full = drive(segment_steps(model, picture(), EVERYTHING))
-    assert lean.maps is None
-    assert lean.separation is None
-    assert np.array_equal(lean.labels, full.labels)
-    assert np.array_equal(lean.nuclei.magnitude_p95, full.nuclei.magnitude_p95)
-
-
 def test_a_region_is_the_crop(model: Model) -> None:
     region = Region(row0=8, col0=16, row1=30, col1=200)
     image = picture()
@@ -111,12 +108,6 @@ def test_no_nuclei_is_a_result(model: Model) -> None:
 def test_images_that_cannot_be_used(model: Model, image: npt.NDArray, said: str) -> None:
     with pytest.raises(InputError, match=said):
         drive(segment_steps(model, image))
-
-
-def test_a_grey_image_works_and_says_so(model: Model) -> None:
-    result = drive(segment_steps(model, picture((20, 24))))
-    assert result.labels.shape == (20, 24)
-    assert any("grey" in notice for notice in result.notices)
 
 
 @pytest.mark.parametrize("bounds", [(5, 5, 5, 9), (-1, 0, 4, 4), (3, 9, 8, 2)])
@@ -215,3 +206,59 @@ def test_metadata_says_how_it_was_made(model: Model) -> None:
     assert about["offset"] == [0, 8]
     assert about["mpp"] == 0.25
     assert about["nuclei"] == result.n
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Every load_model call, with a stand-in for the loader."""
+    calls = []
+    fake = ModuleType("napari_hovernet.core.checkpoint")
+
+    def load_model(source, device):
+        calls.append((source, device))
+        return SimpleNamespace(source=source, device=device)
+
+    fake.load_model = load_model
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    return calls
+
+
+def test_the_shelf_loads_once_and_again_when_file_or_device_changes(loads, tmp_path):
+    path = tmp_path / "model.tar"
+    path.write_bytes(b"one")
+    shelf = ModelShelf()
+    first = shelf.get(str(path), "cpu")
+    assert shelf.get(str(path), "cpu") is first and len(loads) == 1
+    shelf.get(str(path), "cuda:0")
+    path.write_bytes(b"two, longer")
+    shelf.get(str(path), "cuda:0")
+    assert shelf.device == "cuda:0"
+    assert [device for _, device in loads] == ["cpu", "cuda:0", "cuda:0"]
+
+
+def test_a_box_becomes_a_region_and_the_steps_pass_through(loads, monkeypatch):
+    from napari_hovernet.app import segment  # noqa: PLC0415 - torch
+
+    seen = []
+
+    def segment_steps(model, image, params):
+        seen.append((model.source, image.shape, params))
+        yield Progress(1, 1, "tile")
+        return "result"
+
+    monkeypatch.setattr(segment, "segment_steps", segment_steps)
+    request = RunRequest(
+        "compact",
+        "cpu",
+        np.zeros((9, 9)),
+        InferenceParams(tile=64),
+        SeparationParams(),
+        box=(1, 5, 2, 8),
+    )
+    steps = []
+    assert drive(run_request.run_steps(request, ModelShelf()), steps.append) == "result"
+    ((source, shape, params),) = seen
+    region = params.region
+    assert (source, shape, params.inference.tile) == ("compact", (9, 9), 64)
+    assert (region.row0, region.row1, region.col0, region.col1) == (1, 5, 2, 8)
+    assert [s.message for s in steps] == ["Loading the model ...", "tile"]

@@ -25,7 +25,7 @@ from napari_hovernet.core.tokens.data import (
     membership,
     truth_of,
 )
-from napari_hovernet.core.tokens.decode import TokenParams, predict_tokens
+from napari_hovernet.core.tokens.decode import TokenParams, predict_tokens_steps
 from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import InputError
 
@@ -53,7 +53,7 @@ def pairs_of(data: TokenData, model: Model, indices: tuple[int, ...]):
 
 
 def test_maps_are_those_of_the_decoder_whatever_the_batch(data, model):
-    every = predict_tokens(model, data.tokens)
+    every = drive(predict_tokens_steps(model, data.tokens))
     predictor = TokenPredictor(model, data, (0, 2, 4), TokenParams(batch=2))
     for index, pair in zip((0, 2, 4), pairs_of(data, model, (0, 2, 4)), strict=True):
         found = drive(predictor.steps(pair))
@@ -92,7 +92,7 @@ def test_magnitude_is_measured_inside_true_nuclei(data, model):
     predictor = TokenPredictor(model, data, (0,))
     result = drive(magnitude_steps(pairs_of(data, model, (0,)), predictor))
     assert result.rows[0].inside == TRUE
-    lengths = predict_tokens(model, data.tokens[:1]).maps(0).magnitude
+    lengths = drive(predict_tokens_steps(model, data.tokens[:1])).maps(0).magnitude
     inside = truth_of(data, 0).labels > 0
     assert result.rows[0].report.inside.mean == pytest.approx(lengths[inside].mean(), abs=1e-5)
     assert predictor.true_magnitudes["skin_00000"] == pytest.approx(0.69, abs=0.03)

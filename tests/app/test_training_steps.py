@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_hovernet.app.export import PairAbout, save_training_pair
+from napari_hovernet.app.corrections import PairAbout, save_training_pair
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.run_store import RunStore
 from napari_hovernet.app.training_steps import check_steps, log_end, start_steps

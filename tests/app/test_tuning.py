@@ -1,13 +1,11 @@
-"""Edits, undo and redo, presets, and answers that come too late."""
+"""The parameters a run is tuned with: edits, undo, presets, answers."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from napari_hovernet.app import tuning as tuning_module
 from napari_hovernet.app.tuning import MERGE_S, UNDO_LIMIT, Edits, Tuned, Tuning
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.inference.tiles import scaled_separation
@@ -15,7 +13,6 @@ from napari_hovernet.core.measure.sweep import Sweep, SweepAxis
 from napari_hovernet.core.params import PRESETS, InferenceParams, SeparationParams
 from napari_hovernet.core.separation.tuning import StageCounts, TuneParams
 from napari_hovernet.core.types import ModelInfo
-from napari_hovernet.errors import InputError
 
 
 def depth(value):
@@ -50,9 +47,6 @@ def heard(tuning):
     return values
 
 
-# ---------------------------------------------------------------------- undo and redo
-
-
 def test_edits_are_taken_back_and_made_again_one_by_one(tuning):
     steps = [TuneParams(), depth(0.2), depth(0.3), depth(0.4)]
     for params in steps[1:]:
@@ -81,11 +75,6 @@ def test_an_edit_after_undo_drops_what_could_be_redone(tuning):
     assert tuning.params == TuneParams()
 
 
-def test_the_same_parameters_are_no_edit(tuning, heard):
-    tuning.edit(TuneParams(SeparationParams()))
-    assert heard == [] and not tuning.can_undo
-
-
 def test_a_drag_is_one_edit(tuning, heard):
     for k in range(30):
         tuning.edit(depth(0.2 + k / 100), "depth", now=k * MERGE_S)  # each just within the time
@@ -94,32 +83,6 @@ def test_a_drag_is_one_edit(tuning, heard):
     assert tuning.params == TuneParams() and not tuning.can_undo
     tuning.redo()
     assert tuning.params == depth(0.2 + 29 / 100)
-
-
-@pytest.mark.parametrize(
-    ("control", "now"), [("depth", 10 + 1.01 * MERGE_S), ("oblique", 10.0), ("", 10.0)]
-)
-def test_later_edits_and_other_controls_are_edits_of_their_own(tuning, control, now):
-    tuning.edit(depth(0.2), "depth", now=10.0)
-    tuning.edit(depth(0.3), control, now=now)
-    tuning.undo()
-    assert tuning.params == depth(0.2)
-
-
-def test_edits_without_a_control_never_merge(tuning):
-    tuning.edit(depth(0.2), now=1.0)
-    tuning.edit(depth(0.3), now=1.0)
-    tuning.undo()
-    assert tuning.params == depth(0.2)
-
-
-def test_an_edit_after_undo_does_not_merge_with_what_was_before(tuning):
-    tuning.edit(depth(0.2), "depth", now=1.0)
-    tuning.edit(TuneParams(SeparationParams(depth=0.2, oblique=0.5)), "oblique", now=1.1)
-    tuning.undo()
-    tuning.edit(depth(0.3), "depth", now=1.2)
-    tuning.undo()
-    assert tuning.params == depth(0.2)
 
 
 def test_a_drag_back_to_where_it_began_leaves_nothing_to_undo(tuning, heard):
@@ -132,16 +95,6 @@ def test_a_drag_back_to_where_it_began_leaves_nothing_to_undo(tuning, heard):
     assert tuning.params == TuneParams()
 
 
-def test_the_clock_is_used_when_no_time_is_given(tuning, monkeypatch):
-    times = iter([5.0, 5.5, 5.5 + 2 * MERGE_S])
-    clock = SimpleNamespace(monotonic=lambda: next(times))
-    monkeypatch.setattr(tuning_module, "time", clock)
-    for value in (0.2, 0.3, 0.4):
-        tuning.edit(depth(value), "depth")
-    tuning.undo()
-    assert tuning.params == depth(0.3)
-
-
 def test_only_so_many_edits_are_kept(tuning):
     for k in range(UNDO_LIMIT + 50):
         tuning.edit(TuneParams(SeparationParams(min_area=100 + k)))
@@ -150,9 +103,6 @@ def test_only_so_many_edits_are_kept(tuning):
         tuning.undo()
         undone += 1
     assert undone == UNDO_LIMIT and tuning.params.separation.min_area == 149
-
-
-# ---------------------------------------------------------------------- begin, reset, presets
 
 
 def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
@@ -187,14 +137,6 @@ def test_begin_can_go_on_where_a_run_was_left(tuning):
     assert left == Edits((tuning.start, depth(0.2)), (depth(0.4),))  # a frozen copy
 
 
-def test_a_run_does_not_merge_its_first_edit_with_the_last_of_another(tuning):
-    tuning.edit(depth(0.2), "depth", now=1.0)
-    tuning.begin(result(), tuning.edits)
-    tuning.edit(depth(0.3), "depth", now=1.1)
-    tuning.undo()
-    assert tuning.params == depth(0.2)
-
-
 def test_reset_goes_to_the_start_and_can_be_undone(tuning):
     tuning.begin(result(SeparationParams(depth=0.33)))
     tuning.edit(TuneParams(SeparationParams(depth=0.4), HVReading(order="vh")))
@@ -215,30 +157,6 @@ def test_presets_have_lengths_in_pixels_of_the_run(tuning, name, image_mpp, scal
     assert tuning.params.separation == wanted
 
 
-def test_a_local_preset_really_is_scaled(tuning):
-    tuning.begin(result(image_mpp=0.5))
-    assert tuning.preset("local").scales == (0.75, 1.5) and tuning.preset("local").min_area == 5
-    tuning.begin(None)
-    assert tuning.preset("local").scales == (1.5, 3.0)
-
-
-def test_a_preset_leaves_the_reading_of_hv(tuning):
-    tuning.edit(TuneParams(hv=HVReading(order="vh", scale=2.0)))
-    tuning.choose_preset("hover_net")
-    assert tuning.params.hv == HVReading(order="vh", scale=2.0)
-    tuning.undo()
-    assert tuning.params.separation.method == "local"
-
-
-def test_an_unknown_preset_changes_nothing(tuning, heard):
-    with pytest.raises(InputError, match="preset is 'best'; choose one of local"):
-        tuning.choose_preset("best")
-    assert heard == []
-
-
-# ---------------------------------------------------------------------- answers
-
-
 def test_an_answer_to_the_present_parameters_is_taken(tuning, heard):
     tuning.edit(depth(0.2))
     found = answer(depth(0.2))
@@ -252,26 +170,6 @@ def test_an_answer_to_older_parameters_is_dropped(tuning, heard):
     before = len(heard)
     assert not tuning.take(answer(depth(0.2)))
     assert tuning.tuned is None and len(heard) == before
-
-
-def test_an_answer_is_good_again_after_undo(tuning):
-    tuning.edit(depth(0.2))
-    tuning.edit(depth(0.3))
-    tuning.undo()
-    assert tuning.take(answer(depth(0.2)))
-
-
-def test_another_reading_of_hv_is_another_question(tuning):
-    tuning.edit(TuneParams(hv=HVReading(scale=2.0)))
-    assert not tuning.take(answer(replace(tuning.params, hv=HVReading(scale=3.0))))
-
-
-def test_forgetting_an_answer_is_told_once(tuning, heard):
-    tuning.take(answer(TuneParams()))
-    heard.clear()
-    tuning.forget()
-    tuning.forget()
-    assert tuning.tuned is None and heard == [("tuned", None)]
 
 
 def test_a_sweep_is_kept_until_the_next_run(tuning, heard):

@@ -1,4 +1,4 @@
-"""The command ``evaluate``: data in, table and reports out; everything that can go wrong."""
+"""The commands ``evaluate`` and ``magnitude``: of images, and of cached features of tokens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from napari_hovernet.cli import evaluate as command
+from napari_hovernet.cli.parser import build_parser
+from napari_hovernet.core.checkpoint import save_model
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.io.files import write_params
+from napari_hovernet.core.networks.optimus import OptimusDecoder
+from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
+from napari_hovernet.core.types import Model, ModelInfo
+from napari_hovernet.errors import InputError
 
 SIZE = (48, 64)
 
@@ -58,7 +69,7 @@ ALL = ["evaluation.csv", "evaluation.html", "evaluation.json"]
 def test_predictions_of_a_folder_need_no_model(
     run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "model_predictor", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(command, "_model_predictor", lambda *_: pytest.fail("a model was loaded"))
     out = tmp_path / "out"
     outcome = run("evaluate", data, "-o", out, "--pred", tmp_path / "pred")
     assert outcome.status == 0, outcome.err
@@ -98,21 +109,13 @@ def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> 
     val = run("evaluate", data, "-o", tmp_path / "a", "--pred", pred, "--split=val", "--json")
     found = json.loads(val.out)
     assert [row["name"] for row in found["rows"]] == ["x1", "x2"]
-    assert found == json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    written = json.loads((tmp_path / "a" / "evaluation.json").read_text())
+    assert {**found, "created": ""} == {**written, "created": ""}
     one = run("evaluate", data / "index.csv", "-o", tmp_path / "b", "--pred", pred, "--source", "A",
               "--n_samples", 1, "--json", "--no-html", "-q")  # fmt: skip
     assert [row["name"] for row in json.loads(one.out)["rows"]] == ["x0"]
     assert files_below(tmp_path / "b") == ["evaluation.csv", "evaluation.json"]
     assert one.err == ""
-
-
-def test_the_mpp_of_the_index_counts_only_when_asked(
-    run: Any, data: Path, tmp_path: Path, model_file: Path
-) -> None:
-    for flag, scale in (((), 1.0), (("--use-mpp",), 0.5), (("--image-mpp", 1.0), 2.0)):
-        given = ["--model-mpp", 0.5, "--n-samples", 1, "--no-html", "--overwrite", "--json"]
-        outcome = run("evaluate", data, "-o", tmp_path / "o", "--model", model_file, *flag, *given)
-        assert json.loads(outcome.out)["rows"][0]["scale"] == scale, flag
 
 
 def test_a_preset_that_is_faulty_says_so(
@@ -122,15 +125,6 @@ def test_a_preset_that_is_faulty_says_so(
                   "--preset", "merging_relabel", "--no-html")  # fmt: skip
     assert outcome.status == 0, outcome.err
     assert "Faulty on purpose" in outcome.err
-
-
-def test_labels_of_another_folder(run: Any, data: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "x1.npy", nuclei())
-    outcome = run("evaluate", data / "im", "-o", tmp_path / "o", "--pred", tmp_path / "pred",
-                  "--labels", tmp_path, "--no-html")  # fmt: skip
-    assert outcome.status == 0, outcome.err
-    assert "3 image(s) without labels left out" in outcome.err
-    assert "all       1" in outcome.out
 
 
 def test_earlier_reports_are_replaced_only_when_told(run: Any, data: Path, tmp_path: Path) -> None:
@@ -144,9 +138,6 @@ def test_earlier_reports_are_replaced_only_when_told(run: Any, data: Path, tmp_p
     assert (tmp_path / "o" / "evaluation.csv").read_text() == "mine"
     assert run(*given, "--overwrite").status == 0
     assert (tmp_path / "o" / "evaluation.csv").read_text() != "mine"
-
-
-# --- bad input -----------------------------------------------------------------------
 
 
 def test_some_bad_images_are_status_1_and_named(run: Any, data: Path, tmp_path: Path) -> None:
@@ -249,21 +240,11 @@ def test_a_read_only_disk_is_told_before_any_work(
     def refuses(*_: Any, **__: Any) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(command, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(command.batch, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
     monkeypatch.setattr("napari_hovernet.core.io.files.Path.touch", refuses)
     outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
     assert outcome.status == 2
     assert "the disk is read-only: choose another folder" in outcome.err
-
-
-def test_an_output_that_is_a_file_is_refused_before_any_work(
-    run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
-    (tmp_path / "o").write_text("mine")
-    outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
-    assert outcome.status == 2
-    assert "is a file, not a folder" in outcome.err
 
 
 def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
@@ -274,7 +255,7 @@ def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
 
     given = ("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
     for place in (
-        "napari_hovernet.core.measure.compare.compare",
+        "napari_hovernet.app.evaluate.compare",
         "napari_hovernet.core.io.files.os.fsync",
     ):
         with monkeypatch.context() as patch:
@@ -283,3 +264,167 @@ def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
         assert outcome.status == 130
         assert "interrupted" in outcome.err
         assert files_below(tmp_path / "o") == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """One image with labels, one without."""
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (*SIZE, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"x{i}.png"), pixels)
+    labels = np.zeros(SIZE, np.uint8)
+    labels[10:30, 10:30] = 1
+    labels[10:30, 30:50] = 2
+    cv2.imwrite(str(tmp_path / "x0_lab.png"), labels)
+    return tmp_path
+
+
+@pytest.fixture
+def magnitude(run: Any, model_file: Path) -> Any:
+    def call(*argv: object) -> Any:
+        return run("magnitude", *argv, "--model", model_file, "--device", "cpu")
+
+    return call
+
+
+def test_images_folders_and_an_index_together_count_once(magnitude: Any, folder: Path) -> None:
+    (folder / "index.csv").write_text("image,label\nx0.png,x0_lab.png\n")
+    given = (folder / "x1.png", folder / "index.csv", folder / "x0.png")
+    found = json.loads(magnitude(*given, "--json").out)
+    assert [row["name"] for row in found["rows"]] == ["x1", "x0"]
+    first = found["rows"][1]
+    assert first["measured_inside"] == "true nuclei"
+    assert first["verdict"] in {"collapsed", "weak", "healthy"}
+    assert first["inside"]["median"] <= first["inside"]["p95"] <= first["whole_image_max"] + 1e-6
+    assert -1 <= first["direction"] <= 1
+    assert found["schema_version"] == 1
+
+
+def test_a_bad_image_is_named_and_status_1(magnitude: Any, folder: Path) -> None:
+    (folder / "x1.png").write_bytes((folder / "x1.png").read_bytes()[:200])
+    outcome = magnitude(folder)
+    assert outcome.status == 1
+    assert outcome.errors == [line for line in outcome.err.splitlines() if "x1" in line]
+    assert "damaged or cut off" in outcome.err
+    assert "All 1 image: " in outcome.out
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six samples of three folds, and an untrained decoder beside them."""
+    folder = tmp_path_factory.mktemp("skin")
+    write_token_family(folder, "skin", TokenFamilyParams(n=6, dim=8, folds=3))
+    torch.manual_seed(0)
+    network = OptimusDecoder(8, 4, 5).eval()
+    save_model(Model(network, ModelInfo("optimus"), torch.device("cpu")), folder / "d.pth")
+    return folder
+
+
+def given(place: Path, *more: object) -> tuple[object, ...]:
+    return ("--family", "skin", "--checkpoint", place / "d.pth", "--device", "cpu", *more)
+
+
+def test_evaluate_prints_what_the_scores_are_worth(run: Any, place: Path) -> None:
+    found = run("evaluate", *given(place))
+    assert found.status == 0, found.err
+    for words in (
+        "CC AJI", "oracle", "true nuclei", "a map of zeros has", "every pixel nucleus has Dice",
+        "that of the truth is", "is misleading", "Samples: 2 of 6 of skin: validation (fold 3).",
+        "Tokens before the patches: 5 as the checkpoint says.",
+    ):  # fmt: skip
+        assert words in found.out, words
+    assert found.err.count("brought from 256 x 256 to 224 x 224, nearest") == 1
+    assert not list(place.glob("evaluation*"))
+
+
+def test_evaluate_writes_reports_where_they_are_wanted(
+    run: Any, place: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = run("evaluate", *given(place), "-o", out, "--n-samples", 1, "--split", "train", "-q")
+    assert found.status == 0 and not found.err
+    assert {p.suffix for p in out.iterdir()} == {".csv", ".json", ".html"}
+    report = json.loads((out / "evaluation.json").read_text())
+    assert report["data"]["which"] == "training (folds 1, 2)"
+    assert report["rows"][0]["split"] == "train"
+
+
+def test_magnitude_names_the_samples_and_the_truth(run: Any, place: Path) -> None:
+    found = run("magnitude", *given(place), "--json", "--split", "all", "--n-samples", 3)
+    told = json.loads(found.out)
+    assert told["samples"]["which"] == "validation (fold 3) and training (folds 1, 2)"
+    assert [row["measured_inside"] for row in told["rows"]] == ["true nuclei"] * 3
+    assert told["overall"]["true_magnitude"] == pytest.approx(0.69, abs=0.03)
+    largest = [row["whole_image_max"] for row in told["rows"]]
+    assert told["overall"]["whole_image_max"] == pytest.approx(np.mean(largest), abs=1e-4)
+
+
+def test_the_slice_changes_the_maps_and_is_said(run: Any, place: Path) -> None:
+    def means(*more: object) -> list[float]:
+        found = run("magnitude", *given(place), "--json", "-q", *more)
+        return [row["inside"]["mean"] for row in json.loads(found.out)["rows"]]
+
+    assert means("--token-prefix", "5") == means()
+    assert means("--token-prefix", "historical") == means("--token-prefix", "1") != means()
+    said = run("magnitude", *given(place, "--token-prefix", "historical"))
+    assert "1 (chosen: historical 1:257)" in said.out and "56 px" in said.err
+
+
+def test_features_alone_have_a_magnitude_but_no_score(
+    run: Any, place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "skin_features.npz").write_bytes((place / "skin_features.npz").read_bytes())
+    where = ("--data-dir", tmp_path, "--n-samples", 1)
+    found = run("magnitude", *given(place, *where))
+    assert found.status == 0 and "predicted" in found.out
+    assert "not known: may have been trained on" in found.out
+    refused = run("evaluate", *given(place, *where))
+    assert refused.status == 2 and "no true nuclei" in refused.err
+
+
+def test_it_says_where_it_looked(run: Any, place: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = run("magnitude", "--family", "lung", "--checkpoint", place / "d.pth")
+    assert found.status == 2
+    for words in ("lung_features.npz", str(place), "has skin", str(tmp_path), "--data-dir"):
+        assert words in found.err, words
+    write_token_family(tmp_path, "lung", TokenFamilyParams(n=1, dim=8))
+    here = run("magnitude", "--family", "lung", "--checkpoint", place / "d.pth")
+    assert here.status == 0, "the folder one is in is looked at as well"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("evaluate", "--family", "skin"), "Name the token decoder"),
+        (("evaluate", "--family", "skin", "--pred", "x"), "--pred is about images"),
+        (("evaluate", "x", "-o", "y", "--seed", "1"), "--seed needs --family"),
+        (("magnitude", "x", "--token-prefix", "1"), "--token-prefix needs --family"),
+        (("evaluate", "x"), "-o OUT"),
+        (("evaluate", "-o", "y"), "Name the images"),
+        (("magnitude",), "Name the images"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(run: Any, argv: Any, words: str) -> None:
+    found = run(*argv)
+    assert found.status == 2 and words in found.err and len(found.errors) == 1
+
+
+def test_a_separation_saved_by_the_tuner_is_read(tmp_path: Path) -> None:
+    def tuning(*argv: object) -> TuneParams:
+        given = ["evaluate", "d", "-o", "o", *map(str, argv)]
+        return command.tuning_of(build_parser("evaluate").parse_args(given))
+
+    assert tuning() == TuneParams()
+    saved = TuneParams(SeparationParams(depth=0.3), HVReading(sign="inward"))
+    write_params(tmp_path / "p.json", saved)
+    assert tuning("--params", tmp_path / "p.json") == saved
+    (tmp_path / "q.json").write_text("{}")
+    with pytest.raises(InputError, match=r"q\.json holds no separation parameters"):
+        tuning("--params", tmp_path / "q.json")
+
+
+@pytest.mark.parametrize("line", ["--preset local --params p.json", "--model m --pred p",
+                                  "--checkpoint m --pred p", "--preset nonsense"])  # fmt: skip
+def test_what_excludes_each_other(run: Any, line: str) -> None:
+    assert run("evaluate", "d", "-o", "o", *line.split()).status == 2

@@ -1,16 +1,18 @@
-"""info, export and devices; models that are broken or hostile."""
+"""info, export, devices and demo; models that are broken or hostile."""
 
 from __future__ import annotations
 
-import io
-import json
 import pickle
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from napari_hovernet.cli import models
 from napari_hovernet.cli.models import readable
 from napari_hovernet.core.checkpoint import load_model
 from napari_hovernet.core.types import ModelInfo, TypeInfo
@@ -40,14 +42,6 @@ def test_info_is_readable(run: Any, model_file: Path) -> None:
     assert lines["mpp"] == "0.25 µm per pixel"
     assert lines["licence"] == "CC0"
     assert lines["types"] == "none"
-
-
-def test_info_as_json(run: Any, model_file: Path) -> None:
-    data = json.loads(run("info", model_file, "--json").out)
-    assert data["architecture"] == "compact"
-    assert data["config"]["widths"] == [4, 8]
-    assert len(data["sha256"]) == 64
-    assert data["source"] == str(model_file)
 
 
 def test_readable_lists_types_training_and_notes() -> None:
@@ -94,14 +88,6 @@ def test_export_refuses_what_it_cannot_write(
     assert outcome.status == 2
     assert len(outcome.errors) == 1
     assert not list(tmp_path.iterdir())
-
-
-def test_devices(run: Any) -> None:
-    assert any(line.startswith("cpu ") for line in run("devices").out.splitlines())
-    listed = json.loads(run("devices", "--json").out)
-    assert {"name": "cpu", "available": True}.items() <= listed[-1].items() or any(
-        d["name"] == "cpu" and d["available"] for d in listed
-    )
 
 
 def truncated(folder: Path, model_file: Path) -> Path:
@@ -176,7 +162,34 @@ def test_a_wrong_device_is_one_clear_line(run: Any, images: Path, model_file: Pa
     assert "cuda" in outcome.err
 
 
-def test_buffers_are_no_models(run: Any, tmp_path: Path) -> None:
-    path = tmp_path / "bytes.pth"
-    path.write_bytes(io.BytesIO(b"\x00" * 1000).getvalue())
-    assert run("info", path).status == 2
+def test_it_starts_the_module_with_what_was_given(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def start(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        assert not check
+        started.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(models.subprocess, "run", start)
+    monkeypatch.setattr(models, "NEEDED", ())
+    assert run("demo", "--screenshot", "out.png", "--sample", "tissue").status == 3
+    assert started[0] == [
+        sys.executable, "-m", "napari_hovernet._napari.demo",
+        "--sample", "tissue", "--screenshot", "out.png",
+    ]  # fmt: skip
+
+
+def test_without_napari_it_says_what_to_install(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "NEEDED", ("no_such_viewer",))
+    outcome = run("demo")
+    assert outcome.status == 2
+    assert "no_such_viewer" in outcome.err
+    assert "pip install 'napari-hovernet[all]'" in outcome.err
+
+
+def test_the_module_it_starts_is_there() -> None:
+    if find_spec("qtpy") is None:
+        pytest.skip("the viewer is not installed")
+    assert find_spec(models.DEMO_MODULE) is not None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +19,12 @@ import pytest
 import tifffile
 
 from napari_hovernet.cli import segment as segment_module
+from napari_hovernet.cli.segment import Search, find_inputs, name_results
 from napari_hovernet.core.io.geojson import rasterize, read_geojson
 from napari_hovernet.core.io.labels import read_label_tiff
-from napari_hovernet.core.io.tables import read_table
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Maps, Separation
+from napari_hovernet.errors import InputError
 
 ENDINGS = [".csv", ".geojson", ".json", ".mat", "_labels.tif"]
 
@@ -42,7 +41,7 @@ def squares(maps: Maps, _: SeparationParams) -> Separation:
 @pytest.fixture
 def segment(run: Any, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Segment:
     """Run the command with an untrained network, but find nuclei."""
-    monkeypatch.setattr("napari_hovernet.core.separation.separate", squares)
+    monkeypatch.setattr("napari_hovernet.app.segment.separate", squares)
 
     def call(*argv: object) -> Any:
         return run("segment", *argv, "--model", model_file, "--device", "cpu")
@@ -54,35 +53,6 @@ def files_below(folder: Path) -> list[str]:
     if not folder.exists():
         return []
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def test_one_image_gives_all_formats_and_one_line(
-    segment: Segment, images: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    outcome = segment(images / "a.tif", "-o", out)
-    assert outcome.status == 0, outcome.err
-    assert files_below(out) == [f"a{ending}" for ending in ENDINGS]
-    labels = read_label_tiff(out / "a_labels.tif")
-    n = len(labels)
-    assert labels.labels.shape == (48, 64)
-    assert len(read_table(out / "a.csv")["label"]) == n
-    assert np.array_equal(rasterize(read_geojson(out / "a.geojson"), (48, 64)), labels.labels)
-    assert len(outcome.out.splitlines()) == 1
-    assert outcome.out.startswith(f"{images / 'a.tif'}: {n:,} nucle")
-    assert "mean magnitude" in outcome.out
-    assert str(out / "a.geojson") in outcome.out
-    assert "licence of the weights: CC0" in outcome.err
-    assert not outcome.errors
-
-
-@pytest.mark.parametrize("name", ["p.png", "j.jpg", "t.tif"])
-def test_png_jpeg_and_tiff(segment: Segment, tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8))
-    outcome = segment(path, "-o", tmp_path / "out", "--formats", "tiff")
-    assert outcome.status == 0, outcome.err
-    assert read_label_tiff(tmp_path / "out" / f"{name[0]}_labels.tif").labels.shape == (40, 30)
 
 
 def test_a_tiled_pyramid_is_read_at_full_size(segment: Segment, tmp_path: Path) -> None:
@@ -106,11 +76,6 @@ def test_a_folder_with_folders(segment: Segment, images: Path, tmp_path: Path) -
     assert outcome.status == 0
     assert files_below(tmp_path / "all") == ["b.csv", "images/a.csv", "more/a.csv"]
     assert len(outcome.out.splitlines()) == 3
-
-
-def test_a_pattern(segment: Segment, images: Path, tmp_path: Path) -> None:
-    assert segment(images, "-o", tmp_path / "out", "--formats=csv", "--pattern=b*").status == 0
-    assert files_below(tmp_path / "out") == ["b.csv"]
 
 
 def test_a_region_is_in_coordinates_of_the_image(
@@ -139,47 +104,6 @@ def test_choices_reach_the_run(segment: Segment, images: Path, tmp_path: Path) -
     assert about["separation"]["method"] == "hover_net"
     assert about["separation"]["min_area"] == 1
     assert about["image"] == "a.tif"
-
-
-def test_quiet_says_nothing(segment: Segment, images: Path, tmp_path: Path) -> None:
-    outcome = segment(images, "-o", tmp_path / "out", "--formats=csv", "--quiet")
-    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
-
-
-def test_earlier_results_are_replaced_only_when_told(
-    segment: Segment, images: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "a.csv").write_text("mine")
-    refused = segment(images, "-o", out, "--formats=csv")
-    assert refused.status == 2
-    assert "a.csv" in refused.err
-    assert "--overwrite or --skip-existing" in refused.err
-    assert files_below(out) == ["a.csv"]
-    skipped = segment(images, "-o", out, "--formats=csv", "--skip-existing")
-    assert skipped.status == 0
-    assert (out / "a.csv").read_text() == "mine"
-    assert (out / "b.csv").exists()
-    nothing_left = segment(images, "-o", out, "--formats=csv", "--skip_existing")
-    assert nothing_left.out.startswith("All 2 images have their results")
-    assert segment(images, "-o", out, "--formats=csv", "--overwrite").status == 0
-    assert (out / "a.csv").read_text() != "mine"
-
-
-def test_results_in_the_folder_of_the_images(segment: Segment, images: Path) -> None:
-    assert segment(images, "-o", images).status == 0
-    again = segment(images, "-o", images, "--skip-existing")
-    assert again.out.startswith("All 2 images")
-
-
-# --- bad input -----------------------------------------------------------------------
-
-
-def five_channels(folder: Path) -> Path:
-    path = folder / "bad.tif"
-    tifffile.imwrite(path, np.zeros((20, 30, 5), np.uint8), photometric="minisblack")
-    return path
 
 
 def with_nan(folder: Path) -> Path:
@@ -236,27 +160,8 @@ def missing(folder: Path) -> Path:
     return folder / "bad.png"
 
 
-def folder_as_image(folder: Path) -> Path:
-    path = folder / "bad.png"
-    path.mkdir()
-    return path
-
-
-BAD_IMAGES = [five_channels, with_nan, empty_file, no_image, cut_off_tiff, cut_off_png, huge,
+BAD_IMAGES = [with_nan, empty_file, no_image, cut_off_tiff, cut_off_png, huge,
               missing]  # fmt: skip
-
-
-@pytest.mark.parametrize("make", BAD_IMAGES)
-def test_a_bad_image_alone_is_one_clear_line(
-    segment: Segment, tmp_path: Path, make: Callable[[Path], Path]
-) -> None:
-    path = make(tmp_path)
-    outcome = segment(path, "-o", tmp_path / "out")
-    assert outcome.status == 2
-    assert len(outcome.errors) == 1, outcome.err
-    assert outcome.err.splitlines()[-1].startswith("napari-hovernet: error: ")
-    assert "bad" in outcome.errors[0]
-    assert files_below(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize("make", BAD_IMAGES)
@@ -270,20 +175,6 @@ def test_a_bad_image_among_good_ones_does_not_stop_them(
     assert len(outcome.errors) == 1
     assert "napari-hovernet: 1 of 3 images failed:" in outcome.err
     assert path.name in outcome.err.splitlines()[-1]
-
-
-def test_one_channel_is_read_as_grey_and_said(segment: Segment, tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "grey.tif", np.zeros((20, 30), np.uint8))
-    outcome = segment(tmp_path / "grey.tif", "-o", tmp_path / "out")
-    assert outcome.status == 0, outcome.err
-    assert "grey" in outcome.err
-
-
-def test_a_folder_without_images(segment: Segment, tmp_path: Path) -> None:
-    folder_as_image(tmp_path)
-    outcome = segment(tmp_path / "bad.png", "-o", tmp_path / "out")
-    assert outcome.status == 2
-    assert "holds no image" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -308,16 +199,6 @@ def test_wrong_choices_are_one_clear_line(
     assert files_below(tmp_path / "o") == []
 
 
-def test_an_output_that_is_a_file_is_refused_before_any_work(
-    segment: Segment, images: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "out").write_text("mine")
-    outcome = segment(images, "-o", tmp_path / "out")
-    assert outcome.status == 2
-    assert "is a file, not a folder" in outcome.err
-    assert (tmp_path / "out").read_text() == "mine"
-
-
 def test_a_full_disk_ends_the_run_and_leaves_no_half_written_file(
     segment: Segment, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,25 +211,6 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_written_file(
     assert len(outcome.errors) == 1
     assert "the disk is full" in outcome.errors[0]
     assert files_below(tmp_path / "out") == []
-
-
-@pytest.mark.skipif(os.name != "posix", reason="mounts a tiny disk")
-def test_a_disk_that_is_really_full(segment: Segment, images: Path, tmp_path: Path) -> None:
-    disk, mount = tmp_path / "disk", shutil.which("mount")
-    disk.mkdir()
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("only root may mount a tiny disk")
-    mounted = [mount, "-t", "tmpfs", "-o", "size=12k", "tmpfs", str(disk)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode:
-        pytest.skip("this system does not let a tiny disk be mounted")
-    try:
-        outcome = segment(images, "-o", disk)
-        left = os.listdir(disk)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-    assert outcome.status == 2
-    assert "the disk is full" in outcome.err
-    assert left == []
 
 
 def test_ctrl_c_in_the_middle_keeps_what_is_done_and_leaves_nothing_half(
@@ -369,17 +231,6 @@ def test_ctrl_c_in_the_middle_keeps_what_is_done_and_leaves_nothing_half(
     assert outcome.status == 130
     assert "interrupted" in outcome.err
     assert files_below(tmp_path / "out") == [f"a{ending}" for ending in ENDINGS]
-
-
-def test_ctrl_c_while_writing_leaves_nothing(
-    segment: Segment, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def pressed(_: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("napari_hovernet.core.io.files.os.fsync", pressed)
-    assert segment(images / "a.tif", "-o", tmp_path / "out").status == 130
-    assert files_below(tmp_path / "out") == []
 
 
 def heed_interrupts() -> None:
@@ -414,20 +265,79 @@ def test_a_real_signal_to_a_real_process(
     assert files_below(tmp_path / "out") == []
 
 
-def test_no_nuclei_are_a_result_too(
-    run: Any, model_file: Path, images: Path, tmp_path: Path
-) -> None:
-    outcome = run("segment", images / "a.tif", "-o", tmp_path / "o", "--model", model_file,
-                  "--np-threshold", 1)  # fmt: skip
-    assert outcome.status == 0
-    assert "no nuclei" in outcome.out
-    data = json.loads((tmp_path / "o" / "a.geojson").read_text())
-    assert data["features"] == []
+SUFFIXES = (".png", ".tif")
 
 
-def test_the_same_image_twice_is_segmented_once(
-    segment: Segment, images: Path, tmp_path: Path
-) -> None:
-    outcome = segment(images / "a.tif", images / "a.tif", "-o", tmp_path / "o", "--formats=csv")
-    assert outcome.status == 0
-    assert len(outcome.out.splitlines()) == 1
+def stems(*names: str) -> list[str]:
+    return [found.stem.as_posix() for found in name_results([Path(name) for name in names])]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("in/b.TIF", "in/a.png", "in/.hidden.png", "in/text.txt", "in/sub/a.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "in"
+
+
+def names(tree: Path, search: Search) -> list[str]:
+    return [i.path.relative_to(tree).as_posix() for i in find_inputs([tree], search)]
+
+
+def test_the_name_alone_where_it_is_enough() -> None:
+    assert stems("x/a.png", "y/b.v2.tif", "z/c.OME.tif") == ["a", "b.v2", "c"]
+
+
+def test_folders_in_front_where_names_meet() -> None:
+    assert stems("/x/a.png", "/y/a.png", "/y/b.png") == ["x/a", "y/a", "b"]
+    assert stems("/1/x/a.png", "/2/x/a.png") == ["1/x/a", "2/x/a"]
+
+
+def test_the_ending_where_only_that_differs() -> None:
+    assert stems("x/a.png", "x/a.tif") == ["a.png", "a.tif"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["/a.png", "/x/a.png", "/x/x/a.png"],
+        ["/x/A.png", "/y/a.png"],
+        ["/x/.ome.tif", "/x/a.ome.tif", "/x/a.tif"],
+        ["/x/a.png", "/x/a.tif", "/y/a.png"],
+        ["/x/a", "/x/a.png", "/y/a.png.tif"],
+    ],
+)
+def test_no_two_results_ever_share_a_name(given: list[str]) -> None:
+    found = [stem.casefold() for stem in stems(*given)]
+    assert len(set(found)) == len(given)
+    assert not any(stem.startswith(("/", "..")) for stem in found)
+
+
+def test_a_folder_gives_its_readable_images_in_order(tree: Path) -> None:
+    assert names(tree, Search(SUFFIXES)) == ["a.png", "b.TIF"]
+    assert names(tree, Search(SUFFIXES, recursive=True)) == ["a.png", "b.TIF", "sub/a.png"]
+    assert names(tree, Search(SUFFIXES, pattern="b*")) == ["b.TIF"]
+
+
+def test_results_are_not_taken_for_images(tree: Path) -> None:
+    (tree / "a_labels.tif").touch()
+    (tree / "out").mkdir()
+    (tree / "out" / "c.png").touch()
+    assert "a_labels.tif" in names(tree, Search(SUFFIXES, leave_out=tree.parent / "other"))
+    assert "a_labels.tif" not in names(tree, Search(SUFFIXES, leave_out=tree))
+    inside = names(tree, Search(SUFFIXES, recursive=True, leave_out=tree / "out"))
+    assert "out/c.png" not in inside
+    assert "sub/a.png" in inside
+
+
+def test_each_image_once_and_files_whatever_their_ending(tree: Path) -> None:
+    found = find_inputs([tree / "a.png", tree, tree / "text.txt"], Search(SUFFIXES))
+    assert [i.path.name for i in found] == ["a.png", "b.TIF", "text.txt"]
+
+
+def test_a_folder_without_images_is_refused_with_what_helps(tree: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no image \(\*\.jpg\); --recursive"):
+        find_inputs([tree], Search((".jpg",)))
+    with pytest.raises(InputError, match=r"holds no image \(z\*\)\."):
+        find_inputs([tree], Search(SUFFIXES, pattern="z*", recursive=True))

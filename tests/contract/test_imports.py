@@ -65,6 +65,5 @@ def test_segment_loads_what_it_needs_and_no_more(after_segment: set[str]) -> Non
     assert tops(after_segment) & LIBRARIES <= SEGMENT
 
 
-@pytest.mark.xfail(reason="the dry run that counts memory pulls it in; it crashes some viewers")
 def test_segment_does_not_load_the_compiler_of_torch(after_segment: set[str]) -> None:
     assert not {"torch._dynamo", "triton"} & after_segment

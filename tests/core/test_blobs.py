@@ -1,7 +1,7 @@
-"""The blob check against plain ways of doing it, planted nuclei and real label images."""
-
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,16 @@ from skimage.measure import label as connected
 from skimage.morphology import convex_hull_image
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.measure.blobs import BlobParams, BlobReport, blob_report
+from napari_hovernet.core.measure.blobs import (
+    BlobParams,
+    BlobReport,
+    BlobRow,
+    blob_report,
+    explain,
+    explain_report,
+)
+from napari_hovernet.core.measure.kernels import find_cores, hull_pixels, seam_lengths
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.core.synthetic import planted_maps
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
@@ -35,6 +44,8 @@ def maps_of(labels: np.ndarray, hv: np.ndarray | None = None) -> Maps:
 
 
 LONE = tuple((15, 15 + 30 * i, 9, i + 1) for i in range(4))
+
+
 PAIR = ((55, 30, 9, 5), (55, 47, 9, 6))
 
 
@@ -263,3 +274,243 @@ def test_real_label_images(shared: Path, collapsed: bool, pairs: float, more: fl
     assert plain < 0.03
     assert two > pairs
     assert three > more
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("threshold", 0),
+        ("threshold", float("nan")),
+        ("area_weight", -1),
+        ("solidity_loss", 0),
+        ("neck_points", float("inf")),
+        ("neck", 1.5),
+        ("core_share", -0.1),
+        ("least_core", 2),
+        ("seam_drop", -1),
+        ("seam_reach", 0),
+        ("seam_reach", 2.5),
+        ("seam_reach", 65),
+        ("seam_share", 0),
+        ("min_area", 0),
+        ("largest_area", 0),
+        ("nucleus_area", 0),
+        ("nucleus_area", float("inf")),
+    ],
+)
+def test_a_value_out_of_range_is_named(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{name} is {value}"):
+        BlobParams(**{name: value})
+
+
+def disc(labels: np.ndarray, row: int, col: int, radius: int, number: int) -> None:
+    r, c = np.indices(labels.shape)
+    labels[(r - row) ** 2 + (c - col) ** 2 <= radius**2] = number
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    """Four lone discs."""
+    labels = np.zeros((60, 120), np.int32)
+    for i in range(4):
+        disc(labels, 12, 15 + 30 * i, 8, i + 1)
+    return labels
+
+
+def test_the_summary_of_an_image(labels: np.ndarray) -> None:
+    said = blob_report(None, labels).summary
+    assert said == "4 components, 4 nuclei, no suspected blobs"
+    for column in (20, 33, 46):
+        disc(labels, 45, column, 8, 9)
+    said = blob_report(None, labels).summary
+    assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
+    for column in (80, 93):
+        disc(labels, 45, column, 8, 11)
+    said = blob_report(None, labels).summary
+    assert said == "6 components, 6 nuclei, 2 suspected blobs, largest 3 nuclei"
+
+
+def test_the_summary_of_little_or_nothing(labels: np.ndarray) -> None:
+    none = np.zeros_like(labels)
+    assert blob_report(None, none).summary == "No nuclei"
+    assert blob_report(None, none, mask=labels).summary == "4 components, no nuclei"
+    one = np.where(labels == 2, 2, 0)
+    assert blob_report(None, one).summary == "1 component, 1 nucleus, no suspected blobs"
+    said = blob_report(None, one, mask=labels).summary
+    assert said == "4 components, 1 nucleus, no suspected blobs, 3 without a nucleus"
+
+
+def test_status_by_id_and_by_component(labels: np.ndarray) -> None:
+    disc(labels, 45, 20, 8, 700)
+    disc(labels, 45, 37, 8, 900)
+    report = blob_report(None, labels, mask=labels > 0)
+    assert report.status_of(1) == "single"
+    assert report.status_of(700) == report.status_of(900) == "separated"
+    with pytest.raises(InputError, match="no nucleus 5"):
+        report.status_of(5)
+    with pytest.raises(InputError, match="no nucleus 901"):
+        report.status_of(901)
+    for row in report.rows:
+        assert report.component_status[row.component] == ("empty", "single", "separated").index(
+            row.status
+        )
+    assert report.largest == 0 and report.suspects == ()
+
+
+BLOB = BlobRow(
+    3, (0, 0, 9, 9), (4.0, 4.0), 900, 1, 5, 4.5, 0.7, 0.02, 12, 4.5, 0.7, 4, 0.0, 3.1, "blob"
+)  # fmt: skip
+
+
+def test_clues_name_the_nucleus_and_only_what_speaks_against_it() -> None:
+    said = explain(BLOB)
+    assert said.startswith("1 nucleus, looks like 5. Nucleus 12: 4.5 times the area of one nucleus")
+    assert "solidity 0.70; 4 pieces" in said and "turns back" not in said
+    slight = replace(BLOB, worst_area_ratio=1.1, worst_cores=1, worst_solidity=0.97)
+    assert "times" not in explain(slight) and "pieces" not in explain(slight)
+    assert "3.1 points" in explain(slight)
+
+
+@pytest.mark.parametrize(
+    ("rim", "seam", "words"),
+    [
+        (0.02, 0.0, "the network shows no border"),
+        (0.9, 1.5, "Look at the separation"),
+        (0.9, 0.0, "to the network it is one nucleus"),
+        (0.3, 0.0, r"weak on its rim \(0.30"),
+    ],
+)
+def test_hv_says_where_to_look(rim: float, seam: float, words: str) -> None:
+    assert re.search(words, explain(replace(BLOB, rim_magnitude=rim, worst_seam=seam)))
+
+
+def test_bounds_are_those_of_the_user() -> None:
+    row = replace(BLOB, rim_magnitude=0.3)
+    assert "no border" in explain(row, bands=MagnitudeBands(collapsed=0.4, weak=0.45))
+    longer = replace(BLOB, worst_seam=0.3)
+    assert "turns back" in explain(longer)
+    assert "turns back" not in explain(longer, BlobParams(seam_share=1.0))
+
+
+def test_without_maps_nothing_is_said_about_hv() -> None:
+    assert explain(replace(BLOB, rim_magnitude=float("nan"))).endswith("narrow necks.")
+
+
+def test_what_is_not_suspected() -> None:
+    many = replace(BLOB, status="separated", n_instances=4)
+    assert explain(many) == "4 nuclei, not suspected."
+    assert "dropped it" in explain(replace(BLOB, status="empty", n_instances=0))
+
+
+def test_the_report_names_its_measure_and_scattered_ids() -> None:
+    labels = np.zeros((40, 60), int)
+    assert explain_report(blob_report(None, labels)) == ""
+    labels[2:12, 2:12] = labels[22:32, 2:12] = 1
+    labels[2:12, 30:40] = 2
+    said = explain_report(blob_report(None, labels))
+    assert said == (
+        "One nucleus is taken to have 100 px. 1 id lies on several parts that do not touch."
+    )
+    labels[22:32, 30:40] = 2
+    assert "2 ids lie on" in explain_report(blob_report(None, labels))
+
+
+RULES = (0.75, 0.4)
+
+
+def ragged(seed: int) -> np.ndarray:
+    """Parts of every form, several of them touching."""
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.random((60, 70)), 1 + 2 * rng.random())
+    parts = np.zeros(smooth.shape, np.int32)
+    for level in np.quantile(smooth, [0.35, 0.8]):
+        fresh = ndimage.label((smooth > level) if level > smooth.mean() else (smooth < level))[0]
+        parts[fresh > 0] = fresh[fresh > 0] + parts.max()
+    return np.unique(parts, return_inverse=True)[1].reshape(parts.shape).astype(np.int32)
+
+
+def boxes(parts: np.ndarray) -> np.ndarray:
+    found = ndimage.find_objects(parts)
+    return np.array([[r.start, c.start, r.stop, c.stop] for r, c in found], np.int64)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hulls_have_the_pixels_that_skimage_counts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    clouds = [rng.integers(0, 25, (n, 2)) for n in (1, 2, 3, 7, 40)]
+    clouds.append(np.column_stack((np.arange(9), np.full(9, 4))))
+    starts = np.cumsum([0] + [len(x) for x in clouds])
+    found = hull_pixels(np.concatenate(clouds).astype(np.int32), starts)
+    for cloud, pixels in zip(clouds, found, strict=True):
+        mask = np.zeros((25, 25), bool)
+        mask[cloud[:, 1], cloud[:, 0]] = True
+        if np.linalg.matrix_rank(cloud - cloud[0]) == 2:
+            assert pixels == convex_hull_image(mask, offset_coordinates=False).sum()
+        else:
+            step = np.gcd(*np.abs(np.ptp(cloud, axis=0)))
+            assert pixels == step + 1
+
+
+def discs_k(*places: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """One part made of discs of (row, column, radius), and the distance from its outside."""
+    parts = np.zeros((60, 120), np.int32)
+    r, c = np.indices(parts.shape)
+    for row, col, radius in places:
+        parts[(r - row) ** 2 + (c - col) ** 2 <= radius**2] = 1
+    return parts, ndimage.distance_transform_edt(parts).astype(np.float32)
+
+
+def cores(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    room = int(np.bincount(parts.ravel())[1:].max())
+    owner, area = find_cores(parts, depth, boxes(parts), room, RULES)
+    assert np.array_equal(
+        np.bincount(owner, weights=area, minlength=parts.max() + 1)[1:],
+        np.bincount(parts.ravel())[1:],
+    ), "every pixel lies in one core"
+    return np.sort(area)
+
+
+def test_a_narrow_neck_cuts_and_a_wide_one_does_not() -> None:
+    assert len(cores(*discs_k((30, 30, 12)))) == 1
+    two = cores(*discs_k((30, 30, 12), (30, 52, 12)))
+    assert len(two) == 2 and two[0] == pytest.approx(two[1], rel=0.06)
+    assert len(cores(*discs_k((30, 30, 12), (30, 40, 12)))) == 1
+    assert len(cores(*discs_k((30, 20, 12), (30, 42, 12), (30, 64, 12), (30, 86, 12)))) == 4
+
+
+def test_a_bump_is_no_core() -> None:
+    assert len(cores(*discs_k((30, 30, 14), (30, 46, 4)))) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cores_of_touching_parts_are_those_of_each_part_alone(seed: int) -> None:
+    parts = ragged(seed)
+    depth = np.zeros(parts.shape, np.float32)
+    alone = []
+    for part in range(1, parts.max() + 1):
+        inside = parts == part
+        depth[inside] = ndimage.distance_transform_edt(inside)[inside]
+        alone.append(cores(inside.astype(np.int32), np.where(inside, depth, 0)))
+    assert np.array_equal(cores(parts, depth), np.sort(np.concatenate(alone)))
+
+
+def test_seams_are_as_long_as_the_border_between_two() -> None:
+    parts = np.ones((20, 40), np.int32)
+    h = np.tile(np.concatenate((np.linspace(-1, 1, 20), np.linspace(-1, 1, 20))), (20, 1))
+    hv = np.stack((h, np.zeros_like(h))).astype(np.float32)
+    assert seam_lengths(parts, hv, 4, 0.8, 1)[1].tolist() == [20, 0]
+    turned = np.ascontiguousarray(hv[::-1].transpose(0, 2, 1))
+    upright = np.ones((40, 20), np.int32)
+    assert seam_lengths(upright, turned, 4, 0.8, 1)[1].tolist() == [0, 20]
+    cut = parts.copy()
+    cut[:, 20:] = 2
+    assert not seam_lengths(cut, hv, 4, 0.8, 2).any(), "a border is no seam"
+    assert not seam_lengths(parts, hv * np.float32(0.1), 4, 0.8, 1).any()
+
+
+def test_two_seams_in_a_row_count_twice() -> None:
+    parts = np.ones((1, 60), np.int32)
+    h = np.tile(np.linspace(-1, 1, 20), 3)[None]
+    hv = np.stack((h, np.zeros_like(h))).astype(np.float32)
+    assert seam_lengths(parts, hv, 4, 0.8, 1)[1].tolist() == [2, 0]
+    assert not seam_lengths(parts, hv, 64, 0.8, 1).any(), "a reach beyond the image"

@@ -1,18 +1,22 @@
-"""HV maps against the reference, by hand, and for odd input."""
-
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_hovernet.core.hv import (
     PRESETS,
     HVConvention,
+    HVReading,
     compact_ids,
     convert,
     hv_targets,
+    label_equal,
     magnitude,
+    moments,
+    read_hv,
 )
+from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 
 
@@ -214,3 +218,67 @@ def test_equals_the_reference(shared):
         assert np.abs(hv - reference).max() < 1e-6
         compared += 1
     assert compared == 6
+
+
+LABELS = np.pad(np.array([[1, 1, 1, 2, 2], [1, 1, 1, 2, 2], [1, 1, 0, 2, 2]]), 2)
+
+
+@pytest.mark.parametrize("order", ["hv", "vh"])
+@pytest.mark.parametrize("sign", ["outward", "inward"])
+def test_every_stored_form_is_read_back(order, sign):
+    stored = hv_targets(LABELS, HVConvention(order=order, sign=sign))
+    read = read_hv(Maps(np=LABELS > 0, hv=stored), HVReading(order=order, sign=sign))
+    np.testing.assert_array_equal(read.hv, hv_targets(LABELS))
+
+
+def test_a_plain_reading_copies_nothing():
+    maps = Maps(np=LABELS > 0, hv=hv_targets(LABELS))
+    assert read_hv(maps, HVReading()) is maps
+
+
+def test_scale_makes_vectors_longer_and_leaves_the_maps_alone():
+    maps = Maps(np=LABELS > 0, hv=hv_targets(LABELS))
+    before = maps.hv.copy()
+    np.testing.assert_allclose(
+        read_hv(maps, HVReading(scale=3)).magnitude, 3 * maps.magnitude, rtol=1e-6
+    )
+    np.testing.assert_array_equal(maps.hv, before)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"order": "xy"},
+        {"sign": "up"},
+        {"scale": 0.0},
+        {"scale": 51.0},
+        {"scale": float("nan")},
+        {"scale": float("inf")},
+    ],
+    ids=str,
+)
+def test_what_is_refused_is_named(field):
+    with pytest.raises(InputError, match=next(iter(field))):
+        HVReading(**field)
+
+
+def test_moments_of_random_labels():
+    ids = np.random.default_rng(0).integers(0, 6, (20, 23)).astype(np.int32)
+    count, total, box = moments(ids, 6)
+    assert count[0] == 0
+    assert count[6] == 0
+    for i in range(1, 6):
+        rows, cols = np.nonzero(ids == i)
+        assert count[i] == len(rows)
+        assert total[i].tolist() == [rows.sum(), cols.sum()]
+        assert box[i].tolist() == [rows.min(), cols.min(), rows.max(), cols.max()]
+
+
+def test_parts_of_equal_id():
+    ids = np.random.default_rng(1).integers(0, 3, (31, 29)).astype(np.int32)
+    parts = np.zeros_like(ids)
+    n = label_equal(ids, parts)
+    expected = sum(ndimage.label(ids == i)[1] for i in (1, 2))
+    assert n == expected == parts.max()
+    assert len(np.unique(np.stack((ids, parts)).reshape(2, -1), axis=1).T) == n + 1
+    assert ((parts > 0) == (ids > 0)).all()

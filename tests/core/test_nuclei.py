@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_hovernet.core.measure.kernels import outlines, quantile, type_votes
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import Maps, TypeInfo
 from napari_hovernet.errors import InputError
@@ -145,3 +146,26 @@ def test_a_comb_that_needs_more_room_than_usual_is_whole() -> None:
 def test_wrong_input_is_named(labels: np.ndarray, words: str) -> None:
     with pytest.raises(InputError, match=words):
         measure(labels, random_maps((3, 3)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95, 1.0])
+def test_quantile_interpolates_as_numpy_does(share: float) -> None:
+    values = np.random.default_rng(1).random(37).astype(np.float32)
+    assert quantile(values.copy(), share) == pytest.approx(np.quantile(values, share), rel=1e-6)
+
+
+def test_the_part_that_encloses_most_wins() -> None:
+    ids = np.zeros((6, 12), np.int32)
+    ids[0, 0] = ids[5, 11] = 1
+    ids[1:6, 3:8] = 1
+    ids[2:5, 4:7] = 0
+    points, starts = outlines(ids, np.array([1]), np.array([[0, 0, 6, 12]]), np.array([18]))
+    assert starts.tolist() == [0, 4]
+    assert points.tolist() == [[3, 1], [3, 5], [7, 5], [7, 1]]
+
+
+def test_votes_of_equal_types_go_to_the_lower() -> None:
+    types = np.zeros((3, 1, 2), np.float32)
+    types[1:, 0, 1] = 0.5
+    votes = type_votes(np.ones((1, 2), np.int32), np.array([1]), np.array([[0, 0, 1, 2]]), types)
+    assert votes.tolist() == [[1, 1, 0]]

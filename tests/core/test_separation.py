@@ -1,21 +1,28 @@
-"""Both presets through the public function: stages, odd input, real maps."""
-
 from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
+from skimage.segmentation import watershed as skimage_watershed
 
 from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.masks import clean_mask, label_parts, row_bands
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.separation import kernels as flood
 from napari_hovernet.core.separation import separate, warm_up
+from napari_hovernet.core.separation.local import separate_local, squeeze_energy
+from napari_hovernet.core.separation.published import merged, separate_hover_net
 from napari_hovernet.core.types import Maps
 
 WORKING = ("local", "hover_net")
+
+
 """Presets that are meant to be right."""
 
 
@@ -116,3 +123,404 @@ def test_stages_agree(method):
 
 def test_warm_up_runs():
     warm_up()
+
+
+LOCAL = SeparationParams()
+
+
+def crowd(height: int = 160, width: int = 200, step: int = 20) -> np.ndarray:
+    """Touching ellipses on a grid, every other one turned."""
+    y, x = np.mgrid[:height, :width]
+    labels = np.zeros((height, width), np.int32)
+    for i, cy in enumerate(range(step, height - step // 2, step)):
+        for j, cx in enumerate(range(step, width - step // 2, step)):
+            a, b = (0.62, 0.5) if (i + j) % 2 else (0.5, 0.62)
+            inside = ((y - cy) / (a * step)) ** 2 + ((x - cx) / (b * step)) ** 2 <= 1
+            labels[inside & (labels == 0)] = labels.max() + 1
+    return labels
+
+
+def exact(labels: np.ndarray, factor: float = 1.0) -> Maps:
+    """Maps without a fault, HV times ``factor``."""
+    return Maps(np=labels > 0, hv=hv_targets(labels) * np.float32(factor))
+
+
+@pytest.mark.parametrize("step", [12, 20, 40, 60])
+def test_sizes_from_half_to_triple(step):
+    labels = crowd(step * 6, step * 7, step)
+    assert separate_local(exact(labels), LOCAL).n == labels.max()
+
+
+@pytest.mark.parametrize("factor", [0.02, 0.3, 3, 50])
+def test_weak_and_overshooting_hv(factor):
+    labels = crowd()
+    found = separate_local(exact(labels, factor), LOCAL)
+    assert found.n == labels.max()
+
+
+def test_noise_is_borne():
+    labels = crowd()
+    maps = exact(labels)
+    noise = np.random.default_rng(0).standard_normal(maps.hv.shape).astype(np.float32)
+    found = separate_local(Maps(np=maps.np, hv=maps.hv + 0.2 * noise), LOCAL)
+    assert found.n == labels.max()
+
+
+def test_no_hv_no_cut():
+    labels = crowd()
+    found = separate_local(Maps(np=labels > 0, hv=np.zeros((2, *labels.shape))), LOCAL)
+    assert found.n == 1
+
+
+def test_bands_do_not_change_the_result():
+    maps = exact(crowd())
+    whole, cut = separate_local(maps, LOCAL), separate_local(maps, replace(LOCAL, band_rows=13))
+    np.testing.assert_allclose(cut.energy, whole.energy, atol=1e-5)
+    np.testing.assert_array_equal(cut.labels, whole.labels)
+
+
+def test_hv_of_the_background_draws_nothing():
+    labels = crowd()
+    maps = exact(labels)
+    hv = maps.hv.copy()
+    outside = np.broadcast_to(labels == 0, hv.shape)
+    hv[outside] = np.random.default_rng(0).standard_normal(int(outside.sum()))
+    found = separate_local(Maps(np=maps.np, hv=hv), LOCAL)
+    np.testing.assert_array_equal(found.labels, separate_local(maps, LOCAL).labels)
+
+
+def test_a_hole_in_a_nucleus_is_filled_and_a_gap_between_nuclei_is_not():
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:30, 10:30], labels[10:30, 30:50] = 1, 2
+    labels[30:50, 10:30], labels[30:50, 30:50] = 3, 4
+    hv = hv_targets(labels)
+    probability = (labels > 0).astype(np.float32)
+    probability[18:21, 17:20] = 0.1
+    probability[27:33, 27:33] = 0.1
+    found = separate_local(Maps(np=probability, hv=hv), LOCAL)
+    assert found.n == 4
+    assert found.mask[18:21, 17:20].all()
+    assert len(np.unique(found.labels[10:25, 10:25])) == 1
+    assert not found.mask[27:33, 27:33].any()
+    assert not found.labels[27:33, 27:33].any()
+
+
+def test_unsure_instances_are_dropped():
+    labels = np.zeros((40, 60), np.int32)
+    labels[5:20, 5:20], labels[5:20, 30:45] = 1, 2
+    probability = np.where(labels == 1, 0.9, np.where(labels == 2, 0.5, 0))
+    found = separate_local(Maps(np=probability, hv=hv_targets(labels)), LOCAL)
+    assert found.n == 1
+    assert found.labels[10, 10] == 1
+    assert not found.markers[10, 35]
+
+
+def test_energy_is_low_in_nuclei_and_high_between():
+    labels = np.zeros((30, 50), np.int32)
+    labels[5:25, 5:25], labels[5:25, 25:45] = 1, 2
+    energy = squeeze_energy(exact(labels), labels > 0, LOCAL)
+    assert energy[15, 15] < -0.1
+    assert energy[15, 25] > 0.3
+    assert not energy[labels == 0].any()
+
+
+def test_a_crop_gives_what_the_whole_gives(shared):
+    """Away from the cut by the reach of the filters, on real maps."""
+    reach = LOCAL.magnitude_window // 2 + 12
+    checked = 0
+    for path in sorted((shared / "golden" / "predicted").glob("monuseg*.npz")):
+        with np.load(path) as data:
+            probability = np.clip(data["np_prob"].astype(np.float32), 0, 1)
+            hv = data["hv_pred"].astype(np.float32)
+        whole = separate_local(Maps(np=probability, hv=hv), LOCAL)
+        at = np.s_[101:590, 75:600]
+        part = separate_local(Maps(np=probability[at], hv=hv[(slice(None), *at)]), LOCAL)
+        inner = np.s_[reach:-reach, reach:-reach]
+        np.testing.assert_allclose(part.energy[inner], whole.energy[at][inner], atol=1e-5)
+        mine, theirs = part.labels[inner].ravel(), whole.labels[at][inner].ravel()
+        columns = whole.n + 1
+        pairs = np.unique(mine.astype(np.int64) * columns + theirs)
+        mine, theirs = pairs // columns, pairs % columns
+        assert len(np.unique(mine)) == len(np.unique(theirs)) == len(pairs), path.stem
+        assert pairs[0] == 0
+        checked += len(pairs) - 1
+    assert checked > 100
+
+
+PUBLISHED = SeparationParams.preset("hover_net")
+
+
+def squares() -> np.ndarray:
+    """A row of touching squares, 30 pixels wide."""
+    labels = np.zeros((90, 150), np.int32)
+    for i in range(4):
+        labels[30:60, 15 + 30 * i : 45 + 30 * i] = i + 1
+    return labels
+
+
+def test_scale_of_hv_does_not_matter():
+    labels = squares()
+    hv = hv_targets(labels)
+    results = [
+        separate_hover_net(Maps(np=labels > 0, hv=hv * factor), PUBLISHED).labels
+        for factor in (0.02, 1, 50)
+    ]
+    assert results[1].max() == 4
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[2], results[1])
+
+
+def test_bands_do_not_change_the_result_published():
+    labels = squares()
+    maps = Maps(np=labels > 0, hv=hv_targets(labels))
+    whole = separate_hover_net(maps, PUBLISHED)
+    narrow = SeparationParams(
+        method="hover_net", np_threshold=0.5, min_area=10, max_hole_area=0, band_rows=7
+    )
+    cut = separate_hover_net(maps, narrow)
+    np.testing.assert_allclose(cut.energy, whole.energy, atol=1e-6)
+    np.testing.assert_array_equal(cut.labels, whole.labels)
+
+
+def test_the_rest_of_the_tile_matters():
+    labels = squares()
+    hv = hv_targets(labels)
+    alone = separate_hover_net(Maps(np=labels > 0, hv=hv), PUBLISHED).n
+    hv[:, :5, :40], hv[:, :5, 40:80] = 40, -40
+    assert separate_hover_net(Maps(np=labels > 0, hv=hv), PUBLISHED).n != alone
+
+
+def test_energy_is_a_distance_inside_the_mask():
+    labels = squares()
+    result = separate_hover_net(Maps(np=labels > 0, hv=hv_targets(labels)), PUBLISHED)
+    assert result.energy.min() >= -1
+    assert result.energy.max() <= 0
+
+
+PEAKS = SeparationParams.preset("magnitude_peaks")
+
+
+MERGING = SeparationParams.preset("merging_relabel")
+
+
+def two_discs() -> np.ndarray:
+    labels = np.zeros((40, 70), np.int32)
+    y, x = np.mgrid[:40, :70]
+    labels[(y - 20) ** 2 + (x - 22) ** 2 <= 13**2] = 1
+    labels[((y - 20) ** 2 + (x - 47) ** 2 <= 13**2) & (labels == 0)] = 2
+    return labels
+
+
+def exact_old(labels: np.ndarray, factor: float = 1.0) -> Maps:
+    return Maps(np=labels > 0, hv=hv_targets(labels) * np.float32(factor))
+
+
+def test_seeds_of_the_magnitude_lie_on_the_rim_and_break_nuclei_up():
+    labels = two_discs()
+    maps = exact_old(labels)
+    found = separate(maps, PEAKS)
+    assert found.n > 4
+    depth = ndimage.distance_transform_edt(labels > 0)
+    assert np.median(depth[found.markers > 0]) < 2 < np.median(depth[labels > 0])
+    assert ((found.labels > 0) == found.mask).all()
+
+
+def test_its_result_does_not_depend_on_the_length_of_hv():
+    labels = two_discs()
+    reference = separate(exact_old(labels), PEAKS).labels
+    for factor in (0.02, 50):
+        np.testing.assert_array_equal(separate(exact_old(labels, factor), PEAKS).labels, reference)
+
+
+def test_merging_makes_one_of_what_touches():
+    maps = exact_old(two_discs())
+    assert separate(maps, MERGING).n == 1
+    assert separate(maps, replace(MERGING, merge_touching=False)).n == 2
+    before = separate(maps, SeparationParams())
+    after = merged(before)
+    assert after.n == 1
+    assert after.energy is before.energy and after.markers is before.markers
+
+
+@pytest.mark.parametrize("kind", ["maps", "predicted"])
+def test_merging_gives_the_aji_of_connected_components(shared, kind):
+    reference = json.loads((shared / "golden" / kind / "metrics.json").read_text())
+    checked = 0
+    for path in sorted((shared / "golden" / kind).glob("*.npz")):
+        with np.load(path) as data:
+            truth, hv = data["labels"].astype(np.int32), data["hv_pred"].astype(np.float32)
+            probability = np.clip(data["np_prob"].astype(np.float32), 0, 1)
+        found = separate(Maps(np=probability, hv=hv), MERGING)
+        score = evaluate(truth, found.labels).aji
+        assert score == pytest.approx(reference[path.stem]["cc_aji"], abs=1e-6), path.stem
+        checked += 1
+    assert checked >= 6
+
+
+def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
+    """Smooth noise in about -1..1."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 3)
+    return (noise / np.abs(noise).max()).astype(np.float32)
+
+
+def ordered(parts: np.ndarray, energy: np.ndarray, order: np.ndarray) -> None:
+    """List all pixels and sort them share by share, energies in -1..1."""
+    ends = flood.list_pixels(parts, order)
+    for start, stop in flood.shares(ends, flood.SHARE_PIXELS):
+        flood.sort_parts(parts, energy, -1.0, 1.0, order[start:stop])
+
+
+def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
+    """Order and flood, as the separation does."""
+    labels = ndimage.label(mask)[0].astype(np.int32)
+    order = np.empty(int(mask.sum()), np.int32)
+    ordered(labels.ravel(), energy.ravel(), order)
+    labels[:] = 0
+    flood.grow_basins(order, labels.shape[1], energy.ravel(), labels.ravel(), depth)
+    return labels
+
+
+def test_order_is_by_part_then_energy_then_place():
+    parts = np.array([2, 1, 0, 2, 1, 1], np.int32)
+    energy = np.array([0.5, 0.2, -1.0, -0.5, 0.1, 0.2], np.float32)
+    order = np.empty(5, np.int32)
+    ordered(parts, energy, order)
+    assert order.tolist() == [4, 1, 5, 3, 0]
+
+
+def test_shares_are_whole_parts():
+    ends = np.array([0, 3, 5, 25, 26, 30])
+    assert flood.shares(ends, 6) == [(0, 5), (5, 25), (25, 30)]
+    assert flood.shares(ends, 100) == [(0, 30)]
+    assert flood.shares(np.zeros(1, np.int64), 6) == []
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.1, 0.4])
+def test_basins_are_as_many_as_minima_of_that_depth(depth):
+    energy = landscape()
+    labels = basins(energy, np.ones_like(energy, bool), depth)
+    deep = count_deep_minima(energy, depth)
+    assert len(np.unique(labels)) == deep
+    assert labels.min() > 0
+
+
+def count_deep_minima(energy: np.ndarray, depth: float) -> int:
+    """Minima whose lowest way to a deeper one climbs by ``depth`` at least."""
+    lows = ndimage.minimum_filter(energy, footprint=np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]))
+    count = 0
+    for at in np.argwhere(energy == lows):
+        level = energy[tuple(at)]
+        pool = ndimage.label(energy < level + depth)[0]
+        here = pool == pool[tuple(at)] if depth else np.zeros_like(energy, bool)
+        count += not (energy[here] < level).any()
+    return count
+
+
+def test_basins_never_leave_their_part():
+    mask = np.ones((20, 30), bool)
+    mask[:, 15] = False
+    labels = basins(np.zeros((20, 30), np.float32), mask, 0.1)
+    assert len(np.unique(labels[mask])) == 2
+    assert not labels[~mask].any()
+    assert len(np.unique(labels[:, :15])) == 1
+
+
+def test_many_basins_make_the_table_grow():
+    energy = np.zeros((100, 100), np.float32)
+    energy[::2, ::2] = -1
+    labels = basins(energy, np.ones_like(energy, bool), 0.5)
+    assert len(np.unique(labels)) == 2500 > flood.FIRST_ROOM
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_watershed_equals_scikit_image(seed):
+    energy = landscape(seed)
+    mask = landscape(seed + 10) > -0.1
+    markers = ndimage.label((energy < -0.3) & mask)[0].astype(np.int32)
+    parts, n = ndimage.label(mask)
+    parts = parts.astype(np.int32)
+    found = flood.count_markers(parts.ravel(), markers.ravel(), n)
+    labels = np.zeros_like(parts)
+    flood.watershed(energy, parts, found, markers, labels)
+    np.testing.assert_array_equal(labels, skimage_watershed(energy, markers, mask=mask))
+
+
+def test_numbering_is_by_first_pixel_and_drops():
+    labels = np.array([0, 4, 2, 2, 4, 3], np.int32)
+    n = flood.number_in_order(labels, np.array([True, True, False, True, True]))
+    assert n == 2
+    assert labels.tolist() == [0, 1, 0, 0, 1, 2]
+
+
+def test_squeeze_of_a_linear_field():
+    y, x = np.mgrid[:9, :9].astype(np.float32)
+    total = np.zeros((9, 9), np.float32)
+    inside = np.ones((9, 9), bool)
+    flood.add_squeeze(0.3 * x, 0.1 * y, inside, 2.0, 0.0, total)
+    np.testing.assert_allclose(total, -0.8, rtol=1e-5)
+    total[:] = 0
+    flood.add_squeeze(0.3 * x, 0.1 * y, inside, 2.0, 1.0, total)
+    np.testing.assert_allclose(total, -0.4, rtol=1e-4)
+
+
+def test_squeeze_does_not_depend_on_direction():
+    y, x = np.mgrid[:9, :9].astype(np.float32)
+    totals = np.zeros((2, 9, 9), np.float32)
+    inside = np.ones((9, 9), bool)
+    flood.add_squeeze(-x, np.zeros_like(x), inside, 1.0, 1.0, totals[0])
+    slant = -(x + y) / 2
+    flood.add_squeeze(slant, slant, inside, 1.0, 1.0, totals[1])
+    np.testing.assert_allclose(totals[0], totals[1], atol=1e-5)
+
+
+def test_parts_are_4_connected_and_large_enough():
+    mask = np.random.default_rng(0).random((50, 60)) > 0.5
+    parts, n = label_parts(mask, 5)
+    expected, m = ndimage.label(mask)
+    large = np.bincount(expected.ravel())[1:] >= 5
+    assert n == large.sum() == parts.max()
+    assert ((parts > 0) == np.append(False, large)[expected]).all()
+    assert m > n
+
+
+def test_parts_of_nothing():
+    assert label_parts(np.zeros((0, 4), bool))[1] == 0
+    assert label_parts(np.zeros((3, 4), bool), 2)[1] == 0
+
+
+def test_holes_up_to_the_limit_are_filled():
+    probability = np.ones((30, 60), np.float32)
+    probability[:2] = probability[-2:] = probability[:, :2] = probability[:, -2:] = 0
+    probability[10:14, 10:15] = 0
+    probability[10:17, 30:33] = 0
+    mask = clean_mask(probability, SeparationParams(max_hole_area=20))
+    assert mask[10:14, 10:15].all()
+    assert not mask[10:17, 30:33].any()
+    assert not mask[0].any()
+
+
+def test_a_notch_at_the_border_is_no_hole():
+    probability = np.ones((20, 20), np.float32)
+    probability[0, 5:8] = 0
+    assert not clean_mask(probability, SeparationParams())[0, 5:8].any()
+
+
+def test_small_parts_are_dropped():
+    probability = np.zeros((20, 20), np.float32)
+    probability[2:6, 2:6] = 0.9
+    assert not clean_mask(probability, SeparationParams(min_area=17)).any()
+    assert clean_mask(probability, SeparationParams(min_area=16)).sum() == 16
+
+
+@pytest.mark.parametrize(
+    ("height", "rows", "halo"), [(1, 5, 3), (10, 3, 2), (10, 10, 4), (7, 1, 9)]
+)
+def test_every_row_is_kept_once_and_read_with_its_halo(height, rows, halo):
+    image = np.arange(height)
+    kept = []
+    for band in row_bands(height, rows, halo):
+        assert image[band.read][band.inner].tolist() == image[band.keep].tolist()
+        assert band.read.start == max(band.keep.start - halo, 0)
+        assert band.read.stop == min(band.keep.stop + halo, height)
+        kept.extend(image[band.keep])
+    assert kept == list(range(height))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.data.stores import npz_members, open_member
-from napari_hovernet.core.tokens.data import TokenFile
+from napari_hovernet.core.tokens.data import token_file
 from napari_hovernet.errors import InputError, OutputError
 
 TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)
@@ -12,7 +12,7 @@ TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)
 
 def test_batches_become_one_array_that_can_be_mapped(tmp_path):
     path = tmp_path / "x_features.npz"
-    with TokenFile(path, "layer_24", 5, {"token_prefix": np.array(5)}) as file:
+    with token_file(path, "layer_24", 5, {"token_prefix": np.array(5)}) as file:
         for start in (0, 2, 4):
             file.add(TOKENS[start : start + 2])
         assert not path.exists(), "only a whole file is put in place"
@@ -38,7 +38,7 @@ def test_batches_become_one_array_that_can_be_mapped(tmp_path):
 def test_what_is_wrong_leaves_the_old_file_and_nothing_else(batches, match, tmp_path):
     path = tmp_path / "x_features.npz"
     path.write_bytes(b"old")
-    with pytest.raises(InputError, match=match), TokenFile(path, "features", 5) as file:
+    with pytest.raises(InputError, match=match), token_file(path, "features", 5) as file:
         for batch in batches:
             file.add(batch)
     assert path.read_bytes() == b"old"
@@ -47,7 +47,7 @@ def test_what_is_wrong_leaves_the_old_file_and_nothing_else(batches, match, tmp_
 
 def test_a_cancel_leaves_nothing(tmp_path):
     def steps():
-        with TokenFile(tmp_path / "x.npz", "features", 5) as file:
+        with token_file(tmp_path / "x.npz", "features", 5) as file:
             file.add(TOKENS[:1])
             yield
 
@@ -60,6 +60,6 @@ def test_a_cancel_leaves_nothing(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with (
         pytest.raises(OutputError, match="folder does not exist"),
-        TokenFile(tmp_path / "none" / "x.npz", "features", 1),
+        token_file(tmp_path / "none" / "x.npz", "features", 1),
     ):
         pass

@@ -14,7 +14,6 @@ from napari_hovernet.core.tokens import decode as token_inference
 from napari_hovernet.core.tokens.decode import (
     TokenParams,
     check_tokens,
-    predict_tokens,
     predict_tokens_steps,
 )
 from napari_hovernet.core.types import Model, ModelInfo
@@ -31,6 +30,10 @@ def model_of(network: torch.nn.Module, **info: object) -> Model:
 def tiny() -> Model:
     torch.manual_seed(3)
     return model_of(OptimusDecoder(8, 4, 3, 5))
+
+
+def predict_tokens(model, features, params=None, progress=None):
+    return drive(predict_tokens_steps(model, features, params), progress)
 
 
 def tokens(n: int = 3, count: int = 261, dim: int = 8) -> np.ndarray:
@@ -141,7 +144,7 @@ def test_a_sample_with_nan_is_told_and_the_others_go_on(tiny):
 )
 def test_unfit_tokens_are_refused_by_their_sizes(shape, dtype, choice, match, tiny):
     with pytest.raises(InputError, match=match):
-        check_tokens(tiny, shape, np.dtype(dtype), choice)
+        check_tokens(tiny, shape, np.dtype(dtype), TokenParams(choice))
 
 
 def test_a_network_of_images_takes_no_tokens():

@@ -40,7 +40,7 @@ def info_of(folder: Path, **changes: Any) -> ModelInfo:
 
 def test_nothing_tells(tmp_path):
     sides = membership(ModelInfo("optimus"), find_token_data([write(tmp_path)], ""))
-    assert not sides.known and len(sides.chosen()) == N
+    assert not any(sides.splits) and len(sides.chosen()) == N
     assert sides.called(sides.chosen()) == NOT_KNOWN
     with pytest.raises(InputError, match="not known which samples are for val"):
         sides.chosen("val")
@@ -95,7 +95,7 @@ def test_a_start_that_may_have_seen_everything_is_said(tmp_path):
 def test_other_training_data_tell_nothing(tmp_path):
     other, folder = write(tmp_path / "a"), write(tmp_path / "b")
     sides = membership(info_of(other), find_token_data([folder], ""))
-    assert not sides.known
+    assert not any(sides.splits)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,35 @@
-"""Tuning without the network: what matters, what does not, and counts of the stages."""
-
 from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import HVReading, hv_targets
+from napari_hovernet.core.masks import clean_mask
 from napari_hovernet.core.measure.metrics import evaluate
-from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.separation.tuning import StageCounts, TuneParams, stage_counts, tune
+from napari_hovernet.core.measure.sweep import MOST_CELLS, Sweep, SweepAxis, sweep, sweep_steps
+from napari_hovernet.core.params import METHODS, PRESETS, SeparationParams
+from napari_hovernet.core.separation import separate
+from napari_hovernet.core.separation import tuning as tuning_stages
+from napari_hovernet.core.separation.local import cut_basins
+from napari_hovernet.core.separation.published import merged
+from napari_hovernet.core.separation.tuning import (
+    TUNABLES,
+    StageCounts,
+    StagedTuner,
+    TuneParams,
+    stage_counts,
+    tunable,
+    tunables_for,
+    tune,
+    value_of,
+    with_value,
+)
 from napari_hovernet.core.synthetic import planted_maps, tissue
 from napari_hovernet.core.types import Maps
+from napari_hovernet.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +69,424 @@ def test_stage_counts():
 def test_stage_counts_of_nothing():
     empty = Maps(np=np.zeros((8, 9)), hv=np.zeros((2, 8, 9)))
     assert stage_counts(tune(empty, TuneParams())) == StageCounts(0, 0, 0)
+
+
+NO_NUMBERS = {"method", "merge_touching"}
+
+
+"""Fields with controls of their own."""
+
+
+NEVER_MATTERS = {"band_rows"}
+
+
+NAMES = [t.name for t in TUNABLES]
+
+
+def test_every_field_can_be_tuned_or_is_a_named_exception():
+    tuned = {name.split(".")[0] for name in NAMES if not name.startswith("hv.")}
+    wanted = {f.name for f in fields(SeparationParams)}
+    assert tuned == wanted - NO_NUMBERS - NEVER_MATTERS
+    assert len(set(NAMES)) == len(NAMES)
+
+
+def test_every_field_of_the_reading_has_a_control():
+    assert {f.name for f in fields(HVReading)} == {"order", "sign", "scale"}
+    assert "hv.scale" in NAMES
+
+
+@pytest.mark.parametrize("known", TUNABLES, ids=NAMES)
+def test_words_and_steps_are_complete(known):
+    assert known.title and known.help.endswith(".")
+    assert known.low < known.high and known.step > 0
+    assert set(known.reads) <= set(METHODS) and known.reads
+    assert round(known.step, known.decimals) == known.step, "a step that the spin box cannot show"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_lie_on_the_sliders(preset):
+    params = TuneParams(SeparationParams.preset(preset))
+    for known in tunables_for(params.separation.method):
+        value = value_of(params, known.name)
+        assert known.snap(value) == pytest.approx(value), known.name
+
+
+@pytest.mark.parametrize("known", TUNABLES, ids=NAMES)
+def test_the_whole_range_is_allowed_and_comes_back(known):
+    for share in (0.0, 0.013, 0.31, 0.5, 0.77, 1.0):
+        value = known.snap(known.low + share * (known.high - known.low))
+        assert known.low <= value <= known.high
+        changed = with_value(TuneParams(), known.name, value)
+        assert value_of(changed, known.name) == value
+        again = with_value(changed, known.name, value_of(TuneParams(), known.name))
+        if not known.name.startswith("magnitude_"):  # those may take their partner along
+            assert again == TuneParams()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("magnitude_")])
+def test_one_number_changes_and_no_other(name):
+    changed = with_value(TuneParams(), name, tunable(name).high)
+    assert [n for n in NAMES if value_of(changed, n) != value_of(TuneParams(), n)] == [name]
+
+
+def test_bounds_that_would_cross_take_each_other_along():
+    both = replace(SeparationParams(), magnitude_low=0.5, magnitude_high=0.9)
+    up = with_value(TuneParams(both), "magnitude_low", 1.2).separation
+    assert (up.magnitude_low, up.magnitude_high) == (1.2, 1.2)
+    down = with_value(TuneParams(both), "magnitude_high", 0.3).separation
+    assert (down.magnitude_low, down.magnitude_high) == (0.3, 0.3)
+    inside = with_value(TuneParams(both), "magnitude_low", 0.7).separation
+    assert (inside.magnitude_low, inside.magnitude_high) == (0.7, 0.9)
+
+
+def test_scales_of_any_number_have_a_finest_and_a_coarsest():
+    one = TuneParams(SeparationParams(scales=(2.0,)))
+    assert value_of(one, "scales.0") == value_of(one, "scales.1") == 2.0
+    assert with_value(one, "scales.1", 5).separation.scales == (2.0, 5.0)
+    three = TuneParams(SeparationParams(scales=(1.0, 2.0, 4.0)))
+    assert (value_of(three, "scales.0"), value_of(three, "scales.1")) == (1.0, 4.0)
+
+
+def test_snap():
+    assert tunable("sobel_size").snap(20.2) == 21
+    assert {tunable("sobel_size").snap(v) for v in range(40)} == set(range(3, 32, 2))
+    assert all(tunable("magnitude_window").snap(v) % 2 == 1 for v in range(600))
+    assert tunable("depth").snap(0.1234) == 0.12
+    assert tunable("depth").snap(-3) == 0.0 and tunable("depth").snap(7) == 1.0
+    assert isinstance(tunable("min_area").snap(3.4), int)
+
+
+def test_whole_numbers_stay_whole():
+    assert isinstance(with_value(TuneParams(), "min_area", 30.0).separation.min_area, int)
+    assert isinstance(with_value(TuneParams(), "depth", 1).separation.depth, float)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_lists_what_it_reads(method):
+    names = [t.name for t in tunables_for(method)]
+    assert {"np_threshold", "min_area", "hv.scale"} <= set(names)
+    assert ("depth" in names) == (method == "local")
+    assert ("sobel_size" in names) == (method == "hover_net")
+    assert ("peak_distance" in names) == (method == "magnitude_peaks")
+
+
+@pytest.mark.parametrize("name", ["", "method", "band_rows", "scales", "scales.2", "hv.order", "x"])
+def test_what_cannot_be_tuned_is_named_with_what_can(name):
+    for call in (tunable, lambda n: value_of(TuneParams(), n)):
+        with pytest.raises(InputError, match="cannot be tuned; choose one of np_threshold"):
+            call(name)
+    with pytest.raises(InputError, match="cannot be tuned"):
+        with_value(TuneParams(), name, 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["depth", "min_area", "hv.scale", "scales.0"])
+def test_numbers_that_are_none_are_refused(name, value):
+    with pytest.raises(InputError, match=f"{name} is {value}; give a finite number"):
+        with_value(TuneParams(), name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("np_threshold", 1.2), ("sobel_size", 20), ("hv.scale", 0.001)]
+)
+def test_values_out_of_range_are_refused(name, value):
+    with pytest.raises(InputError, match="give"):
+        with_value(TuneParams(), name, value)
+
+
+STAGES = ("mask", "energy", "markers", "labels")
+
+
+EDITS = 120
+
+
+ROUNDING = 2e-6
+
+
+"""Of energies of about 0.5 in float32."""
+
+
+@pytest.fixture(scope="module")
+def maps_staged() -> Maps:
+    return planted_maps(tissue(shape=(90, 110), seed=5).labels)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Names of the stages that were really made."""
+    made: list[str] = []
+    for name in ("read_hv", "clean_mask", "squeeze_energy"):
+        real = getattr(tuning_stages, name)
+
+        def noted(*args, real=real, name=name):
+            made.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(tuning_stages, name, noted)
+    return made
+
+
+def random_edit(rng: np.random.Generator, params: TuneParams) -> TuneParams:
+    """Move one control, as a hand would: mostly a slider, now and then something larger."""
+    kind = rng.integers(0, 10)
+    if kind == 0:
+        preset = SeparationParams.preset(str(rng.choice(PRESETS)))
+        return replace(params, separation=preset)
+    if kind == 1:
+        separation = params.separation
+        merge = replace(separation, merge_touching=not separation.merge_touching)
+        return replace(params, separation=merge)
+    if kind == 2:
+        order, sign = rng.choice(["hv", "vh"]), rng.choice(["outward", "inward"])
+        return replace(params, hv=HVReading(str(order), str(sign), params.hv.scale))
+    known = TUNABLES[rng.integers(len(TUNABLES))]
+    value = known.snap(known.low + float(rng.random()) ** 2 * (known.high - known.low))
+    return with_value(params, known.name, value)
+
+
+def assert_equal(found, maps_staged, params):
+    """Every stage, to the last bit, is what a separation from scratch gives."""
+    wanted = tune(maps_staged, params)
+    if params.separation.method == "local" and not np.array_equal(found.energy, wanted.energy):
+        # OpenCV rounds by where arrays lie in memory: two calls of tune may differ as much
+        np.testing.assert_allclose(found.energy, wanted.energy, atol=ROUNDING)
+        mask = clean_mask(maps_staged.np, params.separation)
+        wanted = cut_basins(maps_staged, mask, found.energy, params.separation)
+        wanted = merged(wanted) if params.separation.merge_touching else wanted
+    for stage in STAGES:
+        a, b = getattr(found, stage), getattr(wanted, stage)
+        assert a.dtype == b.dtype and np.array_equal(a, b), (stage, params)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_any_sequence_of_edits_gives_what_tune_gives(maps_staged, seed):
+    rng, tuner, params = (
+        np.random.default_rng(seed),
+        StagedTuner(maps_staged),
+        TuneParams(),
+    )
+    handed_out = []
+    for _ in range(EDITS):
+        params = random_edit(rng, params)
+        found = tuner(params)
+        assert_equal(found, maps_staged, params)
+        copy = {stage: getattr(found, stage).copy() for stage in STAGES}
+        handed_out.append((found, copy))
+    for found, copy in handed_out:  # nothing handed out earlier has changed since
+        assert all(np.array_equal(getattr(found, stage), copy[stage]) for stage in STAGES)
+
+
+def test_gaps_that_are_opened_again_stay_closed_in_the_mask_that_is_kept():
+    """The gap between nuclei around it is filled, and opened where they are cut apart."""
+    labels = np.zeros((60, 60), np.int32)
+    r, c = np.indices(labels.shape)
+    for k in range(6):
+        row, col = 30 + 13 * np.sin(k * np.pi / 3), 30 + 13 * np.cos(k * np.pi / 3)
+        labels[((r - row) ** 2 + (c - col) ** 2 <= 49) & (labels == 0)] = k + 1
+    ring = Maps(np=labels > 0, hv=hv_targets(labels))
+    apart, joined = TuneParams(), TuneParams(SeparationParams(depth=5.0))
+    assert not tune(ring, apart).mask[30, 30] and tune(ring, joined).mask[30, 30]
+    tuner = StagedTuner(ring)
+    for params in (apart, joined, apart, joined):
+        assert_equal(tuner(params), ring, params)
+
+
+def test_the_maps_themselves_never_change(maps_staged):
+    before = maps_staged.np.copy(), maps_staged.hv.copy()
+    tuner = StagedTuner(maps_staged)
+    for scale, preset in ((1.0, "local"), (50.0, "hover_net"), (0.02, "merging_relabel")):
+        tuner(TuneParams(SeparationParams.preset(preset), HVReading("vh", "inward", scale)))
+    assert np.array_equal(maps_staged.np, before[0]) and np.array_equal(maps_staged.hv, before[1])
+
+
+def test_every_parameter_of_the_local_method_counts(maps_staged):
+    """A parameter left out of a key would give the answer to the one before."""
+    for known in tunables_for("local"):
+        tuner = StagedTuner(maps_staged)
+        tuner(TuneParams())
+        for value in (known.low, known.high, value_of(TuneParams(), known.name)):
+            params = with_value(TuneParams(), known.name, value)
+            assert_equal(tuner(params), maps_staged, params)
+
+
+@pytest.mark.parametrize(
+    ("edit", "made_again"),
+    [
+        ({"depth": 0.3}, []),
+        ({"min_mean_np": 0.2}, []),
+        ({"merge_touching": True}, []),
+        ({"oblique": 0.5}, ["squeeze_energy"]),
+        ({"scales": (1.0, 4.0)}, ["squeeze_energy"]),
+        ({"magnitude_window": 65}, ["squeeze_energy"]),
+        ({"min_area": 50}, ["clean_mask", "squeeze_energy"]),
+        ({"np_threshold": 0.6}, ["clean_mask", "squeeze_energy"]),
+    ],
+)
+def test_only_what_depends_on_an_edit_is_made_again(maps_staged, counted, edit, made_again):
+    tuner = StagedTuner(maps_staged)
+    tuner(TuneParams())
+    assert counted == ["read_hv", "clean_mask", "squeeze_energy"]
+    counted.clear()
+    tuner(TuneParams(SeparationParams(**edit)))
+    assert counted == made_again
+
+
+def test_another_reading_of_hv_leaves_the_mask(maps_staged, counted):
+    tuner = StagedTuner(maps_staged)
+    tuner(TuneParams())
+    counted.clear()
+    tuner(TuneParams(hv=HVReading(scale=2.0)))
+    assert counted == ["read_hv", "squeeze_energy"]
+
+
+def test_an_image_without_pixels():
+    empty = Maps(np=np.zeros((0, 7)), hv=np.zeros((2, 0, 7)))
+    for preset in PRESETS:
+        found = StagedTuner(empty)(TuneParams(SeparationParams.preset(preset)))
+        assert found.n == 0 and found.labels.shape == (0, 7)
+
+
+def test_an_image_without_nuclei():
+    nothing = Maps(np=np.zeros((20, 30)), hv=np.zeros((2, 20, 30)))
+    for preset in PRESETS:
+        params = TuneParams(SeparationParams.preset(preset))
+        assert_equal(StagedTuner(nothing)(params), nothing, params)
+
+
+@pytest.fixture(scope="module")
+def truth_swept() -> np.ndarray:
+    return tissue(shape=(100, 120), seed=4).labels
+
+
+@pytest.fixture(scope="module")
+def maps_swept(truth_swept) -> Maps:
+    return planted_maps(truth_swept)
+
+
+def test_two_parameters_equal_a_plain_loop(maps_swept, truth_swept):
+    rows = SweepAxis("np_threshold", (0.2, 0.5, 0.9))
+    columns = SweepAxis("depth", (0.0, 0.15, 0.6, 1.0))
+    found = sweep(maps_swept, rows, columns, truth=truth_swept)
+    assert found.counts.shape == found.aji.shape == (3, 4)
+    for i, threshold in enumerate(rows.values):
+        for j, depth in enumerate(columns.values):
+            labels = separate(
+                maps_swept, SeparationParams(np_threshold=threshold, depth=depth)
+            ).labels
+            assert found.counts[i, j] == labels.max()
+            assert found.aji[i, j] == pytest.approx(evaluate(truth_swept, labels).aji, abs=1e-12)
+    row, column = found.best
+    assert found.aji[row, column] == found.aji.max() > 0.8
+    best = found.params(row, column).separation
+    assert (best.np_threshold, best.depth) == (rows.values[row], columns.values[column])
+
+
+def test_one_parameter_without_truth_counts(maps_swept):
+    found = sweep(maps_swept, SweepAxis("min_area", (0, 60, 500)))
+    wanted = [separate(maps_swept, SeparationParams(min_area=a)).n for a in (0, 60, 500)]
+    assert found.counts.tolist() == [[n] for n in wanted]
+    assert found.columns is None and found.aji is None and found.best is None
+    assert found.params(1).separation.min_area == 60
+
+
+def test_everything_else_stays_at_the_start(maps_swept):
+    start = TuneParams(SeparationParams.preset("hover_net"), HVReading(order="vh", scale=2.0))
+    found = sweep(maps_swept, SweepAxis("sobel_size", (5, 21)), start=start)
+    assert found.start is start
+    assert found.params(1).hv == start.hv
+    assert found.params(0).separation == replace(start.separation, sobel_size=5)
+
+
+def test_hv_scale_can_be_swept_and_hardly_matters(maps_swept, truth_swept):
+    axis = SweepAxis.between("hv.scale", 0.02, 50, 5)
+    assert axis.values == (0.02, 0.14, 1.0, 7.07, 50.0)
+    found = sweep(maps_swept, axis, truth=truth_swept)
+    assert np.ptp(found.aji) < 0.03
+
+
+def test_combinations_that_cannot_be_are_left_out(maps_swept, truth_swept):
+    rows = SweepAxis("np_threshold", (1.5, 0.5))  # the first is no probability
+    found = sweep(maps_swept, rows, SweepAxis("depth", (0.1, 0.2)), truth=truth_swept)
+    assert (found.counts[0] == -1).all() and (found.counts[1] > 0).all()
+    assert np.isnan(found.aji[0]).all() and np.isfinite(found.aji[1]).all()
+    assert found.best[0] == 1
+
+
+def test_nothing_is_best_where_nothing_is_allowed(maps_swept, truth_swept):
+    found = sweep(maps_swept, SweepAxis("sobel_size", (4, math.nan)), truth=truth_swept)
+    assert found.counts.ravel().tolist() == [-1, -1] and found.best is None
+
+
+def test_of_equals_the_first_is_best():
+    axis = SweepAxis("depth", (0.1, 0.2, 0.3))
+    scores = np.array([[np.nan], [0.5], [0.5]])
+    assert Sweep(TuneParams(), axis, None, np.ones((3, 1), np.int64), scores).best == (1, 0)
+
+
+def test_bounds_that_cross_take_each_other_along(maps_swept):
+    rows = SweepAxis("magnitude_low", (0.2, 1.0))
+    found = sweep(maps_swept, rows, SweepAxis("magnitude_high", (0.5, 1.5)))
+    assert (found.counts >= 0).all()
+    assert found.params(1, 0).separation.magnitude_low == 0.5
+    both = with_value(with_value(TuneParams(), "magnitude_low", 1.0), "magnitude_high", 0.5)
+    assert found.params(1, 0) == both
+
+
+def test_an_empty_truth_or_prediction_scores_without_warnings(maps_swept):
+    axis = SweepAxis("np_threshold", (0.5, 1.0))  # at 1 nothing may be left
+    found = sweep(maps_swept, axis, truth=np.zeros(maps_swept.shape, np.int32))
+    for count, score in zip(found.counts[:, 0], found.aji[:, 0], strict=True):
+        assert score == (1.0 if count == 0 else 0.0)
+
+
+def test_a_step_is_told_before_every_combination(maps_swept):
+    axis = SweepAxis("depth", (0.1, 0.2, 0.3))
+    told = [(s.done, s.total) for s in sweep_steps(maps_swept, TuneParams(), axis)]
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_too_many_combinations_are_refused_before_the_first():
+    maps_swept = Maps(np=np.zeros((4, 4)), hv=np.zeros((2, 4, 4)))
+    many = SweepAxis("min_area", tuple(range(MOST_CELLS + 1)))
+    with pytest.raises(InputError, match=f"{MOST_CELLS + 1} combinations are too many"):
+        next(sweep_steps(maps_swept, TuneParams(), many))
+    assert (
+        sweep(maps_swept, SweepAxis("min_area", tuple(range(MOST_CELLS)))).counts.size == MOST_CELLS
+    )
+
+
+def test_one_parameter_twice_is_refused(maps_swept):
+    axis = SweepAxis("depth", (0.1,))
+    with pytest.raises(InputError, match="Both parameters are depth"):
+        sweep(maps_swept, axis, SweepAxis("depth", (0.2,)))
+
+
+@pytest.mark.parametrize("shape", [(100, 121), (100,), (1, 100, 120)])
+def test_a_truth_of_another_size_is_refused(maps_swept, shape):
+    with pytest.raises(InputError, match="give true labels of the same size"):
+        sweep(maps_swept, SweepAxis("depth", (0.1,)), truth=np.zeros(shape, np.int32))
+
+
+def test_an_axis_without_values_or_name_is_refused():
+    with pytest.raises(InputError, match="No values of depth"):
+        SweepAxis("depth", ())
+    with pytest.raises(InputError, match="'method' cannot be tuned"):
+        SweepAxis("method", (1,))
+
+
+def test_values_are_spread_within_the_slider_and_each_is_tried_once():
+    assert SweepAxis.between("depth", 0.1, 0.3, 3).values == (0.1, 0.2, 0.3)
+    assert SweepAxis.between("sobel_size", 3, 7, 20).values == (3, 5, 7)
+    assert SweepAxis.between("depth", 0.2, 0.2, 5).values == (0.2,)
+    assert SweepAxis.between("depth", -1, 5, 3).values == (0.0, 0.5, 1.0)
+    assert SweepAxis.between("hv.scale", 0, 2, 2).values == (0.02, 2.0)
+    assert SweepAxis.between("depth", 0.1, 0.9, 1).values == (0.1,)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "count"),
+    [(0.5, 0.1, 3), (0.1, 0.5, 0), (math.nan, 1, 3), (0, math.inf, 3), (-math.inf, 0, 2)],
+)
+def test_ranges_that_are_none_are_refused(low, high, count):
+    with pytest.raises(InputError, match="give low <= high and 1 or more"):
+        SweepAxis.between("depth", low, high, count)

@@ -8,7 +8,7 @@ import pytest
 from napari_hovernet._napari.correcting import correcting_for
 from napari_hovernet._napari.images import METADATA_KEY, placement
 from napari_hovernet._napari.session_for import session_for
-from napari_hovernet.app.export import PairAbout, PairOptions
+from napari_hovernet.app.corrections import PairAbout, PairOptions
 from napari_hovernet.app.segment import SegmentParams, SegmentResult
 from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.core.data.pairs import find_pairs

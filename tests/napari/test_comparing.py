@@ -268,7 +268,7 @@ def test_an_unexpected_failure_is_told(comparing, viewer, add_run, monkeypatch, 
     def fail(*_):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(truth_steps, "_checked", fail)
+    monkeypatch.setattr(truth_steps, "_same", fail)
     choose(comparing, layer, qtbot)
     assert "no luck" in comparing.truth.error
 

@@ -18,7 +18,7 @@ from napari_hovernet._napari.correcting import (
 from napari_hovernet._napari.desk import desk_for
 from napari_hovernet._napari.images import placement
 from napari_hovernet._napari.session_for import forget
-from napari_hovernet.app.export import PairAbout, PairOptions
+from napari_hovernet.app.corrections import PairAbout, PairOptions
 from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.core.data.pairs import find_pairs
 from napari_hovernet.core.io.labels import read_label_tiff

@@ -56,7 +56,7 @@ def test_polygons_come_back_as_the_same_labels_with_types(nuclei, tmp_path, kind
 
 
 def test_mat_round_trip(nuclei, tmp_path):
-    back = read(write(writers.write_hovernet_mat, tmp_path / "n.mat", nuclei))
+    back = read(write(writers.write_mat, tmp_path / "n.mat", nuclei))
     np.testing.assert_array_equal(back.data, nuclei.data)
     assert list(back.features["type"]) == [1, 2]
 
@@ -75,7 +75,7 @@ def test_csv_has_the_run_s_columns_and_an_edit_is_seen(nuclei, tmp_path):
 def test_tiff_keeps_labels(nuclei, tmp_path):
     from tifffile import imread  # noqa: PLC0415
 
-    path = write(writers.write_label_tiff, tmp_path / "n.tif", nuclei)
+    path = write(writers.write_tiff, tmp_path / "n.tif", nuclei)
     np.testing.assert_array_equal(imread(path), nuclei.data)
 
 

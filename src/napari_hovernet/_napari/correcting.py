@@ -12,7 +12,7 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..app.export import Corrections, find_corrections, label_steps
+from ..app.corrections import Corrections, find_corrections, label_steps
 from ..core.io.labels import check_labels
 from ..errors import InputError, UserError
 from . import corrected_layer
@@ -25,7 +25,7 @@ from .runner import Handlers
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from ..app.export import PairAbout, PairOptions, SavedPair
+    from ..app.corrections import PairAbout, PairOptions, SavedPair
     from ..app.session import Run
     from ..app.study import Findings
     from ..core.types import Int32
@@ -193,7 +193,7 @@ class Correcting:
         )
 
         def steps() -> Any:
-            from ..app.export import pair_steps  # noqa: PLC0415 - on first use
+            from ..app.corrections import pair_steps  # noqa: PLC0415 - on first use
             from ..core.inference.images import CropSource, as_source  # noqa: PLC0415
 
             source = CropSource(as_source(plane), row, row + height, col, col + width)

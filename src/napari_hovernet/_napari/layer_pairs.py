@@ -16,7 +16,7 @@ from .correcting import correcting_for, snapshot
 from .images import METADATA_KEY, full_data, layer_mpp, plane_data, segmentable
 
 if TYPE_CHECKING:
-    from ..app.export import SavedPair
+    from ..app.corrections import SavedPair
     from ..app.session import Run
     from .desk import Desk
 
@@ -106,7 +106,7 @@ def save_all_steps(
     UserError
         If sizes differ, there are no labels, or it cannot be written.
     """
-    from ..app.export import clean_name  # noqa: PLC0415 - on first use
+    from ..app.corrections import clean_name  # noqa: PLC0415 - on first use
 
     lines = []
     for pair in pairs:
@@ -119,7 +119,7 @@ def save_all_steps(
 def _save_steps(
     folder: Path, name: str, pair: PairData, split: str
 ) -> Generator[Progress, None, SavedPair]:
-    from ..app.export import PairAbout, PairOptions, pair_steps  # noqa: PLC0415
+    from ..app.corrections import PairAbout, PairOptions, pair_steps  # noqa: PLC0415 - on first use
     from ..core.inference.images import CropSource, as_source  # noqa: PLC0415 - on first use
 
     yield Progress(0, 0, f"Saving {name} ...")

@@ -16,6 +16,7 @@ from ..app import session as settings_file
 from ..app.jobs import Steps
 from ..app.segment import ModelShelf, RunRequest, describe_steps, device_steps, mpp_steps, run_steps
 from ..app.session import ImageChoice, Run, Session
+from ..core.params import SeparationParams
 from ..core.types import Progress
 from ..errors import OutputError, UserError
 from . import images, regions
@@ -226,7 +227,7 @@ class Workspace:
             device=options.device,
             image=images.plane_data(layer, self.viewer.dims.current_step),
             inference=options.inference,
-            separation=settings_file.separation_params(options.separation),
+            separation=SeparationParams.preset(options.separation),
             box=None if box is None else (box.r0, box.r1, box.c0, box.c1),
         )
 

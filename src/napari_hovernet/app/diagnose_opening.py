@@ -18,8 +18,7 @@ from ..core.hv import HVConvention
 from ..core.io.files import load_json, read_params
 from ..core.types import Progress
 from ..errors import CheckpointError, InputError
-from .diagnose_found import DataFound
-from .diagnose_items import find_items
+from .diagnose_items import DataFound, find_items
 
 BUILT_IN = "compact"
 AUGMENTATIONS = ("ours", "story", "none")

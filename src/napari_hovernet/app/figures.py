@@ -55,6 +55,9 @@ class PictureParams:
                 raise InputError(f"{name} is {getattr(self, name)}; give 1 or more pixels.")
 
 
+USUAL = PictureParams()
+
+
 @dataclass(frozen=True)
 class Window:
     """Rows r0 to r1 and columns c0 to c1 of an image, half-open."""
@@ -81,14 +84,8 @@ def worst_window(true_labels: Int32, pred_labels: Int32, outcomes: Outcomes, edg
     wrong |= np.isin(pred_labels, outcomes.pred_ids[outcomes.pred == "spurious"])
     if not wrong.any():
         wrong = (true_labels > 0) | (pred_labels > 0)
-    filtered = cv2.boxFilter(
-        wrong.astype(np.float32),
-        cv2.CV_32F,
-        (cols, rows),
-        anchor=(0, 0),
-        normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
-    )
+    filtered = cv2.boxFilter(wrong.astype(np.float32), cv2.CV_32F, (cols, rows), anchor=(0, 0),
+                             normalize=False, borderType=cv2.BORDER_CONSTANT)  # fmt: skip
     inside = filtered[: height - rows + 1, : width - cols + 1]
     r0, c0 = np.unravel_index(int(inside.argmax()), inside.shape)
     return Window(int(r0), int(c0), int(r0) + rows, int(c0) + cols)
@@ -98,42 +95,44 @@ def outcome_picture(
     image: UInt8,
     labels: tuple[Int32, Int32],
     outcomes: Outcomes,
-    params: PictureParams | None = None,
+    params: PictureParams = USUAL,
 ) -> UInt8:
     """Outline predicted nuclei by outcome, and the true ones that were missed.
 
     ``image`` uint8 (H, W, 3); ``labels`` (int32 (H, W), int32 (H, W)).
     """
-    params = PictureParams() if params is None else params
     true, pred = labels
     if image.shape[:2] != true.shape or image.shape[:2] != pred.shape:
         raise InputError(
             f"The image is {image.shape[:2]}, the labels {true.shape} and {pred.shape}; give "
             "parts of one size."
         )
-    size = _size((int(image.shape[0]), int(image.shape[1])), params.edge)
-    canvas: UInt8 = _resized(image, size, cv2.INTER_CUBIC)
-    canvas = (np.asarray(canvas) // COLOUR_STEP) * COLOUR_STEP + COLOUR_STEP // 2
+    canvas = _tissue(image, params.edge)
     for outcome, colour in OUTCOME_COLORS.items():
-        own, ids, found = (
-            (true, outcomes.true_ids, outcomes.true)
-            if outcome == "missed"
-            else (pred, outcomes.pred_ids, outcomes.pred)
-        )
+        own, ids, found = pred, outcomes.pred_ids, outcomes.pred
+        if outcome == "missed":
+            own, ids, found = true, outcomes.true_ids, outcomes.true
         chosen = np.where(np.isin(own, ids[found == outcome]), own, 0)
         line = max(params.line - 1, 1) if outcome == "matched" else params.line
         _draw(canvas, chosen, colour, line)
     return canvas
 
 
+def _tissue(image: UInt8, edge: int) -> UInt8:
+    """Bring tissue to its size in the picture, its colours rounded."""
+    resized = _resized(image, _size(image.shape[:2], edge), cv2.INTER_CUBIC)
+    tissue: UInt8 = (resized // COLOUR_STEP) * COLOUR_STEP + COLOUR_STEP // 2
+    return tissue
+
+
 def _draw(canvas: UInt8, labels: Int32, colour: tuple[int, int, int], line: int) -> None:
     """Outline every nucleus along its inside, with a dark line around the outside."""
-    rim, around = _rims(labels, (canvas.shape[0], canvas.shape[1]), line)
+    rim, around = _rims(labels, canvas.shape[:2], line)
     canvas[around] = CASING
     canvas[rim] = colour
 
 
-def _rims(labels: Int32, size: tuple[int, int], line: int) -> tuple[Bool, Bool]:
+def _rims(labels: Int32, size: tuple[int, ...], line: int) -> tuple[Bool, Bool]:
     """Pixels of a picture along the inside of each nucleus, and along the outside of all."""
     _, numbers = np.unique(labels, return_inverse=True)
     numbers = numbers.reshape(labels.shape).astype(np.float32)
@@ -149,36 +148,41 @@ def _rims(labels: Int32, size: tuple[int, int], line: int) -> tuple[Bool, Bool]:
 
 
 def magnitude_picture(
-    magnitude: Float32, labels: Int32 | None = None, params: PictureParams | None = None
+    magnitude: Float32, labels: Int32 | None = None, params: PictureParams = USUAL
 ) -> UInt8:
     """Colour the HV magnitude between fixed limits, 0 to 1; what lies above is 1.
 
     ``magnitude`` float32 (H, W); ``labels`` int32 (H, W).
     """
-    params = PictureParams() if params is None else params
-    shape = (int(magnitude.shape[0]), int(magnitude.shape[1]))
-    size = _size(shape, min(params.edge, max(shape)))
-    low, high = MAGNITUDE_LIMITS
-    share = np.clip((_resized(magnitude, size, cv2.INTER_LINEAR) - low) / (high - low), 0, 1)
-    picture = _colours(np.floor(share * (LEVELS - 1) + 0.5) / (LEVELS - 1))
+    picture = _colours(_stepped(_shares(magnitude, MAGNITUDE_LIMITS, params.edge)))
     if labels is not None:
-        picture[_rims(labels, size, 1)[0]] = NUCLEUS_LINE
+        picture[_rims(labels, picture.shape[:2], 1)[0]] = NUCLEUS_LINE
     return picture
+
+
+def _shares(values: npt.NDArray[Any], limits: tuple[float, float], edge: int) -> Float32:
+    """Bring a plane to its size in the picture, as shares of the way between limits."""
+    low, high = limits
+    size = _size(values.shape, min(edge, max(values.shape)))
+    shares: Float32 = (_resized(values, size, cv2.INTER_LINEAR) - low) / (high - low)
+    return np.clip(shares, 0, 1)
+
+
+def _stepped(shares: Float32) -> Float32:
+    stepped: Float32 = np.floor(shares * (LEVELS - 1) + 0.5) / (LEVELS - 1)
+    return stepped
 
 
 def outlined_picture(
     image: UInt8,
     outlines: Sequence[tuple[Int32, tuple[int, int, int]]],
-    params: PictureParams | None = None,
+    params: PictureParams = USUAL,
 ) -> UInt8:
     """Draw the outlines of label images over tissue.
 
     ``image`` uint8 (H, W, 3); ``outlines`` sequence of (int32 (H, W), colour).
     """
-    params = PictureParams() if params is None else params
-    size = _size((int(image.shape[0]), int(image.shape[1])), params.edge)
-    canvas: UInt8 = _resized(image, size, cv2.INTER_CUBIC)
-    canvas = (np.asarray(canvas) // COLOUR_STEP) * COLOUR_STEP + COLOUR_STEP // 2
+    canvas = _tissue(image, params.edge)
     for k, (labels, colour) in enumerate(outlines):
         _draw(canvas, labels, colour, max(params.line - k, 1))
     return canvas
@@ -188,27 +192,19 @@ def plane_picture(
     plane: npt.NDArray[Any],
     limits: tuple[float, float],
     labels: Int32 | None = None,
-    params: PictureParams | None = None,
+    params: PictureParams = USUAL,
 ) -> UInt8:
     """Colour a plane: grey from 0 up, blue over white to red where the limits are below 0.
 
     ``plane`` number (H, W); ``labels`` int32 (H, W).
     """
-    params = PictureParams() if params is None else params
-    shape = (int(plane.shape[0]), int(plane.shape[1]))
-    size = _size(shape, min(params.edge, max(shape)))
-    values = np.nan_to_num(np.asarray(plane, np.float32))
-    low, high = limits
-    share = np.clip((_resized(values, size, cv2.INTER_LINEAR) - low) / (high - low), 0, 1)
-    share = np.floor(share * (LEVELS - 1) + 0.5) / (LEVELS - 1) if low >= 0 else share
-    picture = _diverging(share) if low < 0 else _grey(share)
+    shares = _shares(np.nan_to_num(np.asarray(plane, np.float32)), limits, params.edge)
+    signed = limits[0] < 0
+    grey = np.rint(_stepped(shares) * 255).astype(np.uint8)
+    picture = _diverging(shares) if signed else np.repeat(grey[..., None], 3, axis=2)
     if labels is not None:
-        picture[_rims(labels, size, 1)[0]] = NUCLEUS_LINE if low >= 0 else CASING
+        picture[_rims(labels, picture.shape[:2], 1)[0]] = CASING if signed else NUCLEUS_LINE
     return picture
-
-
-def _grey(share: npt.NDArray[np.floating]) -> UInt8:
-    return np.repeat(np.rint(share * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _diverging(share: npt.NDArray[np.floating]) -> UInt8:
@@ -241,12 +237,12 @@ def png_bytes(picture: UInt8) -> bytes:
     return bytes(data)
 
 
-def _size(shape: tuple[int, int], edge: int) -> tuple[int, int]:
-    scale = edge / max(shape)
-    return (max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale)))
+def _size(shape: tuple[int, ...], edge: int) -> tuple[int, int]:
+    height, width = (max(1, round(n * edge / max(shape))) for n in shape)
+    return height, width
 
 
-def _resized(values: Any, size: tuple[int, int], how: int) -> Any:
+def _resized(values: Any, size: tuple[int, ...], how: int) -> Any:
     """Resize to (height, width); reduced pictures are averaged, so that nothing flickers."""
     if values.shape[:2] == size:
         return values.copy()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Generic, TypeVar
 
 from ..core.types import Progress
@@ -20,16 +20,6 @@ class JobCancelled(UserError):  # noqa: N818 - reads as an event in the job's li
     """The job was stopped on request; nothing of it is left."""
 
 
-class JobState(StrEnum):
-    """Where a job stands."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
 def drive(
     steps: Steps[T], on_progress: OnProgress | None = None, cancelled: Cancelled | None = None
 ) -> T:
@@ -39,7 +29,15 @@ def drive(
     run and device memory is free.
     """
     try:
-        return _run(steps, on_progress, cancelled)
+        while not (cancelled and cancelled()):
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            if on_progress:
+                on_progress(step)
+        raise JobCancelled("Cancelled; nothing was written.")
     except UserError:
         raise
     except MemoryError as error:
@@ -52,73 +50,24 @@ def drive(
         steps.close()
 
 
-def _run(steps: Steps[T], on_progress: OnProgress | None, cancelled: Cancelled | None) -> T:
-    while not (cancelled and cancelled()):
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        if on_progress:
-            on_progress(step)
-    raise JobCancelled("Cancelled; nothing was written.")
-
-
 def describe_failure(error: BaseException) -> str:
     """Put an unexpected error into one line: its kind and the first line of its text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-class Job(Generic[T]):
-    """One run of a generator: its state, last step, and in the end its result or error."""
+class OneThread:
+    """A state that may be changed on the thread it was made on alone."""
 
-    def __init__(self, steps: Steps[T], name: str = "Job") -> None:
-        self.name = name
-        self.state = JobState.WAITING
-        self.progress = Progress(0, 0)
-        self.result: T | None = None
-        self.error: UserError | None = None
-        self._steps = steps
-        self._cancel = False
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
 
-    def cancel(self) -> None:
-        """Ask the job to stop before its next step."""
-        self._cancel = True
-
-    def run(self, on_progress: OnProgress | None = None) -> Job[T]:
-        """Drive the work in this thread; ends in DONE, FAILED or CANCELLED, raising nothing.
-
-        What is no ``Exception`` (Ctrl-C) does pass, after the generator was closed.
-        """
-
-        def note(step: Progress) -> None:
-            self.progress = step
-            if on_progress:
-                on_progress(step)
-
-        self.state = JobState.RUNNING
-        try:
-            self.result = drive(self._steps, note, lambda: self._cancel)
-            self.state = JobState.DONE
-        except JobCancelled as error:
-            self.error, self.state = error, JobState.CANCELLED
-        except UserError as error:
-            self.error, self.state = error, JobState.FAILED
-        except BaseException:
-            self.state = JobState.CANCELLED
-            raise
-        return self
-
-
-class InlineRunner:
-    """Runs jobs at once in the calling thread: for scripts, the command line and tests."""
-
-    def start(
-        self, name: str, steps: Callable[[], Steps[T]], on_progress: OnProgress | None = None
-    ) -> Job[T]:
-        """Run to the end and return the finished job."""
-        return Job(steps(), name).run(on_progress)
+    def _on_main_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise TypeError(
+                f"{type(self).__name__} was changed from another thread; send the value to the "
+                "main thread."
+            )
 
 
 HISTORY_LIMIT = 12
@@ -137,14 +86,9 @@ class History(Generic[T]):
     """A list of items, changed only by steps that can be taken back."""
 
     def __init__(self) -> None:
-        self._items: tuple[T, ...] = ()
+        self.items: tuple[T, ...] = ()  # What is there now
         self._done: list[tuple[tuple[T, ...], Change[T]]] = []
         self._undone: list[Change[T]] = []
-
-    @property
-    def items(self) -> tuple[T, ...]:
-        """What is there now."""
-        return self._items
 
     @property
     def can_undo(self) -> bool:
@@ -160,7 +104,7 @@ class History(Generic[T]):
         """Return what is there and what an undo or redo could bring back."""
         changes = [change for _, change in self._done] + self._undone
         touched = [item for c in changes for item in (*c.added, *c.removed)]
-        return tuple({id(item): item for item in (*self._items, *touched)}.values())
+        return tuple({id(item): item for item in (*self.items, *touched)}.values())
 
     def do(self, change: Change[T]) -> None:
         """Make a change; what was undone before cannot be redone any more."""
@@ -171,7 +115,7 @@ class History(Generic[T]):
         """Take the last change back and return it, None if there is none."""
         if not self._done:
             return None
-        self._items, change = self._done.pop()
+        self.items, change = self._done.pop()
         self._undone.append(change)
         return change
 
@@ -184,7 +128,7 @@ class History(Generic[T]):
         return change
 
     def _apply(self, change: Change[T]) -> None:
-        self._done.append((self._items, change))
+        self._done.append((self.items, change))
         del self._done[:-HISTORY_LIMIT]
         gone = {id(item) for item in change.removed}
-        self._items = (*(i for i in self._items if id(i) not in gone), *change.added)
+        self.items = (*(i for i in self.items if id(i) not in gone), *change.added)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from .._version import __version__
 from ..core.inference import predict_steps
 from ..core.inference.images import CropSource, as_source
 from ..core.inference.tiles import scaled_separation, working_scale
+from ..core.io.files import types_to_json
 from ..core.measure.nuclei import measure
 from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
@@ -109,12 +110,8 @@ def segment_steps(
     model: Model, image: Any, params: SegmentParams | None = None, *, keep_maps: bool = True
 ) -> Generator[Progress, None, SegmentResult]:
     """Predict, separate and measure, step by step."""
-    return _guarded(_steps(model, image, params or SegmentParams(), keep_maps))
-
-
-def _guarded(
-    steps: Generator[Progress, None, SegmentResult],
-) -> Generator[Progress, None, SegmentResult]:
+    steps = _steps(model, image, params or SegmentParams(), keep_maps)
+    del image  # the generator alone holds it, and lets go of it
     try:
         return (yield from steps)
     except (UserError, MemoryError):
@@ -196,7 +193,6 @@ def run_metadata(result: SegmentResult) -> dict[str, Any]:
 
 def model_metadata(info: ModelInfo) -> dict[str, Any]:
     """Return which model it was, as plain values."""
-    types: Mapping[int, Any] = info.types
     return {
         "architecture": info.architecture,
         "mode": info.mode,
@@ -204,7 +200,7 @@ def model_metadata(info: ModelInfo) -> dict[str, Any]:
         "sha256": info.sha256,
         "licence": info.licence,
         "mpp": info.mpp,
-        "types": {str(k): {"name": t.name, "color": list(t.color)} for k, t in types.items()},
+        "types": types_to_json(info.types),
     }
 
 

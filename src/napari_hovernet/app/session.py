@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
 from ..core.io.files import atomic_path
-from ..core.params import InferenceParams, SeparationParams
+from ..core.params import InferenceParams
 from ..core.types import ModelInfo, Progress
 from ..errors import InputError, OutputError, UserError
-from .jobs import Change, History
+from .jobs import Change, History, OneThread
 
 if TYPE_CHECKING:
     from .segment import SegmentResult
@@ -145,6 +145,8 @@ RECENT_LIMIT = 8
 PRESETS = ("local", "hover_net")
 """Named ways of separating nuclei."""
 SETTINGS_VERSION = 1
+OF_AN_IMAGE = {"image_mpp", "model_mpp"}
+"""Inference parameters that are not remembered."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,6 @@ class Settings:
     def without_recent(self, path: str) -> Settings:
         """Take a checkpoint off the recent list (the file is gone or unreadable)."""
         return replace(self, recent_models=tuple(p for p in self.recent_models if p != path))
-
-
-def separation_params(preset: str) -> SeparationParams:
-    """Return the parameters a preset name stands for."""
-    return SeparationParams.preset(preset)
 
 
 def config_file() -> Path:
@@ -204,51 +201,28 @@ def save(settings: Settings, path: Path | None = None) -> None:
 
 
 def _to_dict(settings: Settings) -> dict[str, Any]:
-    inference = {
-        f.name: getattr(settings.inference, f.name)
-        for f in fields(InferenceParams)
-        if f.name not in ("image_mpp", "model_mpp")
-    }
-    return {
-        "version": SETTINGS_VERSION,
-        "recent_models": list(settings.recent_models),
-        "model": settings.model,
-        "device": settings.device,
-        "separation": settings.separation,
-        "inference": inference,
-    }
+    plain = {"version": SETTINGS_VERSION, **asdict(settings)}
+    plain["inference"] = {k: v for k, v in plain["inference"].items() if k not in OF_AN_IMAGE}
+    return plain
 
 
 def _from_dict(raw: Mapping[str, Any]) -> Settings:
     """Take every field that is what it should be, and the default for the rest."""
-    default = Settings()
-    recent = raw.get("recent_models")
+    texts = {k: raw[k] for k in ("model", "device") if isinstance(raw.get(k), str) and raw[k]}
+    if raw.get("separation") in PRESETS:
+        texts["separation"] = raw["separation"]
+    recent, inference = raw.get("recent_models"), raw.get("inference")
     paths = [p for p in recent if isinstance(p, str)] if isinstance(recent, list) else []
-    separation = raw.get("separation")
-    return Settings(
-        recent_models=tuple(paths[:RECENT_LIMIT]),
-        model=_text(raw, "model", default.model),
-        device=_text(raw, "device", default.device),
-        separation=separation if separation in PRESETS else default.separation,
-        inference=_inference(raw.get("inference")),
-    )
+    known = {f.name for f in fields(InferenceParams)} - OF_AN_IMAGE
+    values = inference if isinstance(inference, dict) else {}
+    settings = Settings(tuple(paths[:RECENT_LIMIT]), **texts)
+    with suppress(UserError, TypeError):
+        taken = {k: v for k, v in values.items() if k in known}
+        return replace(settings, inference=InferenceParams(**taken))
+    return settings
 
 
-def _text(raw: Mapping[str, Any], key: str, default: str) -> str:
-    value = raw.get(key)
-    return value if isinstance(value, str) and value else default
-
-
-def _inference(raw: Any) -> InferenceParams:
-    known = {f.name for f in fields(InferenceParams)} - {"image_mpp", "model_mpp"}
-    values = {k: v for k, v in raw.items() if k in known} if isinstance(raw, dict) else {}
-    try:
-        return InferenceParams(**values)
-    except (UserError, TypeError):
-        return InferenceParams()
-
-
-class Session:
+class Session(OneThread):
     """State of one viewer's panel; every change is announced by a signal."""
 
     model_changed: ClassVar[Signal] = Signal(object)
@@ -259,39 +233,20 @@ class Session:
     status_changed: ClassVar[Signal] = Signal(object)
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self._thread = threading.get_ident()
-        self._settings = settings or Settings()
-        self._model = ModelChoice(self._settings.model)
-        self._image: ImageChoice | None = None
-        self._options = Options(
-            device=self._settings.device,
-            inference=self._settings.inference,
-            separation=self._settings.separation,
+        super().__init__()
+        # To be read by all, and changed by the methods below alone:
+        self.settings = settings or Settings()
+        self.model = ModelChoice(self.settings.model)
+        self.image: ImageChoice | None = None
+        self.options = Options(
+            device=self.settings.device,
+            inference=self.settings.inference,
+            separation=self.settings.separation,
         )
-        self._status = Status()
+        self.status = Status()
         self._history: History[Run] = History()
         self._count = 0
         self._started = 0.0
-
-    @property
-    def model(self) -> ModelChoice:
-        """The chosen model."""
-        return self._model
-
-    @property
-    def image(self) -> ImageChoice | None:
-        """The chosen image, None if there is none."""
-        return self._image
-
-    @property
-    def options(self) -> Options:
-        """How to run."""
-        return self._options
-
-    @property
-    def settings(self) -> Settings:
-        """What will be remembered."""
-        return self._settings
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -302,11 +257,6 @@ class Session:
     def kept_runs(self) -> tuple[Run, ...]:
         """Runs in the viewer and those that undo or redo can bring back."""
         return self._history.reachable()
-
-    @property
-    def status(self) -> Status:
-        """What is going on."""
-        return self._status
 
     @property
     def can_undo(self) -> bool:
@@ -321,59 +271,54 @@ class Session:
     def choose_model(self, source: str) -> None:
         """Choose a model by name or path; :meth:`describe_model` must follow."""
         self._on_main_thread()
-        self._model = ModelChoice(source)
-        self.model_changed.emit(self._model)
+        self.model = ModelChoice(source)
+        self.model_changed.emit(self.model)
 
     def describe_model(self, source: str, info: ModelInfo | None, error: str = "") -> None:
         """Tell what is in the chosen model; ignored if another was chosen meanwhile."""
         self._on_main_thread()
-        if source != self._model.source:
+        if source != self.model.source:
             return
-        self._model = ModelChoice(source, info, error)
+        self.model = ModelChoice(source, info, error)
         self._remember_model(source, usable=info is not None)
-        self.model_changed.emit(self._model)
+        self.model_changed.emit(self.model)
 
     def choose_image(self, image: ImageChoice | None) -> None:
         """Choose an image; its mpp becomes the one to run with, unless it was chosen before."""
         self._on_main_thread()
-        if image == self._image:
+        if image == self.image:
             return
-        before, self._image = self._image, image
+        before, self.image = self.image, image
         self.image_changed.emit(image)
         if before and image and (before.key, before.mpp) == (image.key, image.mpp):
             return  # the same image, another plane or name: an mpp typed in stays
         mpp = image.mpp if image else None
         self.set_options(
-            replace(self._options, inference=replace(self._options.inference, image_mpp=mpp))
+            replace(self.options, inference=replace(self.options.inference, image_mpp=mpp))
         )
 
     def set_options(self, options: Options) -> None:
         """Set how to run."""
         self._on_main_thread()
-        if options == self._options:
+        if options == self.options:
             return
-        self._options = options
+        self.options = options
         self.options_changed.emit(options)
-        self._remember(
-            replace(
-                self._settings,
-                device=options.device,
-                separation=options.separation,
-                inference=replace(options.inference, image_mpp=None, model_mpp=None),
-            )
-        )
+        inference = replace(options.inference, image_mpp=None, model_mpp=None)
+        settings = replace(self.settings, device=options.device, inference=inference)
+        self._remember(replace(settings, separation=options.separation))
 
     def blocked_reason(self) -> str:
         """Say in words why a run cannot start now; "" when it can."""
-        if self._status.busy:
+        if self.status.busy:
             return "A run is under way."
-        if self._model.error:
+        if self.model.error:
             return "The chosen model cannot be used: choose another."
-        if self._model.reading:
+        if self.model.reading:
             return "Reading the model file ..."
-        if self._image is None:
+        if self.image is None:
             return NO_IMAGE
-        return self._image.error
+        return self.image.error
 
     def begin(self, now: float | None = None) -> None:
         """Start a run."""
@@ -385,32 +330,19 @@ class Session:
 
     def progress(self, step: Progress, now: float | None = None) -> None:
         """One step of the run is done."""
-        if not self._status.busy:
+        if not self.status.busy:
             return
         elapsed = (time.monotonic() if now is None else now) - self._started
-        notices = self._status.notices + ((step.notice,) if step.notice else ())
-        self._set_status(
-            replace(
-                self._status,
-                message=step.message or self._status.message,
-                done=step.done,
-                total=step.total,
-                eta=time_left(step.done, step.total, elapsed),
-                notices=notices,
-            )
-        )
+        notices = self.status.notices + ((step.notice,) if step.notice else ())
+        message = step.message or self.status.message
+        eta = time_left(step.done, step.total, elapsed)
+        self._set_status(Status(self.status.state, message, step.done, step.total, eta, notices))
 
     def cancelling(self) -> None:
         """Note that the user asked to stop; the tile under way is finished first."""
-        if self._status.state == "running":
-            self._set_status(
-                replace(
-                    self._status,
-                    state="cancelling",
-                    message="Stopping after this tile ...",
-                    eta=None,
-                )
-            )
+        if self.status.state == "running":
+            message = "Stopping after this tile ..."
+            self._set_status(replace(self.status, state="cancelling", message=message, eta=None))
 
     def cancelled(self, reason: str = "") -> None:
         """End a run that was stopped; it left nothing."""
@@ -418,29 +350,29 @@ class Session:
 
     def failed(self, message: str) -> None:
         """End a run with an error."""
-        self._set_status(Status(message=message, error=message, notices=self._status.notices))
+        self._set_status(Status(message=message, error=message, notices=self.status.notices))
 
     def next_run(self) -> tuple[int, str]:
         """Return the id and the title that the next finished run will have."""
         number = self._count + 1
-        return number, f"{short_name(self._model)} {number}"
+        return number, f"{short_name(self.model)} {number}"
 
     def finish(self, run: Run) -> None:
         """Take in a finished run; replaces the previous run only if so chosen."""
-        self._on_main_thread()
-        self._count = max(self._count, run.id)
-        old = self.runs[-1:] if self._options.replace_previous else ()
-        self._history.do(Change(added=(run,), removed=old))
-        notices = self._status.notices
+        old = self.runs[-1:] if self.options.replace_previous else ()
+        self._add(Change(added=(run,), removed=old))
         self.runs_changed.emit(self.runs)
-        self._set_status(Status(message=summary(run), notices=notices))
+        self._set_status(Status(message=summary(run), notices=self.status.notices))
 
     def add_run(self, run: Run, message: str) -> None:
         """Take in a run that was made of another; can be undone, replaces nothing."""
-        self._on_main_thread()
-        self._count = max(self._count, run.id)
-        self._history.do(Change(added=(run,)))
+        self._add(Change(added=(run,)))
         self._after_history(message)
+
+    def _add(self, change: Change[Run]) -> None:
+        self._on_main_thread()
+        self._count = max(self._count, *(run.id for run in change.added))
+        self._history.do(change)
 
     def remove_run(self, run_id: int) -> None:
         """Remove one run; can be undone."""
@@ -464,16 +396,16 @@ class Session:
     def _after_history(self, message: str) -> None:
         self._on_main_thread()
         self.runs_changed.emit(self.runs)
-        if not self._status.busy:
+        if not self.status.busy:
             self._set_status(Status(message=message))
 
     def _set_status(self, status: Status) -> None:
         self._on_main_thread()
-        self._status = status
+        self.status = status
         self.status_changed.emit(status)
 
     def _remember_model(self, source: str, *, usable: bool) -> None:
-        settings = self._settings
+        settings = self.settings
         is_file = source != Settings().model
         if usable:
             settings = settings.with_recent(source) if is_file else settings
@@ -483,12 +415,6 @@ class Session:
         self._remember(settings)
 
     def _remember(self, settings: Settings) -> None:
-        if settings != self._settings:
-            self._settings = settings
+        if settings != self.settings:
+            self.settings = settings
             self.settings_changed.emit(settings)
-
-    def _on_main_thread(self) -> None:
-        if threading.get_ident() != self._thread:
-            raise TypeError(
-                "Session was changed from another thread; send the value to the main thread."
-            )

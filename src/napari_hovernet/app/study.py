@@ -6,7 +6,6 @@ Plain Python with psygnal events, on the main thread only; values handed out are
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +17,7 @@ from psygnal import Signal
 from ..core.params import SeparationParams
 from ..core.types import Int32, Maps, Nuclei, Progress
 from ..errors import InputError, UserError
+from .jobs import OneThread
 from .session import Run
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class Findings:
     errors: tuple[str, ...] = ()  # What could not be found out, and why
 
 
-class Study:
+class Study(OneThread):
     """One run under the glass; every change is announced by a signal.
 
-    Whoever computes (see :mod:`napari_hovernet.app.study`) hands the results in; results of another
-    run or of older labels are refused by their ticket.
+    Whoever computes (see :func:`finding_steps`) hands the results in; results of another run or of
+    older labels are refused by their ticket.
     """
 
     run_changed: ClassVar[Signal] = Signal(object)
@@ -73,34 +73,20 @@ class Study:
     nucleus_changed: ClassVar[Signal] = Signal(int)
 
     def __init__(self) -> None:
-        self._thread = threading.get_ident()
-        self._run: Run | None = None
-        self._instances: InstanceImage | None = None
-        self._truth: TruthChoice | None = None
+        super().__init__()
+        # To be read by all, and changed by the methods below alone:
+        self.run: Run | None = None  # The run looked into
+        self.instances: InstanceImage | None = None  # As they are now, corrections included
+        self.truth: TruthChoice | None = None  # What the run is compared with
+        self.findings: Findings | None = None  # None until the run was looked at
+        self.nucleus = 0  # Id of the nucleus looked at, 0 = none
+        self.ticket = 0  # Changes with everything findings depend on
         self._bands: MagnitudeBands | None = None
-        self._findings: Findings | None = None
-        self._nucleus = 0
-        self._ticket = 0
-
-    @property
-    def run(self) -> Run | None:
-        """The run looked into, None if there is none."""
-        return self._run
-
-    @property
-    def instances(self) -> InstanceImage | None:
-        """Its instances as they are now, corrections included."""
-        return self._instances
 
     @property
     def labels(self) -> Int32 | None:
         """Label image of :attr:`instances`, int32 (H, W)."""
-        return None if self._instances is None else self._instances.labels
-
-    @property
-    def truth(self) -> TruthChoice | None:
-        """What the run is compared with, None if nothing."""
-        return self._truth
+        return None if self.instances is None else self.instances.labels
 
     @property
     def bands(self) -> MagnitudeBands:
@@ -111,46 +97,34 @@ class Study:
             self._bands = MagnitudeBands()
         return self._bands
 
-    @property
-    def findings(self) -> Findings | None:
-        """What is known of the run; None until it was looked at."""
-        return self._findings
-
-    @property
-    def nucleus(self) -> int:
-        """Id of the nucleus looked at, 0 = none."""
-        return self._nucleus
-
-    @property
-    def ticket(self) -> int:
-        """Number that changes with everything findings depend on."""
-        return self._ticket
-
     def choose_run(self, run: Run | None) -> None:
         """Look into another run; the truth stays, to be checked against the new size."""
         self._on_main_thread()
-        if run is self._run:
+        if run is self.run:
             return
-        self._run = run
-        self._instances = None if run is None else InstanceImage(run.result.labels)
-        self._renew()
+        self.run = run
+        self.instances = None if run is None else InstanceImage(run.result.labels)
+        self.ticket += 1
+        if self.findings is not None:
+            self.findings = None
+            self.findings_changed.emit(None)
         self.run_changed.emit(run)
         self.look_at(0)
 
     def set_labels(self, labels: Int32, *, corrected: bool) -> None:
         """Take the instances as they are now; the array must not change afterwards."""
         self._on_main_thread()
-        if self._run is None:
+        if self.run is None:
             return
-        self._instances = InstanceImage(labels, corrected)
-        self._renew(keep=True)
-        self.labels_changed.emit(self._instances)
+        self.instances = InstanceImage(labels, corrected)
+        self.ticket += 1  # old findings stay in sight until there are new ones
+        self.labels_changed.emit(self.instances)
 
     def choose_truth(self, truth: TruthChoice | None) -> None:
         """Compare with this from now on; None = with nothing."""
         self._on_main_thread()
-        self._truth = truth
-        self._renew(keep=True)
+        self.truth = truth
+        self.ticket += 1
         self.truth_changed.emit(truth)
 
     def set_bands(self, bands: MagnitudeBands) -> None:
@@ -158,37 +132,24 @@ class Study:
         self._on_main_thread()
         if bands != self.bands:
             self._bands = bands
-            self._renew(keep=True)
+            self.ticket += 1
             self.bands_changed.emit(bands)
 
     def look_at(self, nucleus: int) -> None:
         """Look at one nucleus, 0 = none."""
         self._on_main_thread()
-        if nucleus != self._nucleus:
-            self._nucleus = nucleus
+        if nucleus != self.nucleus:
+            self.nucleus = nucleus
             self.nucleus_changed.emit(nucleus)
 
     def take(self, findings: Findings, ticket: int) -> bool:
         """Take in findings, unless something they depend on has changed since ``ticket``."""
         self._on_main_thread()
-        if ticket != self._ticket:
+        if ticket != self.ticket:
             return False
-        self._findings = findings
+        self.findings = findings
         self.findings_changed.emit(findings)
         return True
-
-    def _renew(self, *, keep: bool = False) -> None:
-        """Make present and coming findings outdated; old ones stay in sight if ``keep``."""
-        self._ticket += 1
-        if not keep and self._findings is not None:
-            self._findings = None
-            self.findings_changed.emit(None)
-
-    def _on_main_thread(self) -> None:
-        if threading.get_ident() != self._thread:
-            raise TypeError(
-                "Study was changed from another thread; send the value to the main thread."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +168,7 @@ class Case:
 def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
     """Measure nuclei, judge magnitude, look for blobs, compare with the truth."""
     from ..core.measure.blobs import blob_report  # noqa: PLC0415 - on first use
+    from ..core.measure.compare import compare  # noqa: PLC0415
     from ..core.measure.magnitude import magnitude_report  # noqa: PLC0415
     from ..core.measure.nuclei import measure  # noqa: PLC0415
 
@@ -217,20 +179,14 @@ def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
     yield Progress(2, 4, "Looking for blobs ...")
     blobs = blob_report(case.maps, case.labels, mask=case.mask)
     yield Progress(3, 4, "Comparing ...")
-    comparison, errors = _compared(case)
+    comparison: Comparison | None = None
+    errors: tuple[str, ...] = ()
+    if case.truth is not None:
+        try:
+            comparison = compare(case.truth, case.labels, case.maps, case.separation)
+        except UserError as error:  # a truth that cannot be used spoils nothing else
+            errors = (str(error),)
     return Findings(nuclei, magnitude, blobs, comparison, errors)
-
-
-def _compared(case: Case) -> tuple[Comparison | None, tuple[str, ...]]:
-    """Compare; a truth that cannot be used spoils nothing else."""
-    if case.truth is None:
-        return None, ()
-    from ..core.measure.compare import compare  # noqa: PLC0415 - on first use
-
-    try:
-        return compare(case.truth, case.labels, case.maps, case.separation), ()
-    except UserError as error:
-        return None, (str(error),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,26 +246,23 @@ def file_source(path: str) -> TruthSource:
 def truth_steps(
     source: TruthSource, target: Target, before: TruthChoice | None = None
 ) -> Generator[Progress, None, TruthChoice]:
-    """Read and check true labels."""
+    """Read and check true labels; what has not changed since ``before`` stays the same object."""
+    from ..core.measure.compare import check_truth  # noqa: PLC0415 - on first use
+
     yield Progress(0, 0, f"Reading {source.name} ...")
     try:
-        choice = _checked(source, target)
+        given = source.read(target)
+        labels, notes = given.labels, given.notes
+        offset = target.offset if target.region else None
+        if given.origin is not None and given.origin != target.offset:
+            labels, note = _part(given, target)
+            notes, offset = (*notes, note), None
+        truth = check_truth(labels, target.shape, offset)
+        notes = (*notes, *truth.notes)
+        choice = TruthChoice(source.key, source.name, truth.labels, notes)
     except UserError as error:
         choice = TruthChoice(source.key, source.name, error=str(error))
     return before if before is not None and _same(before, choice) else choice
-
-
-def _checked(source: TruthSource, target: Target) -> TruthChoice:
-    from ..core.measure.compare import check_truth  # noqa: PLC0415 - on first use
-
-    given = source.read(target)
-    labels, notes = given.labels, given.notes
-    offset = target.offset if target.region else None
-    if given.origin is not None and given.origin != target.offset:
-        labels, note = _part(given, target)
-        notes, offset = (*notes, note), None
-    truth = check_truth(labels, target.shape, offset)
-    return TruthChoice(source.key, source.name, truth.labels, (*notes, *truth.notes))
 
 
 def _part(given: Given, target: Target) -> tuple[npt.NDArray[Any], str]:
@@ -344,10 +297,10 @@ EMPTY = "-"
 class DeltaRow:
     """One line of the table of two runs."""
 
-    name: str  # What it is
+    name: str
     tip: str  # What it is
     a: float | str  # Of either run
-    b: float | str  # Of either run
+    b: float | str
     digits: int = 0  # Behind the point
 
     @property
@@ -359,15 +312,14 @@ class DeltaRow:
 
     def texts(self) -> tuple[str, str, str]:
         """Return A, B and the difference (with its sign) as shown."""
-        return (_text(self.a, self.digits), _text(self.b, self.digits), self._delta_text())
-
-    def _delta_text(self) -> str:
+        a, b = (v if isinstance(v, str) else self._text(v) for v in (self.a, self.b))
         if isinstance(self.a, str) or isinstance(self.b, str):
-            return "same" if self.a == self.b else "differs"
-        if math.isnan(self.delta):
-            return EMPTY
-        text = f"{self.delta:+,.{self.digits}f}"
-        return text if text.strip("+-0.") else text[1:]  # no sign on zero
+            return a, b, "same" if a == b else "differs"
+        delta = self._text(self.delta, "+")
+        return a, b, delta if delta.strip("+-0.") or delta == EMPTY else delta[1:]
+
+    def _text(self, value: float, sign: str = "") -> str:
+        return EMPTY if math.isnan(value) else f"{value:{sign},.{self.digits}f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -380,12 +332,43 @@ class TwoRuns:
 
     def rows(self) -> tuple[DeltaRow, ...]:
         """Return the table, scores only where there is a truth."""
-        return (*_plain_rows(self.a, self.b), *_score_rows(self.a, self.b))
+        scored = self.a.comparison is not None and self.b.comparison is not None
+        lines = (*LINES, *(SCORES if scored else ()))
+        return tuple(
+            DeltaRow(name, tip, read(self.a), read(self.b), digits)
+            for name, tip, digits, read in lines
+        )
 
     @property
     def errors(self) -> tuple[str, ...]:
         """What could not be found out, each once."""
         return tuple(dict.fromkeys((*self.a.errors, *self.b.errors)))
+
+
+def _score(name: str) -> tuple[str, str, int, Callable[[Findings], float]]:
+    def read(found: Findings) -> float:
+        return (
+            math.nan
+            if found.comparison is None
+            else getattr(found.comparison.prediction, name.lower())
+        )
+
+    return name, f"{name} against the truth chosen in Compare.", 3, read
+
+
+LINES: tuple[tuple[str, str, int, Callable[[Findings], float | str]], ...] = (
+    ("Nuclei", "Instances, corrections included.", 0, lambda f: len(f.nuclei)),
+    ("Magnitude inside", "Mean HV magnitude inside nuclei.", 3, lambda f: f.magnitude.inside.mean),
+    ("Verdict", "What the bounds of the inspector say of it; length alone is not health.", 0,
+     lambda f: f.magnitude.verdict),
+    ("Direction", "Mean cosine of HV to the exact HV of these very instances; 1 = right, 0 = "
+     "unrelated.", 3, lambda f: f.magnitude.direction),
+    ("Components", "Connected areas of the mask of nuclei.", 0, lambda f: f.blobs.n_components),
+    ("Suspected blobs", "Components that look like several nuclei in one.", 0,
+     lambda f: f.blobs.n_suspected),
+)  # fmt: skip
+"""Lines of the table: name, what it is, digits, where it stands."""
+SCORES = tuple(map(_score, ("AJI", "PQ", "Dice")))
 
 
 def why_not(a: Run, b: Run) -> str:
@@ -444,59 +427,6 @@ def two_runs_steps(a: Case, b: Case) -> Generator[Progress, None, TwoRuns]:
     found_a = yield from finding_steps(a)
     found_b = yield from finding_steps(b)
     return TwoRuns(found_a, found_b, difference)
-
-
-def _plain_rows(a: Findings, b: Findings) -> tuple[DeltaRow, ...]:
-    inside = (a.magnitude.inside.mean, b.magnitude.inside.mean)
-    return (
-        DeltaRow("Nuclei", "Instances, corrections included.", len(a.nuclei), len(b.nuclei)),
-        DeltaRow("Magnitude inside", "Mean HV magnitude inside nuclei.", *inside, digits=3),
-        DeltaRow(
-            "Verdict",
-            "What the bounds of the inspector say of it; length alone is not health.",
-            a.magnitude.verdict,
-            b.magnitude.verdict,
-        ),
-        DeltaRow(
-            "Direction",
-            "Mean cosine of HV to the exact HV of these very instances; 1 = right, 0 = unrelated.",
-            a.magnitude.direction,
-            b.magnitude.direction,
-            3,
-        ),
-        DeltaRow(
-            "Components",
-            "Connected areas of the mask of nuclei.",
-            a.blobs.n_components,
-            b.blobs.n_components,
-        ),
-        DeltaRow(
-            "Suspected blobs",
-            "Components that look like several nuclei in one.",
-            a.blobs.n_suspected,
-            b.blobs.n_suspected,
-        ),
-    )
-
-
-def _score_rows(a: Findings, b: Findings) -> tuple[DeltaRow, ...]:
-    if a.comparison is None or b.comparison is None:
-        return ()
-    one, two = a.comparison.prediction, b.comparison.prediction
-    return tuple(
-        DeltaRow(name, f"{name} against the truth chosen in Compare.", first, second, 3)
-        for name, first, second in (
-            ("AJI", one.aji, two.aji),
-            ("PQ", one.pq, two.pq),
-            ("Dice", one.dice, two.dice),
-        )
-    )
-
-
-def _text(value: float | str, digits: int) -> str:
-    if isinstance(value, str):
-        return value
-    return EMPTY if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def _plane(plane: tuple[int, ...]) -> str:

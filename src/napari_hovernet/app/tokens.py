@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..core.checkpoint import load_model
-from ..core.data.kinds import eight_bits
-from ..core.data.pairs import DataChoice, Pair, find_data
-from ..core.data.stores import npz_members, open_member, open_npy
+from ..core.data.items import Dataset, Item, Pair, dataset_of_stack, evenly
+from ..core.data.pairs import DataChoice, find_data
+from ..core.data.stores import Stack, Stored, npz_members, open_member, open_npy
 from ..core.hv import read_hv
 from ..core.inference.images import UInt8, as_source
 from ..core.io.files import atomic_path
@@ -30,11 +31,11 @@ from ..core.tokens.backbone import Backbone, prefix_tokens, token_steps
 from ..core.tokens.data import (
     Membership,
     TokenData,
-    TokenFile,
-    TokenTruth,
+    colours,
     find_token_data,
     membership,
     nearest,
+    token_file,
     truth_of,
 )
 from ..core.tokens.decode import (
@@ -43,15 +44,20 @@ from ..core.tokens.decode import (
     TokenParams,
     check_tokens,
     predict_tokens_steps,
-    prefix_of,
     principal_rgb,
     slice_words,
-    stored_prefix,
 )
 from ..core.types import Int32, Model, ModelInfo, Progress
 from ..errors import InputError, UserError
 from .evaluate import Predicted
 from .segment import SegmentParams, SegmentResult, model_metadata
+
+MOST_SHOWN = 64
+"""Samples of a file that are shown without being asked for more, evenly spread."""
+MEANS = ("aji", "cc_aji", "oracle_aji", "magnitude", "true_magnitude", "cosine", "largest")
+FEATURES, DATA = "_features.npz", "_data_FIXED.npz"
+SHRUNK = 2.0
+"""Images more than this much larger than the backbone's input lose their nuclei."""
 
 
 @dataclass(frozen=True)
@@ -66,23 +72,23 @@ class TokenChoice:
 
 def choose_samples(sides: Membership, choice: TokenChoice) -> tuple[int, ...]:
     """List the samples that are meant, in the order of the file."""
-    there = sides.chosen(choice.split)
-    n = choice.n_samples
+    there, n = sides.chosen(choice.split), choice.n_samples
     if n is None or n >= len(there):
         return there
     if n < 1:
         raise InputError(f"The number of samples is {n}; give 1 or more.")
+    places = evenly(len(there), n)
     if choice.seed is not None:
         drawn = np.random.default_rng(choice.seed).choice(len(there), n, replace=False)
-        return tuple(there[i] for i in sorted(drawn.tolist()))
-    return tuple(there[i * len(there) // n] for i in range(n))
+        places = sorted(drawn.tolist())
+    return tuple(there[i] for i in places)
 
 
 def token_pairs(data: TokenData, sides: Membership, indices: Sequence[int]) -> tuple[Pair, ...]:
     """Name samples as pairs of a data set; their image is the features file."""
-    file: Path = data.features[0]
     return tuple(
-        Pair(data.name(i), file, None, data.family, split=sides.splits[i]) for i in indices
+        Pair(data.name(i), data.features[0], None, data.family, split=sides.splits[i])
+        for i in indices
     )
 
 
@@ -97,17 +103,16 @@ class TokenPredictor:
     tuning: TuneParams = field(default_factory=TuneParams)  # How HV is read and nuclei are cut
     truth: str = "auto"  # See :data:`napari_hovernet.core.tokens.data.TRUTHS`.
     true_magnitudes: dict[str, float] = field(default_factory=dict, init=False)
-    _decoded: tuple[TokenMaps, dict[int, int]] | None = field(default=None, init=False)
+    _decoded: TokenMaps | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        tokens = self.data.tokens
-        check_tokens(self.model, tokens.shape, tokens.dtype, self.params.prefix)
+        check_tokens(self.model, self.data.shape, self.data.tokens.dtype, self.params)
         self._by_name = {self.data.name(i): i for i in self.indices}
 
     @property
     def prefix(self) -> int:
         """Tokens before the first patch."""
-        return prefix_of(self.params.prefix, stored_prefix(self.model))
+        return self.params.tokens_before(self.model)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -131,61 +136,49 @@ class TokenPredictor:
     def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
         """Decode one sample, or take it from the batch that was decoded last."""
         index = self._by_name[pair.name]
-        decoded, places = yield from self._batch_with(index)
-        place = places[index]
+        decoded = yield from self._batch_with(index)
+        place = decoded.indices.index(index)
         if place in decoded.errors:
             raise InputError(decoded.errors[place])
         maps = read_hv(decoded.maps(place), self.tuning.hv)
         stages = separate(maps, self.tuning.separation)
-        found = truth_of(self.data, index, self.truth)
+        truth, found = None, truth_of(self.data, index, self.truth)
         if found is not None:
             self.true_magnitudes[pair.name] = hv_scores(maps.hv, found.labels).true_magnitude
+            checked = check_truth(found.labels, (OUTPUT, OUTPUT))
+            truth = Truth(checked.labels, checked.n, (*found.notes, *checked.notes))
         return Predicted(
             image=as_source(sample_image(self.data, index)),
             labels=stages.labels,
             maps=maps,
             mask=stages.mask,
             separation=self.tuning.separation,
-            truth=None if found is None else _checked(found),
+            truth=truth,
         )
 
-    def _batch_with(
-        self, index: int
-    ) -> Generator[Progress, None, tuple[TokenMaps, dict[int, int]]]:
-        """Return a decoded batch that holds a sample, and the place of each in it."""
-        if self._decoded is None or index not in self._decoded[1]:
+    def _batch_with(self, index: int) -> Generator[Progress, None, TokenMaps]:
+        """Return a decoded batch that holds a sample."""
+        if self._decoded is None or index not in self._decoded.indices:
             at = self.indices.index(index)
             batch = self.indices[at : at + self.params.batch]
             self._decoded = None  # its memory is free before the next is decoded
-            tokens = self.data.tokens
+            run = self.model, self.data.tokens, self.params
             try:
-                found = yield from predict_tokens_steps(self.model, tokens, self.params, batch)
+                self._decoded = yield from predict_tokens_steps(*run, batch)
             except InputError:  # every sample of the batch: tell of this one alone
-                batch = (index,)
-                found = yield from predict_tokens_steps(self.model, tokens, self.params, batch)
-            self._decoded = found, {i: place for place, i in enumerate(batch)}
+                self._decoded = yield from predict_tokens_steps(*run, (index,))
         return self._decoded
 
 
 def sample_image(data: TokenData, index: int) -> UInt8:
-    """Return the image of a sample, its tokens as colours where there is none.
-
-    Returns uint8 (224, 224, 3).
-    """
+    """Return the image of a sample, (224, 224, 3), its tokens as colours where there is none."""
     image = data.image(index)
     if image is None:
         image = principal_rgb(np.asarray(data.tokens[index : index + 1], np.float32))[0]
     return image
 
 
-def _checked(found: TokenTruth) -> Truth:
-    truth = check_truth(found.labels, (found.labels.shape[0], found.labels.shape[1]))
-    return Truth(truth.labels, truth.n, (*found.notes, *truth.notes))
-
-
-MOST_SHOWN = 64
-"""Samples of a file that are shown without being asked for more, evenly spread."""
-MEANS = ("aji", "cc_aji", "oracle_aji", "magnitude", "true_magnitude", "cosine", "largest")
+# --- a run for the viewer -------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -233,53 +226,54 @@ class TokenStacks:
     def summary(self) -> tuple[str, ...]:
         """What came out, in a few lines."""
         m, (true, found) = self.means, self.counts
-        n = len(self.maps) - len(self.maps.errors)
         low, high = BROKEN_MAXIMA
-        inside = "true" if true >= 0 else "predicted"
-        lines = [f"{n} samples of {self.pictures.family}: {self.which}."]
+        nuclei = f"{found:,} nuclei; there is no truth to compare with."
+        inside, of_truth = "predicted", ""
         if true >= 0:
-            lines.append(
+            inside, of_truth = "true", f" (truth {m['true_magnitude']:.2f})"
+            nuclei = (
                 f"AJI {m['aji']:.3f} (connected components {m['cc_aji']:.3f}, true maps "
                 f"{m['oracle_aji']:.3f}); {found:,} nuclei, {true:,} true."
             )
-        else:
-            lines.append(f"{found:,} nuclei; there is no truth to compare with.")
-        of_truth = f" (truth {m['true_magnitude']:.2f})" if true >= 0 else ""
-        lines.append(
+        n = len(self.maps) - len(self.maps.errors)
+        return (
+            f"{n} samples of {self.pictures.family}: {self.which}.",
+            nuclei,
             f"HV inside {inside} nuclei: magnitude {m['magnitude']:.2f}{of_truth}, direction "
-            f"{m['cosine']:.2f}."
+            f"{m['cosine']:.2f}.",
+            f"[Image maximum {m['largest']:.2f}: misleading, {low:g} to {high:g} in broken runs.]",
+            f"Tokens before the patches: {self.prefix}.",
         )
-        lines.append(
-            f"[Image maximum {m['largest']:.2f}: misleading, {low:g} to {high:g} in broken runs.]"
-        )
-        lines.append(f"Tokens before the patches: {self.prefix}.")
-        return tuple(lines)
 
 
 def token_run_steps(request: TokenRequest) -> Generator[Progress, None, TokenStacks]:
     """Load, decode, separate and compare, step by step."""
     yield Progress(0, 0, "Reading the checkpoint ...")
-    model = load_model(request.checkpoint, request.device)
+    model, params, tuning = (
+        load_model(request.checkpoint, request.device), request.params, request.tuning)  # fmt: skip
     data = find_token_data([Path(request.features)], "")
-    tokens = data.tokens
-    check_tokens(model, tokens.shape, tokens.dtype, request.params.prefix)
+    check_tokens(model, data.shape, data.tokens.dtype, params)
     sides = membership(model.info, data)
     indices = choose_samples(sides, request.choice)
-    maps = yield from predict_tokens_steps(model, tokens, request.params, indices)
-    maps = _read_as(maps, request.tuning)
+    maps = yield from predict_tokens_steps(model, data.tokens, params, indices)
+    if not tuning.hv.plain:
+        read = [read_hv(maps.maps(i), tuning.hv).hv for i in range(len(maps))]
+        maps = replace(maps, hv=np.stack(read))
     pictures = yield from picture_steps(data, indices, request.choice.truth)
-    labels, means, counts = yield from _judged(maps, pictures, request.tuning)
+    labels, means, counts = yield from _judged(maps, pictures, tuning)
+    failed = (f"not decoded: {text}" for text in maps.errors.values())
+    about = model.info.notes if params.prefix == AS_FILE else ()
     return TokenStacks(
         pictures=pictures,
         maps=maps,
         labels=labels,
         info=model.info,
-        prefix=prefix_of(request.params.prefix, stored_prefix(model)),
+        prefix=params.tokens_before(model),
         which=sides.called(indices),
         means=means,
         counts=counts,
-        tuning=request.tuning,
-        notes=_said(model.info, maps, pictures, sides.notes, request.params.prefix),
+        tuning=tuning,
+        notes=tuple(dict.fromkeys((*maps.notes, *failed, *about, *pictures.notes, *sides.notes))),
     )
 
 
@@ -287,79 +281,50 @@ def picture_steps(
     data: TokenData, indices: tuple[int, ...], truth: str = "auto"
 ) -> Generator[Progress, None, TokenPictures]:
     """Read images (or show tokens) and true nuclei of samples, step by step."""
-    images, labels, notes = [], [], list(data.notes)
-    of_tokens = "images" not in data.arrays
+    images: list[UInt8] = []
+    labels: npt.NDArray[np.int32] = np.zeros((len(indices), OUTPUT, OUTPUT), np.int32)
+    notes, known = [*data.notes], False
     for place, index in enumerate(indices):
         yield Progress(place, len(indices), f"Reading {data.name(index)}")
         image = data.image(index)
-        if image is not None:
-            images.append(image)
+        images += [] if image is None else [image]
         try:
             found = truth_of(data, index, truth)
         except UserError as error:
-            found = None
             notes.append(str(error))
-        labels.append(None if found is None else found.labels)
-        notes += [] if found is None else found.notes
+            continue
+        if found is not None:
+            labels[place], known = found.labels, True
+            notes += found.notes
+    of_tokens = "image" not in data.has
     if of_tokens:
         yield Progress(0, 0, "Showing tokens as colours ...")
         notes.append("there are no images: patch tokens are shown by their principal components")
-    stack = (
-        principal_rgb(np.stack([data.tokens[i] for i in indices]))
-        if of_tokens
-        else np.stack(images)
-    )
     return TokenPictures(
         data.family,
         data.features[0],
         indices,
-        tuple(data.name(i) for i in indices),
-        stack,
-        _stacked(labels),
+        tuple(map(data.name, indices)),
+        principal_rgb(data.tokens[list(indices)]) if of_tokens else np.stack(images),
+        labels if known else None,
         of_tokens,
         tuple(dict.fromkeys(notes)),
     )
-
-
-def evenly(n: int, most: int = MOST_SHOWN) -> tuple[int, ...]:
-    """Choose samples to look at, evenly spread."""
-    k = min(n, most)
-    return tuple(i * n // k for i in range(k))
-
-
-def _stacked(labels: list[Int32 | None]) -> Int32 | None:
-    """Stack labels; a sample without any is empty, none at all is None."""
-    there = [x for x in labels if x is not None]
-    if not there:
-        return None
-    empty = np.zeros_like(there[0])
-    return np.stack([empty if x is None else x for x in labels])
-
-
-def _read_as(maps: TokenMaps, tuning: TuneParams) -> TokenMaps:
-    if tuning.hv.plain:
-        return maps
-    hv = np.stack([read_hv(maps.maps(i), tuning.hv).hv for i in range(len(maps))])
-    return TokenMaps(maps.np, hv, maps.types, maps.indices, maps.errors, maps.notes)
 
 
 def _judged(
     maps: TokenMaps, pictures: TokenPictures, tuning: TuneParams
 ) -> Generator[Progress, None, tuple[Int32, dict[str, float], tuple[int, int]]]:
     """Separate every sample and compare it with its truth."""
-    n = len(maps)
     labels: npt.NDArray[np.int32] = np.zeros(maps.np.shape, np.int32)
     rows: list[dict[str, float]] = []
-    true = 0
-    for place in range(n):
-        yield Progress(place, n, f"Separating {pictures.names[place]}")
-        if place in maps.errors:
-            continue
+    true = -1 if pictures.truth is None else 0
+    for place in (p for p in range(len(maps)) if p not in maps.errors):
+        yield Progress(place, len(maps), f"Separating {pictures.names[place]}")
         one = maps.maps(place)
         labels[place] = separate(one, tuning.separation).labels
         truth = None if pictures.truth is None else pictures.truth[place]
-        inside = labels[place] if truth is None else truth
-        report = magnitude_report(one, inside)
+        report = magnitude_report(one, labels[place] if truth is None else truth)
         row = {"magnitude": report.inside.mean, "largest": report.whole_image_max,
                "cosine": report.direction}  # fmt: skip
         if truth is not None:
@@ -369,187 +334,11 @@ def _judged(
                 "aji": found.prediction.aji,
                 "cc_aji": found.connected_components.aji,
                 "oracle_aji": found.oracle.aji,
-                "true_magnitude": float("nan") if found.hv is None else found.hv.true_magnitude,
+                "true_magnitude": math.nan if found.hv is None else found.hv.true_magnitude,
             }
         rows.append(row)
-    nan = float("nan")
-    means = {name: bootstrap_mean([row.get(name, nan) for row in rows]).mean for name in MEANS}
-    n_found = int(labels.max(axis=(1, 2), initial=0).sum())
-    return labels, means, (true if pictures.truth is not None else -1, n_found)
-
-
-def _said(
-    info: ModelInfo,
-    maps: TokenMaps,
-    pictures: TokenPictures,
-    sides: tuple[str, ...],
-    choice: str,
-) -> tuple[str, ...]:
-    about = info.notes if choice == AS_FILE else ()
-    failed = (f"not decoded: {text}" for text in maps.errors.values())
-    return tuple(dict.fromkeys((*maps.notes, *failed, *about, *pictures.notes, *sides)))
-
-
-FEATURES, DATA = "_features.npz", "_data_FIXED.npz"
-SHRUNK = 2.0
-"""Images more than this much larger than the backbone's input lose their nuclei."""
-
-
-class Pictures(Protocol):
-    """Images by number; one more kind of place is one more class."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the images."""
-        ...
-
-    def read(self, index: int) -> UInt8:
-        """Read an image, uint8 (H, W, 3)."""
-        ...
-
-    def labels(self, index: int) -> Int32 | None:
-        """Read its true labels (H, W), None if there are none."""
-        ...
-
-
-@dataclass(frozen=True)
-class ArrayPictures:
-    """Images of one array (N, H, W, 3) in an .npy or .npz; its targets stay where they are."""
-
-    path: Path
-    name: str = ""  # Of the array in an .npz, "" of an .npy
-
-    def __post_init__(self) -> None:
-        if self.array.ndim != 4 or self.array.shape[3] != 3 or not len(self.array):
-            raise InputError(
-                f"{self.path} has images of shape {self.array.shape}; they must be (N, H, W, 3)."
-            )
-
-    @property
-    def array(self) -> npt.NDArray[Any]:
-        """The array, mapped into memory where it can be."""
-        return open_member(self.path, self.name) if self.name else open_npy(self.path)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Numbers of the images."""
-        return tuple(str(i) for i in range(len(self.array)))
-
-    def read(self, index: int) -> UInt8:
-        """Read one image; floats of 0..1 are multiplied by 255."""
-        image = np.array(self.array[index])
-        unit = image.dtype.kind == "f" and float(image.max(initial=0)) <= 1.0
-        return eight_bits(image, f"image {index}", 255.0 if unit else 1.0)
-
-    def labels(self, index: int) -> Int32 | None:
-        """Return None: the targets lie beside the images already."""
-        del index
-        return None
-
-
-@dataclass(frozen=True)
-class FilePictures:
-    """Image files, with label files where there are any."""
-
-    pairs: tuple[Pair, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the images."""
-        return tuple(pair.name for pair in self.pairs)
-
-    def read(self, index: int) -> UInt8:
-        """Read one image."""
-        source = read_image(self.pairs[index].image).source
-        height, width = source.shape
-        return source.read(0, height, 0, width)
-
-    def labels(self, index: int) -> Int32 | None:
-        """Read its labels."""
-        file = self.pairs[index].labels
-        return None if file is None else read_labels(file).labels
-
-
-@dataclass(frozen=True)
-class TokenCache:
-    """What was written."""
-
-    files: tuple[Path, ...]
-    shape: tuple[int, ...]  # (N, T, D) of the tokens
-    prefix: int  # Tokens before the patches
-    notes: tuple[str, ...] = field(default=())
-
-
-def find_pictures(path: Path) -> Pictures:
-    """Find images: a family's data file, an ``images.npy``, a folder, an index or one image."""
-    if path.suffix.lower() == ".npy":
-        return ArrayPictures(path)
-    if path.suffix.lower() == ".npz":
-        if "images" not in npz_members(path):
-            open_member(path, "images")  # says what is there instead
-        return ArrayPictures(path, "images")
-    found = find_data(path, DataChoice(need_labels=False))
-    return FilePictures((*found.pairs, *found.unpaired))
-
-
-def cache_steps(
-    pictures: Pictures, backbone: Backbone, output: Path
-) -> Generator[Progress, None, TokenCache]:
-    """Compute the tokens of images and write them, step by step.
-
-    Image files are also written, at 224 x 224, as ``F_data_FIXED.npz`` with ``inst_maps`` if all
-    have labels, so that the folder can be used for evaluation and training at once.
-    """
-    if not output.name.endswith(FEATURES):
-        raise InputError(f"{output.name} must be named FAMILY{FEATURES}, to be found again.")
-    n, shape, notes = len(pictures.names), (0, 0), _size_notes(pictures, backbone)
-    extra = {"image_ids": np.array(pictures.names)}
-    with TokenFile(output, backbone.array, n, extra) as file:
-        for step in token_steps(backbone, pictures.read, n):
-            if isinstance(step, Progress):
-                yield step
-                continue
-            shape = step.shape[1:]
-            file.extra["token_prefix"] = np.array(prefix_tokens(backbone.module, shape[0]))
-            file.add(step)
-    prefix = prefix_tokens(backbone.module, shape[0])
-    files: tuple[Path, ...] = (output,)
-    if isinstance(pictures, FilePictures):
-        yield Progress(n, n, "Writing the images ...")
-        data, more = _write_data(pictures, output)
-        files, notes = (output, data), (*notes, *more)
-    return TokenCache(files, (n, *shape), prefix, notes)
-
-
-def _size_notes(pictures: Pictures, backbone: Backbone) -> tuple[str, ...]:
-    """Say so where images are much larger than what the backbone sees."""
-    height, width = pictures.read(0).shape[:2]
-    size = backbone.params.size
-    if max(height, width) <= SHRUNK * size:
-        return ()
-    return (
-        f"the first image is {height} x {width} pixels and is resized to {size} x {size}: its "
-        f"nuclei shrink {max(height, width) / size:.1f} times. Cut it into tiles of about {size} "
-        "pixels first",
-    )
-
-
-def _write_data(pictures: FilePictures, output: Path) -> tuple[Path, tuple[str, ...]]:
-    path = output.with_name(output.name.removesuffix(FEATURES) + DATA)
-    n = len(pictures.names)
-    edges = (OUTPUT, OUTPUT)
-    images = [cv2.resize(pictures.read(i), edges, interpolation=cv2.INTER_AREA) for i in range(n)]
-    labels = [pictures.labels(i) for i in range(n)]
-    arrays: dict[str, Any] = {"images": np.stack(images), "image_ids": np.array(pictures.names)}
-    known = [nearest(x).astype(np.int32) for x in labels if x is not None]
-    notes: tuple[str, ...] = ()
-    if len(known) == n:
-        arrays["inst_maps"] = np.stack(known)
-    elif known:
-        notes = (f"only {len(known)} of {n} images have labels: they are left out",)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
-    return path, notes
+    means = {k: bootstrap_mean([row.get(k, math.nan) for row in rows]).mean for k in MEANS}
+    return labels, means, (true, int(labels.max(axis=(1, 2), initial=0).sum()))
 
 
 def sample_steps(stacks: TokenStacks, place: int) -> Generator[Progress, None, SegmentResult]:
@@ -574,3 +363,97 @@ def sample_steps(stacks: TokenStacks, place: int) -> Generator[Progress, None, S
         notices=stacks.notes,
         used=params,
     )
+
+
+# --- tokens of images -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TokenCache:
+    """What was written."""
+
+    files: tuple[Path, ...]
+    shape: tuple[int, ...]  # (N, T, D) of the tokens
+    prefix: int  # Tokens before the patches
+    notes: tuple[str, ...] = ()
+
+
+def find_pictures(path: Path) -> Dataset:
+    """Find images: a family's data file, an ``images.npy``, a folder, an index or one image."""
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".npz"):
+        return find_data(path, DataChoice(need_labels=False))
+    name = "images" if suffix == ".npz" else ""
+    if name and name not in npz_members(path):
+        open_member(path, name)  # says what is there instead
+    images = npz_members(path)[name] if name else open_npy(path)
+    if len(images.shape) != 4 or images.shape[3] != 3:
+        raise InputError(f"{path} has images of shape {images.shape}; they must be (N, H, W, 3).")
+    stack = Stack({"image": Stored(path, name, images.shape, images.dtype)})
+    return dataset_of_stack(stack, str(path), [str(i) for i in range(images.shape[0])])
+
+
+def read_picture(item: Item) -> UInt8:
+    """Read the whole image of an item as uint8 (H, W, 3)."""
+    if item.pair is None:
+        return colours(item.read("image")["image"], f"image {item.name}")
+    source = read_image(item.pair.image).source
+    return source.read(0, source.shape[0], 0, source.shape[1])
+
+
+def cache_steps(
+    pictures: Dataset, backbone: Backbone, output: Path
+) -> Generator[Progress, None, TokenCache]:
+    """Compute the tokens of images and write them, step by step.
+
+    Image files are also written, at 224 x 224, as ``F_data_FIXED.npz`` with ``inst_maps`` if all
+    have labels, so that the folder can be used for evaluation and training at once.
+    """
+    if not output.name.endswith(FEATURES):
+        raise InputError(f"{output.name} must be named FAMILY{FEATURES}, to be found again.")
+    n, shape, notes = len(pictures), (0, 0), _size_notes(pictures, backbone)
+    extra = {"image_ids": np.array([item.name for item in pictures])}
+    with token_file(output, backbone.array, n, extra) as file:
+        for step in token_steps(backbone, lambda i: read_picture(pictures[i]), n):
+            if isinstance(step, Progress):
+                yield step
+                continue
+            shape = step.shape[1:]
+            file.extra["token_prefix"] = np.array(prefix_tokens(backbone.module, shape[0]))
+            file.add(step)
+    prefix = prefix_tokens(backbone.module, shape[0])
+    files: tuple[Path, ...] = (output,)
+    if pictures.stack is None:
+        yield Progress(n, n, "Writing the images ...")
+        data, more = _write_data(pictures, output)
+        files, notes = (output, data), (*notes, *more)
+    return TokenCache(files, (n, *shape), prefix, notes)
+
+
+def _size_notes(pictures: Dataset, backbone: Backbone) -> tuple[str, ...]:
+    """Say so where images are much larger than what the backbone sees."""
+    height, width = read_picture(pictures[0]).shape[:2]
+    size = backbone.params.size
+    if max(height, width) <= SHRUNK * size:
+        return ()
+    return (
+        f"the first image is {height} x {width} pixels and is resized to {size} x {size}: its "
+        f"nuclei shrink {max(height, width) / size:.1f} times. Cut it into tiles of about {size} "
+        "pixels first",
+    )
+
+
+def _write_data(pictures: Dataset, output: Path) -> tuple[Path, tuple[str, ...]]:
+    path, edges = output.with_name(output.name.removesuffix(FEATURES) + DATA), (OUTPUT, OUTPUT)
+    images = [cv2.resize(read_picture(i), edges, interpolation=cv2.INTER_AREA) for i in pictures]
+    known = [nearest(read_labels(p.labels).labels) for p in pictures.pairs if p.labels]
+    names = np.array([item.name for item in pictures])
+    arrays: dict[str, Any] = {"images": np.stack(images), "image_ids": names}
+    notes: tuple[str, ...] = ()
+    if len(known) == len(images):
+        arrays["inst_maps"] = np.stack(known).astype(np.int32)
+    elif known:
+        notes = (f"only {len(known)} of {len(images)} images have labels: they are left out",)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+    return path, notes

@@ -40,7 +40,7 @@ class Edits:
     """What was done to the parameters of a run, to come back to."""
 
     done: tuple[TuneParams, ...]  # From the start to the present ones
-    undone: tuple[TuneParams, ...] = ()  # From the start to the present ones
+    undone: tuple[TuneParams, ...] = ()
 
 
 class Tuning:
@@ -51,33 +51,19 @@ class Tuning:
     sweep_changed: ClassVar[Signal] = Signal(object)
 
     def __init__(self) -> None:
-        self._start = TuneParams()
+        # To be read by all, and changed by the methods below alone:
+        self.start = TuneParams()  # What the run was cut with: where reset leads
+        self.tuned: Tuned | None = None  # The latest answer
+        self.sweep: Sweep | None = None  # The latest sweep
         self._scale = 1.0
-        self._done: list[TuneParams] = [self._start]
+        self._done: list[TuneParams] = [self.start]
         self._undone: list[TuneParams] = []
         self._last = ("", 0.0)
-        self._tuned: Tuned | None = None
-        self._sweep: Sweep | None = None
 
     @property
     def params(self) -> TuneParams:
         """The present parameters."""
         return self._done[-1]
-
-    @property
-    def start(self) -> TuneParams:
-        """What the run was cut with: where reset leads."""
-        return self._start
-
-    @property
-    def tuned(self) -> Tuned | None:
-        """The latest answer, None before the first."""
-        return self._tuned
-
-    @property
-    def sweep(self) -> Sweep | None:
-        """The latest sweep."""
-        return self._sweep
 
     @property
     def can_undo(self) -> bool:
@@ -96,14 +82,13 @@ class Tuning:
 
     def begin(self, result: SegmentResult | None, edits: Edits | None = None) -> None:
         """Start from what a run was cut with, or go on with earlier edits; forgets answers."""
-        if result is None:
-            self._start, self._scale = TuneParams(), 1.0
-        else:
-            self._start = TuneParams(result.cut_with)
+        self.start, self._scale = TuneParams(), 1.0
+        if result is not None:
+            self.start = TuneParams(result.cut_with)
             self._scale = working_scale(result.info, result.params.inference)
-        edits = edits or Edits((self._start,))
+        edits = edits or Edits((self.start,))
         self._done, self._undone, self._last = list(edits.done), list(edits.undone), ("", 0.0)
-        self._tuned = self._sweep = None
+        self.tuned = self.sweep = None
         self.params_changed.emit(self.params)
         self.tuned_changed.emit(None)
         self.sweep_changed.emit(None)
@@ -139,7 +124,7 @@ class Tuning:
 
     def reset(self) -> None:
         """Go back to what the run was cut with; can be undone."""
-        self.edit(self._start)
+        self.edit(self.start)
 
     def undo(self) -> None:
         """Take the last edit back."""
@@ -157,19 +142,19 @@ class Tuning:
         """Take in an answer; one to older parameters is dropped."""
         if tuned.params != self.params:
             return False
-        self._tuned = tuned
+        self.tuned = tuned
         self.tuned_changed.emit(tuned)
         return True
 
     def forget(self) -> None:
         """Drop the latest answer; parameters and edits stay."""
-        if self._tuned is not None:
-            self._tuned = None
+        if self.tuned is not None:
+            self.tuned = None
             self.tuned_changed.emit(None)
 
     def take_sweep(self, sweep: Sweep | None) -> None:
         """Take in a finished sweep."""
-        self._sweep = sweep
+        self.sweep = sweep
         self.sweep_changed.emit(sweep)
 
     def _moved(self) -> None:
@@ -233,8 +218,7 @@ def tune_steps(
     yield Progress(0, 0, "Separating ...")
     began = time.perf_counter()
     found = tuner(params)
-    counts = stage_counts(found)
-    return Tuned(params, found, counts, box, time.perf_counter() - began)
+    return Tuned(params, found, stage_counts(found), box, time.perf_counter() - began)
 
 
 def kept_steps(result: SegmentResult, tuned: Tuned) -> Generator[Progress, None, SegmentResult]:

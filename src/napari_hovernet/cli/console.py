@@ -1,23 +1,30 @@
-"""What the command line says: results to stdout, everything else to stderr."""
+"""What the command line says and is told: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..core.choices import Choice, choices
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from ..core.choices import Choice
-    from ..core.types import Progress
+    from ..core.types import Model, Progress
 
+T = TypeVar("T")
 PROGRAM = "napari-hovernet"
 LOG_SECONDS = 30.0
 """Time between two lines of progress where there is no terminal."""
 NAME_WIDTH = 28
 """Characters of an image's name in front of its progress bar."""
+NOTHING = "-"
+SHOWN = 5
+"""Names that are shown in a note."""
 
 
 def say(text: str) -> None:
@@ -40,6 +47,42 @@ def one_line(error: BaseException) -> str:
 def say_error(error: BaseException, about: str = "") -> None:
     """Write one line about an error to stderr."""
     complain(f"error: {about}{': ' if about else ''}{one_line(error)}")
+
+
+def say_list(head: str, lines: Sequence[str]) -> None:
+    """Write a head and the lines below it to stderr."""
+    for text in (f"{head}:", *(f"  {line}" for line in lines)):
+        complain(text)
+
+
+def introduction(model: Model) -> str:
+    """Say in a line which model runs, where, and under which licence."""
+    info = model.info
+    name = " ".join(part for part in (info.architecture, info.mode) if part)
+    kind = f", {len(info.types)} types" if info.types else ""
+    mpp = f", trained at {info.mpp:g} µm per pixel" if info.mpp else ""
+    licence = f"; licence of the weights: {info.licence}" if info.licence else ""
+    return f"{name}{kind}{mpp}, on {model.device}{licence}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number for a table, "-" where it is not defined."""
+    return NOTHING if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def names_of(names: Sequence[str]) -> str:
+    """Return the first names, and that there are more."""
+    return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay a table out; the first line is its head, the first column is to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
 
 
 def add_choice(group: argparse._ActionsContainer, known: Choice) -> None:
@@ -73,6 +116,15 @@ def help_of(known: Choice) -> str:
     return f"{known.help.rstrip('.')}{unit}; default {shown}".replace("%", "%%")
 
 
+def params_of(options: argparse.Namespace, start: T) -> T:
+    """Return parameters with what was given on the command line in place of ``start``."""
+    declared = ((name, c.option.replace("-", "_")) for name, c in choices(type(start)).items())
+    given = {name: getattr(options, option) for name, option in declared if option}
+    changes = {name: value for name, value in given.items() if value is not None}
+    changed: T = replace(start, **changes)  # type: ignore[type-var]
+    return changed
+
+
 class ProgressBar:
     """Progress of one image on stderr; gone once the image is done."""
 
@@ -89,22 +141,19 @@ class ProgressBar:
         if not self._quiet:
             from tqdm import tqdm  # noqa: PLC0415 - on first use
 
-            name = self._name
-            short = name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}"
+            name, pause = self._name, 0.0 if self._live else LOG_SECONDS
             self._bar = tqdm(
                 total=0,
-                desc=short,
+                desc=name if len(name) <= NAME_WIDTH else f"...{name[3 - NAME_WIDTH :]}",
                 unit=self._unit,
                 leave=False,
                 file=sys.stderr,
-                mininterval=0.1 if self._live else LOG_SECONDS,
-                delay=0.0 if self._live else LOG_SECONDS,
+                mininterval=pause or 0.1,
+                delay=pause,
             )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

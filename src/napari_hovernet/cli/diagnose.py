@@ -20,10 +20,9 @@ from ..core.diagnosis.report import FAMILIES, FAULT, WARN, Finding
 from ..core.io.files import atomic_path
 from ..core.types import Progress
 from ..errors import InputError, OutputError
-from .console import ProgressBar, complain, one_line, say
+from .console import ProgressBar, complain, introduction, one_line, say
 from .diagnose_parser import STDOUT
 from .own_code import import_named, is_code
-from .segment import introduction
 
 NO_FAULT, A_FAULT, INTERRUPTED = 0, 1, 130
 FIRST = "first"

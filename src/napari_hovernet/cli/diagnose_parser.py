@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 STDOUT = "-"
 """``--json`` without a file."""
@@ -31,10 +29,8 @@ found by then is printed).
 """
 
 
-def add_diagnose(commands: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    text = "Name the real cause why nuclei do not come apart, with evidence and remedy."
-    parser = command(commands, "diagnose", ".diagnose", text)
+def add_diagnose(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``diagnose``."""
     parser.description = DESCRIPTION
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter

@@ -15,21 +15,20 @@ from ..errors import UserError
 from .console import complain, say_error
 from .parser import build_parser
 
-OK, SOME_FAILED, USER_ERROR, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-"""Exit statuses: done, some images failed, bad input or usage, Ctrl-C, SIGTERM."""
-PIPE_CLOSED = 141
-"""Exit status when whoever read the output went away."""
+USER_ERROR, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 130, 141, 143
+"""Exit statuses: bad input or usage, Ctrl-C, the reader of the output went away, SIGTERM."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line."""
+    """Run a command line; 0 = done, 1 = some images failed, else as above."""
     if argv is None:
         _stop_cleanly_when_told()
     arguments = with_dashes(sys.argv[1:] if argv is None else argv)
-    options = build_parser().parse_args(arguments)
+    chosen = next((a for a in arguments if not a.startswith("-")), "")
+    options = build_parser(chosen).parse_args(arguments)
     try:
-        run = import_module(options.module, __package__).run
-        return int(run(options))
+        module, _, function = options.call.partition(":")
+        return int(getattr(import_module(module, __package__), function)(options))
     except UserError as error:
         if options.debug:
             raise
@@ -46,14 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def with_dashes(argv: Sequence[str]) -> list[str]:
     """Spell every option with hyphens: ``--image_mpp`` is ``--image-mpp``."""
-    spelled: list[str] = []
-    for argument in argv:
-        if argument.startswith("--") and "--" not in spelled:
-            name, equals, value = argument.partition("=")
-            spelled.append(name.replace("_", "-") + equals + value)
-        else:
-            spelled.append(argument)
-    return spelled
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    return [_dashed(a) if i < end and a.startswith("--") else a for i, a in enumerate(argv)]
+
+
+def _dashed(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value
 
 
 def _stop_cleanly_when_told() -> None:

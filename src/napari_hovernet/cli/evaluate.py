@@ -1,151 +1,358 @@
-"""``napari-hovernet evaluate``: images and labels in, scores and reports out."""
+"""``napari-hovernet evaluate`` and ``magnitude``: of images, or of cached features of tokens."""
 
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..app.evaluate import (
-    OUTCOMES,
-    BatchParams,
-    BatchResult,
-    DataAbout,
-    FolderPredictor,
-    Group,
-    Predictor,
-    as_json,
-    evaluate_steps,
-    report_paths,
-    write_reports,
-)
+from ..app import evaluate as batch
+from ..app import pages
 from ..app.jobs import drive
-from ..core.data.pairs import DataSet, find_data, spread
-from ..core.io.files import writable_folder
+from ..core.checkpoint import load_model
+from ..core.data.items import Pair
+from ..core.data.pairs import DataChoice, find_data, spread
+from ..core.io.files import read_params, writable_folder
+from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
+from ..core.measure.metrics import Interval, bootstrap_mean
+from ..core.params import FAULTS, InferenceParams, SeparationParams
+from ..core.separation.tuning import TuneParams
 from ..errors import InputError, OutputError
-from .batch_options import (
-    choice_of,
-    inference_of,
-    model_predictor,
+from .console import (
+    ProgressBar,
+    complain,
+    introduction,
     names_of,
     number,
+    params_of,
+    say,
+    say_list,
     table,
-    tuning_of,
-    with_interval,
 )
-from .console import ProgressBar, complain, say
-from .token_runs import refuse_without_family, run_evaluate
 
-HEAD = ("", "images", "AJI", "PQ", "Dice", "CC AJI", "oracle", "cosine", "magnitude")
+if TYPE_CHECKING:
+    from ..app.tokens import TokenPredictor
+
+ONLY_TOKENS = ("data_dir", "token_prefix", "seed", "truth")
+"""Options that mean nothing without ``--family``."""
+ONLY_IMAGES = ("pred", "labels", "source", "pattern", "tile", "image_mpp", "model_mpp")
+"""Options that mean nothing with it."""
+SCORES_HEAD = ("", "images", "AJI", "PQ", "Dice", "CC AJI", "oracle", "cosine", "magnitude")
+MAGNITUDE_HEAD = ("image", "inside", "mean", "median", "p95", "outside", "verdict", "direction",
+                  "[image max]")  # fmt: skip
+MISLEADING = "is misleading: it was {:g} to {:g} in every broken run.".format(*BROKEN_MAXIMA)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is run on which images, or samples of cached features."""
+
+    predictor: batch.Predictor
+    pairs: Sequence[Pair]
+    about: pages.DataAbout
+    tokens: TokenPredictor | None = None  # The predictor, where it is of tokens
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "image" if self.tokens is None else "sample"
 
 
 def run(options: Namespace) -> int:
     """Evaluate all images; 0 if all went well, 1 if some failed."""
-    formats = ("csv", "json") if options.no_html else ("csv", "json", "html")
-    if options.output is not None:
-        _refuse_to_replace(options, formats)
+    formats = tuple(f for f in pages.FORMATS if f != "html" or not options.no_html)
+    if options.output is not None and not options.overwrite:
+        paths = pages.report_paths(options.output, formats).values()
+        there = ", ".join(str(path) for path in paths if path.exists())
+        if there:
+            raise OutputError(
+                f"There are earlier reports: {there}. Give --overwrite, or another folder."
+            )
     if options.family is not None:
-        return run_evaluate(options, formats)
-    refuse_without_family(options)
-    _refuse_what_is_missing(options)
-    inference, tuning = inference_of(options), tuning_of(options)
-    found = find_data(options.data, choice_of(options, need_labels=True))
-    pairs = spread(found.pairs, options.n_samples)
-    writable_folder(options.output)
-    predictor: Predictor
-    if options.pred is not None:
-        predictor = FolderPredictor(options.pred, tuning.separation)
+        job = token_job(options, [] if options.data is None else [options.data])
+        if job.tokens is not None and not job.tokens.data.has_truth:
+            raise InputError(
+                f"{job.tokens.data.family} has no true nuclei: put its _targets.npz beside its "
+                "features, or use the command magnitude."
+            )
+        if options.output is not None:
+            writable_folder(options.output)
     else:
-        predictor = model_predictor(options, inference, tuning)
-    _say_what_is_left_out(found, options)
-    params = BatchParams(n_pictures=0) if options.no_html else BatchParams()
-    with ProgressBar("evaluate", quiet=options.quiet, unit="image") as bar:
-        result = drive(evaluate_steps(pairs, predictor, params), bar)
+        job = _labelled(options)
+    pictures = options.output is not None and not options.no_html
+    params = batch.BatchParams() if pictures else batch.BatchParams(n_pictures=0)
+    with ProgressBar("evaluate", quiet=options.quiet, unit=job.unit) as bar:
+        result = drive(batch.evaluate_steps(job.pairs, job.predictor, params), bar)
     say_failures(result)
-    about = DataAbout(found.origin, tuple(p.name for p in found.unpaired), _choices(options, found))
-    files = write_reports(result, options.output, about, formats)
+    files = {}
+    if options.output is not None:
+        files = pages.write_reports(result, options.output, job.about, formats)
     if options.json:
-        say(json.dumps(as_json(result, about), indent=2, allow_nan=False))
+        say(json.dumps(pages.as_json(result, job.about), indent=2, allow_nan=False))
     else:
-        say(summary(result))
-    if not options.quiet:
+        true = result.overall.means["true_magnitude"].mean
+        inside = result.overall.means["magnitude_inside"].mean
+        largest = _mean(row["whole_image_max"] for row in result.rows if not row.error)
+        say("\n".join([summary(result), *_about_tokens(job, inside, true, largest)]))
+    if job.tokens is not None:
+        _say_notes([row.notes for row in result.rows], job, options)
+    if files and not options.quiet:
         complain(f"written: {', '.join(str(path) for path in files.values())}")
     return 1 if result.failed else 0
 
 
-def _refuse_what_is_missing(options: Namespace) -> None:
-    """Refuse to go on without images and a place for the reports."""
+def run_magnitude(options: Namespace) -> int:
+    """Measure HV in all images; 0 if all went well, 1 if some failed."""
+    job = _unlabelled(options) if options.family is None else token_job(options, options.data)
+    with ProgressBar("magnitude", quiet=options.quiet, unit=job.unit) as bar:
+        result = drive(batch.magnitude_steps(job.pairs, job.predictor), bar)
+    if len(result.failed) == len(result.rows):
+        raise InputError(f"{result.rows[0].name}: {result.rows[0].error}")
+    for row in result.failed:
+        complain(f"error: {row.name}: {row.error}")
+    found: dict[str, Any] = pages.magnitude_as_json(result)
+    true = largest = math.nan
+    if job.tokens is not None:
+        true = _mean(job.tokens.true_magnitudes.values())
+        largest = _mean(row.report.whole_image_max for row in result.rows if row.report)
+        known = {"true_magnitude": None if math.isnan(true) else true, "whole_image_max": largest}
+        found["overall"].update(known)
+        found["samples"] = job.about.choices
+    if options.json:
+        say(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        lines = _about_tokens(job, result.mean.mean, true, largest)
+        say("\n".join([magnitude_summary(result), *lines]))
+    named = [tuple(f"{row.name}: {note}" for note in row.notes) for row in result.rows]
+    _say_notes(named if job.tokens is None else [r.notes for r in result.rows], job, options)
+    return 1 if result.failed else 0
+
+
+def _labelled(options: Namespace) -> Job:
+    """Find images with labels, and who predicts for them."""
+    _refuse_tokens(options)
     if options.data is None:
         raise InputError("Name the images: DATA is a folder or an index.csv (or give --family).")
     if options.output is None:
         raise InputError("Name the folder for the reports: -o OUT.")
+    inference, tuning = params_of(options, InferenceParams()), tuning_of(options)
+    found = find_data(options.data, _choice(options, need_labels=True))
+    pairs = spread(found.pairs, options.n_samples)
+    writable_folder(options.output)
+    predictor: batch.Predictor
+    if options.pred is not None:
+        predictor = batch.FolderPredictor(options.pred, tuning.separation)
+    else:
+        predictor = _model_predictor(options, inference, tuning)
+    left_out = tuple(pair.name for pair in found.unpaired)
+    if left_out and not options.quiet:
+        complain(f"note: {len(left_out)} image(s) without labels left out: {names_of(left_out)}")
+    choices = {name: getattr(options, name) for name in ("split", "source", "pattern", "n_samples")}
+    labels = None if options.labels is None else str(options.labels)
+    choices |= {"labels": labels, "found": len(found.pairs)}
+    return Job(predictor, pairs, pages.DataAbout(found.origin, left_out, choices))
 
 
-def _refuse_to_replace(options: Namespace, formats: tuple[str, ...]) -> None:
-    """Refuse to replace earlier reports before any work is begun."""
-    paths = report_paths(options.output, formats).values()
-    there = [str(path) for path in paths if path.exists()]
-    if there and not options.overwrite:
-        raise OutputError(
-            f"There are earlier reports: {', '.join(there)}. Give --overwrite, or another folder."
-        )
+def _unlabelled(options: Namespace) -> Job:
+    """Find images, labelled or not, each once, and the model for them."""
+    _refuse_tokens(options)
+    if not options.data:
+        raise InputError("Name the images: a file, a folder or an index.csv (or give --family).")
+    inference, tuning = params_of(options, InferenceParams()), tuning_of(options)
+    choice = _choice(options, need_labels=False)
+    found: dict[str, Pair] = {}
+    for path in options.data:
+        data = find_data(path, choice)
+        for pair in sorted((*data.pairs, *data.unpaired), key=lambda pair: str(pair.image)):
+            found.setdefault(str(pair.image.resolve()), pair)
+    pairs = spread(list(found.values()), options.n_samples)
+    return Job(_model_predictor(options, inference, tuning), pairs, pages.DataAbout(""))
 
 
-def _choices(options: Namespace, found: DataSet) -> dict[str, Any]:
-    """Return how the images were chosen, for the JSON."""
-    given = {name: getattr(options, name) for name in ("split", "source", "pattern", "n_samples")}
-    labels: Path | None = options.labels
-    return {**given, "labels": None if labels is None else str(labels), "found": len(found.pairs)}
+def _choice(options: Namespace, *, need_labels: bool) -> DataChoice:
+    given = {name: getattr(options, name) for name in ("split", "source", "labels", "pattern")}
+    return DataChoice(**given, need_labels=need_labels)
 
 
-def _say_what_is_left_out(found: DataSet, options: Namespace) -> None:
-    if found.unpaired and not options.quiet:
-        names = names_of([pair.name for pair in found.unpaired])
-        complain(f"note: {len(found.unpaired)} image(s) without labels left out: {names}")
+def tuning_of(options: Namespace) -> TuneParams:
+    """Return the separation, from a preset or a file of the tuner."""
+    if options.params is not None:
+        return read_params(options.params)
+    return TuneParams(SeparationParams.preset(options.preset or "local"))
 
 
-def say_failures(result: BatchResult) -> None:
+def _model_predictor(
+    options: Namespace, inference: InferenceParams, tuning: TuneParams
+) -> batch.ModelPredictor:
+    """Load the model, and say which it is."""
+    model = load_model(options.model or "compact", options.device)
+    if not options.quiet:
+        complain(introduction(model))
+        if options.preset in FAULTS:
+            complain(f"note: {FAULTS[options.preset]}")
+    return batch.ModelPredictor(model, inference, tuning, options.use_mpp)
+
+
+def _refuse_tokens(options: Namespace) -> None:
+    for name in ONLY_TOKENS:
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} needs --family: it is about tokens.")
+
+
+def token_job(options: Namespace, given: Sequence[Path]) -> Job:
+    """Load a token decoder, find the family, choose samples."""
+    from ..app.tokens import (  # noqa: PLC0415 - images need none of it
+        TokenChoice,
+        TokenPredictor,
+        choose_samples,
+        token_pairs,
+    )
+    from ..core.tokens.data import find_token_data, membership  # noqa: PLC0415
+    from ..core.tokens.decode import AS_FILE, TokenParams  # noqa: PLC0415
+
+    for name in ONLY_IMAGES:
+        if getattr(options, name, None) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is about images; leave --family out.")
+    if not options.model:
+        raise InputError("Name the token decoder: --checkpoint FILE.pth (or .safetensors).")
+    model = load_model(options.model, options.device)
+    folders = [*([] if options.data_dir is None else [options.data_dir]), *given]
+    beside = [Path(options.model).expanduser().resolve().parent, Path.cwd()]
+    data = find_token_data(folders or beside, options.family)
+    sides = membership(model.info, data)
+    choice = TokenChoice(options.n_samples, options.split, options.seed, options.truth or "auto")
+    indices = choose_samples(sides, choice)
+    params = TokenParams(options.token_prefix or AS_FILE)
+    predictor = TokenPredictor(model, data, indices, params, tuning_of(options), choice.truth)
+    if not options.quiet:
+        complain(introduction(model))
+    samples = {
+        "features": str(data.features[0]),
+        "family": data.family,
+        "which": sides.called(indices),
+        "n": len(indices),
+        "of": len(data),
+        "split": options.split,
+        "seed": options.seed,
+        "notes": list(sides.notes),
+    }
+    about = pages.DataAbout(samples["features"], (), samples)
+    notes = (*predictor.notes, *sides.notes)
+    return Job(predictor, token_pairs(data, sides, indices), about, predictor, notes)
+
+
+def _about_tokens(job: Job, inside: float, true: float, largest: float) -> list[str]:
+    """Return the lines that stand below the table of a token decoder."""
+    if job.tokens is None:
+        return []
+    of_truth = "" if math.isnan(true) else f"; that of the truth is {number(true)}"
+    which, n, of, family = ((job.about.choices or {})[k] for k in ("which", "n", "of", "family"))
+    choice, prefix = job.tokens.params.prefix, job.tokens.prefix
+    as_said = " as the checkpoint says" if choice == "file" else f" (chosen: {choice})"
+    return [
+        f"HV magnitude inside nuclei {number(inside)}{of_truth}. [image max {number(largest)}] "
+        f"{MISLEADING}",
+        f"Samples: {n} of {of} of {family}: {which}.",
+        f"Tokens before the patches: {prefix}{as_said}.",
+    ]
+
+
+def _mean(values: Iterable[float]) -> float:
+    return bootstrap_mean(list(values)).mean
+
+
+def _say_notes(rows: Sequence[tuple[str, ...]], job: Job, options: Namespace) -> None:
+    """Say each note once."""
+    if not options.quiet:
+        for note in dict.fromkeys((*job.notes, *(note for row in rows for note in row))):
+            complain(f"note: {note}")
+
+
+def say_failures(result: batch.BatchResult) -> None:
     """Name the images that failed; if all did there is nothing to report."""
-    failed = result.failed
+    failed = [f"{row.name}: {row.error}" for row in result.failed]
     if failed and len(failed) == len(result.rows):
-        first = f"{failed[0].name}: {failed[0].error}"
-        if len(failed) == 1:
-            raise InputError(first)
-        raise InputError(f"None of the {len(failed)} images could be evaluated. First {first}")
+        none = f"None of the {len(failed)} images could be evaluated. First "
+        raise InputError((none if len(failed) > 1 else "") + failed[0])
     if failed:
-        complain(f"{len(failed)} of {len(result.rows)} images failed:")
-        for row in failed:
-            complain(f"  {row.name}: {row.error}")
+        say_list(f"{len(failed)} of {len(result.rows)} images failed", failed)
 
 
-def summary(result: BatchResult) -> str:
+def with_interval(found: Interval) -> str:
+    """Return a mean and its interval."""
+    if math.isnan(found.low):
+        return number(found.mean)
+    return f"{found.mean:.3f} ({found.low:.3f}-{found.high:.3f})"
+
+
+def summary(result: batch.BatchResult) -> str:
     """Return the means per source and over all, and what became of the nuclei."""
-    lines = [table([HEAD, *map(_line, result.groups)]), ""]
-    counts, overall = result.overall.counts, result.overall
-    became = ", ".join(f"{counts[f'n_{name}']:,} {name}" for name in OUTCOMES)
+    overall = result.overall
+    counts, means = overall.counts, overall.means
+    became = ", ".join(f"{counts[f'n_{name}']:,} {name}" for name in batch.OUTCOMES)
+    lines = [table([SCORES_HEAD, *map(_line, result.groups)]), ""]
     lines.append(f"{counts['n_true']:,} true nuclei, {counts['n_pred']:,} predicted: {became}")
-    zero = overall.means["hv_zero_mse"]
-    if zero.n:
-        error = overall.means["hv_mse"]
-        lines.append(f"HV error {number(error.mean)}; a map of zeros has {number(zero.mean)}")
-    dice = number(overall.means["all_foreground_dice"].mean)
-    lines.append(f"Calling every pixel nucleus has Dice {dice}")
-    lines.append("CC AJI: without separation. Oracle: the true maps through the same separation.")
+    if means["hv_zero_mse"].n:
+        error, zero = (number(means[key].mean) for key in ("hv_mse", "hv_zero_mse"))
+        lines.append(f"HV error {error}; a map of zeros has {zero}")
+    dice = number(means["all_foreground_dice"].mean)
     percent = 100 * result.params.bootstrap.confidence
-    lines.append(f"Means over images; in brackets {percent:g} % bootstrap intervals.")
+    lines += [
+        f"Calling every pixel nucleus has Dice {dice}",
+        "CC AJI: without separation. Oracle: the true maps through the same separation.",
+        f"Means over images; in brackets {percent:g} % bootstrap intervals.",
+    ]
     return "\n".join(lines)
 
 
-def _line(group: Group) -> list[str]:
+def _line(group: batch.Group) -> list[str]:
     means = group.means
     failed = f" (+{group.n_failed} failed)" if group.n_failed else ""
-    magnitude = number(means["magnitude_inside"].mean)
-    of_truth = number(means["true_magnitude"].mean)
+    inside, true = (number(means[key].mean) for key in ("magnitude_inside", "true_magnitude"))
     return [
         group.name,
         f"{group.n}{failed}",
         *(with_interval(means[key]) for key in ("aji", "pq", "dice")),
         *(number(means[key].mean) for key in ("cc_aji", "oracle_aji", "hv_cosine")),
-        magnitude if not means["magnitude_inside"].n else f"{magnitude} (truth {of_truth})",
+        inside if not means["magnitude_inside"].n else f"{inside} (truth {true})",
+    ]
+
+
+def magnitude_summary(result: batch.MagnitudeResult) -> str:
+    """Return a line per image, that of all images, and how to read them."""
+    rows = [_magnitude_line(row) for row in result.rows if not row.error]
+    bands = next((row.report.bands for row in result.rows if row.report), MagnitudeBands())
+    words = ", ".join(f"{n} {word}" for word, n in result.verdicts.items())
+    return "\n".join(
+        [
+            table([MAGNITUDE_HEAD, *rows]),
+            "",
+            f"All {len(rows)} image{'' if len(rows) == 1 else 's'}: mean magnitude inside nuclei "
+            f"{with_interval(result.mean)}: {result.verdict}; direction "
+            f"{number(result.direction.mean, 2)} ({words})",
+            f"Bounds: below {bands.collapsed:g} collapsed, below {bands.healthy:g} weak; the "
+            f"exact maps of nuclei have {bands.target_low:g} to {bands.target_high:g}.",
+            f"{BLIND} Direction: 1 = right, 0 = none learnt, -1 = wrong sign.",
+            f"[image max] {MISLEADING}",
+        ]
+    )
+
+
+def _magnitude_line(row: batch.MagnitudeRow) -> list[str]:
+    report = row.report
+    if report is None:  # pragma: no cover - failed rows are left out before
+        return [row.name]
+    inside, outside = report.inside, report.outside
+    return [
+        row.name,
+        "true" if row.inside == batch.TRUE else "predicted",
+        *(number(value) for value in (inside.mean, inside.median, inside.p95, outside.mean)),
+        report.verdict,
+        number(report.direction, 2),
+        f"[{number(report.whole_image_max, 2)}]",
     ]

@@ -1,76 +1,74 @@
-"""``napari-hovernet info``, ``export`` and ``devices``."""
+"""``napari-hovernet info``, ``export``, ``devices`` and ``demo``."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from argparse import Namespace
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from ..core.checkpoint import describe, load_model, save_model
 from ..core.inference.devices import list_devices
+from ..core.io.files import types_to_json
 from ..core.types import ModelInfo
-from ..errors import OutputError
+from ..errors import InputError, OutputError
 from .console import say
 
-HASH_SHOWN = 16
-"""Hexadecimal digits of SHA-256 in the readable form."""
+DEMO_MODULE = "napari_hovernet._napari.demo"
+"""Run by name: this layer knows nothing of the viewer."""
+NEEDED = ("napari", "qtpy")
 
 
-def run(options: Namespace) -> int:
-    """Run the command that was chosen; returns the exit status."""
-    return {"info": _info, "export": _export, "devices": _devices}[options.action](options)
-
-
-def _info(options: Namespace) -> int:
-    info = describe(options.model)
-    say(json.dumps(info_as_json(info), indent=2) if options.json else readable(info))
+def info(options: Namespace) -> int:
+    """Tell what a model file is."""
+    found = describe(options.model)
+    say(json.dumps(info_as_json(found), indent=2) if options.json else readable(found))
     return 0
 
 
-def info_as_json(info: ModelInfo) -> dict[str, Any]:
+def info_as_json(found: ModelInfo) -> dict[str, Any]:
     """Return all that is known of a model as plain values."""
-    types = {str(k): {"name": t.name, "color": list(t.color)} for k, t in info.types.items()}
-    plain = {
-        name: getattr(info, name)
-        for name in ("architecture", "mode", "mpp", "hv_convention", "parameters", "licence",
-                     "source", "sha256", "file_kind")
-    }  # fmt: skip
+    plain = ("architecture", "mode", "mpp", "hv_convention", "parameters", "licence", "source",
+             "sha256", "file_kind")  # fmt: skip
     return {
-        **plain,
-        "types": types,
-        "config": dict(info.config),
-        "training": dict(info.training),
-        "history": [dict(row) for row in info.history],
-        "notes": list(info.notes),
+        **{name: getattr(found, name) for name in plain},
+        "types": types_to_json(found.types),
+        "config": dict(found.config),
+        "training": dict(found.training),
+        "history": [dict(row) for row in found.history],
+        "notes": list(found.notes),
     }
 
 
-def readable(info: ModelInfo) -> str:
+def readable(found: ModelInfo) -> str:
     """Return all that is known of a model as a small table."""
-    kinds = [f"{k} {t.name} ({', '.join(map(str, t.color))})" for k, t in info.types.items()]
-    rows = [
-        ("architecture", " ".join(filter(None, (info.architecture, info.mode)))),
-        ("parameters", f"{info.parameters:,}"),
-        ("types", kinds or ["none"]),
-        ("mpp", f"{info.mpp:g} µm per pixel" if info.mpp else "not known"),
-        ("HV convention", info.hv_convention),
-        ("licence", info.licence or "not stated"),
-        ("file", info.source),
-        ("kind of file", info.file_kind),
-        ("SHA-256", info.sha256),
-        ("training", [f"{k} = {v}" for k, v in info.training.items()]),
-        ("epochs", f"{len(info.history)} recorded" if info.history else ""),
-        ("notes", list(info.notes)),
-    ]
+    kinds = [f"{k} {t.name} ({', '.join(map(str, t.color))})" for k, t in found.types.items()]
+    rows = {
+        "architecture": [" ".join(filter(None, (found.architecture, found.mode)))],
+        "parameters": [f"{found.parameters:,}"],
+        "types": kinds or ["none"],
+        "mpp": [f"{found.mpp:g} µm per pixel" if found.mpp else "not known"],
+        "HV convention": [found.hv_convention],
+        "licence": [found.licence or "not stated"],
+        "file": [found.source],
+        "kind of file": [found.file_kind],
+        "SHA-256": [found.sha256],
+        "training": [f"{k} = {v}" for k, v in found.training.items()],
+        "epochs": [f"{len(found.history)} recorded" if found.history else ""],
+        "notes": list(found.notes),
+    }
     lines = []
-    for title, value in rows:
-        values = value if isinstance(value, list) else [value] if value else []
-        lines += [f"{title if not i else '':<15}{text}" for i, text in enumerate(values)]
+    for title, values in rows.items():
+        known = list(filter(None, values))
+        lines += [f"{title if not i else '':<15}{text}" for i, text in enumerate(known)]
     return "\n".join(lines)
 
 
-def _export(options: Namespace) -> int:
+def export(options: Namespace) -> int:
+    """Write a model in another format."""
     if options.output.exists() and not options.overwrite:
         raise OutputError(f"{options.output} is there already; give --overwrite or another name.")
     save_model(load_model(options.model, "cpu"), options.output)
@@ -78,7 +76,8 @@ def _export(options: Namespace) -> int:
     return 0
 
 
-def _devices(options: Namespace) -> int:
+def devices(options: Namespace) -> int:
+    """List the devices a model can run on."""
     found = list_devices()
     if options.json:
         say(json.dumps([asdict(device) for device in found], indent=2))
@@ -87,3 +86,17 @@ def _devices(options: Namespace) -> int:
         why = "" if device.available else f" (not used: {device.reason})"
         say(f"{device.name:<8} {device.label}{why}")
     return 0
+
+
+def demo(options: Namespace) -> int:
+    """Start the viewer in a process of its own and return its exit status."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"The demo needs {' and '.join(missing)}: pip install 'napari-hovernet[all]'. "
+            "The other commands work without."
+        )
+    given = {name: getattr(options, name) for name in ("sample", "model", "screenshot")}
+    arguments = [p for k, v in given.items() if v is not None for p in (f"--{k}", str(v))]
+    command = [sys.executable, "-m", DEMO_MODULE, *arguments]
+    return subprocess.run(command, check=False).returncode

@@ -1,20 +1,22 @@
-"""Commands and options; nothing heavy is imported here."""
+"""Commands and options; nothing heavy is imported here, and only the options asked for are made."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 from .._version import __version__
-from ..core.params import PRECISIONS, PRESETS, TILINGS
-from .diagnose_parser import add_diagnose
-from .token_parser import add_family, add_tokens
-from .train_parser import add_training
+from ..core.choices import choices
+from ..core.io import FORMATS
+from ..core.params import PRESETS, InferenceParams, SeparationParams
+from .console import add_choice
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-FORMAT_NAMES = ("geojson", "hovernet-json", "mat", "tiff", "csv")
+MODEL = "'compact' (built in, default) or a checkpoint file"
+DEVICE = "auto (default), cpu, cuda, cuda:1 ... or mps"
+PRESET = f"separation; default {PRESETS[0]}, the last two are faulty on purpose"
 EPILOG = """\
 examples:
   napari-hovernet segment slide.tif -o results
@@ -29,8 +31,66 @@ examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; ``module`` names what runs a command."""
+@dataclass(frozen=True)
+class Command:
+    """A command; its options come from ``add_NAME`` of a module that is light to import."""
+
+    text: str  # What it does
+    run: str  # "module:function" that runs it, imported only then
+    options: str = ".parser"
+
+    def add_options(self, name: str, parser: argparse.ArgumentParser) -> None:
+        """Give a parser the options of the command."""
+        parser.set_defaults(call=self.run)
+        parser.add_argument("--debug", action="store_true", help="show where an error came from")
+        module = import_module(self.options, __package__)
+        getattr(module, f"add_{name.replace('-', '_')}")(parser)
+
+
+COMMANDS = {
+    "segment": Command(
+        "Segment images or whole folders and write the nuclei.", ".segment:run"),
+    "evaluate": Command(
+        "Score predictions against true labels, image by image, beside what one gets for "
+        "nothing; writes CSV, JSON and an HTML report.", ".evaluate:run"),
+    "magnitude": Command(
+        "Tell how long HV is inside nuclei and outside, and whether it points the right way: "
+        "inside true nuclei where labels are found, else inside predicted ones.",
+        ".evaluate:run_magnitude"),
+    "diagnose": Command(
+        "Name the real cause why nuclei do not come apart, with evidence and remedy.",
+        ".diagnose:run", ".diagnose_parser"),
+    "tokens": Command(
+        "Compute the tokens of images with a frozen ViT (optional: pip install "
+        "'napari-hovernet[vit]') and write them as features of a token decoder.",
+        ".tokens:run", ".token_parser"),
+    "train": Command(
+        "Fine-tune a model on labelled images, in a process of its own.",
+        ".train:run", ".train_parser"),
+    "runs": Command("List training runs, or remove one.", ".runs:run", ".train_parser"),
+    "attach": Command(
+        "Show what a training run does, from its beginning; Ctrl-C leaves it alone.",
+        ".runs:run", ".train_parser"),
+    "stop": Command(
+        "Ask a training run to end after its step, with a checkpoint.",
+        ".runs:run", ".train_parser"),
+    "info": Command("Tell what a model file is, without running it.", ".models:info"),
+    "export": Command(
+        "Write a model in another format, told by the ending of OUT.", ".models:export"),
+    "devices": Command(
+        "List the devices a model can run on, and why one cannot be used.", ".models:devices"),
+    "check-loss": Command(
+        "Check the training loss: five well-known claims and tests, what each measures, why it "
+        "decided nothing, and the corrected test. Status 1 if one of these fails.",
+        ".check_loss:run"),
+    "demo": Command(
+        "Open napari with a sample image and segment it with the built-in model.",
+        ".models:demo"),
+}  # fmt: skip
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line, with the options of one command (None = of all)."""
     parser = argparse.ArgumentParser(
         prog="napari-hovernet",
         description="Find nuclei in H&E images with a HoVer-Net and separate touching ones.",
@@ -40,228 +100,121 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_segment(commands)
-    _add_evaluate(commands)
-    _add_magnitude(commands)
-    add_diagnose(commands, _command)
-    add_tokens(commands, _command)
-    add_training(commands, _command)
-    _add_info(commands)
-    _add_export(commands)
-    _add_devices(commands)
-    _add_check_loss(commands)
-    _add_demo(commands)
+    for name, command in COMMANDS.items():
+        text = command.text
+        made = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if only is None or name == only:
+            command.add_options(name, made)
     return parser
 
 
-def _command(commands: Commands, name: str, module: str, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(module=module)
-    parser.add_argument("--debug", action="store_true", help="show where an error came from")
-    return parser
-
-
-def _add_segment(commands: Commands) -> None:
-    text = "Segment images or whole folders and write the nuclei."
-    parser = _command(commands, "segment", ".segment", text)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results"
-    )
-    _add_model(parser)
+# Options read as a table, an option or two lines each:
+# fmt: off
+def add_segment(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``segment``."""
+    add = parser.add_argument
+    add("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
+    add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
+    add("--model", default="compact", help=MODEL)
+    add("--device", default="auto", help=DEVICE)
     files = parser.add_argument_group("files")
-    files.add_argument(
-        "--formats", default=",".join(FORMAT_NAMES), help="separated by commas; default %(default)s"
-    )
+    files.add_argument("--formats", default=",".join(FORMATS),
+                       help="separated by commas; default %(default)s")
     files.add_argument("--pattern", help="take only these names from folders, like '*_he.tif'")
     files.add_argument("--recursive", action="store_true", help="look into folders of folders too")
     existing = files.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace earlier results")
     existing.add_argument("--skip-existing", action="store_true", help="leave finished images out")
-    _add_choices(parser)
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="no progress, no summary; errors only"
-    )
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", default="compact", help="'compact' (built in, default) or a checkpoint file"
-    )
-    parser.add_argument(
-        "--device", default="auto", help="auto (default), cpu, cuda, cuda:1 ... or mps"
-    )
-
-
-def _add_choices(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how to run")
-    _add_running(group)
-    group.add_argument(
-        "--preset",
-        choices=PRESETS,
-        default=PRESETS[0],
-        help="separation; default %(default)s, the last two are faulty on purpose",
-    )
-    group.add_argument("--np-threshold", type=float, help="least nucleus probability, 0..1")
-    group.add_argument("--min-area", type=int, help="smallest nucleus in pixels")
-    group.add_argument(
-        "--region",
-        type=int,
-        nargs=4,
-        metavar=("R0", "C0", "R1", "C1"),
-        help="only rows R0 to R1 and columns C0 to C1",
-    )
+    add_choices(group, InferenceParams)
+    group.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help=PRESET)
+    add_choices(group, SeparationParams)
+    group.add_argument("--region", type=int, nargs=4, metavar=("R0", "C0", "R1", "C1"),
+                       help="only rows R0 to R1 and columns C0 to C1")
+    add("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
 
 
-def _add_running(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--tile", type=int, help="tile edge in pixels; default by memory")
-    group.add_argument("--batch", type=int, help="tiles at a time; default by memory")
-    group.add_argument("--tiling", choices=TILINGS, default=TILINGS[0], help="default %(default)s")
-    group.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
-    group.add_argument(
-        "--image-mpp", type=float, help="micrometres per pixel; default as the file says"
-    )
-    group.add_argument("--model-mpp", type=float, help="the same of the model; default as it says")
+def add_choices(group: argparse._ActionsContainer, kind: Any) -> None:
+    """Add all options of a parameters class; what is not given is None."""
+    for known in choices(kind).values():
+        if known.option:
+            add_choice(group, known)
 
 
-def _add_evaluate(commands: Commands) -> None:
-    text = (
-        "Score predictions against true labels, image by image, beside what one gets for "
-        "nothing; writes CSV, JSON and an HTML report."
-    )
-    parser = _command(commands, "evaluate", ".evaluate", text)
-    parser.add_argument(
-        "data",
-        nargs="?",
-        type=Path,
-        metavar="DATA",
-        help="folder or index.csv of images and labels; with --family it may be left out",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="OUT",
-        help="folder for the reports; with --family it may be left out",
-    )
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``evaluate``."""
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA",
+        help="folder or index.csv of images and labels; with --family it may be left out")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT",
+        help="folder for the reports; with --family it may be left out")
     origin = parser.add_mutually_exclusive_group()
-    _add_any_model(origin)
-    origin.add_argument(
-        "--pred", type=Path, metavar="DIR", help="folder of predicted labels; no model runs"
-    )
-    _add_data(parser)
-    add_family(parser)
-    _add_judging(parser)
+    origin.add_argument("--model", "--checkpoint", metavar="M", help=MODEL)
+    origin.add_argument("--pred", type=Path, metavar="DIR",
+        help="folder of predicted labels; no model runs")
+    _add_batch(parser)
     parser.add_argument("--no-html", action="store_true", help="no HTML report, no pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
-    _add_output(parser)
 
 
-def _add_magnitude(commands: Commands) -> None:
-    text = (
-        "Tell how long HV is inside nuclei and outside, and whether it points the right way: "
-        "inside true nuclei where labels are found, else inside predicted ones."
-    )
-    parser = _command(commands, "magnitude", ".magnitude", text)
-    parser.add_argument(
-        "data", nargs="*", type=Path, metavar="IMAGES_OR_DATA", help="image, folder or index.csv"
-    )
-    _add_any_model(parser)
-    _add_data(parser)
-    add_family(parser)
-    _add_judging(parser)
-    _add_output(parser)
+def add_magnitude(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``magnitude``."""
+    parser.add_argument("data", nargs="*", type=Path, metavar="IMAGES_OR_DATA",
+        help="image, folder or index.csv")
+    parser.add_argument("--model", "--checkpoint", metavar="M", help=MODEL)
+    _add_batch(parser)
 
 
-def _add_any_model(group: argparse._ActionsContainer) -> None:
-    group.add_argument(
-        "--model",
-        "--checkpoint",
-        metavar="M",
-        help="'compact' (built in, default) or a checkpoint file",
-    )
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("which images")
-    group.add_argument(
-        "--labels", type=Path, metavar="DIR", help="folder of the true labels; default beside"
-    )
-    group.add_argument("--split", help="only this split of an index, or this folder: val ...")
-    group.add_argument("--source", help="only this source of an index")
-    group.add_argument("--pattern", help="take only these names, like '*_he.tif'")
-    group.add_argument(
-        "--n-samples", type=int, metavar="N", help="N images, spread evenly; default all"
-    )
-
-
-def _add_judging(parser: argparse.ArgumentParser) -> None:
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    """Add what ``evaluate`` and ``magnitude`` share."""
+    data = parser.add_argument_group("which images").add_argument
+    data("--labels", type=Path, metavar="DIR", help="folder of the true labels; default beside")
+    data("--split", help="only this split of an index, or this folder: val ...")
+    data("--source", help="only this source of an index")
+    data("--pattern", help="take only these names, like '*_he.tif'")
+    data("--n-samples", type=int, metavar="N", help="N images, spread evenly; default all")
+    import_module(".token_parser", __package__).add_family(parser)
     group = parser.add_argument_group("how to run")
-    group.add_argument(
-        "--device", default="auto", help="auto (default), cpu, cuda, cuda:1 ... or mps"
-    )
-    _add_running(group)
-    group.add_argument(
-        "--use-mpp", action="store_true", help="take mpp from the index where it states one"
-    )
+    group.add_argument("--device", default="auto", help=DEVICE)
+    add_choices(group, InferenceParams)
+    group.add_argument("--use-mpp", action="store_true",
+        help="take mpp from the index where it states one")
     cut = group.add_mutually_exclusive_group()
-    cut.add_argument(
-        "--preset",
-        choices=PRESETS,
-        help=f"separation; default {PRESETS[0]}, the last two are faulty on purpose",
-    )
-    cut.add_argument(
-        "--params", type=Path, metavar="FILE.json", help="separation as saved by the tuner"
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
+    cut.add_argument("--preset", choices=PRESETS, help=PRESET)
+    cut.add_argument("--params", type=Path, metavar="FILE.json",
+        help="separation as saved by the tuner")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes")
 
 
-def _add_info(commands: Commands) -> None:
-    parser = _command(commands, "info", ".models", "Tell what a model file is, without running it.")
+def add_info(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``info``."""
     parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(action="info")
+    add_devices(parser)
 
 
-def _add_export(commands: Commands) -> None:
-    text = "Write a model in another format, told by the ending of OUT."
-    parser = _command(commands, "export", ".models", text)
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``export``."""
     parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
-    parser.add_argument(
-        "output", type=Path, metavar="OUT", help=".safetensors, .tar (hover_net) or .pth"
-    )
+    parser.add_argument("output", type=Path, metavar="OUT",
+        help=".safetensors, .tar (hover_net) or .pth")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
-    parser.set_defaults(action="export")
 
 
-def _add_devices(commands: Commands) -> None:
-    text = "List the devices a model can run on, and why one cannot be used."
-    parser = _command(commands, "devices", ".models", text)
+def add_devices(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``devices``."""
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(action="devices")
 
 
-def _add_check_loss(commands: Commands) -> None:
-    text = (
-        "Check the training loss: five well-known claims and tests, what each measures, why it "
-        "decided nothing, and the corrected test. Status 1 if one of these fails."
-    )
-    parser = _command(commands, "check-loss", ".check_loss", text)
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the random maps; default %(default)s"
-    )
+def add_check_loss(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``check-loss``."""
+    parser.add_argument("--seed", type=int, default=0,
+        help="of the random maps; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
-def _add_demo(commands: Commands) -> None:
-    text = "Open napari with a sample image and segment it with the built-in model."
-    parser = _command(commands, "demo", ".demo", text)
+def add_demo(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``demo``."""
     parser.add_argument("--sample", help="which sample image: ihc (default), tissue or skin")
-    parser.add_argument("--model", help="'compact' (built in, default) or a checkpoint file")
-    parser.add_argument(
-        "--screenshot", type=Path, metavar="OUT.png", help="write a picture and quit"
-    )
+    parser.add_argument("--model", help=MODEL)
+    parser.add_argument("--screenshot", type=Path, metavar="OUT.png",
+        help="write a picture and quit")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..app.run_view import EpochRow, RunView
-from .batch_options import NOTHING, number
+from .console import NOTHING, number
 
 COLUMNS = (
     ("epoch", 5), ("train", 7), ("val", 7), ("magnitude", 9), ("true", 5), ("cosine", 6),

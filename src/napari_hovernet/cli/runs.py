@@ -14,8 +14,7 @@ from ..app.run_view import RunView
 from ..app.run_watch import RunWatch
 from ..core.training.files import RunFolder
 from ..errors import InputError
-from .batch_options import NOTHING, number, table
-from .console import complain, say
+from .console import NOTHING, complain, number, say, table
 from .follow import Follower, say_end
 
 HEAD = ("run", "state", "epoch", "AJI", "magnitude", "started", "")

@@ -16,21 +16,14 @@ def run(options: Namespace) -> int:
     if options.output.exists() and not options.overwrite:
         raise OutputError(f"{options.output} is there already; give --overwrite or another name.")
     pictures = find_pictures(options.images)
-    params = BackboneParams(size=options.size, batch=options.batch, layer=options.layer)
-    if options.mean is not None or options.std is not None:
-        params = BackboneParams(
-            size=options.size,
-            batch=options.batch,
-            layer=options.layer,
-            mean=tuple(options.mean or params.mean),
-            std=tuple(options.std or params.std),
-        )
+    colours = {k: tuple(v) for k in ("mean", "std") if (v := getattr(options, k)) is not None}
+    params = BackboneParams(options.size, batch=options.batch, layer=options.layer, **colours)
     backbone = load_backbone(options.backbone, options.device, params, options.weights)
     with ProgressBar("tokens", quiet=options.quiet, unit="image") as bar:
         made = drive(cache_steps(pictures, backbone, options.output), bar)
     n, count, length = made.shape
     say(
-        f"{n} images -> {', '.join(str(f) for f in made.files)}: {count} tokens of {length} each, "
+        f"{n} images -> {', '.join(map(str, made.files))}: {count} tokens of {length} each, "
         f"{made.prefix} of them before the patches"
     )
     for note in made.notes if not options.quiet else ():

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 from ..app.train_options import OPTIONS
 from ..core.params import LOSS_PRESETS
 from .console import add_choice, help_of
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-MakeCommand = Callable[[Commands, str, str, str], argparse.ArgumentParser]
-
 NO_EPOCHS = "none"
 GROUPS = ("data", "training", "loss", "augmentation", "machine")
-TRAIN = "Fine-tune a model on labelled images, in a process of its own."
 TRAIN_END = """\
 Ctrl-C stops with a checkpoint; a second Ctrl-C kills. What was stopped goes on with
   napari-hovernet train --resume RUN
 """
 
 
-def add_training(commands: Commands, make: MakeCommand) -> None:
-    """Add the four commands."""
-    _add_train(commands, make)
-    _add_runs(commands, make)
-    _add_attach(commands, make)
-    _add_stop(commands, make)
-
-
-def _add_train(commands: Commands, make: MakeCommand) -> None:
-    parser = make(commands, "train", ".train", TRAIN)
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``train``."""
     parser.epilog, parser.formatter_class = TRAIN_END, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--data",
@@ -105,17 +91,16 @@ def _add_runs_dir(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def _add_runs(commands: Commands, make: MakeCommand) -> None:
-    parser = make(commands, "runs", ".runs", "List training runs, or remove one.")
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``runs``."""
     _add_runs_dir(parser)
     parser.add_argument("--remove", metavar="RUN", help="delete a run that has ended, all of it")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(action="list")
 
 
-def _add_attach(commands: Commands, make: MakeCommand) -> None:
-    text = "Show what a training run does, from its beginning; Ctrl-C leaves it alone."
-    parser = make(commands, "attach", ".runs", text)
+def add_attach(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``attach``."""
     parser.add_argument("run", nargs="?", metavar="RUN", help="its name or folder; default latest")
     _add_runs_dir(parser)
     parser.add_argument("--once", action="store_true", help="show what there is and end")
@@ -127,9 +112,8 @@ def _add_attach(commands: Commands, make: MakeCommand) -> None:
     parser.set_defaults(action="attach")
 
 
-def _add_stop(commands: Commands, make: MakeCommand) -> None:
-    text = "Ask a training run to end after its step, with a checkpoint."
-    parser = make(commands, "stop", ".runs", text)
+def add_stop(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``stop``."""
     parser.add_argument("run", metavar="RUN", help="its name or folder")
     _add_runs_dir(parser)
     how = parser.add_mutually_exclusive_group()

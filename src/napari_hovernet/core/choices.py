@@ -130,6 +130,7 @@ class Choice:
         fits &= self.low is None or number >= self.low
         fits &= self.above is None or number > self.above
         fits &= self.high is None or number <= self.high
+        fits &= not self.whole or number % 1 == 0
         return bool(fits and (not self.odd or number % 2 == 1))
 
 

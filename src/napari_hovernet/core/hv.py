@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ..errors import InputError
 from .choices import check_choices, choice, described
-from .types import Float32, Int32, Maps, kernel
+from .types import Float32, Float64, Int32, Maps, kernel
 
 Array = npt.NDArray[Any]
 
@@ -139,40 +139,17 @@ SCALES = ("axis", "radial", "isotropic")
 
 SPARSE_IDS = 4
 """Ids are renumbered first when the largest exceeds pixels / SPARSE_IDS."""
+NO_DIRECTION = 1e-6
+"""HV vectors not longer than this have no direction."""
 N_EXTENTS = 4
 """Extents kept per nucleus: left, right, up, down of its centre."""
 
 
+# fmt: off
+@described
 @dataclass(frozen=True)
 class HVConvention:
     """How an HV map is to be read.
-
-    Parameters
-    ----------
-    order : {"hv", "vh"}
-        Which comes first: "hv" = channel 0 along x (columns), channel 1 along y (rows).
-    sign : {"outward", "inward"}
-        "outward" = pixel minus centre (positive to the right and down), "inward" its negative.
-    centre : {"mass", "hover_net", "distance_peak"}
-        "mass" = the exact centre of mass. "hover_net" = the pixel one to the left of and
-        one above the rounded centre of mass, as the published code has it.
-        "distance_peak" = the pixel deepest inside the nucleus.
-    scale : {"axis", "radial", "isotropic"}
-        What the offsets are divided by. "axis" = each side of each axis by its own
-        extreme, so that every nucleus reaches -1 and 1 on both. "radial" = the largest
-        distance from the centre, so that the magnitude reaches 1. "isotropic" = the
-        largest offset along either axis.
-    min_area : int
-        Nuclei of fewer pixels get no value (0).
-    edge : int
-        Nuclei whose first row or column is below this (pixels) get no value (0).
-    split_parts : bool
-        Give each 4-connected part of one id its own centre.
-    blur : float
-        Sigma in pixels of a Gaussian over the finished map; 0 = none.
-    resize : float
-        Size of the map relative to the grid it was computed on; 1 = never resized.
-        Below 1 the map was computed on a larger grid and then reduced bilinearly.
 
     Raises
     ------
@@ -185,28 +162,37 @@ class HVConvention:
     'hover_net'
     """
 
-    order: str = "hv"
-    sign: str = "outward"
-    centre: str = "mass"
-    scale: str = "axis"
-    min_area: int = 0
-    edge: int = 0
-    split_parts: bool = False
-    blur: float = 0.0
-    resize: float = 1.0
+    order: str = choice(
+        "hv", "HV channels", "Which comes first: 'hv' = channel 0 along x (columns), channel 1 "
+        "along y (rows).", options=ORDERS)
+    sign: str = choice(
+        "outward", "HV sign", "'outward' = pixel minus centre (positive to the right and down), "
+        "'inward' its negative.", options=SIGNS)
+    centre: str = choice(
+        "mass", "Centre", "'mass' = the exact centre of mass. 'hover_net' = the pixel one to the "
+        "left of and one above the rounded centre of mass, as the published code has it. "
+        "'distance_peak' = the pixel deepest inside the nucleus.", options=CENTRES)
+    scale: str = choice(
+        "axis", "Scale", "What the offsets are divided by. 'axis' = each side of each axis by its "
+        "own extreme, so that every nucleus reaches -1 and 1 on both. 'radial' = the largest "
+        "distance from the centre, so that the magnitude reaches 1. 'isotropic' = the largest "
+        "offset along either axis.", options=SCALES)
+    min_area: int = choice(
+        0, "Smallest nucleus", "Nuclei of fewer pixels get no value (0).", unit="px", low=0)
+    edge: int = choice(
+        0, "Border", "Nuclei whose first row or column is below this get no value (0).",
+        unit="px", low=0)
+    split_parts: bool = choice(
+        False, "Parts apart", "Give each 4-connected part of one id its own centre.")
+    blur: float = choice(
+        0.0, "Blur", "Sigma of a Gaussian over the finished map; 0 = none.", unit="px", low=0)
+    resize: float = choice(
+        1.0, "Resized", "Size of the map relative to the grid it was computed on; 1 = never "
+        "resized. Below 1 the map was computed on a larger grid and then reduced bilinearly.",
+        above=0)
 
     def __post_init__(self) -> None:
-        allowed = {"order": ORDERS, "sign": SIGNS, "centre": CENTRES, "scale": SCALES}
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(values)}."
-                )
-        for name in ("min_area", "edge", "blur"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more.")
-        if not 0 < self.resize < np.inf:
-            raise InputError(f"resize is {self.resize}; give a finite number above 0.")
+        check_choices(self)
 
     @classmethod
     def preset(cls, name: str = "default") -> HVConvention:
@@ -233,6 +219,7 @@ class HVConvention:
         return PRESETS[name]
 
 
+# fmt: on
 PRESETS = {
     "default": HVConvention(),
     "hover_net": HVConvention(centre="hover_net", min_area=30, edge=2, split_parts=True),
@@ -279,7 +266,8 @@ def hv_targets(labels: npt.ArrayLike, convention: HVConvention | None = None) ->
     if convention.resize != 1.0 and ids.size:
         return _resized_targets(ids, convention)
     if convention.split_parts and n:
-        ids, n = _split_parts(ids)
+        parts = np.zeros(ids.shape, np.int32)
+        ids, n = parts, int(label_equal(ids, parts))
     hv: Float32 = np.zeros((2, *ids.shape), dtype=np.float32)
     if n:
         _fill(ids, n, convention, hv)
@@ -293,17 +281,50 @@ def hv_targets(labels: npt.ArrayLike, convention: HVConvention | None = None) ->
 
 def magnitude(hv: npt.ArrayLike) -> Float32:
     """HV magnitude ``sqrt(h**2 + v**2)`` of a (2, ..., H, W) map, float32; any convention."""
-    array = _as_hv(hv)
-    result: Float32 = np.hypot(array[0], array[1])
-    return result
+    return np.asarray(length(_as_hv(hv)), np.float32)
+
+
+def length(hv: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Length of HV vectors (2, ...), in their own precision."""
+    found: npt.NDArray[Any] = np.hypot(hv[0], hv[1])
+    return found
+
+
+@kernel
+def length_at(hv: Array, r: int, c: int) -> float:
+    """Length of HV (2, H, W) at one pixel, for compiled loops."""
+    found: float = np.sqrt(hv[0, r, c] * hv[0, r, c] + hv[1, r, c] * hv[1, r, c])
+    return found
+
+
+def cosine(hv: Array, target: Array, short: float = NO_DIRECTION) -> float:
+    """Mean cosine, -1..1, between HV vectors (2, ...) and what they should be.
+
+    HV not longer than ``short`` counts as 0; where the target is not, nothing counts. NaN if
+    nothing does.
+    """
+    return float(_mean_cosine(hv.reshape(2, -1), target.reshape(2, -1), short))
+
+
+@kernel
+def _mean_cosine(hv: Array, target: Array, short: float) -> float:
+    total, n = 0.0, 0
+    for i in range(hv.shape[1]):
+        x, y = np.float64(target[0, i]), np.float64(target[1, i])
+        wanted = x * x + y * y
+        if wanted > short * short:
+            n += 1
+            h, v = np.float64(hv[0, i]), np.float64(hv[1, i])
+            square = h * h + v * v
+            if square > short * short:
+                total += (h * x + v * y) / np.sqrt(square * wanted)
+    return total / n if n else np.nan
 
 
 def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Float32:
-    """Rewrite an HV map from one convention in another, where that is exact.
+    """Rewrite an HV map (2, H, W) from one convention in another, where that is exact.
 
-    Order and sign can be changed in a finished map; centre, scale, blur, resizing and what gets no
-    value cannot.
-    ``hv`` float (2, H, W); returns float32 (2, H, W).
+    Order and sign can be changed in a finished map; all the rest cannot.
     """
     alike = replace(source, order=target.order, sign=target.sign)
     if alike != target:
@@ -321,10 +342,7 @@ def convert(hv: npt.ArrayLike, source: HVConvention, target: HVConvention) -> Fl
 
 
 def compact_ids(labels: npt.ArrayLike) -> tuple[Int32, int]:
-    """Give labels as C-ordered int32 whose largest id is not far above the pixel count.
-
-    ``labels`` int (H, W); returns ids int32 (H, W).
-    """
+    """Give labels (H, W) as C-ordered int32 whose largest id is not far above the pixels."""
     array = np.asarray(labels)
     if array.ndim != 2:
         raise InputError(f"labels has shape {array.shape}; give one (H, W) array.")
@@ -366,33 +384,19 @@ def _fill(ids: Int32, n: int, convention: HVConvention, hv: Float32) -> None:
         centre = np.floor(centre + 0.5) - 1
     elif convention.centre == "distance_peak":
         centre = _deepest(ids, n)
+    before, after = centre - box[:, :2], box[:, 2:] - centre
     if convention.scale == "axis":
-        extent = np.stack(
-            (
-                centre[:, 1] - box[:, 1],
-                box[:, 3] - centre[:, 1],
-                centre[:, 0] - box[:, 0],
-                box[:, 2] - centre[:, 0],
-            ),
-            axis=1,
-        )
-    elif convention.scale == "isotropic":
-        reach = np.maximum(centre - box[:, :2], box[:, 2:] - centre).max(axis=1)
-        extent = np.repeat(reach[:, None], N_EXTENTS, axis=1)
+        extent = np.stack((before[:, 1], after[:, 1], before[:, 0], after[:, 0]), axis=1)
     else:
-        extent = np.repeat(farthest(ids, centre)[:, None], N_EXTENTS, axis=1)
+        axes = np.maximum(before, after).max(axis=1)
+        reach = axes if convention.scale == "isotropic" else farthest(ids, centre)
+        extent = np.repeat(reach[:, None], N_EXTENTS, axis=1)
     inverse = np.zeros(extent.shape)
     np.divide(1.0, extent, out=inverse, where=(extent > 0) & keep[:, None])
     write_offsets(ids, centre, inverse, hv)
 
 
-def _split_parts(ids: Int32) -> tuple[Int32, int]:
-    """Give each 4-connected part of one id an id of its own."""
-    parts = np.zeros(ids.shape, np.int32)
-    return parts, int(label_equal(ids, parts))
-
-
-def _deepest(ids: Int32, n: int) -> npt.NDArray[np.float64]:
+def _deepest(ids: Int32, n: int) -> Float64:
     """Row and column of the pixel farthest from the outside of each nucleus."""
     centre = np.zeros((n + 1, 2))
     for index, box in enumerate(ndimage.find_objects(ids), start=1):
@@ -412,9 +416,6 @@ def _resized_targets(ids: Int32, convention: HVConvention) -> Float32:
     source = cv2.resize(ids.astype(np.float64), size, interpolation=cv2.INTER_NEAREST)
     hv = hv_targets(source.astype(np.int32), replace(convention, resize=1.0))
     return np.stack([cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) for c in hv])
-
-
-"""Factors for the length of HV that can be tried."""
 
 
 @described

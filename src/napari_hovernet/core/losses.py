@@ -26,26 +26,18 @@ def full(x: Tensor) -> Tensor:
 
 
 def nucleus_mask(np_target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mark the pixels of true nuclei that count, bool (B, H, W).
-
-    ``np_target`` tensor (B, H, W); ``valid`` tensor (B, H, W).
-    """
+    """Mark the pixels of true nuclei that count, bool (B, H, W)."""
     inside = np_target > 0
     return inside if valid is None else inside & (valid > 0)
 
 
 def np_loss(
-    logits: Tensor,
-    np_target: Tensor,
-    valid: Tensor | None = None,
-    smooth: float = DICE_SMOOTH,
+    logits: Tensor, np_target: Tensor, valid: Tensor | None = None, smooth: float = DICE_SMOOTH
 ) -> Tensor:
     """Cross entropy plus Dice loss of nucleus against background.
 
     ``CE + 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)`` with p = softmax channel 1. The
     sums of Dice run over the whole batch at once, so an image without nuclei does no harm.
-    ``logits`` float tensor (B, 2, H, W); ``np_target`` tensor (B, H, W); ``valid`` tensor (B, H,
-    W).
     """
     x = _blanked(full(logits), valid)
     inside = nucleus_mask(np_target, valid)
@@ -62,19 +54,13 @@ def np_loss(
 
 
 def hv_mse(hv: Tensor, hv_target: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error of HV over nucleus pixels and both channels.
-
-    ``hv, hv_target`` float tensor (B, 2, H, W); ``mask`` bool tensor (B, H, W).
-    """
+    """Mean squared error of HV (B, 2, H, W) over nucleus pixels and both channels."""
     error = (full(hv) - full(hv_target)).square()
     return masked_mean(error, mask[:, None])
 
 
 def sobel(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Derive maps along x and along y by the plain 3x3 Sobel, zeros around the image.
-
-    ``maps`` float tensor (B, C, H, W); returns along_x, along_y float tensor (B, C, H, W).
-    """
+    """Derive maps (B, C, H, W) along x and along y by the plain 3x3 Sobel, zeros around them."""
     padded = F.pad(full(maps), (1, 1, 1, 1))
     down = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
     across = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
@@ -88,8 +74,6 @@ def hv_gradient(hv: Tensor, hv_target: Tensor, mask: Tensor, valid: Tensor | Non
 
     Both channels are derived along both axes. The maps are derived as they are, background
     included: what the network draws beside a nucleus counts at its rim.
-    ``hv, hv_target`` float tensor (B, 2, H, W); ``mask`` bool tensor (B, H, W); ``valid`` tensor
-    (B, H, W).
     """
     error = _blanked(full(hv) - full(hv_target), valid)
     along_x, along_y = sobel(error)
@@ -100,8 +84,7 @@ def length(hv: Tensor, epsilon: float = EPSILON) -> Tensor:
     """Length of HV, ``sqrt(h² + v² + epsilon)``, float32 or 64 (B, H, W).
 
     ``epsilon`` stands under the root. The slope at exactly zero is then 0 instead of NaN, and
-    within about ``sqrt(epsilon)`` of zero it is damped; see
-    :mod:`napari_hovernet.core.loss_checks`.
+    within about ``sqrt(epsilon)`` of zero it is damped.
     """
     return (full(hv).square().sum(1) + epsilon).sqrt()
 
@@ -111,22 +94,13 @@ def hv_magnitude(hv: Tensor, hv_target: Tensor, mask: Tensor, epsilon: float = E
 
     The error is squared and masked first, and its sum divided by the nucleus pixels alone. It is
     blind to directions: turning, swapping or negating the prediction changes nothing.
-    ``hv, hv_target`` float tensor (B, 2, H, W); ``mask`` bool tensor (B, H, W).
     """
     error = (length(hv, epsilon) - length(hv_target, epsilon)).square()
     return masked_mean(error, mask)
 
 
-def nt_loss(
-    logits: Tensor,
-    nt_target: Tensor,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """Cross entropy of the types.
-
-    ``logits`` float tensor (B, C, H, W); ``nt_target`` int tensor (B, H, W); ``mask`` bool tensor
-    (B, H, W).
-    """
+def nt_loss(logits: Tensor, nt_target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Cross entropy of the types (B, C, H, W) where they are known and in the mask."""
     known = nt_target >= 0
     counts = known if mask is None else known & (mask > 0)
     x = _blanked(full(logits), counts)
@@ -247,17 +221,8 @@ class HoverLoss(nn.Module):
         nt_inside_only: bool = _DEFAULT.nt_inside_only,
     ) -> None:
         super().__init__()
-        self.params = LossParams(
-            lambda_np=lambda_np,
-            lambda_hv=lambda_hv,
-            lambda_nt=lambda_nt,
-            lambda_gradient=lambda_gradient,
-            lambda_magnitude=lambda_magnitude,
-            epsilon=epsilon,
-            dice_smooth=dice_smooth,
-            nt_inside_only=nt_inside_only,
-            adaptive=adaptive,
-        )
+        weights = (lambda_np, lambda_hv, lambda_nt, lambda_gradient, lambda_magnitude)
+        self.params = LossParams(*weights, epsilon, dice_smooth, nt_inside_only, adaptive)
         self.s: nn.Parameter | None
         self.register_parameter("s", nn.Parameter(torch.zeros(len(HEADS))) if adaptive else None)
 
@@ -308,28 +273,15 @@ class HoverLoss(nn.Module):
             If a shape does not fit, ``np_logits`` or HV have not two channels, or a type is
             beyond those of the network.
         """
-        grid = (np_logits.shape[0], *np_logits.shape[2:])
-        _check(grid, {"np_logits": np_logits, "hv": hv, "hv_target": hv_target}, channels=2)
-        _check(grid, {"nt_logits": nt_logits})
-        targets = {"np_target": np_target, "nt_target": nt_target, "valid": valid}
-        _check_targets(grid, targets)
-        typed = nt_logits is not None and nt_target is not None
-        if nt_logits is not None and nt_target is not None:
-            _check_types(nt_target, nt_logits.shape[1])
-        mask = nucleus_mask(np_target, valid)
-        batch = Batch(np_logits, hv, nt_logits, np_target, hv_target, nt_target, valid, mask,
-                      self.params)  # fmt: skip
+        maps = (np_logits, hv, nt_logits, np_target, hv_target, nt_target, valid)
+        batch = Batch(*maps, nucleus_mask(np_target, valid), self.params)
+        _check(batch)
         terms = {name: COMPUTE[name](batch) for name in LOSS_TERMS}
-        heads = {head: self._head(head, terms) for head in HEADS}
+        heads = {head: terms["np"].new_zeros(()) for head in HEADS}
+        for name, term in LOSS_TERMS.items():
+            heads[term.head] = heads[term.head] + term.weight_in(self.params) * terms[name]
+        typed = nt_logits is not None and nt_target is not None
         return self._total(heads, typed), terms | {"hv": heads["hv"]}
-
-    def _head(self, head: str, terms: Mapping[str, Tensor]) -> Tensor:
-        """Add the terms of a head with their weights in it."""
-        own = {name: term for name, term in LOSS_TERMS.items() if term.head == head}
-        return sum(
-            (term.weight_in(self.params) * terms[name] for name, term in own.items()),
-            start=terms[next(iter(own))].new_zeros(()),
-        )
 
     def weights(self) -> dict[str, float]:
         """Weights of the heads as they stand: the lambdas, or exp(-s) where they are learned."""
@@ -397,35 +349,30 @@ def _numbers(values: Sequence[Tensor | float]) -> list[float]:
     return [float(value) for value in plain]
 
 
-def _check(
-    grid: tuple[int, ...], maps: Mapping[str, Tensor | None], channels: int | None = None
-) -> None:
-    """Refuse maps that are not (B, channels, H, W) on the grid (B, H, W)."""
-    for name, x in maps.items():
-        if x is None:
+def _check(b: Batch) -> None:
+    """Refuse maps that are not (B, C, H, W) on the grid of ``np_logits``, and unfit targets."""
+    grid = (b.np_logits.shape[0], *b.np_logits.shape[2:])
+    for name in ("np_logits", "hv", "hv_target", "nt_logits"):
+        x = getattr(b, name)
+        channels = None if name == "nt_logits" else 2
+        if x is None or (x.ndim == 4 and (x.shape[0], *x.shape[2:]) == grid
+                         and channels in {None, x.shape[1]}):  # fmt: skip
             continue
         wanted = "any number" if channels is None else channels
-        fits = x.ndim == 4 and (x.shape[0], *x.shape[2:]) == grid
-        if not fits or (channels is not None and x.shape[1] != channels):
-            raise InputError(
-                f"{name} has shape {tuple(x.shape)}; give (B, C, H, W) with C {wanted} and "
-                f"(B, H, W) = {grid}, as np_logits has."
-            )
-
-
-def _check_targets(grid: tuple[int, ...], targets: Mapping[str, Tensor | None]) -> None:
-    """Refuse targets that are not (B, H, W)."""
-    for name, x in targets.items():
+        raise InputError(
+            f"{name} has shape {tuple(x.shape)}; give (B, C, H, W) with C {wanted} and "
+            f"(B, H, W) = {grid}, as np_logits has."
+        )
+    for name in ("np_target", "nt_target", "valid"):
+        x = getattr(b, name)
         if x is not None and tuple(x.shape) != grid:
             raise InputError(
                 f"{name} has shape {tuple(x.shape)}; give (B, H, W) = {grid}, as np_logits has."
             )
-
-
-def _check_types(nt_target: Tensor, n_types: int) -> None:
-    """Refuse types that the network has not; on a GPU they would end the process."""
-    largest = int(nt_target.max()) if nt_target.numel() else 0
-    if largest >= n_types:
+    if b.nt_logits is None or b.nt_target is None:
+        return
+    largest, n_types = int(b.nt_target.max()) if b.nt_target.numel() else 0, b.nt_logits.shape[1]
+    if largest >= n_types:  # On a GPU it would end the process
         raise InputError(
             f"nt_target goes up to {largest}, but the network tells {n_types} types apart "
             f"(0 to {n_types - 1}); check the types of the data, or mark them -1 = not known."

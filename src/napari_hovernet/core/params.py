@@ -139,12 +139,12 @@ class SeparationParams:
     magnitude_window: int = choice(
         129, "Neighbourhood", "Edge of the square in which that mean is taken; odd.",
         unit="px", low=1, span=(9, 513), step=2, odd=True, reads=LOCAL)
-    energy_threshold: float = choice(
-        0.4, "Border strength", "From this strength (0 to 1) on a pixel is border, not marker.",
-        low=0, high=1, step=0.01, reads=PUBLISHED)
     sobel_size: int = choice(
         21, "Sobel kernel", "Edge of the kernel that differentiates HV; odd.",
         unit="px", low=3, high=31, step=2, odd=True, reads=PUBLISHED)
+    energy_threshold: float = choice(
+        0.4, "Border strength", "From this strength (0 to 1) on a pixel is border, not marker.",
+        low=0, high=1, step=0.01, reads=PUBLISHED)
     blur_size: int = choice(
         3, "Blur", "Edge of the Gaussian that smooths the energy; odd.",
         unit="px", low=1, span=(1, 31), step=2, odd=True, reads=PUBLISHED)
@@ -504,11 +504,15 @@ def config_from_dict(values: Mapping[str, Any], where: str = "The configuration"
     schema = known.pop("schema", SCHEMA)
     if schema != SCHEMA:
         raise InputError(f"{where} has schema {schema!r}; this version reads {SCHEMA}: update it.")
-    made: TrainConfig = _made(TrainConfig(), known, where)
-    return made
+    return from_values(TrainConfig(), known, where)
 
 
-def _made(default: T, values: Mapping[str, Any], where: str) -> T:
+LARGEST = 1e15
+"""No number in a file is as large as this."""
+
+
+def from_values(default: T, values: Mapping[str, Any], where: str, largest: float = LARGEST) -> T:
+    """Read a parameters class from plain values of a file; what is missing stays as it is."""
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: {values!r} is no set of named values.")
     names = {f.name for f in fields(default)}  # type: ignore[arg-type]
@@ -517,26 +521,28 @@ def _made(default: T, values: Mapping[str, Any], where: str) -> T:
         raise InputError(
             f"{where}: {', '.join(unknown)} is not known; it may need a newer version."
         )
-    changes = {n: _like(getattr(default, n), v, f"{where}, {n}") for n, v in values.items()}
+    changes = {
+        n: _like(getattr(default, n), v, f"{where}, {n}", largest) for n, v in values.items()
+    }
     try:
         return replace(default, **changes)  # type: ignore[type-var]
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def _like(default: Any, value: Any, where: str) -> Any:
+def _like(default: Any, value: Any, where: str, largest: float) -> Any:
     """Check that a value is of the kind of the default; None stands for an optional number."""
     if is_dataclass(default):
-        return _made(default, value, where)
+        return from_values(default, value, where, largest)
     if isinstance(default, tuple):
         if isinstance(value, list | tuple):
-            return tuple(value)
+            return tuple(_like(default[0], v, where, largest) if default else v for v in value)
     elif isinstance(default, bool | str):
         if isinstance(value, type(default)):
             return value
     elif value is None and default is None:
         return None
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= largest:
         if isinstance(default, float):
             return float(value)
         if float(value).is_integer():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,59 +12,54 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
+from .choices import check_choices, choice, described
 from .hv import compact_ids, hv_targets
-from .types import PANNUKE, Bool, Float32, Int32, Maps, TypeInfo
+from .types import PANNUKE, Bool, Float32, Float64, Int32, Maps, TypeInfo, UInt8
 
-MIN_MPP, MAX_MPP = 0.1, 2.0
-"""Micrometres per pixel between which nuclei are neither huge nor lost."""
+Random = np.random.Generator
+Span = tuple[float, float]
 
 
+def _density(default: float, title: str, text: str) -> Any:
+    return choice(default, title, text, unit="per mm2", low=0, high=30_000)
+
+
+# fmt: off
+@described
 @dataclass(frozen=True)
 class TissueParams:
     """Numbers behind a generated tissue."""
 
-    mpp: float = 0.25  # Micrometres per pixel, 0.1..2
-    density: float = 12_000.0  # Nuclei per mm² of epithelium wished for
-    stroma_density: float = 2400.0  # Spindle nuclei per mm² of stroma
-    lymphocyte_density: float = 11_000.0  # Lymphocytes per mm² where inflammation is
-    touching: float = 0.4  # Share of nuclei that touch another, 0..0.8, wished for
-    max_overlap: float = 0.15  # Largest share of a nucleus that a neighbour may cover, 0..0.5
-    gland_spacing: float = 88.0  # Mean distance of gland centres in micrometres
-    lumen_share: float = 0.5  # Share of glands with a lumen (regular epithelium)
-    hematoxylin: float = 1.0  # Strength of the stains
-    eosin: float = 1.0  # Strength of the stains
-    blur: float = 0.16  # Sigma in micrometres of the optics
-    noise: float = 1.6  # Standard deviation of the sensor noise in grey levels
+    mpp: float = choice(0.25, "Resolution", "Size of a pixel.", unit="um", low=0.1, high=2)
+    density: float = _density(12_000.0, "Epithelium", "Nuclei wished for in epithelium.")
+    stroma_density: float = _density(2400.0, "Stroma", "Spindle nuclei wished for in stroma.")
+    lymphocyte_density: float = _density(
+        11_000.0, "Inflammation", "Lymphocytes wished for where inflammation is.")
+    touching: float = choice(
+        0.4, "Touching", "Share of nuclei that touch another, wished for.", low=0, high=0.8)
+    max_overlap: float = choice(
+        0.15, "Overlap", "Largest share of a nucleus that another may cover.", low=0, high=0.5)
+    gland_spacing: float = choice(
+        88.0, "Glands", "Mean distance of their centres.", unit="um", low=40, high=1000)
+    lumen_share: float = choice(
+        0.5, "Lumen", "Share of glands with a lumen (regular epithelium).", low=0, high=1)
+    hematoxylin: float = choice(1.0, "Hematoxylin", "Strength of the stain.", low=0, high=4)
+    eosin: float = choice(1.0, "Eosin", "Strength of the stain.", low=0, high=4)
+    blur: float = choice(0.16, "Blur", "Sigma of the optics.", unit="um", low=0, high=5)
+    noise: float = choice(
+        1.6, "Noise", "Standard deviation of the sensor.", unit="grey levels", low=0, high=50)
 
     def __post_init__(self) -> None:
-        limits = {
-            "mpp": (MIN_MPP, MAX_MPP),
-            "touching": (0, 0.8),
-            "max_overlap": (0, 0.5),
-            "lumen_share": (0, 1),
-            "gland_spacing": (40, 1000),
-        }
-        names = ("density", "stroma_density", "lymphocyte_density")
-        limits |= dict.fromkeys(names, (0, 30_000))
-        limits |= {"hematoxylin": (0, 4), "eosin": (0, 4), "blur": (0, 5), "noise": (0, 50)}
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}; give a number in {low:g}..{high:g}."
-                )
+        check_choices(self)
 
 
-FINE_SIGMA = 2.0
-"""Fields smoother than this, in pixels, are drawn on a coarser grid and enlarged."""
-TABLE_STEPS = 4096
-"""Length of a one-dimensional random profile before it repeats."""
+# fmt: on
+FINE_SIGMA = 2.0  # Fields smoother than this (px) are drawn on a coarser grid and enlarged
+TABLE_STEPS = 4096  # Length of a one-dimensional random profile before it repeats
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> Float32:
-    """Draw Gaussian noise of mean about 0 and standard deviation about 1, smooth over ``sigma``.
-
-    Returns float32 (H, W).
-    """
+def smooth_noise(rng: Random, shape: tuple[int, int], sigma: float) -> Float32:
+    """Draw Gaussian noise (H, W) of mean about 0 and deviation about 1, smooth over ``sigma``."""
     step = max(int(sigma / FINE_SIGMA), 1)
     fine = sigma / step
     margin = int(3 * fine) + 2
@@ -83,16 +79,11 @@ def blurred(field: Float32, sigma: float) -> Float32:
 
 def resized(field: Float32, shape: tuple[int, int]) -> Float32:
     """Enlarge or reduce a float32 (H, W) or (H, W, C) field, cubic."""
-    size = (shape[1], shape[0])
-    return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+    return np.asarray(cv2.resize(field, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def profile(rng: np.random.Generator, at: Float32, width: float) -> Float32:
-    """Look up a smooth random function of one variable: stripes along the levels of ``at``.
-
-    ``width`` is the half width of a stripe in the units of ``at``; the result has mean about 0 and
-    standard deviation about 1.
-    """
+def profile(rng: Random, at: Float32, width: float) -> Float32:
+    """Draw stripes of half width ``width`` along the levels of ``at``."""
     table = rng.standard_normal(TABLE_STEPS).astype(np.float32)
     place = at * np.float32(1.0 / width)
     whole = np.floor(place)
@@ -100,8 +91,7 @@ def profile(rng: np.random.Generator, at: Float32, width: float) -> Float32:
     share = share * share * (3 - 2 * share)
     index = whole.astype(np.int32) & (TABLE_STEPS - 1)
     low, high = table[index], table[(index + 1) & (TABLE_STEPS - 1)]
-    mixed: Float32 = (low + (high - low) * share) * np.float32(1.25)
-    return mixed
+    return np.asarray((low + (high - low) * share) * np.float32(1.25), np.float32)
 
 
 def step_up(value: Float32, softness: float) -> Float32:
@@ -110,30 +100,23 @@ def step_up(value: Float32, softness: float) -> Float32:
     return np.asarray(bent * bent * (3 - 2 * bent), dtype=np.float32)
 
 
-EDGE = 1.0
-"""Sigma in pixels by which a network blurs the outline of a nucleus."""
-STEEPNESS = 9.0
-"""Logit of NP far inside a nucleus is half of this."""
-NP_NOISE, HV_NOISE, TYPE_NOISE = 9.0, 0.8, 4.0
-"""What ``noise`` = 1 adds: to the logit of NP, to HV, and to the logits of the types."""
-GRAIN, HV_GRAIN = 2.5, 5.0
-"""Sigma of the noise in pixels; that of HV is smoother, as networks have it."""
-TYPE_LOGIT = 3.0
-"""How far the true type's logit lies above the others'."""
-MAX_HV = 1.2
-"""Network outputs overshoot; beyond this they are cut."""
+def _peak(value: Float32, scale: float) -> Float32:
+    """Bell curve of ``value`` times ``scale``."""
+    return np.asarray(np.exp(-np.square(value * np.float32(scale))))
+
+
+EDGE = 1.0  # Sigma (px) by which a network blurs the outline of a nucleus
+STEEPNESS = 9.0  # Logit of NP far inside a nucleus is half of this
+NP_NOISE, HV_NOISE, TYPE_NOISE = 9.0, 0.8, 4.0  # What noise = 1 adds to logits and HV
+GRAIN, HV_GRAIN = 2.5, 5.0  # Sigma of the noise (px); that of HV is smoother, as networks have it
+TYPE_LOGIT = 3.0  # How far the true type's logit lies above the others'
+MAX_HV = 1.2  # Network outputs overshoot; beyond this they are cut
 
 
 def planted_maps(
-    labels: npt.ArrayLike,
-    seed: int = 0,
-    noise: float = 0.15,
-    types: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike, seed: int = 0, noise: float = 0.15, types: npt.ArrayLike | None = None
 ) -> Maps:
-    """Make noisy but good maps from known nuclei, for tests, benchmarks and demos.
-
-    ``labels`` int (H, W).
-    """
+    """Make noisy but good maps from known nuclei (H, W), for tests, benchmarks and demos."""
     if not 0 <= noise < np.inf:
         raise InputError(f"noise is {noise}; give 0 or more (0.15 = a good network).")
     ids, largest = compact_ids(labels)
@@ -149,111 +132,87 @@ def planted_maps(
         hv[axis] += np.float32(HV_NOISE * noise) * smooth_noise(rng, ids.shape, HV_GRAIN)
         hv[axis] *= soft
     np.clip(hv, -MAX_HV, MAX_HV, out=hv)
-    chances = None if table is None else _types(ids, table, noise, rng)
-    return Maps(np=_sigmoid(logit), hv=hv, types=chances)
+    chances = None
+    if table is not None:
+        kind = table[ids]
+        chances = np.empty((len(PANNUKE), *ids.shape), np.float32)
+        for number in range(len(PANNUKE)):
+            chances[number] = TYPE_NOISE * noise * smooth_noise(rng, ids.shape, GRAIN)
+            chances[number] += TYPE_LOGIT * (kind == number)
+        np.exp(chances, out=chances)
+        chances /= chances.sum(axis=0)
+    return Maps(np=np.asarray(1 / (1 + np.exp(-logit)), np.float32), hv=hv, types=chances)
 
 
 def _type_table(types: npt.ArrayLike, largest: int) -> Int32:
     """Type by id, 0 for background."""
-    array = np.asarray(types)
+    array, most = np.asarray(types), len(PANNUKE) - 1
     if array.shape != (largest,) or array.dtype.kind not in "iu":
         raise InputError(
             f"types has shape {array.shape} and dtype {array.dtype}; with labels up to {largest} "
             f"give {largest} whole numbers."
         )
-    if array.size and not (array.min() >= 1 and array.max() < len(PANNUKE)):
-        raise InputError(
-            f"types runs from {array.min()} to {array.max()}; give 1..{len(PANNUKE) - 1}."
-        )
+    if array.size and not 1 <= array.min() <= array.max() <= most:
+        raise InputError(f"types runs from {array.min()} to {array.max()}; give 1..{most}.")
     return np.concatenate(([0], array)).astype(np.int32)
 
 
-def _types(ids: Int32, table: Int32, noise: float, rng: np.random.Generator) -> Float32:
-    kind = table[ids]
-    logits = np.empty((len(PANNUKE), *ids.shape), np.float32)
-    for number in range(len(PANNUKE)):
-        logits[number] = TYPE_NOISE * noise * smooth_noise(rng, ids.shape, GRAIN)
-        logits[number] += TYPE_LOGIT * (kind == number)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=0)
-    return logits
-
-
-def _sigmoid(logit: Float32) -> Float32:
-    return np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float32)
-
-
-GLAND_RADIUS = (0.30, 0.50)
-"""Radius of a gland in units of the spacing."""
-GLAND_ASPECT = (1.0, 1.7)
-GLAND_WAVES = (0.0, 0.10, 0.07, 0.05, 0.03)
-"""Standard deviation of the outline's harmonics 1, 2, 3 ... in units of the radius."""
-EPITHELIUM = (12.0, 18.0)
-"""Height of the epithelium round a lumen, micrometres."""
-SOLID = 1e6
-"""Height of the epithelium of a nest without lumen: deeper than any nest."""
+# Lengths of the tissue are in micrometres from here on.
+GLAND_RADIUS, GLAND_ASPECT = (0.30, 0.50), (1.0, 1.7)  # Radius in units of the spacing
+GLAND_WAVES = (0.0, 0.10, 0.07, 0.05, 0.03)  # Deviation of the harmonics 1, 2 ..., in radii
+EPITHELIUM = (12.0, 18.0)  # Height of the epithelium round a lumen
+SOLID = 1e6  # Height of the epithelium of a nest without lumen: deeper than any nest
 CENTRE_JITTER = 0.16
-SEPTUM = 7.0
-"""Least stroma between two glands, micrometres."""
-MAX_EDGE_WAVE = 1.5
-"""Standard deviation of the lumen's border, micrometres."""
-BEND, BEND_SIZE = 7.0, 11.0
-"""How far fibres leave the gland's outline, and over which length, micrometres."""
-FIBRE_SLOPE = 0.5
-"""Least change of the fibre coordinate per micrometre far from glands."""
+SEPTUM = 7.0  # Least stroma between two glands
+MAX_EDGE_WAVE = 1.5  # Standard deviation of the lumen's border
+BEND, BEND_SIZE = 7.0, 11.0  # How far fibres leave the gland's outline, and over which length
+FIBRE_SLOPE = 0.5  # Least change of the fibre coordinate far from glands
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The architecture of a piece of tissue; lengths in micrometres."""
+    """The architecture of a piece of tissue, all (H, W)."""
 
-    depth: Float32  # float32 (H, W): Distance to the glands' outline, positive inside
-    height: Float32  # float32 (H, W)
-    nest: Bool  # bool (H, W): Inside a gland without lumen
-    fibre: Float32  # float32 (H, W): Coordinate across the fibres: they run along its levels
-    inflamed: Float32  # float32 (H, W): Random field
-
-    def direction(self, field: Float32, row: int, column: int) -> float:
-        """Angle in radians, x to y, in which ``field`` rises at a pixel."""
-        height, width = field.shape
-        r0, r1 = max(row - 2, 0), min(row + 2, height - 1)
-        c0, c1 = max(column - 2, 0), min(column + 2, width - 1)
-        return float(
-            np.arctan2(field[r1, column] - field[r0, column], field[row, c1] - field[row, c0])
-        )
+    depth: Float32  # Distance to the glands' outline, positive inside
+    height: Float32  # Of the epithelium
+    nest: Bool  # Inside a gland without lumen
+    fibre: Float32  # Coordinate across the fibres: they run along its levels
+    inflamed: Float32  # Random field
 
 
-def lay_out(shape: tuple[int, int], params: TissueParams, rng: np.random.Generator) -> Layout:
+def _direction(field: Float32, row: int, column: int) -> float:
+    """Angle in radians, x to y, in which ``field`` rises at a pixel."""
+    height, width = field.shape
+    r0, r1 = max(row - 2, 0), min(row + 2, height - 1)
+    c0, c1 = max(column - 2, 0), min(column + 2, width - 1)
+    return float(np.arctan2(field[r1, column] - field[r0, column], field[row, c1] - field[row, c0]))
+
+
+def lay_out(shape: tuple[int, int], params: TissueParams, rng: Random) -> Layout:
     """Draw the architecture of a piece of tissue of ``shape`` pixels."""
     glands, heights = _glands(shape, params, rng)
     inside = (glands > 0).astype(np.uint8)
     depth = _distance(inside) - _distance(1 - inside)
     depth *= np.float32(params.mpp)
-    smooth = blurred(depth, 2.0 / params.mpp)
     slope = rng.normal(0, FIBRE_SLOPE, 2) * params.mpp
     plane = slope[0] * np.arange(shape[0])[:, None] + slope[1] * np.arange(shape[1])[None]
     bend = BEND * smooth_noise(rng, shape, BEND_SIZE / params.mpp)
     bend += 2 * BEND * smooth_noise(rng, shape, 3 * BEND_SIZE / params.mpp)
     wave = MAX_EDGE_WAVE * smooth_noise(rng, shape, 3.0 / params.mpp)
     height = heights[glands]
-    return Layout(
-        depth=depth,
-        height=(height + wave).astype(np.float32),
-        nest=(height >= SOLID) & (glands > 0),
-        fibre=(0.7 * smooth + bend + plane).astype(np.float32),
-        inflamed=smooth_noise(rng, shape, 14.0 / params.mpp),
-    )
+    nest = (height >= SOLID) & (glands > 0)
+    fibre = (0.7 * blurred(depth, 2.0 / params.mpp) + bend + plane).astype(np.float32)
+    inflamed = smooth_noise(rng, shape, 14.0 / params.mpp)
+    return Layout(depth, (height + wave).astype(np.float32), nest, fibre, inflamed)
 
 
-def _distance(mask: npt.NDArray[np.uint8]) -> Float32:
+def _distance(mask: UInt8) -> Float32:
     if mask.all():
         return np.full(mask.shape, max(mask.shape), np.float32)
     return np.asarray(cv2.distanceTransform(mask, cv2.DIST_L2, 5), dtype=np.float32)
 
 
-def _glands(
-    shape: tuple[int, int], params: TissueParams, rng: np.random.Generator
-) -> tuple[Int32, Float32]:
+def _glands(shape: tuple[int, int], params: TissueParams, rng: Random) -> tuple[Int32, Float32]:
     """Draw gland numbers per pixel, 0 = stroma, and the height of each gland's epithelium."""
     spacing = params.gland_spacing / params.mpp
     glands = np.zeros(shape, np.int32)
@@ -271,9 +230,8 @@ def _glands(
 
 def _draw_apart(glands: Int32, outline: Int32, number: int, gap: int) -> None:
     """Draw a gland where it keeps ``gap`` pixels from those drawn before."""
-    margin = gap + 1
-    c0, r0 = np.maximum(outline.min(axis=0) - margin, 0)
-    c1, r1 = np.maximum(outline.max(axis=0) + margin + 1, 0)
+    c0, r0 = np.maximum(outline.min(axis=0) - gap - 1, 0)
+    c1, r1 = np.maximum(outline.max(axis=0) + gap + 2, 0)
     part = glands[r0:r1, c0:c1]
     if not part.size:
         return
@@ -282,11 +240,10 @@ def _draw_apart(glands: Int32, outline: Int32, number: int, gap: int) -> None:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * gap + 1, 2 * gap + 1))
     taken = cv2.dilate((part > 0).astype(np.uint8), disc)
     drawn[taken > 0] = 0
-    round_off = blurred(drawn.astype(np.float32), gap) > 0.5
-    part[round_off & (taken == 0)] = number
+    part[(blurred(drawn.astype(np.float32), gap) > 0.5) & (taken == 0)] = number
 
 
-def _outline(centre: npt.NDArray[np.float64], radius: float, rng: np.random.Generator) -> Int32:
+def _outline(centre: Float64, radius: float, rng: Random) -> Int32:
     angle = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     reach = np.ones_like(angle)
     for k, amplitude in enumerate(GLAND_WAVES, start=1):
@@ -294,64 +251,50 @@ def _outline(centre: npt.NDArray[np.float64], radius: float, rng: np.random.Gene
     aspect = np.sqrt(rng.uniform(*GLAND_ASPECT))
     x, y = radius * reach * np.cos(angle) * aspect, radius * reach * np.sin(angle) / aspect
     turn = rng.uniform(0, np.pi)
-    points = np.stack(
-        (
-            centre[1] + x * np.cos(turn) - y * np.sin(turn),
-            centre[0] + x * np.sin(turn) + y * np.cos(turn),
-        ),
-        axis=1,
-    )
-    return points.round().astype(np.int32)
+    columns = centre[1] + x * np.cos(turn) - y * np.sin(turn)
+    rows = centre[0] + x * np.sin(turn) + y * np.cos(turn)
+    return np.stack((columns, rows), axis=1).round().astype(np.int32)
 
 
-NEOPLASTIC, INFLAMMATORY, CONNECTIVE, EPITHELIAL = 1, 2, 3, 5
-"""Type numbers, as in PanNuke."""
-TRIES = 14
-"""Candidates looked at per nucleus wished for."""
-GAP = 1
-"""Pixels kept free round a nucleus that shall not touch."""
-SIBLING_REACH = (0.80, 1.0)
-"""Distance of two touching centres in units of the sum of their radii."""
-MIN_PIXELS = 12
-"""Smaller nuclei, cut off by the image border, are left out."""
-HARMONICS = 4
-"""Harmonics 2, 3 ... that bend an outline."""
-BASAL = 0.6
-"""Nuclei of a lumen's epithelium lie in this lower share of its height."""
+NEOPLASTIC, INFLAMMATORY, CONNECTIVE, EPITHELIAL = 1, 2, 3, 5  # As in PanNuke
+TRIES = 14  # Candidates looked at per nucleus wished for
+SIBLING_REACH = (0.80, 1.0)  # Distance of two touching centres in units of the sum of their radii
+MIN_PIXELS = 12  # Smaller nuclei, cut off by the image border, are left out
+HARMONICS = 4  # Harmonics 2, 3 ... that bend an outline
+BASAL = 0.6  # Nuclei of a lumen's epithelium lie in this lower share of its height
+RIM_WIDTH = 0.38  # Half width of the nuclear membrane
+NUCLEOLUS = (0.55, 0.85)  # Radius of a nucleolus
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How nuclei of one type vary: mean and spread, micrometres and radians.
-
-    ``radius`` is that of the circle of equal area, ``aspect`` long by short axis; ``sociable``
-    times the wished share of nuclei touch another.
-    """
+    """How nuclei of one type vary (mean and spread) and stain (in units of hematoxylin)."""
 
     type: int
-    radius: tuple[float, float]
-    aspect: tuple[float, float]
+    radius: Span  # Of the circle of equal area
+    aspect: Span  # Long by short axis
     waves: float
-    turn: float
-    sociable: float
+    turn: float  # Radians
+    sociable: float  # This times the wished share of nuclei touch another
+    body: float  # Stain inside
+    rim: float  # What the membrane adds
+    clumps: float  # Spread of the chromatin
+    nucleoli: float  # Their mean number
+    spread: float  # From nucleus to nucleus, as a share
 
 
-KINDS = {
-    NEOPLASTIC: Kind(NEOPLASTIC, (3.9, 0.55), (1.28, 0.16), 0.035, 3.1, 1.1),
-    EPITHELIAL: Kind(EPITHELIAL, (3.3, 0.28), (1.38, 0.14), 0.022, 0.35, 1.1),
-    CONNECTIVE: Kind(CONNECTIVE, (2.5, 0.35), (3.6, 0.9), 0.05, 0.2, 0.5),
-    INFLAMMATORY: Kind(INFLAMMATORY, (2.6, 0.2), (1.1, 0.07), 0.02, 3.1, 1.1),
-}
-"""Shapes by type."""
+_KINDS = (
+    Kind(NEOPLASTIC, (3.9, 0.55), (1.28, 0.16), 0.035, 3.1, 1.1, 0.66, 0.62, 0.27, 1.4, 0.22),
+    Kind(EPITHELIAL, (3.3, 0.28), (1.38, 0.14), 0.022, 0.35, 1.1, 0.86, 0.48, 0.27, 0.5, 0.18),
+    Kind(CONNECTIVE, (2.5, 0.35), (3.6, 0.9), 0.05, 0.2, 0.5, 1.25, 0.22, 0.20, 0.0, 0.22),
+    Kind(INFLAMMATORY, (2.6, 0.2), (1.1, 0.07), 0.02, 3.1, 1.1, 1.5, 0.35, 0.5, 0.0, 0.12),
+)
+KINDS = {kind.type: kind for kind in _KINDS}
 
 
 @dataclass(frozen=True, eq=False)
 class Nucleus:
-    """One nucleus: lengths in pixels, angles in radians.
-
-    ``waves`` (HARMONICS, 2): cosine and sine amplitude of the outline's harmonics from 2 on, in
-    units of the radius.
-    """
+    """One nucleus: lengths in pixels, angles in radians."""
 
     type: int
     row: float
@@ -359,7 +302,7 @@ class Nucleus:
     long: float
     short: float
     angle: float
-    waves: npt.NDArray[np.float64]
+    waves: Float64  # (HARMONICS, 2): cosine and sine of the outline's harmonics from 2 on, in radii
     seed: int
 
     @property
@@ -385,6 +328,11 @@ class Nucleus:
             power = power * z
         return slice(r0, r1), slice(c0, c1), (out / bend).astype(np.float32)
 
+    def half_width(self, way: float) -> float:
+        """Half width of the ellipse in a direction."""
+        turned = way - self.angle
+        return float(1 / np.hypot(np.cos(turned) / self.long, np.sin(turned) / self.short))
+
 
 @dataclass(eq=False)
 class Crowd:
@@ -392,7 +340,7 @@ class Crowd:
 
     layout: Layout
     params: TissueParams
-    rng: np.random.Generator
+    rng: Random
     labels: Int32 = field(init=False)
     nuclei: list[Nucleus] = field(default_factory=list)
     touching: list[bool] = field(default_factory=list)
@@ -401,13 +349,12 @@ class Crowd:
     def __post_init__(self) -> None:
         self.labels = np.zeros(self.layout.depth.shape, np.int32)
 
-    def fill(self, kind: Kind, zone: Bool, wished: float) -> None:
-        """Place about ``wished`` nuclei with their centres in ``zone``."""
+    def fill(self, kind: Kind, zone: Bool, density: float) -> None:
+        """Place about ``density`` nuclei per mm² with their centres in ``zone``."""
         places = np.flatnonzero(zone)
+        wished = density * (self.params.mpp / 1000) ** 2 * zone.sum()
         first, touching = len(self.nuclei), 0
-        if not len(places):
-            return
-        for _ in range(int(TRIES * wished)):
+        for _ in range(int(TRIES * wished) if len(places) else 0):
             placed = len(self.nuclei) - first
             if placed >= wished:
                 return
@@ -426,30 +373,22 @@ class Crowd:
         aspect = max(rng.normal(*kind.aspect), 1.02)
         turn = rng.normal(0, kind.turn) if kind.turn < 1 else rng.uniform(0, np.pi)
         falling = kind.waves / np.sqrt(np.arange(1, HARMONICS + 1))[:, None]
-        return Nucleus(
-            type=kind.type,
-            row=row + rng.uniform(-0.5, 0.5),
-            column=column + rng.uniform(-0.5, 0.5),
-            long=radius * np.sqrt(aspect),
-            short=radius / np.sqrt(aspect),
-            angle=turn + self._grain(kind, int(row), int(column)),
-            waves=rng.normal(0, 1, (HARMONICS, 2)) * falling,
-            seed=int(rng.integers(2**31)),
-        )
-
-    def _grain(self, kind: Kind, row: int, column: int) -> float:
-        """Angle along which nuclei of this kind lie here."""
-        if kind.type == CONNECTIVE:
-            return self.layout.direction(self.layout.fibre, row, column) + np.pi / 2
-        return self.layout.direction(self.layout.depth, row, column)
+        if kind.type == CONNECTIVE:  # These lie along the fibres, others across the epithelium
+            grain = _direction(self.layout.fibre, int(row), int(column)) + np.pi / 2
+        else:
+            grain = _direction(self.layout.depth, int(row), int(column))
+        place = row + rng.uniform(-0.5, 0.5), column + rng.uniform(-0.5, 0.5)
+        size = radius * np.sqrt(aspect), radius / np.sqrt(aspect)
+        waves = rng.normal(0, 1, (HARMONICS, 2)) * falling
+        seed = int(rng.integers(2**31))
+        return Nucleus(kind.type, *place, *size, turn + grain, waves, seed)
 
     def _beside(self, kind: Kind, parent: Nucleus, new: Nucleus, zone: Bool) -> Nucleus | None:
         """Make one like ``new`` that touches ``parent``, None if it would leave the zone."""
         way = self.rng.uniform(0, 2 * np.pi)
-        reach = self.rng.uniform(*SIBLING_REACH) * (_towards(parent, way) + _towards(new, way))
+        reach = self.rng.uniform(*SIBLING_REACH) * (parent.half_width(way) + new.half_width(way))
         row, column = parent.row + reach * np.sin(way), parent.column + reach * np.cos(way)
-        height, width = zone.shape
-        inside = 0 <= row < height and 0 <= column < width
+        inside = 0 <= row < zone.shape[0] and 0 <= column < zone.shape[1]
         if not inside or not zone[int(row), int(column)]:
             return None
         return self._nucleus(kind, int(row), int(column))
@@ -462,105 +401,46 @@ class Crowd:
         if area < MIN_PIXELS:
             return False
         under = self.labels[rows, columns]
-        near = under[_grown(inside)]
-        neighbours = np.unique(near[near > 0])
-        if bool(len(neighbours)) != join:
+        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+        near = under[cv2.dilate(inside.view(np.uint8), cross) > 0]
+        neighbours = np.unique(near[near > 0]).tolist()
+        if bool(neighbours) != join:
             return False
-        if join:
-            covered = under[inside]
-            for label in neighbours.tolist():
-                overlap = int((covered == label).sum())
-                if overlap > self.params.max_overlap * min(area, self.areas[label - 1]):
-                    return False
+        for label in neighbours:
+            overlap = int((under[inside] == label).sum())
+            if overlap > self.params.max_overlap * min(area, self.areas[label - 1]):
+                return False
         self.nuclei.append(new)
         self.areas.append(area)
         self.touching.append(join)
-        for label in neighbours.tolist():
+        for label in neighbours:
             self.touching[label - 1] = True
         under[inside] = len(self.nuclei)
         return True
 
 
-def place_nuclei(layout: Layout, params: TissueParams, rng: np.random.Generator) -> Crowd:
+def place_nuclei(layout: Layout, params: TissueParams, rng: Random) -> Crowd:
     """Place epithelial nuclei in glands, lymphocytes and spindle nuclei in the stroma."""
-    crowd = Crowd(layout, params, rng)
-    area = (params.mpp / 1000) ** 2
-    inner = layout.depth > 3.0
-    regular = inner & ~layout.nest & (layout.depth < np.maximum(BASAL * layout.height, 6.5))
+    crowd, depth = Crowd(layout, params, rng), layout.depth
+    regular = (depth > 3.0) & ~layout.nest & (depth < np.maximum(BASAL * layout.height, 6.5))
     regular &= layout.height < SOLID / 2
-    crowd.fill(KINDS[EPITHELIAL], regular, params.density * 1.35 * area * regular.sum())
-    nest = layout.nest & (layout.depth > 3.5)
-    crowd.fill(KINDS[NEOPLASTIC], nest, params.density * 0.95 * area * nest.sum())
-    stroma = layout.depth < -3.0
+    crowd.fill(KINDS[EPITHELIAL], regular, params.density * 1.35)
+    crowd.fill(KINDS[NEOPLASTIC], layout.nest & (depth > 3.5), params.density * 0.95)
+    stroma = depth < -3.0
     inflamed = stroma & (layout.inflamed > 0.9)
-    wished = params.lymphocyte_density * area * inflamed.sum()
-    crowd.fill(KINDS[INFLAMMATORY], inflamed, wished)
-    crowd.fill(KINDS[CONNECTIVE], stroma, params.stroma_density * area * stroma.sum())
+    crowd.fill(KINDS[INFLAMMATORY], inflamed, params.lymphocyte_density)
+    crowd.fill(KINDS[CONNECTIVE], stroma, params.stroma_density)
     return crowd
 
 
-def _towards(nucleus: Nucleus, way: float) -> float:
-    """Half width of a nucleus' ellipse in a direction."""
-    turned = way - nucleus.angle
-    return float(1 / np.hypot(np.cos(turned) / nucleus.long, np.sin(turned) / nucleus.short))
+# Optical density per unit of stain in red, green, blue
+HEMATOXYLIN, EOSIN, ERYTHROCYTE = (0.62, 0.70, 0.34), (0.10, 0.83, 0.50), (0.12, 0.78, 0.78)
+LAMP = (244.0, 242.0, 245.0)  # Grey levels of empty glass
+CELL_GRID = 2  # Cell borders are drawn on a grid this much coarser
+CELL_BORDER = 0.55  # Half width of a border between two cells
 
 
-def _grown(mask: Bool) -> Bool:
-    """Grow a mask by one pixel to the four sides."""
-    grown = mask.copy()
-    grown[GAP:] |= mask[:-GAP]
-    grown[:-GAP] |= mask[GAP:]
-    grown[:, GAP:] |= mask[:, :-GAP]
-    grown[:, :-GAP] |= mask[:, GAP:]
-    return grown
-
-
-HEMATOXYLIN = (0.62, 0.70, 0.34)
-"""Optical density per unit of hematoxylin in red, green, blue."""
-EOSIN = (0.10, 0.83, 0.50)
-"""Optical density per unit of eosin."""
-ERYTHROCYTE = (0.12, 0.78, 0.78)
-"""Optical density per unit of eosin on haemoglobin: redder."""
-LAMP = (244.0, 242.0, 245.0)
-"""Grey levels of empty glass."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How the nuclei of one type stain, in units of hematoxylin.
-
-    ``body`` is the mean inside, ``rim`` what the membrane adds, ``clumps`` the spread of the
-    chromatin, ``nucleoli`` their mean number, ``spread`` the spread from nucleus to nucleus as a
-    share.
-    """
-
-    body: float
-    rim: float
-    clumps: float
-    nucleoli: float
-    spread: float
-
-
-LOOKS = {
-    NEOPLASTIC: Look(0.66, 0.62, 0.27, 1.4, 0.22),
-    INFLAMMATORY: Look(1.5, 0.35, 0.5, 0.0, 0.12),
-    CONNECTIVE: Look(1.25, 0.22, 0.20, 0.0, 0.22),
-}
-"""Staining by type."""
-REGULAR = Look(0.86, 0.48, 0.27, 0.5, 0.18)
-"""Staining of any other type."""
-RIM_WIDTH = 0.38
-"""Half width of the nuclear membrane, micrometres."""
-NUCLEOLUS = (0.55, 0.85)
-"""Radius of a nucleolus, micrometres."""
-CELL_GRID = 2
-"""Cell borders are drawn on a grid this much coarser."""
-CELL_BORDER = 0.55
-"""Half width of a border between two cells, micrometres."""
-
-
-@dataclass(eq=False)
-class Stains:
+class Stains(NamedTuple):
     """Amount of each stain per pixel, float32 (H, W); filled in while a tissue is made."""
 
     hematoxylin: Float32
@@ -570,27 +450,22 @@ class Stains:
 
 def stain(crowd: Crowd) -> Stains:
     """Stain a tissue: stroma and cytoplasm first, then blood, then the nuclei."""
-    layout, params, rng = crowd.layout, crowd.params, crowd.rng
-    stains = _ground(layout, crowd, params, rng)
+    stains = _ground(crowd)
     _add_blood(stains, crowd)
     for nucleus in crowd.nuclei:
-        _add_nucleus(stains, nucleus, params)
+        _add_nucleus(stains, nucleus, crowd.params)
     return stains
 
 
-def develop(
-    stains: Stains, params: TissueParams, rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
+def develop(stains: Stains, params: TissueParams, rng: Random) -> UInt8:
     """Turn amounts of stain into an RGB picture, blurred and noisy as from a scanner."""
-    amounts = (
-        (stains.hematoxylin * np.float32(params.hematoxylin), HEMATOXYLIN),
-        (stains.eosin * np.float32(params.eosin), EOSIN),
-        (stains.blood * np.float32(params.eosin), ERYTHROCYTE),
-    )
+    strengths = (params.hematoxylin, params.eosin, params.eosin)
+    vectors = (HEMATOXYLIN, EOSIN, ERYTHROCYTE)
+    amounts = [stain * np.float32(x) for stain, x in zip(stains, strengths, strict=True)]
     shape = stains.eosin.shape
     image = np.empty((*shape, 3), np.uint8)
     for channel in range(3):
-        density = sum(amount * np.float32(vector[channel]) for amount, vector in amounts)
+        density = sum(a * np.float32(v[channel]) for a, v in zip(amounts, vectors, strict=True))
         light = np.float32(LAMP[channel]) * np.exp(-np.asarray(density, np.float32))
         if params.blur > 0:
             light = blurred(light, params.blur / params.mpp)
@@ -599,58 +474,49 @@ def develop(
     return image
 
 
-def _ground(layout: Layout, crowd: Crowd, params: TissueParams, rng: np.random.Generator) -> Stains:
+def _ground(crowd: Crowd) -> Stains:
     """Stain everything but nuclei and blood."""
-    shape, per_um = layout.depth.shape, 1 / params.mpp
-    gland = step_up(layout.depth, 0.7)
+    layout, rng, per_um = crowd.layout, crowd.rng, 1 / crowd.params.mpp
+    depth, shape = layout.depth, layout.depth.shape
+    gland = step_up(depth, 0.7)
     cell, border = _cells(crowd)
-    grain = smooth_noise(rng, shape, 0.35 * per_um)
-    cloud = smooth_noise(rng, shape, 1.3 * per_um)
-    broad = smooth_noise(rng, shape, 9.0 * per_um)
+    grain, cloud, broad = (smooth_noise(rng, shape, size * per_um) for size in (0.35, 1.3, 9.0))
     fibres, fibre_blue = _fibres(layout, per_um, rng)
-    inside = 0.38 + 0.06 * cell + 0.07 * cloud + 0.06 * grain + 0.13 * border + 0.04 * broad
-    apical = step_up(layout.depth - np.float32(0.55) * layout.height, 3.0)
-    inside -= 0.08 * apical
+    apical = step_up(depth - np.float32(0.55) * layout.height, 3.0)
     vacuoles = step_up(cloud - np.float32(1.5), 0.5)
+    inside = 0.38 + 0.06 * cell + 0.07 * cloud + 0.06 * grain + 0.13 * border + 0.04 * broad
+    inside -= 0.08 * apical
     inside -= 0.22 * vacuoles
     eosin = fibres + (inside - fibres) * gland
     blue = 0.17 + 0.05 * cell + 0.05 * cloud + 0.04 * grain - 0.1 * vacuoles - 0.08 * apical
     hematoxylin = fibre_blue + (blue - fibre_blue) * gland
-    membrane = np.exp(-np.square(layout.depth * np.float32(1 / 0.6)))
-    eosin += 0.09 * membrane
-    retraction = np.exp(-np.square((layout.depth + np.float32(1.5)) * np.float32(1 / 0.9)))
+    eosin += 0.09 * _peak(depth, 1 / 0.6)
+    retraction = _peak(depth + np.float32(1.5), 1 / 0.9)
     retraction *= step_up(smooth_noise(rng, shape, 7 * per_um) - np.float32(0.5), 0.7)
-    empty = np.maximum(_lumen(layout, cloud), 0.8 * retraction)
+    lumen = step_up(depth - np.minimum(layout.height, np.float32(SOLID)) + 0.5 * cloud, 0.8)
+    empty = np.maximum(lumen, 0.8 * retraction)
     secretion = 0.05 + 0.04 * np.clip(broad + 0.5 * cloud, 0, 3)
     eosin = eosin * (1 - empty) + secretion * empty
     hematoxylin = hematoxylin * (1 - empty) + 0.02 * empty
-    return Stains(
-        np.maximum(hematoxylin, 0).astype(np.float32),
-        np.maximum(eosin, 0.01).astype(np.float32),
-        np.zeros(shape, np.float32),
-    )
+    hematoxylin = np.maximum(hematoxylin, 0).astype(np.float32)
+    return Stains(hematoxylin, np.maximum(eosin, 0.01).astype(np.float32), np.zeros_like(depth))
 
 
-def _lumen(layout: Layout, cloud: Float32) -> Float32:
-    """Share of emptiness inside glands: 1 in a lumen, with a ragged border."""
-    over = layout.depth - np.minimum(layout.height, np.float32(SOLID)) + 0.5 * cloud
-    return step_up(over, 0.8)
-
-
-def _fibres(layout: Layout, per_um: float, rng: np.random.Generator) -> tuple[Float32, Float32]:
+def _fibres(layout: Layout, per_um: float, rng: Random) -> tuple[Float32, Float32]:
     """Eosin and hematoxylin of collagen: wavy bundles of fibrils with clefts between."""
-    shape = layout.depth.shape
-    across = layout.fibre + 0.9 * smooth_noise(rng, shape, 2.5 * per_um)
-    bundles = profile(rng, across, 3.0) + 0.6 * smooth_noise(rng, shape, 5 * per_um)
-    fibrils = profile(rng, across + 0.35 * smooth_noise(rng, shape, 0.9 * per_um), 0.7)
-    crossing = layout.fibre + 3.5 * smooth_noise(rng, shape, 6 * per_um)
-    threads = profile(rng, crossing, 1.1) * step_up(smooth_noise(rng, shape, 4 * per_um), 1.0)
-    gaps = profile(rng, across, 2.2) + 0.9 * smooth_noise(rng, shape, 7 * per_um)
+
+    def noise(size: float) -> Float32:
+        return smooth_noise(rng, layout.depth.shape, size * per_um)
+
+    across = layout.fibre + 0.9 * noise(2.5)
+    bundles = profile(rng, across, 3.0) + 0.6 * noise(5)
+    fibrils = profile(rng, across + 0.35 * noise(0.9), 0.7)
+    crossing = layout.fibre + 3.5 * noise(6)
+    threads = profile(rng, crossing, 1.1) * step_up(noise(4), 1.0)
+    gaps = profile(rng, across, 2.2) + 0.9 * noise(7)
     clefts = step_up(gaps - np.float32(2.35), 0.6)
-    there = step_up(smooth_noise(rng, shape, 2.2 * per_um) + np.float32(0.2), 0.9)
-    broad = smooth_noise(rng, shape, 16 * per_um)
-    grain = smooth_noise(rng, shape, 0.4 * per_um)
-    mottle = smooth_noise(rng, shape, 1.1 * per_um)
+    there = step_up(noise(2.2) + np.float32(0.2), 0.9)
+    broad, grain, mottle = noise(16), noise(0.4), noise(1.1)
     eosin = 0.56 + 0.07 * bundles + 0.10 * fibrils * there + 0.06 * threads + 0.05 * broad
     eosin += 0.04 * grain + 0.045 * mottle
     eosin *= 1 - 0.75 * clefts
@@ -671,8 +537,7 @@ def _cells(crowd: Crowd) -> tuple[Float32, Float32]:
     apart = (distance[:, 1] - distance[:, 0]) * CELL_GRID * crowd.params.mpp
     border = np.exp(-np.square(apart / (2 * CELL_BORDER))).reshape(small)
     values = crowd.rng.standard_normal(len(centres))[nearest[:, 0]].reshape(small)
-    both = np.stack((values, border), axis=2).astype(np.float32)
-    both = resized(both, shape)
+    both = resized(np.stack((values, border), axis=2).astype(np.float32), shape)
     return both[..., 0], both[..., 1]
 
 
@@ -683,34 +548,22 @@ def _add_blood(stains: Stains, crowd: Crowd) -> None:
     area = crowd.labels.size * mpp**2
     for _ in range(rng.poisson(area / 6000) if len(free) else 0):
         row, column = divmod(int(free[rng.integers(len(free))]), crowd.labels.shape[1])
-        along = layout.direction(layout.fibre, row, column) + np.pi / 2
+        along = _direction(layout.fibre, row, column) + np.pi / 2
         half = rng.uniform(7, 13) / mpp, rng.uniform(3, 5) / mpp
         bends = rng.normal(0, 0.05, (4, 2))
-        _add_vessel(stains, Nucleus(0, row, column, *half, along, bends, 0), crowd)
+        vessel = Nucleus(0, row, column, *half, along, bends, 0)
+        *place, out = vessel.patch(crowd.labels.shape)  # Pale inside, a thin wall
+        inward = (1 - out) * np.float32(vessel.short * mpp)
+        for amount in stains[:2]:
+            amount[*place] *= 1 - 0.8 * step_up(inward, 0.5)
+        stains.eosin[*place] += 0.12 * _peak(inward + np.float32(0.4), 1.6)
         for _ in range(int(rng.integers(2, 8))):
             far, aside = rng.uniform(-0.8, 0.8) * half[0], rng.uniform(-0.4, 0.4) * half[1]
-            cell = Nucleus(
-                type=0,
-                row=row + far * np.sin(along) + aside * np.cos(along),
-                column=column + far * np.cos(along) - aside * np.sin(along),
-                long=rng.uniform(2.6, 3.3) / mpp,
-                short=rng.uniform(1.9, 2.8) / mpp,
-                angle=along,
-                waves=rng.normal(0, 0.02, (4, 2)),
-                seed=0,
-            )
-            _add_erythrocyte(stains, cell, crowd)
-
-
-def _add_vessel(stains: Stains, vessel: Nucleus, crowd: Crowd) -> None:
-    """Open a capillary: pale inside, a thin wall, nuclei at its border left alone."""
-    rows, columns, out = vessel.patch(crowd.labels.shape)
-    inward = (1 - out) * np.float32(vessel.short * crowd.params.mpp)
-    open_share = 0.8 * step_up(inward, 0.5)
-    wall = np.exp(-np.square((inward + np.float32(0.4)) * np.float32(1.6)))
-    for amount in (stains.eosin, stains.hematoxylin):
-        amount[rows, columns] *= 1 - open_share
-    stains.eosin[rows, columns] += 0.12 * wall
+            y = row + far * np.sin(along) + aside * np.cos(along)
+            x = column + far * np.cos(along) - aside * np.sin(along)
+            size = rng.uniform(2.6, 3.3) / mpp, rng.uniform(1.9, 2.8) / mpp
+            bends = rng.normal(0, 0.02, (4, 2))
+            _add_erythrocyte(stains, Nucleus(0, y, x, *size, along, bends, 0), crowd)
 
 
 def _add_erythrocyte(stains: Stains, cell: Nucleus, crowd: Crowd) -> None:
@@ -718,28 +571,27 @@ def _add_erythrocyte(stains: Stains, cell: Nucleus, crowd: Crowd) -> None:
     if not out.size or (crowd.labels[rows, columns][out < 1] > 0).any():
         return
     disc = step_up((1 - out) * np.float32(cell.radius), 0.8)
-    stains.eosin[rows, columns] *= 1 - 0.85 * disc
-    stains.hematoxylin[rows, columns] *= 1 - 0.85 * disc
-    hollow = 1 - 0.3 * np.exp(-np.square(out * np.float32(2.0)))
+    for amount in stains[:2]:
+        amount[rows, columns] *= 1 - 0.85 * disc
     before = stains.blood[rows, columns]
+    hollow = 1 - 0.3 * _peak(out, 2.0)
     stains.blood[rows, columns] = before * (1 - 0.7 * disc) + 0.8 * disc * hollow
 
 
 def _add_nucleus(stains: Stains, nucleus: Nucleus, params: TissueParams) -> None:
     """Add one nucleus; where two overlap both are seen through."""
-    rng = np.random.default_rng(nucleus.seed)
-    look = LOOKS.get(nucleus.type, REGULAR)
+    rng, mpp = np.random.default_rng(nucleus.seed), params.mpp
+    look = KINDS[nucleus.type]
     rows, columns, out = nucleus.patch(stains.eosin.shape)
-    radius_um = nucleus.radius * params.mpp
-    inward = (1 - out) * np.float32(min(nucleus.short * params.mpp * 1.1, radius_um))
+    inward = (1 - out) * np.float32(min(nucleus.short * mpp * 1.1, nucleus.radius * mpp))
     cover = step_up(inward, 0.3)
-    coarse = smooth_noise(rng, out.shape, 0.55 / params.mpp)
-    fine = smooth_noise(rng, out.shape, 0.24 / params.mpp)
-    rim = np.exp(-np.square((inward - np.float32(0.3)) * np.float32(1 / RIM_WIDTH)))
+    coarse = smooth_noise(rng, out.shape, 0.55 / mpp)
+    fine = smooth_noise(rng, out.shape, 0.24 / mpp)
+    rim = _peak(inward - np.float32(0.3), 1 / RIM_WIDTH)
     patchy = 1 + 0.3 * coarse
     shade = look.body + look.clumps * (0.75 * coarse + 0.4 * fine) + look.rim * rim * patchy
     for _ in range(rng.poisson(look.nucleoli) if look.nucleoli else 0):
-        shade += 0.75 * _spot(nucleus, rng, rows, columns, params.mpp)
+        shade += 0.75 * _nucleolus(nucleus, rng, rows, columns, mpp)
     strength = max(rng.normal(1, look.spread), 0.5)
     amount = np.maximum(shade, 0.15) * strength * cover
     stains.hematoxylin[rows, columns] *= 1 - 0.3 * cover
@@ -747,30 +599,25 @@ def _add_nucleus(stains: Stains, nucleus: Nucleus, params: TissueParams) -> None
     stains.eosin[rows, columns] *= 1 - 0.45 * cover
 
 
-def _spot(
-    nucleus: Nucleus, rng: np.random.Generator, rows: slice, columns: slice, mpp: float
-) -> Float32:
-    """Draw a nucleolus: a round dark spot somewhere in the inner half."""
-    way, far = rng.uniform(0, 2 * np.pi), 0.5 * np.sqrt(rng.random()) * nucleus.short
-    row, column = nucleus.row + far * np.sin(way), nucleus.column + far * np.cos(way)
+def _nucleolus(cell: Nucleus, rng: Random, rows: slice, columns: slice, mpp: float) -> Float32:
+    """Draw a round dark spot somewhere in the inner half."""
+    way, far = rng.uniform(0, 2 * np.pi), 0.5 * np.sqrt(rng.random()) * cell.short
+    row, column = cell.row + far * np.sin(way), cell.column + far * np.cos(way)
     radius = rng.uniform(*NUCLEOLUS) / mpp
-    y = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(row)) / radius
-    x = (
-        np.arange(columns.start, columns.stop, dtype=np.float32)[None] - np.float32(column)
-    ) / radius
-    spot: Float32 = np.exp(-np.square(x * x + y * y)).astype(np.float32)
-    return spot
+    y, x = (np.arange(part.start, part.stop, dtype=np.float32) for part in (rows, columns))
+    y, x = (y[:, None] - np.float32(row)) / radius, (x[None] - np.float32(column)) / radius
+    return np.asarray(np.exp(-np.square(x * x + y * y)), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Tissue:
     """A generated picture and what is in it."""
 
-    image: npt.NDArray[np.uint8]  # uint8 (H, W, 3): RGB.
-    labels: Int32  # int32 (H, W): Nuclei, 0 = background, 1..n
-    types: Int32  # Type of nucleus i + 1, see ``type_names``.
+    image: UInt8  # RGB, (H, W, 3)
+    labels: Int32  # Nuclei (H, W), 0 = background, 1..n
+    types: Int32  # Type of nucleus i + 1, see ``type_names``
     mpp: float  # Micrometres per pixel
-    type_names: Mapping[int, TypeInfo] = field(default_factory=lambda: PANNUKE)  # PanNuke's types
+    type_names: Mapping[int, TypeInfo] = field(default_factory=lambda: PANNUKE)
 
 
 def tissue(
@@ -782,11 +629,7 @@ def tissue(
     if min(height, width) < 1:
         raise InputError(f"shape is {tuple(shape)}; give a height and width of 1 or more pixels.")
     rng = np.random.default_rng(seed)
-    layout = lay_out((height, width), params, rng)
-    crowd = place_nuclei(layout, params, rng)
+    crowd = place_nuclei(lay_out((height, width), params, rng), params, rng)
     image = develop(stain(crowd), params, rng)
     types = np.array([nucleus.type for nucleus in crowd.nuclei], np.int32)
     return Tissue(image, crowd.labels, types, params.mpp)
-
-
-__all__ = ["Tissue", "TissueParams", "planted_maps", "tissue"]

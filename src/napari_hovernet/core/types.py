@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from .networks.registry import Network
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int8 = npt.NDArray[np.int8]
 Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+UInt8 = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
 
 PROBABILITY_SLACK = 1e-3
@@ -112,8 +116,7 @@ class Maps:
     @cached_property
     def magnitude(self) -> Float32:
         """HV magnitude ``sqrt(h**2 + v**2)``, (H, W) float32, about 0 in a centre, 1 on a rim."""
-        magnitude: Float32 = np.hypot(self.hv[0], self.hv[1])
-        return magnitude
+        return np.asarray(np.hypot(self.hv[0], self.hv[1]))
 
 
 def _float32(name: str, value: Any) -> Float32:
@@ -161,12 +164,12 @@ class Separation:
 class Outcomes:
     """What became of every nucleus, for true and for predicted instances."""
 
-    true_ids: npt.NDArray[np.int64]  # Label ids as in the arrays given
-    true: npt.NDArray[np.str_]  # "matched", "merged", "split" or "missed".
-    pred_ids: npt.NDArray[np.int64]  # Label ids as in the arrays given
-    pred: npt.NDArray[np.str_]  # "matched", "merged", "split" or "spurious".
-    partner: npt.NDArray[np.int64]
-    iou: npt.NDArray[np.float64]  # Intersection over union with ``partner``.
+    true_ids: Int64  # Label ids as in the arrays given
+    true: npt.NDArray[np.str_]  # "matched", "merged", "split" or "missed"
+    pred_ids: Int64  # Label ids as in the arrays given
+    pred: npt.NDArray[np.str_]  # "matched", "merged", "split" or "spurious"
+    partner: Int64  # Predicted id of highest IoU for each true instance, 0 = none
+    iou: Float64  # Intersection over union with ``partner``
 
     def counts(self) -> dict[str, int]:
         """Count each outcome: matched, merged, split, missed (true), spurious (predicted)."""
@@ -208,14 +211,14 @@ class Nuclei:
 
     label: Int32
     bbox: Int32  # row0, col0, row1, col1
-    centroid: npt.NDArray[np.float64]  # x, y of the centre of mass, pixels
-    area: npt.NDArray[np.int64]  # Pixels
+    centroid: Float64  # x, y of the centre of mass, pixels
+    area: Int64  # Pixels
     contours: tuple[Int32, ...]  # Outer boundary, x, y pixel coordinates, not closed
     type: Int32  # Most frequent type other than background, 0 where the model has no types
-    type_probability: npt.NDArray[np.float64]
-    magnitude_mean: npt.NDArray[np.float64]  # HV magnitude and NP probability inside the nucleus
-    magnitude_p95: npt.NDArray[np.float64]  # HV magnitude and NP probability inside the nucleus
-    np_mean: npt.NDArray[np.float64]  # HV magnitude and NP probability inside the nucleus
+    type_probability: Float64  # Share of its pixels that have this type
+    magnitude_mean: Float64  # HV magnitude inside
+    magnitude_p95: Float64  # Its 95 % quantile
+    np_mean: Float64  # NP probability inside
     type_names: Mapping[int, TypeInfo] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -226,13 +229,8 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def kernel(function: F) -> F:
-    """Compile a loop over arrays to machine code that lets other threads run.
-
-    The machine code is kept on disk between runs; where no folder can be written (a read-only
-    install without a home) it is compiled anew in each process. Kernels are single-threaded, so
-    their result never depends on timing.
-    """
-    try:
+    """Compile a loop over arrays to machine code that lets other threads run."""
+    try:  # Keep it on disk; without a folder that can be written it is compiled in each process
         return cast(F, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:
         return cast(F, numba.njit(nogil=True)(function))
@@ -305,44 +303,28 @@ BACKGROUND = TypeInfo("background", (0, 0, 0))
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 YELLOW, ORANGE = (255, 255, 0), (255, 165, 0)
 
-PANNUKE = MappingProxyType(
-    {
-        0: BACKGROUND,
-        1: TypeInfo("neoplastic", RED),
-        2: TypeInfo("inflammatory", GREEN),
-        3: TypeInfo("connective", BLUE),
-        4: TypeInfo("dead", YELLOW),
-        5: TypeInfo("non-neoplastic epithelial", ORANGE),
-    }
-)
-"""PanNuke, names and colours as published with its HoVer-Net."""
 
-CONSEP = MappingProxyType(
-    {
-        0: BACKGROUND,
-        1: TypeInfo("epithelial", ORANGE),
-        2: TypeInfo("inflammatory", GREEN),
-        3: TypeInfo("spindle", BLUE),
-        4: TypeInfo("miscellaneous", YELLOW),
-    }
-)
-"""CoNSeP; colours follow PanNuke's for like types."""
+def _types(*types: tuple[str, tuple[int, int, int]]) -> Mapping[int, TypeInfo]:
+    named = {i: TypeInfo(*known) for i, known in enumerate(types, start=1)}
+    return MappingProxyType({0: BACKGROUND, **named})
 
-MONUSAC = MappingProxyType(
-    {
-        0: BACKGROUND,
-        1: TypeInfo("epithelial", ORANGE),
-        2: TypeInfo("lymphocyte", GREEN),
-        3: TypeInfo("macrophage", RED),
-        4: TypeInfo("neutrophil", BLUE),
-    }
-)
-"""MoNuSAC; colours follow PanNuke's for like types."""
 
-PALETTE = (
-    *(RED, GREEN, BLUE, YELLOW, ORANGE),
-    *((0, 255, 255), (255, 0, 255), (128, 0, 255), (0, 128, 128), (255, 128, 192)),
+PANNUKE = _types(
+    ("neoplastic", RED),
+    ("inflammatory", GREEN),
+    ("connective", BLUE),
+    ("dead", YELLOW),
+    ("non-neoplastic epithelial", ORANGE),
 )
+"""PanNuke, names and colours as published with its HoVer-Net; the others' follow it."""
+CONSEP = _types(
+    ("epithelial", ORANGE), ("inflammatory", GREEN), ("spindle", BLUE), ("miscellaneous", YELLOW)
+)
+MONUSAC = _types(
+    ("epithelial", ORANGE), ("lymphocyte", GREEN), ("macrophage", RED), ("neutrophil", BLUE)
+)
+PALETTE = (RED, GREEN, BLUE, YELLOW, ORANGE, (0, 255, 255), (255, 0, 255), (128, 0, 255),
+           (0, 128, 128), (255, 128, 192))  # fmt: skip
 """Colours of types nobody has named, used in turn."""
 
 
@@ -375,17 +357,16 @@ MOST_WORKERS = 8
 
 def worker_count() -> int:
     """Return how many threads may work: the cores this process may use, up to a limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS))
-    return max(1, min(os.cpu_count() or 1, MOST_WORKERS))
+    here = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
+    return max(1, min(cores, MOST_WORKERS))
 
 
 def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
     """Apply ``work`` to every piece, several at a time; results in the order of pieces.
 
-    Only of use where ``work`` lets other threads run (compiled loops, OpenCV, NumPy). The result
-    must not depend on how many threads there are: pieces must be cut alike on any machine, and
-    write to places of their own.
+    The result must not depend on how many threads there are: pieces must be cut alike on any
+    machine, and write to places of their own.
     """
     threads = min(worker_count(), len(pieces))
     if threads <= 1:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import describe, load_model, save_model
-from napari_hovernet.core.checkpoint.kinds import family_of, family_payload, organs_of
+from napari_hovernet.core.checkpoint.kinds import family_of, family_payload
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
 from napari_hovernet.core.types import Model, ModelInfo
@@ -105,7 +105,3 @@ def test_without_instances_the_loss_ranks(ours):
 )
 def test_family_by_the_names_of_the_files(sources, family):
     assert family_of({"data": {"family": "", "sources": sources}}) == family
-
-
-def test_only_the_five_have_organs():
-    assert organs_of("Respiratory") == ("lung", "liver") and organs_of("mine") == ()

@@ -94,6 +94,6 @@ def test_compact_without_a_head_has_no_types():
 
 def test_a_missing_or_flat_key_shape_is_named():
     with pytest.raises(CheckpointError, match=r"lacks a\.b"):
-        shape({}, "a.b", 4, "m")
+        shape({}, "a.b", "m")
     with pytest.raises(CheckpointError, match=r"a\.b of shape \(2,\)"):
-        shape({"a.b": torch.zeros(2)}, "a.b", 4, "m")
+        shape({"a.b": torch.zeros(2)}, "a.b", "m")

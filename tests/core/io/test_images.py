@@ -1,7 +1,10 @@
+"""Images out of every kind of file, by region, with the mpp they state."""
+
 from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from napari_hovernet.core.io import open as module
-from napari_hovernet.core.io.open import read_image
+from napari_hovernet.core.io.open import PagesArray, dpi_mpp, open_tiff, read_image, tiff_mpp
 from napari_hovernet.errors import InputError
 
 RGB = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
@@ -52,31 +55,6 @@ def test_jpeg_is_read_as_stored_and_says_so(tmp_path: Path) -> None:
     assert any("orientation 6" in note for note in source.notes)
 
 
-@pytest.mark.parametrize("dpi, mpp", [(101_600, 0.25), (72, None), (300, None), (25_400, 1.0)])
-def test_mpp_of_png_is_believed_only_if_a_microscope_gives_it(
-    tmp_path: Path, dpi: int, mpp: float | None
-) -> None:
-    Image.fromarray(RGB).save(tmp_path / "a.png", dpi=(dpi, dpi))
-    found = read_image(tmp_path / "a.png").mpp
-    assert found == (pytest.approx(mpp, rel=1e-3) if mpp else None)
-
-
-@pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
-@pytest.mark.parametrize("tile", [None, (32, 48)])
-@pytest.mark.parametrize("bigtiff", [False, True])
-def test_reads_strips_and_tiles(
-    tmp_path: Path, compression: str | None, tile: tuple[int, int] | None, bigtiff: bool
-) -> None:
-    path = tmp_path / "a.tif"
-    keywords = {"rowsperstrip": 16} if tile is None else {"tile": tile}
-    with tifffile.TiffWriter(path, bigtiff=bigtiff) as file:
-        file.write(RGB, photometric="rgb", compression=compression, **keywords)
-    expected = tifffile.imread(path)
-    source = read_image(path).source
-    np.testing.assert_array_equal(source.read(0, 70, 0, 90), expected)
-    np.testing.assert_array_equal(source.read(13, 57, 31, 90), expected[13:57, 31:90])
-
-
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 def test_reads_separate_planes_of_colour(tmp_path: Path, planar: str) -> None:
     data = RGB if planar == "contig" else np.moveaxis(RGB, 2, 0)
@@ -102,55 +80,6 @@ def test_palette_tiff_becomes_rgb(tmp_path: Path) -> None:
     colours = np.random.default_rng(1).integers(0, 256, (3, 256), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0], photometric="palette", colormap=colours << 8)
     np.testing.assert_array_equal(whole(tmp_path / "a.tif"), colours.T[RGB[..., 0]])
-
-
-def test_pyramid_gives_its_finest_level_and_decodes_only_what_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.tif"
-    big = np.tile(RGB, (8, 8, 1))
-    with tifffile.TiffWriter(path) as file:
-        file.write(big, tile=(64, 64), subifds=1, photometric="rgb")
-        file.write(big[::2, ::2], tile=(64, 64), subfiletype=1, photometric="rgb")
-    source = read_image(path).source
-    assert source.shape == big.shape[:2]
-    decoded: list[int] = []
-    decode = module.open_tiff.__globals__["PagesArray"]._decode
-
-    def counting(self: object, file: object, page: object, index: int) -> object:
-        decoded.append(index)
-        return decode(self, file, page, index)
-
-    monkeypatch.setattr(module.open_tiff.__globals__["PagesArray"], "_decode", counting)
-    np.testing.assert_array_equal(source.read(70, 140, 65, 70), big[70:140, 65:70])
-    assert decoded == [13, 25]
-    source.read(70, 140, 65, 70)
-    assert decoded == [13, 25]
-
-
-@pytest.mark.parametrize(
-    "keywords, mpp",
-    [
-        ({"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}, 0.25),
-        ({"resolution": (50_800, 50_800), "resolutionunit": "INCH"}, 0.5),
-        ({"resolution": (72, 72), "resolutionunit": "INCH"}, None),
-        ({"resolution": (40_000, 20_000), "resolutionunit": "CENTIMETER"}, None),
-        ({"description": "Aperio v1|AppMag = 40|MPP = 0.2520", "metadata": None}, 0.252),
-        (
-            {"ome": True, "metadata": {"axes": "YXS", "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.2}},
-            0.2,
-        ),
-        (
-            {"ome": True, "metadata": {"axes": "YXS", "PhysicalSizeX": 230, "PhysicalSizeY": 230,
-             "PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "nm"}},
-            0.23,
-        ),
-        ({"ome": True, "metadata": {"axes": "YXS"}}, None),
-    ],
-)  # fmt: skip
-def test_mpp_of_tiff(tmp_path: Path, keywords: dict[str, object], mpp: float | None) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", RGB, photometric="rgb", **keywords)
-    assert read_image(tmp_path / "a.tif").mpp == (pytest.approx(mpp, rel=1e-3) if mpp else None)
 
 
 def test_stack_is_refused_with_its_axes(tmp_path: Path) -> None:
@@ -183,14 +112,6 @@ def test_truncated_picture_is_refused(tmp_path: Path, suffix: str, share: float)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(InputError, match=f"a.{suffix} is damaged or cut off"):
-        read_image(path)
-
-
-def test_truncated_deep_png_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    cv2.imwrite(str(path), RGB.astype(np.uint16) * 257)
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(InputError, match="damaged or cut off"):
         read_image(path)
 
 
@@ -242,9 +163,135 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "c.png")
 
 
-def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", RGB, photometric="rgb")
-    source = read_image(tmp_path / "a.tif").source
-    (tmp_path / "a.tif").unlink()
-    with pytest.raises(InputError, match=r"a\.tif cannot be read"):
-        source.read(0, 5, 0, 5)
+RGB = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+
+REGIONS = [(0, 70, 0, 90), (3, 4, 5, 6), (30, 66, 15, 80), (64, 70, 64, 90), (10, 10, 0, 5)]
+
+
+def opened(path: Path, image: np.ndarray = RGB, **keywords: Any) -> PagesArray:
+    tifffile.imwrite(path, image, photometric="rgb", **keywords)
+    return open_tiff(path)[0]
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize(
+    "keywords", [{"tile": (32, 32)}, {"rowsperstrip": 9}, {"compression": "zlib", "tile": (16, 48)}]
+)
+def test_a_region_is_a_slice_of_the_whole(
+    tmp_path: Path, keywords: dict[str, Any], region: tuple[int, int, int, int]
+) -> None:
+    array = opened(tmp_path / "i.tif", **keywords)
+    r0, r1, c0, c1 = region
+    assert np.array_equal(array[r0:r1, c0:c1], RGB[r0:r1, c0:c1])
+    assert (array.shape, array.dtype, array.ndim) == ((70, 90, 3), np.uint8, 3)
+
+
+def test_only_the_tiles_touched_are_decoded_and_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = opened(tmp_path / "i.tif", tile=(32, 32))
+    decoded: list[int] = []
+    decode = PagesArray._decode
+
+    def noting(self: PagesArray, file: Any, page: Any, index: int) -> Any:
+        decoded.append(index)
+        return decode(self, file, page, index)
+
+    monkeypatch.setattr(PagesArray, "_decode", noting)
+    _ = array[0:40, 0:20]
+    assert decoded == [0, 3]
+    _ = array[0:40, 0:40]
+    assert decoded == [0, 3, 1, 4]
+
+
+def test_the_cache_forgets_the_oldest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = opened(tmp_path / "i.tif", tile=(32, 32))
+    monkeypatch.setattr(module, "CACHE_BYTES", 2 * 32 * 32 * 3)
+    for column in (0, 32, 64):
+        _ = array[0:10, column : column + 10]
+    assert list(array._cache) == [(0, 1), (0, 2)]
+
+
+def test_the_file_is_free_between_reads(tmp_path: Path) -> None:
+    array = opened(tmp_path / "i.tif", tile=(32, 32))
+    (tmp_path / "i.tif").unlink()
+    with pytest.raises(InputError, match=r"i\.tif cannot be read"):
+        _ = array[0:5, 0:5]
+
+
+def test_notes_and_mpp_come_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "i.tif"
+    with tifffile.TiffWriter(path) as writer:
+        options = {"photometric": "rgb", "metadata": None}
+        writer.write(RGB, resolution=(20_000, 20_000), resolutionunit="CENTIMETER", **options)
+        writer.write(RGB[:20, :20], **options)
+    array, notes, mpp = open_tiff(path)
+    assert array.shape == (70, 90, 3)
+    assert "2 images" in notes[0]
+    assert mpp == pytest.approx(0.5)
+
+
+OME = (
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels {}/></Image>'
+    "</OME>"
+)
+
+
+@pytest.mark.parametrize(
+    ("dpi", "mpp"),
+    [
+        ((101_600, 101_600), 0.25),
+        ((50_800, 50_801), 0.5),
+        ((101_600, 50_800), None),
+        ((96, 96), None),
+        ((0, 101_600), None),
+        (None, None),
+    ],
+)
+def test_pixels_per_inch(dpi: tuple[float, float] | None, mpp: float | None) -> None:
+    assert dpi_mpp(dpi) == (None if mpp is None else pytest.approx(mpp, rel=1e-3))
+
+
+def found(path: Path, **keywords: Any) -> float | None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    tifffile.imwrite(path, image, photometric="rgb", metadata=None, **keywords)
+    with tifffile.TiffFile(path) as file:
+        return tiff_mpp(file.pages.first)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "mpp"),
+    [
+        ({"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}, 0.25),
+        ({"resolution": (101_600, 101_600), "resolutionunit": "INCH"}, 0.25),
+        ({"resolution": (40_000, 40_000), "resolutionunit": "NONE"}, None),
+        ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),
+        ({"description": "Aperio Image|AppMag = 20|MPP = 0.4990"}, 0.499),
+        ({"description": "Aperio Image|MPP = e"}, None),
+        ({}, None),
+    ],
+)
+def test_tags_and_aperio(tmp_path: Path, keywords: dict[str, Any], mpp: float | None) -> None:
+    assert found(tmp_path / "i.tif", **keywords) == (None if mpp is None else pytest.approx(mpp))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "mpp"),
+    [
+        ('PhysicalSizeX="0.25" PhysicalSizeY="0.25"', 0.25),
+        ('PhysicalSizeX="250" PhysicalSizeXUnit="nm" PhysicalSizeY="0.25"', 0.25),
+        ('PhysicalSizeX="0.25"', None),
+        ('PhysicalSizeX="0.25" PhysicalSizeXUnit="pixel" PhysicalSizeY="0.25"', None),
+        ('PhysicalSizeX="0.25" PhysicalSizeY="0.5"', None),
+    ],
+)
+def test_ome_xml_goes_before_the_tags(tmp_path: Path, pixels: str, mpp: float | None) -> None:
+    got = found(
+        tmp_path / "i.ome.tif",
+        description=OME.format(pixels),
+        resolution=(10_000, 10_000),
+        resolutionunit="CENTIMETER",
+    )
+    assert got == (None if mpp is None else pytest.approx(mpp))

@@ -203,7 +203,7 @@ def test_a_single_image_that_was_cut_in_two_is_a_warning() -> None:
 
     whole = sample("only", np.kron(nuclei(), np.ones((6, 6), np.int32)))
     division = split_samples([whole])
-    report = check_data(LoadedData(division.train, division.val, split_words=division.words))
+    report = check_data(LoadedData(division.train, division.val, split_words=division.split_words))
     assert not report.refused
     assert found(report, "validation").verdict == "warn"
     assert "too good" in found(report, "validation").words

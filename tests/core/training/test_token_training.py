@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
 from napari_hovernet.core.tokens.data import find_token_data, membership, truth_of
-from napari_hovernet.core.tokens.decode import predict_tokens
+from napari_hovernet.core.tokens.decode import predict_tokens_steps
 from napari_hovernet.core.training import loop as engine
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.types import Model, ModelInfo
@@ -77,6 +78,6 @@ def test_hv_points_better_than_before_on_what_was_held_out(run: Path) -> None:
     tokens = np.asarray(data.tokens[index : index + 1])
     inside = {}
     for name in ("start.pth", "run/last.pth"):
-        maps = predict_tokens(load_model(run / name, "cpu"), tokens).maps(0)
+        maps = drive(predict_tokens_steps(load_model(run / name, "cpu"), tokens)).maps(0)
         inside[name] = maps.np[truth].mean() - maps.np[~truth].mean()
     assert inside["run/last.pth"] > inside["start.pth"] + 0.1

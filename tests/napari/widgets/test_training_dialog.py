@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtWidgets import QDialogButtonBox, QFileDialog
 
 from napari_hovernet._napari.widgets.training_dialog import SPLITS, TrainingChoice, TrainingDialog
-from napari_hovernet.app import export as training_data
+from napari_hovernet.app import corrections as training_data
 
 FULL = TrainingChoice("/data/mine", "liver_1", "slide 7", "val", "CC0-1.0", True, True)
 

@@ -131,7 +131,7 @@ class CorrectionBox(QGroupBox):
         dialog.open()
 
     def _save_pair(self, choice: TrainingChoice) -> None:
-        from ...app.export import PairAbout, PairOptions  # noqa: PLC0415 - on first use
+        from ...app.corrections import PairAbout, PairOptions  # noqa: PLC0415 - on first use
         from ...core.measure.changes import TidyParams  # noqa: PLC0415
 
         self.choice = choice
@@ -143,7 +143,7 @@ class CorrectionBox(QGroupBox):
 
     def _name(self) -> str:
         """Return a name for files from the image and, of a region, where it starts."""
-        from ...app.export import clean_name  # noqa: PLC0415 - on first use
+        from ...app.corrections import clean_name  # noqa: PLC0415 - on first use
 
         run = self.correcting.desk.run
         if run is None:

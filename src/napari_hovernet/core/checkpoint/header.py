@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
@@ -86,127 +87,107 @@ def jsonable(value: Any) -> Any:
 
 def parse(text: str, name: str) -> ModelInfo:
     """Read a header back, checking every value."""
-    return _Header(text, name).info()
-
-
-class _Header:
-    """The parsed JSON with checked access."""
-
-    def __init__(self, text: str, name: str) -> None:
-        self.name = name
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(
-                f"{name} has a header that is not JSON ({error}); the file is damaged: "
-                "fetch or export it again."
-            ) from error
-        if not isinstance(data, dict):
-            self.data = {}
-            self.fail("header", data, "an object")
-        self.data = data
-        schema = self.get("schema", int)
-        if schema > SCHEMA:
-            raise CheckpointError(
-                f"{name} was written by a newer version ({data.get('created_by')}, header "
-                f"schema {schema}; this version reads up to {SCHEMA}): update napari-hovernet."
-            )
-
-    def fail(self, field: str, value: object, wanted: str) -> NoReturn:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{self.name} has {field} {shown} in its header, which should be {wanted}; the file "
-            "is damaged or was not written by napari-hovernet: export it again."
+            f"{name} has a header that is not JSON ({error}); the file is damaged: fetch or "
+            "export it again."
+        ) from error
+    if not isinstance(data, dict):
+        _fail(name, "header", data, "an object")
+    _check(data, name, "schema")
+    if data["schema"] > SCHEMA:
+        raise CheckpointError(
+            f"{name} was written by a newer version ({data.get('created_by')}, header schema "
+            f"{data['schema']}; this version reads up to {SCHEMA}): update napari-hovernet."
         )
-
-    def get(self, field: str, kind: type, default: Any = None) -> Any:
-        value = self.data.get(field, default)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            self.fail(field, value, f"of kind {kind.__name__}")
-        return value
-
-    def info(self) -> ModelInfo:
-        history = self.get("history", list, [])
-        if not all(isinstance(step, dict) for step in history):
-            self.fail("history", history, "a list of objects")
-        notes = self.get("notes", list, [])
-        if not all(isinstance(note, str) for note in notes):
-            self.fail("notes", notes, "a list of texts")
-        return ModelInfo(
-            architecture=self.get("architecture", str),
-            mode=self.get("mode", str, ""),
-            types=self.types(),
-            mpp=self.mpp(),
-            hv_convention=self.hv_convention(),
-            licence=self.get("licence", str, ""),
-            file_kind=KIND,
-            config=self.config(),
-            training=self.get("training", dict, {}),
-            history=tuple(history),
-            notes=tuple(notes),
-            origin=self.origin(),
-        )
-
-    def config(self) -> dict[str, Any]:
-        config = self.get("config", dict)
-        for key, value in config.items():
-            many = isinstance(value, list)
-            if many and len(value) > MAX_CONFIG_LIST:
-                self.fail(f"config {key}", value, f"at most {MAX_CONFIG_LIST} long")
-            for part in value if many else [value]:
-                if part is not None and not isinstance(part, bool | int | float | str):
-                    self.fail(f"config {key}", value, "a plain value or a list of such")
-                if isinstance(part, int | float) and not abs(part) <= MAX_CONFIG_NUMBER:
-                    self.fail(f"config {key}", value, f"at most {MAX_CONFIG_NUMBER}")
-        return dict(config)
-
-    def types(self) -> dict[int, TypeInfo]:
-        found: dict[int, TypeInfo] = {}
-        entries = self.get("types", list, [])
-        if len(entries) > MAX_TYPES:
-            self.fail("types", entries, f"at most {MAX_TYPES}")
-        for entry in entries:
-            if not _is_type(entry) or entry["index"] != len(found):
-                wanted = "an object with index (0, 1, 2 ...), name and color ([r, g, b], 0..255)"
-                self.fail(f"type {len(found)}", entry, wanted)
-            found[entry["index"]] = TypeInfo(entry["name"], tuple(entry["color"]))
-        return found
-
-    def mpp(self) -> float | None:
-        value = self.data.get("mpp")
-        if value is None:
-            return None
-        low, high = MPP_RANGE
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:
-            self.fail("mpp", value, f"null or {low:g} to {high:g} micrometres per pixel")
-        return float(value)
-
-    def hv_convention(self) -> str:
-        value = str(self.get("hv_convention", str))
-        if value not in PRESETS:
-            self.fail("hv_convention", value, f"one of {', '.join(PRESETS)}")
-        return value
-
-    def origin(self) -> tuple[dict[str, str], ...]:
-        steps = self.get("origin", list, [])
-        for step in steps:
-            if not isinstance(step, dict) or not all(isinstance(v, str) for v in step.values()):
-                self.fail("origin", step, "a list of objects of texts")
-        return tuple(steps)
+    found = {field: _check(data, name, field) for field in _FIELDS if field != "schema"}
+    for key, value in found["config"].items():
+        if not _is_argument(value):
+            limits = f"lists up to {MAX_CONFIG_LIST} long, numbers up to {MAX_CONFIG_NUMBER}"
+            _fail(name, f"config {key}", value, f"a plain value or a list of such ({limits})")
+    for i, entry in enumerate(found["types"]):
+        if not _is_type(entry, i):
+            wanted = "an object with index (0, 1, 2 ...), name and color ([r, g, b], 0..255)"
+            _fail(name, f"type {i}", entry, wanted)
+    types = {t["index"]: TypeInfo(t["name"], tuple(t["color"])) for t in found.pop("types")}
+    found |= {field: tuple(found[field]) for field in ("history", "notes", "origin")}
+    found["mpp"] = None if found["mpp"] is None else float(found["mpp"])
+    return ModelInfo(types=types, file_kind=KIND, **found)
 
 
-def _is_type(entry: object) -> bool:
+def _is_number(value: object, kind: type = int) -> bool:
+    return isinstance(value, int | kind) and not isinstance(value, bool)
+
+
+def _list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _is_mpp(value: Any) -> bool:
+    return value is None or (_is_number(value, float) and MPP_RANGE[0] <= value <= MPP_RANGE[1])
+
+
+def _is_argument(value: Any) -> bool:
+    """Whether a value may be an argument a network is built with."""
+    parts = value if isinstance(value, list) else [value]
+    return len(parts) <= MAX_CONFIG_LIST and all(
+        part is None or isinstance(part, str) or
+        (isinstance(part, int | float) and abs(part) <= MAX_CONFIG_NUMBER) for part in parts
+    )  # fmt: skip
+
+
+def _is_type(entry: Any, index: int) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         return False
-    index, color = entry.get("index"), entry.get("color")
-    if not isinstance(index, int) or isinstance(index, bool):
-        return False
+    color = entry.get("color")
+    numbers = [entry.get("index"), *color] if isinstance(color, list) else []
     return (
-        isinstance(color, list)
-        and len(color) == 3
-        and all(isinstance(c, int) and not isinstance(c, bool) and 0 <= c <= 255 for c in color)
+        len(numbers) == 4
+        and all(map(_is_number, numbers))
+        and numbers[0] == index
+        and all(0 <= c <= 255 for c in numbers[1:])
+    )
+
+
+_TEXT: tuple[Callable[[Any], bool], str] = (lambda v: isinstance(v, str), "a text")
+_OBJECT: tuple[Callable[[Any], bool], str] = (lambda v: isinstance(v, dict), "an object")
+_FIELDS: Mapping[str, tuple[Callable[[Any], bool], str, Any]] = {
+    "schema": (_is_number, "a whole number", None),
+    "architecture": (*_TEXT, None),
+    "mode": (*_TEXT, ""),
+    "licence": (*_TEXT, ""),
+    "hv_convention": (lambda v: v in tuple(PRESETS), f"one of {', '.join(PRESETS)}", None),
+    "mpp": (_is_mpp, "null or {:g} to {:g} micrometres per pixel".format(*MPP_RANGE), None),
+    "config": (*_OBJECT, None),
+    "training": (*_OBJECT, {}),
+    "types": (lambda v: isinstance(v, list) and len(v) <= MAX_TYPES, "a list of types", []),
+    "history": (_list_of(dict), "a list of objects", []),
+    "notes": (_list_of(str), "a list of texts", []),
+    "origin": (
+        lambda v: _list_of(dict)(v) and all(_list_of(str)([*step.values()]) for step in v),
+        "a list of objects of texts",
+        [],
+    ),
+}
+"""What each field of a header must be, in words too, and what it is where it is missing."""
+
+
+def _check(data: dict[str, Any], name: str, field: str) -> Any:
+    fits, wanted, default = _FIELDS[field]
+    value = data.get(field, default)
+    if not fits(value):
+        _fail(name, field, value, wanted)
+    return value
+
+
+def _fail(name: str, field: str, value: object, wanted: str) -> NoReturn:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    raise CheckpointError(
+        f"{name} has {field} {shown} in its header, which should be {wanted}; the file is damaged "
+        "or was not written by napari-hovernet: export it again."
     )
 
 
@@ -219,8 +200,8 @@ MAX_HEADER = 100_000_000
 _HEAD = 4096
 _LENGTH = 8
 """Bytes of the number that opens a safetensors file: the length of its header."""
-
-_TAR_MAGIC = (257, b"ustar")
+_TAR_AT = 257
+"""Where a tar archive says that it is one."""
 
 _FOREIGN = (
     (b"\x89PNG\r\n", "a PNG image"),
@@ -268,7 +249,7 @@ def identify(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     if not size:
         raise CheckpointError(f"{path.name} is empty (0 bytes); fetch it again.")
     if head.startswith(b"PK\x03\x04"):
@@ -276,7 +257,10 @@ def identify(path: Path) -> str:
         return ZIP
     _refuse_foreign(path, head)
     if head[_LENGTH : _LENGTH + 1] == b"{":
-        _check_safetensors(path, head, size)
+        length = int.from_bytes(head[:_LENGTH], "little")
+        if length > min(size - _LENGTH, MAX_HEADER):
+            what = f"its header claims {length:,} bytes, the whole file has {size:,}"
+            raise damaged(path.name, what)
         return SAFETENSORS
     if head.startswith(b"\x80"):
         return PICKLE
@@ -289,10 +273,10 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: OSError) -> CheckpointError:
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
     """Say why the system does not give a file."""
     reason = error.strerror or type(error).__name__
     return CheckpointError(
@@ -307,40 +291,25 @@ def damaged(name: str, detail: object) -> CheckpointError:
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
     kind = next((kind for magic, kind in _FOREIGN if head.startswith(magic)), "")
-    offset, magic = _TAR_MAGIC
-    if head[offset : offset + len(magic)] == magic:
+    if head[_TAR_AT:].startswith(b"ustar"):
         kind = "a real tar archive (hover_net's .tar is not one): unpack it and look inside"
-    if _looks_like_onnx(head):
+    # An ONNX ModelProto opens with field 1, a small IR version, then a text or the opset
+    if head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"B"):
         kind = "an ONNX model, which holds a graph and not named weights"
     kind = kind or _kind_of_text(head)
     if kind:
         raise CheckpointError(f"{path.name} is {kind}. This is no model file; {WANTED}.")
 
 
-def _looks_like_onnx(head: bytes) -> bool:
-    """ModelProto opens with field 1, a small IR version, then a text or the opset."""
-    return (
-        head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"B")
-    )
-
-
 def _kind_of_text(head: bytes) -> str:
     try:
-        text = head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # not merely a character cut by the end of the piece
-            return ""
-        text = head[: error.start].decode("utf-8")
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # cut within a character
+    except UnicodeDecodeError:
+        return ""
     if any(ord(c) < 32 and c not in "\t\n\r\f" for c in text):
         return ""
     start = text.lstrip("\ufeff \t\r\n").lower()
     return next((kind for opening, kind in _TEXTS if start.startswith(opening)), "a text file")
-
-
-def _check_safetensors(path: Path, head: bytes, size: int) -> None:
-    length = int.from_bytes(head[:_LENGTH], "little")
-    if length > min(size - _LENGTH, MAX_HEADER):
-        raise damaged(path.name, f"its header claims {length:,} bytes, the whole file has {size:,}")
 
 
 def _check_zip(path: Path, size: int) -> None:
@@ -355,7 +324,7 @@ def _check_zip(path: Path, size: int) -> None:
             f"{path.name} is a TorchScript program, not weights: save the state_dict() of the "
             "network it was made from."
         )
-    if not any(n == "data.pkl" or n.endswith("/data.pkl") for n in names):
+    if not any(n.rpartition("/")[2] == "data.pkl" for n in names):
         npz = bool(names) and all(n.endswith(".npy") for n in names)
         kind = "an .npz of numpy arrays" if npz else "a zip archive"
         raise CheckpointError(f"{path.name} is {kind}, not a model file; {WANTED}.")
@@ -387,9 +356,44 @@ def fitted(
 ) -> dict[str, torch.Tensor]:
     """Check weights against their network and bring them to its dtypes."""
     wanted = network.state_dict()
-    _check_names(wanted, state, info, name)
-    result = {key: _copied(state[key], wanted[key].dtype) for key in wanted}
-    _check_values(result, name)
+    shared = [key for key in wanted if key in state]
+    found = _listed({
+        "missing": [key for key in wanted if key not in state],
+        "unexpected": [key for key in state if key not in wanted],
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
+            for key in shared
+            if state[key].shape != wanted[key].shape
+        ],
+        "of a dtype that does not fit": [
+            f"{key} {state[key].dtype}" for key in shared if not _castable(state[key], wanted[key])
+        ],
+    })  # fmt: skip
+    if found:
+        raise CheckpointError(
+            f"{name} looks like {looks_like(info)} but does not fit it: {found}. Nothing was "
+            "loaded; it is damaged, or a variant of the network that is not known here."
+        )
+    plain = torch.contiguous_format
+    result = {
+        key: state[key].detach().to(old.dtype, copy=True, memory_format=plain)
+        for key, old in wanted.items()
+    }
+    floats = {key: value for key, value in result.items() if value.is_floating_point()}
+    found = _listed({
+        "with NaN or infinite values": [k for k, v in floats.items() if not finite(v)],
+        "with a negative variance": [
+            k for k, v in floats.items() if k.endswith("running_var") and v.min() < 0
+        ],
+        "of unpooling that are not all ones": [
+            k for k, v in floats.items() if "unpool" in k and not bool((v == 1).all())
+        ],
+    })  # fmt: skip
+    if found:
+        raise CheckpointError(
+            f"{name} has weights that cannot work: {found}. The training diverged or the file is "
+            "damaged: take an earlier checkpoint."
+        )
     return result
 
 
@@ -398,9 +402,8 @@ def finite(tensor: torch.Tensor) -> bool:
 
     A sum in float64 cannot overflow from float32, and one bad value spoils it.
     """
-    values = (
-        tensor.detach().to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor.detach()
-    )
+    values = tensor.detach()
+    values = values.float() if values.dtype == torch.bfloat16 else values
     return math.isfinite(float(values.numpy().sum(dtype=np.float64)))
 
 
@@ -412,67 +415,14 @@ def looks_like(info: ModelInfo) -> str:
     return f"{info.architecture} ({', '.join(parts)})"
 
 
-def _check_names(
-    wanted: Mapping[str, torch.Tensor],
-    state: Mapping[str, torch.Tensor],
-    info: ModelInfo,
-    name: str,
-) -> None:
-    shared = [key for key in wanted if key in state]
-    shapes = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
-        for key in shared
-        if state[key].shape != wanted[key].shape
-    ]
-    dtypes = [
-        f"{key} {state[key].dtype}" for key in shared if not _castable(state[key], wanted[key])
-    ]
-    faults = [
-        _listed("missing", [key for key in wanted if key not in state]),
-        _listed("unexpected", [key for key in state if key not in wanted]),
-        _listed("of another shape", shapes),
-        _listed("of a dtype that does not fit", dtypes),
-    ]
-    if any(faults):
-        raise CheckpointError(
-            f"{name} looks like {looks_like(info)} but does not fit it: "
-            f"{'; '.join(fault for fault in faults if fault)}. Nothing was loaded; it is "
-            "damaged, or a variant of the network that is not known here."
-        )
-
-
-def _listed(what: str, names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})"
+def _listed(faults: Mapping[str, Sequence[str]]) -> str:
+    texts = []
+    for what, names in faults.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        texts += [f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})"] if names else []
+    return "; ".join(texts)
 
 
 def _castable(found: torch.Tensor, wanted: torch.Tensor) -> bool:
-    if found.layout != torch.strided or found.is_quantized:
-        return False
-    return found.is_floating_point() == wanted.is_floating_point() and not found.is_complex()
-
-
-def _copied(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
-
-
-def _check_values(state: Mapping[str, torch.Tensor], name: str) -> None:
-    floats = {key: value for key, value in state.items() if value.is_floating_point()}
-    broken = [key for key, value in floats.items() if not finite(value)]
-    negative = [
-        key for key, value in floats.items() if key.endswith("running_var") and value.min() < 0
-    ]
-    unpool = [key for key, v in floats.items() if "unpool" in key and not bool((v == 1).all())]
-    faults = [
-        _listed("with NaN or infinite values", broken),
-        _listed("with a negative variance", negative),
-        _listed("of unpooling that are not all ones", unpool),
-    ]
-    if any(faults):
-        raise CheckpointError(
-            f"{name} has weights that cannot work: "
-            f"{'; '.join(fault for fault in faults if fault)}. The training diverged or the file "
-            "is damaged: take an earlier checkpoint."
-        )
+    plain = found.layout == torch.strided and not found.is_quantized and not found.is_complex()
+    return plain and found.is_floating_point() == wanted.is_floating_point()

@@ -8,7 +8,7 @@ import pickle
 import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,26 +38,19 @@ def read(path: Path, form: str) -> Any:
         with torch.serialization.safe_globals(_ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=form == ZIP)
     except pickle.UnpicklingError as error:
-        raise _refused(path.name, str(error)) from error
+        found = _GLOBAL.search(str(error))
+        if found is None:
+            what = "its pickle holds something other than weights and plain values"
+            raise damaged(path.name, what) from error
+        raise CheckpointError(
+            f"{path.name} asks to call {found[1]} while it is read. Weights need no code, so it is "
+            "refused and nothing was run. If you trust where it comes from, open it there with "
+            "the program that wrote it and save the weights alone: "
+            "torch.save(model.state_dict(), 'weights.pth')."
+        ) from error
     except Exception as error:  # a broken pickle can raise anything; all mean the same here
-        raise damaged(path.name, _first_line(error)) from error
-
-
-def _refused(name: str, said: str) -> CheckpointError:
-    found = _GLOBAL.search(said)
-    if found is None:
-        return damaged(name, "its pickle holds something other than weights and plain values")
-    return CheckpointError(
-        f"{name} asks to call {found[1]} while it is read. Weights need no code, so it is "
-        "refused and nothing was run. If you trust where it comes from, open it there with "
-        "the program that wrote it and save the weights alone: "
-        "torch.save(model.state_dict(), 'weights.pth')."
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:120] if text else type(error).__name__
+        first = str(error).strip().partition("\n")[0][:120]
+        raise damaged(path.name, first or type(error).__name__) from error
 
 
 def _scalar(dtype: Any, data: Any = None) -> Any:
@@ -89,12 +82,6 @@ BUILT_IN = ("compact",)
 """Names of the models that come with the package."""
 
 Source = str | os.PathLike[str]
-
-
-class _Checked(NamedTuple):
-    info: ModelInfo
-    network: Network
-    state: dict[str, torch.Tensor]
 
 
 def load_model(source: Source = "compact", device: str | torch.device = "auto") -> Model:
@@ -136,16 +123,25 @@ def load_model(source: Source = "compact", device: str | torch.device = "auto") 
 
 def describe(source: Source = "compact") -> ModelInfo:
     """Tell everything about a model before it is run; checks the file as loading does."""
-    return _read(source).info
+    return _read(source)[0]
 
 
-def _read(source: Source) -> _Checked:
+def _read(source: Source) -> tuple[ModelInfo, Network, dict[str, torch.Tensor]]:
+    """Read, check and describe a file; the network is still without weights."""
     path = _path(source)
-    form = identify(path)
+    form, name = identify(path), path.name
     found = _from_safetensors(path) if form == SAFETENSORS else _from_torch(path, form)
-    name = path.name
     network = blank(found.info, name)
-    _check_header(found.info, network, name)
+    n_types, mode = network.config.get("n_types"), network.config.get("mode", "")
+    contradiction = ""
+    if len(found.info.types) != (n_types or 0):
+        contradiction = (
+            f"names {len(found.info.types)} types, but its network has {n_types or 'none'}"
+        )
+    elif found.info.mode != mode:
+        contradiction = f"says mode {found.info.mode!r}, but its network is {mode!r}"
+    if contradiction:
+        raise CheckpointError(f"{name} {contradiction}; export it again.")
     info = replace(
         found.info,
         config=dict(network.config),
@@ -153,7 +149,7 @@ def _read(source: Source) -> _Checked:
         source=str(source) if source in BUILT_IN else str(path),
         sha256=sha256(path),
     )
-    return _Checked(info, network, fitted(network, found.state, info, name))
+    return info, network, fitted(network, found.state, info, name)
 
 
 def _path(source: Source) -> Path:
@@ -191,18 +187,3 @@ def _from_torch(path: Path, form: str) -> Found:
     if claimed > size:
         raise damaged(path.name, f"it claims {claimed:,} bytes of weights and has {size:,}")
     return found
-
-
-def _check_header(info: ModelInfo, network: Network, name: str) -> None:
-    """Refuse a header whose parts contradict each other."""
-    n_types = network.config.get("n_types")
-    if len(info.types) != (n_types or 0):
-        raise CheckpointError(
-            f"{name} names {len(info.types)} types, but its network has {n_types or 'none'}; "
-            "export it again."
-        )
-    mode = network.config.get("mode", "")
-    if info.mode != mode:
-        raise CheckpointError(
-            f"{name} says mode {info.mode!r}, but its network is {mode!r}; export it again."
-        )

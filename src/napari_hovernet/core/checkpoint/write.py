@@ -76,7 +76,12 @@ def save_model(
     if suffix == ".safetensors":
         data = safetensors_bytes(state, {header.KEY: _header(model)})
     else:
-        data = _zip_bytes({"desc": state} if suffix == ".tar" else _pth_payload(model, state))
+        payload: Mapping[str, Any] = {"desc": state} if suffix == ".tar" else state
+        if model.info.architecture == "optimus":
+            payload = family_payload(model.info, model.network.config, state)
+        buffer = io.BytesIO()  # torch turns a full disk into a RuntimeError of its own
+        torch.save(payload, buffer)
+        data = buffer.getvalue()
     with atomic_path(target) as temporary:
         temporary.write_bytes(data)
 
@@ -121,16 +126,3 @@ def _header(model: Model) -> str:
             "ModelInfo.types one entry for each, background (0) included."
         )
     return text
-
-
-def _pth_payload(model: Model, state: dict[str, torch.Tensor]) -> Mapping[str, Any]:
-    if model.info.architecture != "optimus":
-        return state
-    return family_payload(model.info, model.network.config, state)
-
-
-def _zip_bytes(payload: Mapping[str, Any]) -> bytes:
-    """Write to memory first: torch turns a full disk into a RuntimeError of its own."""
-    buffer = io.BytesIO()
-    torch.save(payload, buffer)
-    return buffer.getvalue()

@@ -1,13 +1,34 @@
-"""What one place gave: samples, and what there is to say of them."""
+"""The one way to data: a place that a user names becomes a Dataset, a sequence of lazy Items.
+
+:func:`.load.open_dataset` recognises a place by what lies there: an image with its label file, a
+folder or index.csv of such, PanNuke folds, patches of hover_net, family .npz files, stacks of
+arrays in .npz and .npy. :func:`dataset_of_arrays` takes arrays in memory. Only headers
+and indices are looked at; ``item.read("image", "labels")`` reads parts of one image, *exactly as
+they are stored*, and ``dataset.divided(split)`` takes a split and the rest.
+
+Who makes what of it:
+
+* diagnosis reads items as they are, so it sees wrong channels, dtypes, NaN and conventions;
+* training checks them: :func:`.load.load_samples` gives Samples (uint8 RGB, ids without gaps,
+  HV as [H, V] outward), divided by source image;
+* evaluation runs over ``dataset.pairs``, the files, which a predictor reads tile by tile;
+* the token decoder takes ``dataset.stack``, the arrays that a family or fold is cut from.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
+from pathlib import Path
+from typing import Any, overload
 
-from .samples import Sample
+import numpy as np
+
+from ...errors import InputError
+from .stores import AXES, PARTS, Stack, only
 
 TRAIN_NAMES = ("train", "training")
 VAL_NAMES = ("val", "valid", "validation")
@@ -15,32 +36,166 @@ TEST_NAMES = ("test", "testing")
 """Names of splits, as indices and folders have them; case does not matter."""
 SHOWN = 3
 """Names that a message shows."""
+SPLITS_SHOWN = 8
 
-_NUMBER_AT_END = re.compile(r"_\d+$")
+Reader = Callable[[Sequence[str]], dict[str, Any]]
+"""Reads the named parts; those that are not there are left out."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its labels; nothing of them has been read yet."""
+
+    name: str  # What it is called in tables
+    image: Path
+    labels: Path | None  # None where no labels belong to the image
+    source: str = ""  # Where it comes from, for means per source
+    mpp: float | None = None  # Micrometres per pixel by the index, None = not stated
+    split: str = ""  # "train", "val" ..., "" = not known
+    group: str = ""  # The image or slide it was cut from, "" = not known
 
 
 @dataclass(frozen=True, eq=False)
-class Haul:
-    """Samples of one or several places."""
+class Item:
+    """One image with all that there is of it."""
 
-    samples: tuple[Sample, ...] = ()
-    notes: tuple[str, ...] = ()  # What was assumed or left out on purpose
-    problems: tuple[str, ...] = ()  # What could not be used
-    faults: tuple[str, ...] = ()  # Those with which training should not start
+    name: str
+    has: frozenset[str]  # Of :data:`PARTS`
+    reader: Reader
+    group: str = ""  # The image or slide it was cut from, "" = not known
+    split: str = ""  # As the data call it
+    pair: Pair | None = None  # Its files, where it has files of its own
+    index: int = 0  # In the stack it is cut from
+    shape: tuple[int, int] | None = None  # Of its planes, where that is known without reading
 
-    def noting(self, *notes: str) -> Haul:
-        """Return it with more notes; empty ones are left out."""
-        return replace(self, notes=(*self.notes, *(note for note in notes if note)))
+    def read(self, *parts: str) -> dict[str, Any]:
+        """Read parts, all if none is named, as stored; "name" where only a region was read."""
+        return self.reader(parts or PARTS)
 
 
-def joined(hauls: Iterable[Haul]) -> Haul:
-    """Put several together, in their order."""
-    hauls = tuple(hauls)
-    return Haul(
-        tuple(chain.from_iterable(h.samples for h in hauls)),
-        tuple(dict.fromkeys(chain.from_iterable(h.notes for h in hauls))),
-        tuple(chain.from_iterable(h.problems for h in hauls)),
-        tuple(chain.from_iterable(h.faults for h in hauls)),
+@dataclass(frozen=True, eq=False)
+class Dataset(Sequence[Item]):
+    """What lies at a place."""
+
+    items: tuple[Item, ...]
+    origin: str  # Of the items, for messages: a path or a name
+    notes: tuple[str, ...] = ()  # What was assumed or left out
+    kind: str = ""  # What np and hv are: :data:`MAPS`, :data:`TARGETS`, "" = they do not say
+    n_types: int | None = None  # Types there should be, background included
+    stack: Stack | None = None  # The arrays that the items are cut from
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
+        return self.items[index]
+
+    @property
+    def has(self) -> frozenset[str]:
+        """Parts that (some of) the items have."""
+        return frozenset().union(*(item.has for item in self.items))
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Images with labels, as files."""
+        return tuple(item.pair for item in self.items if item.pair and item.pair.labels)
+
+    @property
+    def unpaired(self) -> tuple[Pair, ...]:
+        """Images without labels, as files."""
+        return tuple(item.pair for item in self.items if item.pair and not item.pair.labels)
+
+    def divided(self, split: str) -> tuple[Dataset, Dataset]:
+        """Return the items of a split, and those of the other splits."""
+        wanted = _known_split(split)
+        mine = tuple(item for item in self.items if _known_split(item.split) == wanted)
+        if not mine:
+            there = sorted({item.split for item in self.items if item.split})[:SPLITS_SHOWN]
+            found = f"it has {', '.join(there)}" if there else "it does not say what is for what"
+            raise InputError(f"{self.origin} has nothing of the split {split!r}; {found}.")
+        others = tuple(i for i in self.items if i.split and _known_split(i.split) != wanted)
+        return replace(self, items=mine), replace(self, items=others)
+
+
+def dataset_of_stack(
+    stack: Stack,
+    name: str,
+    names: Sequence[str],
+    groups: Sequence[str] = (),
+    splits: Sequence[str] = (),
+    keep: Sequence[int] | None = None,
+    **more: Any,
+) -> Dataset:
+    """Make items of the images of a stack, or those to keep; ``more`` as in :class:`Dataset`."""
+    has, shape, read = stack.has, stack.shape, stack.read
+    items = tuple(
+        Item(names[i], has, partial(read, i), groups[i] if groups else "",
+             splits[i] if splits else "", index=i, shape=shape)
+        for i in (range(stack.n) if keep is None else keep)
+    )  # fmt: skip
+    if not items:
+        raise InputError(f"{name} holds no image.")
+    return Dataset(items, name, stack=stack, **{"kind": stack.kind, "notes": stack.notes, **more})
+
+
+def dataset_of_arrays(names: Sequence[str] | None = None, **stacks: Any) -> Dataset:
+    """Make items of arrays in memory, by :data:`PARTS`: (N, ...), a list of N, or one array."""
+    given = {name: _as_list(name, s) for name, s in stacks.items() if s is not None}
+    lengths = {name: len(stack) for name, stack in given.items()}
+    if len(set(lengths.values())) != 1:
+        found = ", ".join(f"{n} {name}" for name, n in lengths.items()) or "none"
+        raise InputError(
+            f"Numbers of arrays differ ({found}); give one of each per image, of "
+            f"{', '.join(PARTS)}."
+        )
+    n = next(iter(lengths.values()))
+    names = tuple(names) if names is not None else tuple(f"image {i}" for i in range(n))
+    if len(names) != n:
+        raise InputError(f"There are {len(names)} names and {n} images.")
+    has = frozenset(given)
+    reads = [partial(only, {part: stack[i] for part, stack in given.items()}) for i in range(n)]
+    return Dataset(tuple(map(Item, names, [has] * n, reads)), "arrays")
+
+
+def _as_list(name: str, stack: Any) -> Any:
+    """Return something with a length, one array of the right number of axes per image."""
+    if name not in AXES:
+        raise InputError(f"{name!r} is not known; give {', '.join(PARTS)}.")
+    if isinstance(stack, list | tuple):
+        return stack
+    array = stack if hasattr(stack, "shape") else np.asarray(stack)
+    axes, wanted = len(array.shape), AXES[name]
+    if array.dtype == object and axes == 1:
+        return list(array)  # arrays of different sizes, as numpy saves them
+    if axes == wanted or (axes == wanted - 1 and name == "image"):
+        return [array]
+    if axes == wanted + 1:
+        return array
+    raise InputError(
+        f"{name} has shape {tuple(array.shape)}; give one array of {wanted} axes per image, or a "
+        f"stack of {wanted + 1} axes."
+    )
+
+
+def joined(found: Iterable[Dataset], origin: str = "") -> Dataset:
+    """Put several places together, in their order; what they do not agree about is left out."""
+    found = tuple(found)
+    if len(found) == 1:
+        return found[0]
+    kinds, types = {data.kind for data in found}, {data.n_types for data in found}
+    return Dataset(
+        tuple(chain.from_iterable(found)),
+        origin or listed(data.origin for data in found),
+        tuple(dict.fromkeys(chain.from_iterable(data.notes for data in found))),
+        kinds.pop() if len(kinds) == 1 else "",
+        types.pop() if len(types) == 1 else None,
     )
 
 
@@ -54,9 +209,19 @@ def split_of(name: str) -> str | None:
     return "train" if text in TRAIN_NAMES else ""
 
 
+def _known_split(name: str) -> str:
+    return split_of(name) or name.strip().lower()
+
+
 def source_of(name: str) -> str:
     """Return the image that a numbered patch was cut from."""
-    return _NUMBER_AT_END.sub("", name) or name
+    return re.sub(r"_\d+$", "", name) or name
+
+
+def evenly(n: int, most: int) -> list[int]:
+    """Return at most ``most`` of n places, evenly spread."""
+    k = min(n, most)
+    return [i * n // k for i in range(k)]
 
 
 def listed(names: Iterable[str]) -> str:

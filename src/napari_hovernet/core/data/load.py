@@ -1,8 +1,11 @@
-"""Everything that is to be learned from, out of whatever the user named."""
+"""Whatever the user names: opened as it lies there, or checked and divided to be learned from."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +13,120 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..inference.images import as_source
+from ..hv import HVConvention, compact_ids
+from ..inference.devices import free_memory
+from ..inference.images import UInt8, as_source
+from ..io.labels import check_labels
+from ..io.open import read_image, read_labels
 from ..measure.compare import check_truth
 from ..params import DataParams
-from .items import Haul, joined, listed
+from .items import Dataset, Item, dataset_of_stack, evenly, joined, listed, split_of
 from .kinds import (
     check_family,
+    family_data,
     find_families,
     find_folds,
+    folds_data,
     patch_files,
-    read_family,
-    read_folds,
-    read_patches,
+    patches_data,
 )
-from .pairs import INDEX_NAME, read_pairs
-from .samples import LoadedData, Sample, split_samples
+from .pairs import INDEX_NAME, find_splits, type_map
+from .samples import LoadedData, Sample, SampleArrays, split_samples
+from .stored_hv import StoredHV, look_at_hv, read_stored
+from .stores import ALIASES, CLASSES, MASKS, SizeError, Stack, open_npy, stack_of
 
 NEEDS = ("image", "tokens")
+AUTO = "auto"
+MEMORY_SHARE = 0.6
+"""Share of the memory free at the start that images and labels may take."""
+PROBED = 8
+"""Images of a stack that are looked at before training."""
+LEAST_AGREEMENT = 0.9
+"""Share of pixels in which PanNuke's background channel must be the rest of the others."""
+LEAST_BACKGROUND = 0.4
+"""A channel that fills more than this share is no class of nuclei."""
+
+
+# --- opening --------------------------------------------------------------------------
+
+
+def open_dataset(path: Path, family: str = "", split: str | None = None) -> Dataset:
+    """List what there is at a place; nothing is read but headers and indices.
+
+    Folders named as a split are told apart; ``split`` also names any other folder to look into.
+    """
+    found = datasets(path, family.strip().lower(), split)
+    return joined(found, str(path)) if len(found) > 1 else replace(found[0], origin=str(path))
+
+
+def datasets(
+    path: Path, family: str = "", split: str | None = None, *, need_labels: bool = False
+) -> list[Dataset]:
+    """Open a place by what lies there: one data set for each stack of arrays."""
+    if not path.exists():
+        raise InputError(f"{path} is not there; was it moved? Check the path.")
+    if path.is_dir() and (path / INDEX_NAME).is_file():
+        return [find_splits(path, split, need_labels=need_labels)]
+    if folds := find_folds(path):
+        return folds_data(folds, check_family(family))
+    if families := find_families(path, family):
+        return [family_data(files) for files in families]
+    if family:
+        raise InputError(
+            f"{path} has no files of the family {family!r} (FAMILY_targets.npz ...), nor PanNuke "
+            "folds; leave the family out."
+        )
+    if patches := patch_files(path):
+        return [patches_data(patches, path)]
+    try:
+        pairs = find_splits(path, split, need_labels=need_labels) if path.is_dir() else None
+    except InputError:
+        pairs = None
+    if pairs and pairs.pairs:  # images with labels count, whatever else lies there
+        return [pairs]
+    return _stacks(path) or [pairs or find_splits(path, split, need_labels=need_labels)]
+
+
+def _stacks(path: Path) -> list[Dataset]:
+    """List what .npz or .npy files hold; [] if there are none."""
+    known = {name for names in ALIASES.values() for name in names}
+    folder = path if path.is_dir() else path.parent
+    if path.suffix.lower() == ".npz" or path.is_dir():
+        files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+        if files:
+            return [_stack_data(stack_of([file]), file.stem) for file in files]
+    elif path.suffix.lower() != ".npy":
+        return []
+    elif path.stem.lower() not in known:
+        raise InputError(
+            f"{path} of shape {open_npy(path).shape}: its name does not say what it is, and it is "
+            "no patch of hover_net, (H, W, 5) or (H, W, 4); call it images.npy, labels.npy, "
+            "np.npy, hv.npy or types.npy, all in one folder, or save them as one .npz."
+        )
+    files = sorted(p for p in folder.glob("*.npy") if p.stem.lower() in known)
+    stack = stack_of(files) if files else Stack({})
+    useful = {"image", "np", "hv", "features"} & set(stack.parts)
+    return [_stack_data(stack, folder.name)] if useful else []
+
+
+def _stack_data(stack: Stack, name: str) -> Dataset:
+    n = stack.n
+    names = [name] if n == 1 else [f"{name}_{i:05d}" for i in range(n)]
+    types = CLASSES + 1 if MASKS in stack.parts else None
+    return dataset_of_stack(stack, name, names, n_types=types)
+
+
+# --- training -------------------------------------------------------------------------
+
+
+@dataclass
+class Gathered:
+    """What has been found to learn from, and what there is to say of it."""
+
+    samples: list[Sample] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # What could not be used
+    faults: list[str] = field(default_factory=list)  # Those with which it should not start
 
 
 def load_samples(data: DataParams, *, needs: str = "image", seed: int = 0) -> LoadedData:
@@ -42,29 +142,36 @@ def load_samples(data: DataParams, *, needs: str = "image", seed: int = 0) -> Lo
             "No training data is named; give a folder of images with labels, an index.csv, "
             "PanNuke folds, patches, or family .npz files."
         )
-    family = check_family(data.family)
-    haul = joined(_read(Path(source), data, needs, family) for source in data.sources)
-    if not haul.samples:
-        raise InputError(_nothing(haul, data))
-    samples = _unique_names(haul.samples)
-    division = split_samples(samples, data.val_fraction, seed)
-    return LoadedData(
-        train=division.train,
-        val=division.val,
-        notes=(*haul.notes, *division.notes),
-        problems=haul.problems,
-        faults=haul.faults,
-        split_words=division.words,
-    )
+    found = gather(map(Path, data.sources), needs, check_family(data.family), data.hv_convention)
+    if not found.samples:
+        where, why = listed(data.sources), "; ".join(found.problems[:3])
+        raise InputError(
+            f"Nothing in {where} can be used: {why}" if why else
+            f"{where}: there is nothing to train on ({'; '.join(found.notes) or 'no image'})."
+        )  # fmt: skip
+    divided = split_samples(_unique_names(found.samples), data.val_fraction, seed)
+    notes = (*filter(None, dict.fromkeys(found.notes)), *divided.notes)
+    problems, faults = tuple(found.problems), tuple(found.faults)
+    return replace(divided, notes=notes, problems=problems, faults=faults)
+
+
+def gather(
+    paths: Iterable[Path], needs: str = "image", family: str = "", convention: str = AUTO
+) -> Gathered:
+    """Read or list the samples of some places, those of a test split left out."""
+    found = Gathered()
+    for path in paths:
+        tokens = needs == "tokens"
+        places = _token_data(path, family) if tokens else datasets(path, family, need_labels=True)
+        for data in places:
+            _gather(data, needs, convention, found)
+    return found
 
 
 def samples_from_arrays(
     image: Any, labels: npt.ArrayLike, name: str = "image", *, mpp: float | None = None
 ) -> Sample:
-    """Make a sample of an image and its labels in memory.
-
-    ``labels`` array (H, W).
-    """
+    """Make a sample of an image and its labels (H, W) in memory."""
     try:
         source = as_source(image)
         height, width = source.shape
@@ -76,26 +183,9 @@ def samples_from_arrays(
     return Sample(name, mpp=mpp, image=pixels, labels=truth.labels)
 
 
-def _read(path: Path, data: DataParams, needs: str, family: str) -> Haul:
-    """Read one place by what lies there."""
+def _token_data(path: Path, family: str) -> list[Dataset]:
     if not path.exists():
         raise InputError(f"{path} is not there; was it moved? Check the path.")
-    if path.suffix.lower() == ".npz" and not find_families(path, family):
-        raise InputError(_not_family(path, family))
-    if needs == "tokens":
-        return _read_tokens(path, data, family)
-    if path.is_dir() and (path / INDEX_NAME).is_file():
-        return read_pairs(path)
-    if folds := find_folds(path):
-        return read_folds(folds, family)
-    if path.suffix.lower() == ".npy" or (path.is_dir() and patch_files(path)):
-        return read_patches(path)
-    if families := find_families(path, family):
-        return joined(read_family(f, needs, data.hv_convention) for f in families)
-    return read_pairs(path)
-
-
-def _read_tokens(path: Path, data: DataParams, family: str) -> Haul:
     families = [f for f in find_families(path, family) if f.features is not None]
     if not families:
         raise InputError(
@@ -103,38 +193,243 @@ def _read_tokens(path: Path, data: DataParams, family: str) -> Haul:
             "network takes tokens of a frozen encoder: FAMILY_features.npz beside "
             "FAMILY_targets.npz. To train on images choose another network."
         )
-    return joined(read_family(f, "tokens", data.hv_convention) for f in families)
+    return [family_data(files) for files in families]
 
 
-def _not_family(path: Path, family: str) -> str:
-    if family and find_families(path):
-        return f"{path} is not of the family {family!r}; leave the family out, or name its file."
-    return (
-        f"{path.name} is not named as family files are: FAMILY_features.npz, FAMILY_targets.npz "
-        "or FAMILY_data_FIXED.npz."
-    )
+def _gather(data: Dataset, needs: str, convention: str, found: Gathered) -> None:
+    tests = sum(split_of(item.split) is None for item in data)
+    items = [item for item in data if split_of(item.split) is not None]
+    found.notes += data.notes
+    if data.unpaired:
+        found.notes.append(
+            f"{len(data.unpaired)} images without labels are left out "
+            f"({listed(pair.name for pair in data.unpaired)})"
+        )
+    if data.pairs or data.unpaired:
+        _read_pairs([item for item in items if item.pair and item.pair.labels], found)
+    elif items:
+        _list_stored(replace(data, items=tuple(items)), needs, convention, found)
+    if tests:
+        found.notes.append(f"{tests} images of the test split are kept out of training")
 
 
-def _nothing(haul: Haul, data: DataParams) -> str:
-    where = listed(data.sources)
-    if haul.problems:
-        return f"Nothing in {where} can be used: {'; '.join(haul.problems[:3])}"
-    return f"{where}: there is nothing to train on ({'; '.join(haul.notes) or 'no image'})."
-
-
-def _unique_names(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+def _unique_names(samples: Sequence[Sample]) -> list[Sample]:
     """Give samples of several places names of their own."""
-    twice = {name for name, n in Counter(s.name for s in samples).items() if n > 1}
-    if not twice:
-        return samples
     seen: Counter[str] = Counter()
     made = []
     for sample in samples:
         seen[sample.name] += 1
         number = seen[sample.name]
-        several = sample.name in twice and number > 1
-        made.append(sample.renamed(f"{sample.name} ({number})") if several else sample)
-    return tuple(made)
+        made.append(sample.renamed(f"{sample.name} ({number})") if number > 1 else sample)
+    return made
 
 
-__all__ = ["load_samples", "samples_from_arrays"]
+# --- image files ----------------------------------------------------------------------
+
+
+def _read_pairs(items: Sequence[Item], found: Gathered) -> None:
+    """Read images and labels into memory."""
+    room, taken = free_memory() * MEMORY_SHARE, 0
+    for item in items:
+        try:
+            sample = _pair_sample(item)
+        except InputError as error:
+            found.problems.append(str(error))
+            found.faults += [str(error)] if isinstance(error, SizeError) else []
+            continue
+        found.samples.append(sample)
+        taken += sum(a.nbytes for a in vars(sample.arrays).values() if a is not None)
+        if taken > room:
+            raise InputError(
+                f"The images up to {item.name} take {taken / 1e9:.1f} GB of memory; cut large "
+                "ones into patches (.npy files are read from disk as needed), or train on fewer."
+            )
+
+
+def _pair_sample(item: Item) -> Sample:
+    if item.pair is None or item.pair.labels is None:
+        raise InputError(f"{item.name} has no labels.")
+    image = read_image(item.pair.image)
+    height, width = image.source.shape
+    instances = read_labels(item.pair.labels, (height, width))
+    if instances.labels.shape != (height, width):
+        rows, cols = instances.labels.shape
+        raise SizeError(
+            f"{item.name}: the image is {height} x {width} pixels, its labels {rows} x {cols}; "
+            "give labels of the very image, at its resolution."
+        )
+    return Sample(
+        item.name,
+        item.group,
+        split_of(item.split) or "",
+        mpp=item.pair.mpp or image.mpp,
+        image=np.ascontiguousarray(image.source.read(0, height, 0, width)),
+        labels=compact_ids(instances.labels)[0],
+        types=type_map(instances),
+    )
+
+
+# --- arrays in files ------------------------------------------------------------------
+
+
+def _list_stored(data: Dataset, needs: str, convention: str, found: Gathered) -> None:
+    """List samples of arrays in files; each is read when it is needed."""
+    there = set(data.has)
+    hv, scale = StoredHV(), 1.0
+    if data.stack is not None:
+        there -= {part for part, s in data.stack.parts.items() if s.dtype.hasobject}
+        _check_there(data, there, needs)
+        scale, note = _image_scale(data)
+        found.notes.append(note)
+        if "hv" in there:
+            hv = _settled_hv(data, data.stack, convention, found)
+        fault = _background_fault(data)
+        found.problems += [fault] if fault else []
+        found.faults += [fault] if fault else []
+    parts = {"image", "types", *(["features"] if needs == "tokens" else [])}
+    parts |= {"labels"} if "labels" in there else {"np", "hv"}
+    read = partial(read_checked, stack=data.stack, parts=tuple(parts & there), hv=hv, scale=scale)
+    found.samples += [
+        Sample(i.name, i.group, split_of(i.split) or "", reader=partial(read, i), shape=i.shape)
+        for i in data
+    ]
+
+
+def read_checked(
+    item: Item, stack: Stack | None, parts: Sequence[str], hv: StoredHV, scale: float
+) -> SampleArrays:
+    """Read one sample out of arrays in files; HV comes as [H, V] outward."""
+    raw = item.read(*parts) if stack is None else stack.read(item.index, parts, stream=False)
+    made: dict[str, Any] = {}
+    if "features" in raw:
+        made["features"] = _tokens(raw["features"])
+    if "image" in raw:
+        called = stack.parts["image"].called if stack else item.name
+        made["image"] = eight_bits(raw["image"], f"{called}[{item.index}]", scale)
+    types = check_labels(raw["types"], "types") if "types" in raw else None
+    if "labels" in raw:
+        labels = compact_ids(check_labels(raw["labels"], "instances"))[0]
+        return SampleArrays(labels=labels, types=types, **made)
+    nucleus = check_labels(raw["np"], "np_targets")
+    vectors = read_stored(raw["hv"], hv.order, hv.sign, hv.divisor)
+    if not np.isfinite(vectors).all():
+        raise InputError("hv_targets hold NaN or infinite values; compute them again.")
+    return SampleArrays(np_target=nucleus, hv_target=vectors, nt_target=types, **made)
+
+
+def eight_bits(values: npt.NDArray[Any], what: str, scale: float = 1.0) -> UInt8:
+    """Return colours stored as any number as uint8."""
+    if values.dtype == np.uint8 and scale == 1.0:
+        return np.ascontiguousarray(values)
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{what} has dtype {values.dtype}; an image holds numbers.")
+    scaled = values * scale
+    low, high = float(scaled.min(initial=0)), float(scaled.max(initial=0))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{what} holds NaN or infinite pixels; repair or leave it out.")
+    if low < -0.5 or high > 255.5:
+        raise InputError(f"{what} has pixels of {low:g} to {high:g}; colours lie in 0..255.")
+    return np.ascontiguousarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
+
+
+def _tokens(features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if features.ndim != 2 or features.dtype.kind != "f":
+        raise InputError(
+            f"tokens have shape {features.shape} and dtype {features.dtype}; they are (261, 1536) "
+            "of float16 or float32."
+        )
+    if not np.isfinite(features.sum(dtype=np.float64)):
+        raise InputError("tokens hold NaN or infinite values; compute them again.")
+    return features
+
+
+def _check_there(data: Dataset, there: set[str], needs: str) -> None:
+    """Refuse a stack that lacks what the network takes, or any truth."""
+    name, kind = data.origin, "features" if needs == "tokens" else "image"
+    if kind in there and ("labels" in there or {"np", "hv"} <= there):
+        return
+    missing = f"neither inst_maps nor np_targets and hv_targets; give {name}_targets.npz"
+    if kind not in there:
+        missing = {
+            "features": "no tokens, and this network takes tokens",
+            "image": f"no images ({name}_data_FIXED.npz), and this network takes images; tokens "
+            "are for the token decoder (optimus)",
+        }[kind]
+    notes = data.stack.notes if data.stack else ()
+    raise InputError(
+        f"{name} has {missing}. There is: {', '.join(sorted(there)) or 'nothing'}. "
+        f"{' '.join(notes)}".rstrip()
+    )
+
+
+def _settled_hv(data: Dataset, stack: Stack, convention: str, found: Gathered) -> StoredHV:
+    """Settle how stored HV is read: as named, or as found."""
+    name, labelled = data.origin, "labels" in stack.parts
+    try:
+        seen, divisor, note = look_at_hv(stack, name)
+    except SizeError:
+        raise
+    except InputError as error:
+        if not labelled:
+            raise InputError(f"{name}: {error}") from error
+        found.notes.append(f"{name}: {error} HV is computed from inst_maps.")
+        return StoredHV()
+    found.notes += [note, f"{name}: {seen.words}"]
+    if labelled:
+        found.notes.append(f"{name}: HV is computed from inst_maps, not taken as stored")
+        return StoredHV()
+    found.notes.append(
+        "stored HV is only flipped and turned: without labels it cannot be scaled or rotated"
+    )
+    if convention == AUTO:
+        if not seen.sure:
+            raise InputError(
+                f"{name}: it cannot be told how HV is stored ({seen.words}); name the convention "
+                "(hv_convention), or add inst_maps."
+            )
+        return StoredHV(seen.order, seen.sign, divisor)
+    named = HVConvention.preset(convention)
+    if not seen.sure or (named.order, named.sign) == (seen.order, seen.sign):
+        found.notes.append(f"{name}: read as {convention!r}")
+    else:
+        fault = (
+            f"{name}: hv_convention {convention!r} is {named.order}, {named.sign}, but "
+            f"{seen.words}. Trained with the wrong one, flips cancel HV out; use 'auto'."
+        )
+        found.problems.append(fault)
+        found.faults.append(fault)
+    return StoredHV(named.order, named.sign, divisor)
+
+
+def _image_scale(data: Dataset) -> tuple[float, str]:
+    """Tell whether floats run to 1 rather than 255."""
+    stored = data.stack.parts.get("image") if data.stack else None
+    if stored is None or stored.dtype.kind != "f":
+        return 1.0, ""
+    looked = (data[i].read("image")["image"] for i in evenly(len(data), PROBED))
+    if 0 < max(float(pixels.max(initial=0)) for pixels in looked) <= 1.0:
+        return 255.0, f"{data.origin}: images run from 0 to 1 and are multiplied by 255"
+    return 1.0, ""
+
+
+def _background_fault(data: Dataset) -> str:
+    """Say so where the last channel of PanNuke's masks is not the background of the others."""
+    masks = data.stack.parts.get(MASKS) if data.stack else None
+    if masks is None:
+        return ""
+    looked = [masks.read(data[i].index) for i in evenly(len(data), PROBED)]
+    values = np.stack(looked).reshape(-1, CLASSES + 1)
+    filled = values > 0
+    share = filled.mean(axis=0)
+    largest = int(np.argmax(share))
+    agreement = float((filled[:, CLASSES] == ~filled[:, :CLASSES].any(axis=1)).mean())
+    one_value = len(np.unique(values[filled[:, largest], largest])) == 1  # no ids of instances
+    swapped = largest != CLASSES and share[largest] > LEAST_BACKGROUND and one_value
+    if not swapped and (agreement >= LEAST_AGREEMENT or not share[CLASSES]):
+        return ""
+    hint = f"; channel {largest} covers most ({share[largest]:.0%})" if swapped else ""
+    return (
+        f"{masks.path}: channel {CLASSES} is not the background of the others (fits "
+        f"{agreement:.0%} of pixels){hint}. With wrong channels nearly everything is nucleus; put "
+        "them in order: neoplastic, inflammatory, connective, dead, epithelial, background."
+    )

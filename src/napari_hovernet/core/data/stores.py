@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
 from ..inference.devices import free_memory
+from ..types import Int32
 
+PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
+"""What an image can have; ``np`` and ``hv`` are maps or targets, ``instances`` predicted ones."""
+MAPS, TARGETS = "maps", "targets"
 MEMORY_SHARE = 0.5
 """Share of the free memory that one compressed array may take."""
 OPEN_ARRAYS = 64
 """Arrays that are kept open."""
+STREAMED = 2**28
+"""Bytes; larger compressed arrays are unpacked image by image where a few are asked for."""
+SKIPPED = 2**20
+"""Bytes that are unpacked at a time on the way to an image."""
 
-_LOCAL_HEADER = 30
-"""Bytes of a zip member's own header before its name."""
-_LENGTHS_AT = 26
+_HEADER, _LENGTHS_AT = 30, 26
+"""Bytes of a zip member's own header before its name, and where in it the lengths stand."""
 _ERRORS = (ValueError, OSError, EOFError, OverflowError, SyntaxError, TypeError, zlib.error)
 _ZIP_ERRORS = (*_ERRORS, zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError)
 _OBJECTS = (
@@ -40,7 +48,7 @@ class Member:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran: bool  # Whether columns lie together
-    offset: int | None  # Where its values start in the file
+    offset: int | None  # Where its values start in the file, None = compressed
 
     @property
     def nbytes(self) -> int:
@@ -53,9 +61,10 @@ def open_npy(path: Path) -> npt.NDArray[Any]:
     return _mapped_npy(path, _stamp(path))
 
 
-def npz_members(path: Path) -> Mapping[str, Member]:
-    """List the arrays of an .npz file by their headers; Python objects are left out."""
-    return _members(path, _stamp(path))
+def npz_members(path: Path, *, objects: bool = False) -> Mapping[str, Member]:
+    """List the arrays of an .npz file by their headers, Python objects only if asked for."""
+    found = _members(path, _stamp(path))
+    return found if objects else {n: m for n, m in found.items() if not m.dtype.hasobject}
 
 
 def open_member(path: Path, name: str) -> npt.NDArray[Any]:
@@ -71,91 +80,344 @@ def _stamp(path: Path) -> float:
         raise InputError(f"{path} is not there; check the path.") from error
 
 
-@lru_cache(maxsize=OPEN_ARRAYS)
-def _mapped_npy(path: Path, stamp: float) -> npt.NDArray[Any]:
-    del stamp
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except _ERRORS as error:
-        pickled = "object" in str(error).lower() or "pickle" in str(error).lower()
-        raise InputError(f"{path} {_OBJECTS if pickled else _damaged(error)}.") from error
-
-
 def _damaged(error: Exception) -> str:
     return f"is damaged or cut off ({str(error)[:80]}); copy or save it again"
 
 
 @lru_cache(maxsize=OPEN_ARRAYS)
-def _members(path: Path, stamp: float) -> Mapping[str, Member]:
-    del stamp
+def _mapped_npy(path: Path, _: float) -> npt.NDArray[Any]:
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except _ERRORS as error:
+        pickled = any(word in str(error).lower() for word in ("object", "pickle"))
+        raise InputError(f"{path} {_OBJECTS if pickled else _damaged(error)}.") from error
+
+
+@lru_cache(maxsize=OPEN_ARRAYS)
+def _members(path: Path, _: float) -> Mapping[str, Member]:
     found: dict[str, Member] = {}
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 if info.filename.endswith(".npy"):
-                    member = _header(file, archive, info)
-                    if not member.dtype.hasobject:
-                        found[info.filename.removesuffix(".npy")] = member
+                    with archive.open(info) as handle:
+                        shape, fortran, dtype = _npy_header(handle)
+                        size = handle.tell()
+                    offset = None
+                    if info.compress_type == zipfile.ZIP_STORED:
+                        file.seek(info.header_offset)
+                        head = file.read(_HEADER)[_LENGTHS_AT:]
+                        names = sum(int.from_bytes(head[i : i + 2], "little") for i in (0, 2))
+                        offset = info.header_offset + _HEADER + names + size
+                    name = info.filename.removesuffix(".npy")
+                    found[name] = Member(shape, dtype, fortran, offset)
     except _ZIP_ERRORS as error:
         raise InputError(f"{path} is no .npz file, or {_damaged(error)}.") from error
     return MappingProxyType(found)
 
 
-def _header(file: BinaryIO, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    with archive.open(info) as handle:
-        version = np.lib.format.read_magic(handle)
-        old = version == (1, 0)
-        read: Any = (
-            np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(handle)
-        size = handle.tell()
-    offset = None
-    if info.compress_type == zipfile.ZIP_STORED:
-        file.seek(info.header_offset)
-        head = file.read(_LOCAL_HEADER)[_LENGTHS_AT:]
-        lengths = int.from_bytes(head[:2], "little") + int.from_bytes(head[2:4], "little")
-        offset = info.header_offset + _LOCAL_HEADER + lengths + size
-    return Member(tuple(int(n) for n in shape), dtype, bool(fortran), offset)
+def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    form: Any = np.lib.format
+    old = form.read_magic(handle) == (1, 0)
+    shape, fortran, dtype = (form.read_array_header_1_0 if old else form.read_array_header_2_0)(
+        handle
+    )
+    return tuple(int(n) for n in shape), bool(fortran), dtype
 
 
 @lru_cache(maxsize=OPEN_ARRAYS)
 def _member(path: Path, name: str, stamp: float) -> npt.NDArray[Any]:
     members = _members(path, stamp)
-    if name not in members:
-        raise InputError(_no_member(path, name, tuple(members)))
-    member = members[name]
+    member = members.get(name)
+    if member is None:
+        there = [n for n, m in members.items() if not m.dtype.hasobject]
+        only_these = ", ".join(there) or "nothing that can be read"
+        raise InputError(f"{path} has no array {name!r}, only {only_these}.")
+    if member.dtype.hasobject:
+        raise InputError(f"{path}: {name} {_OBJECTS}.")
     try:
         if member.offset is not None and member.nbytes:
-            return np.memmap(path, member.dtype, "r", member.offset, member.shape,
-                "F" if member.fortran else "C")  # fmt: skip
-        _check_memory(path, name, member)
+            order: Any = "F" if member.fortran else "C"
+            return np.memmap(path, member.dtype, "r", member.offset, member.shape, order)
+        free = free_memory()
+        if member.nbytes > MEMORY_SHARE * free:
+            raise InputError(
+                f"{path}: {name} is compressed and takes {member.nbytes / 1e9:.1f} GB, of "
+                f"{free / 1e9:.1f} GB free. Save it uncompressed (numpy.savez), then it is read "
+                "piece by piece."
+            )
         with np.load(path, allow_pickle=False) as archive:
             array: npt.NDArray[Any] = archive[name]
+    except InputError:
+        raise
     except (*_ZIP_ERRORS, MemoryError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: {name} {_damaged(error)}.") from error
     array.flags.writeable = False
     return array
 
 
-def _no_member(path: Path, name: str, there: tuple[str, ...]) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            stored = f"{name}.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        stored = False
-    if stored:
-        return f"{path}: {name} {_OBJECTS}."
-    return f"{path} has no array {name!r}, only {', '.join(there) or 'nothing that can be read'}."
+class _Stream:
+    """Unpacks a compressed array from the front as far as it is asked for."""
+
+    def __init__(self, path: Path, name: str, member: Member) -> None:
+        self._dtype, self._shape = member.dtype, member.shape[1:]
+        self._bytes = int(np.prod(self._shape, dtype=object)) * member.dtype.itemsize
+        self._handle = zipfile.ZipFile(path).open(f"{name}.npy")  # noqa: SIM115 - stays open
+        _npy_header(self._handle)
+        self._begin = self._handle.tell()
+        self._lock = threading.Lock()
+
+    def read(self, index: int) -> npt.NDArray[Any]:
+        with self._lock:
+            place = self._begin + index * self._bytes
+            if place < self._handle.tell():
+                self._handle.seek(0)  # from the front again
+            while (left := place - self._handle.tell()) > 0:
+                if not self._handle.read(min(left, SKIPPED)):
+                    raise EOFError("it ends before that image")
+            data = self._handle.read(self._bytes)
+        if len(data) < self._bytes:
+            raise EOFError(f"it ends before image {index}")
+        return np.frombuffer(data, self._dtype).reshape(self._shape)
 
 
-def _check_memory(path: Path, name: str, member: Member) -> None:
-    free = free_memory()
-    if member.nbytes > MEMORY_SHARE * free:
-        raise InputError(
-            f"{path}: {name} is compressed and takes {member.nbytes / 1e9:.1f} GB, of "
-            f"{free / 1e9:.1f} GB free. Save it uncompressed (numpy.savez), then it is read "
-            "piece by piece."
-        )
+@lru_cache(maxsize=OPEN_ARRAYS)
+def _stream(path: Path, name: str, stamp: float) -> _Stream | None:
+    """Return what unpacks a large compressed array, None where it is mapped or small."""
+    member = _members(path, stamp)[name]
+    streamed = member.offset is None and member.nbytes > STREAMED and not member.fortran
+    return _Stream(path, name, member) if streamed else None
+
+
+# --- arrays that belong together ------------------------------------------------------
+
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "image": ("images", "image", "imgs", "img", "rgb", "patches"),
+    "labels": ("inst_maps", "inst_map", "labels", "label", "true_labels", "truth", "masks",
+               "mask", "inst"),
+    "np": ("np_targets", "np_target", "np", "np_maps", "np_map", "np_pred", "np_prob",
+           "prob", "probs"),
+    "hv": ("hv_targets", "hv_target", "hv", "hv_maps", "hv_map", "hv_pred"),
+    "types": ("nt_targets", "nt_target", "types", "type_maps", "type_map", "nt", "tp"),
+    "instances": ("pred_labels", "pred_inst", "pred_instances", "separated", "instances",
+                  "pred"),
+    "features": ("features", "layer_24", "tokens"),
+}  # fmt: skip
+"""Names of arrays by what they are, the first that is there; capitals do not matter."""
+AXES = {"image": 3, "labels": 2, "np": 2, "hv": 3, "types": 2, "instances": 2, "features": 2}
+"""Axes of the array of one image."""
+COLOURS = (1, 3, 4)
+"""Sizes that the last axis of an image can have."""
+MASKS = "masks"
+"""A part of its own: PanNuke masks, which give labels and types."""
+CLASSES = 5
+"""Channels of masks with instances: neoplastic, inflammatory, connective, dead, epithelial."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """One array of a file: a plane, pixels or tokens per image."""
+
+    path: Path
+    name: str  # Of the array in an .npz file, "" of an .npy
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    single: bool = False  # Whether the whole array belongs to one image
+    channel: int | None = None  # Which is taken of two, for NP
+
+    def __len__(self) -> int:
+        return 1 if self.single else self.shape[0]
+
+    @property
+    def called(self) -> str:
+        """How messages call it."""
+        return f"{self.path.name}: {self.name}" if self.name else self.path.name
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """The whole array: mapped, or in memory where it is compressed."""
+        return open_member(self.path, self.name) if self.name else open_npy(self.path)
+
+    def read(self, index: int, *, stream: bool = True) -> npt.NDArray[Any]:
+        """Read the array of one image as it is stored; None stands for Python objects."""
+        if self.dtype.hasobject:
+            return np.full((1, 1), None, dtype=object)
+        try:
+            streamed = stream and self.name and not self.single
+            source = _stream(self.path, self.name, _stamp(self.path)) if streamed else None
+            if source is not None:
+                array = source.read(index)
+            else:
+                array = np.array(self.array if self.single else self.array[index])
+        except _ZIP_ERRORS as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{self.called} {_damaged(error)}.") from error
+        if self.channel is not None:
+            array = np.take(array, self.channel, array.shape.index(2))
+        return array
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Arrays that belong together, by :data:`PARTS`, and ``masks``."""
+
+    parts: Mapping[str, Stored]
+    kind: str = ""  # "maps" or "targets" where the names of np and hv say it
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has(self) -> frozenset[str]:
+        """Parts of an image."""
+        parts = set(self.parts)
+        return frozenset((parts - {MASKS}) | {"labels", "types"} if MASKS in parts else parts)
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        lengths = {s.called: len(s) for s in self.parts.values() if not s.dtype.hasobject}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{name} {n}" for name, n in lengths.items())
+            raise SizeError(f"Numbers of images differ ({found}); use files of one run.")
+        return next(iter(lengths.values()), 0)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width of labels or targets."""
+        planes = (self.parts[p] for p in (MASKS, "labels", "np") if p in self.parts)
+        shapes = [s.shape if s.single else s.shape[1:] for s in planes if s.channel is None]
+        return (shapes[0][0], shapes[0][1]) if shapes and len(shapes[0]) > 1 else None
+
+    def read(self, index: int, parts: Sequence[str], *, stream: bool = True) -> dict[str, Any]:
+        """Read parts of one image."""
+        wanted = {*parts, MASKS} if {"labels", "types"} & set(parts) else set(parts)
+        if any(s.dtype.hasobject for s in self.parts.values()):
+            wanted |= set(self.parts)  # which tell the size of what stays closed
+        there = {p: s for p, s in self.parts.items() if p in wanted}
+        made = {part: stored.read(index, stream=stream) for part, stored in there.items()}
+        for part, array in made.items():
+            if array.dtype.hasobject:
+                made[part] = np.full(_plane_of(made), None, dtype=object)
+        if MASKS in made:
+            called = f"{self.parts[MASKS].called}[{index}]"
+            made["labels"], made["types"] = merge_classes(made[MASKS], called)
+        return only(made, parts)
+
+
+def only(arrays: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Any]:
+    """Return the named parts that are there."""
+    return {part: arrays[part] for part in parts if arrays.get(part) is not None}
+
+
+class SizeError(InputError):
+    """Arrays of one sample do not fit each other."""
+
+
+def _plane_of(made: Mapping[str, Any]) -> tuple[int, ...]:
+    """Size of the planes that are known, in place of objects that stay closed."""
+    known = [(part, a.shape) for part, a in made.items() if not a.dtype.hasobject and part in AXES]
+    sizes = [s[1:3] if part == "hv" else s[:2] for part, s in known if part != "features"]
+    return sizes[0] if sizes else (1, 1)
+
+
+def stack_of(files: Sequence[Path], names: Mapping[str, tuple[str, ...]] = ALIASES) -> Stack:
+    """Find out what the arrays of some files are, by their names and shapes; the first counts.
+
+    An .npy is called as an array in an .npz file would be.
+    """
+    there: dict[str, Stored] = {}
+    for file in files:
+        for name, stored in _contents(file).items():
+            there.setdefault(name.lower(), stored)
+    parts: dict[str, Stored] = {}
+    notes: list[str] = []
+    for part, called in names.items():
+        for stored in (there[name] for name in called if name in there):
+            if part not in parts:
+                parts |= _as_part(part, stored, notes)
+    if all(s.dtype.hasobject for s in parts.values()):
+        raise InputError(_nothing(files, there))
+    kinds = {kind_by_name(s.name or s.path.stem) for p, s in parts.items() if p in ("np", "hv")}
+    kinds.discard("")
+    return Stack(_settled(parts), kinds.pop() if len(kinds) == 1 else "", tuple(notes))
+
+
+def kind_by_name(name: str) -> str:
+    """Tell from an array's name whether it is a target or a prediction, "" if it does not say."""
+    if "target" in name.lower():
+        return TARGETS
+    return MAPS if "pred" in name.lower() else ""
+
+
+def _settled(parts: dict[str, Stored]) -> dict[str, Stored]:
+    """Take lone ``instances`` for the truth; NP of two channels beside HV of a single image."""
+    if "instances" in parts and not {"labels", "np", "hv"} & set(parts):
+        parts["labels"] = parts.pop("instances")
+    hv, nucleus = parts.get("hv"), parts.get("np")
+    if hv is not None and hv.single and nucleus is not None and len(nucleus.shape) == 3:
+        two = nucleus.channel is None and 2 in (nucleus.shape[0], nucleus.shape[-1])
+        parts["np"] = replace(nucleus, single=True, channel=1) if two else nucleus
+    return parts
+
+
+def _as_part(part: str, stored: Stored, notes: list[str]) -> dict[str, Stored]:
+    """Fit an array to what it should be, by its axes; {} if it cannot be that."""
+    shape, axes = stored.shape, AXES[part]
+    if stored.dtype.hasobject:
+        notes.append(f"{stored.called} {_OBJECTS}.")
+        return {part: stored}
+    if part == "labels" and len(shape) == 4 and shape[3] == CLASSES + 1:
+        return {MASKS: stored}
+    if part == "np" and len(shape) == 4 and 2 in (shape[1], shape[3]):
+        notes.append(f"{stored.called} has two channels; the second one is taken for nucleus.")
+        return {part: replace(stored, channel=1)}
+    if part == "image" and len(shape) in (2, 3):
+        return {part: replace(stored, single=len(shape) == 2 or shape[2] in COLOURS)}
+    if len(shape) in (axes, axes + 1) and stored.dtype.kind in "iufb":
+        return {part: replace(stored, single=len(shape) == axes)}
+    notes.append(
+        f"{stored.called} of shape {shape} and dtype {stored.dtype} is left out: {part} has "
+        f"{axes} axes per image."
+    )
+    return {}
+
+
+def _contents(file: Path) -> dict[str, Stored]:
+    if file.suffix.lower() == ".npy":
+        array = open_npy(file)
+        return {file.stem: Stored(file, "", array.shape, array.dtype)}
+    members = npz_members(file, objects=True)
+    return {name: Stored(file, name, m.shape, m.dtype) for name, m in members.items()}
+
+
+def _nothing(files: Sequence[Path], there: Mapping[str, Stored]) -> str:
+    objects = [s.called for s in there.values() if s.dtype.hasobject]
+    if objects:
+        return f"{', '.join(objects)} {_OBJECTS}."
+    known = ", ".join(names[0] for names in ALIASES.values())
+    found = ", ".join(f"{s.called} {s.shape}" for s in there.values()) or "nothing"
+    where = ", ".join(file.name for file in files)
+    return f"{where}: there is nothing in it that can be used ({found}); arrays are called {known}."
+
+
+def merge_classes(masks: npt.NDArray[Any], what: str = "masks") -> tuple[Int32, Int32]:
+    """Put the instances of PanNuke's classes, (H, W, 6), into one label image, and their types.
+
+    Types are 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial. Where two classes
+    claim a pixel the later one has it, as in the published reader.
+    """
+    instances = masks[..., :CLASSES]
+    if not np.isfinite(instances.sum(dtype=np.float64)) or instances.min(initial=0) < 0:
+        raise InputError(f"{what} holds NaN or negative ids; ids are whole numbers from 0 on.")
+    ids = instances.astype(np.int32)
+    if instances.dtype.kind == "f" and (ids != instances).any():
+        raise InputError(f"{what} holds fractions; ids are whole numbers from 0 on.")
+    labels = np.zeros(ids.shape[:2], np.int32)
+    types = np.zeros(ids.shape[:2], np.int32)
+    offset = 0
+    for k in range(CLASSES):
+        there = ids[..., k] > 0
+        labels[there] = ids[..., k][there] + offset
+        types[there] = k + 1
+        offset += int(ids[..., k].max(initial=0))
+    return labels, types

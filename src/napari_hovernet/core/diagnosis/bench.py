@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from ...errors import InputError, UserError
 from ..choices import check_choices, choice
-from ..data.samples import Turn, read_stored, turn_hv, turn_plane
+from ..data.samples import Turn, turn_hv, turn_plane
+from ..data.stored_hv import read_stored
 from ..hv import HVReading, compact_ids, read_hv
 from ..inference.images import UInt8, as_source
 from ..measure.compare import check_truth
@@ -131,7 +132,7 @@ class Bench:
     @cached_property
     def indices(self) -> tuple[int, ...]:
         """Items whose arrays are looked at."""
-        n = 0 if self.case.items is None else len(self.case.items.names)
+        n = 0 if self.case.items is None else len(self.case.items)
         return _spread(tuple(range(n)), self.params.n_items)
 
     @cached_property
@@ -255,7 +256,9 @@ class Bench:
     def _read(self, index: int) -> RawItem:
         if self.case.items is None:
             raise InputError("there are no images.")
-        return self.case.items.read(index)
+        item = self.case.items[index]
+        return RawItem(**{"name": item.name, "group": item.group, "split": item.split,
+                          **item.read()})  # fmt: skip
 
     def _with_its_image(self, index: int) -> RawItem | None:
         raw, order = self.raw(index), self.setup.image_order

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...errors import InputError, JobFailed, UserError
 from ..choices import check_choices, choice
+from ..data.items import Dataset
+from ..data.stores import MAPS, TARGETS
 from ..hv import ORDERS, SIGNS, HVConvention, compact_ids, convert
 from ..inference import predict
 from ..networks.registry import Network
@@ -20,13 +22,6 @@ from ..separation import separate
 from ..separation.tuning import TuneParams, tune
 from ..types import Int32, Maps, Model, ModelInfo
 from .report import Remedy
-
-MAPS, TARGETS = "maps", "targets"
-"""What given HV and NP can be: predictions of a network, or stored training targets."""
-PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
-"""Arrays an item may have."""
-AXES = {"image": 3, "labels": 2, "np": 2, "hv": 3, "types": 2, "instances": 2, "features": 2}
-"""Axes of one array."""
 
 
 # fmt: off
@@ -115,68 +110,6 @@ class RawItem:
     features: Any = None  # (N, D), tokens of a frozen encoder
     group: str = ""  # Source image, where known
     split: str = ""  # "train" or "val", where known
-
-
-class ItemSource(Protocol):
-    """Items that are read one at a time; large sets are never held in memory."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the items."""
-        ...
-
-    @property
-    def parts(self) -> frozenset[str]:
-        """Names of the arrays (some of) the items have, of :data:`PARTS`."""
-        ...
-
-    def read(self, index: int) -> RawItem:
-        """Read one item; InputError if it cannot be read."""
-        ...
-
-
-class ArrayItems:
-    """Items out of stacks or lists of arrays; arrays in a stack may be memory-mapped.
-
-    By names of :data:`PARTS`: (N, ...) or a list of N; one single array is a list of one.
-    """
-
-    def __init__(self, names: Sequence[str] | None = None, **stacks: Any) -> None:
-        self._stacks = {name: _as_list(name, s) for name, s in stacks.items() if s is not None}
-        if not self._stacks:
-            raise InputError(f"There is nothing to diagnose; give {', '.join(PARTS)} or a model.")
-        lengths = {name: len(stack) for name, stack in self._stacks.items()}
-        n = next(iter(lengths.values()))
-        if len(set(lengths.values())) > 1 or (names is not None and len(names) != n):
-            said = ", ".join(f"{n} of {name}" for name, n in lengths.items())
-            said += "" if names is None else f", {len(names)} of names"
-            raise InputError(f"Numbers differ: {said}; give one of each for every image.")
-        self.names = tuple(names) if names is not None else tuple(f"image {i}" for i in range(n))
-        self.parts = frozenset(self._stacks)
-
-    def read(self, index: int) -> RawItem:
-        """Take the arrays of one item."""
-        return RawItem(self.names[index], **{n: s[index] for n, s in self._stacks.items()})
-
-
-def _as_list(name: str, stack: Any) -> Any:
-    """Return something with a length, one array of the right number of axes per item."""
-    if name not in AXES:
-        raise InputError(f"{name!r} is not known; give {', '.join(PARTS)}.")
-    if isinstance(stack, (list, tuple)):
-        return stack
-    array = stack if hasattr(stack, "shape") else np.asarray(stack)
-    if array.dtype == object and len(array.shape) == 1:
-        return list(array)  # arrays of different sizes, as numpy saves them
-    axes, wanted = len(array.shape), AXES[name]
-    if axes == wanted or (axes == wanted - 1 and name == "image"):
-        return [array]
-    if axes == wanted + 1:
-        return array
-    raise InputError(
-        f"{name} has shape {tuple(array.shape)}; give one array of {wanted} axes per image, or a "
-        f"stack of {wanted + 1} axes."
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,8 +263,8 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 class Case:
     """Everything that is under diagnosis; any part may be missing."""
 
-    items: ItemSource | None = None
-    held_out: ItemSource | None = None  # Images of the other side of the split, for leaks
+    items: Dataset | None = None
+    held_out: Dataset | None = None  # Images of the other side of the split, for leaks
     kind: str = MAPS  # What np and hv of the items are: MAPS or TARGETS
     predictor: Predictor | None = None
     model_error: str = ""  # Why the model could not be loaded, "" if it could (or there is none)
@@ -345,7 +278,7 @@ class Case:
     @property
     def has(self) -> frozenset[str]:
         """What there is to test: arrays (np and hv as "maps" or "targets"), "model" and so on."""
-        parts = set() if self.items is None else set(self.items.parts)
+        parts = set() if self.items is None else set(self.items.has)
         pair = parts & {"hv", "np"}
         if self.predictor is not None:
             parts.add("maps")

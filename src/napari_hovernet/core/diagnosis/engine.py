@@ -18,9 +18,11 @@ from importlib import import_module
 from typing import Any
 
 from ...errors import CheckpointError, InputError, UserError
+from ..data.items import dataset_of_arrays
+from ..data.stores import MAPS, TARGETS
 from ..types import Progress
 from .bench import Bench, DiagnosisParams
-from .case import MAPS, TARGETS, ArrayItems, Case, Predictor, Separator, Setup
+from .case import Case, Predictor, Separator, Setup
 from .report import (
     FAMILIES,
     FAULT,
@@ -161,7 +163,7 @@ def diagnose_steps(
 
 def report_of(bench: Bench, found: Sequence[Finding], seconds: float) -> DiagnosisReport:
     """Make a report of findings."""
-    of = 0 if bench.case.items is None else len(bench.case.items.names)
+    of = 0 if bench.case.items is None else len(bench.case.items)
     return DiagnosisReport(rank(found), len(bench.indices), of, seconds, bench.case.notes)
 
 
@@ -345,8 +347,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
     predictor, error = predictor_of(model)
     kind, note = kind_of(hv_are, given, model is not None)
     case = Case(
-        items=ArrayItems(names, **given) if given else None,
-        held_out=None if held_out is None else ArrayItems(image=held_out),
+        items=dataset_of_arrays(names, **given) if given else None,
+        held_out=None if held_out is None else dataset_of_arrays(image=held_out),
         kind=kind,
         predictor=predictor,
         model_error=error,

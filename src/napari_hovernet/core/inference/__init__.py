@@ -5,21 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ...errors import InputError, JobFailed, UserError
 from ..hv import HVConvention
-from ..networks.registry import Geometry
 from ..params import InferenceParams
 from ..types import Maps, Model, Progress
 from . import devices
-from .devices import free_memory
-from .images import ImageSource, as_source
-from .lane import Canvas, Lane, PlainCanvas, ResizedCanvas, Timings, back_reach, bytes_needed
-from .tiles import Load, ResampledSource, Tile, choose_load, plan, working_scale
+from .images import ResampledSource, as_source
+from .lane import Canvas, Lane, Timings, back_reach
+from .tiles import choose_load, plan, working_scale
 
 
 def predict(
@@ -87,153 +85,112 @@ def predict_steps(
     Yields a :class:`Progress` for each thing to tell and after every batch of tiles. Closing the
     generator cancels: what is queued is dropped and the device's memory freed.
     """
-    params = InferenceParams() if params is None else params
     timings = Timings() if timings is None else timings
     started = time.perf_counter()
     try:
         with _failures_named(model):
-            run = _prepare(model, image, params, timings)
+            run = _Run(model, image, params or InferenceParams(), timings)
             for notice in run.notices:
                 yield Progress(0, 0, "preparing", notice)
-            yield from _tiles(run)
-            return _finished(run)
+            while True:
+                try:
+                    yield from run.tiles()
+                    break
+                except Exception as error:
+                    if not devices.is_out_of_memory(error):
+                        raise
+                yield Progress(0, 0, "out of memory", run.shrink())
+            return run.maps()
     finally:
         timings.total += time.perf_counter() - started
         devices.release(model.device)
 
 
-@dataclass
 class _Run:
     """One inference: what stays the same, and what is left to do."""
 
-    source: ImageSource
-    canvas: Canvas
-    lane: Lane
-    geometry: Geometry
-    load: Load
-    reference: bool
-    precision: str
-    device: torch.device
-    timings: Timings
-    notices: list[str]
-    done_rows: int = 0
+    def __init__(self, model: Model, image: Any, params: InferenceParams, timings: Timings) -> None:
+        network, self.device, self.timings = model.network, model.device, timings
+        if network.accepts != "image":
+            raise InputError(
+                f"The {model.info.architecture} network takes cached {network.accepts} of a "
+                "feature extractor, not an image; use the panel Token decoder (or evaluate "
+                "--family), or choose a HoVer-Net or the built-in model."
+            )
+        self.source, scale = as_source(image), working_scale(model.info, params)
+        self.notices = [*self.source.notes]
+        self.precision = devices.choose_precision(self.device, params.precision)
+        network.eval()
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        n_types = int(network.config.get("n_types") or 0)
+        self.canvas, self.geometry = Canvas(self.source.shape, n_types, scale), network.geometry
+        if scale != 1.0:
+            self.notices.append(_resize_notice(model, params, scale))
+            self.source = ResampledSource(self.source, scale)
+            self.geometry = replace(self.geometry, halo=self.geometry.halo + back_reach(scale))
+        self.load = choose_load(
+            network, self.geometry, self.source.shape, params, self.device,
+            half=self.precision != "float32",
+        )  # fmt: skip
+        convention = HVConvention.preset(model.info.hv_convention)
+        self.lane = Lane(network, self.device, self.precision, convention, timings)
+        self.reference = params.tiling == "reference"
+        self.done_rows = 0
 
-    def plan(self) -> tuple[Tile, ...]:
-        """Return the tiles of the present load that reach below the rows done."""
+    def tiles(self) -> Generator[Progress, None, None]:
+        """Run the tiles that reach below the rows done, telling of each batch."""
         tiles = plan(self.source.shape, self.geometry, self.load.tile, self.reference)
-        return tuple(tile for tile in tiles if tile.kept.r1 > self.done_rows)
+        tiles = tuple(tile for tile in tiles if tile.kept.r1 > self.done_rows)
+        total, done, size = len(tiles), 0, self.load.batch
+        yield Progress(0, total, f"tile 0 of {total}")
+        batches = iter([tiles[i : i + size] for i in range(0, total, size)])
+        batch = next(batches, None)
+        while batch is not None or self.lane.busy:
+            if batch is not None:
+                self.lane.send(self.source, batch)
+                batch = next(batches, None)
+            if self.lane.full or batch is None:
+                done += self._collect()
+                following = tiles[done].kept.r0 if done < total else self.source.shape[0]
+                self.done_rows = max(self.done_rows, following)
+                yield Progress(done, total, f"tile {done} of {total}")
 
+    def _collect(self) -> int:
+        started = time.perf_counter()
+        tiles, values = self.lane.collect()
+        for tile, value in zip(tiles, values, strict=True):
+            self.canvas.put(tile, value)
+            self.timings.pixels += tile.kept.shape[0] * tile.kept.shape[1]
+        self.timings.write += time.perf_counter() - started
+        return len(tiles)
 
-def _prepare(model: Model, image: Any, params: InferenceParams, timings: Timings) -> _Run:
-    network = model.network
-    if network.accepts != "image":
-        raise InputError(
-            f"The {model.info.architecture} network takes cached {network.accepts} of a feature "
-            "extractor, not an image; use the panel Token decoder (or evaluate --family), or "
-            "choose a HoVer-Net or the built-in model."
+    def shrink(self) -> str:
+        """Free memory and halve the batch or the tile; return what to tell."""
+        self.lane.clear()
+        devices.release(self.device)
+        before, after = self.load, self.load.halved(self.geometry, self.reference)
+        if after is None:
+            raise JobFailed(
+                f"Out of memory on {self.device} even with one tile of {before.tile[0]} x "
+                f"{before.tile[1]} px at a time; close other programs that use it, or choose "
+                "another device."
+            )
+        self.load = after
+        return (
+            f"Out of memory on {self.device}: going on with {after.batch} tile(s) of "
+            f"{after.tile[0]} x {after.tile[1]} px at a time instead of {before.batch} of "
+            f"{before.tile[0]} x {before.tile[1]}."
         )
-    source = as_source(image)
-    scale = working_scale(model.info, params)
-    precision = devices.choose_precision(model.device, params.precision)
-    network.eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    n_types = int(network.config.get("n_types") or 0)
-    _check_memory(source.shape, n_types)
-    geometry, canvas = network.geometry, PlainCanvas(source.shape, n_types)
-    notices = [*source.notes]
-    if scale != 1.0:
-        notices.append(_resize_notice(model, params, scale))
-        full, source = source.shape, ResampledSource(source, scale)
-        canvas = ResizedCanvas(full, n_types, scale, source.shape)
-        geometry = replace(geometry, halo=geometry.halo + back_reach(scale))
-    half = precision != "float32"
-    load = choose_load(network, geometry, source.shape, params, model.device, half)
-    convention = _convention(model)
-    return _Run(
-        source=source,
-        canvas=canvas,
-        lane=Lane(network, model.device, precision, convention, timings),
-        geometry=geometry,
-        load=load,
-        reference=params.tiling == "reference",
-        precision=precision,
-        device=model.device,
-        timings=timings,
-        notices=notices,
-    )
 
-
-def _tiles(run: _Run) -> Generator[Progress, None, None]:
-    """Run all tiles; on lack of memory go on with a smaller load."""
-    while True:
+    def maps(self) -> Maps:
+        """Return the finished maps; blame the precision where they cannot be used."""
         try:
-            yield from _pass(run)
-            return
-        except Exception as error:
-            if not devices.is_out_of_memory(error):
-                raise
-        run.lane.clear()
-        devices.release(run.device)
-        yield Progress(0, 0, "out of memory", _shrink(run))
-
-
-def _pass(run: _Run) -> Generator[Progress, None, None]:
-    """Run the tiles that are left, telling of each batch."""
-    tiles = run.plan()
-    total, done = len(tiles), 0
-    yield Progress(0, total, f"tile 0 of {total}")
-    size = run.load.batch
-    batches = iter([tiles[i : i + size] for i in range(0, total, size)])
-    exhausted = False
-    while not exhausted or run.lane.busy:
-        batch = None if exhausted else next(batches, None)
-        exhausted = batch is None
-        if batch is not None:
-            run.lane.send(run.source, batch)
-        if run.lane.busy and (run.lane.full or exhausted):
-            done += _collect(run)
-            following = tiles[done].kept.r0 if done < total else run.source.shape[0]
-            run.done_rows = max(run.done_rows, following)
-            yield Progress(done, total, f"tile {done} of {total}")
-
-
-def _collect(run: _Run) -> int:
-    started = time.perf_counter()
-    tiles, values = run.lane.collect()
-    for tile, value in zip(tiles, values, strict=True):
-        run.canvas.put(tile, value)
-        run.timings.pixels += tile.kept.shape[0] * tile.kept.shape[1]
-    run.timings.write += time.perf_counter() - started
-    return len(tiles)
-
-
-def _shrink(run: _Run) -> str:
-    """Halve the batch or the tile of a run; return what to tell."""
-    before, after = run.load, run.load.halved(run.geometry, run.reference)
-    if after is None:
-        raise JobFailed(
-            f"Out of memory on {run.device} even with one tile of {before.tile[0]} x "
-            f"{before.tile[1]} px at a time; close other programs that use it, or choose "
-            "another device."
-        )
-    run.load = after
-    return (
-        f"Out of memory on {run.device}: going on with {after.batch} tile(s) of "
-        f"{after.tile[0]} x {after.tile[1]} px at a time instead of {before.batch} of "
-        f"{before.tile[0]} x {before.tile[1]}."
-    )
-
-
-def _finished(run: _Run) -> Maps:
-    try:
-        return run.canvas.maps()
-    except InputError as error:
-        if run.precision == "float32":
-            raise JobFailed(f"The network's output cannot be used: {error}") from error
-        raise JobFailed(
-            f"The network's output in {run.precision} cannot be used ({error}); "
-            "choose the precision float32."
-        ) from error
+            return self.canvas.maps()
+        except InputError as error:
+            remedy = "" if self.precision == "float32" else "; choose the precision float32"
+            raise JobFailed(
+                f"The network's output in {self.precision} cannot be used ({error}){remedy}."
+            ) from error
 
 
 def _resize_notice(model: Model, params: InferenceParams, scale: float) -> str:
@@ -243,20 +200,6 @@ def _resize_notice(model: Model, params: InferenceParams, scale: float) -> str:
         f"{scale:.3g}x for the network, and the maps back (HV by nearest pixel, so that it "
         "keeps its jumps between nuclei)."
     )
-
-
-def _convention(model: Model) -> HVConvention:
-    """Return the HV convention of a model's raw output; order and sign are put right."""
-    return HVConvention.preset(model.info.hv_convention)
-
-
-def _check_memory(shape: tuple[int, int], n_types: int) -> None:
-    needed, free = bytes_needed(shape, n_types), free_memory()
-    if needed > free:
-        raise InputError(
-            f"The maps of {shape[0]} x {shape[1]} px need {needed / 1e9:.1f} GB and "
-            f"{free / 1e9:.1f} GB of memory are free; run on a region at a time."
-        )
 
 
 @contextmanager

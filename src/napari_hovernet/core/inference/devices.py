@@ -2,103 +2,48 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
+import platform
 import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from ...errors import DeviceError
 
-UNKNOWN_SHARE = 0.5
-"""Share of all memory taken for free where the system does not say."""
-
-_MEMINFO = Path("/proc/meminfo")
-_CGROUPS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
-)
-
-
-def free_memory() -> int:
-    """Bytes of main memory that a process may still take, as far as the system says.
-
-    Linux: ``MemAvailable``, and what a container's limit leaves if that is less. Windows: available
-    physical memory. Elsewhere: half of all memory.
-    """
-    if sys.platform == "win32":
-        return _windows()
-    if _MEMINFO.exists():
-        return max(min([_available(_MEMINFO.read_text()), *_container()]), 1)
-    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * UNKNOWN_SHARE)
-
-
-def _available(meminfo: str) -> int:
-    """Read ``MemAvailable`` (in kB there) of /proc/meminfo; bytes."""
-    for line in meminfo.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * UNKNOWN_SHARE)
-
-
-def _container() -> list[int]:
-    """Bytes that control groups leave; empty where there is no limit."""
-    left = []
-    for limit, used in _CGROUPS:
-        try:
-            left.append(int(limit.read_text()) - int(used.read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return left
-
-
-class _MemoryStatus(ctypes.Structure):
-    _fields_ = (
-        ("length", ctypes.c_uint32),
-        ("load", ctypes.c_uint32),
-        ("total", ctypes.c_uint64),
-        ("available", ctypes.c_uint64),
-        ("total_page_file", ctypes.c_uint64),
-        ("available_page_file", ctypes.c_uint64),
-        ("total_virtual", ctypes.c_uint64),
-        ("available_virtual", ctypes.c_uint64),
-        ("available_extended", ctypes.c_uint64),
-    )
-
-
-def _windows() -> int:
-    status = _MemoryStatus()
-    status.length = ctypes.sizeof(status)
-    kernel32 = getattr(ctypes, "windll").kernel32  # noqa: B009 - only there on Windows
-    kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-    return max(int(status.available), 1)
-
-
 CPU, CUDA, MPS = "cpu", "cuda", "mps"
-
-GIGABYTE = 1e9
 
 PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
 
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "alloc_failed",
-    "invalid buffer size",
-    "canuse32bitindexmath",
-    "int_max",
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
 )
+"""Where containers (control groups, version 2 and 1) say their limit and what is used of it."""
+
+_OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
+    "invalid buffer size", "canuse32bitindexmath", "int_max",
+)  # fmt: skip
 """What torch says, in lower case, when a tensor is too large for a device."""
+
+
+def free_memory() -> int:
+    """Bytes of main memory that a process may still take; a container's limit counts."""
+    left = [int(psutil.virtual_memory().available)]
+    for limit, used in _CGROUPS:
+        try:
+            left.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return max(min(left), 1)
 
 
 @dataclass(frozen=True)
@@ -115,19 +60,29 @@ class DeviceInfo:
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Find the device asked for."""
     if device == "auto":
-        return _best()
+        fit = (i for i in range(_cuda_count()) if not _cuda_too_old(i))
+        index = next(fit, None)
+        other = torch.device(CPU if _mps_reason() else MPS)
+        return other if index is None else torch.device(CUDA, index)
     try:
         wanted = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise DeviceError(
             f"{device!r} is no device; choose auto, cpu, cuda, cuda:1 (and so on) or mps."
         ) from error
-    if wanted.type == CUDA:
-        return _cuda_device(wanted)
-    if wanted.type == MPS and (reason := _mps_reason()):
-        raise DeviceError(f"{device} cannot be used: {reason}")
-    if wanted.type not in (CPU, MPS):
+    if wanted.type not in (CPU, CUDA, MPS):
         raise DeviceError(f"{device!r} is not supported; choose auto, cpu, cuda or mps.")
+    if wanted.type == CUDA:
+        wanted = torch.device(CUDA, wanted.index or 0)
+        count = _cuda_count()
+        if count and wanted.index >= count:
+            names = ", ".join(f"{CUDA}:{i}" for i in range(count))
+            raise DeviceError(f"{wanted} is not there; this computer has {names}.")
+        reason = _cuda_too_old(wanted.index) if count else _cuda_reason()
+    else:
+        reason = _mps_reason() if wanted.type == MPS else ""
+    if reason:
+        raise DeviceError(f"{device} cannot be used: {reason}")
     return wanted
 
 
@@ -137,15 +92,21 @@ def list_devices() -> tuple[DeviceInfo, ...]:
     Always holds at least one CUDA entry (so that a user sees why no GPU is used), an MPS entry on a
     Mac, and the CPU last. Opens each GPU to ask for its free memory.
     """
-    found = [*_cuda_devices()]
+    found = [_cuda_info(index) for index in range(_cuda_count())]
+    if not found:
+        found = [DeviceInfo(CUDA, "CUDA GPU: not available", None, False, _cuda_reason())]
     if _is_mac():
-        reason = _mps_reason()
-        free = None if reason else free_bytes(torch.device(MPS))
-        label = "Apple GPU (Metal)" + (f", {_gigabytes(free)} free" if free else "")
-        found.append(DeviceInfo(MPS, label, free, not reason, reason))
-    free = free_memory()
-    label = f"CPU, {torch.get_num_threads()} threads, {_gigabytes(free)} free"
-    return (*found, DeviceInfo(CPU, label, free))
+        reason, title = _mps_reason(), "Apple GPU (Metal)"
+        found.append(
+            DeviceInfo(MPS, title, None, False, reason) if reason else _free(MPS, MPS, title)
+        )
+    return (*found, _free(CPU, CPU, f"CPU, {torch.get_num_threads()} threads"))
+
+
+def _free(name: str, device: str, title: str) -> DeviceInfo:
+    """Describe a device that can be used, by its free memory."""
+    free = free_bytes(torch.device(device))
+    return DeviceInfo(name, f"{title}, {free / 1e9:.1f} GB free", free)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -207,9 +168,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
-    if not isinstance(error, RuntimeError | TypeError):
-        return False
-    text = str(error).lower()
+    text = str(error).lower() if isinstance(error, RuntimeError | TypeError) else ""
     return any(phrase in text for phrase in _OUT_OF_MEMORY)
 
 
@@ -235,43 +194,14 @@ class Mark:
         return self._time - earlier._time
 
 
-def _best() -> torch.device:
-    for index in range(_cuda_count()):
-        if not _cuda_too_old(index):
-            return torch.device(CUDA, index)
-    return torch.device(CPU if _mps_reason() else MPS)
-
-
-def _cuda_device(wanted: torch.device) -> torch.device:
-    count = _cuda_count()
-    if not count:
-        raise DeviceError(f"{wanted} cannot be used: {_cuda_reason()}")
-    index = 0 if wanted.index is None else wanted.index
-    if index >= count:
-        names = ", ".join(f"{CUDA}:{i}" for i in range(count))
-        raise DeviceError(f"{wanted} is not there; this computer has {names}.")
-    if reason := _cuda_too_old(index):
-        raise DeviceError(f"{wanted} cannot be used: {reason}")
-    return torch.device(CUDA, index)
-
-
-def _cuda_devices() -> list[DeviceInfo]:
-    count = _cuda_count()
-    if not count:
-        return [DeviceInfo(CUDA, "CUDA GPU: not available", None, False, _cuda_reason())]
-    return [_cuda_info(index) for index in range(count)]
-
-
 def _cuda_info(index: int) -> DeviceInfo:
-    name, title = f"{CUDA}:{index}", torch.cuda.get_device_name(index)
-    reason = _cuda_too_old(index)
-    if reason:
-        return DeviceInfo(name, title, None, False, reason)
+    name, title, reason = f"{CUDA}:{index}", torch.cuda.get_device_name(index), _cuda_too_old(index)
     try:
-        free = free_bytes(torch.device(CUDA, index))
+        if not reason:
+            return _free(name, name, title)
     except RuntimeError as error:  # occupied exclusively, or fell off the bus
-        return DeviceInfo(name, title, None, False, f"the driver says: {_first_line(error)}")
-    return DeviceInfo(name, f"{title}, {_gigabytes(free)} free", free)
+        reason = f"the driver says: {_first_line(error)}"
+    return DeviceInfo(name, title, None, False, reason)
 
 
 def _cuda_count() -> int:
@@ -300,19 +230,17 @@ def _cuda_too_old(index: int) -> str:
     """Say why a GPU does not fit this build of PyTorch; "" if it does."""
     if getattr(torch.version, "hip", None) is not None:
         return ""
-    capability = torch.cuda.get_device_capability(index)
+    major, minor = torch.cuda.get_device_capability(index)
     built = [
         int(arch.split("_")[1].rstrip("af"))
         for arch in torch.cuda.get_arch_list()
         if arch.startswith(("sm_", "compute_"))
     ]
-    own = capability[0] * 10 + capability[1]
-    if not built or own >= min(built):
+    if not built or major * 10 + minor >= min(built):
         return ""
     return (
-        f"{torch.cuda.get_device_name(index)} (compute capability {capability[0]}."
-        f"{capability[1]}) is older than this PyTorch supports; install an older PyTorch, "
-        "or use the CPU."
+        f"{torch.cuda.get_device_name(index)} (compute capability {major}.{minor}) is older than "
+        "this PyTorch supports; install an older PyTorch, or use the CPU."
     )
 
 
@@ -328,14 +256,8 @@ def _mps_reason() -> str:
 
 
 def _is_mac() -> bool:
-    import sys  # noqa: PLC0415 - so that type checkers do not prune what follows
-
-    return str(sys.platform) == "darwin"
+    return platform.system() == "Darwin"
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _gigabytes(count: int | None) -> str:
-    return "?" if count is None else f"{count / GIGABYTE:.1f} GB"

@@ -1,4 +1,4 @@
-"""Any image data as 8-bit RGB, read by region; lazy data are never computed whole."""
+"""Any image data as 8-bit RGB, read by region and resized; lazy data are never computed whole."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ..types import Float32, kernel
+
+UInt8 = npt.NDArray[np.uint8]
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """Depths that whole numbers wider than 8 bit may have; the first that holds the largest."""
 FLOAT_SLACK = 1e-3
 """How far floats may leave 0..1 or 0..255, relative to the range (rounding, resampling)."""
 WHITE = 255
+PROBE_PIXELS = 4_000_000
+"""A lazy array of at most this many pixels is looked at whole to find its range of values."""
+PROBE_EDGE, PROBE_GRID = 256, 3
+"""Edge in pixels, and number per axis, of the regions looked at in a larger lazy array."""
+GREY, RGB, RGBA = 1, 3, 4
 
 
 @dataclass(frozen=True)
@@ -27,16 +35,19 @@ class Intensity:
     white: float = WHITE  # The value that becomes 255
     note: str = ""  # What was assumed, "" for 8-bit data
 
-    def apply(self, block: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    def apply(self, block: npt.NDArray[Any]) -> UInt8:
         """Return ``block`` as uint8, itself if it is that already."""
         if block.dtype == np.uint8:
             return block
         scaled = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)
         np.multiply(scaled, WHITE / self.white, out=scaled)
-        np.rint(scaled, out=scaled)
-        np.clip(scaled, 0, WHITE, out=scaled)
-        eight: npt.NDArray[np.uint8] = scaled.astype(np.uint8)
-        return eight
+        return _eight_bit(scaled)
+
+
+def _eight_bit(values: npt.NDArray[Any]) -> UInt8:
+    """Round and clip floats to uint8, in place as far as possible."""
+    np.clip(np.rint(values, out=values), 0, WHITE, out=values)
+    return values.astype(np.uint8)
 
 
 def choose_intensity(dtype: np.dtype[Any], blocks: Sequence[npt.NDArray[Any]]) -> Intensity:
@@ -50,29 +61,14 @@ def choose_intensity(dtype: np.dtype[Any], blocks: Sequence[npt.NDArray[Any]]) -
         refuse_nan(block, "the data")
     low = min(float(block.min()) for block in blocks)
     high = max(float(block.max()) for block in blocks)
-    return _float_range(low, high) if dtype.kind == "f" else _whole_range(low, high)
-
-
-def refuse_nan(block: npt.NDArray[Any], where: str) -> None:
-    """Refuse values that are NaN or infinite; ``where`` completes "of ... are"."""
-    if block.dtype.kind != "f":
-        return
-    bad = int(block.size - np.count_nonzero(np.isfinite(block)))
-    if bad:
-        raise InputError(
-            f"{bad} of {block.size} values of {where} are not finite (NaN or infinite); "
-            "replace them first, for example numpy.nan_to_num(image)."
-        )
-
-
-def _whole_range(low: float, high: float) -> Intensity:
+    if dtype.kind == "f":
+        return _float_range(low, high)
     if low < 0:
         raise InputError(f"The image has values down to {low:g}; give values from 0 on.")
     for bits in BIT_DEPTHS:
         if high < 2**bits:
-            return Intensity(
-                2**bits - 1, f"values up to {high:g}: taken for {bits}-bit and scaled to 8-bit"
-            )
+            note = f"values up to {high:g}: taken for {bits}-bit and scaled to 8-bit"
+            return Intensity(2**bits - 1, note)
     raise InputError(f"The image has values up to {high:g}; convert it to 8- or 16-bit first.")
 
 
@@ -90,16 +86,14 @@ def _float_range(low: float, high: float) -> Intensity:
     )
 
 
-UInt8 = npt.NDArray[np.uint8]
-
-PROBE_PIXELS = 4_000_000
-"""A lazy array of at most this many pixels is looked at whole to find its range of values."""
-PROBE_EDGE = 256
-"""Edge, pixels, of each region that is looked at in a larger lazy array."""
-PROBE_GRID = 3
-"""Regions per axis that are looked at in a larger lazy array."""
-
-GREY, RGB, RGBA = 1, 3, 4
+def refuse_nan(block: npt.NDArray[Any], where: str) -> None:
+    """Refuse values that are NaN or infinite; ``where`` completes "of ... are"."""
+    bad = int(block.size - np.count_nonzero(np.isfinite(block))) if block.dtype.kind == "f" else 0
+    if bad:
+        raise InputError(
+            f"{bad} of {block.size} values of {where} are not finite (NaN or infinite); "
+            "replace them first, for example numpy.nan_to_num(image)."
+        )
 
 
 @runtime_checkable
@@ -145,10 +139,21 @@ class ArraySource:
 
 
 @dataclass(frozen=True, eq=False)
-class CropSource:
-    """A rectangle of another source; its notes are those of the source."""
+class _Derived:
+    """A source over another, whose notes it keeps."""
 
     source: ImageSource
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed or changed, fit for a user."""
+        return self.source.notes
+
+
+@dataclass(frozen=True, eq=False)
+class CropSource(_Derived):
+    """A rectangle of another source."""
+
     r0: int
     r1: int
     c0: int
@@ -161,11 +166,6 @@ class CropSource:
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return (self.r1 - self.r0, self.c1 - self.c0)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was assumed or changed, fit for a user."""
-        return self.source.notes
 
     def read(self, r0: int, r1: int, c0: int, c1: int) -> UInt8:
         """Return a region of the rectangle as (h, w, 3) uint8."""
@@ -183,19 +183,17 @@ def as_source(image: Any) -> ImageSource:
             "napari_hovernet.core.io.open.read_image(path).source."
         )
     array, coarse = _levels(image)
-    height, width, channels, first = _layout(tuple(int(n) for n in array.shape))
-    notes = []
-    if first:
-        notes.append(f"channels come first {tuple(array.shape)}: read as {channels} x H x W")
-    if channels == GREY:
-        notes.append("the image is grey: repeated to RGB")
-    if channels == RGBA:
-        notes.append("the image has an alpha channel: transparent pixels are taken for white")
-    probe = [] if np.dtype(array.dtype) == np.uint8 else _probe(array, coarse, first)
-    intensity = choose_intensity(np.dtype(array.dtype), probe)
-    if intensity.note:
-        notes.append(intensity.note)
-    return ArraySource(array, (height, width), channels, first, intensity, tuple(notes))
+    dtype = np.dtype(array.dtype)
+    height, width, channels, first = _layout(array.shape)
+    intensity = choose_intensity(dtype, [] if dtype == np.uint8 else _probe(array, coarse, first))
+    notes = {
+        f"channels come first {tuple(array.shape)}: read as {channels} x H x W": first,
+        "the image is grey: repeated to RGB": channels == GREY,
+        "the image has an alpha channel: transparent pixels are taken for white": channels == RGBA,
+        intensity.note: bool(intensity.note),
+    }
+    told = tuple(note for note, holds in notes.items() if holds)
+    return ArraySource(array, (height, width), channels, first, intensity, told)
 
 
 def check_region(shape: tuple[int, int], r0: int, r1: int, c0: int, c1: int) -> None:
@@ -211,16 +209,16 @@ def _levels(image: Any) -> tuple[Any, Any]:
     """Return the finest and the coarsest level; twice the same array if there is one."""
     if _is_multiscale(image):
         return image[0], image[len(image) - 1]
-    if not (hasattr(image, "shape") and hasattr(image, "dtype")):
-        try:
-            image = np.asarray(image)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"The image is no array: {error}; give (H, W, 3) numbers.") from error
     try:
-        np.dtype(image.dtype)
-    except TypeError:  # torch and other tensors
-        image = np.asarray(image)
-    return image, image
+        _ = np.dtype(image.dtype), image.shape
+        return image, image
+    except (AttributeError, TypeError):  # lists; torch and other tensors
+        pass
+    try:
+        array = np.asarray(image)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The image is no array: {error}; give (H, W, 3) numbers.") from error
+    return array, array
 
 
 def _is_multiscale(image: Any) -> bool:
@@ -235,8 +233,9 @@ def _is_multiscale(image: Any) -> bool:
     return falling and (len(levels) > 1 or type(image).__name__ == "MultiScaleData")
 
 
-def _layout(shape: tuple[int, ...]) -> tuple[int, int, int, bool]:
+def _layout(given: Sequence[int]) -> tuple[int, int, int, bool]:
     """Return height, width, channels and whether the channels come first."""
+    shape = tuple(int(n) for n in given)
     if len(shape) == 2:
         shape = (*shape, GREY)
     if len(shape) != 3:
@@ -261,17 +260,14 @@ def _probe(array: Any, coarse: Any, first: bool) -> list[npt.NDArray[Any]]:
     """Read what decides about the range of values, without computing lazy data whole."""
     if isinstance(array, np.ndarray):
         return [array]
-    height, width, _, _ = _layout(tuple(int(n) for n in coarse.shape))
+    height, width, _, _ = _layout(coarse.shape)
     if height * width <= PROBE_PIXELS:
         return [_load(coarse, first, 0, height, 0, width)]
-    blocks = []
-    for i in range(PROBE_GRID):
-        for j in range(PROBE_GRID):
-            r = (height - min(PROBE_EDGE, height)) * i // (PROBE_GRID - 1)
-            c = (width - min(PROBE_EDGE, width)) * j // (PROBE_GRID - 1)
-            ends = min(r + PROBE_EDGE, height), min(c + PROBE_EDGE, width)
-            blocks.append(_load(coarse, first, r, ends[0], c, ends[1]))
-    return blocks
+    rows, cols = (
+        [(n - min(PROBE_EDGE, n)) * i // (PROBE_GRID - 1) for i in range(PROBE_GRID)]
+        for n in (height, width)
+    )
+    return [_load(coarse, first, r, r + PROBE_EDGE, c, c + PROBE_EDGE) for r in rows for c in cols]
 
 
 def _load(array: Any, first: bool, r0: int, r1: int, c0: int, c1: int) -> npt.NDArray[Any]:
@@ -288,3 +284,112 @@ def _on_white(pixels: UInt8) -> UInt8:
         return pixels[..., :3]
     weighed = pixels[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha.astype(np.uint16))
     return ((weighed + 127) // 255).astype(np.uint8)
+
+
+CUBIC_A = -0.5
+"""Catmull-Rom: the cubic that passes through the samples and is exact for parabolas."""
+METHODS = ("area", "linear", "cubic", "nearest")
+
+Index = npt.NDArray[np.int64]
+Taps = tuple[Index, Float32]
+"""Positions and weights: output i is the sum over k of weight[i, k] * input[index[i, k]]."""
+
+
+def taps(start: int, end: int, scale: float, length: int, method: str) -> Taps:
+    """Compute positions (the ends repeated) and weights for output pixels start..end of an axis."""
+    if method not in METHODS:
+        raise InputError(f"method is {method!r}; choose one of {', '.join(METHODS)}.")
+    position = np.arange(start, end, dtype=np.float64)
+    if method == "area":
+        index, weight = _area(position, scale)
+    else:
+        index, weight = _point((position + 0.5) / scale - 0.5, method)
+    index = np.clip(index, 0, length - 1)
+    weight = weight / weight.sum(axis=1, keepdims=True)
+    used = np.flatnonzero(weight.any(axis=0))
+    weight = np.ascontiguousarray(weight[:, used], dtype=np.float32)
+    return np.ascontiguousarray(index[:, used]), weight
+
+
+def _area(position: npt.NDArray[np.float64], scale: float) -> tuple[Index, Any]:
+    low, high = position / scale, (position + 1) / scale
+    count = int(np.ceil(1 / scale)) + 1
+    index = np.floor(low + 1e-9).astype(np.int64)[:, None] + np.arange(count)
+    cover = np.minimum(high[:, None], index + 1) - np.maximum(low[:, None], index)
+    return index, np.where(cover > 1e-9, cover, 0.0)
+
+
+def _point(at: npt.NDArray[np.float64], method: str) -> tuple[Index, Any]:
+    if method == "nearest":
+        return np.floor(at + 0.5).astype(np.int64)[:, None], np.ones((len(at), 1))
+    reach = 1 if method == "linear" else 2
+    index = np.floor(at).astype(np.int64)[:, None] + np.arange(1 - reach, 1 + reach)
+    far = np.abs(at[:, None] - index)
+    if method == "linear":
+        return index, 1 - far
+    a = CUBIC_A
+    near = (a + 2) * far**3 - (a + 3) * far**2 + 1
+    wide = a * far**3 - 5 * a * far**2 + 8 * a * far - 4 * a
+    return index, np.where(far <= 1, near, wide)
+
+
+def resample(block: npt.NDArray[Any], rows: Taps, cols: Taps, origin: tuple[int, int]) -> Float32:
+    """Apply taps to a region whose first pixel is ``origin``."""
+    out = np.empty((len(rows[0]), len(cols[0]), block.shape[2]), np.float32)
+    moved = rows[0] - origin[0], cols[0] - origin[1]
+    _apply(np.ascontiguousarray(block), moved[0], rows[1], moved[1], cols[1], out)
+    return out
+
+
+@kernel
+def _apply(
+    block: npt.NDArray[Any],
+    row_index: Index,
+    row_weight: Float32,
+    col_index: Index,
+    col_weight: Float32,
+    out: Float32,
+) -> None:
+    width, channels = block.shape[1], block.shape[2]
+    line = np.empty((width, channels), np.float32)
+    for i in range(out.shape[0]):
+        line[:] = np.float32(0)
+        for k in range(row_index.shape[1]):
+            r, w = row_index[i, k], row_weight[i, k]
+            for j in range(width):
+                for c in range(channels):
+                    line[j, c] += w * np.float32(block[r, j, c])
+        for j in range(out.shape[1]):
+            for c in range(channels):
+                total = np.float32(0)
+                for k in range(col_index.shape[1]):
+                    total += col_weight[j, k] * line[col_index[j, k], c]
+                out[i, j, c] = total
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledSource(_Derived):
+    """Another source, resized while it is read."""
+
+    scale: float  # Pixels of this per pixel of ``source``. Below 1 by area, above 1 cubic
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels, at least 1."""
+        height, width = self.source.shape
+        return scaled_length(height, self.scale), scaled_length(width, self.scale)
+
+    def read(self, r0: int, r1: int, c0: int, c1: int) -> UInt8:
+        """Return a region as (h, w, 3) uint8."""
+        check_region(self.shape, r0, r1, c0, c1)
+        method = "area" if self.scale < 1 else "cubic"
+        rows = taps(r0, r1, self.scale, self.source.shape[0], method)
+        cols = taps(c0, c1, self.scale, self.source.shape[1], method)
+        (top, bottom), (left, right) = ((int(x[0].min()), int(x[0].max())) for x in (rows, cols))
+        block = self.source.read(top, bottom + 1, left, right + 1)
+        return _eight_bit(resample(block, rows, cols, (top, left)))
+
+
+def scaled_length(length: int, scale: float) -> int:
+    """Pixels of an axis of ``length`` after resizing, at least 1."""
+    return max(int(np.ceil(length * scale - 1e-9)), 1)

@@ -1,4 +1,4 @@
-"""Batches of tiles through a network on a device, one ahead of the other on a GPU."""
+"""Batches of tiles through a network on a device, one ahead of the other on a GPU, into maps."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 
-from ...errors import JobFailed
+from ...errors import InputError, JobFailed
 from ..hv import HVConvention
 from ..networks.registry import Network
 from ..types import Float32, Maps
 from . import devices
-from .images import ImageSource, UInt8
-from .tiles import Box, Taps, Tile, mirror, resample, taps
+from .images import ImageSource, UInt8, resample, scaled_length, taps
+from .tiles import Box, Tile, mirror
 
 AHEAD = 2
 """Batches queued on a GPU before the oldest is collected, so that it never waits."""
-
-NP_CHANNEL = 0
-HV_CHANNELS = slice(1, 3)
-TYPE_CHANNELS = slice(3, None)
-"""Where :class:`Lane` puts what a network gives."""
+NP_HV = 3
+"""Channels before those of the types in what :class:`Lane` gives: NP, H, V."""
 
 
 @dataclass
@@ -46,8 +42,7 @@ class _Pending:
     result: torch.Tensor
     started: devices.Mark
     ended: devices.Mark
-    keep: torch.Tensor
-    """The input, which must live until the copy to the device is done."""
+    input: torch.Tensor  # Must live until its copy to the device is done
 
 
 class Lane:
@@ -61,11 +56,8 @@ class Lane:
         convention: HVConvention,
         timings: Timings,
     ) -> None:
-        self._network = network
-        self._device = device
-        self._precision = precision
-        self._convention = convention
-        self._timings = timings
+        self._network, self._device, self._precision = network, device, precision
+        self._convention, self._timings = convention, timings
         self._pending: deque[_Pending] = deque()
         self._spare: list[torch.Tensor] = []
         self._pinned = devices.pins_memory(device)
@@ -99,16 +91,13 @@ class Lane:
         self._pending.append(_Pending(tuple(tiles), result, begin, end, pixels))
 
     def collect(self) -> tuple[tuple[Tile, ...], Float32]:
-        """Wait for the oldest batch.
-
-        Returns outputs float32 (B, 3 or 3 + C, h, w).
-        """
+        """Wait for the oldest batch; its outputs are float32 (B, 3 or 3 + C, h, w)."""
         batch = self._pending.popleft()
         batch.ended.wait()
         self._timings.network += batch.ended.seconds_since(batch.started)
         self._timings.tiles += len(batch.tiles)
         if self._pinned:
-            self._spare += [batch.keep, batch.result]
+            self._spare += [batch.input, batch.result]
         values: Float32 = batch.result.cpu().numpy()
         return batch.tiles, values
 
@@ -125,29 +114,27 @@ class Lane:
         return torch.empty(shape, dtype=dtype, pin_memory=self._pinned)
 
     def _gather(self, raw: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Turn raw outputs into one float32 tensor: NP, H, V, types."""
+        """Turn raw outputs into one float32 tensor: NP, H and V outward, types."""
         missing = sorted({"np", "hv"} - raw.keys())
         if missing:
             raise JobFailed(
                 f"The network gives {sorted(raw)} but not {', '.join(missing)}; it is no HoVer-Net."
             )
         logits, hv = raw["np"].float(), raw["hv"].float()
-        parts = [torch.sigmoid(logits[:, 1:2] - logits[:, :1]), self._outward(hv)]
+        if self._convention.order == "vh":
+            hv = hv.flip(1)
+        hv = -hv if self._convention.sign == "inward" else hv
+        parts = [torch.sigmoid(logits[:, 1:2] - logits[:, :1]), hv]
         if "tp" in raw:
             parts.append(raw["tp"].float().softmax(dim=1))
         return torch.cat([part.contiguous() for part in parts], dim=1)
-
-    def _outward(self, hv: torch.Tensor) -> torch.Tensor:
-        if self._convention.order == "vh":
-            hv = hv.flip(1)
-        return -hv if self._convention.sign == "inward" else hv
 
 
 def fill(slot: UInt8, source: ImageSource, box: Box) -> None:
     """Copy a box of an image, reflected where it reaches beyond, into ``slot`` (h, w, 3)."""
     height, width = source.shape
     if box.r0 >= 0 and box.c0 >= 0 and box.r1 <= height and box.c1 <= width:
-        slot[:] = source.read(box.r0, box.r1, box.c0, box.c1)
+        slot[:] = source.read(*box)
         return
     rows, cols = mirror(box.r0, box.r1, height), mirror(box.c0, box.c1, width)
     r0, c0 = int(rows.min()), int(cols.min())
@@ -155,103 +142,79 @@ def fill(slot: UInt8, source: ImageSource, box: Box) -> None:
     slot[:] = block[np.ix_(rows - r0, cols - c0)]
 
 
-NP_HV = 3
-"""Channels of an untyped network's result: NP, H, V."""
+SMOOTH, JUMPING = "linear", "nearest"
+"""How NP and types, and how HV, come back to the image's size. HV jumps from 1 to -1 where
+nuclei touch, and what blends across the jump loses it. Of nearest, linear, area and cubic
+it separated real predictions best or within 0.004 AJI of the best from 0.5 to 2."""
 
 
-class Canvas(Protocol):
-    """Takes the outputs of tiles and gives the finished maps."""
+class Canvas:
+    """Maps of the image's size from tiles of the image, resized by ``scale``.
 
-    def put(self, tile: Tile, values: Float32) -> None:
-        """Keep what ``tile`` is to keep of its outputs (3 or 3 + C, h, w)."""
-        ...
+    Resized back, each pixel is taken from the tile that keeps its centre, which must know
+    ``reach`` more pixels around (:func:`back_reach`).
+    """
 
-    def maps(self) -> Maps:
-        """Return the maps, without copying."""
-        ...
-
-
-def bytes_needed(shape: tuple[int, int], n_types: int) -> int:
-    """Bytes of the finished maps (float32)."""
-    return shape[0] * shape[1] * (NP_HV + n_types) * np.dtype(np.float32).itemsize
-
-
-class PlainCanvas:
-    """Maps of the size that the network works at."""
-
-    def __init__(self, shape: tuple[int, int], n_types: int) -> None:
+    def __init__(self, shape: tuple[int, int], n_types: int, scale: float = 1.0) -> None:
+        needed, free = 4 * shape[0] * shape[1] * (NP_HV + n_types), devices.free_memory()
+        if needed > free:
+            raise InputError(
+                f"The maps of {shape[0]} x {shape[1]} px need {needed / 1e9:.1f} GB and "
+                f"{free / 1e9:.1f} GB of memory are free; run on a region at a time."
+            )
         self.np = np.empty(shape, np.float32)
         self.hv = np.empty((2, *shape), np.float32)
         self.types = np.empty((n_types, *shape), np.float32) if n_types else None
+        self._scale = scale
 
     def put(self, tile: Tile, values: Float32) -> None:
         """Keep what ``tile`` is to keep of its outputs (3 or 3 + C, h, w)."""
-        source = tile.kept.slices((tile.output.r0, tile.output.c0))
-        self._write(tile.kept.slices(), values[(slice(None), *source)])
+        if self._scale == 1.0:
+            where = tile.kept.slices()
+            values = values[(slice(None), *tile.kept.slices((tile.output.r0, tile.output.c0)))]
+        else:
+            rows = self._own(tile.kept.r0, tile.kept.r1, self.np.shape[0])
+            cols = self._own(tile.kept.c0, tile.kept.c1, self.np.shape[1])
+            where = slice(*rows), slice(*cols)
+            if rows[0] == rows[1] or cols[0] == cols[1]:
+                return
+            values = self._resized(values, (tile.output.r0, tile.output.c0), rows, cols)
+        self.np[where] = values[0]
+        self.hv[(slice(None), *where)] = values[1:NP_HV]
+        if self.types is not None:
+            self.types[(slice(None), *where)] = values[NP_HV:]
 
     def maps(self) -> Maps:
         """Return the maps, without copying."""
         return Maps(np=self.np, hv=self.hv, types=self.types)
 
-    def _write(self, where: tuple[slice, slice], values: Float32) -> None:
-        self.np[where] = values[NP_CHANNEL]
-        self.hv[(slice(None), *where)] = values[HV_CHANNELS]
-        if self.types is not None:
-            self.types[(slice(None), *where)] = values[TYPE_CHANNELS]
-
-
-class ResizedCanvas(PlainCanvas):
-    """Maps of the image's size from tiles of a resized image.
-
-    Each pixel of the image is taken from the tile that keeps its centre, which must know ``reach``
-    more pixels around (:func:`back_reach`).
-    """
-
-    def __init__(
-        self, shape: tuple[int, int], n_types: int, scale: float, model_shape: tuple[int, int]
-    ) -> None:
-        super().__init__(shape, n_types)
-        self._scale = scale
-        self._model_shape = model_shape
-
-    def put(self, tile: Tile, values: Float32) -> None:
-        """Keep what ``tile`` is to keep of its outputs (3 or 3 + C, h, w)."""
-        height, width = self.np.shape
-        r0, r1 = self._own(tile.kept.r0, tile.kept.r1, height, self._model_shape[0])
-        c0, c1 = self._own(tile.kept.c0, tile.kept.c1, width, self._model_shape[1])
-        if r0 == r1 or c0 == c1:
-            return
-        block = np.ascontiguousarray(np.moveaxis(values, 0, 2))
-        origin = (tile.output.r0, tile.output.c0)
-        smooth, jumping = np.r_[NP_CHANNEL, TYPE_START : values.shape[0]], HV_CHANNELS
-        out = np.empty((values.shape[0], r1 - r0, c1 - c0), np.float32)
-        for channels, method in ((smooth, SMOOTH), (jumping, JUMPING)):
-            rows = self._taps(r0, r1, self._model_shape[0], method)
-            cols = self._taps(c0, c1, self._model_shape[1], method)
-            part = resample(block[..., channels], rows, cols, origin)
-            out[channels] = np.moveaxis(part, 2, 0)
-        self._write((slice(r0, r1), slice(c0, c1)), out)
-
-    def _own(self, k0: int, k1: int, length: int, model_length: int) -> tuple[int, int]:
-        """Return the pixels of the image whose centre lies in k0..k1 of the model's."""
+    def _own(self, k0: int, k1: int, length: int) -> tuple[int, int]:
+        """Return the pixels of the image whose centre lies in k0..k1 of the resized one."""
         low = 0 if k0 == 0 else int(np.ceil(k0 / self._scale - 0.5))
-        high = length if k1 == model_length else int(np.ceil(k1 / self._scale - 0.5))
+        last = k1 == scaled_length(length, self._scale)
+        high = length if last else int(np.ceil(k1 / self._scale - 0.5))
         return min(low, length), min(high, length)
 
-    def _taps(self, start: int, end: int, length: int, method: str) -> Taps:
-        return taps(start, end, 1 / self._scale, length, method)
-
-
-TYPE_START = 3
-
-SMOOTH = "linear"
-"""How NP and types come back to the image's size."""
-JUMPING = "nearest"
-"""How HV comes back: it jumps from 1 to -1 where nuclei touch, and what blends across the
-jump loses it. Of nearest, linear, area and cubic it separated real predictions best or
-within 0.004 AJI of the best at every factor from 0.5 to 2."""
+    def _resized(
+        self,
+        values: Float32,
+        origin: tuple[int, int],
+        rows: tuple[int, int],
+        cols: tuple[int, int],
+    ) -> Float32:
+        """Bring a tile's outputs back to rows and columns of the image."""
+        block = np.ascontiguousarray(np.moveaxis(values, 0, 2))
+        lengths = [scaled_length(n, self._scale) for n in self.np.shape]
+        out = np.empty((len(values), rows[1] - rows[0], cols[1] - cols[0]), np.float32)
+        smooth, jumping = np.r_[0, NP_HV : len(values)], slice(1, NP_HV)
+        for channels, method in ((smooth, SMOOTH), (jumping, JUMPING)):
+            down = taps(*rows, 1 / self._scale, lengths[0], method)
+            across = taps(*cols, 1 / self._scale, lengths[1], method)
+            part = resample(block[..., channels], down, across, origin)
+            out[channels] = np.moveaxis(part, 2, 0)
+        return out
 
 
 def back_reach(scale: float) -> int:
-    """Pixels around a kept box, at the network's size, that :class:`ResizedCanvas` reads."""
+    """Pixels around a kept box, at the network's size, that a resizing :class:`Canvas` reads."""
     return int(np.ceil(scale / 2)) + 2

@@ -1,4 +1,4 @@
-"""Pure plan: which boxes of an image go through a network, and which pixels are kept.
+"""Which boxes of an image go through a network, which pixels are kept, and how large they are.
 
 Two kinds of network are planned for. Those that lose a ``margin`` at each side (their
 decoder does not pad) see the image reflected at its border. Those that give back what
@@ -12,25 +12,19 @@ tile size. ``reference`` repeats the published plan instead, which keeps every p
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.func import functional_call
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ...errors import InputError
 from ..networks.registry import Geometry, Network
 from ..params import InferenceParams, SeparationParams
-from ..types import Float32, ModelInfo, kernel
+from ..types import ModelInfo
 from .devices import free_bytes, is_host
-from .images import ImageSource, UInt8, check_region
 
 MAX_TILES_PER_AXIS = 4096
 """Tiles along one axis that a search for the best plan looks at."""
@@ -64,13 +58,8 @@ class Tile:
     kept: Box  # The part that goes into the result
 
 
-class _Span(NamedTuple):
-    """A tile along one axis: input start and end, kept start and end."""
-
-    start: int
-    end: int
-    kept0: int
-    kept1: int
+_Span = tuple[int, int, int, int]
+"""A tile along one axis: input start and end, kept start and end."""
 
 
 def plan(
@@ -85,34 +74,63 @@ def plan(
         raise InputError(f"The image is empty ({shape[0]} x {shape[1]} px); give at least 1 x 1.")
     if min(edges) < 1:
         raise InputError(f"tile is {tile}; give a positive number of pixels.")
-    spans = _reference_spans if reference and geometry.margin else _spans
+    m = geometry.margin
+    spans = _reference_spans if reference and m else _spans
     rows, cols = (spans(n, geometry, edge) for n, edge in zip(shape, edges, strict=True))
-    return tuple(_tile(r, c, geometry.margin) for r in rows for c in cols)
+    return tuple(
+        Tile(Box(*r[:2], *c[:2]), Box(r[0] + m, r[1] - m, c[0] + m, c[1] - m), Box(*r[2:], *c[2:]))
+        for r in rows
+        for c in cols
+    )
+
+
+def _reference_spans(length: int, geometry: Geometry, edge: int) -> list[_Span]:
+    edge, margin = geometry.legal(edge), geometry.margin
+    step = edge - 2 * margin
+    return [
+        (k - margin, k - margin + edge, k, min(k + step, length)) for k in range(0, length, step)
+    ]
+
+
+def _spans(length: int, geometry: Geometry, edge: int) -> list[_Span]:
+    whole = _whole(length, geometry)
+    count = _count(whole, geometry, geometry.legal(max(edge, smallest_tile(length, geometry))))
+    edge = _balanced(whole, geometry, count)
+    units, gaps = (whole - edge) // geometry.divisor, max(count - 1, 1)
+    starts = [i * units // gaps * geometry.divisor - geometry.margin for i in range(count)]
+    cuts = [0, *((a + edge + b) // 2 for a, b in pairwise(starts)), length]
+    return [(s, s + edge, k0, k1) for s, (k0, k1) in zip(starts, pairwise(cuts), strict=True)]
 
 
 def best_tile(shape: tuple[int, int], geometry: Geometry, pixels: int) -> tuple[int, int]:
     """Choose the tile edges (rows, columns) that send the fewest pixels through the network."""
-    best = (smallest_tile(shape[0], geometry), smallest_tile(shape[1], geometry))
-    cost = _cost(shape, geometry, best) if best[0] * best[1] <= pixels else None
-    for rows in _edges(shape[0], geometry):
-        columns = _widest(shape[1], geometry, pixels // rows)
-        if columns is None:
-            continue
-        found = _cost(shape, geometry, (rows, columns))
-        if cost is None or found < cost:
-            best, cost = (rows, columns), found
+    wholes = [_whole(n, geometry) for n in shape]
+    smallest = [smallest_tile(n, geometry) for n in shape]
+    best = (smallest[0], smallest[1])
+    cost = overhead(shape, geometry, best) if best[0] * best[1] <= pixels else np.inf
+    for count in range(1, MAX_TILES_PER_AXIS):
+        rows = max(_balanced(wholes[0], geometry, count), smallest[0])
+        limit = pixels // rows
+        edge = min(wholes[1], limit - (limit - geometry.remainder) % geometry.divisor)
+        if edge >= smallest[1]:
+            columns = _balanced(wholes[1], geometry, _count(wholes[1], geometry, edge))
+            found = overhead(shape, geometry, (rows, columns))
+            if found < cost:
+                best, cost = (rows, columns), found
+        if rows == smallest[0]:
+            break
     return best
 
 
 def overhead(shape: tuple[int, int], geometry: Geometry, tile: tuple[int, int]) -> float:
     """Pixels sent through the network per pixel of the image."""
-    return _cost(shape, geometry, tile) / (shape[0] * shape[1])
+    counts = [_count(_whole(n, geometry), geometry, e) for n, e in zip(shape, tile, strict=True)]
+    return counts[0] * tile[0] * counts[1] * tile[1] / (shape[0] * shape[1])
 
 
 def smallest_tile(length: int, geometry: Geometry) -> int:
     """Return the smallest input edge that keeps something of an axis of ``length``."""
-    whole = geometry.legal(length + 2 * geometry.margin)
-    return min(whole, geometry.legal(2 * (geometry.margin + geometry.halo) + geometry.divisor))
+    return min(_whole(length, geometry), geometry.legal(_lost(geometry) + geometry.divisor))
 
 
 def mirror(start: int, end: int, length: int) -> npt.NDArray[np.intp]:
@@ -128,92 +146,34 @@ def mirror(start: int, end: int, length: int) -> npt.NDArray[np.intp]:
     return np.where(index < length, index, 2 * (length - 1) - index)
 
 
-def _tile(rows: _Span, cols: _Span, margin: int) -> Tile:
-    return Tile(
-        input=Box(rows.start, rows.end, cols.start, cols.end),
-        output=Box(rows.start + margin, rows.end - margin, cols.start + margin, cols.end - margin),
-        kept=Box(rows.kept0, rows.kept1, cols.kept0, cols.kept1),
-    )
+def _whole(length: int, geometry: Geometry) -> int:
+    """Return the input edge that takes an axis in one tile."""
+    return geometry.legal(length + 2 * geometry.margin)
 
 
-def _reference_spans(length: int, geometry: Geometry, edge: int) -> list[_Span]:
-    edge = geometry.legal(edge)
-    step = edge - 2 * geometry.margin
-    return [
-        _Span(k - geometry.margin, k - geometry.margin + edge, k, min(k + step, length))
-        for k in range(0, length, step)
-    ]
-
-
-def _spans(length: int, geometry: Geometry, edge: int) -> list[_Span]:
-    margin = geometry.margin
-    whole = geometry.legal(length + 2 * margin)
-    edge = geometry.legal(max(edge, smallest_tile(length, geometry)))
-    count = _count(whole, geometry, edge)
-    edge = _balanced(whole, geometry, count)
-    units = (whole - edge) // geometry.divisor
-    gaps = max(count - 1, 1)
-    starts = [i * units // gaps * geometry.divisor - margin for i in range(count)]
-    cuts = [(a + edge + b) // 2 for a, b in pairwise(starts)]
-    ends = [*cuts, length]
-    return [_Span(s, s + edge, k0, k1) for s, k0, k1 in zip(starts, [0, *cuts], ends, strict=True)]
+def _lost(geometry: Geometry) -> int:
+    """Return the input pixels of a tile between two others that are not kept."""
+    return 2 * (geometry.margin + geometry.halo)
 
 
 def _count(whole: int, geometry: Geometry, edge: int) -> int:
-    """Return how many tiles of ``edge`` cover ``whole`` input pixels."""
+    """Return how many tiles of ``edge`` cover ``whole`` input pixels: kept parts meet on a grid."""
     if edge >= whole:
         return 1
-    return -(-(whole - edge) // _step(geometry, edge)) + 1
-
-
-def _step(geometry: Geometry, edge: int) -> int:
-    """Return how far apart two tiles may start: their kept parts meet, on the grid."""
-    kept = edge - 2 * (geometry.margin + geometry.halo)
-    return kept // geometry.divisor * geometry.divisor
+    step = (edge - _lost(geometry)) // geometry.divisor * geometry.divisor
+    return -(-(whole - edge) // step) + 1
 
 
 def _balanced(whole: int, geometry: Geometry, count: int) -> int:
     """Return the smallest legal edge of which ``count`` tiles cover ``whole``."""
     if count == 1:
         return whole
-    lost = 2 * (geometry.margin + geometry.halo)
-    edge = geometry.legal(-(-(whole + (count - 1) * lost) // count))
+    edge = geometry.legal(-(-(whole + (count - 1) * _lost(geometry)) // count))
     while _count(whole, geometry, edge) > count:
         edge += geometry.divisor
     return min(edge, whole)
 
 
-def _edges(length: int, geometry: Geometry) -> Iterator[int]:
-    """Yield the balanced edges for 1, 2, 3 ... tiles, down to the smallest."""
-    whole = geometry.legal(length + 2 * geometry.margin)
-    smallest = smallest_tile(length, geometry)
-    for count in range(1, MAX_TILES_PER_AXIS):
-        edge = max(_balanced(whole, geometry, count), smallest)
-        yield edge
-        if edge == smallest:
-            return
-
-
-def _widest(length: int, geometry: Geometry, limit: int) -> int | None:
-    """Return the largest balanced edge up to ``limit``, None if there is none."""
-    whole = geometry.legal(length + 2 * geometry.margin)
-    edge = min(whole, limit - (limit - geometry.remainder) % geometry.divisor)
-    if edge < smallest_tile(length, geometry):
-        return None
-    return _balanced(whole, geometry, _count(whole, geometry, edge))
-
-
-def _cost(shape: tuple[int, int], geometry: Geometry, tile: tuple[int, int]) -> int:
-    cost = 1
-    for length, edge in zip(shape, tile, strict=True):
-        cost *= _count(geometry.legal(length + 2 * geometry.margin), geometry, edge) * edge
-    return cost
-
-
-PROBE_EDGE = 512
-"""Input edge of the dry run, pixels; large enough that margins hardly count."""
-SMALL_EDGE = 128
-"""The same where a dry run is not possible and real numbers have to go through."""
 WORKSPACE = 1.25
 """Memory really taken, relative to the tensors alive: scratch space of convolutions."""
 HALF = 0.7
@@ -242,93 +202,6 @@ INDEX_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """What a network takes per input pixel, in float32."""
-
-    bytes: float  # Bytes alive at once at the fullest moment, without the weights
-    elements: float  # Elements of the largest single tensor
-
-
-_KNOWN: weakref.WeakKeyDictionary[Network, Footprint] = weakref.WeakKeyDictionary()
-
-
-class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of tensors alive, by storage, while operations run."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.alive: dict[int, list[int]] = {}
-        self.now = self.peak = self.largest = 0
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self._count(leaf)
-        return result
-
-    def _count(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        entry = self.alive.setdefault(storage._cdata, [0, storage.nbytes()])
-        if not entry[0]:
-            self.now += entry[1]
-            self.peak = max(self.peak, self.now)
-            self.largest = max(self.largest, tensor.numel())
-        entry[0] += 1
-        weakref.finalize(tensor, self._drop, storage._cdata)
-
-    def _drop(self, key: int) -> None:
-        entry = self.alive[key]
-        entry[0] -= 1
-        if not entry[0]:
-            self.now -= entry[1]
-            del self.alive[key]
-
-
-def footprint(network: Network) -> Footprint:
-    """Measure the memory of a network per input pixel by a dry run; remembered per network."""
-    if network in _KNOWN:
-        return _KNOWN[network]
-    try:
-        tally, edge = _dry_run(network)
-    except Exception:  # numbers of its own, numpy inside ...: no dry run, but a small real one
-        tally, edge = _small_run(network)
-    _KNOWN[network] = Footprint(tally.peak / edge**2, tally.largest / edge**2)
-    return _KNOWN[network]
-
-
-def _dry_run(network: Network) -> tuple[_Tally, int]:
-    """Send shapes without numbers through a network; returns also the edge."""
-    edge = network.geometry.legal(PROBE_EDGE)
-    state = {
-        name: value.to("meta")
-        for name, value in (*network.named_parameters(), *network.named_buffers())
-    }
-    tally = _Tally()
-    image = torch.empty(1, 3, edge, edge, device="meta")
-    with torch.no_grad(), tally:
-        functional_call(network, state, (image,))
-    return tally, edge
-
-
-def _small_run(network: Network) -> tuple[_Tally, int]:
-    """Send a small black image through a network that no dry run works for."""
-    edge = network.geometry.legal(SMALL_EDGE)
-    first = next(iter(network.parameters()), torch.empty(0))
-    image = torch.zeros(1, 3, edge, edge, device=first.device)
-    tally = _Tally()
-    with torch.no_grad(), tally:
-        network(image)
-    return tally, edge
-
-
-@dataclass(frozen=True)
 class Load:
     """What goes through the network at a time."""
 
@@ -339,11 +212,11 @@ class Load:
         """Return a smaller load: half the batch, then half the edges; None at the end."""
         if self.batch > 1:
             return Load(self.tile, self.batch // 2)
-        smallest = geometry.legal(2 * (geometry.margin + geometry.halo) + geometry.divisor)
+        smallest = geometry.legal(_lost(geometry) + geometry.divisor)
         if fixed_tile or max(self.tile) <= smallest:
             return None
-        rows, cols = (max(geometry.legal(edge // 2), smallest) for edge in self.tile)
-        return Load((min(rows, self.tile[0]), min(cols, self.tile[1])), 1)
+        rows, cols = (min(max(geometry.legal(e // 2), smallest), e) for e in self.tile)
+        return Load((rows, cols), 1)
 
 
 def choose_load(
@@ -354,23 +227,26 @@ def choose_load(
     device: torch.device,
     half: bool,
 ) -> Load:
-    """Choose tile and batch: what the user says, else what the device's memory allows."""
-    need = footprint(network)
-    per_pixel = need.bytes * WORKSPACE * (HALF if half else 1.0)
-    share = HOST_SHARE if is_host(device) else DEVICE_SHARE
-    budget = free_bytes(device) * share
-    if is_host(device):
-        budget = min(budget, HOST_CAP)
-    limit = int(min(budget / per_pixel, INDEX_LIMIT / need.elements))
+    """Choose tile and batch: what the user says, else what the device's memory allows.
+
+    Memory goes by what stands with the network; where that is too little, loads are halved.
+    """
+    host = is_host(device)
+    per_pixel = network.bytes_per_pixel * WORKSPACE * (HALF if half else 1.0)
+    budget = free_bytes(device) * (HOST_SHARE if host else DEVICE_SHARE)
+    budget = min(budget, HOST_CAP) if host else budget
+    limit = int(min(budget / per_pixel, INDEX_LIMIT / network.elements_per_pixel))
     if params.tile is not None or params.tiling == "reference":
         edge = geometry.legal(params.tile or geometry.reference_tile)
         tile = (edge, edge)
-    elif is_host(device):
+    elif host:
         room = LARGE_TOTAL - LARGE_BYTES * shape[0] * shape[1]
         tile = _comfortable(shape, geometry, limit, int(COMFORT / per_pixel), int(room / per_pixel))
     else:
         tile = best_tile(shape, geometry, min(limit, DEVICE_EDGE**2))
-    return Load(tile, params.batch or _batch(tile, limit, device))
+    # A CPU gains nothing by more than one tile at a time.
+    batch = 1 if host else max(min(limit, BATCH_PIXELS) // (tile[0] * tile[1]), 1)
+    return Load(tile, params.batch or batch)
 
 
 def _comfortable(
@@ -390,157 +266,8 @@ def _comfortable(
     return tile
 
 
-def _batch(tile: tuple[int, int], limit: int, device: torch.device) -> int:
-    """Return how many tiles make a pass: one on a CPU, which gains nothing by more."""
-    pixels = tile[0] * tile[1]
-    return 1 if is_host(device) else max(min(limit, BATCH_PIXELS) // pixels, 1)
-
-
-CUBIC_A = -0.5
-"""Catmull-Rom: the cubic that passes through the samples and is exact for parabolas."""
-METHODS = ("area", "linear", "cubic", "nearest")
-
-Index = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Taps:
-    """Weighted sums along one axis: output i = sum over k of weight[i, k] * input[index[i, k]]."""
-
-    index: Index  # Positions in the input, repeated at its ends
-    weight: Float32  # Each row sums to 1
-
-    @property
-    def first(self) -> int:
-        """Smallest input position used."""
-        return int(self.index.min())
-
-    @property
-    def end(self) -> int:
-        """One past the largest input position used."""
-        return int(self.index.max()) + 1
-
-
-def taps(start: int, end: int, scale: float, length: int, method: str) -> Taps:
-    """Compute the weights for output pixels start..end of an axis."""
-    if method not in METHODS:
-        raise InputError(f"method is {method!r}; choose one of {', '.join(METHODS)}.")
-    position = np.arange(start, end, dtype=np.float64)
-    if method == "area":
-        index, weight = _area(position, scale)
-    else:
-        index, weight = _point((position + 0.5) / scale - 0.5, method)
-    index = np.clip(index, 0, length - 1)
-    weight = weight / weight.sum(axis=1, keepdims=True)
-    used = np.flatnonzero(weight.any(axis=0))
-    return Taps(
-        np.ascontiguousarray(index[:, used]),
-        np.ascontiguousarray(weight[:, used], dtype=np.float32),
-    )
-
-
-def _area(position: npt.NDArray[np.float64], scale: float) -> tuple[Index, Any]:
-    low, high = position / scale, (position + 1) / scale
-    count = int(np.ceil(1 / scale)) + 1
-    index = np.floor(low + 1e-9).astype(np.int64)[:, None] + np.arange(count)
-    cover = np.minimum(high[:, None], index + 1) - np.maximum(low[:, None], index)
-    return index, np.where(cover > 1e-9, cover, 0.0)
-
-
-def _point(at: npt.NDArray[np.float64], method: str) -> tuple[Index, Any]:
-    if method == "nearest":
-        return np.floor(at + 0.5).astype(np.int64)[:, None], np.ones((len(at), 1))
-    reach = 1 if method == "linear" else 2
-    base = np.floor(at).astype(np.int64)
-    index = base[:, None] + np.arange(1 - reach, 1 + reach)
-    far = np.abs(at[:, None] - index)
-    if method == "linear":
-        return index, 1 - far
-    a = CUBIC_A
-    near = (a + 2) * far**3 - (a + 3) * far**2 + 1
-    wide = a * far**3 - 5 * a * far**2 + 8 * a * far - 4 * a
-    return index, np.where(far <= 1, near, wide)
-
-
-def resample(block: npt.NDArray[Any], rows: Taps, cols: Taps, origin: tuple[int, int]) -> Float32:
-    """Apply taps to a region."""
-    out = np.empty((len(rows.index), len(cols.index), block.shape[2]), np.float32)
-    _apply(
-        np.ascontiguousarray(block),
-        rows.index - origin[0],
-        rows.weight,
-        cols.index - origin[1],
-        cols.weight,
-        out,
-    )
-    return out
-
-
-@kernel
-def _apply(
-    block: npt.NDArray[Any],
-    row_index: Index,
-    row_weight: Float32,
-    col_index: Index,
-    col_weight: Float32,
-    out: Float32,
-) -> None:
-    width, channels = block.shape[1], block.shape[2]
-    line = np.empty((width, channels), np.float32)
-    for i in range(out.shape[0]):
-        line[:] = np.float32(0)
-        for k in range(row_index.shape[1]):
-            r, w = row_index[i, k], row_weight[i, k]
-            for j in range(width):
-                for c in range(channels):
-                    line[j, c] += w * np.float32(block[r, j, c])
-        for j in range(out.shape[1]):
-            for c in range(channels):
-                total = np.float32(0)
-                for k in range(col_index.shape[1]):
-                    total += col_weight[j, k] * line[col_index[j, k], c]
-                out[i, j, c] = total
-
-
-@dataclass(frozen=True, eq=False)
-class ResampledSource:
-    """Another source, resized while it is read."""
-
-    source: ImageSource
-    scale: float  # Pixels of this per pixel of ``source``. Below 1 by area, above 1 cubic
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width in pixels, at least 1."""
-        height, width = self.source.shape
-        return scaled_length(height, self.scale), scaled_length(width, self.scale)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was assumed or changed, fit for a user."""
-        return self.source.notes
-
-    def read(self, r0: int, r1: int, c0: int, c1: int) -> UInt8:
-        """Return a region as (h, w, 3) uint8."""
-        check_region(self.shape, r0, r1, c0, c1)
-        method = "area" if self.scale < 1 else "cubic"
-        height, width = self.source.shape
-        rows = taps(r0, r1, self.scale, height, method)
-        cols = taps(c0, c1, self.scale, width, method)
-        block = self.source.read(rows.first, rows.end, cols.first, cols.end)
-        out = resample(block, rows, cols, (rows.first, cols.first))
-        return np.clip(np.rint(out, out=out), 0, 255, out=out).astype(np.uint8)
-
-
-def scaled_length(length: int, scale: float) -> int:
-    """Pixels of an axis of ``length`` after resizing, at least 1."""
-    return max(int(np.ceil(length * scale - 1e-9)), 1)
-
-
-MAX_SCALE = 8.0
+MIN_SCALE, MAX_SCALE = 1 / 16, 8.0
 """Image and model mpp that differ by a larger factor are taken for a mistake."""
-MIN_SCALE = 1 / 16
-"""As ``MAX_SCALE``, for images finer than the model."""
 MIN_SIGMA = 0.3
 """Smallest Gaussian, pixels, that still is one."""
 

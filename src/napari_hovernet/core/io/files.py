@@ -9,18 +9,20 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError, OutputError
 from ..hv import HVReading
-from ..params import SeparationParams
-from ..separation.tuning import TuneParams
+from ..params import SeparationParams, from_values
 from ..types import TypeInfo
+
+if TYPE_CHECKING:
+    from ..separation.tuning import TuneParams
 
 TEMPORARY_PREFIX = ".napari-hovernet-"
 """Files of this name beside a result are left over from a killed process; delete them."""
@@ -50,15 +52,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     ``path`` before stays as it was. A symbolic link is followed.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp")
+    temporary = _temporary(target.parent)
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         temporary.touch(exist_ok=False)
         yield temporary
-        _flush(temporary)
+        _flush(temporary, os.O_RDWR)
         os.replace(temporary, target)
-        _flush_folder(target.parent)
+        with suppress(OSError):  # makes the name survive a power cut; not every system can
+            _flush(target.parent, os.O_RDONLY)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
@@ -76,16 +79,13 @@ def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
 def writable_folder(folder: str | os.PathLike[str]) -> Path:
     """Make sure that ``folder`` exists and takes files; creates it where needed."""
     path = Path(folder)
+    probe = _temporary(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
     except FileExistsError as error:
         wrong_kind = NotADirectoryError(errno.ENOTDIR, "not a folder")
         raise output_error(folder, wrong_kind) from error
-    except OSError as error:
-        raise output_error(folder, error) from error
-    probe = path / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
-    try:
-        probe.touch(exist_ok=False)
     except OSError as error:
         raise output_error(folder, error) from error
     finally:
@@ -94,11 +94,20 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
-    """Move every file to its target, or, if one cannot be moved, leave all targets as before.
+def _temporary(folder: Path) -> Path:
+    return folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
 
-    ``moves`` sequence of (Path, Path).
-    """
+
+def _flush(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
+    """Move every file to its target, or, if one cannot be moved, leave all targets as before."""
     undo: list[tuple[Path, Path | None]] = []
     try:
         for number, (source, target) in enumerate(moves):
@@ -116,19 +125,32 @@ def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
         raise
 
 
-def _flush(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+@contextmanager
+def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
+    """Give a hidden folder for files; on success all of ``names`` are put in place, else none.
 
-
-def _flush_folder(folder: Path) -> None:
-    """Make the new name survive a power cut; not every system lets a folder be flushed."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    ``names`` are relative to ``folder``, which is made; an error names where a file should have
+    gone. Files of those names are replaced.
+    """
+    place = writable_folder(folder)
+    staging = place / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    made = {(place / name).parent for name in names if not (place / name).parent.exists()}
+    done = False
+    try:
+        for name in names:
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+        yield staging
+        put_in_place([(staging / name, place / name) for name in names], staging)
+        done = True
+    except OSError as error:
+        raise output_error(folder, error) from error
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(staging), str(place))) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        for path in made if not done else ():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 MAX_JSON_BYTES = 2 * 2**30
@@ -193,6 +215,21 @@ def member(data: Any, key: str, what: str) -> Any:
     return data[key]
 
 
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in errors about what is in it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)}: {error}") from error
+
+
+def own_types(data: Any) -> dict[int, TypeInfo]:
+    """Read the types in the metadata of a JSON file of ours; {} in any other."""
+    about = data.get(METADATA_KEY) if isinstance(data, dict) else None
+    return types_from_json(about.get("types")) if isinstance(about, dict) else {}
+
+
 def types_to_json(types: Mapping[int, TypeInfo]) -> dict[str, Any]:
     """Return type names and colours as plain values."""
     return {str(k): {"name": t.name, "color": list(t.color)} for k, t in types.items()}
@@ -239,8 +276,6 @@ LARGEST_EDGES = {
 }
 """Pixels; larger kernels from a file would fill the memory before anything shows."""
 
-T = TypeVar("T", SeparationParams, HVReading)
-
 
 def write_params(path: str | os.PathLike[str], params: TuneParams) -> None:
     """Write parameters; a file of that name is replaced."""
@@ -257,6 +292,8 @@ def params_as_dict(params: TuneParams) -> dict[str, Any]:
 
 def read_params(path: str | os.PathLike[str]) -> TuneParams:
     """Read parameters that :func:`write_params` wrote; what is missing takes its default."""
+    from ..separation.tuning import TuneParams  # noqa: PLC0415 - most readers need none of it
+
     found = load_json(path)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(
@@ -267,45 +304,13 @@ def read_params(path: str | os.PathLike[str]) -> TuneParams:
         raise InputError(
             f"{path} is of version {version!r}; this program reads version {VERSION}: update it."
         )
-    return TuneParams(
-        separation=_made(SeparationParams, found.get("separation", {}), f"{path}, separation"),
-        hv=_made(HVReading, found.get("hv", {}), f"{path}, hv"),
+    separation = from_values(
+        SeparationParams(), found.get("separation", {}), f"{path}, separation", LARGEST
     )
-
-
-def _made(kind: type[T], values: Any, where: str) -> T:
-    if not isinstance(values, Mapping):
-        raise InputError(f"{where}: {values!r} is no set of named values.")
-    default = kind()
-    known = {field.name for field in fields(kind)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(
-            f"{where}: {', '.join(unknown)} is not known; it may need a newer version."
-        )
-    checked = {name: _like(getattr(default, name), v, where, name) for name, v in values.items()}
     for name, most in LARGEST_EDGES.items():
-        if checked.get(name, 0) > most:
-            raise InputError(f"{where}: {name} is {checked[name]}; give up to {most} pixels.")
-    try:
-        return kind(**checked)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def _like(default: Any, value: Any, where: str, name: str) -> Any:
-    """Check that a value from a file is of the kind of the default."""
-    if isinstance(default, tuple):
-        if isinstance(value, list) and all(_is_number(v) for v in value):
-            return tuple(float(v) for v in value)
-    elif isinstance(default, bool | str):
-        if isinstance(value, type(default)):
-            return value
-    elif _is_number(value) and (isinstance(default, float) or float(value).is_integer()):
-        return type(default)(value)
-    raise InputError(f"{where}: {name} is {value!r}; give something like {default!r}.")
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) <= LARGEST
+        if getattr(separation, name) > most:
+            raise InputError(
+                f"{path}, separation: {name} is {getattr(separation, name)}; "
+                f"give up to {most} pixels."
+            )
+    return TuneParams(separation, from_values(HVReading(), found.get("hv", {}), f"{path}, hv"))

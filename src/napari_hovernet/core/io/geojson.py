@@ -23,8 +23,9 @@ from .files import (
     color_of,
     load_json,
     member,
+    named,
+    own_types,
     points,
-    types_from_json,
     types_to_json,
 )
 
@@ -139,11 +140,6 @@ class Polygons:
     def __len__(self) -> int:
         return len(self.rings)
 
-    @property
-    def extent(self) -> tuple[int, int]:
-        """Height and width in pixels of the smallest image at (0, 0) that holds all."""
-        return (max(self.box[2], 0), max(self.box[3], 0))
-
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
         """First row and column, and those after the last, of the pixels that are touched."""
@@ -153,37 +149,23 @@ class Polygons:
         (col0, row0), (col1, row1) = np.floor(every.min(axis=0)), np.ceil(every.max(axis=0))
         return (int(row0), int(col0), int(row1), int(col1))
 
-    def outer(self) -> tuple[Ring, ...]:
-        """Return the largest ring of each object, (k, 2) x, y, for viewers without holes."""
-        return tuple(max(rings, key=lambda ring: abs(signed_area(ring))) for rings in self.rings)
-
 
 def _check_ring(identity: str, ring: Ring) -> None:
     if ring.ndim != 2 or ring.shape[1:] != (2,) or len(ring) < 3:
         raise InputError(
             f"Object {identity} has an outline of shape {ring.shape}; give 3 or more x, y points."
         )
-    if not np.isfinite(ring).all() or np.abs(ring).max() > MAX_COORDINATE:
-        worst = ring.flat[int(np.argmax(np.where(np.isfinite(ring), np.abs(ring), np.inf)))]
+    if not np.abs(ring).max() <= MAX_COORDINATE:  # NaN fails too
         raise InputError(
-            f"Object {identity} has the coordinate {worst:g}; pixel coordinates lie within "
-            f"+-{MAX_COORDINATE:,.0f}."
+            f"Object {identity} has the coordinate {ring.flat[int(np.abs(ring).argmax())]:g}; "
+            f"pixel coordinates lie within +-{MAX_COORDINATE:,.0f}."
         )
-
-
-def signed_area(ring: Ring) -> float:
-    """Area in square pixels, positive for rings that run clockwise on the screen."""
-    x, y = ring[:, 0], ring[:, 1]
-    return float(0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
 
 
 def rasterize(
     polygons: Polygons, shape: tuple[int, int] | None = None, origin: tuple[int, int] = (0, 0)
 ) -> Int32:
-    """Draw outlines as a label image: pixels whose centre lies inside.
-
-    Returns int32 (H, W).
-    """
+    """Draw outlines as a label image, int32 (H, W): pixels whose centre lies inside."""
     row0, col0 = origin
     if shape is None:
         shape = (max(polygons.box[2] - row0, 0), max(polygons.box[3] - col0, 0))
@@ -210,7 +192,6 @@ def mask_outlines(mask: Bool) -> list[Ring]:
 
     Pixels that meet in a corner alone are outlined apart, so that no ring of a mask without holes
     touches itself.
-    ``mask`` bool (H, W).
     """
     padded = np.pad(mask, 1).astype(np.uint8)
     size = int(np.count_nonzero(padded))
@@ -235,14 +216,6 @@ def contour_outlines(contour: Int32) -> list[Ring]:
     return [ring + start for ring in mask_outlines(mask.astype(bool))]
 
 
-def close(ring: Ring) -> list[list[float]]:
-    """List the points of a ring, the first again at the end; whole numbers without a dot."""
-    points = np.vstack((ring, ring[:1]))
-    whole = points.astype(np.int64)
-    listed: list[list[float]] = (whole if (whole == points).all() else points).tolist()
-    return listed
-
-
 def default_types(names: Sequence[str]) -> dict[int, TypeInfo]:
     """Give colours to types that have none, numbered from 1."""
     return {i + 1: TypeInfo(name, PALETTE[i % len(PALETTE)]) for i, name in enumerate(names)}
@@ -254,7 +227,6 @@ OBJECT_TYPES = ("detection", "cell", "annotation")
 """QuPath's kinds of object; thousands of nuclei belong into detections."""
 MAX_MEASUREMENTS = 1000
 """Most different measurements that are read; QuPath's own exports have about 100."""
-AREAS = ("Polygon", "MultiPolygon")
 
 
 def write_geojson(
@@ -290,35 +262,33 @@ def _features(
 ) -> Iterator[dict[str, Any]]:
     shift = np.array([offset[1], offset[0]], np.float64)
     for i, contour in enumerate(nuclei.contours):
-        rings = [[close(ring + shift)] for ring in contour_outlines(contour)]
-        single = len(rings) == 1
+        # Whole numbers, written without a dot; the first point again at the end
+        rings = [(ring + shift).astype(np.int64).tolist() for ring in contour_outlines(contour)]
+        closed = [[[*ring, ring[0]]] for ring in rings]
         x, y = nuclei.centroid[i] + shift
         name = f"{seed}/{nuclei.label[i]}/{x:.3f}/{y:.3f}/{nuclei.area[i]}"
         properties: dict[str, Any] = {"measurements": _measurements(nuclei, i, mpp)}
-        if nuclei.type[i]:
-            properties["classification"] = _classification(nuclei, int(nuclei.type[i]))
+        if kind := int(nuclei.type[i]):
+            default = TypeInfo(f"type {kind}", PALETTE[kind % len(PALETTE)])
+            info = nuclei.type_names.get(kind, default)
+            properties["classification"] = {"name": info.name, "color": list(info.color)}
         yield {
             "type": "Feature",
             "id": str(uuid.uuid5(ID_NAMESPACE, name)),
             "geometry": {
-                "type": "Polygon" if single else "MultiPolygon",
-                "coordinates": rings[0] if single else rings,
+                "type": "Polygon" if len(closed) == 1 else "MultiPolygon",
+                "coordinates": closed[0] if len(closed) == 1 else closed,
             },
             "properties": properties,
         }
 
 
-def _classification(nuclei: Nuclei, kind: int) -> dict[str, Any]:
-    default = TypeInfo(f"type {kind}", PALETTE[kind % len(PALETTE)])
-    info = nuclei.type_names.get(kind, default)
-    return {"name": info.name, "color": list(info.color)}
-
-
 def _measurements(nuclei: Nuclei, i: int, mpp: float | None) -> dict[str, float]:
+    area = float(nuclei.area[i])
     found = {
         "Label": float(nuclei.label[i]),
-        "Area px^2": float(nuclei.area[i]),
-        "Area µm^2": float(nuclei.area[i]) * mpp * mpp if mpp else math.nan,
+        "Area px^2": area,
+        "Area µm^2": area * mpp * mpp if mpp else math.nan,
         "Type probability": float(nuclei.type_probability[i]) if nuclei.type[i] else math.nan,
         "HV magnitude mean": float(nuclei.magnitude_mean[i]),
         "HV magnitude p95": float(nuclei.magnitude_p95[i]),
@@ -334,10 +304,8 @@ def read_geojson(path: str | os.PathLike[str]) -> Polygons:
     Classes are numbered as in the files we write, else as they come.
     """
     data = load_json(path)
-    try:
+    with named(path):
         return _polygons(data)
-    except InputError as error:
-        raise InputError(f"{os.fspath(path)}: {error}") from error
 
 
 def _polygons(data: Any) -> Polygons:
@@ -349,8 +317,7 @@ def _polygons(data: Any) -> Polygons:
         outline = _outline(feature, what)
         if not outline:
             continue
-        identity = feature.get("id")
-        properties = feature.get("properties")
+        identity, properties = feature.get("id"), feature.get("properties")
         properties = properties if isinstance(properties, dict) else {}
         name, colour = _class_of(properties.get("classification"))
         if name:
@@ -362,14 +329,23 @@ def _polygons(data: Any) -> Polygons:
     left_out = len(features) - len(rings)
     if features and not rings:
         raise InputError("none of its features is a Polygon or MultiPolygon; export areas.")
-    types = _type_table(data, colours)
+    columns = dict.fromkeys(name for row in measured for name in row)
+    if len(columns) > MAX_MEASUREMENTS:
+        raise InputError(
+            f"it has {len(columns)} different measurements; up to {MAX_MEASUREMENTS} are read."
+        )
+    types = own_types(data)
     numbers_of = {info.name: k for k, info in types.items()}
+    for name, colour in colours.items():
+        if name not in numbers_of:
+            numbers_of[name] = k = max(types, default=0) + 1
+            types[k] = TypeInfo(name, colour or PALETTE[(k - 1) % len(PALETTE)])
     return Polygons(
         rings=tuple(rings),
         ids=tuple(ids),
         type=np.array([numbers_of.get(name, 0) for name in classes], np.int32),
         type_names=types,
-        measurements=_columns(measured),
+        measurements={c: np.array([row.get(c, math.nan) for row in measured]) for c in columns},
         notes=(f"{left_out} features that are no areas were left out",) if left_out else (),
     )
 
@@ -389,72 +365,42 @@ def _feature_list(data: Any) -> list[Any]:
 
 
 def _outline(feature: Any, what: str) -> tuple[Ring, ...]:
-    """Rings of a feature, () if it is no area."""
+    """Rings of a feature, not closed; () if it is no area."""
     geometry = member(feature, "geometry", what)
     nucleus = feature.get("nucleusGeometry")
     geometry = nucleus if isinstance(nucleus, dict) else geometry
     if geometry is None:
         return ()
     kind = member(geometry, "type", f"The geometry of {what.lower()}")
-    if kind not in AREAS:
+    if kind not in ("Polygon", "MultiPolygon"):
         return ()
     coordinates = member(geometry, "coordinates", f"The geometry of {what.lower()}")
     parts = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(parts, list) or not all(isinstance(part, list) and part for part in parts):
         raise InputError(f"{what}: the coordinates of a {kind} must be lists of rings.")
-    return tuple(_ring(ring, what) for part in parts for ring in part)
-
-
-def _ring(value: Any, what: str) -> Ring:
-    ring = points(value, f"{what}: a ring")
-    if len(ring) > 1 and (ring[0] == ring[-1]).all():
-        ring = ring[:-1]
-    return ring
+    rings = [points(ring, f"{what}: a ring") for part in parts for ring in part]
+    return tuple(r[:-1] if len(r) > 1 and (r[0] == r[-1]).all() else r for r in rings)
 
 
 def _class_of(value: Any) -> tuple[str, tuple[int, int, int] | None]:
+    """Return the name of a class, "" for none, and its colour."""
     if not isinstance(value, dict):
         return "", None
-    name = value.get("name")
-    names = value.get("names")
+    name, names = value.get("name"), value.get("names")
     if not isinstance(name, str) and isinstance(names, list):
         name = ": ".join(str(part) for part in names)
-    colour = value.get("color", value.get("colorRGB"))
-    return (name if isinstance(name, str) else ""), color_of(colour)
+    colour = color_of(value.get("color", value.get("colorRGB")))
+    return (name if isinstance(name, str) else ""), colour
 
 
 def _measured(value: Any, what: str) -> dict[str, float]:
     """Read measurements as an object (QuPath 0.4) or a list of name and value (before)."""
-    if isinstance(value, list):
-        try:
-            value = {entry["name"]: entry["value"] for entry in value}
-        except (TypeError, KeyError) as error:
-            raise InputError(f"{what}: measurements must be a list of name and value.") from error
-    if not isinstance(value, dict):
-        return {}
     try:
-        return {str(k): float(v) for k, v in value.items() if isinstance(v, int | float)}
+        if isinstance(value, list):
+            value = {entry["name"]: entry["value"] for entry in value}
+        known = value.items() if isinstance(value, dict) else ()
+        return {str(k): float(v) for k, v in known if isinstance(v, int | float)}
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{what}: measurements must be a list of name and value.") from error
     except OverflowError as error:
         raise InputError(f"{what}: a measurement is too large for a number.") from error
-
-
-def _columns(rows: list[dict[str, float]]) -> dict[str, Any]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    if len(names) > MAX_MEASUREMENTS:
-        raise InputError(
-            f"it has {len(names)} different measurements; up to {MAX_MEASUREMENTS} are read."
-        )
-    return {name: np.array([row.get(name, math.nan) for row in rows]) for name in names}
-
-
-def _type_table(
-    data: Any, colours: Mapping[str, tuple[int, int, int] | None]
-) -> dict[int, TypeInfo]:
-    about = data.get(METADATA_KEY) if isinstance(data, dict) else None
-    types = types_from_json(about.get("types")) if isinstance(about, dict) else {}
-    known = {info.name for info in types.values()}
-    for name, colour in colours.items():
-        if name not in known:
-            number = max(types, default=0) + 1
-            types[number] = TypeInfo(name, colour or PALETTE[(number - 1) % len(PALETTE)])
-    return types

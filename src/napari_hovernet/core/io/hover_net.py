@@ -7,6 +7,7 @@ import math
 import os
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from .files import (
     atomic_path,
     load_json,
     member,
+    named,
     numbers,
+    own_types,
     points,
-    types_from_json,
     types_to_json,
 )
 from .geojson import MAX_COORDINATE, Polygons, contour_outlines, default_types
-from .labels import Instances, check_labels, present_ids
+from .labels import Instances, check_labels, instances_of
 
 MAGNIFICATION_TIMES_MPP = 10.0
 """By custom 0.25 micrometres per pixel are called 40x, 0.5 are 20x."""
@@ -73,14 +75,12 @@ def read_hovernet_json(path: str | os.PathLike[str]) -> Polygons:
     """Read a hover_net JSON result.
 
     Ids may have gaps, as hover_net's own have; ``Polygons.ids`` keeps them. Outlines enclose the
-    boundary pixels, so :func:`~.polygons.rasterize` gives back the nuclei. ``measurements`` holds
+    boundary pixels, so :func:`~.geojson.rasterize` gives back the nuclei. ``measurements`` holds
     "Type probability".
     """
     data = load_json(path)
-    try:
+    with named(path):
         return _polygons(data)
-    except InputError as error:
-        raise InputError(f"{os.fspath(path)}: {error}") from error
 
 
 def _polygons(data: Any) -> Polygons:
@@ -99,31 +99,24 @@ def _polygons(data: Any) -> Polygons:
                 "that an image can have."
             )
         rings.append(tuple(contour_outlines(np.rint(contour).astype(np.int32))))
-        types.append(_type_of(entry.get("type"), what))
-        given = entry.get("type_prob")
-        probabilities.append(math.nan if given is None else _scalar(given, f"{what}: type_prob"))
-    about = data.get(METADATA_KEY)
-    known = types_from_json(about.get("types")) if isinstance(about, dict) else {}
-    names = known or default_types([f"type {k + 1}" for k in range(max(types, default=0))])
+        kind = _scalar(entry.get("type"), f"{what}: type", 0)
+        if kind != int(kind) or not 0 <= kind <= MAX_TYPE:
+            raise InputError(f"{what}: type is {kind:g}; types are whole numbers in 0..{MAX_TYPE}.")
+        types.append(int(kind))
+        probabilities.append(_scalar(entry.get("type_prob"), f"{what}: type_prob", math.nan))
+    names = default_types([f"type {k + 1}" for k in range(max(types, default=0))])
     return Polygons(
         rings=tuple(rings),
         ids=tuple(nuclei),
         type=np.array(types, np.int32),
-        type_names=names,
+        type_names=own_types(data) or names,
         measurements={"Type probability": np.array(probabilities, np.float64)},
     )
 
 
-def _type_of(value: Any, what: str) -> int:
+def _scalar(value: Any, what: str, absent: float) -> float:
     if value is None:
-        return 0
-    kind = _scalar(value, f"{what}: type")
-    if kind != int(kind) or not 0 <= kind <= MAX_TYPE:
-        raise InputError(f"{what}: type is {value}; types are whole numbers in 0..{MAX_TYPE}.")
-    return int(kind)
-
-
-def _scalar(value: Any, what: str) -> float:
+        return absent
     array = numbers(value, what)
     if array.ndim:
         raise InputError(f"{what} must be one number, not {value}.")
@@ -140,7 +133,6 @@ def write_hovernet_mat(path: str | os.PathLike[str], labels: Int32, nuclei: Nucl
 
     ``inst_type`` is left out where the model has no types. Centroids are x, y within the label
     image.
-    ``labels`` int32 (H, W).
     """
     if labels.size > MAX_MAT_PIXELS:
         raise OutputError(
@@ -160,13 +152,9 @@ def write_hovernet_mat(path: str | os.PathLike[str], labels: Int32, nuclei: Nucl
 
 def read_hovernet_mat(path: str | os.PathLike[str]) -> Instances:
     """Read a hover_net MAT result, or a label file of the same names (CoNSeP, PanNuke)."""
-    file = Path(path)
-    try:
-        content = _load(file)
-        labels = check_labels(content["inst_map"], "inst_map")
-        return _instances(labels, content)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
+    with named(path):
+        content = _load(Path(path))
+        return _instances(check_labels(content["inst_map"], "inst_map"), content)
 
 
 def _load(file: Path) -> dict[str, npt.NDArray[Any]]:
@@ -193,23 +181,20 @@ def _load(file: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _instances(labels: Int32, content: dict[str, npt.NDArray[Any]]) -> Instances:
-    ids = present_ids(labels)
-    uids = _column(content, "inst_uid")
-    notes: tuple[str, ...] = ()
+    found = instances_of(labels)
+    ids, uids, types = found.ids, _column(content, "inst_uid"), _column(content, "inst_type")
     if uids is None:
         uids = ids
     elif missing := np.setdiff1d(ids, uids).size:
         raise InputError(f"inst_uid lacks {missing} of the {len(ids)} ids in inst_map.")
     elif gone := np.setdiff1d(uids, ids).size:
-        notes = (f"{gone} ids of inst_uid have no pixel in inst_map",)
-    types = _column(content, "inst_type")
+        found = replace(found, notes=(f"{gone} ids of inst_uid have no pixel in inst_map",))
     if types is None:
-        return Instances(labels, ids, np.zeros(len(ids), np.int32), notes=notes)
+        return found
     if len(types) != len(uids):
         raise InputError(f"inst_type has {len(types)} rows for {len(uids)} nuclei.")
     order = np.argsort(uids, kind="stable")
-    at = order[np.searchsorted(uids, ids, sorter=order)]
-    return Instances(labels, ids, types[at], notes=notes)
+    return replace(found, type=types[order[np.searchsorted(uids, ids, sorter=order)]])
 
 
 def _column(content: dict[str, npt.NDArray[Any]], name: str) -> Int32 | None:

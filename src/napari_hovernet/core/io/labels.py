@@ -38,7 +38,10 @@ class Instances:
 def check_labels(values: npt.NDArray[Any], what: str) -> Int32:
     """Return a label image as int32."""
     if values.ndim != 2:
-        raise InputError(f"{what} has shape {values.shape}; a label image is (H, W).")
+        raise InputError(
+            f"{what} has shape {values.shape}; a label image is (H, W): one plane of whole "
+            "numbers, not colours and not a stack."
+        )
     if values.dtype.kind not in "iufb":
         raise InputError(f"{what} has dtype {values.dtype}; labels are whole numbers.")
     if not values.size:
@@ -58,13 +61,18 @@ def present_ids(labels: Int32) -> Int32:
     return ids[ids > 0].astype(np.int32)
 
 
+def instances_of(labels: Int32, **about: Any) -> Instances:
+    """Make instances without types of a label image; ``about`` is metadata and notes."""
+    ids = present_ids(labels)
+    return Instances(labels, ids, np.zeros(len(ids), np.int32), **about)
+
+
 TILE = 512
 """Tile edge in pixels of large images."""
 TILED_FROM = 2048
 """Images with an edge of at least this many pixels are tiled."""
 BIG_TIFF_FROM = 2**31
 """Uncompressed bytes from which 64-bit offsets are used."""
-MICROMETRES_PER_CENTIMETRE = 1e4
 MAX_READ_PIXELS = 2**32
 """Largest label image that is read, in pixels."""
 
@@ -78,8 +86,7 @@ def write_label_tiff(
 ) -> None:
     """Write a label image: uint16 up to 65,535 nuclei, int32 beyond; zlib, no loss.
 
-    Written band by band, so no second copy of the image is made.
-    ``labels`` int32 (H, W).
+    Large ones are written tile by tile, so no second copy of the image is made.
     """
     labels = check_labels(np.asarray(labels), "The label image")
     if not labels.size:
@@ -87,7 +94,7 @@ def write_label_tiff(
     largest = int(labels.max())
     dtype = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32)
     tiled = max(labels.shape) >= TILED_FROM
-    per_cm = MICROMETRES_PER_CENTIMETRE / mpp if mpp else None
+    per_cm = 1e4 / mpp if mpp else None
     with atomic_path(path) as temporary, open(temporary, "rb+") as file:
         tifffile.imwrite(
             file,
@@ -100,7 +107,10 @@ def write_label_tiff(
             photometric="minisblack",
             resolution=(per_cm, per_cm) if per_cm else None,
             resolutionunit="CENTIMETER" if per_cm else None,
-            description=_description(labels.shape, metadata),
+            # tifffile looks for the array's shape in any JSON there
+            description=json.dumps(
+                {"shape": list(labels.shape), METADATA_KEY: dict(metadata or {})}
+            ),
             metadata=None,
             software="napari-hovernet",
         )
@@ -130,22 +140,10 @@ def read_label_tiff(path: str | os.PathLike[str]) -> Instances:
         raise
     except Exception as error:  # tifffile and its codecs raise many kinds
         raise InputError(f"{file} is no readable TIFF, or is cut off ({error}).") from error
-    labels = check_labels(values, f"{file}: the image")
-    ids = present_ids(labels)
-    about = _described(description)
-    return Instances(labels, ids, np.zeros(len(ids), np.int32), metadata=about)
-
-
-def _description(shape: tuple[int, ...], metadata: Mapping[str, Any] | None) -> str:
-    """Put the metadata into JSON; tifffile looks for the array's shape in any JSON there."""
-    return json.dumps({"shape": list(shape), METADATA_KEY: dict(metadata or {})})
-
-
-def _described(description: str) -> dict[str, Any]:
-    """Read our metadata out of a description, {} if it is another's."""
     try:
         found = json.loads(description)
-    except (ValueError, RecursionError):
-        return {}
+    except (ValueError, RecursionError):  # another program's words
+        found = None
     about = found.get(METADATA_KEY) if isinstance(found, dict) else None
-    return about if isinstance(about, dict) else {}
+    labels = check_labels(values, f"{file}: the image")
+    return instances_of(labels, metadata=about if isinstance(about, dict) else {})

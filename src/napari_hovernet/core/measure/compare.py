@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..hv import compact_ids, hv_targets, label_equal, moments
-from ..masks import clean_mask, count_pixels, label_parts
+from ..choices import check_choices, choice, described
+from ..hv import compact_ids, cosine, hv_targets, label_equal, length, moments
+from ..masks import clean_mask, label_parts
 from ..params import SeparationParams
 from ..separation import separate
-from ..types import Bool, Evaluation, Float32, Int32, Maps, Outcomes
+from ..types import Bool, Evaluation, Float32, Float64, Int32, Int64, Maps, Outcomes
 from .metrics import Contingency, OutcomeParams, contingency, evaluate
 
 PREDICTION = "Prediction"
@@ -25,7 +26,20 @@ ORACLE = "True maps, same separation (oracle)"
 ERROR_KINDS = ("merged", "split", "missed", "spurious")
 """Kinds of errors, in the order in which they are looked at."""
 
-Int64 = npt.NDArray[np.int64]
+OUTCOME_COLORS = {
+    "matched": (0, 158, 115),
+    "merged": (213, 94, 0),
+    "split": (204, 121, 167),
+    "missed": (86, 180, 233),
+    "spurious": (240, 228, 66),
+}
+"""RGB in 0..255 (Okabe and Ito): told apart with every common colour vision."""
+LEVELS = ("bad", "good", "neutral")
+"""How a remark is meant, in the order in which they are listed."""
+LARGEST_ID = int(np.iinfo(np.int32).max)
+"""Ids up to this one are kept; if any is larger all are renumbered."""
+NAMED_IDS = 3
+"""Ids that a note names one by one; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +48,9 @@ class HVScores:
 
     mse: float  # Mean squared error over nucleus pixels and both channels, 0 = perfect
     zero_mse: float  # The same for a map of zeros: what a network gets that learnt nothing
-    cosine: float
-    magnitude: float  # Mean length of the predicted and of the true vectors
-    true_magnitude: float  # Mean length of the predicted and of the true vectors
+    cosine: float  # Mean between both, -1..1; a predicted vector of length 0 counts as 0
+    magnitude: float  # Mean length of the predicted vectors
+    true_magnitude: float  # Mean length of the true ones
 
     def as_dict(self) -> dict[str, float]:
         """Scores by name, for a table or JSON."""
@@ -48,8 +62,8 @@ class ErrorPlace:
     """One error and where it is."""
 
     kind: str
-    true_ids: tuple[int, ...]  # True and predicted instances it is about
-    pred_ids: tuple[int, ...]  # True and predicted instances it is about
+    true_ids: tuple[int, ...]  # True instances it is about
+    pred_ids: tuple[int, ...]  # Predicted ones
     box: tuple[int, int, int, int]  # r0, r1, c0, c1 around all of them, half-open, pixels
     centroid: tuple[float, float]  # x, y of the middle of ``box``, pixels
     area: int  # Pixels of the true instances, of the predicted one where there is none
@@ -68,13 +82,17 @@ class ErrorPlace:
         return f"Nucleus {self.pred_ids[0]} is spurious: nothing true there"
 
 
+_Extents = tuple[Int64, Int64]
+"""Box (r0, c0, r1, c1, inclusive) and area of every id of a label image, ascending."""
+
+
 @dataclass(frozen=True, eq=False)
 class Places:
     """The errors of a comparison, and how well each prediction fits."""
 
     errors: tuple[ErrorPlace, ...]
     pred_ids: Int64  # Ids of the predicted instances, ascending
-    pred_iou: npt.NDArray[np.float64]
+    pred_iou: Float64  # Largest IoU of each with a true nucleus
     pred_partner: Int64  # Id of that true nucleus, 0 = none
 
 
@@ -119,32 +137,21 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the single nuclei, JSON-able: None stands for "not defined"."""
+        scores = {} if self.hv is None else self.hv.as_dict()
+        hv = {name: None if math.isnan(value) else value for name, value in scores.items()}
         return {
             "prediction": self.prediction.as_dict(),
             "connected_components": self.connected_components.as_dict(),
             "oracle": self.oracle.as_dict(),
             "all_foreground_dice": self.all_foreground_dice,
-            "hv": None if self.hv is None else _without_nan(self.hv.as_dict()),
+            "hv": hv or None,
             "outcomes": self.prediction.outcomes.counts(),
             "notes": list(self.notes),
         }
 
 
-def _without_nan(values: dict[str, float]) -> dict[str, float | None]:
-    return {k: None if math.isnan(v) else v for k, v in values.items()}
-
-
-__all__ = ["HVScores", "hv_scores"]
-
-ZERO_LENGTH = 1e-6
-"""HV vectors not longer than this have no direction."""
-
-
 def hv_scores(hv: npt.ArrayLike, true_labels: npt.ArrayLike) -> HVScores:
-    """Score an HV map against that of the true nuclei.
-
-    ``hv`` float (2, H, W); ``true_labels`` int (H, W).
-    """
+    """Score an HV map (2, H, W) against that of the true nuclei (H, W)."""
     target = hv_targets(true_labels)
     predicted: Float32 = np.asarray(hv, dtype=np.float32)
     if predicted.shape != target.shape:
@@ -152,21 +159,20 @@ def hv_scores(hv: npt.ArrayLike, true_labels: npt.ArrayLike) -> HVScores:
             f"hv has shape {predicted.shape} and the true labels {target.shape[1:]}; give an HV "
             f"map of shape {target.shape}."
         )
-    inside = np.asarray(true_labels) > 0
+    return score_hv(predicted, target, np.asarray(true_labels) > 0)
+
+
+def score_hv(hv: Float32, target: Float32, inside: Bool) -> HVScores:
+    """Score HV (2, H, W) against what it should be over the pixels of nuclei (H, W)."""
     if not inside.any():
-        return HVScores(*(float("nan"),) * 5)
-    p, t = (x[:, inside].astype(np.float64) for x in (predicted, target))
-    length, true_length = np.hypot(*p), np.hypot(*t)
-    directed = true_length > ZERO_LENGTH
-    product = (p * t).sum(axis=0)[directed]
-    norm = np.maximum(length, ZERO_LENGTH)[directed] * true_length[directed]
-    cosine = np.where(length[directed] > ZERO_LENGTH, product / norm, 0.0)
+        return HVScores(*(math.nan,) * 5)
+    p, t = (x[:, inside].astype(np.float64) for x in (hv, target))
     return HVScores(
         mse=float(((p - t) ** 2).mean()),
         zero_mse=float((t**2).mean()),
-        cosine=float(cosine.mean()) if cosine.size else float("nan"),
-        magnitude=float(length.mean()),
-        true_magnitude=float(true_length.mean()),
+        cosine=cosine(p, t),
+        magnitude=float(length(p).mean()),
+        true_magnitude=float(length(t).mean()),
     )
 
 
@@ -176,86 +182,52 @@ def error_places(
     outcomes: Outcomes,
     params: OutcomeParams | None = None,
 ) -> Places:
-    """List the errors of a prediction as places to go to.
-
-    ``true_labels, pred_labels`` int (H, W).
-    """
+    """List the errors of a prediction, labels (H, W) both, as places to go to."""
     params = OutcomeParams() if params is None else params
     table = contingency(true_labels, pred_labels)
-    finder = _Finder(table, outcomes, params, _Extents(true_labels), _Extents(pred_labels))
-    errors = [*finder.merged(), *finder.split(), *finder.missed(), *finder.spurious()]
-    errors.sort(key=_worst_first)
-    return Places(tuple(errors), table.pred_ids, *_best_true(table))
+    nobody = np.zeros(0, np.int64)
+    found: list[tuple[str, Int64, Int64]] = []  # Kind, true and predicted: positions in the table
+    inside = table.overlap > params.inside_share * table.true_area[table.true]
+    for pred, members in _grouped(table.pred[inside], table.true[inside]):
+        if len(members) > 1 and (outcomes.true[members] == "merged").any():
+            found.append(("merged", members, pred))
+    part = table.overlap > params.inside_share * table.pred_area[table.pred]
+    for true, parts in _grouped(table.true[part], table.pred[part]):
+        if (outcomes.pred[parts] == "split").any():
+            found.append(("split", true, parts))
+    missed, spurious = outcomes.true == "missed", outcomes.pred == "spurious"
+    found += [("missed", at, nobody) for at in np.flatnonzero(missed)[:, None]]
+    found += [("spurious", nobody, at) for at in np.flatnonzero(spurious)[:, None]]
+    extents = _extents(true_labels), _extents(pred_labels)
+    errors = [_place(table, extents, *each) for each in found]
+    errors.sort(
+        key=lambda e: (ERROR_KINDS.index(e.kind), -max(len(e.true_ids), len(e.pred_ids)), -e.area)
+    )
+    iou, partner = np.zeros(table.n_pred), np.zeros(table.n_pred, np.int64)
+    order = np.argsort(table.iou, kind="stable")
+    iou[table.pred[order]] = table.iou[order]
+    partner[table.pred[order]] = table.true_ids[table.true[order]]
+    return Places(tuple(errors), table.pred_ids, iou, partner)
 
 
-def _worst_first(place: ErrorPlace) -> tuple[int, int, int]:
-    size = max(len(place.true_ids), len(place.pred_ids))
-    return ERROR_KINDS.index(place.kind), -size, -place.area
+def _place(
+    table: Contingency, extents: tuple[_Extents, _Extents], kind: str, true: Int64, pred: Int64
+) -> ErrorPlace:
+    (true_box, true_area), (pred_box, pred_area) = extents
+    boxes = np.concatenate((true_box[true], pred_box[pred]))
+    r0, c0 = boxes[:, :2].min(axis=0).tolist()
+    r1, c1 = (boxes[:, 2:].max(axis=0) + 1).tolist()
+    area = true_area[true] if len(true) else pred_area[pred]
+    true_ids, pred_ids = tuple(table.true_ids[true].tolist()), tuple(table.pred_ids[pred].tolist())
+    middle = ((c0 + c1 - 1) / 2, (r0 + r1 - 1) / 2)
+    return ErrorPlace(kind, true_ids, pred_ids, (r0, r1, c0, c1), middle, int(area.sum()))
 
 
-class _Extents:
-    """Box (r0, c0, r1, c1, inclusive) and area of every id of a label image, ascending."""
-
-    def __init__(self, labels: npt.ArrayLike) -> None:
-        ids, largest = compact_ids(labels)
-        count, _, box = moments(ids, largest)
-        rows = np.flatnonzero(count)
-        self.area: Int64 = count[rows]
-        self.box: Int64 = box[rows]
-
-
-@dataclass(frozen=True, eq=False)
-class _Finder:
-    """Positions, not ids, throughout."""
-
-    table: Contingency
-    outcomes: Outcomes
-    params: OutcomeParams
-    true: _Extents
-    pred: _Extents
-
-    def merged(self) -> Iterator[ErrorPlace]:
-        table = self.table
-        inside = table.overlap > self.params.inside_share * table.true_area[table.true]
-        for pred, members in _grouped(table.pred[inside], table.true[inside]):
-            if len(members) > 1 and (self.outcomes.true[members] == "merged").any():
-                yield self._place("merged", members, pred)
-
-    def split(self) -> Iterator[ErrorPlace]:
-        table = self.table
-        part = table.overlap > self.params.inside_share * table.pred_area[table.pred]
-        for true, parts in _grouped(table.true[part], table.pred[part]):
-            if (self.outcomes.pred[parts] == "split").any():
-                yield self._place("split", true, parts)
-
-    def missed(self) -> Iterator[ErrorPlace]:
-        nobody = np.zeros(0, np.int64)
-        for true in _single(self.outcomes.true == "missed"):
-            yield self._place("missed", true, nobody)
-
-    def spurious(self) -> Iterator[ErrorPlace]:
-        nobody = np.zeros(0, np.int64)
-        for pred in _single(self.outcomes.pred == "spurious"):
-            yield self._place("spurious", nobody, pred)
-
-    def _place(self, kind: str, true: Int64, pred: Int64) -> ErrorPlace:
-        boxes = np.concatenate((self.true.box[true], self.pred.box[pred]))
-        r0, c0 = (int(x) for x in boxes[:, :2].min(axis=0))
-        r1, c1 = (int(x) + 1 for x in boxes[:, 2:].max(axis=0))
-        area = self.true.area[true] if len(true) else self.pred.area[pred]
-        return ErrorPlace(
-            kind,
-            tuple(self.table.true_ids[true].tolist()),
-            tuple(self.table.pred_ids[pred].tolist()),
-            (r0, r1, c0, c1),
-            ((c0 + c1 - 1) / 2, (r0 + r1 - 1) / 2),
-            int(area.sum()),
-        )
-
-
-def _single(chosen: npt.NDArray[np.bool_]) -> Int64:
-    """Positions of what is chosen, each as an array of one."""
-    return np.flatnonzero(chosen).astype(np.int64)[:, None]
+def _extents(labels: npt.ArrayLike) -> _Extents:
+    ids, largest = compact_ids(labels)
+    area, _, box = moments(ids, largest)
+    rows = np.flatnonzero(area)
+    return box[rows], area[rows]
 
 
 def _grouped(keys: Int64, values: Int64) -> Iterator[tuple[Int64, Int64]]:
@@ -266,36 +238,22 @@ def _grouped(keys: Int64, values: Int64) -> Iterator[tuple[Int64, Int64]]:
         yield key[None], members
 
 
-def _best_true(table: Contingency) -> tuple[npt.NDArray[np.float64], Int64]:
-    """Largest IoU of each prediction, and the id of the true nucleus it is with."""
-    iou = np.zeros(table.n_pred)
-    partner = np.zeros(table.n_pred, np.int64)
-    order = np.argsort(table.iou, kind="stable")
-    iou[table.pred[order]] = table.iou[order]
-    partner[table.pred[order]] = table.true_ids[table.true[order]]
-    return iou, partner
-
-
-LARGEST_ID = int(np.iinfo(np.int32).max)
-"""Ids up to this one are kept; if any is larger all are renumbered."""
-COLOUR_CHANNELS = (3, 4)
-"""Length of the last axis of a picture in colour."""
-NAMED_IDS = 3
-"""Ids that a note names one by one; the others are counted."""
-
-
+@described
 @dataclass(frozen=True)
 class TruthParams:
     """When true labels look odd."""
 
-    far_px: float = 30.0
-    mask_parts: int = 5  # Labels whose ids have this many parts or more (median) look like a mask
+    # fmt: off
+    far_px: float = choice(
+        30.0, "Parts apart", "A part of an id this far from the largest one is told of.",
+        unit="px", low=0)
+    mask_parts: int = choice(
+        5, "Parts of a mask", "Labels whose ids have this many parts or more (median) look like "
+        "a mask.", low=2)
+    # fmt: on
 
     def __post_init__(self) -> None:
-        if not self.far_px >= 0:
-            raise InputError(f"far_px is {self.far_px}; give 0 or more pixels.")
-        if not self.mask_parts > 1:
-            raise InputError(f"mask_parts is {self.mask_parts}; give 2 or more.")
+        check_choices(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,23 +267,16 @@ class Truth:
 
 def check_truth(
     labels: npt.ArrayLike,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     offset: tuple[int, int] | None = None,
     params: TruthParams | None = None,
 ) -> Truth:
-    """Take in true labels for a run of a certain size.
-
-    ``labels`` array (H, W).
-    """
+    """Take in true labels, an array (H, W), for a run of a certain size."""
     params = TruthParams() if params is None else params
     notes: list[str] = []
     array = _cut(_one_plane(np.asarray(labels)), shape, offset, notes)
     ids = _as_int32(_whole_numbers(array, notes), notes)
-    compact, largest = compact_ids(ids)
-    present = count_pixels(compact.ravel(), largest + 1) > 0 if compact.size else np.zeros(1, bool)
-    n = int(present[1:].sum())
-    notes += _oddities(ids, compact, n, params)
-    return Truth(ids, n, tuple(notes))
+    return Truth(ids, *_oddities(ids, params, notes))
 
 
 def _one_plane(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -334,71 +285,57 @@ def _one_plane(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         array = array[0]
     if array.ndim == 2:
         return array
-    if array.ndim == 3 and array.shape[-1] in COLOUR_CHANNELS:
-        raise InputError(
-            f"The truth has shape {full}: a picture in colour, not labels. Choose the label "
-            "image itself, (H, W) with one whole number per nucleus."
-        )
-    raise InputError(
-        f"The truth has shape {full}; give one (H, W) label image (one plane of a stack)."
-    )
+    text = "give one (H, W) label image (one plane of a stack)."
+    if array.ndim == 3 and array.shape[-1] in (3, 4):
+        text = "a picture in colour; choose the labels, (H, W) with one whole number per nucleus."
+    raise InputError(f"The truth has shape {full}: {text}")
 
 
 def _cut(
     array: npt.NDArray[Any],
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     offset: tuple[int, int] | None,
     notes: list[str],
 ) -> npt.NDArray[Any]:
     """Cut labels of the whole image to the run's region; refuse any other size."""
     if array.shape == tuple(shape):
         return array
-    row, col = (0, 0) if offset is None else offset
+    row, col = offset or (0, 0)
+    full, part = (f"{size[0]} x {size[1]}" for size in (array.shape, shape))
     inside = row + shape[0] <= array.shape[0] and col + shape[1] <= array.shape[1]
     if offset is None or min(row, col) < 0 or not inside:
         where = "" if offset is None else f" (a region that starts at row {row}, column {col})"
         raise InputError(
-            f"The truth is {array.shape[0]} x {array.shape[1]} pixels, the run {shape[0]} x "
-            f"{shape[1]}{where}: rows x columns must be the same. Choose labels of the very "
-            "image that was segmented, at its resolution."
+            f"The truth is {full} pixels, the run {part}{where}: rows x columns must be the same. "
+            "Choose labels of the very image that was segmented, at its resolution."
         )
     notes.append(
-        f"The truth covers the whole image ({array.shape[0]} x {array.shape[1]}); it was cut to "
-        f"the run's region ({shape[0]} x {shape[1]} from row {row}, column {col})."
+        f"The truth covers the whole image ({full}); it was cut to the run's region ({part} from "
+        f"row {row}, column {col})."
     )
     return array[row : row + shape[0], col : col + shape[1]]
 
 
 def _whole_numbers(array: npt.NDArray[Any], notes: list[str]) -> npt.NDArray[Any]:
     """Labels as integers from 0 on, of whatever width."""
-    kind = array.dtype.kind
+    kind, bad = array.dtype.kind, ""
     if kind not in "iubf":
-        raise InputError(
-            f"The truth has dtype {array.dtype}; give whole numbers: 0 = background, one id per "
-            "nucleus."
-        )
-    if kind == "f" and array.size:
-        bad = int(array.size - np.isfinite(array).sum())
-        if bad:
-            raise InputError(
-                f"The truth holds {bad} values that are not finite (NaN or infinite); set them "
-                "to 0 = background."
-            )
-    if kind in "if" and array.size and array.min() < 0:
-        raise InputError(
-            f"The truth goes down to {array.min()}; ids start at 0 = background. Set what is to "
-            "be left out to 0."
-        )
+        bad = f"has dtype {array.dtype}; give whole numbers: 0 = background, one id per nucleus."
+    elif kind == "f" and not np.isfinite(array).all():
+        bad = f"holds {int((~np.isfinite(array)).sum())} values that are not finite (NaN or "
+        bad += "infinite); set them to 0 = background."
+    elif array.size and kind in "if" and array.min() < 0:
+        bad = f"goes down to {array.min()}; ids start at 0 = background. Set what is to be left "
+        bad += "out to 0."
+    elif kind == "f" and (array != array.astype(np.int64)).any():
+        bad = "holds fractions: a probability map, not labels. Give whole numbers, one id per "
+        bad += "nucleus."
+    if bad:
+        raise InputError(f"The truth {bad}")
     if kind != "f":
         return array
-    whole = array.astype(np.int64)
-    if array.size and (array != whole).any():
-        raise InputError(
-            "The truth holds fractions: a probability map, not labels. Give whole numbers, one "
-            "id per nucleus."
-        )
     notes.append(f"The truth is {array.dtype}, not whole numbers; it was read as such.")
-    return whole
+    return array.astype(np.int64)
 
 
 def _as_int32(array: npt.NDArray[Any], notes: list[str]) -> Int32:
@@ -412,32 +349,32 @@ def _as_int32(array: npt.NDArray[Any], notes: list[str]) -> Int32:
     return np.array(array, dtype=np.int32, order="C")
 
 
-def _oddities(ids: Int32, compact: Int32, n: int, params: TruthParams) -> list[str]:
-    """Say what looks wrong: nothing there, a mask, ids in parts far from each other."""
-    if not n:
-        return ["The truth holds no nuclei."]
+def _oddities(ids: Int32, params: TruthParams, notes: list[str]) -> tuple[int, tuple[str, ...]]:
+    """Count nuclei and say what looks wrong: none, a mask, ids in parts far from each other."""
+    compact, _ = compact_ids(ids)
     parts = np.zeros(ids.shape, np.int32)
-    n_parts = int(label_equal(compact, parts))
-    if n_parts == n:
-        return []
+    n_parts = int(label_equal(compact, parts)) if ids.size else 0
     area, _, box = (x[1:] for x in moments(parts, n_parts))
     owner = np.zeros(n_parts + 1, np.int32)
     owner[parts] = ids
     owner = owner[1:]
-    _, per_id = np.unique(owner, return_counts=True)
-    if np.median(per_id) >= params.mask_parts:
+    names, per_id = np.unique(owner, return_counts=True)
+    n = len(names)
+    if not n:
+        notes.append("The truth holds no nuclei.")
+    elif n_parts > n and np.median(per_id) >= params.mask_parts:
         many = "One id lies" if n == 1 else f"{n} ids lie"
-        return [
+        notes.append(
             f"{many} on {n_parts} separate parts: this looks like a mask (or a map of types), "
             "not instances. Each id was counted as one nucleus, as given; give every nucleus an "
             "id of its own."
-        ]
-    return _far_parts(owner, area, box, params)
+        )
+    elif n_parts > n:
+        notes += _far_parts(owner, area, box, params)
+    return n, tuple(notes)
 
 
-def _far_parts(
-    owner: Int32, area: npt.NDArray[Any], box: npt.NDArray[Any], params: TruthParams
-) -> list[str]:
+def _far_parts(owner: Int32, area: Int64, box: Int64, params: TruthParams) -> list[str]:
     """Name the ids of which a part lies far from the largest part."""
     order = np.lexsort((-area, owner))
     owner, box = owner[order], box[order]
@@ -511,8 +448,9 @@ def compare(
             f"pred_labels has shape {predicted.shape} and the maps {maps.shape}; give the labels "
             "that were separated from these maps."
         )
-    shape = (int(predicted.shape[0]), int(predicted.shape[1]))
-    truth = _truth(true_labels, shape)
+    truth = true_labels
+    if not isinstance(truth, Truth) or truth.labels.shape != predicted.shape:
+        truth = check_truth(truth.labels if isinstance(truth, Truth) else truth, predicted.shape)
     prediction = evaluate(truth.labels, predicted)
     mask: Bool = predicted > 0 if maps is None else clean_mask(maps.np, params)
     return Comparison(
@@ -539,64 +477,44 @@ def all_foreground_dice(true_labels: npt.ArrayLike) -> float:
     return 2 * inside / (inside + array.size) if inside else 0.0
 
 
-def _truth(labels: npt.ArrayLike | Truth, shape: tuple[int, int]) -> Truth:
-    if not isinstance(labels, Truth):
-        return check_truth(labels, shape)
-    if labels.labels.shape != shape:
-        raise InputError(
-            f"The truth is {labels.labels.shape[0]} x {labels.labels.shape[1]} pixels, the "
-            f"prediction {shape[0]} x {shape[1]}; choose labels of the same image."
-        )
-    return labels
-
-
 def _empty_notes(prediction: Evaluation) -> tuple[str, ...]:
-    """Say what scores mean where one side, or both, is empty."""
-    if not prediction.n_true and not prediction.n_pred:
-        return ("Truth and prediction are both empty: every score is 1 by definition.",)
-    if not prediction.n_true:
-        return ("Without true nuclei every score is 0, whatever was predicted.",)
-    if not prediction.n_pred:
-        return ("The prediction holds no nuclei: every score is 0.",)
-    return ()
+    text = {
+        (False, False): "Truth and prediction are both empty: every score is 1 by definition.",
+        (False, True): "Without true nuclei every score is 0, whatever was predicted.",
+        (True, False): "The prediction holds no nuclei: every score is 0.",
+    }.get((prediction.n_true > 0, prediction.n_pred > 0))
+    return (text,) if text else ()
 
 
-OUTCOME_COLORS = {
-    "matched": (0, 158, 115),
-    "merged": (213, 94, 0),
-    "split": (204, 121, 167),
-    "missed": (86, 180, 233),
-    "spurious": (240, 228, 66),
-}
-"""RGB in 0..255 (Okabe and Ito): told apart with every common colour vision."""
-
-LEVELS = ("good", "neutral", "bad")
-"""How a remark is meant."""
+def _at(default: float, title: str, text: str) -> Any:
+    return choice(default, title, text, low=0, high=1, step=0.01)
 
 
+# fmt: off
+@described
 @dataclass(frozen=True)
 class VerdictParams:
     """From where on a difference is called one."""
 
-    aji_gain: float = 0.03
-    oracle_aji: float = 0.90  # Least AJI of the oracle
-    hv_gain: float = 0.05  # Least share by which the HV error must lie below that of the zero map
-    cosine_none: float = 0.2
-    cosine_fair: float = 0.6
-    magnitude_share: float = 0.4  # Share of the true magnitude below which HV counts as short
-    dice_gain: float = 0.02  # Least Dice above that of calling every pixel nucleus
+    aji_gain: float = _at(0.03, "Gain of AJI", "Least difference of AJI that counts.")
+    oracle_aji: float = _at(0.90, "AJI of the oracle", "Least AJI that true maps should get.")
+    hv_gain: float = _at(
+        0.05, "Gain of HV", "Least share by which the HV error must lie below that of a zero map.")
+    cosine_none: float = _at(0.2, "No direction below", "Mean cosine below which HV has none.")
+    cosine_fair: float = _at(0.6, "Fair direction from", "Mean cosine from which HV points right.")
+    magnitude_share: float = _at(
+        0.4, "Short below", "Share of the true magnitude below which HV counts as short.")
+    dice_gain: float = _at(
+        0.02, "Gain of Dice", "Least Dice above that of calling every pixel nucleus.")
+    # fmt: on
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if not 0 <= getattr(self, field.name) <= 1:
-                raise InputError(
-                    f"{field.name} is {getattr(self, field.name)}; give a number in 0..1."
-                )
+        check_choices(self)
 
 
 @dataclass(frozen=True)
 class Remark:
-    """One sentence about a comparison; ``level`` is "good", "neutral" or "bad"."""
+    """One sentence about a comparison; ``level`` is one of ``LEVELS``."""
 
     level: str
     text: str
@@ -611,84 +529,52 @@ def verdict(comparison: Comparison, params: VerdictParams | None = None) -> tupl
     if not scores.n_pred:
         text = "Nothing was found. Look at NP: is the mask empty, or np_threshold too high?"
         return (Remark("bad", text),)
-    remarks = [*_separation(comparison, params), *_mask(comparison, params)]
+    said = [*_of_separation(comparison, params)]
+    dice, full = scores.dice, comparison.all_foreground_dice
+    if dice - full < params.dice_gain:
+        text = f"Dice {dice:.2f} is no better than calling every pixel nucleus ({full:.2f}): look "
+        text += "at NP, or at the truth (is its background marked as nucleus?)."
+        said.append(("bad", text))
     if comparison.hv is not None:
-        remarks += _hv(comparison.hv, params)
-    order = {"bad": 0, "good": 1, "neutral": 2}
-    return tuple(sorted(remarks, key=lambda remark: order[remark.level]))
+        said += _of_hv(comparison.hv, params)
+    return tuple(Remark(*each) for each in sorted(said, key=lambda each: LEVELS.index(each[0])))
 
 
-def _separation(comparison: Comparison, params: VerdictParams) -> Iterator[Remark]:
+def _of_separation(comparison: Comparison, params: VerdictParams) -> Iterator[tuple[str, str]]:
     aji, best = comparison.prediction.aji, comparison.oracle.aji
     plain = comparison.connected_components.aji
     if best < params.oracle_aji:
-        yield Remark(
-            "bad",
-            f"The oracle is low (AJI {best:.2f}): even the true maps come out wrong, so the "
-            "separation itself is at fault, not the network.",
-        )
+        text = f"The oracle is low (AJI {best:.2f}): even the true maps come out wrong, so the "
+        yield "bad", text + "separation itself is at fault, not the network."
     if aji - plain >= params.aji_gain:
-        yield Remark(
-            "good",
-            f"The separation pays: AJI {aji:.2f} against {plain:.2f} for connected components "
-            f"(oracle {best:.2f}).",
-        )
+        text = f"The separation pays: AJI {aji:.2f} against {plain:.2f} for connected components "
+        yield "good", f"{text}(oracle {best:.2f})."
     elif plain - aji >= params.aji_gain:
-        yield Remark(
-            "bad",
-            f"AJI {aji:.2f} is worse than connected components ({plain:.2f}): the separation "
-            "does harm.",
-        )
+        text = f"AJI {aji:.2f} is worse than connected components ({plain:.2f}): the separation "
+        yield "bad", text + "does harm."
     elif best >= params.oracle_aji and best - plain < params.aji_gain:
-        yield Remark(
-            "neutral",
-            f"Hardly any nuclei touch here: connected components get AJI {plain:.2f} too. This "
-            "image says little about the separation.",
-        )
+        text = f"Hardly any nuclei touch here: connected components get AJI {plain:.2f} too. This "
+        yield "neutral", text + "image says little about the separation."
     else:
-        yield Remark(
-            "bad",
-            f"AJI {aji:.2f} is no better than connected components ({plain:.2f}): the "
-            "separation does nothing.",
-        )
+        text = f"AJI {aji:.2f} is no better than connected components ({plain:.2f}): the "
+        yield "bad", text + "separation does nothing."
 
 
-def _mask(comparison: Comparison, params: VerdictParams) -> Iterator[Remark]:
-    dice, full = comparison.prediction.dice, comparison.all_foreground_dice
-    if dice - full < params.dice_gain:
-        yield Remark(
-            "bad",
-            f"Dice {dice:.2f} is no better than calling every pixel nucleus ({full:.2f}): look "
-            "at NP, or at the truth (is its background marked as nucleus?).",
-        )
-
-
-def _hv(hv: HVScores, params: VerdictParams) -> Iterator[Remark]:
+def _of_hv(hv: HVScores, params: VerdictParams) -> Iterator[tuple[str, str]]:
     if hv.cosine <= -params.cosine_fair:
-        yield Remark(
-            "bad",
-            f"HV points the wrong way (cosine {hv.cosine:.2f}): its sign is inward, not outward.",
-        )
+        text = f"HV points the wrong way (cosine {hv.cosine:.2f}): "
+        yield "bad", text + "its sign is inward, not outward."
     elif hv.cosine < params.cosine_none:
-        yield Remark(
-            "bad",
-            f"HV has no direction (cosine {hv.cosine:.2f}): channels swapped, or not learnt. Its "
-            "length does not matter then.",
-        )
+        text = f"HV has no direction (cosine {hv.cosine:.2f}): channels swapped, or not learnt. "
+        yield "bad", text + "Its length does not matter then."
     elif hv.cosine < params.cosine_fair:
-        yield Remark("neutral", f"HV points only roughly right (cosine {hv.cosine:.2f}).")
-    short = hv.magnitude < params.magnitude_share * hv.true_magnitude
+        yield "neutral", f"HV points only roughly right (cosine {hv.cosine:.2f})."
     if hv.mse > (1 - params.hv_gain) * hv.zero_mse:
-        right = hv.cosine >= params.cosine_fair
-        why = " It points right, so only its scale is off." if right else ""
-        yield Remark(
-            "neutral" if right else "bad",
-            f"HV is no better than zero: error {hv.mse:.3f}, a map of zeros {hv.zero_mse:.3f}."
-            + why,
-        )
-    elif short:
-        yield Remark(
-            "neutral",
-            f"HV is short (magnitude {hv.magnitude:.2f}, truth {hv.true_magnitude:.2f}); alone "
-            "that does not make a blob.",
-        )
+        text = f"HV is no better than zero: error {hv.mse:.3f}, a map of zeros {hv.zero_mse:.3f}."
+        if hv.cosine >= params.cosine_fair:
+            yield "neutral", text + " It points right, so only its scale is off."
+        else:
+            yield "bad", text
+    elif hv.magnitude < params.magnitude_share * hv.true_magnitude:
+        text = f"HV is short (magnitude {hv.magnitude:.2f}, truth {hv.true_magnitude:.2f}); alone "
+        yield "neutral", text + "that does not make a blob."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,23 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse, stats
-from scipy.optimize import linear_sum_assignment
 
 from ...errors import InputError
-from ..types import Evaluation, Outcomes
-
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
+from ..choices import check_choices, choice
+from ..types import Bool, Evaluation, Float64, Int64, Outcomes
 
 BAND_PIXELS = 1 << 20
 """Pixels read at a time; bounds the temporaries, never changes the result."""
 PAIRING_EPSILON = 1e-6
 """Added to the union while partners are chosen, as the published code does: of two
 pairs of equal IoU the larger one wins. No score is divided by it."""
-DENSE_BLOCK = 1 << 20
-"""Most cells of a cost table solved as a whole; larger ones are solved as a sparse graph."""
-SPARSE_COST = 2.0
-"""Cost of leaving a true nucleus alone in the sparse graph, above 1 so that no edge costs 0."""
+ALONE_COST = 2.0
+"""Cost of leaving a true nucleus alone, above 1 so that no edge of the graph costs 0."""
+MATCH_IOU = 0.5
+"""A pair of higher IoU is a match; from 0.5 on no instance can be in two of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +34,8 @@ class Contingency:
     pred_ids: Int64  # Ids as in the arrays given, ascending, background left out
     true_area: Int64  # Pixels
     pred_area: Int64  # Pixels
-    true: Int64
-    pred: Int64
+    true: Int64  # Of each pair: position of the true instance
+    pred: Int64  # Of each pair: position of the predicted one
     overlap: Int64  # Pixels that pair shares, 1 or more
 
     @property
@@ -67,10 +65,7 @@ class Contingency:
 
 
 def contingency(true_labels: npt.ArrayLike, pred_labels: npt.ArrayLike) -> Contingency:
-    """Count the pixels every true and predicted instance share, in one pass.
-
-    ``true_labels, pred_labels`` int (H, W).
-    """
+    """Count the pixels that true and predicted instances (H, W) share, in one pass."""
     true = _checked("true_labels", true_labels)
     pred = _checked("pred_labels", pred_labels)
     if true.shape != pred.shape:
@@ -100,19 +95,27 @@ def best_partner(table: Contingency) -> tuple[Int64, Int64]:
 
 def unique_partners(table: Contingency) -> Int64:
     """Pair true and predicted instances one to one so that the sum of IoU is largest."""
-    if not len(table.overlap):
-        return np.zeros(0, np.int64)
-    group = _groups(table)
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    single = np.diff(np.append(starts, len(order))) == 1
-    taken = [order[starts[single]]]
-    ends = np.append(starts[1:], len(order))
-    taken += [
-        _assign(table, order[start:end])
-        for start, end in zip(starts[~single], ends[~single], strict=True)
-    ]
-    return np.sort(np.concatenate(taken))
+    n_preds = np.bincount(table.true, minlength=table.n_true)[table.true]
+    n_trues = np.bincount(table.pred, minlength=table.n_pred)[table.pred]
+    rival = np.flatnonzero((n_preds > 1) | (n_trues > 1))
+    taken = np.ones(len(table.overlap), bool)
+    if len(rival):
+        taken[rival] = _assigned(table.true[rival], table.pred[rival], table.pairing_weight[rival])
+    return np.flatnonzero(taken)
+
+
+def _assigned(true: Int64, pred: Int64, weight: Float64) -> Bool:
+    """Tell which pairs the best assignment holds; a true nucleus may stay alone."""
+    (trues, row), (preds, column) = (np.unique(x, return_inverse=True) for x in (true, pred))
+    n, m = len(trues), len(preds)
+    alone = np.arange(n)
+    values = np.concatenate((ALONE_COST - weight, np.full(n, ALONE_COST)))
+    at = np.concatenate((row, alone)), np.concatenate((column, m + alone))
+    cost = sparse.csr_array((values, at), shape=(n, m + n))
+    rows, columns = sparse.csgraph.min_weight_full_bipartite_matching(cost)
+    partner = np.empty(n, np.int64)
+    partner[rows] = columns
+    return np.asarray(partner[row] == column)
 
 
 def _checked(name: str, labels: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -157,50 +160,6 @@ def _ids(run: Int64, length: Int64) -> tuple[Int64, Int64, Int64]:
     return values[skip:], inverse.astype(np.int64) - skip, area[skip:]
 
 
-def _groups(table: Contingency) -> Int64:
-    """Give each pair the number of the connected group it belongs to."""
-    n, m = table.n_true, table.n_pred
-    link = (np.ones(len(table.true), np.int8), (table.true, table.pred + n))
-    graph = sparse.coo_array(link, shape=(n + m, n + m))
-    _, group = sparse.csgraph.connected_components(graph, directed=False)
-    return np.asarray(group[table.true], dtype=np.int64)
-
-
-def _assign(table: Contingency, pairs: Int64) -> Int64:
-    """Solve one connected group of pairs."""
-    rows, row = np.unique(table.true[pairs], return_inverse=True)
-    columns, column = np.unique(table.pred[pairs], return_inverse=True)
-    weight = table.pairing_weight[pairs]
-    if min(len(rows), len(columns)) == 1:
-        best = int(np.argmax(weight))
-        return pairs[best : best + 1]
-    if len(rows) * len(columns) > DENSE_BLOCK:
-        return pairs[_assign_sparse(row, column, weight)]
-    cost = np.zeros((len(rows), len(columns)))
-    cost[row, column] = -weight
-    index = np.full(cost.shape, -1)
-    index[row, column] = np.arange(len(pairs))
-    chosen: Int64 = index[linear_sum_assignment(cost)]
-    return pairs[chosen[chosen >= 0]]
-
-
-def _assign_sparse(row: Int64, column: Int64, weight: Float64) -> Int64:
-    """Positions of the pairs of the best assignment; each row may stay alone."""
-    n, m = int(row.max()) + 1, int(column.max()) + 1
-    alone = np.arange(n)
-    cost = sparse.csr_array(
-        (
-            np.concatenate((SPARSE_COST - weight, np.full(n, SPARSE_COST))),
-            (np.concatenate((row, alone)), np.concatenate((column, m + alone))),
-        ),
-        shape=(n, m + n),
-    )
-    matched_row, matched_column = sparse.csgraph.min_weight_full_bipartite_matching(cost)
-    partner = np.full(n, -1)
-    partner[matched_row] = matched_column
-    return np.flatnonzero(partner[row] == column)
-
-
 def aji(table: Contingency) -> float:
     """Compute the aggregated Jaccard index."""
     _, pairs = best_partner(table)
@@ -228,10 +187,6 @@ def dice(table: Contingency) -> float:
     return 2 * int(table.overlap.sum()) / total if total else 1.0
 
 
-MATCH_IOU = 0.5
-"""A pair of higher IoU is a match; from 0.5 on no instance can be in two of them."""
-
-
 class PanopticQuality(NamedTuple):
     """Detection quality, segmentation quality and their product, each in 0..1."""
 
@@ -242,11 +197,6 @@ class PanopticQuality(NamedTuple):
 
 def panoptic_quality(table: Contingency, match_iou: float = MATCH_IOU) -> PanopticQuality:
     """Panoptic quality of the pairs whose IoU exceeds ``match_iou``."""
-    if not MATCH_IOU <= match_iou < 1:
-        raise InputError(
-            f"match_iou is {match_iou}; give 0.5 or more (matches are unique from there on), "
-            "and less than 1."
-        )
     if not table.n_true + table.n_pred:
         return PanopticQuality(1.0, 1.0, 1.0)
     matched = table.iou[table.iou > match_iou]
@@ -259,16 +209,17 @@ def panoptic_quality(table: Contingency, match_iou: float = MATCH_IOU) -> Panopt
 class OutcomeParams:
     """When a nucleus counts as matched, merged or split."""
 
-    match_iou: float = MATCH_IOU  # A pair of higher IoU is matched
-    inside_share: float = 0.5
+    # fmt: off
+    match_iou: float = choice(
+        MATCH_IOU, "Matched from", "A pair of higher IoU is matched; below 0.5 one instance could "
+        "belong to two others.", low=0.5, high=0.999)
+    inside_share: float = choice(
+        0.5, "Inside from", "An instance lies in another from this share of its pixels on.",
+        low=0.5, high=0.999)
+    # fmt: on
 
     def __post_init__(self) -> None:
-        for name in ("match_iou", "inside_share"):
-            if not 0.5 <= getattr(self, name) < 1:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}; give 0.5 or more (below it one instance "
-                    "could belong to two others), and less than 1."
-                )
+        check_choices(self)
 
 
 def evaluate(
@@ -305,18 +256,8 @@ def evaluate(
     """
     params = OutcomeParams() if params is None else params
     table = contingency(true_labels, pred_labels)
-    quality = panoptic_quality(table, params.match_iou)
-    return Evaluation(
-        dice=dice(table),
-        aji=aji(table),
-        aji_plus=aji_plus(table),
-        dq=quality.dq,
-        sq=quality.sq,
-        pq=quality.pq,
-        n_true=table.n_true,
-        n_pred=table.n_pred,
-        outcomes=outcomes(table, params),
-    )
+    scores = dice(table), aji(table), aji_plus(table), *panoptic_quality(table, params.match_iou)
+    return Evaluation(*scores, table.n_true, table.n_pred, outcomes(table, params))
 
 
 def outcomes(table: Contingency, params: OutcomeParams | None = None) -> Outcomes:
@@ -324,15 +265,17 @@ def outcomes(table: Contingency, params: OutcomeParams | None = None) -> Outcome
     params = OutcomeParams() if params is None else params
     true = np.full(table.n_true, "missed", dtype="<U8")
     pred = np.full(table.n_pred, "spurious", dtype="<U8")
-    split = _split(table, params)
-    true[split] = "split"
     part = table.overlap > params.inside_share * table.pred_area[table.pred]
+    parts = np.bincount(table.true[part], minlength=table.n_true)
+    covered = np.bincount(table.true[part], weights=table.overlap[part], minlength=table.n_true)
+    split = (parts > 1) & (covered > params.inside_share * table.true_area)
+    true[split] = "split"
     matched = table.iou > params.match_iou
     beside = split.copy()
     beside[table.true[matched]] = True
     pred[table.pred[part & beside[table.true]]] = "split"
     inside = table.overlap > params.inside_share * table.true_area[table.true]
-    shared = _count(table.pred[inside], table.n_pred) > 1
+    shared = np.bincount(table.pred[inside], minlength=table.n_pred) > 1
     true[table.true[inside & shared[table.pred]]] = "merged"
     pred[shared] = "merged"
     true[table.true[matched]] = "matched"
@@ -345,47 +288,20 @@ def outcomes(table: Contingency, params: OutcomeParams | None = None) -> Outcome
     return Outcomes(table.true_ids, true, table.pred_ids, pred, partner, iou)
 
 
-def _split(table: Contingency, params: OutcomeParams) -> npt.NDArray[np.bool_]:
-    """Tell which true nuclei are covered by two or more predictions that lie in them."""
-    part = table.overlap > params.inside_share * table.pred_area[table.pred]
-    parts = _count(table.true[part], table.n_true)
-    covered = np.bincount(table.true[part], weights=table.overlap[part], minlength=table.n_true)
-    return (parts > 1) & (covered > params.inside_share * table.true_area)
-
-
-def _count(positions: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    return np.bincount(positions, minlength=n).astype(np.int64)
-
-
-__all__ = [
-    "Contingency",
-    "OutcomeParams",
-    "PanopticQuality",
-    "aji",
-    "aji_plus",
-    "contingency",
-    "dice",
-    "evaluate",
-    "outcomes",
-    "panoptic_quality",
-]
-
-
 @dataclass(frozen=True)
 class BootstrapParams:
     """How a mean is resampled."""
 
-    confidence: float = 0.95  # Share of the resampled means inside the interval, in 0..1 exclusive
-    resamples: int = 9999  # Number of resampled means, 1 or more
-    seed: int = 0  # The same numbers give the same interval
+    # fmt: off
+    confidence: float = choice(
+        0.95, "Confidence", "Share of the resampled means inside the interval.",
+        above=0, high=0.9999)
+    resamples: int = choice(9999, "Resamples", "Number of resampled means.", low=1)
+    seed: int = choice(0, "Seed", "The same seed gives the same interval.", low=0)
+    # fmt: on
 
     def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1:
-            raise InputError(f"confidence is {self.confidence}; give a share between 0 and 1.")
-        if self.resamples < 1:
-            raise InputError(f"resamples is {self.resamples}; give 1 or more.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; give 0 or more.")
+        check_choices(self)
 
 
 @dataclass(frozen=True)
@@ -405,18 +321,13 @@ def bootstrap_mean(values: npt.ArrayLike, params: BootstrapParams | None = None)
     array = array[~np.isnan(array)]
     if np.isinf(array).any():
         raise InputError("A value is infinite; leave it out or give NaN.")
-    nan = float("nan")
-    if not array.size:
-        return Interval(nan, nan, nan, 0)
-    mean = float(array.mean())
-    if array.size == 1:
-        return Interval(mean, nan, nan, 1)
-    found = stats.bootstrap(
-        (array,),
-        np.mean,
-        n_resamples=params.resamples,
-        confidence_level=params.confidence,
-        method="percentile",
-        random_state=np.random.default_rng(params.seed),
-    ).confidence_interval
-    return Interval(mean, float(found.low), float(found.high), int(array.size))
+    mean = float(array.mean()) if array.size else math.nan
+    if array.size < 2:
+        return Interval(mean, math.nan, math.nan, array.size)
+    rng = np.random.default_rng(params.seed)
+    drawn = stats.bootstrap(
+        (array,), np.mean, n_resamples=params.resamples, confidence_level=params.confidence,
+        method="percentile", random_state=rng,
+    )  # fmt: skip
+    found = drawn.confidence_interval
+    return Interval(mean, float(found.low), float(found.high), array.size)

@@ -7,18 +7,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import InputError
 from ..separation.tuning import StagedTuner, TuneParams, tunable, with_value
-from ..types import Int32, Maps, Progress
+from ..types import Float64, Int32, Int64, Maps, Progress
 from .metrics import aji, contingency
 
 MOST_CELLS = 400
 """Combinations tried at most."""
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,6 @@ class SweepAxis:
         """Spread up to ``count`` values evenly (by factors for "hv.scale"), each once.
 
         Values beyond what a slider offers are brought to its ends.
-
-        Raises
-        ------
-        InputError
-            If the name is not known, a bound is not finite, ``low > high`` or ``count < 1``.
         """
         known = tunable(name)
         if count < 1 or not (low <= high and math.isfinite(low) and math.isfinite(high)):
@@ -116,31 +107,9 @@ def sweep_steps(
     columns: SweepAxis | None = None,
     truth: Int32 | None = None,
 ) -> Generator[Progress, None, Sweep]:
-    """Try every combination of the values of one or two parameters.
-
-    ``truth`` int (H, W).
-    """
+    """Try every combination of the values of one or two parameters; ``truth`` int (H, W)."""
     shape = (len(rows.values), len(columns.values) if columns else 1)
-    _check(maps, rows, columns, truth)
-    counts = np.full(shape, -1, np.int64)
-    scores = None if truth is None else np.full(shape, np.nan)
-    tuner, total = StagedTuner(maps), shape[0] * shape[1]
-    for done, (row, column) in enumerate(np.ndindex(shape)):
-        yield Progress(done, total, "Trying combinations ...")
-        try:
-            params = _combined(start, rows, columns, (row, column))
-        except InputError:
-            continue  # this combination cannot be; the cell stays empty
-        found = tuner(params)
-        counts[row, column] = found.n
-        if scores is not None and truth is not None:
-            scores[row, column] = aji(contingency(truth, found.labels))
-    yield Progress(total, total, "Trying combinations ...")
-    return Sweep(start, rows, columns, counts, scores)
-
-
-def _check(maps: Maps, rows: SweepAxis, columns: SweepAxis | None, truth: Int32 | None) -> None:
-    cells = len(rows.values) * (len(columns.values) if columns else 1)
+    cells = shape[0] * shape[1]
     if cells > MOST_CELLS:
         raise InputError(f"{cells} combinations are too many; up to {MOST_CELLS} are tried.")
     if columns is not None and columns.name == rows.name:
@@ -150,6 +119,21 @@ def _check(maps: Maps, rows: SweepAxis, columns: SweepAxis | None, truth: Int32 
             f"The truth has shape {truth.shape} and the maps {maps.shape}; "
             "give true labels of the same size."
         )
+    counts = np.full(shape, -1, np.int64)
+    scores = None if truth is None else np.full(shape, np.nan)
+    tuner = StagedTuner(maps)
+    for done, (row, column) in enumerate(np.ndindex(shape)):
+        yield Progress(done, cells, "Trying combinations ...")
+        try:
+            params = _combined(start, rows, columns, (row, column))
+        except InputError:
+            continue  # this combination cannot be; the cell stays empty
+        found = tuner(params)
+        counts[row, column] = found.n
+        if scores is not None and truth is not None:
+            scores[row, column] = aji(contingency(truth, found.labels))
+    yield Progress(cells, cells, "Trying combinations ...")
+    return Sweep(start, rows, columns, counts, scores)
 
 
 def _combined(

@@ -55,6 +55,10 @@ class CompactUNet(Network):
             heads["tp"] = n_types
         self.heads = nn.ModuleDict({k: _head(widths[0], n) for k, n in heads.items()})
         self.geometry = _geometry(len(widths))
+        # The last block is the fullest moment: its input, its maps, and all that is skipped.
+        skips = sum(width / 4**level for level, width in enumerate(widths) if level)
+        self.bytes_per_pixel = 4 * (6 * widths[0] + 2 * widths[1] + skips)
+        self.elements_per_pixel = widths[0] + widths[1]
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp") at (H, W)."""

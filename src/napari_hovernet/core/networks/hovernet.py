@@ -49,6 +49,10 @@ minus two halos is a multiple of 8.
 """
 
 
+BYTES = {"fast": 2700.0, "original": 2500.0}
+"""Memory of a pass per input pixel by mode."""
+
+
 class _Bottleneck(nn.ModuleDict):
     """1x1, 3x3, 1x1 convolutions; normalised before, except in the first unit of a stage."""
 
@@ -176,6 +180,8 @@ class _Unpool(nn.Module):
 class HoVerNet(Network):
     """HoVer-Net with NP and HV branches, and NT where types are asked for."""
 
+    elements_per_pixel = 256.0
+
     def __init__(self, mode: str = "fast", n_types: int | None = None) -> None:
         super().__init__()
         if mode not in MODES:
@@ -183,7 +189,7 @@ class HoVerNet(Network):
         if n_types is not None and n_types < 2:
             raise InputError(f"n_types is {n_types}; it counts background too: give 2 or more.")
         self.config = {"mode": mode, "n_types": n_types}
-        self.geometry = GEOMETRY[mode]
+        self.geometry, self.bytes_per_pixel = GEOMETRY[mode], BYTES[mode]
         self.conv0 = nn.ModuleDict(
             {
                 "/": nn.Conv2d(3, STEM, 7, padding=3 if mode == "fast" else 0, bias=False),

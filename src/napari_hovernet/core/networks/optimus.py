@@ -62,6 +62,7 @@ class OptimusDecoder(Network):
     """Decoder of 16 x 16 patch tokens into 224 x 224 maps."""
 
     accepts = "tokens"
+    bytes_per_pixel, elements_per_pixel = 1100.0, 84.0  # Of the maps it gives
 
     def __init__(
         self,

@@ -36,6 +36,10 @@ class Network(nn.Module):
     geometry: Geometry
     config: Mapping[str, Any]  # JSON-able arguments that rebuild the network through :func:`build`.
     accepts: str = "image"  # "image": float RGB 0..255 (B, 3, H, W)
+    # Memory of a float32 pass without gradients, per input pixel, by benchmarks/memory.py: what
+    # is alive at the fullest moment, and the largest tensor. Own networks may leave these.
+    bytes_per_pixel: float = 4096.0
+    elements_per_pixel: float = 512.0
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return raw outputs "np" (B, 2, h, w), "hv" (B, 2, h, w) and, if typed, "tp"."""

@@ -12,7 +12,7 @@ from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
 from ..masks import clean_mask, label_parts
 from ..params import METHODS, SeparationParams
-from ..types import Bool, Float32, Maps, Separation
+from ..types import Maps, Separation
 from . import separate
 from .local import cut_basins, squeeze_energy
 from .published import merged
@@ -146,23 +146,7 @@ def with_value(params: TuneParams, name: str, value: float) -> TuneParams:
 
 
 T = TypeVar("T")
-
 Key = tuple[Any, ...]
-
-
-class _Kept:
-    """The last value of one stage, and what it was made from."""
-
-    def __init__(self) -> None:
-        self._key: Key | None = None
-        self._value: Any = None
-
-    def get(self, key: Key, make: Callable[[], T]) -> T:
-        if key != self._key:
-            self._value = make()
-            self._key = key
-        value: T = self._value
-        return value
 
 
 class StagedTuner:
@@ -174,31 +158,25 @@ class StagedTuner:
 
     def __init__(self, maps: Maps) -> None:
         self.maps = maps
-        self._read, self._mask, self._energy = _Kept(), _Kept(), _Kept()
+        self._kept: dict[str, tuple[Key, Any]] = {}
 
     def __call__(self, params: TuneParams) -> Separation:
         """Separate; arrays of the result may be shared with later results: do not change them."""
-        maps = self._maps(params.hv)
-        separation = params.separation
-        if separation.method != "local" or not maps.np.size:
-            return separate(maps, separation)
-        mask = self._clean(separation)
-        energy = self._squeezed(maps, mask, params)
-        found = cut_basins(maps, mask.copy(), energy, separation)
-        return merged(found) if separation.merge_touching else found
-
-    def _maps(self, reading: HVReading) -> Maps:
-        return self._read.get((reading,), lambda: read_hv(self.maps, reading))
-
-    def _clean(self, p: SeparationParams) -> Bool:
-        return self._mask.get(_mask_key(p), lambda: clean_mask(self.maps.np, p))
-
-    def _squeezed(self, maps: Maps, mask: Bool, params: TuneParams) -> Float32:
         p = params.separation
+        maps = self._get("maps", (params.hv,), lambda: read_hv(self.maps, params.hv))
+        if p.method != "local" or not maps.np.size:
+            return separate(maps, p)
+        key: Key = (p.np_threshold, p.min_area, p.max_hole_area)
+        mask = self._get("mask", key, lambda: clean_mask(self.maps.np, p))
         filters = (p.scales, p.oblique, p.magnitude_low, p.magnitude_high, p.magnitude_window)
-        key = (*_mask_key(p), params.hv, *filters)
-        return self._energy.get(key, lambda: squeeze_energy(maps, mask, p))
+        key = (*key, params.hv, *filters)
+        energy = self._get("energy", key, lambda: squeeze_energy(maps, mask, p))
+        found = cut_basins(maps, mask.copy(), energy, p)
+        return merged(found) if p.merge_touching else found
 
-
-def _mask_key(p: SeparationParams) -> Key:
-    return (p.np_threshold, p.min_area, p.max_hole_area)
+    def _get(self, stage: str, key: Key, make: Callable[[], T]) -> T:
+        """Return the last value of a stage, or make it if it was made from something else."""
+        if stage not in self._kept or self._kept[stage][0] != key:
+            self._kept[stage] = (key, make())
+        value: T = self._kept[stage][1]
+        return value

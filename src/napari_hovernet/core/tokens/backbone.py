@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 from ...errors import CheckpointError, InputError, JobFailed
 from ..checkpoint import read as torchfiles
 from ..checkpoint.header import SAFETENSORS, identify
+from ..choices import check_choices, choice
 from ..hv import hv_targets
 from ..inference import devices
 from ..inference.images import UInt8
@@ -39,21 +41,18 @@ KNOWN: dict[str, dict[str, Any]] = {H_OPTIMUS: {"init_values": 1e-5, "dynamic_im
 class BackboneParams:
     """How images go into a backbone; defaults are those of H-optimus-0."""
 
-    size: int = 224  # Edge in pixels to which images are resized, bilinear with antialiasing
+    size: int = choice(224, "Size", "Edge of its input; images are resized to it.", low=GRID)
     mean: tuple[float, float, float] = (0.707223, 0.578729, 0.703617)
-    std: tuple[float, float, float] = (0.211883, 0.230117, 0.177517)
-    batch: int = 4  # Images at a time
-    layer: int | None = None
+    std: tuple[float, float, float] = choice(
+        (0.211883, 0.230117, 0.177517), "Spread", "Of the colours, in 0..1.", above=0
+    )
+    batch: int = choice(4, "Batch", "Images at a time.", low=1)
+    layer: int | None = choice(None, "Layer", "Tokens after this block.", low=1, none="the end")
 
     def __post_init__(self) -> None:
-        if self.size < GRID:
-            raise InputError(f"size is {self.size}; give {GRID} pixels or more, 224 as a rule.")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(s > 0 for s in self.std):
-            raise InputError(
-                f"mean {self.mean} and std {self.std} must be three numbers each, std above 0."
-            )
-        if self.batch < 1 or (self.layer is not None and self.layer < 1):
-            raise InputError(f"batch {self.batch} and layer {self.layer} must be 1 or more.")
+        check_choices(self)
+        if len(self.mean) != 3 or len(self.std) != 3:
+            raise InputError(f"mean {self.mean} and std {self.std} must be three numbers each.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +174,8 @@ def token_steps(
             raise
         except Exception as error:
             if not devices.is_out_of_memory(error) or size == 1:
-                words = f"{backbone.name} failed ({type(error).__name__}: {_first_line(error)})."
-                raise JobFailed(words) from error
+                what = f"{type(error).__name__}: {_first_line(error)}"
+                raise JobFailed(f"{backbone.name} failed ({what}).") from error
             size //= 2
             devices.release(backbone.device)
             yield Progress(done, n, "out of memory", f"out of memory: {size} images at a time")
@@ -190,23 +189,18 @@ def token_steps(
 
 
 def _forward(backbone: Backbone, batch: torch.Tensor) -> torch.Tensor:
-    if backbone.params.layer is not None:
-        return _at_layer(backbone, batch)
+    """Run, and take the tokens that come out at the end or of a block within."""
     module: Any = backbone.module
-    out = module.forward_features(batch) if hasattr(module, "forward_features") else module(batch)
-    return _tokens(out)
-
-
-def _at_layer(backbone: Backbone, batch: torch.Tensor) -> torch.Tensor:
-    """Catch what a block within gives."""
-    blocks, number = _blocks(backbone.module), backbone.params.layer or 0
+    run = getattr(module, "forward_features", module)
+    if backbone.params.layer is None:
+        return _tokens(run(batch))
+    blocks, number = _blocks(module), backbone.params.layer
     if number > len(blocks):
         raise InputError(f"{backbone.name} has {len(blocks)} blocks; layer is {number}.")
     caught: list[Any] = []
     hook = blocks[number - 1].register_forward_hook(lambda *given: caught.append(given[-1]))
     try:
-        module: Any = backbone.module
-        getattr(module, "forward_features", module)(batch)
+        run(batch)
     finally:
         hook.remove()
     return _tokens(caught[0])
@@ -214,9 +208,10 @@ def _at_layer(backbone: Backbone, batch: torch.Tensor) -> torch.Tensor:
 
 def _blocks(module: nn.Module) -> list[nn.Module]:
     for path in ("blocks", "encoder.layer", "layers"):
-        found: Any = module
-        for name in path.split("."):
-            found = getattr(found, name, None)
+        try:
+            found: Any = attrgetter(path)(module)
+        except AttributeError:
+            continue
         if isinstance(found, nn.ModuleList | nn.Sequential):
             return list(found)
     raise InputError("This backbone does not name its blocks; leave the layer out.")
@@ -275,6 +270,8 @@ def _first_line(error: BaseException) -> str:
     return " ".join(lines[:2])[:200] if lines else type(error).__name__
 
 
+# --- generated families ---------------------------------------------------------------
+
 STORED_EDGE = 256
 """Edge of images and targets in family files."""
 CELLS = 7
@@ -285,27 +282,24 @@ CELLS = 7
 class TokenFamilyParams:
     """What to generate."""
 
-    n: int = 8  # Samples
-    dim: int = 64  # Length of a token
-    prefix: int = 5  # Tokens before the patches
-    noise: float = 0.05  # Standard deviation of what is added to tokens of about unit size
-    folds: int = 0  # Samples are dealt out to folds 1..folds in turn
+    n: int = choice(8, "Samples", "How many.", low=1)
+    dim: int = choice(64, "Length", "Of a token.", low=1)
+    prefix: int = choice(5, "Prefix", "Tokens before the patches.", low=0)
+    noise: float = choice(0.05, "Noise", "Added to tokens of about unit size.", low=0)
+    folds: int = choice(0, "Folds", "Samples are dealt out to folds 1..folds in turn.", low=0)
     instances: bool = True  # Whether ``inst_maps`` are stored
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("n", 1), ("dim", 1), ("prefix", 0), ("noise", 0), ("folds", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; give {least} or more.")
+        check_choices(self)
 
 
 def tokens_of(labels: Int32, params: TokenFamilyParams | None = None, seed: int = 0) -> Float32:
-    """Make tokens of 16 x 16 patches from which NP and HV of ``labels`` can be learned.
+    """Make tokens of 16 x 16 patches from which NP and HV of ``labels`` (H, W) can be learned.
 
     Each token is a fixed random projection of what lies under its patch, plus noise.
-    ``labels`` int32 (H, W).
     """
-    params = TokenFamilyParams() if params is None else params
+    params = params or TokenFamilyParams()
     maps = np.stack([(labels > 0).astype(np.float32), *hv_targets(labels)])
     edge = GRID * CELLS
     small = [cv2.resize(m, (edge, edge), interpolation=cv2.INTER_AREA) for m in maps]
@@ -323,28 +317,29 @@ def write_token_family(
     folder: Path, family: str = "generated", params: TokenFamilyParams | None = None
 ) -> dict[str, Path]:
     """Write ``F_features.npz``, ``F_targets.npz`` and ``F_data_FIXED.npz`` of generated tissue."""
-    params = TokenFamilyParams() if params is None else params
-    made = [_sample(i, params) for i in range(params.n)]
-    images, labels, types, tokens = (np.stack(arrays) for arrays in zip(*made, strict=True))
-    hv = np.stack([hv_targets(plane) for plane in labels])
+    params = params or TokenFamilyParams()
+    seeds = [params.seed * 1000 + i for i in range(params.n)]
+    made = [tissue((STORED_EDGE, STORED_EDGE), seed, TissueParams()) for seed in seeds]
+    labels = np.stack([one.labels for one in made])
+    types = [np.concatenate([[0], np.minimum(t.types, 4)])[t.labels] for t in made]
+    tokens = [tokens_of(t.labels, params, seed) for t, seed in zip(made, seeds, strict=True)]
     targets: dict[str, Any] = {
         "np_targets": (labels > 0).astype(np.uint8),
-        "hv_targets": hv,
-        "nt_targets": types.astype(np.uint8),
+        "hv_targets": np.stack([hv_targets(plane) for plane in labels]),
+        "nt_targets": np.stack(types).astype(np.uint8),
     }
     if params.instances:
         targets["inst_maps"] = labels
-    data = {"images": images, **targets}
+    data = {"images": np.stack([one.image for one in made]), **targets}
     if params.folds:
         data["fold_ids"] = np.arange(params.n) % params.folds + 1
         data["image_ids"] = np.arange(params.n)
-    files = {
-        "features": ({"features": tokens.astype(np.float16)}, "features"),
-        "targets": (targets, "targets"),
-        "data": (data, "data_FIXED"),
-    }
     written = {}
-    for kind, (arrays, ending) in files.items():
+    for kind, ending, arrays in (
+        ("features", "features", {"features": np.stack(tokens).astype(np.float16)}),
+        ("targets", "targets", targets),
+        ("data", "data_FIXED", data),
+    ):
         written[kind] = folder / f"{family}_{ending}.npz"
         write_npz(written[kind], arrays)
     return written
@@ -354,13 +349,3 @@ def write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """Write arrays uncompressed, so that they can be mapped into memory: all or nothing."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _sample(index: int, params: TokenFamilyParams) -> tuple[Any, Int32, Int32, Float32]:
-    seed = params.seed * 1000 + index
-    made = tissue((STORED_EDGE, STORED_EDGE), seed, TissueParams())
-    lookup = np.concatenate([[0], np.minimum(made.types, 4)]).astype(np.int32)
-    return made.image, made.labels, lookup[made.labels], tokens_of(made.labels, params, seed)
-
-
-__all__ = ["TokenFamilyParams", "tokens_of", "write_npz", "write_token_family"]

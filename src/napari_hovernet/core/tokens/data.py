@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import cv2
@@ -16,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..data.kinds import FEATURE_NAMES, FamilyFiles, Where, eight_bits, find_families
-from ..data.load import load_samples
-from ..data.samples import HVProbe, SizeError, detect_hv, divisor_of, read_stored, unit_scale
-from ..data.stores import npz_members, open_member
+from ..data.kinds import FamilyFiles, as_number, family_data, find_families, ids_of
+from ..data.load import eight_bits, load_samples
+from ..data.stored_hv import StoredHV, look_at_hv, read_stored
+from ..data.stores import Stack
 from ..hv import compact_ids
 from ..inference.images import UInt8
 from ..io.files import atomic_path
@@ -32,70 +30,75 @@ from ..types import Int32, Maps, ModelInfo
 
 TRUTHS = ("auto", "instances", "hv", "components")
 """How true nuclei are told apart; "auto" = the first of the others that can be had."""
-PROBED = 16
-"""Samples that are looked at to find out how stored HV is meant."""
-PLANES = {"images": 4, "inst_maps": 3, "np_targets": 3, "hv_targets": 4}
-"""Arrays that are used beside the tokens, and their axes, that of the samples included."""
-IDS = ("fold_ids", "image_ids")
-
-COMPONENTS_NOTE = (
-    "there are no instances: true nuclei are the connected components of np_targets, so touching "
-    "nuclei count as one and AJI is that of components"
-)
-HV_NOTE = (
-    "there are no instances: true nuclei are cut from np_targets and hv_targets by the separation "
-    "'local'"
-)
-
-
-@dataclass(frozen=True)
-class StoredHV:
-    """How stored HV is read."""
-
-    order: str
-    sign: str
-    divisor: float
+TRUTH_ARRAYS = {
+    "instances": {"labels": "inst_maps"},
+    "hv": {"np": "np_targets", "hv": "hv_targets"},
+    "components": {"np": "np_targets"},
+}
+"""Parts that each of them needs, and what they are called in a family's files."""
+TRUTH_NOTES = {
+    "instances": (),
+    "hv": (
+        "there are no instances: true nuclei are cut from np_targets and hv_targets by the "
+        "separation 'local'",
+    ),
+    "components": (
+        "there are no instances: true nuclei are the connected components of np_targets, so "
+        "touching nuclei count as one and AJI is that of components",
+    ),
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenData:
-    """Where the arrays of a family lie; nothing is read before it is needed."""
+    """A family whose tokens can be decoded; nothing is read before it is needed."""
 
     family: str
-    features: Where  # (Path, str): File and array of the tokens
-    shape: tuple[int, int, int]  # (N, T, D)
-    arrays: dict[str, Where]  # dict of (Path, str): Of :data:`PLANES`, those that are there
-    ids: dict[str, tuple[str, ...]]  # Of :data:`IDS`, those that are there
-    hv: StoredHV | None  # How stored HV is read
+    stack: Stack
+    has: frozenset[str]  # Parts that can be read
+    folds: tuple[str, ...]  # Of each sample, () = not known
+    hv: StoredHV | None  # How stored HV is read, where nothing else tells nuclei apart
     notes: tuple[str, ...]  # What was found, assumed, or is missing
 
     def __len__(self) -> int:
         return self.shape[0]
 
     @property
+    def features(self) -> tuple[Path, str]:
+        """File and array of the tokens."""
+        stored = self.stack.parts["features"]
+        return stored.path, stored.name
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Samples, tokens, length of a token."""
+        n, count, length = self.stack.parts["features"].shape
+        return n, count, length
+
+    @property
     def tokens(self) -> npt.NDArray[Any]:
         """Tokens (N, T, D), mapped into memory where they are stored uncompressed."""
-        return open_member(*self.features)
+        return self.stack.parts["features"].array
 
     @property
     def has_truth(self) -> bool:
         """Whether there is anything that tells the true nuclei."""
-        return "inst_maps" in self.arrays or "np_targets" in self.arrays
+        return bool({"labels", "np"} & self.has)
 
     def name(self, index: int) -> str:
         """Name of a sample, as in training."""
         return f"{self.family}_{index:05d}"
 
+    def read(self, index: int, part: str) -> npt.NDArray[Any]:
+        """Read a part of a sample, as it is stored."""
+        found: npt.NDArray[Any] = self.stack.read(index, (part,), stream=False)[part]
+        return found
+
     def image(self, index: int) -> UInt8 | None:
         """Read the image of a sample at 224 x 224, uint8 RGB; None if there is none."""
-        where = self.arrays.get("images")
-        if where is None:
+        if "image" not in self.has:
             return None
-        image = np.array(open_member(*where)[index])
-        if image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(f"{self.name(index)}: the image has shape {image.shape}.")
-        scale = 255.0 if image.dtype.kind == "f" and float(image.max(initial=0)) <= 1.0 else 1.0
-        plain = eight_bits(image, f"{self.name(index)}: the image", scale)
+        plain = colours(self.read(index, "image"), f"{self.name(index)}: the image")
         if plain.shape[:2] == (OUTPUT, OUTPUT):
             return plain
         resized = cv2.resize(plain, (OUTPUT, OUTPUT), interpolation=cv2.INTER_AREA)
@@ -111,9 +114,18 @@ class TokenTruth:
     notes: tuple[str, ...]
 
 
+def colours(image: npt.NDArray[Any], what: str) -> UInt8:
+    """Return stored pixels as uint8 (H, W, 3); floats of 0..1 are multiplied by 255."""
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"{what} has shape {image.shape}; it must be (H, W, 3).")
+    unit = image.dtype.kind == "f" and float(image.max(initial=0)) <= 1.0
+    return eight_bits(image, what, 255.0 if unit else 1.0)
+
+
 def find_token_data(folders: Sequence[Path], family: str) -> TokenData:
     """Find a family in the first of some folders that has its tokens."""
     seen = list(dict.fromkeys(Path(f).expanduser() for f in folders))
+    looked = []
     for folder in seen:
         found = [f for f in find_families(folder, family.lower()) if f.features is not None]
         if len(found) > 1:
@@ -121,19 +133,49 @@ def find_token_data(folders: Sequence[Path], family: str) -> TokenData:
             raise InputError(f"{folder} holds tokens of several families ({names}); name one.")
         if found:
             return open_token_data(found[0])
-    raise InputError(_nowhere(seen, family))
+        others = sorted(f.name for f in find_families(folder) if f.features is not None)
+        what = f"has {', '.join(others)}" if others else "no features there"
+        looked.append(f"{folder} ({what if folder.exists() else 'not there'})")
+    name = family or "FAMILY"
+    raise InputError(
+        f"No {name}_features.npz (and, for the truth, {name}_targets.npz or "
+        f"{name}_data_FIXED.npz) was found. Looked in: {'; '.join(looked)}. Give --data-dir."
+    )
 
 
 def open_token_data(files: FamilyFiles) -> TokenData:
     """Look what a family has, without reading samples."""
-    if files.features is None:
-        raise InputError(f"There is no {files.name}_features.npz.")
-    where, shape = _tokens_of(files.features)
-    arrays, notes = _arrays_of(files)
-    _check_lengths(files, shape[0], arrays)
-    ids = _ids_of(files, shape[0])
-    hv, more = _stored_hv(arrays)
-    return TokenData(files.name, where, shape, arrays, ids, hv, (*notes, *more))
+    data = family_data(files)
+    stack = data.stack or Stack({})
+    has = {part for part in data.has if not stack.parts[part].dtype.hasobject}
+    notes = [*stack.notes]
+    tokens = stack.parts.get("features")
+    if tokens is None or tokens.single or tokens.dtype.kind != "f":
+        found = f" {tokens.called} has shape {tokens.shape}, {tokens.dtype}." if tokens else ""
+        raise InputError(
+            f"{files.name} has no tokens that can be used; tokens are (N, 261, 1536) of float16 "
+            f"or float32.{found} {' '.join(notes)}".rstrip()
+        )
+    if files.targets is None and files.data is None:
+        notes.append(f"there is no {files.name}_targets.npz: nothing tells the true nuclei")
+    hv = None
+    if {"np", "hv"} <= has and "labels" not in has:
+        hv, said = _stored_hv(stack)
+        notes += said
+    folds = ids_of(files, "fold_ids", len(data))
+    return TokenData(files.name, stack, frozenset(has), folds, hv, tuple(notes))
+
+
+def _stored_hv(stack: Stack) -> tuple[StoredHV | None, list[str]]:
+    """Find out how stored HV is meant."""
+    try:
+        found, divisor, note = look_at_hv(stack, "hv_targets")
+    except InputError as error:
+        return None, [f"hv_targets cannot be used: {error}"]
+    if not found.sure:
+        return None, [f"it cannot be told how hv_targets are meant ({found.words})"]
+    said = [note, found.words] if note else [found.words]
+    return StoredHV(found.order, found.sign, divisor), said
 
 
 def truth_of(data: TokenData, index: int, how: str = "auto") -> TokenTruth | None:
@@ -144,18 +186,32 @@ def truth_of(data: TokenData, index: int, how: str = "auto") -> TokenTruth | Non
     if how not in TRUTHS:
         raise InputError(f"truth is {how!r}; choose one of {', '.join(TRUTHS)}.")
     if how == "auto":
-        how = _best_truth(data)
-        if not how:
+        if not data.has_truth:
             return None
-    labels, notes = _READ_TRUTH[how](data, index)
+        how = "components" if data.hv is None else "hv"
+        how = "instances" if "labels" in data.has else how
+    for part, called in TRUTH_ARRAYS[how].items():
+        if part not in data.has or (part == "hv" and data.hv is None):
+            raise InputError(
+                f"{data.family} has no {called} that can be read; choose another truth."
+            )
+    notes, labels = TRUTH_NOTES[how], _read_truth(data, index, how)
     resized = nearest(labels)
     if resized is not labels:
-        height, width = labels.shape
-        notes = (
-            *notes,
-            f"true labels were brought from {height} x {width} to {OUTPUT} x {OUTPUT}, nearest",
-        )
+        size = " x ".join(map(str, labels.shape))
+        notes += (f"true labels were brought from {size} to {OUTPUT} x {OUTPUT}, nearest",)
     return TokenTruth(compact_ids(resized)[0], how, notes)
+
+
+def _read_truth(data: TokenData, index: int, how: str) -> Int32:
+    part = "labels" if how == "instances" else "np"
+    plane = check_labels(data.read(index, part), f"{data.name(index)}: {part}")
+    if how == "instances":
+        return compact_ids(plane)[0]
+    if how == "components" or data.hv is None:
+        return label_parts(plane > 0)[0]
+    hv = read_stored(data.read(index, "hv"), data.hv.order, data.hv.sign, data.hv.divisor)
+    return separate(Maps((plane > 0).astype(np.float32), hv)).labels
 
 
 def nearest(plane: npt.NDArray[Any], size: int = OUTPUT) -> npt.NDArray[Any]:
@@ -167,212 +223,55 @@ def nearest(plane: npt.NDArray[Any], size: int = OUTPUT) -> npt.NDArray[Any]:
     return taken
 
 
-# --- finding arrays -------------------------------------------------------------------
-
-
-def _nowhere(folders: Sequence[Path], family: str) -> str:
-    name = family or "FAMILY"
-    wanted = (
-        f"{name}_features.npz (and, for the truth, {name}_targets.npz or {name}_data_FIXED.npz)"
-    )
-    said = []
-    for folder in folders:
-        if not folder.exists():
-            said.append(f"{folder} (not there)")
-            continue
-        there = sorted({f.name for f in find_families(folder) if f.features is not None})
-        said.append(f"{folder} ({'has ' + ', '.join(there) if there else 'no features there'})")
-    return f"No {wanted} was found. Looked in: {'; '.join(said)}. Give --data-dir."
-
-
-def _tokens_of(file: Path) -> tuple[Where, tuple[int, int, int]]:
-    there = npz_members(file)
-    name = next((n for n in FEATURE_NAMES if n in there), FEATURE_NAMES[0])
-    if name not in there:
-        open_member(file, name)  # says what is there, or that it holds Python objects
-    shape = there[name].shape
-    if len(shape) != 3 or there[name].dtype.kind != "f":
-        raise InputError(
-            f"{file}: {name} has shape {shape} and dtype {there[name].dtype}; tokens are (N, 261, "
-            "1536) of float16 or float32."
-        )
-    if not shape[0]:
-        raise InputError(f"{file}: {name} holds no sample.")
-    return (file, name), (shape[0], shape[1], shape[2])
-
-
-def _arrays_of(files: FamilyFiles) -> tuple[dict[str, Where], tuple[str, ...]]:
-    """Look which array lies where; targets win over the data file."""
-    found: dict[str, Where] = {}
-    notes = []
-    for file in (files.targets, files.data):
-        if file is None:
-            continue
-        members = npz_members(file)
-        for name, axes in PLANES.items():
-            if name in members and len(members[name].shape) == axes:
-                found.setdefault(name, (file, name))
-            elif name in members:
-                notes.append(f"{file.name}: {name} has shape {members[name].shape}; not used")
-            elif _stored(file, name):
-                notes.append(f"{file.name}: {name} holds Python objects and is never opened")
-    if files.targets is None and files.data is None:
-        notes.append(f"there is no {files.name}_targets.npz: nothing tells the true nuclei")
-    return found, tuple(notes)
-
-
-def _stored(file: Path, name: str) -> bool:
-    with zipfile.ZipFile(file) as archive:
-        return f"{name}.npy" in archive.namelist()
-
-
-def _check_lengths(files: FamilyFiles, n: int, arrays: dict[str, Where]) -> None:
-    lengths = {k: npz_members(where[0])[where[1]].shape[0] for k, where in arrays.items()}
-    if any(length != n for length in lengths.values()):
-        said = ", ".join(f"{k} {length}" for k, length in lengths.items())
-        raise SizeError(
-            f"{files.name}: there are tokens of {n} samples, but {said}; use files of one run."
-        )
-
-
-def _ids_of(files: FamilyFiles, n: int) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for file in (files.data, files.targets, files.features):
-        for name in IDS if file is not None else ():
-            if name not in found and file is not None and name in npz_members(file):
-                values = open_member(file, name).reshape(-1)
-                if len(values) == n:
-                    found[name] = tuple(str(v) for v in values)
-    return found
-
-
-def _stored_hv(arrays: dict[str, Where]) -> tuple[StoredHV | None, tuple[str, ...]]:
-    """Find out how stored HV is meant, where nothing else tells nuclei apart."""
-    hv, nucleus = arrays.get("hv_targets"), arrays.get("np_targets")
-    if hv is None or nucleus is None or "inst_maps" in arrays:
-        return None, ()
-    n = len(open_member(*hv))
-    probed = [k * n // min(n, PROBED) for k in range(min(n, PROBED))]
-    try:
-        stored = np.stack([np.array(open_member(*hv)[i]) for i in probed])
-        divisor, note = divisor_of(stored, "hv_targets")
-        planes = (check_labels(np.array(open_member(*nucleus)[i]), "np_targets") for i in probed)
-        probes = [
-            HVProbe(unit_scale(x, divisor), p > 0) for x, p in zip(stored, planes, strict=True)
-        ]
-        found = detect_hv(probes)
-    except InputError as error:
-        return None, (f"hv_targets cannot be used: {error}",)
-    if not found.sure:
-        return None, (f"it cannot be told how hv_targets are meant ({found.words})",)
-    return StoredHV(found.order, found.sign, divisor), tuple(filter(None, (note, found.words)))
-
-
-# --- truth ----------------------------------------------------------------------------
-
-
-def _best_truth(data: TokenData) -> str:
-    if "inst_maps" in data.arrays:
-        return "instances"
-    if "np_targets" not in data.arrays:
-        return ""
-    return "components" if data.hv is None else "hv"
-
-
-def _plane(data: TokenData, name: str, index: int) -> Int32:
-    where = data.arrays.get(name)
-    if where is None:
-        raise InputError(f"{data.family} has no {name}; choose another truth.")
-    return check_labels(np.array(open_member(*where)[index]), f"{data.name(index)}: {name}")
-
-
-def _from_instances(data: TokenData, index: int) -> tuple[Int32, tuple[str, ...]]:
-    return compact_ids(_plane(data, "inst_maps", index))[0], ()
-
-
-def _from_components(data: TokenData, index: int) -> tuple[Int32, tuple[str, ...]]:
-    return label_parts(_plane(data, "np_targets", index) > 0)[0], (COMPONENTS_NOTE,)
-
-
-def _from_hv(data: TokenData, index: int) -> tuple[Int32, tuple[str, ...]]:
-    if data.hv is None:
-        raise InputError(f"{data.family} has no hv_targets that can be read; choose another truth.")
-    nucleus = _plane(data, "np_targets", index) > 0
-    stored = np.array(open_member(*data.arrays["hv_targets"])[index])
-    hv = read_stored(stored, data.hv.order, data.hv.sign, data.hv.divisor)
-    labels = separate(Maps(nucleus.astype(np.float32), hv)).labels
-    return labels, (HV_NOTE,)
-
-
-_READ_TRUTH = {
-    "instances": _from_instances,
-    "components": _from_components,
-    "hv": _from_hv,
-}
+# --- writing tokens -------------------------------------------------------------------
 
 STORED = np.dtype(np.float16)
 """Half the size of float32; far finer than what a decoder can tell."""
 LARGEST = float(np.finfo(STORED).max)
 
 
+@dataclass
 class TokenFile:
-    """An ``.npz`` that grows by batches; it is there once the block ends without an error."""
+    """An ``.npz`` that grows by batches; see :func:`token_file`."""
 
-    def __init__(
-        self, path: Path, name: str, n: int, extra: dict[str, npt.NDArray[Any]] | None = None
-    ) -> None:
-        self.path, self.name, self.n = path, name, n
-        self.extra = dict(extra or {})
-        self.done = 0
-        self._shape: tuple[int, ...] = ()
-        self._stack = ExitStack()
-        self._archive: zipfile.ZipFile | None = None
-        self._member: IO[bytes] | None = None
-
-    def __enter__(self) -> TokenFile:
-        temporary = self._stack.enter_context(atomic_path(self.path))
-        archive = zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True)
-        self._archive = self._stack.enter_context(archive)
-        return self
+    member: IO[bytes]
+    n: int
+    extra: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    done: int = 0
+    shape: tuple[int, ...] = ()  # Of the tokens of an image
 
     def add(self, batch: npt.NDArray[Any]) -> None:
         """Write tokens (b, T, D), as float16."""
-        if self._archive is None:
-            raise ValueError("a TokenFile is written within its block")
-        if self._member is None:
-            self._shape = batch.shape[1:]
-            self._member = self._archive.open(f"{self.name}.npy", "w", force_zip64=True)
+        if not self.shape:
+            self.shape = batch.shape[1:]
             header = np.lib.format.header_data_from_array_1_0(np.empty(0, STORED))
-            header["shape"] = (self.n, *self._shape)
-            np.lib.format.write_array_header_1_0(self._member, header)
-        if batch.shape[1:] != self._shape:
-            raise InputError(f"Tokens of an image are {batch.shape[1:]}, of others {self._shape}.")
+            header["shape"] = (self.n, *self.shape)
+            np.lib.format.write_array_header_1_0(self.member, header)
+        if batch.shape[1:] != self.shape:
+            raise InputError(f"Tokens of an image are {batch.shape[1:]}, of others {self.shape}.")
         if not np.abs(batch).max(initial=0) <= LARGEST:
             raise InputError(f"Tokens are NaN or go beyond {LARGEST:.0f}, the most float16 holds.")
-        self._member.write(np.ascontiguousarray(batch, STORED).tobytes())
+        self.member.write(np.ascontiguousarray(batch, STORED).tobytes())
         self.done += len(batch)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._stack:
-            if self._member is not None:
-                self._member.close()
-            if kind is not None:
-                self._stack.__exit__(kind, error, trace)
-                return
-            self._finish()
 
-    def _finish(self) -> None:
-        if self.done != self.n or self._archive is None:
-            raise InputError(f"There are tokens of {self.done} images instead of {self.n}.")
-        for name, array in self.extra.items():
-            with self._archive.open(f"{name}.npy", "w") as member:
+@contextmanager
+def token_file(
+    path: Path, name: str, n: int, extra: Mapping[str, npt.NDArray[Any]] | None = None
+) -> Iterator[TokenFile]:
+    """Write tokens of n images, and other arrays; it is there once the block ends well."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            made = TokenFile(member, n, dict(extra or {}))
+            yield made
+        if made.done != n:
+            raise InputError(f"There are tokens of {made.done} images instead of {n}.")
+        for key, array in made.extra.items():
+            with archive.open(f"{key}.npy", "w") as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
+
+# --- which samples a checkpoint was trained on ----------------------------------------
 
 VAL, TRAIN, UNKNOWN = "val", "train", ""
 NOT_KNOWN = "not known: may have been trained on"
@@ -388,20 +287,14 @@ class Membership:
     words: Mapping[str, str]  # What to call the samples of each side
     notes: tuple[str, ...] = ()  # How that is known, and what it does not tell
 
-    @property
-    def known(self) -> bool:
-        """Whether anything is known."""
-        return any(self.splits)
-
     def chosen(self, split: str | None = None) -> tuple[int, ...]:
         """List the samples of a side; of validation if there are any and none is named."""
-        every = tuple(range(len(self.splits)))
         wanted = VAL if split is None and VAL in self.splits else split
         if wanted in (None, "all"):
-            return every
+            return tuple(range(len(self.splits)))
         if wanted not in (VAL, TRAIN):
             raise InputError(f"split is {split!r}; choose one of train, val, all.")
-        found = tuple(i for i in every if self.splits[i] == wanted)
+        found = tuple(i for i, side in enumerate(self.splits) if side == wanted)
         if not found:
             raise InputError(
                 f"It is not known which samples are for {wanted}: neither fold_ids nor the "
@@ -412,8 +305,8 @@ class Membership:
     def called(self, indices: tuple[int, ...]) -> str:
         """Say which samples these are."""
         sides = {self.splits[i] for i in indices}
-        told = [self.words[side] for side in (VAL, TRAIN, UNKNOWN) if side in sides]
-        return " and ".join(told) or NOT_KNOWN
+        named = [self.words[side] for side in (VAL, TRAIN, UNKNOWN) if side in sides]
+        return " and ".join(named) or NOT_KNOWN
 
 
 def membership(info: ModelInfo, data: TokenData) -> Membership:
@@ -423,13 +316,17 @@ def membership(info: ModelInfo, data: TokenData) -> Membership:
     again from them. Else ``fold_ids`` tell: the last fold validates.
     """
     config = own_config(info)
-    if config is not None:
-        found = _by_checkpoint(config, data)
-        if found is not None:
-            return found
-    folds = data.ids.get("fold_ids")
-    if folds is not None and len(set(folds)) > 1:
-        return _by_folds(folds)
+    found = None if config is None else _by_checkpoint(config, data)
+    if found is not None:
+        return found
+    if len(set(data.folds)) > 1:
+        last = max(data.folds, key=as_number)
+        splits = tuple(VAL if fold == last else TRAIN for fold in data.folds)
+        note = (
+            "by fold_ids the last fold validates; the checkpoint does not say whether its "
+            "training kept to that"
+        )
+        return Membership(splits, _words(data.folds, splits, ""), (note,))
     nothing = "neither fold_ids nor the checkpoint tell which samples were trained on"
     return Membership((UNKNOWN,) * len(data), {UNKNOWN: NOT_KNOWN}, (nothing,))
 
@@ -439,10 +336,9 @@ def own_config(info: ModelInfo) -> TrainConfig | None:
     stored: Any = info.training.get("args", info.training)
     if not isinstance(stored, Mapping) or not all(name in stored for name in OURS):
         return None
-    fields = TrainConfig.__dataclass_fields__
-    known = {k: v for k, v in stored.items() if k in fields or k == "schema"}
+    fields = {*TrainConfig.__dataclass_fields__, "schema"}
     try:
-        return config_from_dict(known, "The checkpoint's training")
+        return config_from_dict({k: v for k, v in stored.items() if k in fields}, "The checkpoint")
     except InputError:
         return None
 
@@ -450,85 +346,50 @@ def own_config(info: ModelInfo) -> TrainConfig | None:
 def _by_checkpoint(config: TrainConfig, data: TokenData) -> Membership | None:
     """Divide again as the training did; None if it was on other data."""
     sources, moved = _sources(config, data)
-    if not sources:
-        return None
-    params = DataParams(
-        sources=tuple(map(str, sources)),
-        family=config.data.family,
-        val_fraction=config.data.val_fraction,
-        hv_convention=config.data.hv_convention,
-    )
+    wanted = config.data
     try:
-        divided = load_samples(params, needs="tokens", seed=config.seed)
+        divided = load_samples(
+            DataParams(tuple(map(str, sources)), wanted.family, wanted.val_fraction,
+                       hv_convention=wanted.hv_convention),
+            needs="tokens", seed=config.seed,
+        )  # fmt: skip
     except InputError:
         return None
     side = {s.name: TRAIN for s in divided.train} | {s.name: VAL for s in divided.val}
     splits = tuple(side.get(data.name(i), UNKNOWN) for i in range(len(data)))
     if not any(splits):
         return None
-    how = _fold_words(data.ids.get("fold_ids"), splits) or dict.fromkeys(
-        (VAL, TRAIN), f"seed {config.seed}"
-    )
-    words = {
-        VAL: f"validation ({how[VAL]})",
-        TRAIN: f"training ({how[TRAIN]})",
-        UNKNOWN: NOT_KNOWN,
-    }
     notes = [f"the checkpoint's own division: {divided.split_words}"]
     if moved:
         notes.append("the data have moved since; they are taken to be the same")
     if not config.start.startswith("scratch:"):
         notes.append(f"training started from {config.start}, which may have seen any of them")
-    return Membership(splits, words, tuple(notes))
+    return Membership(splits, _words(data.folds, splits, f"seed {config.seed}"), tuple(notes))
 
 
 def _sources(config: TrainConfig, data: TokenData) -> tuple[list[Path], bool]:
     """Return the places of the training data as they are now, and whether they have moved."""
     given = [Path(source) for source in config.data.sources]
-    ours = data.features[0].resolve()
-    holding = [s for s in given if s.exists() and _holds(s, ours)]
-    if len(holding) == 1 and all(s.exists() for s in given):
-        return given, False
-    if len(given) == 1 and not given[0].exists():
+    if all(source.exists() for source in given):
+        ours = data.features[0].resolve()
+        files = (f.features for source in given for f in find_families(source))
+        return (given if [f and f.resolve() for f in files].count(ours) == 1 else []), False
+    if len(given) != 1:
+        return [], False
+    if given[0].suffix.lower() == ".npz":
         named = given[0].name.lower().startswith(data.family.lower())
-        if given[0].suffix.lower() == ".npz":
-            return ([data.features[0]], True) if named else ([], True)
-        return [data.features[0].parent], True
-    return [], False
+        return ([data.features[0]] if named else []), True
+    return [data.features[0].parent], True
 
 
-def _holds(source: Path, features: Path) -> bool:
-    found = (f.features for f in find_families(source))
-    return any(file is not None and file.resolve() == features for file in found)
-
-
-def _by_folds(folds: tuple[str, ...]) -> Membership:
-    last = max(folds, key=_as_number)
-    splits = tuple(VAL if fold == last else TRAIN for fold in folds)
-    how = _fold_words(folds, splits) or {}
-    words = {VAL: f"validation ({how[VAL]})", TRAIN: f"training ({how[TRAIN]})"}
-    note = (
-        "by fold_ids the last fold validates; the checkpoint does not say whether its training "
-        "kept to that"
-    )
-    return Membership(splits, words, (note,))
-
-
-def _fold_words(folds: tuple[str, ...] | None, splits: tuple[str, ...]) -> dict[str, str] | None:
-    """Name the folds of each side; None where a fold is on both."""
-    if folds is None:
-        return None
+def _words(folds: Sequence[str], splits: Sequence[str], otherwise: str) -> dict[str, str]:
+    """Name the sides by their folds, or otherwise where there are none or a fold is on both."""
     sides = {
-        side: sorted({f for f, s in zip(folds, splits, strict=True) if s == side}, key=_as_number)
+        side: sorted({f for f, s in zip(folds, splits, strict=False) if s == side}, key=as_number)
         for side in (VAL, TRAIN)
     }
-    if set(sides[VAL]) & set(sides[TRAIN]) or not sides[VAL] or not sides[TRAIN]:
-        return None
-    return {k: f"fold{'s' if len(v) > 1 else ''} {', '.join(v)}" for k, v in sides.items()}
-
-
-def _as_number(text: str) -> tuple[float, str]:
-    try:
-        return float(text), text
-    except ValueError:
-        return math.inf, text
+    how = {k: f"fold{'s' if len(v) > 1 else ''} {', '.join(v)}" for k, v in sides.items()}
+    if not all(sides.values()) or set(sides[VAL]) & set(sides[TRAIN]):
+        how = dict.fromkeys(sides, otherwise)
+    return {VAL: f"validation ({how[VAL]})", TRAIN: f"training ({how[TRAIN]})",
+            UNKNOWN: NOT_KNOWN}  # fmt: skip

@@ -1,0 +1,467 @@
+"""A batch: predictors, a row per image, means per source, reports on disk, magnitude of many."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_hovernet.app.evaluate import (
+    PREDICTED,
+    TRUE,
+    BatchParams,
+    BatchResult,
+    FolderPredictor,
+    MagnitudeResult,
+    ModelPredictor,
+    Predicted,
+    evaluate_steps,
+    magnitude_steps,
+)
+from napari_hovernet.app.jobs import JobCancelled, drive
+from napari_hovernet.app.pages import magnitude_as_json
+from napari_hovernet.app.segment import SegmentParams, segment_steps
+from napari_hovernet.core.checkpoint import load_model
+from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, spread
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.io.labels import write_label_tiff
+from napari_hovernet.core.measure.magnitude import MagnitudeBands
+from napari_hovernet.core.networks.compact import CompactUNet
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.separation.tuning import TuneParams
+from napari_hovernet.core.types import Model, ModelInfo, Progress
+from napari_hovernet.errors import DeviceError, InputError
+
+QUICK = BatchParams(n_pictures=0)
+
+
+def run(pairs: Any, predictor: Any, params: BatchParams | None = None) -> BatchResult:
+    return drive(evaluate_steps(pairs, predictor, params))
+
+
+def test_perfect_maps_get_perfect_scores_beside_their_base_rates(
+    pairs: tuple[Pair, ...], predictor: Any
+) -> None:
+    result = run(pairs, predictor)
+    assert [row.name for row in result.rows] == ["x0", "x1", "x2"]
+    row = result.rows[0]
+    assert (row["n_true"], row["n_pred"], row["n_matched"]) == (8, 8, 8)
+    assert row["aji"] == row["oracle_aji"] > 0.97
+    assert 0.4 < row["cc_aji"] <= 0.5  # pairs merge
+    nuclei = 8 * 18 * 16
+    assert row["all_foreground_dice"] == pytest.approx(2 * nuclei / (nuclei + 64 * 96))
+    assert row["hv_mse"] == 0
+    assert row["hv_zero_mse"] > 0.2
+    assert row["hv_cosine"] == pytest.approx(1)
+    assert row["magnitude_inside"] == row["true_magnitude"] > 0.6
+    assert row["suspected_blobs"] == 0
+    assert row["seconds"] > 0
+    assert (row.verdict, row.split, row.error) == ("healthy", "val", "")
+    assert result.failed == ()
+
+
+def test_short_hv_is_collapsed_and_separates_all_the_same(
+    pairs: tuple[Pair, ...], predictor: Any, short_predictor: Any
+) -> None:
+    short, right = run(pairs, short_predictor, QUICK), run(pairs, predictor, QUICK)
+    for a, b in zip(short.rows, right.rows, strict=True):
+        assert a.verdict == "collapsed"
+        assert a["magnitude_inside"] == pytest.approx(0.02 * b["magnitude_inside"], rel=1e-4)
+        assert a["hv_cosine"] == pytest.approx(b["hv_cosine"], abs=1e-4)
+        assert a["aji"] == pytest.approx(b["aji"], abs=0.01)
+
+
+def test_means_per_source_and_over_all(pairs: tuple[Pair, ...], predictor: Any) -> None:
+    result = run(pairs, predictor, QUICK)
+    assert [(group.name, group.n) for group in result.groups] == [("A", 2), ("B", 1), ("all", 3)]
+    values = [row["cc_aji"] for row in result.rows]
+    mean = result.overall.means["cc_aji"]
+    assert mean.mean == pytest.approx(np.mean(values))
+    assert mean.low <= mean.mean <= mean.high
+    assert result.overall.counts["n_true"] == 24
+    assert math.isnan(result.groups[1].means["aji"].low)  # one image has no interval
+    assert run(pairs[:2], predictor, QUICK).groups[0].name == "all"  # one source, one group
+
+
+def test_pictures_are_kept_for_the_worst(
+    pairs: tuple[Pair, ...], predictor: Any, tmp_path: Path
+) -> None:
+    labels = cv2.imread(str(pairs[1].labels), cv2.IMREAD_UNCHANGED)
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    for pair in pairs:
+        own = cv2.imread(str(pair.labels), cv2.IMREAD_UNCHANGED)
+        write_label_tiff(folder / f"{pair.name}_labels.tif", own.astype(np.int32))
+    write_label_tiff(folder / "x1_labels.tif", (labels // 2).astype(np.int32))
+    result = run(pairs, FolderPredictor(folder), BatchParams(n_pictures=1))
+    assert list(result.pictures) == ["x1"]
+    assert result.pictures["x1"].magnitude is None
+    shown = run(pairs[:1], predictor).pictures["x0"]
+    assert shown.outcomes[1:4] == b"PNG"
+    assert shown.magnitude is not None
+    assert shown.place == "the whole image"
+
+
+def another_size(pair: Pair) -> None:
+    cv2.imwrite(str(pair.labels), np.ones((10, 12), np.uint16))
+
+
+def fractions(pair: Pair) -> None:
+    assert pair.labels is not None
+    tifffile.imwrite(pair.labels, np.full((64, 96), 0.5, np.float32))
+
+
+def damaged_labels(pair: Pair) -> None:
+    assert pair.labels is not None
+    pair.labels.write_bytes(pair.labels.read_bytes()[:60])
+
+
+def damaged_image(pair: Pair) -> None:
+    pair.image.write_bytes(pair.image.read_bytes()[:300])
+
+
+def nan_image(pair: Pair) -> None:
+    pixels = np.full((64, 96, 3), 0.5, np.float32)
+    pixels[3, 3] = np.nan
+    tifffile.imwrite(pair.image, pixels, photometric="rgb")
+
+
+def no_image(pair: Pair) -> None:
+    pair.image.unlink()
+
+
+def no_labels(pair: Pair) -> None:
+    assert pair.labels is not None
+    pair.labels.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (another_size, "10 x 12 pixels"),
+        (fractions, "fractions"),
+        (damaged_labels, "damaged or cut off"),
+        (damaged_image, "damaged or cut off"),
+        (nan_image, "NaN"),
+        (no_image, "is not there"),
+        (no_labels, "is not there"),
+    ],
+)
+def test_a_bad_image_is_a_row_and_the_others_go_on(
+    pairs: tuple[Pair, ...], model: Any, spoil: Callable[[Pair], None], said: str
+) -> None:
+    spoil(pairs[1])
+    result = run(pairs, ModelPredictor(model), QUICK)
+    (bad,) = result.failed
+    assert bad.name == "x1"
+    assert said in bad.error
+    assert "x1" in bad.error or said == "NaN"
+    assert "\n" not in bad.error
+    assert result.overall.n == 2
+    assert not any(row.error for row in (result.rows[0], result.rows[2]))
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+
+    from napari_hovernet.core.types import Model  # noqa: PLC0415
+
+    torch.manual_seed(0)
+    info = ModelInfo("compact", sha256="f00", mpp=0.25)
+    return Model(CompactUNet((4, 8)).eval(), info, torch.device("cpu"))
+
+
+def test_empty_labels_and_ids_with_gaps_are_scored(pairs: tuple[Pair, ...], predictor: Any) -> None:
+    cv2.imwrite(str(pairs[0].labels), np.zeros((64, 96), np.uint16))
+    gaps = cv2.imread(str(pairs[1].labels), cv2.IMREAD_UNCHANGED)
+    plain = run(pairs, predictor, QUICK).rows[1]
+    cv2.imwrite(str(pairs[1].labels), (gaps.astype(np.uint16) * 7001))
+    empty, spaced, _ = run(pairs, predictor, QUICK).rows
+    assert (empty["n_true"], empty["aji"], empty.verdict) == (0, 1, "no nuclei")
+    assert any("both empty" in note for note in empty.notes)
+    assert math.isnan(empty["hv_mse"])
+    assert spaced["n_true"] == 8
+    assert spaced["aji"] == plain["aji"]
+
+
+def test_labels_that_a_model_made_are_told(pairs: tuple[Pair, ...], predictor: Any) -> None:
+    labels = cv2.imread(str(pairs[0].labels), cv2.IMREAD_UNCHANGED).astype(np.int32)
+    made = pairs[0].image.with_name("made.tif")
+    about: dict[str, Any] = {"model": {"architecture": "compact"}}
+    for more, told in (({}, True), ({"corrections": {"added": [1]}}, False)):
+        write_label_tiff(made, labels, metadata={**about, **more})
+        (row,) = run([replace(pairs[0], labels=made)], predictor, QUICK).rows
+        assert any("are they the truth" in note for note in row.notes) is told
+
+
+def test_no_pairs_are_refused(predictor: Any) -> None:
+    with pytest.raises(InputError, match="no image with labels"):
+        run([], predictor)
+    with pytest.raises(InputError, match="n_pictures is -1"):
+        BatchParams(n_pictures=-1)
+
+
+class Breaks:
+    """Fails with what it is given."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error, self.closed = error, 0
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def steps(self, pair: Pair) -> Generator[Progress, None, Any]:
+        try:
+            yield Progress(1, 5, "tile")
+            raise self.error
+        finally:
+            self.closed += 1
+
+
+def test_what_nobody_foresaw_is_a_row_too(pairs: tuple[Pair, ...]) -> None:
+    result = run(pairs, Breaks(IndexError("list index")), QUICK)
+    assert [row.error for row in result.failed] == ["IndexError: list index"] * 3
+    assert result.overall.n == 0
+    assert "memory" in run(pairs, Breaks(MemoryError()), QUICK).rows[0].error
+
+
+def test_a_lost_device_and_ctrl_c_end_the_batch(pairs: tuple[Pair, ...]) -> None:
+    for error in (DeviceError("the GPU is gone"), KeyboardInterrupt()):
+        broken = Breaks(error)
+        with pytest.raises(type(error)):
+            run(pairs, broken, QUICK)
+        assert broken.closed == 1
+
+
+def test_progress_counts_images_and_names_them(
+    pairs: tuple[Pair, ...], short_predictor: Any
+) -> None:
+    seen: list[Progress] = []
+    telling = replace(short_predictor, notice="tile halved")
+    drive(evaluate_steps(pairs, telling, QUICK), seen.append)
+    assert {step.total for step in seen} == {3}
+    assert [step.done for step in seen] == sorted(step.done for step in seen)
+    assert seen[0].message == "x0: reading"
+    assert seen[0].notice == "x0: tile halved"
+    assert any(step.message == "x1: predicted" for step in seen)
+
+
+def test_a_cancel_stops_between_steps(pairs: tuple[Pair, ...], predictor: Any) -> None:
+    seen: list[Progress] = []
+    with pytest.raises(JobCancelled):
+        drive(evaluate_steps(pairs, predictor, QUICK), seen.append, lambda: len(seen) > 2)
+    assert {step.done for step in seen} == {0}
+
+
+@pytest.mark.parametrize("kind", ["maps", "predicted"])
+def test_scores_of_the_published_separation_are_those_of_the_published_functions(
+    shared: Path, tmp_path: Path, kind: str
+) -> None:
+    expected = json.loads((shared / "golden" / kind / "metrics.json").read_text())
+    names = sorted(expected)[::3]
+    for folder in ("im", "gt", "pred"):
+        (tmp_path / folder).mkdir()
+    for name in names:
+        with np.load(shared / "golden" / kind / f"{name}.npz") as stored:
+            true, pred = stored["labels"], stored["separated"]
+        cv2.imwrite(str(tmp_path / "im" / f"{name}.png"), np.zeros((*true.shape, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / "gt" / f"{name}.png"), true.astype(np.uint16))
+        write_label_tiff(tmp_path / "pred" / f"{name}_labels.tif", pred.astype(np.int32))
+    found = find_data(tmp_path / "im", DataChoice(labels=tmp_path / "gt"))
+    result = run(found.pairs, FolderPredictor(tmp_path / "pred"), QUICK)
+    assert [row.name for row in result.rows] == names
+    for row in result.rows:
+        for key in ("n_true", "n_pred", "dice", "aji", "aji_plus", "dq", "sq", "pq"):
+            assert row[key] == pytest.approx(expected[row.name][key], abs=1e-6), (row.name, key)
+        assert row["oracle_aji"] > 0.95
+        assert math.isnan(row["magnitude_inside"])
+
+
+@pytest.mark.slow
+def test_the_default_model_on_val_images(shared: Path) -> None:
+    found = find_data(shared / "data", DataChoice(split="val", source="dsb18"))
+    result = run(spread(found.pairs, 4), ModelPredictor(load_model("compact", "cpu")), QUICK)
+    means = result.overall.means
+    assert means["cc_aji"].mean < 0.6 < means["aji"].mean
+    assert means["oracle_aji"].mean > 0.97
+    assert means["hv_cosine"].mean > 0.8
+    assert {row.verdict for row in result.rows} == {"healthy"}
+
+
+def test_the_python_of_the_how_to_runs(
+    root: Path,
+    pairs: tuple[Pair, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for folder, kind in (("images", "image"), ("truth", "labels"), ("results", "labels")):
+        (tmp_path / folder).mkdir()
+        for pair in pairs:
+            content = getattr(pair, kind).read_bytes()
+            (tmp_path / folder / pair.image.name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs" / "how-to" / "batch.md").read_text("utf-8")
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+    assert capsys.readouterr().out == "AJI 1.000 (1.000 to 1.000) of 3 images\n"
+
+
+def measured(pairs: Any, predictor: Any, bands: MagnitudeBands | None = None) -> MagnitudeResult:
+    return drive(magnitude_steps(pairs, predictor, bands))
+
+
+def test_exact_maps_are_healthy_and_short_ones_collapsed(
+    pairs: tuple[Pair, ...], predictor: Any, short_predictor: Any
+) -> None:
+    right, short = measured(pairs, predictor), measured(pairs, short_predictor)
+    assert (right.verdict, short.verdict) == ("healthy", "collapsed")
+    assert short.verdicts == {"collapsed": 3}
+    assert right.mean.mean == pytest.approx(50 * short.mean.mean, rel=1e-4)
+    assert right.direction.mean == pytest.approx(short.direction.mean, abs=1e-4)
+    assert right.direction.mean > 0.99
+    for row in right.rows:
+        assert row.inside == TRUE
+        assert row.report is not None
+        assert row.report.outside.mean == 0
+
+
+class WithoutLabels:
+    """Leaves the labels away before the truth is asked for, as an image without has none."""
+
+    def __init__(self, inner: Any, labelled: tuple[Pair, ...]) -> None:
+        self.inner, self.labelled = inner, {pair.name: pair for pair in labelled}
+
+    def describe(self) -> dict[str, Any]:
+        return dict(self.inner.describe())
+
+    def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
+        return (yield from self.inner.steps(self.labelled[pair.name]))
+
+
+def test_without_labels_it_is_measured_inside_predicted_nuclei(
+    pairs: tuple[Pair, ...], predictor: Any
+) -> None:
+    bare = [replace(pair, labels=None) for pair in pairs]
+    found = measured(bare, WithoutLabels(predictor, pairs))
+    with_labels = measured(pairs, predictor)
+    assert {row.inside for row in found.rows} == {PREDICTED}
+    assert found.mean.mean == pytest.approx(with_labels.mean.mean, abs=0.02)
+
+
+def test_errors_are_rows_and_json_is_plain(pairs: tuple[Pair, ...], predictor: Any) -> None:
+    pairs[1].image.unlink()
+    result = measured(pairs, predictor)
+    assert [row.name for row in result.failed] == ["x1"]
+    found = json.loads(json.dumps(magnitude_as_json(result), allow_nan=False))
+    assert found["overall"]["images"] == 2
+    assert found["overall"]["failed"] == 1
+    assert "is not there" in found["rows"][1]["error"]
+    first = found["rows"][0]
+    assert first["verdict"] == "healthy"
+    assert first["measured_inside"] == "true nuclei"
+    assert first["inside"]["mean"] > 0.6
+    assert "misleading" in found["whole_image_max"]
+
+
+def test_labels_alone_have_no_magnitude(pairs: tuple[Pair, ...]) -> None:
+    folder = pairs[0].image.parent / "pred"
+    folder.mkdir()
+    shutil.copy(str(pairs[0].labels), folder)
+    predictor = FolderPredictor(folder)
+    (row,) = measured(pairs[:1], predictor).rows
+    assert "there are no maps" in row.error
+
+
+def test_the_model_gives_what_segment_gives(pairs: tuple[Pair, ...], model: Model) -> None:
+    found = drive(ModelPredictor(model).steps(pairs[0]))
+    plain = drive(segment_steps(model, found.image, SegmentParams()))
+    np.testing.assert_array_equal(found.labels, plain.labels)
+    assert found.maps is not None
+    assert found.mask is not None
+    assert plain.separation is not None
+    np.testing.assert_array_equal(found.mask, plain.separation.mask)
+    assert (found.mpp, found.scale) == (None, 1.0)
+
+
+def test_hv_read_otherwise_changes_the_maps_and_what_is_cut(
+    pairs: tuple[Pair, ...], model: Model
+) -> None:
+    tuning = TuneParams(SeparationParams(min_area=1), HVReading(order="vh", scale=2.0))
+    plain = drive(ModelPredictor(model).steps(pairs[0]))
+    found = drive(ModelPredictor(model, tuning=tuning).steps(pairs[0]))
+    assert plain.maps is not None
+    assert found.maps is not None
+    np.testing.assert_allclose(found.maps.hv, 2 * plain.maps.hv[::-1], rtol=1e-6)
+    assert found.separation.min_area == 1
+
+
+def test_the_resolution_is_that_of_the_user_the_index_or_the_file(
+    tmp_path: Path, pairs: tuple[Pair, ...], model: Model
+) -> None:
+    path = tmp_path / "r.tif"
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb", resolution=(2e4, 2e4), resolutionunit=3)
+    pair = replace(pairs[0], image=path, mpp=1.0)
+    said = InferenceParams(image_mpp=0.25)
+    by_file = drive(ModelPredictor(model).steps(pair))
+    by_index = drive(ModelPredictor(model, use_mpp=True).steps(pair))
+    by_user = drive(ModelPredictor(model, said, use_mpp=True).steps(pair))
+    assert [(p.mpp, p.scale) for p in (by_file, by_index, by_user)] == [
+        (pytest.approx(0.5), pytest.approx(2.0)),
+        (1.0, 4.0),
+        (0.25, 1.0),
+    ]
+    without = drive(ModelPredictor(model, use_mpp=True).steps(replace(pair, mpp=None)))
+    assert without.mpp == pytest.approx(0.5)
+    assert by_file.separation.scales == (0.75, 1.5)  # in pixels of this image
+    assert "mpp of the file" in ModelPredictor(model).describe()["resampling"]
+
+
+def test_predictions_are_found_by_the_images_name_or_the_pairs(
+    tmp_path: Path, pairs: tuple[Pair, ...]
+) -> None:
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    np.save(folder / "x0.npy", np.eye(96, dtype=np.int32)[:64])
+    np.save(folder / "named_labels.npy", np.zeros((64, 96), np.int32))
+    predictor = FolderPredictor(folder)
+    found = drive(predictor.steps(pairs[0]))
+    assert found.labels.sum() == 64
+    assert found.maps is None
+    assert drive(predictor.steps(replace(pairs[1], name="lab/named"))).labels.sum() == 0
+    with pytest.raises(InputError, match=r"no prediction for x2\.png; name it .* x2_labels\.tif"):
+        drive(predictor.steps(pairs[2]))
+
+
+def test_a_prediction_of_another_size_is_refused(tmp_path: Path, pairs: tuple[Pair, ...]) -> None:
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "x0.png"), np.zeros((4, 5), np.uint8))
+    with pytest.raises(InputError, match=r"x0\.png is 4 x 5 pixels, the image x0\.png 64 x 96"):
+        drive(FolderPredictor(folder).steps(pairs[0]))
+
+
+def test_neither_the_image_nor_its_truth_is_taken_for_a_prediction(
+    pairs: tuple[Pair, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pairs[0].image.parent)
+    with pytest.raises(InputError, match="is the true label file"):
+        drive(FolderPredictor(Path()).steps(pairs[0]))
+
+
+def test_a_folder_without_predictions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no file"):
+        FolderPredictor(tmp_path / "empty")
+    with pytest.raises(InputError, match="is not there"):
+        FolderPredictor(tmp_path / "none")

@@ -1,0 +1,125 @@
+"""Images with label files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy import io as scipy_io
+
+from napari_hovernet.core.data.load import gather, load_samples
+from napari_hovernet.core.params import DataParams
+from napari_hovernet.errors import InputError
+
+
+def pair(folder: Path, name: str, edge: int = 40, labels: np.ndarray | None = None) -> None:
+    """Write an image and its labels beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(name))
+    cv2.imwrite(str(folder / f"{name}.png"), rng.integers(0, 255, (edge, edge, 3)).astype(np.uint8))
+    if labels is None:
+        labels = np.kron(np.arange(16).reshape(4, 4), np.ones((edge // 4, edge // 4)))
+    cv2.imwrite(str(folder / f"{name}_lab.png"), labels.astype(np.uint16))
+
+
+def test_a_folder_of_images_and_labels(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        pair(tmp_path, name)
+    cv2.imwrite(str(tmp_path / "alone.png"), np.zeros((9, 9, 3), np.uint8))
+    found = gather([tmp_path])
+    assert [s.name for s in found.samples] == ["a", "b"]
+    sample = found.samples[0]
+    assert sample.arrays.image.dtype == np.uint8
+    assert sample.arrays.labels.dtype == np.int32
+    assert sample.arrays.labels.max() == 15
+    stored = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
+    assert (sample.arrays.image == stored).all(), "RGB"
+    assert "1 images without labels are left out (alone)" in found.notes
+
+
+def test_folders_train_and_valid_are_a_split_and_test_is_kept_out(tmp_path: Path) -> None:
+    for split, names in (("train", "ab"), ("valid", "c"), ("test", "de")):
+        for name in names:
+            pair(tmp_path / split, name)
+    data = load_samples(DataParams(sources=(str(tmp_path),)))
+    assert [s.name for s in data.train] == ["a", "b"]
+    assert [s.name for s in data.val] == ["c"]
+    assert "2 images of the test split are kept out of training" in data.notes
+
+
+def test_an_index_names_split_mpp_and_source_image(tmp_path: Path) -> None:
+    for name in "abcd":
+        pair(tmp_path, name)
+    rows = (("a", "train", "S1"), ("b", "val", "S2"), ("c", "", "S1"), ("d", "test", "S3"))
+    lines = [f"{n},{n}.png,{n}_lab.png,{split},{slide},0.5" for n, split, slide in rows]
+    text = "\n".join(["name,path,label,split,slide,mpp", *lines])
+    (tmp_path / "index.csv").write_text(text + "\n")
+    data = load_samples(DataParams(sources=(str(tmp_path / "index.csv"),)))
+    assert [(s.name, s.group) for s in data.train] == [("a", "S1"), ("c", "S1")]
+    assert [(s.name, s.group, s.mpp) for s in data.val] == [("b", "S2", 0.5)]
+
+
+def test_an_index_of_this_program_groups_by_its_source(tmp_path: Path) -> None:
+    """Regions saved from one slide must not be divided."""
+    from napari_hovernet.app.corrections import PairAbout, save_training_pair  # noqa: PLC0415 - on first use
+
+    labels = np.kron(np.arange(16).reshape(4, 4), np.ones((10, 10), int))
+    for i in range(6):
+        image = np.full((40, 40, 3), 100 + i, np.uint8)
+        about = PairAbout(source=f"slide{i // 3}")
+        save_training_pair(tmp_path, f"region{i}", image, labels, about)
+    data = load_samples(DataParams(sources=(str(tmp_path),)))
+    assert {s.group for s in data.all} == {"slide0", "slide1"}
+    assert len(data.val) == 3
+    assert len({s.group for s in data.val}) == 1
+
+
+def test_a_mat_file_brings_types(tmp_path: Path) -> None:
+    """As CoNSeP is laid out."""
+    (tmp_path / "Images").mkdir()
+    (tmp_path / "Labels").mkdir()
+    labels = np.array([[0, 5, 5], [9, 9, 0]])
+    cv2.imwrite(str(tmp_path / "Images" / "train_1.png"), np.zeros((2, 3, 3), np.uint8))
+    content = {"inst_map": labels, "inst_type": np.array([[2], [4]])}
+    scipy_io.savemat(tmp_path / "Labels" / "train_1.mat", content)
+    (sample,) = gather([tmp_path]).samples
+    assert sample.arrays.types.tolist() == [[0, 2, 2], [4, 4, 0]]
+
+
+def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path) -> None:
+    for name in "abc":
+        pair(tmp_path, name)
+    pair(tmp_path, "small", labels=np.ones((20, 40)))
+    (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
+    (tmp_path / "torn_lab.png").write_bytes((tmp_path / "a_lab.png").read_bytes())
+    found = gather([tmp_path])
+    assert [s.name for s in found.samples] == ["a", "b", "c"]
+    assert len(found.problems) == 2
+    (fault,) = found.faults
+    assert "small: the image is 40 x 40 pixels, its labels 20 x 40" in fault
+    assert any("torn" in text for text in found.problems)
+
+
+def test_an_image_with_nan_is_a_problem(tmp_path: Path) -> None:
+    import tifffile  # noqa: PLC0415
+
+    pair(tmp_path, "a")
+    image = np.full((40, 40, 3), 0.5, np.float32)
+    image[3, 3] = np.nan
+    tifffile.imwrite(tmp_path / "nan.tif", image, photometric="rgb")
+    (tmp_path / "nan_lab.png").write_bytes((tmp_path / "a_lab.png").read_bytes())
+    found = gather([tmp_path])
+    assert [s.name for s in found.samples] == ["a"]
+    assert "NaN" in found.problems[0]
+    assert "nan" in found.problems[0]
+
+
+def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_hovernet.core.data import load  # noqa: PLC0415
+
+    pair(tmp_path, "a")
+    monkeypatch.setattr(load, "free_memory", lambda: 1000)
+    with pytest.raises(InputError, match=r"up to a take .* GB of memory; cut large ones"):
+        gather([tmp_path])

@@ -1,0 +1,197 @@
+"""Arrays in files: what they are, a plane at a time, never unpickled."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.data import stores
+from napari_hovernet.core.data.stores import stack_of
+from napari_hovernet.errors import InputError
+
+N, SIZE = 5, (16, 20)
+
+
+def stacks() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "images": rng.integers(0, 255, (N, *SIZE, 3), np.uint8),
+        "inst_maps": rng.integers(0, 9, (N, *SIZE)).astype(np.int32),
+        "hv_targets": rng.integers(-127, 127, (N, 2, *SIZE)).astype(np.int8),
+        "np_targets": rng.integers(0, 2, (N, *SIZE)).astype(np.float16),
+    }
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_planes_come_as_they_are_stored(tmp_path: Path, save: Any) -> None:
+    file, given = tmp_path / "x.npz", stacks()
+    save(file, **given)
+    stack = stack_of([file])
+    names = {"image": "images", "labels": "inst_maps", "hv": "hv_targets", "np": "np_targets"}
+    assert (set(stack.parts), stack.n, stack.kind) == (set(names), N, "targets")
+    for part, name in names.items():
+        found = stack.parts[part].read(3)
+        assert found.dtype == given[name].dtype
+        np.testing.assert_array_equal(found, given[name][3])
+
+
+def test_large_compressed_arrays_are_unpacked_image_by_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = np.random.default_rng(0).integers(0, 3, (256, 128, 128)).astype(np.int32)
+    file = tmp_path / "x.npz"
+    np.savez_compressed(file, inst_maps=given)
+    monkeypatch.setattr(stores, "STREAMED", 1000)
+    monkeypatch.setattr(stores, "open_member", lambda *_: pytest.fail("the whole array was read"))
+    stored = stack_of([file]).parts["labels"]
+    tracemalloc.start()
+    for index in (3, 250, 7):
+        np.testing.assert_array_equal(stored.read(index), given[index])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < given.nbytes / 2
+
+
+def test_a_file_of_ten_gigabytes_is_not_read(tmp_path: Path) -> None:
+    """The file is sparse: 10 GB of which next to nothing is on the disk."""
+    file, n = tmp_path / "big.npz", 5000
+    shape = (n, 2, 512, 512)
+    head = tmp_path / "head"
+    with head.open("wb") as out:
+        np.lib.format.write_array_header_2_0(
+            out, {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
+    size = int(np.prod(shape)) * 4
+    assert size > 10e9
+    _sparse_npz(file, "hv_targets", head.read_bytes(), size)
+    stored = stack_of([file]).parts["hv"]
+    tracemalloc.start()
+    found = stored.read(n - 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (2, 512, 512) and peak < 20e6
+    assert found[1, 511, 511] == np.float32(7)
+
+
+def _sparse_npz(file: Path, name: str, head: bytes, size: int) -> None:
+    """Write an uncompressed .npz whose array is a hole that ends with one 7."""
+    small = file.with_suffix(".small")
+    with zipfile.ZipFile(small, "w", zipfile.ZIP_STORED) as archive:
+        info = zipfile.ZipInfo(f"{name}.npy")
+        with archive.open(info, "w", force_zip64=True) as out:
+            out.write(head)
+        directory = archive.infolist()[0]
+        begin = archive.fp.tell()  # type: ignore[union-attr]
+        directory.file_size = directory.compress_size = len(head) + size
+        with file.open("wb") as whole:
+            archive.fp.flush()  # type: ignore[union-attr]
+            whole.write(small.read_bytes()[:begin])
+            whole.seek(begin + size - 4)
+            whole.write(np.float32(7).tobytes())
+            end = whole.tell()
+            with zipfile.ZipFile(file.with_suffix(".end"), "w") as last:
+                last.filelist.append(directory)
+                last.NameToInfo[directory.filename] = directory
+                last.start_dir = 0
+                last._didModify = True
+            tail = file.with_suffix(".end").read_bytes()
+            whole.write(_moved(tail, end))
+
+
+def _moved(tail: bytes, begin: int) -> bytes:
+    """Say in the directory's end where the directory lies now."""
+    place = tail.rfind(b"PK\x06\x06")
+    if place < 0:
+        last = tail.rfind(b"PK\x05\x06")
+        return tail[:last] + zip64_end(last, begin) + tail[last : last + 16] + \
+            b"\xff\xff\xff\xff" + tail[last + 20 :]  # fmt: skip
+    return tail[: place + 48] + begin.to_bytes(8, "little") + tail[place + 56 :]
+
+
+def zip64_end(size: int, begin: int) -> bytes:
+    """Return the end of a directory of one entry for files beyond 4 GB."""
+
+    def number(value: int, n: int) -> bytes:
+        return value.to_bytes(n, "little")
+
+    end = b"PK\x06\x06" + number(44, 8) + number(45, 2) * 2 + number(0, 4) * 2
+    end += number(1, 8) * 2 + number(size, 8) + number(begin, 8)
+    return end + b"PK\x06\x07" + number(0, 4) + number(begin + size, 8) + number(1, 4)
+
+
+def test_python_objects_are_never_opened(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (pytest.fail, ("it was unpickled",))
+
+    ragged = np.empty(N, object)
+    ragged[:] = [Trap() for _ in range(N)]
+    file = tmp_path / "x.npz"
+    np.savez(file, images=stacks()["images"], inst_maps=ragged)
+    stack = stack_of([file])
+    assert stack.n == N
+    assert stack.parts["labels"].read(2).dtype == object
+    assert "inst_maps holds Python objects" in stack.notes[0]
+    alone = tmp_path / "y.npz"
+    np.savez(alone, inst_maps=ragged)
+    with pytest.raises(InputError, match="never opened; save plain numbers"):
+        stack_of([alone])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "parts"),
+    [
+        ({"image": np.zeros((*SIZE, 3), np.uint8)}, {"image"}),
+        ({"images": np.zeros((N, *SIZE), np.uint8)}, {"image"}),
+        ({"HV": np.zeros((2, *SIZE)), "prob": np.zeros(SIZE)}, {"hv", "np"}),
+        ({"np": np.zeros((2, *SIZE)), "hv": np.zeros((2, *SIZE))}, {"hv", "np"}),
+        ({"np_pred": np.zeros((N, 2, *SIZE)), "hv_pred": np.zeros((N, *SIZE, 2))}, {"hv", "np"}),
+        ({"masks": np.zeros((N, *SIZE, 6))}, {"masks"}),
+        ({"instances": np.zeros((N, *SIZE), int)}, {"labels"}),
+        ({"features": np.zeros((N, 261, 8), np.float16)}, {"features"}),
+    ],
+)
+def test_what_an_array_is(tmp_path: Path, arrays: Any, parts: set[str]) -> None:
+    file = tmp_path / "x.npz"
+    np.savez(file, **arrays)
+    stack = stack_of([file])
+    assert set(stack.parts) == parts
+    for name, stored in stack.parts.items():
+        wanted = {"masks": 3, **stores.AXES}[name]
+        assert stored.read(0).ndim in (wanted, wanted - (name == "image"))
+
+
+def test_of_two_channels_of_np_the_second_is_taken(tmp_path: Path) -> None:
+    prob = np.stack([np.zeros((N, *SIZE)), np.ones((N, *SIZE))], axis=1)
+    np.savez(tmp_path / "x.npz", np_pred=prob)
+    stack = stack_of([tmp_path / "x.npz"])
+    assert stack.parts["np"].read(1).min() == 1 and stack.kind == "maps"
+    assert "two channels" in stack.notes[0]
+
+
+def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    np.savez(file, images=np.zeros((N, *SIZE, 3)), inst_maps=np.zeros((N + 1, *SIZE)))
+    with pytest.raises(InputError, match=r"Numbers of images differ \(x\.npz: images 5"):
+        _ = stack_of([file]).n
+    np.savez(file, weights=np.zeros(3))
+    with pytest.raises(InputError, match=r"nothing in it that .*weights.*called images"):
+        stack_of([file])
+    np.savez(file, images=np.zeros((N, *SIZE, 3)), types=np.array(["a", "b"]))
+    assert "types of shape (2,)" in stack_of([file]).notes[0]
+
+
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "x.npz"
+    np.savez_compressed(file, inst_maps=np.random.default_rng(0).integers(0, 9, (N, 64, 64)))
+    stored = stack_of([file]).parts["labels"]
+    data = bytearray(file.read_bytes())
+    data[200:300] = bytes(100)
+    file.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=r"x\.npz.*damaged or cut off"):
+        stored.read(1)

@@ -1,0 +1,104 @@
+"""Every convention of stored HV is found, with labels and without."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.data.stored_hv import (
+    HVProbe,
+    detect_hv,
+    divisor_of,
+    read_stored,
+    unit_scale,
+)
+from napari_hovernet.core.hv import ORDERS, PRESETS, SIGNS, HVConvention, hv_targets
+from napari_hovernet.errors import InputError
+
+from .drawn import nuclei
+
+ALL = {f"{o} {s} of {name}": HVConvention(**{**vars(preset), "order": o, "sign": s})
+       for (name, preset), o, s in product(PRESETS.items(), ORDERS, SIGNS)}  # fmt: skip
+"""Each preset in all four readings: 20."""
+
+
+@pytest.mark.parametrize("with_labels", [True, False], ids=["labels", "mask"])
+@pytest.mark.parametrize("convention", ALL.values(), ids=ALL)
+def test_every_convention_is_found_and_read_as_ours(
+    convention: HVConvention, with_labels: bool
+) -> None:
+    probes = []
+    for seed in range(4):
+        labels = nuclei(seed)
+        hv = hv_targets(labels, convention)
+        probes.append(HVProbe(hv, labels > 0, labels if with_labels else None))
+    found = detect_hv(probes)
+    assert (found.order, found.sign) == (convention.order, convention.sign)
+    assert found.sure
+    assert found.by_labels is with_labels
+    assert found.score > (0.75 if with_labels else 0.55)
+    ours = read_stored(probes[0].hv, found.order, found.sign)
+    target, inside = hv_targets(nuclei(0)), nuclei(0) > 0
+    assert (ours * target).sum(axis=0)[inside].mean() > 0.25
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_preset_is_named_where_labels_tell_it(name: str) -> None:
+    labels = nuclei(3)
+    found = detect_hv([HVProbe(hv_targets(labels, PRESETS[name]), labels > 0, labels)])
+    assert found.closest == name
+    assert found.difference < 1e-6
+    assert name in found.words
+
+
+def test_real_nuclei_that_touch_are_no_hindrance(shared: object) -> None:
+    """Golden HV of the published code, beside labels whose nuclei touch."""
+    for file in sorted((shared / "golden" / "maps").glob("*.npz")):  # type: ignore[operator]
+        with np.load(file) as stored:
+            labels, hv = stored["labels"].astype(np.int32), stored["hv_hover_net"]
+        swapped = np.ascontiguousarray(-hv[::-1]).astype(np.float32)
+        for probe, wanted in (
+            (hv.astype(np.float32), ("hv", "outward")),
+            (swapped, ("vh", "inward")),
+        ):
+            for known in (labels, None):
+                found = detect_hv([HVProbe(probe, labels > 0, known)])
+                assert (found.order, found.sign, found.sure) == (*wanted, True), file.name
+
+
+def test_noise_is_not_believed() -> None:
+    labels = nuclei()
+    noise = np.random.default_rng(0).uniform(-1, 1, (2, *labels.shape)).astype(np.float32)
+    assert not detect_hv([HVProbe(noise, labels > 0, labels)]).sure
+
+
+def test_maps_without_content_are_refused() -> None:
+    labels = nuclei()
+    flat = np.zeros((2, *labels.shape), np.float32)
+    for probe in (HVProbe(flat, labels > 0), HVProbe(flat, labels > 0, labels),
+                  HVProbe(flat + 1, labels < 0)):  # fmt: skip
+        with pytest.raises(InputError, match="0 in all nuclei"):
+            detect_hv([probe])
+
+
+def test_int8_is_divided_by_127_and_floats_that_never_were_too() -> None:
+    hv = hv_targets(nuclei())
+    stored = np.rint(hv * 127).astype(np.int8)
+    assert np.abs(unit_scale(stored) - hv).max() < 0.5 / 127 + 1e-6
+    assert divisor_of(stored)[0] == 127
+    divisor, note = divisor_of(stored.astype(np.float32), "epidermal: HV")
+    assert divisor == 127
+    assert "epidermal: HV goes up to 127: it was never divided" in note
+    assert divisor_of(hv) == (1.0, "")
+    assert np.abs(read_stored(stored.astype(np.float32), divisor=127.0) - hv).max() < 0.005
+
+
+def test_what_is_no_hv_is_refused() -> None:
+    bad = np.zeros((2, 4, 4), np.float32)
+    bad[0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        divisor_of(bad)
+    with pytest.raises(InputError, match="dtype uint8"):
+        divisor_of(np.zeros((2, 4, 4), np.uint8))

@@ -1,0 +1,400 @@
+"""An image through a network and back: whole, in its place, whatever tiles it went in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_hovernet.core.hv import HVConvention
+from napari_hovernet.core.inference import devices, lane, predict, predict_steps
+from napari_hovernet.core.inference.images import as_source, scaled_length
+from napari_hovernet.core.inference.lane import Canvas, Lane, Timings, fill
+from napari_hovernet.core.inference.tiles import Box, Tile, plan
+from napari_hovernet.core.networks.registry import Geometry, Network, build
+from napari_hovernet.core.params import InferenceParams
+from napari_hovernet.core.types import Maps, Model, ModelInfo, Progress
+from napari_hovernet.errors import InputError, JobFailed
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (97, 130, 3), np.uint8)
+CPU = torch.device("cpu")
+
+
+class Valid(Network):
+    """A padding encoder at half resolution and a valid decoder, as HoVer-Net is built."""
+
+    geometry = Geometry(divisor=2, remainder=0, margin=6, halo=4, reference_tile=32, minimum=16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = {"n_types": 4}
+        self.first = nn.Conv2d(3, 6, 3, 2, padding=1)
+        self.deep = nn.Conv2d(6, 6, 3, padding=1)
+        self.decode = nn.Conv2d(6, 6, 5)
+        self.heads = nn.ModuleDict({k: nn.Conv2d(6, n, 5) for k, n in HEADS.items()})
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        x = torch.relu(self.deep(torch.relu(self.first(x / 255))))
+        x = nn.functional.interpolate(torch.relu(self.decode(x)), scale_factor=2.0)
+        return {k: head(x) for k, head in self.heads.items()}
+
+
+HEADS = {"np": 2, "hv": 2, "tp": 4}
+
+
+def model(name: str = "compact", **info: Any) -> Model:
+    torch.manual_seed(0)
+    if name == "valid":
+        network: Network = Valid().eval()
+    else:
+        network = build("compact", {"widths": [4, 6, 8], "n_types": 3}).eval()
+    return Model(network, ModelInfo("compact", **info), CPU)
+
+
+def arrays(maps: Maps) -> tuple[np.ndarray, ...]:
+    return tuple(a for a in (maps.np, maps.hv, maps.types) if a is not None)
+
+
+def assert_equal(a: Maps, b: Maps, atol: float = 1e-5) -> None:
+    assert len(arrays(a)) == len(arrays(b))
+    for x, y in zip(arrays(a), arrays(b), strict=True):
+        np.testing.assert_allclose(x, y, atol=atol)
+
+
+def test_compact_agrees_with_the_network_itself() -> None:
+    m, image = model(), IMAGE[:96, :128]
+    with torch.inference_mode():
+        raw = m.network(torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float())
+    maps = predict(m, image)
+    np.testing.assert_allclose(maps.np, raw["np"].softmax(1)[0, 1], atol=1e-5)
+    np.testing.assert_allclose(maps.hv, raw["hv"][0], atol=1e-5)
+    assert maps.types is not None
+    np.testing.assert_allclose(maps.types, raw["tp"].softmax(1)[0], atol=1e-5)
+    assert all(a.dtype == np.float32 for a in (*arrays(maps), maps.magnitude))
+
+
+@pytest.mark.parametrize("name", ["compact", "valid"])
+@pytest.mark.parametrize("tile, batch", [(62, 1), (80, 3), (100, 1), (4000, 2)])
+def test_the_result_does_not_depend_on_tile_or_batch(name: str, tile: int, batch: int) -> None:
+    m = model(name)
+    assert_equal(predict(m, IMAGE), predict(m, IMAGE, InferenceParams(tile=tile, batch=batch)))
+
+
+@pytest.mark.parametrize("name", ["compact", "valid"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (17, 5)])
+def test_any_size_down_to_one_pixel(name: str, shape: tuple[int, int]) -> None:
+    maps = predict(model(name), IMAGE[: shape[0], : shape[1]])
+    assert maps.shape == shape
+    assert all(np.isfinite(a).all() for a in arrays(maps))
+
+
+@pytest.mark.parametrize("name", ["compact", "valid"])
+@pytest.mark.parametrize("scale", [0.5, 0.7, 1.7, 2.0])
+def test_resizing_does_not_depend_on_the_tile_either(name: str, scale: float) -> None:
+    m = model(name, mpp=0.25)
+    whole = predict(m, IMAGE, InferenceParams(image_mpp=0.25 * scale))
+    tiled = predict(m, IMAGE, InferenceParams(image_mpp=0.25 * scale, tile=100))
+    assert whole.shape == IMAGE.shape[:2]
+    assert_equal(whole, tiled)
+
+
+@pytest.mark.parametrize("image_mpp, factor", [(0.5, 2.0), (0.125, 0.5), (0.27, 1.0), (None, 1.0)])
+def test_mpp_resizes_what_the_network_sees_and_tells(
+    image_mpp: float | None, factor: float
+) -> None:
+    seen: list[tuple[int, int]] = []
+    m = model(mpp=0.25)
+    m.network.register_forward_pre_hook(lambda _, x: seen.append(tuple(x[0].shape[2:])))
+    told: list[Progress] = []
+    predict(m, IMAGE, InferenceParams(image_mpp=image_mpp), told.append)
+    legal = m.network.geometry.legal
+    assert seen == [tuple(legal(scaled_length(n, factor)) for n in IMAGE.shape[:2])]
+    assert any("resized" in step.notice for step in told) == (factor != 1.0)
+
+
+def test_a_resized_ramp_comes_back_in_place() -> None:
+    class Echo(Network):
+        geometry = Geometry(1, 0, 0, 0, 64, 1)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.config = {}
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"np": torch.zeros_like(x[:, :2]), "hv": x[:, :2] / 255}
+
+    ramp = np.broadcast_to((np.arange(100) * 2)[None, :, None], (80, 100, 3)).astype(np.uint8)
+    for mpp in (0.5, 0.2, 0.1):
+        m = Model(Echo().eval(), ModelInfo("echo", mpp=0.25), CPU)
+        hv = predict(m, ramp, InferenceParams(image_mpp=mpp)).hv[0] * 255
+        bias = (hv - ramp[..., 0])[10:-10, 10:-10]
+        assert abs(bias.mean()) < 0.6 and abs(bias).max() <= 4
+
+
+def test_reference_repeats_the_published_way() -> None:
+    m = model("valid")
+    maps = predict(m, IMAGE, InferenceParams(tiling="reference", batch=4))
+    window, step = 32, 20
+    last = [(-(-(n - step) // step) + 1) * step for n in IMAGE.shape[:2]]
+    pad = [(6, end + window - n) for end, n in zip(last, IMAGE.shape[:2], strict=True)]
+    padded = np.pad(IMAGE, (*pad, (0, 0)), mode="reflect")
+    expected = np.zeros((2, *last), np.float32)
+    for r in range(0, last[0], step):
+        for c in range(0, last[1], step):
+            patch = torch.from_numpy(padded[r : r + window, c : c + window].copy())
+            with torch.inference_mode():
+                out = m.network(patch.permute(2, 0, 1)[None].float())["hv"][0]
+            expected[:, r : r + step, c : c + step] = out
+    np.testing.assert_allclose(maps.hv, expected[:, :97, :130], atol=1e-5)
+    assert not np.allclose(maps.hv, predict(m, IMAGE).hv, atol=1e-3)
+
+
+@pytest.mark.parametrize("name, change", [
+    ("hover_net", lambda hv: hv),
+    ("vh_inward_radial", lambda hv: -hv[::-1]),
+    ("hv_inward_peak", lambda hv: -hv),
+])  # fmt: skip
+def test_hv_comes_out_as_hv_outward(name: str, change: Any) -> None:
+    expected = change(predict(model(), IMAGE).hv)
+    np.testing.assert_array_equal(predict(model(hv_convention=name), IMAGE).hv, expected)
+
+
+def test_progress_counts_tiles_and_ends_at_the_last() -> None:
+    told: list[Progress] = []
+    predict(model(), IMAGE, InferenceParams(tile=64, batch=2), told.append)
+    counted = [step.done for step in told if step.total]
+    assert counted == sorted(counted) and counted[0] == 0
+    assert told[-1].done == told[-1].total > 2
+    assert told[-1].message == f"tile {told[-1].total} of {told[-1].total}"
+
+
+def test_what_was_assumed_of_the_image_is_told() -> None:
+    told: list[Progress] = []
+    predict(model(), IMAGE[..., 0], None, told.append)
+    assert "grey" in told[0].notice
+
+
+def test_closing_cancels_and_frees_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[torch.device] = []
+    monkeypatch.setattr(devices, "release", released.append)
+    m = model()
+    runs: list[int] = []
+    m.network.register_forward_hook(lambda *_: runs.append(1))
+    steps = predict_steps(m, IMAGE, InferenceParams(tile=48))
+    while next(steps).done < 2:
+        pass
+    count = len(runs)
+    steps.close()
+    assert released == [CPU] and len(runs) == count
+
+
+def test_between_steps_the_caller_s_torch_is_as_it_was() -> None:
+    steps = predict_steps(model(), IMAGE, InferenceParams(tile=48, precision="bfloat16"))
+    for _ in steps:
+        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_it_runs_in_another_thread() -> None:
+    result: list[Maps] = []
+    thread = threading.Thread(target=lambda: result.append(predict(model(), IMAGE)))
+    thread.start()
+    thread.join()
+    assert_equal(result[0], predict(model(), IMAGE))
+
+
+def test_bfloat16_stays_near_float32() -> None:
+    a, b = (predict(model(), IMAGE, InferenceParams(precision=p)) for p in ("float32", "bfloat16"))
+    assert_equal(a, b, atol=0.1)
+    assert abs(a.np - b.np).max() > 0
+
+
+class Scarce(nn.Module):
+    """Pretends to run out of memory above a number of input pixels."""
+
+    def __init__(self, limit: int, fail: Exception) -> None:
+        super().__init__()
+        self.limit, self.fail, self.tried = limit, fail, []
+
+    def __call__(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        x = inputs[0]
+        self.tried.append(tuple(x.shape))
+        if x.shape[0] * x.shape[2] * x.shape[3] > self.limit:
+            raise self.fail
+
+
+OOM = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_out_of_memory_halves_the_load_and_goes_on(batch: int | None) -> None:
+    m = model()
+    expected = predict(m, IMAGE)
+    scarce = Scarce(6000, OOM)
+    m.network.register_forward_pre_hook(scarce)
+    told: list[Progress] = []
+    maps = predict(m, IMAGE, InferenceParams(batch=batch), told.append)
+    assert_equal(maps, expected)
+    notices = [step.notice for step in told if step.notice]
+    assert notices and all("Out of memory" in n and "going on" in n for n in notices)
+    assert told[-1].done == told[-1].total
+
+
+def test_out_of_memory_in_the_middle_keeps_what_is_done() -> None:
+    m = model()
+    expected = predict(m, IMAGE)
+    scarce = Scarce(10**9, OOM)
+    m.network.register_forward_pre_hook(scarce)
+    steps = predict_steps(m, IMAGE, InferenceParams(tile=64))
+    done = 0
+    maps = None
+    try:
+        while True:
+            step = next(steps)
+            if scarce.limit == 10**9 and step.total and step.done > step.total // 2:
+                scarce.limit, done = 3500, len(scarce.tried)
+    except StopIteration as stop:
+        maps = stop.value
+    assert_equal(maps, expected)
+    shapes = scarce.tried[done + 1 :]
+    rows = plan(IMAGE.shape[:2], m.network.geometry, 64)
+    assert len(shapes) < len(plan(IMAGE.shape[:2], m.network.geometry, shapes[-1][2]))
+    assert len(rows) > done > len(rows) // 2
+
+
+@pytest.mark.parametrize("tiling", ["large", "reference"])
+def test_too_little_memory_for_the_smallest_tile_ends_the_job(tiling: str) -> None:
+    m = model("valid")
+    m.network.register_forward_pre_hook(Scarce(0, OOM))
+    with pytest.raises(JobFailed, match=r"even with one tile of .* close other programs"):
+        predict(m, IMAGE, InferenceParams(tiling=tiling, batch=2))
+
+
+def test_errors_of_torch_are_no_runtime_errors() -> None:
+    m = model()
+    m.network.register_forward_pre_hook(
+        Scarce(0, RuntimeError("CUDA error: device-side assert\nx"))
+    )
+    with pytest.raises(
+        JobFailed, match=r"compact .* on cpu \(RuntimeError\): CUDA error"
+    ) as caught:
+        predict(m, IMAGE)
+    assert not isinstance(caught.value, RuntimeError)
+
+
+def test_errors_of_the_image_pass_as_they_are() -> None:
+    data = np.ones((5000, 6000), np.float32)
+    data[:] = 0.5
+
+    class Lazy:
+        shape, dtype, ndim = data.shape, data.dtype, 2
+
+        def __getitem__(self, key: Any) -> np.ndarray:
+            raise InputError("part 3 is damaged")
+
+    with pytest.raises(InputError, match="part 3"):
+        predict(model(), Lazy())
+
+
+def test_maps_that_do_not_fit_into_memory_are_refused_before_the_work() -> None:
+    huge = np.broadcast_to(np.uint8(0), (10**6, 10**6, 3))
+    with pytest.raises(InputError, match="run on a region"):
+        predict(model(), huge)
+
+
+def test_a_network_of_tokens_is_refused() -> None:
+    m = model()
+    m.network.accepts = "tokens"
+    with pytest.raises(InputError, match="tokens of a feature extractor"):
+        predict(m, IMAGE)
+
+
+def test_output_that_is_not_finite_names_the_precision() -> None:
+    m = model()
+    with torch.no_grad():
+        m.network.heads["hv"][-1].bias.fill_(float("nan"))
+    with pytest.raises(JobFailed, match="choose the precision float32"):
+        predict(m, IMAGE, InferenceParams(precision="bfloat16"))
+    with pytest.raises(JobFailed, match="output in float32 cannot be used"):
+        predict(m, IMAGE)
+
+
+def test_timings_add_up() -> None:
+    timings = Timings()
+    for _ in predict_steps(model(), IMAGE, InferenceParams(tile=64), timings):
+        pass
+    assert timings.pixels == IMAGE.shape[0] * IMAGE.shape[1]
+    assert timings.tiles == len(plan(IMAGE.shape[:2], model().network.geometry, 64))
+    assert 0 < timings.network < timings.total
+    assert timings.read + timings.network + timings.write <= timings.total * 1.01
+
+
+def test_a_queue_as_on_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers used again and two batches on the way, without a GPU."""
+    m, params = model(), InferenceParams(tile=62, batch=3)
+    expected = predict(m, IMAGE, params)
+    made: list[torch.Tensor] = []
+    empty = torch.empty
+
+    def unpinned(shape: tuple[int, ...], dtype: torch.dtype, pin_memory: bool) -> torch.Tensor:
+        assert pin_memory
+        made.append(empty(shape, dtype=dtype))
+        return made[-1]
+
+    monkeypatch.setattr(devices, "pins_memory", lambda device: True)
+    monkeypatch.setattr(lane.torch, "empty", unpinned)
+    maps = predict(m, IMAGE, params)
+    monkeypatch.undo()
+    assert_equal(maps, expected, atol=0)
+    batches = -(-len(plan(IMAGE.shape[:2], m.network.geometry, 62)) // 3)
+    assert batches > 6 and len(made) <= 2 * (lane.AHEAD + 2)
+
+
+@pytest.mark.parametrize("box", [(0, 9, 0, 7), (-4, 5, -3, 9), (90, 120, 100, 170)])
+def test_fill_reflects_beyond_the_image(box: tuple[int, int, int, int]) -> None:
+    area = Box(*box)
+    slot = np.zeros((*area.shape, 3), np.uint8)
+    fill(slot, as_source(IMAGE), area)
+    padded = np.pad(IMAGE, ((60, 60), (60, 60), (0, 0)), mode="reflect")
+    np.testing.assert_array_equal(slot, padded[area.slices((-60, -60))])
+
+
+def test_a_network_without_the_branches_is_named() -> None:
+    class Other(Network):
+        geometry = Geometry(1, 0, 0, 0, 64, 1)
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"np": x[:, :2]}
+
+    queue = Lane(Other().eval(), CPU, "float32", HVConvention(), Timings())
+    with pytest.raises(JobFailed, match="not hv; it is no HoVer-Net"):
+        queue.send(as_source(IMAGE), plan((8, 8), Other.geometry, 8))
+    assert not queue.busy
+
+
+def test_hv_is_not_blended_across_its_jump() -> None:
+    inner = np.zeros((3, 8, 16), np.float32)
+    inner[1, :, :8], inner[1, :, 8:] = 1, -1
+    canvas = Canvas((12, 25), 0, 16 / 25)
+    box = Box(0, 8, 0, 16)
+    canvas.put(Tile(box, box, box), inner)
+    assert set(np.unique(canvas.maps().hv[0])) == {-1.0, 1.0}
+
+
+def test_nothing_in_a_viewer_s_process_loads_the_compiler_of_torch() -> None:
+    """Where Mesa's LLVM is loaded already, importing triton ends the process."""
+    code = """
+import sys, numpy, napari_hovernet as nh
+image = numpy.random.default_rng(0).integers(0, 256, (300, 300, 3), numpy.uint8)
+maps = nh.predict(nh.load_model("compact", device="cpu"), image)
+nh.separate(maps)
+assert not {"torch._dynamo", "triton"} & sys.modules.keys()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,205 @@
+"""Tiles cover an image once and keep clear of cuts; loads follow memory and the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_hovernet.core.inference import tiles as module
+from napari_hovernet.core.inference.tiles import (
+    Load,
+    best_tile,
+    choose_load,
+    mirror,
+    overhead,
+    plan,
+    scaled_separation,
+    smallest_tile,
+    working_scale,
+)
+from napari_hovernet.core.networks.registry import Geometry, Network, build
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.types import ModelInfo
+from napari_hovernet.errors import InputError
+
+SAME = Geometry(divisor=16, remainder=0, margin=0, halo=96, reference_tile=448, minimum=16)
+FAST = Geometry(divisor=8, remainder=0, margin=46, halo=58, reference_tile=256, minimum=96)
+ORIGINAL = Geometry(divisor=8, remainder=6, margin=95, halo=60, reference_tile=270, minimum=198)
+every_geometry = pytest.mark.parametrize("geometry", (SAME, FAST, ORIGINAL))
+every_shape = pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 700), (3, 17), (256, 320), (641, 999), (1000, 1000), (2300, 137)]
+)
+
+
+@every_geometry
+@every_shape
+@pytest.mark.parametrize("tile", [1, 256, 333, (300, 1024), 4096])
+@pytest.mark.parametrize("reference", [False, True])
+def test_kept_boxes_cover_the_image_once_with_legal_tiles(
+    geometry: Geometry, shape: tuple[int, int], tile: int, reference: bool
+) -> None:
+    tiles = plan(shape, geometry, tile, reference)
+    count = np.zeros(shape, int)
+    for t in tiles:
+        count[t.kept.slices()] += 1
+        assert all(geometry.legal(edge) == edge for edge in t.input.shape)
+        assert t.output.shape == tuple(n - 2 * geometry.margin for n in t.input.shape)
+        assert t.output.r0 <= t.kept.r0 < t.kept.r1 <= t.output.r1
+        assert t.output.c0 <= t.kept.c0 < t.kept.c1 <= t.output.c1
+    assert (count == 1).all()
+    assert len({t.input.shape for t in tiles}) == 1
+
+
+@every_geometry
+@every_shape
+@pytest.mark.parametrize("tile", [1, 256, 333, 1024])
+def test_tiles_share_a_grid_their_ends_and_keep_clear_of_cuts(
+    geometry: Geometry, shape: tuple[int, int], tile: int
+) -> None:
+    (whole,) = plan(shape, geometry, 10**6)
+    outer = whole.input
+    for t in plan(shape, geometry, tile):
+        for low, high in ((0, 1), (2, 3)):
+            assert (t.input[low] - outer[low]) % geometry.divisor == 0
+            clear_low = t.kept[low] - t.output[low] >= geometry.halo
+            clear_high = t.output[high] - t.kept[high] >= geometry.halo
+            assert clear_low or t.input[low] == outer[low]
+            assert clear_high or t.input[high] == outer[high]
+
+
+def test_reference_repeats_the_published_plan() -> None:
+    tiles = plan((170, 165), ORIGINAL, 270, reference=True)
+    starts = [(r, c) for r in (0, 80, 160) for c in (0, 80, 160)]
+    assert [(t.kept.r0, t.kept.c0) for t in tiles] == starts
+    assert tiles[0].input == (-95, 175, -95, 175)
+    assert tiles[-1].kept == (160, 170, 160, 165)
+
+
+def test_an_empty_image_and_a_tile_of_nothing_are_refused() -> None:
+    with pytest.raises(InputError, match="empty"):
+        plan((0, 5), SAME, 256)
+    with pytest.raises(InputError, match="tile is 0"):
+        plan((5, 5), SAME, 0)
+
+
+@pytest.mark.parametrize("start, end, length", [(-7, 9, 1), (-7, 9, 2), (-20, 35, 5), (0, 6, 6)])
+def test_mirror_is_numpy_reflect(start: int, end: int, length: int) -> None:
+    expected = np.pad(np.arange(length), (-start, end - length), mode="reflect")
+    np.testing.assert_array_equal(mirror(start, end, length), expected)
+
+
+@every_geometry
+@every_shape
+@pytest.mark.parametrize("pixels", [1, 150_000, 500_000, 10**7])
+def test_best_tile_fits_and_no_square_is_cheaper(
+    geometry: Geometry, shape: tuple[int, int], pixels: int
+) -> None:
+    tile = best_tile(shape, geometry, pixels)
+    smallest = tuple(smallest_tile(n, geometry) for n in shape)
+    assert tile[0] * tile[1] <= pixels or tile == smallest
+    square = int(pixels**0.5)
+    edge = square - (square - geometry.remainder) % geometry.divisor
+    if edge >= max(smallest):
+        assert overhead(shape, geometry, tile) <= overhead(shape, geometry, (edge, edge))
+    sent = sum(t.input.shape[0] * t.input.shape[1] for t in plan(shape, geometry, tile))
+    assert overhead(shape, geometry, tile) == pytest.approx(sent / (shape[0] * shape[1]))
+
+
+def test_a_huge_image_is_planned_at_once() -> None:
+    assert best_tile((120_000, 90_000), SAME, 2_000_000)[0] > 1000
+
+
+class TestLoad:
+    @pytest.fixture(autouse=True)
+    def memory(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(module, "free_bytes", lambda device: self.free)
+        self.free = 16 * 2**30
+        yield
+
+    def choose(self, shape: tuple[int, int], network: Network | None = None, **p: Any) -> Load:
+        network = network or build("compact", {"widths": [4, 6, 8]})
+        params, cpu = InferenceParams(**p), torch.device("cpu")
+        return choose_load(network, network.geometry, shape, params, cpu, half=False)
+
+    def test_a_small_image_is_one_tile(self) -> None:
+        assert self.choose((97, 130)) == Load((100, 132), 1)
+
+    def test_tiles_shrink_with_the_memory(self) -> None:
+        sizes = []
+        for self.free in (2**34, 2**28, 2**24, 2**10):
+            load = self.choose((8000, 8000))
+            sizes.append(load.tile[0] * load.tile[1])
+        assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) > 2
+
+    def test_a_large_image_takes_less_than_4_gb(self) -> None:
+        network = build("compact", {})
+        tile = self.choose((10_000, 10_000), network).tile
+        taken = tile[0] * tile[1] * network.bytes_per_pixel * module.WORKSPACE
+        maps, program = 12 * 10_000**2, 0.6e9
+        assert taken + maps + program < 4e9
+
+    def test_what_the_user_says_counts(self) -> None:
+        assert self.choose((500, 500), tile=130, batch=7) == Load((132, 132), 7)
+        edge = build("compact", {"widths": [4, 6, 8]}).geometry.reference_tile
+        assert self.choose((500, 500), tiling="reference").tile == (edge, edge)
+
+    def test_a_network_that_says_nothing_is_taken_for_a_large_one(self) -> None:
+        class Own(Network):
+            geometry = SAME
+
+        assert Own().bytes_per_pixel > build("hovernet", {}).bytes_per_pixel
+        assert self.choose((3000, 3000), Own()).tile[0] < 1000
+
+    def test_halving_ends(self) -> None:
+        small = Geometry(divisor=2, remainder=0, margin=6, halo=4, reference_tile=32, minimum=16)
+        load: Load | None = Load((512, 300), 6)
+        seen = []
+        while load is not None:
+            seen.append(load)
+            load = load.halved(small, False)
+        assert [s.batch for s in seen[:3]] == [6, 3, 1]
+        assert seen[-1].tile == (22, 22)
+        assert Load((512, 512), 1).halved(small, True) is None
+
+
+INFO = ModelInfo("compact", mpp=0.25)
+
+
+@pytest.mark.parametrize(
+    "info, image_mpp, model_mpp, scale",
+    [
+        (INFO, 0.5, None, 2.0),
+        (INFO, 0.5, 0.5, 1.0),
+        (INFO, 0.27, None, 1.0),
+        (INFO, 0.28, None, 1.12),
+        (INFO, None, None, 1.0),
+        (ModelInfo("compact"), 3, None, 1.0),
+    ],
+)
+def test_scale_is_the_ratio_beyond_the_tolerance(
+    info: ModelInfo, image_mpp: float | None, model_mpp: float | None, scale: float
+) -> None:
+    params = InferenceParams(image_mpp=image_mpp, model_mpp=model_mpp)
+    assert working_scale(info, params) == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("mpp", [25, 0.01])
+def test_mpp_that_cannot_be_meant_is_refused(mpp: float) -> None:
+    with pytest.raises(InputError, match=r"too far apart .* correct the mpp"):
+        working_scale(INFO, InferenceParams(image_mpp=mpp))
+
+
+def test_local_sizes_follow_the_scale_and_hover_net_s_do_not() -> None:
+    params = SeparationParams()
+    half = scaled_separation(params, 2.0)
+    assert half.min_area == params.min_area / 4
+    assert half.scales == tuple(s / 2 for s in params.scales)
+    assert half.magnitude_window % 2 == 1 and half.np_threshold == params.np_threshold
+    assert scaled_separation(params, 1.0) is params
+    published = SeparationParams.preset("hover_net")
+    assert scaled_separation(published, 2.0) is published
+    assert scaled_separation(params, 8.0).magnitude_window >= 1

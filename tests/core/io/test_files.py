@@ -1,0 +1,392 @@
+"""Whole files or none; JSON that strangers wrote; parameters there and back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.io import files as atomic
+from napari_hovernet.core.io import files as json_file
+from napari_hovernet.core.io.files import (
+    FORMAT,
+    VERSION,
+    atomic_path,
+    load_json,
+    numbers,
+    params_as_dict,
+    put_in_place,
+    read_params,
+    types_from_json,
+    types_to_json,
+    writable_folder,
+    write_params,
+)
+from napari_hovernet.core.params import METHODS, PRESETS, SeparationParams
+from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, with_value
+from napari_hovernet.core.types import TypeInfo
+from napari_hovernet.errors import InputError, OutputError
+
+DISK_BYTES = 65_536
+
+NOBODY = 65_534
+"""User id without rights; root may write everywhere and cannot test permissions."""
+
+READABLE = 0o555
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where this account may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("only root may mount a tiny disk")
+    options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    if subprocess.run([mount, *options], capture_output=True, check=False).returncode:
+        pytest.skip("this system does not let a tiny disk be mounted")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "result.csv"
+    with atomic_path(target) as temporary:
+        temporary.write_text("a,b\n")
+        assert temporary.parent == target.parent
+        assert not target.exists()
+    assert target.read_text() == "a,b\n"
+    assert os.listdir(tmp_path) == ["result.csv"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit, MemoryError])
+def test_any_error_keeps_the_old_file_and_removes_the_new(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    target = tmp_path / "result.csv"
+    target.write_text("old")
+    with pytest.raises(error), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.csv"]
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(tiny_disk: Path) -> None:
+    target = tiny_disk / "labels.tif"
+    said = r"labels\.tif: the disk is full: free some space"
+    with pytest.raises(OutputError, match=said), atomic_path(target) as temporary:
+        temporary.write_bytes(bytes(2 * DISK_BYTES))
+    assert os.listdir(tiny_disk) == []
+
+
+def test_a_disk_that_fills_while_flushing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"), atomic_path(tmp_path / "x") as path:
+        path.write_text("text")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that this account may look into, but not write to."""
+    if os.name != "posix":
+        pytest.skip("permissions as POSIX has them")
+    folder, root = Path(tempfile.mkdtemp()), os.geteuid() == 0
+    folder.chmod(READABLE)
+    try:
+        if root:
+            os.seteuid(NOBODY)
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(stat.S_IRWXU)
+        shutil.rmtree(folder)
+
+
+def test_a_read_only_folder_is_refused(read_only: Path) -> None:
+    assert os.listdir(read_only) == []
+    with pytest.raises(OutputError, match="no permission"), atomic_path(read_only / "x"):
+        pass
+    for folder in (read_only, read_only / "new"):
+        with pytest.raises(OutputError, match="no permission"):
+            writable_folder(folder)
+    assert os.listdir(read_only) == []
+
+
+def test_a_missing_folder_and_a_folder_of_that_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="folder does not exist"), atomic_path(tmp_path / "a/b"):
+        pass
+    with pytest.raises(OutputError, match="there is a folder of this name"), atomic_path(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    with atomic_path(link) as path:
+        path.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_writable_folder_makes_it_and_leaves_it_empty(tmp_path: Path) -> None:
+    folder = writable_folder(tmp_path / "a" / "b")
+    assert folder.is_dir()
+    assert os.listdir(folder) == []
+
+
+def test_writable_folder_refuses_a_file_and_what_lies_below_one(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    for path in (file, file / "below"):
+        with pytest.raises(OutputError, match="is a file, not a folder"):
+            writable_folder(path)
+
+
+def test_moves_are_all_or_none(tmp_path):
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"new {name}")
+    (tmp_path / "x").write_text("old x")
+    moves = [(tmp_path / "a", tmp_path / "x"), (tmp_path / "b", tmp_path / "no" / "y")]
+    with pytest.raises(OSError):
+        put_in_place(moves, aside)
+    assert (tmp_path / "x").read_text() == "old x"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not valid JSON"),
+        (b'{"a": [1, 2', "cut off"),
+        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": -Infinity}', "Infinity"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"1" * 10_000, "not valid JSON"),
+    ],
+)
+def test_broken_json_is_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "bad.json"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=said) as caught:
+        load_json(file)
+    assert "bad.json" in str(caught.value)
+
+
+def test_a_missing_and_a_huge_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        load_json(tmp_path / "none.json")
+    (tmp_path / "a.json").write_text("[1, 2, 3]")
+    assert load_json(tmp_path / "a.json") == [1, 2, 3]
+    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 4)
+    with pytest.raises(InputError, match="smaller region"):
+        load_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([[1, 2], [3]], "nested unevenly"),
+        ([["1", "2"]], "must be numbers"),
+        ([[10**400, 1]], "must be numbers"),
+        ([[1e999, 1]], "not finite"),
+        (None, "must be numbers"),
+        ([True, False], "must be numbers"),
+    ],
+)
+def test_numbers_refuses_everything_else(value: object, said: str) -> None:
+    with pytest.raises(InputError, match=f"contour.*{said}"):
+        numbers(value, "The contour")
+
+
+def test_types_come_back_and_rubbish_is_no_types() -> None:
+    types = {0: TypeInfo("background", (0, 0, 0)), 5: TypeInfo("µ", (1, 2, 3))}
+    assert types_from_json(types_to_json(types)) == types
+    for rubbish in (None, [], {"x": {"name": "a"}}, {"1": "a"}, {"1": {"name": 3}}):
+        assert types_from_json(rubbish) == {}
+
+
+def random_params(rng: np.random.Generator) -> TuneParams:
+    separation = replace(
+        SeparationParams.preset(str(rng.choice(PRESETS))),
+        method=str(rng.choice(METHODS)),
+        merge_touching=bool(rng.integers(2)),
+        band_rows=int(rng.integers(1, 5000)),
+    )
+    order, sign = rng.choice(["hv", "vh"]), rng.choice(["outward", "inward"])
+    params = TuneParams(separation, HVReading(str(order), str(sign)))
+    for known in TUNABLES:
+        value = known.low + float(rng.random()) * (known.high - known.low)
+        params = with_value(params, known.name, value if known.decimals else known.snap(value))
+    scales = tuple(float(s) for s in rng.uniform(0.01, 64, rng.integers(1, 5)))
+    return replace(params, separation=replace(params.separation, scales=scales))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file as a stranger might; returns its path."""
+
+    def write(text):
+        path = tmp_path / "strange.json"
+        text = text if isinstance(text, str | bytes) else json.dumps(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def about(**more):
+    return {"format": FORMAT, "version": VERSION, **more}
+
+
+def test_any_params_come_back_exactly(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "p.json"
+    for _ in range(50):
+        params = random_params(rng)
+        write_params(path, params)
+        assert read_params(path) == params
+
+
+def test_the_file_is_plain_json_with_every_field(tmp_path):
+    write_params(tmp_path / "p.json", TuneParams())
+    found = json.loads((tmp_path / "p.json").read_text("utf-8"))
+    assert (found["format"], found["version"]) == (FORMAT, VERSION)
+    assert set(found["separation"]) == {f.name for f in fields(SeparationParams)}
+    assert set(found["hv"]) == {f.name for f in fields(HVReading)}
+    assert json.loads(json.dumps(params_as_dict(TuneParams()))) == params_as_dict(TuneParams())
+
+
+def test_kinds_come_back_as_they_were(write):
+    found = read_params(write(about(separation={"min_area": 30.0, "depth": 1, "scales": [2, 3]})))
+    p = found.separation
+    assert (p.min_area, p.depth, p.scales) == (30, 1.0, (2.0, 3.0))
+    assert [type(v) for v in (p.min_area, p.depth, p.scales[0])] == [int, float, float]
+
+
+def test_what_is_missing_takes_its_default(write):
+    assert read_params(write(about())) == TuneParams()
+    assert read_params(write(about(hv={"order": "vh"}))).hv == HVReading(order="vh")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is not valid JSON"),
+        ("{", "is not valid JSON"),
+        (b"\xff\xfe\x00\x01", "is not valid JSON"),
+        (b"\x89PNG\r\n\x1a\n", "is not valid JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("null", "holds no separation parameters"),
+        ("[1, 2]", "holds no separation parameters"),
+        ("{}", "holds no separation parameters"),
+        ({"format": "something else", "version": VERSION}, "holds no separation parameters"),
+        ({"type": "FeatureCollection", "features": []}, "holds no separation parameters"),
+        ({"format": FORMAT}, "of version None"),
+        ({"format": FORMAT, "version": 2}, "of version 2; this program reads version 1: update"),
+        ({"format": FORMAT, "version": "1"}, "of version '1'"),
+        (about(separation=[1]), r"separation: \[1\] is no set of named values"),
+        (about(separation=None), "separation: None is no set"),
+        (about(hv="vh"), "hv: 'vh' is no set"),
+        (about(separation={"dept": 0.2}), "separation: dept is not known; it may need a newer"),
+        (about(hv={"scale": 1, "angle": 3, "a": 1}), "hv: a, angle is not known"),
+        (about(separation={"__class__": 1}), "__class__ is not known"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_by_name(write, text, why):
+    path = write(text)
+    with pytest.raises(InputError, match=why) as caught:
+        read_params(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("depth", "0.2"),
+        ("depth", None),
+        ("depth", True),
+        ("depth", [0.2]),
+        ("depth", {"a": 1}),
+        ("min_area", True),
+        ("min_area", 20.5),
+        ("min_area", "20"),
+        ("min_area", 10**400),
+        ("min_area", 2e9),
+        ("merge_touching", 1),
+        ("merge_touching", "yes"),
+        ("method", 3),
+        ("method", None),
+        ("scales", 2.0),
+        ("scales", "12"),
+        ("scales", ["1"]),
+        ("scales", [True]),
+        ("scales", [[1.0]]),
+        ("scales", {"0": 1}),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named(write, field, value):
+    with pytest.raises(InputError, match=rf"separation, {field} is .*; give something like "):
+        read_params(write(about(separation={field: value})))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("method", "watershed", "choose one of local"),
+        ("np_threshold", 1.5, "give a number in 0..1"),
+        ("depth", -1, "0 or more"),
+        ("scales", [], "give one or more sigmas"),
+        ("scales", [0.0], "above 0, up to 64"),
+        ("scales", [1e8], "above 0, up to 64"),
+        ("sobel_size", 20, "give an odd number in 3..31"),
+        ("magnitude_low", 2.0, "give 0 < low <= high"),
+        ("opening_size", 999_999_999, "opening_size is 999999999; give up to 255 pixels"),
+        ("blur_size", 257, "give up to 255 pixels"),
+        ("peak_distance", 1_000_000, "give up to 255 pixels"),
+        ("magnitude_window", 5001, "give up to 4095 pixels"),
+        ("band_rows", 0, "give 1 or more"),
+    ],
+)
+def test_values_out_of_range_are_named(write, field, value, why):
+    path = write(about(separation={field: value}))
+    with pytest.raises(InputError, match=why) as caught:
+        read_params(path)
+    assert str(path) in str(caught.value) and field in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 5000])
+def test_numbers_that_are_none_are_refused(write, number):
+    text = json.dumps(about(hv={"scale": 7})).replace("7", number)
+    with pytest.raises(InputError):
+        read_params(write(text))
+
+
+@pytest.mark.parametrize("value", [True, "2", 0.001, 51, None])
+def test_an_unfit_reading_of_hv_is_named(write, value):
+    with pytest.raises(InputError, match=r"hv.*scale"):
+        read_params(write(about(hv={"scale": value})))

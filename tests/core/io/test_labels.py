@@ -1,0 +1,437 @@
+"""Label images out of every kind of file, and what is refused in clear words."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from scipy import io as scipy_io
+
+from napari_hovernet.core.io import hover_net as hovernet_mat
+from napari_hovernet.core.io import labels as label_tiff
+from napari_hovernet.core.io.geojson import write_geojson
+from napari_hovernet.core.io.hover_net import (
+    read_hovernet_mat,
+    write_hovernet_json,
+    write_hovernet_mat,
+)
+from napari_hovernet.core.io.labels import (
+    check_labels,
+    read_label_tiff,
+    write_label_tiff,
+)
+from napari_hovernet.core.io.open import read_labels
+from napari_hovernet.core.types import Int32, Nuclei
+from napari_hovernet.errors import InputError, OutputError
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.bool_])
+def test_whole_numbers_of_any_kind_are_labels(dtype: type) -> None:
+    labels = check_labels(np.array([[0, 1], [1, 0]], dtype), "x")
+    assert labels.dtype == np.int32
+    assert labels.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.zeros(3), "shape"),
+        (np.zeros((2, 2), "U1"), "dtype"),
+        (np.array([[-1]]), "-1"),
+        (np.array([[2**31]]), "2147483648"),
+        (np.array([[np.nan]]), "nan"),
+        (np.array([[0.5]]), "fractions"),
+    ],
+)
+def test_anything_else_is_refused(values: np.ndarray, said: str) -> None:
+    with pytest.raises(InputError, match=f"inst_map .*{said}"):
+        check_labels(values, "inst_map")
+
+
+def test_a_label_tiff_there_and_back(tmp_path: Path, labels: Int32) -> None:
+    write_label_tiff(tmp_path / "l.tif", labels, metadata={"seconds": 1.5, "name": "µ"})
+    back = read_label_tiff(tmp_path / "l.tif")
+    assert np.array_equal(back.labels, labels)
+    assert back.metadata == {"seconds": 1.5, "name": "µ"}
+
+
+def test_metadata_that_names_a_shape_keeps_no_other_reader_out(
+    tmp_path: Path, labels: Int32
+) -> None:
+    """tifffile takes a description with a "shape" for its own and looks for it on top."""
+    write_label_tiff(tmp_path / "l.tif", labels, metadata={"shape": [1, 2]})
+    assert np.array_equal(tifffile.imread(tmp_path / "l.tif"), labels)
+    assert read_label_tiff(tmp_path / "l.tif").metadata == {"shape": [1, 2]}
+
+
+def test_few_nuclei_take_two_bytes_many_take_four(tmp_path: Path, labels: Int32) -> None:
+    for largest, dtype in ((65_535, np.uint16), (65_536, np.int32)):
+        labels[0, 0] = largest
+        write_label_tiff(tmp_path / "l.tif", labels)
+        assert tifffile.imread(tmp_path / "l.tif").dtype == dtype
+        assert read_label_tiff(tmp_path / "l.tif").ids[-1] == largest
+
+
+def test_resolution_tags_tell_the_mpp(tmp_path: Path, labels: Int32) -> None:
+    write_label_tiff(tmp_path / "l.tif", labels, mpp=0.25)
+    with tifffile.TiffFile(tmp_path / "l.tif") as tiff:
+        tags = tiff.pages.first.tags
+        over, under = tags["XResolution"].value
+        assert over / under == pytest.approx(40_000)
+        assert tags["ResolutionUnit"].value == 3
+
+
+def test_large_images_are_tiled_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_tiff, "TILED_FROM", 40)
+    monkeypatch.setattr(label_tiff, "TILE", 16)
+    labels = np.random.default_rng(0).integers(0, 70_000, (37, 53)).astype(np.int32)
+    write_label_tiff(tmp_path / "l.tif", labels)
+    with tifffile.TiffFile(tmp_path / "l.tif") as tiff:
+        assert tiff.pages.first.is_tiled
+    assert np.array_equal(read_label_tiff(tmp_path / "l.tif").labels, labels)
+
+
+def test_an_empty_image_and_what_is_no_label_image_are_refused(tmp_path: Path) -> None:
+    for wrong, said in ((np.zeros((0, 3)), "empty"), (np.zeros((2, 2, 3)), "shape")):
+        with pytest.raises(InputError, match=said):
+            write_label_tiff(tmp_path / "l.tif", wrong)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_tiffs_are_read_and_pictures_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.eye(3, dtype=np.uint8), description="[1]")
+    back = read_label_tiff(tmp_path / "a.tif")
+    assert back.ids.tolist() == [1]
+    assert back.metadata == {}
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 6, 3), np.uint8))
+    with pytest.raises(InputError, match=r"b\.tif: the image has shape \(5, 6, 3\)"):
+        read_label_tiff(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 20, 150])
+def test_a_file_cut_off_is_refused(tmp_path: Path, labels: Int32, keep: int) -> None:
+    write_label_tiff(tmp_path / "l.tif", labels)
+    (tmp_path / "l.tif").write_bytes((tmp_path / "l.tif").read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"l\.tif"):
+        read_label_tiff(tmp_path / "l.tif")
+
+
+def test_hover_net_s_mat_there_and_back(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
+    write_hovernet_mat(tmp_path / "n.mat", labels, nuclei)
+    back = read_hovernet_mat(tmp_path / "n.mat")
+    assert np.array_equal(back.labels, labels)
+    assert np.array_equal(back.ids, nuclei.label)
+    assert np.array_equal(back.type, nuclei.type)
+    assert len(back) == 6
+
+
+def test_the_file_has_the_variables_of_hover_net(
+    tmp_path: Path, labels: Int32, nuclei: Nuclei, untyped: Nuclei
+) -> None:
+    write_hovernet_mat(tmp_path / "n.mat", labels, nuclei)
+    content = scipy_io.loadmat(tmp_path / "n.mat")
+    assert content["inst_map"].dtype == np.int32
+    assert content["inst_uid"].shape == content["inst_type"].shape == (6, 1)
+    assert np.allclose(content["inst_centroid"], nuclei.centroid)
+    write_hovernet_mat(tmp_path / "u.mat", labels, untyped)
+    assert "inst_type" not in scipy_io.loadmat(tmp_path / "u.mat")
+
+
+def test_ids_with_gaps_in_any_order_keep_their_type(tmp_path: Path) -> None:
+    content = {
+        "inst_map": np.array([[9.0, 0.0], [4.0, 4.0]]),
+        "inst_uid": np.array([[12, 9, 4]]),
+        "inst_type": np.array([[3], [2], [1]]),
+    }
+    scipy_io.savemat(tmp_path / "n.mat", content)
+    back = read_hovernet_mat(tmp_path / "n.mat")
+    assert back.ids.tolist() == [4, 9]
+    assert back.type.tolist() == [1, 2]
+    assert back.notes == ("1 ids of inst_uid have no pixel in inst_map",)
+
+
+def test_a_label_file_without_uid_is_read(tmp_path: Path) -> None:
+    scipy_io.savemat(tmp_path / "n.mat", {"inst_map": np.eye(3)})
+    assert read_hovernet_mat(tmp_path / "n.mat").ids.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"other": np.eye(2)}, "no inst_map, only other"),
+        ({"inst_map": np.eye(2) * -1}, "runs from -1"),
+        ({"inst_map": np.eye(2) * 0.5}, "fractions"),
+        ({"inst_map": np.zeros((2, 2, 2))}, "shape"),
+        ({"inst_map": np.array(["a"], object)}, "dtype"),
+        ({"inst_map": np.eye(2), "inst_uid": [[5]]}, "lacks 1 of the 1 ids"),
+        ({"inst_map": np.eye(2), "inst_uid": [[1]], "inst_type": [[1], [2]]}, "2 rows for 1"),
+        ({"inst_map": np.eye(2), "inst_uid": [[1]], "inst_type": [[-3]]}, "inst_type runs"),
+    ],
+)
+def test_broken_content_is_refused_by_name(tmp_path: Path, content: dict, said: str) -> None:
+    scipy_io.savemat(tmp_path / "given.mat", content)
+    with pytest.raises(InputError, match=said) as caught:
+        read_hovernet_mat(tmp_path / "given.mat")
+    assert "given.mat" in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 60, 127, 128, 140, 200, -7])
+def test_a_file_cut_off_anywhere_is_refused(
+    tmp_path: Path, labels: Int32, nuclei: Nuclei, keep: int
+) -> None:
+    write_hovernet_mat(tmp_path / "n.mat", labels, nuclei)
+    whole = (tmp_path / "n.mat").read_bytes()
+    (tmp_path / "cut.mat").write_bytes(whole[:keep])
+    with pytest.raises(InputError, match=r"cut\.mat"):
+        read_hovernet_mat(tmp_path / "cut.mat")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_file_is_read_or_refused(
+    tmp_path: Path, labels: Int32, nuclei: Nuclei, seed: int
+) -> None:
+    write_hovernet_mat(tmp_path / "n.mat", labels, nuclei)
+    content = bytearray((tmp_path / "n.mat").read_bytes())
+    rng = np.random.default_rng(seed)
+    for at in rng.integers(0, len(content), 8):
+        content[at] = rng.integers(0, 256)
+    (tmp_path / "n.mat").write_bytes(bytes(content))
+    try:
+        read_hovernet_mat(tmp_path / "n.mat")
+    except InputError as error:
+        assert "n.mat" in str(error)
+
+
+def test_hdf5_says_how_to_save(tmp_path: Path) -> None:
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    (tmp_path / "n.mat").write_bytes(header + bytes(512))
+    with pytest.raises(InputError, match="-v7"):
+        read_hovernet_mat(tmp_path / "n.mat")
+
+
+def test_sizes_beyond_the_format_are_refused(
+    tmp_path: Path, labels: Int32, nuclei: Nuclei, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_hovernet_mat(tmp_path / "n.mat", labels, nuclei)
+    monkeypatch.setattr(hovernet_mat, "MAX_MAT_PIXELS", 100)
+    with pytest.raises(InputError, match="claims to be"):
+        read_hovernet_mat(tmp_path / "n.mat")
+    with pytest.raises(OutputError, match="use the label TIFF"):
+        write_hovernet_mat(tmp_path / "m.mat", labels, nuclei)
+
+
+def png(path: Path, values: np.ndarray) -> Path:
+    assert cv2.imwrite(str(path), values)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_png_of_both_depths(tmp_path: Path, labels: Int32, dtype: type) -> None:
+    found = read_labels(png(tmp_path / "a.png", labels.astype(dtype)))
+    assert found.labels.dtype == np.int32
+    np.testing.assert_array_equal(found.labels, labels)
+    assert found.ids.tolist() == [1, 2, 3, 4, 5, 6]
+    assert found.type.tolist() == [0] * 6
+    assert not found.notes
+
+
+def test_tiff_npy_and_mat(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
+    write_label_tiff(tmp_path / "a.tif", labels, metadata={"n": 6})
+    np.save(tmp_path / "b.npy", labels.astype(np.int64))
+    write_hovernet_mat(tmp_path / "c.mat", labels, nuclei)
+    for name in ("a.tif", "b.npy", "c.mat"):
+        np.testing.assert_array_equal(read_labels(tmp_path / name).labels, labels, err_msg=name)
+    assert read_labels(tmp_path / "c.mat").type.tolist() == nuclei.type.tolist()
+    assert read_labels(tmp_path / "a.tif").metadata == {"n": 6}
+
+
+def test_the_content_decides_and_not_the_name(tmp_path: Path, labels: Int32) -> None:
+    np.save(tmp_path / "a.npy", labels)
+    (tmp_path / "a.npy").rename(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png").labels, labels)
+
+
+def test_outlines_are_drawn_into_the_image(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
+    write_hovernet_json(tmp_path / "a.json", nuclei)
+    write_geojson(tmp_path / "b.geojson", nuclei)
+    (tmp_path / "c.json").write_bytes((tmp_path / "b.geojson").read_bytes())
+    for name in ("a.json", "b.geojson", "c.json"):
+        found = read_labels(tmp_path / name, labels.shape)
+        np.testing.assert_array_equal(found.labels, labels, err_msg=name)
+        assert found.type.tolist() == nuclei.type.tolist()
+
+
+def test_hover_net_json_keeps_its_ids_and_tells_what_lies_outside(tmp_path: Path) -> None:
+    def square(at: int) -> list[list[int]]:
+        return [[at, at], [at, at + 3], [at + 3, at + 3], [at + 3, at]]
+
+    nuclei = {
+        str(i): {"contour": square(at), "type": i % 3} for i, at in ((40, 8), (7, 2), (9, 90))
+    }
+    (tmp_path / "a.json").write_text(json.dumps({"mag": 40, "nuc": nuclei}))
+    found = read_labels(tmp_path / "a.json", (20, 20))
+    assert found.ids.tolist() == [7, 40]
+    assert found.type.tolist() == [1, 1]
+    assert found.labels[3, 3] == 7
+    assert found.labels[9, 9] == 40
+    assert "1 of 3 outlines lie outside" in found.notes[0]
+
+
+def test_a_palette_is_ignored_and_grey_in_three_channels_is_read(
+    tmp_path: Path, labels: Int32
+) -> None:
+    indexed = Image.frombytes("P", labels.shape[::-1], labels.astype(np.uint8).tobytes())
+    indexed.putpalette([(37 * i) % 256 for i in range(768)])
+    indexed.save(tmp_path / "p.png")
+    grey = png(tmp_path / "g.png", np.dstack([labels.astype(np.uint8)] * 3))
+    deep = png(tmp_path / "d.png", np.dstack([labels.astype(np.uint16)] * 3))
+    for path, said in ((tmp_path / "p.png", "palette"), (grey, "3 channels"), (deep, "3 chan")):
+        found = read_labels(path)
+        np.testing.assert_array_equal(found.labels, labels)
+        assert said in found.notes[0]
+
+
+def test_a_mask_is_read_with_a_word_about_it(tmp_path: Path) -> None:
+    found = read_labels(png(tmp_path / "m.png", np.eye(9, dtype=np.uint8) * 255))
+    assert found.ids.tolist() == [255]
+    assert "if this is a mask" in found.notes[-1]
+
+
+def test_whole_numbers_may_be_stored_as_floats(tmp_path: Path, labels: Int32) -> None:
+    tifffile.imwrite(tmp_path / "f.tif", labels.astype(np.float32))
+    np.save(tmp_path / "f.npy", labels[None].astype(np.float64))
+    np.testing.assert_array_equal(read_labels(tmp_path / "f.tif").labels, labels)
+    found = read_labels(tmp_path / "f.npy")
+    np.testing.assert_array_equal(found.labels, labels)
+    assert "read as one plane" in found.notes[0]
+
+
+def colours(folder: Path) -> Path:
+    return png(folder / "x.png", np.random.default_rng(0).integers(0, 9, (8, 8, 3), np.uint8))
+
+
+def colour_tiff(folder: Path) -> Path:
+    tifffile.imwrite(folder / "x.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+    return folder / "x.tif"
+
+
+def cut_off(folder: Path) -> Path:
+    path = png(folder / "x.png", np.random.default_rng(0).integers(0, 9, (64, 64), np.uint8))
+    path.write_bytes(path.read_bytes()[:400])
+    return path
+
+
+def cut_off_deep(folder: Path) -> Path:
+    path = png(folder / "x.png", np.random.default_rng(0).integers(0, 999, (64, 64), np.uint16))
+    path.write_bytes(path.read_bytes()[:400])
+    return path
+
+
+def fractions(folder: Path) -> Path:
+    np.save(folder / "x.npy", np.full((4, 4), 0.5))
+    return folder / "x.npy"
+
+
+def negative(folder: Path) -> Path:
+    np.save(folder / "x.npy", np.full((4, 4), -1))
+    return folder / "x.npy"
+
+
+def stack(folder: Path) -> Path:
+    np.save(folder / "x.npy", np.zeros((3, 4, 4), np.int32))
+    return folder / "x.npy"
+
+
+def objects(folder: Path) -> Path:
+    np.save(folder / "x.npy", np.array({"masks": 1}, object), allow_pickle=True)
+    return folder / "x.npy"
+
+
+def false_size(folder: Path) -> Path:
+    """A header that claims 10**10 numbers before four of them."""
+    written = io.BytesIO()
+    np.save(written, np.zeros((2, 2), np.int32))
+    text = written.getvalue().replace(b"(2, 2)", b"(100000, 100000)")
+    (folder / "x.npy").write_bytes(text.replace(b"          \n", b"\n", 1))
+    return folder / "x.npy"
+
+
+def archive(folder: Path) -> Path:
+    np.savez(folder / "x.npz", labels=np.zeros((4, 4), np.int32))
+    return folder / "x.npz"
+
+
+def jpeg(folder: Path) -> Path:
+    return png(folder / "x.jpg", np.zeros((8, 8), np.uint8))
+
+
+def missing(folder: Path) -> Path:
+    return folder / "x.png"
+
+
+def a_folder(folder: Path) -> Path:
+    (folder / "x.png").mkdir()
+    return folder / "x.png"
+
+
+def twice_the_same_id(folder: Path) -> Path:
+    square = [[1, 1], [1, 4], [4, 4], [4, 1]]
+    text = json.dumps({"nuc": {"1": {"contour": square}, "01": {"contour": square}}})
+    (folder / "x.json").write_text(text)
+    return folder / "x.json"
+
+
+def other_json(folder: Path) -> Path:
+    (folder / "x.json").write_text('{"a": 1}')
+    return folder / "x.json"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (colours, "colours are no ids"),
+        (colour_tiff, "not colours and not a stack"),
+        (cut_off, "damaged or cut off"),
+        (cut_off_deep, "damaged or cut off"),
+        (fractions, "holds fractions"),
+        (negative, "runs from -1"),
+        (stack, r"shape \(3, 4, 4\)"),
+        (objects, "Python objects"),
+        (false_size, "damaged or cut off"),
+        (archive, "archive of arrays"),
+        (jpeg, "compression changes ids"),
+        (missing, "is not there"),
+        (a_folder, "is a folder"),
+        (twice_the_same_id, "repeat"),
+        (other_json, "lacks 'type'"),
+    ],
+)
+def test_what_is_refused_names_the_file(
+    tmp_path: Path, make: Callable[[Path], Path], said: str
+) -> None:
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=said) as refused:
+        read_labels(path, (8, 8))
+    assert path.name in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_outlines_without_a_size_are_refused(tmp_path: Path, nuclei: Nuclei) -> None:
+    write_geojson(tmp_path / "a.geojson", nuclei)
+    with pytest.raises(InputError, match=r"a\.geojson holds outlines.*shape"):
+        read_labels(tmp_path / "a.geojson")
+
+
+def test_the_label_files_of_the_data_are_read_as_they_are(shared: Path) -> None:
+    path = shared / "data" / "val" / "dsb18_1d02c4b592_lab.png"
+    expected = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    found = read_labels(path)
+    np.testing.assert_array_equal(found.labels, expected)
+    assert len(found) == 17

@@ -1,0 +1,374 @@
+"""Outlines of nuclei: drawn, written as GeoJSON and hover_net's JSON, and read."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from napari_hovernet.core.io import geojson
+from napari_hovernet.core.io.geojson import (
+    MAX_CONTOUR_EDGE,
+    Polygons,
+    contour_outlines,
+    fill,
+    mask_outlines,
+    rasterize,
+    read_geojson,
+    trace,
+    write_geojson,
+)
+from napari_hovernet.core.io.hover_net import read_hovernet_json, write_hovernet_json
+from napari_hovernet.core.types import Int32, Nuclei
+from napari_hovernet.errors import InputError
+
+
+def signed_area(ring: np.ndarray) -> float:
+    """Area in square pixels, positive for rings that run clockwise on the screen."""
+    x, y = ring[:, 0], ring[:, 1]
+    return float(0.5 * (x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+
+
+SQUARE = np.array([[1, 1], [3, 1], [3, 3], [1, 3]], float)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_outlines_give_any_mask_back_and_have_its_area(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((rng.integers(1, 14), rng.integers(1, 14))) < rng.random()
+    rings = mask_outlines(mask)
+    assert sum(signed_area(ring) for ring in rings) == mask.sum()
+    if mask.any():
+        assert np.array_equal(rasterize(Polygons((tuple(rings),)), mask.shape) > 0, mask)
+
+
+def test_outlines_without_holes_never_touch_themselves() -> None:
+    assert len(mask_outlines(np.array([[1, 0], [0, 1]], bool))) == 2
+    filled = ndi.binary_fill_holes(np.random.default_rng(1).random((30, 30)) < 0.6)
+    rings = mask_outlines(filled)
+    assert len(rings) > 5
+    for ring in rings:
+        assert len(np.unique(ring, axis=0)) == len(ring)
+
+
+def test_a_hole_runs_the_other_way() -> None:
+    mask = np.ones((3, 3), bool)
+    mask[1, 1] = False
+    assert sorted(signed_area(ring) for ring in mask_outlines(mask)) == [-1.0, 9.0]
+
+
+def test_boundary_pixels_are_part_of_the_nucleus(labels: Int32, nuclei: Nuclei) -> None:
+    rings = tuple(tuple(contour_outlines(contour)) for contour in nuclei.contours)
+    assert np.array_equal(rasterize(Polygons(rings), labels.shape), labels)
+
+
+def test_slanted_and_overhanging_polygons_are_sampled_at_pixel_centres() -> None:
+    triangle = np.array([[0, 0], [4, 0], [0, 4]], float)
+    assert rasterize(Polygons(((triangle - 1,),)), (4, 4)).tolist() == [
+        [1, 0, 0, 0],
+        [0, 0, 0, 0],
+        [0, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
+
+
+def test_later_polygons_cover_earlier_ones_and_extent_is_the_default_shape() -> None:
+    drawn = rasterize(Polygons(((SQUARE,), (SQUARE + 1,))))
+    assert drawn.shape == (4, 4)
+    assert drawn[2, 2] == 2
+    assert drawn[1, 1] == 1
+
+
+def test_a_far_group_is_drawn_in_its_own_box() -> None:
+    polygons = Polygons(((SQUARE + 900_000,), (SQUARE + 900_003.5,)))
+    assert polygons.box == (900_001, 900_001, 900_007, 900_007)
+    drawn = rasterize(polygons, origin=polygons.box[:2])
+    assert drawn.shape == (6, 6)
+    assert drawn[0, 0] == 1
+    assert rasterize(polygons, (2, 2), origin=(900_001, 900_001)).all()
+
+
+@pytest.mark.parametrize(
+    ("ring", "said"),
+    [
+        (SQUARE[:2], "3 or more"),
+        (SQUARE[:, :1], "3 or more"),
+        (SQUARE * 1e7, "3e\\+07"),
+        (SQUARE * np.nan, "nan"),
+    ],
+)
+def test_bad_rings_are_refused_by_name(ring: np.ndarray, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Polygons(((SQUARE,), (ring,)), ids=("a", "b"))
+
+
+def test_absurd_sizes_are_refused_before_memory_is_taken() -> None:
+    far = np.array([[0, 0], [MAX_CONTOUR_EDGE, 0]], np.int32)
+    with pytest.raises(InputError, match="spans 4097 x 1"):
+        contour_outlines(far)
+    with pytest.raises(InputError, match="has shape"):
+        contour_outlines(np.zeros((0, 2), np.int32))
+    with pytest.raises(InputError, match="too large"):
+        rasterize(Polygons(((SQUARE * 300_000,),)))
+
+
+def test_trace_as_plain_python_equals_the_compiled_loop() -> None:
+    mask = np.pad(np.random.default_rng(3).random((9, 8)) < 0.5, 1).astype(np.uint8)
+    size = int(mask.sum())
+    results = []
+    for function in (trace, trace.py_func):
+        points, starts = np.zeros((4 * size, 2)), np.zeros(size + 1, np.int64)
+        results.append((function(mask, points, starts), points, starts))
+    (rings, points, starts), (rings_py, points_py, starts_py) = results
+    assert rings == rings_py > 1
+    assert np.array_equal(points, points_py)
+    assert np.array_equal(starts, starts_py)
+
+
+def test_fill_as_plain_python_equals_the_compiled_loop() -> None:
+    corners = np.random.default_rng(4).uniform(-2, 12, (5, 2))
+    edges = np.hstack((corners, np.roll(corners, -1, axis=0)))
+    spans = np.array([[corners[:, 1].min(), corners[:, 1].max()]])
+    drawn = np.zeros((2, 10, 10), np.int32)
+    for function, labels in zip((fill, fill.py_func), drawn, strict=True):
+        function(spans, edges, np.array([0, 5]), labels)
+    assert np.array_equal(*drawn)
+    assert drawn.any()
+
+
+RING = [[0, 0], [4, 0], [4, 3], [0, 3], [0, 0]]
+
+
+def feature(**changes: Any) -> dict[str, Any]:
+    base = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [RING]},
+        "properties": {},
+    }
+    return {**base, **changes}
+
+
+def read(folder: Path, data: Any) -> geojson.Polygons:
+    file = folder / "given.geojson"
+    file.write_text(json.dumps(data))
+    return read_geojson(file)
+
+
+def test_round_trip_gives_labels_types_and_measurements_back(
+    tmp_path: Path, labels: Int32, nuclei: Nuclei
+) -> None:
+    write_geojson(tmp_path / "n.geojson", nuclei, mpp=0.5)
+    back = read_geojson(tmp_path / "n.geojson")
+    assert np.array_equal(rasterize(back, labels.shape), labels)
+    assert np.array_equal(back.type, nuclei.type)
+    assert back.type_names == nuclei.type_names
+    assert np.array_equal(back.measurements["Label"], nuclei.label)
+    assert np.allclose(back.measurements["Area µm^2"], nuclei.area * 0.25)
+    assert np.allclose(back.measurements["HV magnitude mean"], nuclei.magnitude_mean)
+
+
+def test_a_file_is_what_qupath_reads(tmp_path: Path, nuclei: Nuclei) -> None:
+    write_geojson(tmp_path / "n.geojson", nuclei, metadata={"version": "1"})
+    data = json.loads((tmp_path / "n.geojson").read_text(encoding="utf-8"))
+    assert data["type"] == "FeatureCollection"
+    assert data["napari_hovernet"]["version"] == "1"
+    assert len(data["features"]) == len(nuclei)
+    assert len({uuid.UUID(f["id"]) for f in data["features"]}) == len(nuclei)
+    for f, area in zip(data["features"], nuclei.area, strict=True):
+        assert f["properties"]["objectType"] == "detection"
+        rings = f["geometry"]["coordinates"]
+        flat = rings if f["geometry"]["type"] == "Polygon" else [r for part in rings for r in part]
+        assert all(ring[0] == ring[-1] for ring in flat)
+        assert sum(abs(signed_area(np.array(ring[:-1], float))) for ring in flat) == area
+        assert all(isinstance(v, float) for v in f["properties"]["measurements"].values())
+    assert data["features"][1]["properties"]["classification"] == {
+        "name": "neoplastic",
+        "color": [255, 0, 0],
+    }
+    assert "classification" not in data["features"][0]["properties"]
+
+
+def test_offset_moves_every_point(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
+    write_geojson(tmp_path / "n.geojson", nuclei, offset=(7, 11))
+    drawn = rasterize(read_geojson(tmp_path / "n.geojson"), (60, 80))
+    assert np.array_equal(drawn[7:47, 11:71], labels)
+
+
+def test_ids_depend_on_the_run_and_on_nothing_else(tmp_path: Path, nuclei: Nuclei) -> None:
+    ids = []
+    for name, run in (("a", "x"), ("b", "x"), ("c", "y")):
+        write_geojson(tmp_path / name, nuclei, metadata={"id": run})
+        ids.append(read_geojson(tmp_path / name).ids)
+    assert ids[0] == ids[1]
+    assert not set(ids[0]) & set(ids[2])
+
+
+def test_unknown_numbers_are_left_out(tmp_path: Path, untyped: Nuclei) -> None:
+    write_geojson(tmp_path / "n.geojson", untyped)
+    back = read_geojson(tmp_path / "n.geojson")
+    assert set(back.measurements) == {"Label", "Area px^2", "HV magnitude mean", "NP mean"}
+    assert not back.type.any()
+
+
+def test_a_wrong_object_type_is_refused(tmp_path: Path, nuclei: Nuclei) -> None:
+    with pytest.raises(InputError, match="'blob'; choose one of detection, cell"):
+        write_geojson(tmp_path / "n.geojson", nuclei, object_type="blob")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lists_single_features_holes_and_multipolygons_are_read(tmp_path: Path) -> None:
+    hole = [[1, 1], [2, 1], [2, 2], [1, 2], [1, 1]]
+    far = [[10, 0], [12, 0], [12, 2], [10, 2], [10, 0]]
+    holed = feature(geometry={"type": "Polygon", "coordinates": [RING, hole]})
+    several = feature(geometry={"type": "MultiPolygon", "coordinates": [[RING], [far]]})
+    assert (rasterize(read(tmp_path, [holed])) == 1).sum() == 11
+    assert (rasterize(read(tmp_path, several)) == 1).sum() == 16
+
+
+def test_of_a_cell_the_nucleus_is_taken_and_points_are_left_out(tmp_path: Path) -> None:
+    small = [[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]
+    cell = feature(nucleusGeometry={"type": "Polygon", "coordinates": [small]})
+    point = feature(geometry={"type": "Point", "coordinates": [1, 1]})
+    nowhere = feature(geometry=None)
+    back = read(tmp_path, {"type": "FeatureCollection", "features": [cell, point, nowhere]})
+    assert rasterize(back).sum() == 4
+    assert back.notes == ("2 features that are no areas were left out",)
+
+
+def test_classes_of_other_programs_are_numbered_as_they_come(tmp_path: Path) -> None:
+    kinds = [
+        {"name": "Tumor", "colorRGB": -3670016},
+        {"names": ["Immune", "Positive"], "color": [1, 2, 3]},
+        {"name": "Tumor"},
+    ]
+    back = read(tmp_path, [feature(properties={"classification": kind}) for kind in kinds])
+    assert back.type.tolist() == [1, 2, 1]
+    assert [info.name for info in back.type_names.values()] == ["Tumor", "Immune: Positive"]
+    assert back.type_names[1].color == (200, 0, 0)
+
+
+def test_measurements_before_qupath_0_4_are_read(tmp_path: Path) -> None:
+    old = feature(properties={"measurements": [{"name": "Area", "value": 3}]})
+    back = read(tmp_path, [old, feature()])
+    assert back.measurements["Area"][0] == 3
+    assert np.isnan(back.measurements["Area"][1])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("text", "must be an object with 'type'"),
+        ({"type": "Topology"}, "a FeatureCollection is needed"),
+        ({"type": "FeatureCollection"}, "lacks 'features'"),
+        ({"type": "FeatureCollection", "features": {}}, "is no list"),
+        ([{"type": "Feature"}], "Feature 1 lacks 'geometry'"),
+        ([feature(geometry={"type": "Polygon"})], "lacks 'coordinates'"),
+        ([feature(geometry={"type": "Polygon", "coordinates": RING})], r"list of \[x, y\]"),
+        ([feature(geometry={"type": "Polygon", "coordinates": []})], "lists of rings"),
+        ([feature(geometry={"type": "Polygon", "coordinates": {}})], "lists of rings"),
+        ([feature(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1]]]})], "unevenly"),
+        ([feature(geometry={"type": "Polygon", "coordinates": [[[0, 0]]]})], "3 or more"),
+        (
+            [feature(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1e9, 0], [0, 1]]]})],
+            "coordinate 1e",
+        ),
+        ([feature(geometry={"type": "Point", "coordinates": [0, 0]})], "none of its features"),
+        ([feature(properties={"measurements": [{"name": "a"}]})], "name and value"),
+        ([feature(properties={"measurements": {"a": 10**400}})], "too large"),
+    ],
+)
+def test_broken_geojson_is_refused_by_name(tmp_path: Path, data: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        read(tmp_path, data)
+    assert "given.geojson" in str(caught.value)
+
+
+def test_damaged_types_of_ours_are_ignored(tmp_path: Path) -> None:
+    data = {
+        "type": "FeatureCollection",
+        "features": [feature(properties={"classification": {"name": "a"}})],
+        "napari_hovernet": {"types": {"one": 1}},
+    }
+    assert read(tmp_path, data).type.tolist() == [1]
+
+
+CONTOUR = [[1, 1], [3, 1], [3, 3], [1, 3]]
+
+
+def test_hover_net_s_json_there_and_back(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
+    write_hovernet_json(tmp_path / "n.json", nuclei)
+    back = read_hovernet_json(tmp_path / "n.json")
+    assert np.array_equal(rasterize(back, labels.shape), labels)
+    assert np.array_equal(back.type, nuclei.type)
+    assert back.type_names == nuclei.type_names
+    assert back.ids == tuple(map(str, nuclei.label))
+    assert np.allclose(back.measurements["Type probability"], nuclei.type_probability)
+
+
+def test_the_file_has_the_members_of_hover_net(tmp_path: Path, nuclei: Nuclei) -> None:
+    write_hovernet_json(tmp_path / "n.json", nuclei, offset=(100, 200), mpp=0.25)
+    data = json.loads((tmp_path / "n.json").read_text())
+    assert data["mag"] == 40
+    first = data["nuc"]["1"]
+    assert set(first) == {"bbox", "centroid", "contour", "type_prob", "type"}
+    assert first["bbox"] == [[105, 205], [115, 212]]
+    assert first["centroid"] == [208.0, 109.5]
+    assert first["contour"][0] == [205, 105]
+    assert data["nuc"]["2"]["type"] == 1
+
+
+def test_without_types_and_mpp_there_are_nulls(tmp_path: Path, untyped: Nuclei) -> None:
+    write_hovernet_json(tmp_path / "n.json", untyped)
+    data = json.loads((tmp_path / "n.json").read_text())
+    assert data["mag"] is None
+    assert data["nuc"]["1"]["type"] is None
+    back = read_hovernet_json(tmp_path / "n.json")
+    assert not back.type.any()
+    assert np.isnan(back.measurements["Type probability"]).all()
+
+
+def test_ids_with_gaps_and_fractional_contours_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "n.json"
+    moved = [[x + 0.4, y] for x, y in CONTOUR]
+    file.write_text(
+        json.dumps({"nuc": {"7": {"contour": CONTOUR}, "3": {"contour": moved, "type": 2}}})
+    )
+    back = read_hovernet_json(file)
+    assert back.ids == ("7", "3")
+    assert back.type_names[2].name == "type 2"
+    assert (rasterize(back) > 0).sum() == 9
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([], "must be an object with 'nuc'"),
+        ({"mag": 40}, "lacks 'nuc'"),
+        ({"nuc": []}, "no object of nuclei"),
+        ({"nuc": {"1": []}}, "Nucleus '1' must be an object with 'contour'"),
+        ({"nuc": {"1": {}}}, "lacks 'contour'"),
+        ({"nuc": {"-1": {"contour": CONTOUR}}}, "whole numbers from 1"),
+        ({"nuc": {"0": {"contour": CONTOUR}}}, "whole numbers from 1"),
+        ({"nuc": {"a": {"contour": CONTOUR}}}, "whole numbers from 1"),
+        ({"nuc": {"1": {"contour": []}}}, r"list of \[x, y\]"),
+        ({"nuc": {"1": {"contour": [[CONTOUR]]}}}, r"list of \[x, y\]"),
+        ({"nuc": {"1": {"contour": [[1e12, 0]]}}}, "leaves the"),
+        ({"nuc": {"1": {"contour": [[0, 0], [9000, 0]]}}}, "spans 9001"),
+        ({"nuc": {"1": {"contour": CONTOUR, "type": 1.5}}}, "type is 1.5"),
+        ({"nuc": {"1": {"contour": CONTOUR, "type": -1}}}, "type is -1"),
+        ({"nuc": {"1": {"contour": CONTOUR, "type": "a"}}}, "must be numbers"),
+        ({"nuc": {"1": {"contour": CONTOUR, "type": [1]}}}, "one number"),
+        ({"nuc": {"1": {"contour": CONTOUR, "type_prob": "x"}}}, "type_prob"),
+    ],
+)
+def test_broken_json_of_hover_net_is_refused_by_name(tmp_path: Path, data: Any, said: str) -> None:
+    file = tmp_path / "given.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=said) as caught:
+        read_hovernet_json(file)
+    assert "given.json" in str(caught.value)

@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+import napari_hovernet as nh
+from napari_hovernet.core.measure import metrics as matching
+from napari_hovernet.core.measure.metrics import (
+    BootstrapParams,
+    OutcomeParams,
+    aji,
+    aji_plus,
+    best_partner,
+    bootstrap_mean,
+    contingency,
+    dice,
+    outcomes,
+    panoptic_quality,
+    unique_partners,
+)
+from napari_hovernet.errors import InputError
+
+
+def random_labels(seed: int, n: int = 40, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, n, shape).astype(np.int32)
+
+
+def dense_overlap(true: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    table = np.zeros((true.max() + 1, pred.max() + 1), np.int64)
+    np.add.at(table, (true.ravel(), pred.ravel()), 1)
+    return table
+
+
+def test_table_counts_every_pair() -> None:
+    true, pred = random_labels(0), random_labels(1)
+    table = contingency(true, pred)
+    dense = dense_overlap(true, pred)
+    again = np.zeros_like(dense)
+    again[table.true_ids[table.true], table.pred_ids[table.pred]] = table.overlap
+    np.testing.assert_array_equal(again[1:, 1:], dense[1:, 1:])
+    np.testing.assert_array_equal(table.true_area, dense[1:].sum(axis=1))
+    np.testing.assert_array_equal(table.pred_area, dense[:, 1:].sum(axis=0))
+    assert (table.overlap > 0).all()
+
+
+def test_bands_do_not_change_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    true, pred = random_labels(2), random_labels(3)
+    whole = contingency(true, pred)
+    monkeypatch.setattr(matching, "BAND_PIXELS", 100)
+    bands = contingency(true, pred)
+    for name in ("true_ids", "true_area", "pred_area", "true", "pred", "overlap"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(bands, name))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.uint64])
+def test_any_ids_of_any_width(dtype: type[np.integer]) -> None:
+    top = min(np.iinfo(dtype).max, np.iinfo(np.int64).max)
+    true = np.array([[0, 3, 3, top]], dtype=dtype)
+    table = contingency(true, np.array([[9, 9, 0, 2]], dtype=np.int16))
+    assert table.true_ids.tolist() == [3, top]
+    assert table.pred_ids.tolist() == [2, 9]
+    assert table.overlap.tolist() == [1, 1]
+    assert table.union.tolist() == [3, 1]
+
+
+def test_ids_may_be_bool_or_lists() -> None:
+    assert contingency(np.eye(3, dtype=bool), [[1, 0, 0], [0, 0, 0], [0, 0, 2]]).n_pred == 2
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (3, 3)])
+def test_empty_images_have_empty_tables(shape: tuple[int, int]) -> None:
+    table = contingency(np.zeros(shape, int), np.zeros(shape, int))
+    assert (table.n_true, table.n_pred, len(table.overlap)) == (0, 0, 0)
+    assert not len(unique_partners(table))
+    assert not len(best_partner(table)[0])
+
+
+@pytest.mark.parametrize(
+    ("true", "pred", "words"),
+    [
+        (np.zeros((3, 4), int), np.zeros((4, 3), int), [r"\(3, 4\)", r"\(4, 3\)", "same size"]),
+        (np.zeros((3, 4)), np.zeros((3, 4), int), ["true_labels", "float64", "separate"]),
+        (np.zeros((3, 4), int), np.full((3, 4), -2), ["pred_labels", "-2"]),
+        (np.zeros((3, 4, 1), int), np.zeros((3, 4), int), ["true_labels", r"\(3, 4, 1\)"]),
+        (np.zeros((1, 1), int), np.full((1, 1), 2**64 - 1, np.uint64), [str(2**64 - 1)]),
+    ],
+)
+def test_wrong_input_is_named(true: np.ndarray, pred: np.ndarray, words: list[str]) -> None:
+    for word in words:
+        with pytest.raises(InputError, match=word):
+            contingency(true, pred)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_unique_partners_reach_the_best_sum(seed: int) -> None:
+    grow = np.random.default_rng(seed).integers(1, 12, (8, 9))
+    true = np.kron(grow, np.ones((4, 3), int))
+    pred = np.roll(np.kron(np.roll(grow, 1, 0), np.ones((4, 3), int)), (1, seed), (0, 1))
+    table = contingency(true, pred)
+    pairs = unique_partners(table)
+    assert len(set(table.true[pairs])) == len(set(table.pred[pairs])) == len(pairs)
+    cost = np.zeros((table.n_true, table.n_pred))
+    cost[table.true, table.pred] = table.pairing_weight
+    best = cost[linear_sum_assignment(-cost)].sum()
+    assert table.pairing_weight[pairs].sum() == pytest.approx(best, abs=1e-9)
+
+
+def test_best_partner_may_be_taken_by_several() -> None:
+    table = contingency([[1, 1, 2, 2, 3]], [[5, 5, 5, 5, 0]])
+    true, pairs = best_partner(table)
+    assert true.tolist() == [0, 1]
+    assert table.pred[pairs].tolist() == [0, 0]
+
+
+def test_of_equal_pairs_the_larger_wins_as_published() -> None:
+    # id 1 overlaps prediction 1 with 1/5 and prediction 2 with 2/10
+    true = [[1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+    pred = [[1, 2, 2, 1, 1, 2, 2, 2, 2, 2, 2, 2]]
+    table = contingency(true, pred)
+    assert table.iou.tolist() == [0.2, 0.2]
+    assert table.pred_ids[table.pred[best_partner(table)[1]]].tolist() == [2]
+
+
+def plain_aji(true: np.ndarray, pred: np.ndarray) -> float:
+    """AJI straight from its definition, a mask per nucleus."""
+    taken: set[int] = set()
+    overlap = union = 0
+    for t in np.unique(true[true > 0]):
+        ids = np.unique(pred[(true == t) & (pred > 0)])
+        if not len(ids):
+            union += int((true == t).sum())
+            continue
+        both = [int(((true == t) & (pred == p)).sum()) for p in ids]
+        either = [int(((true == t) | (pred == p)).sum()) for p in ids]
+        best = int(np.argmax([b / (e + 1e-6) for b, e in zip(both, either, strict=True)]))
+        overlap, union = overlap + both[best], union + either[best]
+        taken.add(int(ids[best]))
+    union += sum(int((pred == p).sum()) for p in np.unique(pred[pred > 0]) if p not in taken)
+    return overlap / union
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_aji_equals_its_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 9, (2, 8, 8))
+    true, pred = (np.kron(b, np.ones((3, 3), int)) for b in blocks)
+    pred = np.roll(pred, (1, 1), (0, 1))
+    assert aji(contingency(true, pred)) == pytest.approx(plain_aji(true, pred), abs=1e-12)
+
+
+def test_a_merger_costs_more_in_aji_than_its_parts_and_plus_takes_it_once() -> None:
+    table = contingency([[1, 1, 1, 2]], [[6, 6, 6, 6]])
+    assert aji(table) == pytest.approx(4 / 8)
+    assert aji_plus(table) == pytest.approx(3 / 5)
+
+
+def test_plus_gives_up_one_good_pair_for_two() -> None:
+    # 1 overlaps 8 (3/4) and 9 (1/4); 2 overlaps 8 alone
+    table = contingency([[1, 1, 1, 1, 2]], [[8, 8, 8, 9, 8]])
+    assert aji_plus(table) == pytest.approx(3 / (5 + 1 + 1))
+
+
+@pytest.mark.parametrize("score", [aji, aji_plus])
+@pytest.mark.parametrize(
+    ("true", "pred", "value"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0), (3, 9, 1.0)]
+)
+def test_empty_and_perfect_images(score: object, true: int, pred: int, value: float) -> None:
+    assert callable(score)
+    assert score(contingency(np.full((4, 4), true), np.full((4, 4), pred))) == value
+
+
+def test_dice_counts_pixels_whatever_the_instance() -> None:
+    true = np.array([[1, 1, 2, 2, 0, 0]])
+    pred = np.array([[0, 4, 4, 4, 4, 0]])
+    assert dice(contingency(true, pred)) == pytest.approx(2 * 3 / (4 + 4))
+
+
+@pytest.mark.parametrize(("true", "pred", "score"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0)])
+def test_dice_of_empty_images(true: int, pred: int, score: float) -> None:
+    assert dice(contingency(np.full((4, 4), true), np.full((4, 4), pred))) == score
+
+
+def test_dice_is_symmetric() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 3, (2, 30, 30))
+    assert dice(contingency(a, b)) == dice(contingency(b, a))
+
+
+def test_quality_of_one_match_one_miss_one_spurious() -> None:
+    true = [[1, 1, 1, 1, 0, 2, 2, 0, 0]]
+    pred = [[5, 5, 5, 0, 0, 0, 0, 0, 9]]
+    quality = panoptic_quality(contingency(true, pred))
+    assert quality.dq == pytest.approx(1 / 2)
+    assert quality.sq == pytest.approx(3 / 4)
+    assert quality.pq == pytest.approx(3 / 8)
+
+
+def test_half_is_not_enough_and_the_threshold_can_rise() -> None:
+    half = contingency([[1, 1]], [[1, 0]])
+    assert panoptic_quality(half) == (0, 0, 0)
+    three_quarters = contingency([[1, 1, 1, 1]], [[1, 1, 1, 0]])
+    assert panoptic_quality(three_quarters).dq == 1
+    assert panoptic_quality(three_quarters, match_iou=0.8).dq == 0
+
+
+@pytest.mark.parametrize(("true", "pred", "value"), [(0, 0, 1), (0, 1, 0), (1, 0, 0), (3, 9, 1)])
+def test_empty_and_perfect_images_of_pq(true: int, pred: int, value: float) -> None:
+    table = contingency(np.full((4, 4), true), np.full((4, 4), pred))
+    assert panoptic_quality(table) == (value, value, value)
+
+
+SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")
+
+
+@pytest.mark.parametrize("kind", ["maps", "predicted"])
+def test_scores_equal_the_published_ones(shared: Path, kind: str) -> None:
+    folder = shared / "golden" / kind
+    golden = json.loads((folder / "metrics.json").read_text())
+    assert golden
+    for name, scores in golden.items():
+        arrays = np.load(folder / f"{name}.npz")
+        got = nh.evaluate(arrays["labels"], arrays["separated"]).as_dict()
+        for score in SCORES:
+            assert got[score] == pytest.approx(scores[score], abs=1e-6), (name, score)
+
+
+def test_scores_do_not_depend_on_the_numbering() -> None:
+    rng = np.random.default_rng(0)
+    true, pred = (np.kron(b, np.ones((4, 4), int)) for b in rng.integers(0, 20, (2, 9, 9)))
+    ids = np.append(0, 5 + 7919 * rng.permutation(19))
+    assert nh.evaluate(true, pred).as_dict() == nh.evaluate(ids[true], pred).as_dict()
+
+
+def test_each_outcome() -> None:
+    #        matched  merged  merged  split     missed
+    true = [[1, 1, 0, 2, 2, 0, 3, 3, 4, 4, 4, 4, 0, 5, 5, 5, 0, 0]]
+    pred = [[7, 7, 0, 8, 8, 8, 8, 8, 9, 9, 6, 6, 0, 2, 0, 0, 0, 3]]
+    result = nh.evaluate(true, pred).outcomes
+    assert result.true_ids.tolist() == [1, 2, 3, 4, 5]
+    assert result.true.tolist() == ["matched", "merged", "merged", "split", "missed"]
+    by_id = dict(zip(result.pred_ids.tolist(), result.pred.tolist(), strict=True))
+    assert by_id == {
+        7: "matched",
+        8: "merged",
+        9: "split",
+        6: "split",
+        2: "spurious",
+        3: "spurious",
+    }
+    assert result.partner.tolist() == [7, 8, 8, 6, 2]
+    assert result.iou.tolist() == pytest.approx([1, 0.4, 0.4, 0.5, 1 / 3])
+    assert result.counts() == {"matched": 1, "merged": 2, "split": 1, "missed": 1, "spurious": 2}
+
+
+def test_a_match_outranks_merging_and_splitting() -> None:
+    swallowed = nh.evaluate([[1, 1, 1, 1, 2]], [[7, 7, 7, 7, 7]]).outcomes
+    assert swallowed.true.tolist() == ["matched", "merged"]
+    assert swallowed.pred.tolist() == ["matched"]
+    chipped = nh.evaluate([[1, 1, 1, 1, 1]], [[7, 7, 7, 7, 8]]).outcomes
+    assert chipped.true.tolist() == ["matched"]
+    assert chipped.pred.tolist() == ["matched", "split"]
+
+
+def test_matched_nuclei_are_the_true_positives_of_dq() -> None:
+    rng = np.random.default_rng(3)
+    true = np.kron(rng.integers(0, 30, (12, 12)), np.ones((5, 5), int))
+    pred = np.where(rng.random(true.shape) < 0.9, true, 0)
+    ev = nh.evaluate(true, pred)
+    matched = ev.outcomes.counts()["matched"]
+    assert matched > 5
+    assert ev.dq == pytest.approx(matched / (0.5 * (ev.n_true + ev.n_pred)))
+    assert (ev.outcomes.pred == "matched").sum() == matched
+
+
+def test_two_crumbs_do_not_split_a_nucleus() -> None:
+    crumbs = outcomes(contingency([[1] * 10], [[2, 0, 0, 0, 0, 0, 0, 0, 0, 3]]))
+    assert crumbs.true.tolist() == ["missed"]
+    assert crumbs.pred.tolist() == ["spurious", "spurious"]
+
+
+def test_inside_share_decides_what_is_merged() -> None:
+    # 70 % of nucleus 1 lies in a prediction that holds all of nucleus 2
+    true = [[1] * 10 + [2] * 10]
+    pred = [[0] * 3 + [4] * 7 + [4] * 10 + [4] * 0]
+    table = contingency(true, pred)
+    assert outcomes(table).true.tolist() == ["merged", "matched"]
+    strict = outcomes(table, OutcomeParams(inside_share=0.8))
+    assert strict.true.tolist() == ["missed", "matched"]
+
+
+@pytest.mark.parametrize("name", ["match_iou", "inside_share"])
+@pytest.mark.parametrize("value", [0.4, 1.0, float("nan")])
+def test_params_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{name} is {value}"):
+        OutcomeParams(**{name: value})
+
+
+@pytest.mark.parametrize(("true", "pred", "value"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0)])
+def test_empty_images_have_defined_scores(true: int, pred: int, value: float) -> None:
+    ev = nh.evaluate(np.full((4, 4), true), np.full((4, 4), pred))
+    assert [getattr(ev, name) for name in SCORES[:6]] == [value] * 6
+    assert (ev.n_true, ev.n_pred) == (true, pred)
+
+
+def test_the_interval_of_many_values_is_that_of_the_normal_law() -> None:
+    values = np.random.default_rng(0).normal(0.6, 0.1, 400)
+    interval = bootstrap_mean(values)
+    half = 1.96 * values.std() / 20
+    assert interval.mean == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.0008)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.0008)
+    assert interval.n == 400
+
+
+def test_the_interval_equals_resampling_by_hand() -> None:
+    values = np.array([0.1, 0.4, 0.5, 0.9])
+    rng = np.random.default_rng(7)
+    means = values[rng.integers(0, 4, (20000, 4))].mean(axis=1)
+    interval = bootstrap_mean(values)
+    assert interval.low == pytest.approx(np.quantile(means, 0.025), abs=0.02)
+    assert interval.high == pytest.approx(np.quantile(means, 0.975), abs=0.02)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    values = np.random.default_rng(0).random(9)
+    assert bootstrap_mean(values) == bootstrap_mean(values)
+    assert bootstrap_mean(values) != bootstrap_mean(values, BootstrapParams(seed=1))
+
+
+def test_confidence_widens_the_interval() -> None:
+    values = np.random.default_rng(0).random(30)
+    wide = bootstrap_mean(values, BootstrapParams(confidence=0.99))
+    narrow = bootstrap_mean(values, BootstrapParams(confidence=0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_nan_is_left_out() -> None:
+    assert bootstrap_mean([np.nan, 0.2, 0.6]) == bootstrap_mean([0.2, 0.6])
+
+
+def test_no_value_and_one_value() -> None:
+    nothing = bootstrap_mean([np.nan])
+    assert nothing.n == 0
+    assert math.isnan(nothing.mean)
+    one = bootstrap_mean([0.4])
+    assert (one.mean, one.n) == (0.4, 1)
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
+
+
+def test_equal_values_have_no_width() -> None:
+    interval = bootstrap_mean([0.5] * 5)
+    assert (interval.low, interval.high) == (0.5, 0.5)
+
+
+def test_infinity_is_refused() -> None:
+    with pytest.raises(InputError, match="infinite"):
+        bootstrap_mean([1.0, np.inf])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("confidence", 1.0), ("resamples", 0), ("seed", -1), ("confidence", 0)]
+)
+def test_params_out_of_range_are_refused_of_bootstrap(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{name} is {value}"):
+        BootstrapParams(**{name: value})
