@@ -16,12 +16,13 @@ from ...errors import InputError, UserError
 from ..choices import check_choices, choice
 from ..data.samples import Turn, turn_hv, turn_plane
 from ..data.stored_hv import read_stored
+from ..data.stores import MAPS, TARGETS
 from ..hv import HVReading, compact_ids, read_hv
 from ..inference.images import UInt8, as_source
 from ..measure.compare import check_truth
 from ..measure.metrics import aji, contingency
 from ..types import Float32, Int32, Maps
-from .case import MAPS, TARGETS, Case, Predictor, RawItem, Separator, Setup
+from .case import Case, Predictor, RawItem, Separator, Setup
 from .report import FAMILIES, Finding
 
 Box = tuple[int, int, int, int]
@@ -92,7 +93,7 @@ class Item:
         planes = (self.labels, self.target_np, self.types, self.image)
         plane = next((p for p in planes if p is not None), None)
         if plane is None:
-            return None if self.target_hv is None else tuple(self.target_hv.shape[1:])  # type: ignore[return-value]
+            return None if self.target_hv is None else tuple(self.target_hv.shape[1:])
         return (int(plane.shape[0]), int(plane.shape[1]))
 
 
