@@ -103,6 +103,9 @@ HEALTHY: dict[str, Callable[[], Given]] = {
         _with("model:white", every("images", lambda a: cv2.GaussianBlur(a, (0, 0), 0.8))),
     "network, JPEG of quality 75": _with("model:purple", every("images", jpeg(75))),
     "network, contrast stretched": _with("model:val", every("images", _stretched)),
+    "network, grey images":
+        _with("model:purple", every("images", lambda a: a.mean(2, keepdims=True).repeat(3, 2)
+                                    .astype(np.uint8))),
     "network, a little dark":
         _with("model:monuseg", every("images", lambda a: (a * 0.85).astype(np.uint8))),
     "network, 16 bit":
@@ -130,8 +133,8 @@ HEALTHY: dict[str, Callable[[], Given]] = {
     "maps, hv without np": _with("maps:monuseg", without("np"), hv_are="auto"),
     "good maps, nothing else": _good_maps,
     "data: all kinds": _all_kinds,
-    "data: crops apart":
-        lambda: {**base("data:monuseg train"), "held_out": crops("monuseg train", (500, 500))[0]},
+    "data: other slides held out":
+        lambda: {**base("data:monuseg train"), "held_out": crops("monuseg")[0]},
     "labels alone": _with("data:consep", without("images")),
     "types, CoNSeP": _with("types:consep"),
     "types, our loss and augmentation":
@@ -154,7 +157,7 @@ PAIRS = (
     ("targets int8", "augmentation of the story"),
     ("np channel 0", "hv drowns np"),
     ("images of half the resolution", "relabel preset"),
-    ("images twice", "hv head untrained"),
+    ("hv head untrained", "images twice"),
     ("half of the nuclei unlabelled", "hv negated"),
     ("own relabel", "given maps: [V, H]"),
     ("tiles of 32 px", "labels mirrored"),

@@ -122,7 +122,8 @@ def _explodes(norm: Any) -> None:
 
 
 def _nan(net: Any) -> None:
-    next(iter(net.parameters())).view(-1)[0] = float("nan")
+    first_one = next(iter(net.parameters()))
+    first_one[(0,) * first_one.ndim] = float("nan")
 
 
 def _exchanged(net: Any) -> None:
@@ -134,8 +135,8 @@ def _exchanged(net: Any) -> None:
 
 
 def _half_a_head(net: Any) -> None:
-    net.heads["hv"][3].weight[:, ::2] = 0
-    net.heads["hv"][0].weight[::2] = 0
+    """Lose most channels of the HV head."""
+    net.heads["hv"][3].weight[:, 2:] = 0
 
 
 # --- input and output ------------------------------------------------------------------
@@ -305,7 +306,7 @@ MODEL = (
     Fault("encoder alone loaded", "model:monuseg", _untrained("up", "heads"), WEIGHTS, (RETRAIN,)),
     Fault("two layers exchanged", "model:white", weights(_exchanged),
           WEIGHTS + " model.activations model.batch_norm " + UNKNOWN, (RETRAIN,)),
-    Fault("half of the hv head zero", "model:gen", weights(_half_a_head),
+    Fault("most of the hv head zero", "model:gen", weights(_half_a_head),
           WEIGHTS + " model.activations " + UNKNOWN + " " + LENGTH, (RETRAIN + "|zero|dead",)),
     Fault("half of a block dead", "model:purple", _norms(_half_dead, "down.1"), LIVES,
           (RETRAIN + "|dead|zero",)),
@@ -330,8 +331,9 @@ MODEL = (
     Fault("gamma in the network", "model:monuseg",
           network(before=lambda x: 255 * (x / 255).clamp(0, 1) ** 3), FOREIGN,
           (("input_gamma", lambda v: 0.25 < v < 0.5), r"gamma|linear")),
-    Fault("offset in the network", "model:consep", network(before=lambda x: (x + 70).clamp(0, 255)),
-          FOREIGN, (r"offset|add|subtract|mean|level",)),
+    Fault("offset in the network", "model:consep",
+          network(before=lambda x: (x + 100).clamp(0, 255)), FOREIGN,
+          (r"offset|add|subtract|mean|level",)),
     Fault("np channel 0", "model:purple", network(after=lambda o: {**o, "np": o["np"].flip(1)}), NP,
           (("np_channel", 0),)),
     Fault("np biased", "model:val", network(after=_one_logit), NP + " separation.threshold",
