@@ -40,7 +40,7 @@ Given = dict[str, Any]
 Plant = Callable[[Given], Given]
 Mend = str | tuple[str, Any]
 """Words (a pattern) of the remedy's text; or a field of the set-up and its value: a number or
-some (to a tenth, to 2 px), a function of it that tells whether it is right, or ... for any."""
+some (about as much, to 2 px), a function of it that tells whether it is right, or ... for any."""
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("NAPARI_HOVERNET_SHARED", ROOT.parent / "shared"))
 DIM, PREFIX, GRID = 64, 5, 16
@@ -97,7 +97,8 @@ def _fits(value: Any, wanted: Any) -> bool:
     if callable(wanted):
         return bool(wanted(value))
     if isinstance(wanted, float):
-        return bool(abs(np.log(value / wanted)) < np.log(1.25))
+        apart, change = abs(np.log(value / wanted)), abs(np.log(wanted))
+        return bool(apart < min(0.2, 0.4 * change))  # clearly not "as it is"
     if isinstance(wanted, list):  # pixels
         return bool(np.abs(np.subtract(value, wanted)).max() <= 2)
     if isinstance(wanted, tuple):
