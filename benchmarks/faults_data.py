@@ -225,6 +225,7 @@ LEAVE_OUT = r"label the|annotate|complete|leave .*out|ignore|mask|add (the )?mis
 WHOLE = r"16.?bit|32.?bit|uint16|int32|u16|255|bits|overflow"
 NEAREST = r"nearest|interpol|lossless|png|compress|smooth"
 ONE_EACH = r"instance|own id|id of its own|one id|each nucleus|every nucleus|annotat"
+APART = r"split|divide|remove|drop|both sides|overlap|by (source )?(image|slide|patient)"
 AGAIN = r"compute|recompute|make .*again|from the labels|hv_targets|store"
 
 DATA = (
@@ -326,14 +327,12 @@ DATA = (
           "model.mpp data.images", (("zoom", lambda v: 0.3 <= v <= 0.55),)),
     Fault("images twice", "data:white", _twice, COPIES,
           (r"once|remove|duplicate|cop(y|ies)|same",)),
-    Fault("leak", "model:purple", _held_out(lambda a: a), COPIES,
-          (r"split|remove|both sides|move",)),
+    Fault("leak", "model:purple", _held_out(lambda a: a), COPIES, (APART,)),
     Fault("leak, mirrored", "data:purple", _held_out(lambda a: a[:, ::-1].copy()), COPIES,
-          (r"split|remove|both sides|move",)),
-    Fault("leak, compressed anew", "data:white", _held_out(jpeg(60)), COPIES,
-          (r"split|remove|both sides|move",)),
+          (APART,)),
+    Fault("leak, compressed anew", "data:white", _held_out(jpeg(60)), COPIES, (APART,)),
     Fault("leak by overlapping crops", "data:monuseg train", _overlapping(0, 160), COPIES,
-          (r"overlap|split|whole (image|slide)|by (image|slide|patient)",)),
+          (APART,)),
     Fault("types off by one", "types:gen", _types(lambda a: a - (a > 0)), TYPES,
           (("type_offset", 1), ("types_background", False), r"background|0")),
     Fault("types without background, 0 = neoplastic", "types:gen", _from_neoplastic, TYPES,

@@ -294,7 +294,7 @@ MODEL = (
     Fault("file: no HV branch", "model:purple", _file(_half_of_the_keys, "half.tar"), CHECKPOINT,
           (r"key|complete|hv|whole|missing|another|save",), "cheap"),
     Fault("file: HoVerNet+", "model:val", _file(_layers, "plus.pth"), CHECKPOINT,
-          (r"hovernet\+|layer|another|not supported|hover_net",), "cheap"),
+          (r"hovernet\+|layer|another|not supported|kind that is known",), "cheap"),
     Fault("file: later token decoder", "tokens:gen", _file(_pixel_shuffle, "shuffle.pth"),
           CHECKPOINT, (r"pixel|variant|another|later|decoder",), "cheap"),
     Fault("file: a pointer of git lfs", "model:monuseg",
