@@ -300,8 +300,7 @@ TILE = "separation.tile separation.scale separation.tuning separation.oracle"
 MINIMUM = "loss.minimum loss.direction loss.scale_of_prediction"
 GRADIENT = "loss.gradient loss.finite loss.gradient_share"
 SHARES = (
-    "loss.weights loss.mask loss.denominator loss.share loss.gradient_share "
-    "loss.types_background"
+    "loss.weights loss.mask loss.denominator loss.share loss.gradient_share loss.types_background"
 )
 LABELS = "augmentation.labels augmentation.image"
 VECTORS = "augmentation.hv augmentation.mean"
