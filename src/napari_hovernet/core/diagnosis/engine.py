@@ -103,6 +103,8 @@ class Check:
     needs: tuple[str, ...] = ()  # All of these must be there, of PHRASES
     explains: tuple[str, ...] = ()  # Ids (or patterns) of findings that its fault brings about
     after: tuple[str, ...] = ()  # Not made beside a decisive fault of these (ids or patterns)
+    first: bool = False  # Before all others of its kind: what tells whether they can be made
+    last: bool = False  # After all others: it looks at what they found
 
     @property
     def family(self) -> str:
@@ -132,7 +134,8 @@ def all_checks(families: tuple[str, ...] = ()) -> tuple[Check, ...]:
     """List all checks (of some families), the quickest first."""
     for name in MODULES:
         import_module(f".{name}", __package__)
-    return tuple(c for c in _CHECKS.values() if c.family in (families or FAMILIES))
+    wanted = [c for c in _CHECKS.values() if c.family in (families or FAMILIES)]
+    return tuple(sorted(wanted, key=lambda c: (c.last, not c.first)))
 
 
 @dataclass(frozen=True)
