@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from napari_hovernet.app.corrections import PairAbout, save_training_pair
-from napari_hovernet.app.run_store import RunStore
+from napari_hovernet.app.runs import RunStore
 from napari_hovernet.core.checkpoint import load_model
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import tissue

@@ -151,7 +151,8 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Pat
 
 
 def test_the_sdist_holds_source_and_no_data(sdist: Path) -> None:
-    held = names(sdist)
+    made = "tests/contract/files/"  # files of an earlier version, generated tissue alone
+    held = {n for n in names(sdist) if not n.startswith(made)}
     assert {"napari.yaml", "hatch_build.py", "pyproject.toml", "LICENSE", "README.md"} <= held
     assert f"src/{WEIGHTS}" in held
     assert f"src/{PACKAGE}/napari.yaml" not in held

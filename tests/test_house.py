@@ -9,9 +9,7 @@ FILE_LINES = 600
 FUNCTION_LINES = 60
 """Longest function, its signature and docstring left out."""
 LONG_FILES = {
-    "app/figures.py": 679,
     "core/synthetic.py": 635,
-    "core/training/loop.py": 650,
 }
 """Files that are longer, and their lines: they may only shrink."""
 

@@ -1,11 +1,11 @@
-"""Make the pictures of the documentation: a real window, a real run, sample images only.
+"""Pictures of the workbench in every state, to be looked at, and those of the documentation.
 
-Run where there is a display, or::
+A real window, real runs, generated tissue and images that come with scikit-image only::
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python tools/screenshots.py
+    xvfb-run -a -s "-screen 0 1366x768x24" python tools/screenshots.py --out /tmp/states
 
-Writes PNG files into ``docs/images``. Only generated tissue and images that come with
-scikit-image are shown.
+Without ``--out`` the pictures of the documentation are made anew in ``docs/images``. A state is a
+function here that takes a :class:`Bench`; add one to have it in all sizes and themes.
 """
 
 from __future__ import annotations
@@ -15,21 +15,31 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hovernet._napari import sample_data
 from napari_hovernet._napari.demo import open_sample, save_screenshot
 
 if TYPE_CHECKING:
     import napari
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
-WINDOW = (1500, 940)
-"""Size of the window in pixels."""
-SETTLE_S = 1.0
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "images"
+SIZES = {"1366": (1366, 768), "1600": (1600, 1000)}
+SETTLE_S = 0.6
 TIMEOUT_S = 1200
+State = Callable[["Bench"], None]
+STATES: dict[str, State] = {}
+"""States by name, in order: each starts where the one before has left the window."""
+IN_DOCS = {"readme": "view-hv", "panel": "ran"}
+"""Pictures of the documentation, and the states they show."""
+
+
+def state(function: State) -> State:
+    """Register a state under its name."""
+    STATES[function.__name__.replace("_", "-")] = function
+    return function
 
 
 def pump(until: Callable[[], Any], seconds: float = TIMEOUT_S) -> None:
@@ -50,70 +60,283 @@ def settle(seconds: float = SETTLE_S) -> None:
     pump(lambda: time.monotonic() > end)
 
 
-def segmented(sample: str, model: str) -> tuple[napari.Viewer, Any]:
-    """Open a sample and the panel, run, and return the viewer and the panel."""
-    import napari  # noqa: PLC0415
+@dataclass
+class Bench:
+    """A window with a sample and the dock."""
+
+    viewer: napari.Viewer
+    dock: Any
+
+    @property
+    def work(self) -> Any:
+        """State and actions."""
+        return self.dock.work
+
+    def done(self) -> None:
+        """Wait until nothing is on its way any more."""
+        settle(0.1)
+        pump(lambda: not self.work.busy)
+        settle()
+
+    def run(self) -> None:
+        """Segment."""
+        pump(lambda: not self.work.session.model.reading)
+        self.dock.start()
+        self.done()
+
+    def look(self, view: str) -> None:
+        """Switch the view."""
+        self.dock.look(view)
+        self.done()
+
+
+def bench(sample: str, size: tuple[int, int], theme: str) -> Bench:
+    """Open a window."""
+    import napari  # noqa: PLC0415 - after --help
 
     viewer = napari.Viewer()
-    viewer.window.resize(*WINDOW)
-    open_sample(viewer, sample)
-    _, panel = viewer.window.add_plugin_dock_widget("napari-hovernet", "Segment nuclei")
-    panel.model.choose(model)
-    pump(lambda: not panel.session.model.reading and panel.work.devices)
-    if panel.session.model.error:
-        raise SystemExit(panel.session.model.error)
-    panel.run()
-    pump(lambda: not panel.session.status.busy and panel.work.layers.settled)
-    if panel.session.status.error:
-        raise SystemExit(panel.session.status.error)
-    viewer.reset_view()
+    viewer.theme = theme
+    viewer.window._qt_window.resize(*size)
+    viewer.window._qt_window.move(0, 0)
+    if sample:
+        open_sample(viewer, sample)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
     settle()
-    return viewer, panel
+    return Bench(viewer, dock)
 
 
-def show_only(viewer: napari.Viewer, names: Iterable[str]) -> None:
-    """Make some layers visible, by the end of their names, and hide the others."""
-    wanted = tuple(names)
-    for layer in viewer.layers:
-        layer.visible = layer.name.endswith(wanted)
+# ---------------------------------------------------------------- states of "Segment"
 
 
-def magnitude_on_the_right(viewer: napari.Viewer) -> None:
-    """Show the magnitude under the right half of the outlines, the image under the left."""
-    magnitude = next(x for x in viewer.layers if x.name.endswith("magnitude"))
-    half = magnitude.data.shape[1] // 2
-    row, col = magnitude.translate
-    magnitude.data = magnitude.data[:, half:]
-    magnitude.translate = (row, col + half * magnitude.scale[1])
-    show_only(viewer, (*(x.name for x in viewer.layers[:1]), "magnitude", "· nuclei"))
+@state
+def first(it: Bench) -> None:
+    """Open the dock."""
+    pump(lambda: not it.work.session.model.reading)
     settle()
+
+
+@state
+def more(it: Bench) -> None:
+    """Open the fold; the resolution differs."""
+    it.dock.pages[0].where.fold.head.setChecked(True)
+    options = it.work.session.options
+    inference = type(options.inference)(image_mpp=0.5)
+    it.work.session.set_options(type(options)(inference=inference))
+    settle()
+
+
+@state
+def running(it: Bench) -> None:
+    """Start a run."""
+    it.dock.pages[0].where.fold.head.setChecked(False)
+    it.work.session.set_options(type(it.work.session.options)())
+    it.dock.start()
+    settle(0.3)
+
+
+@state
+def ran(it: Bench) -> None:
+    """Wait for it."""
+    it.done()
+
+
+@state
+def view_probability(it: Bench) -> None:
+    """Look at NP."""
+    it.look("probability")
+
+
+@state
+def view_hv(it: Bench) -> None:
+    """Look at HV."""
+    it.look("hv")
+
+
+@state
+def view_hv_near(it: Bench) -> None:
+    """Fly near: arrows."""
+    it.work.fly_to((300, 340, 300, 340))
+    it.done()
+
+
+@state
+def view_magnitude(it: Bench) -> None:
+    """Look at the magnitude."""
+    it.viewer.reset_view()
+    it.look("magnitude")
+
+
+@state
+def view_blobs(it: Bench) -> None:
+    """Look at blobs."""
+    it.look("blobs")
+
+
+@state
+def blob(it: Bench) -> None:
+    """Cut as in the story."""
+    it.work.tuning.choose_preset("merging_relabel")
+    it.done()
+
+
+@state
+def apart(it: Bench) -> None:
+    """Undo that."""
+    it.work.undo()
+    it.done()
+
+
+@state
+def coloured(it: Bench) -> None:
+    """Colour nuclei by their probability."""
+    it.work.session.set_colour_by("np_mean")
+    it.done()
+
+
+@state
+def tuned(it: Bench) -> None:
+    """Drop small nuclei."""
+    it.look("image")
+    it.dock.pages[0].live.rows["min_area"].box.setValue(300)
+    it.done()
+
+
+@state
+def corrected(it: Bench) -> None:
+    """Draw by hand: no tuning."""
+    it.work.undo()
+    it.done()
+    it.work.layers.nuclei.fill((400, 400), 4000)
+    it.done()
+
+
+@state
+def all_parameters(it: Bench) -> None:
+    """Open the window with all parameters."""
+    it.work.live.drop_corrections()
+    it.dock.pages[0].open_params()
+    it.done()
+
+
+@state
+def card(it: Bench) -> None:
+    """Show what the model is."""
+    it.dock.pages[0]._dialog.close()
+    it.dock.card()
+    settle()
+
+
+@state
+def tab_check(it: Bench) -> None:
+    """Go to "Check"."""
+    from qtpy.QtWidgets import QApplication  # noqa: PLC0415
+
+    popup = QApplication.activePopupWidget()
+    if popup is not None:
+        popup.close()
+    it.dock.open_tab("check")
+    it.done()
+
+
+@state
+def tab_train(it: Bench) -> None:
+    """Go to "Train"."""
+    it.dock.open_tab("train")
+    it.done()
+
+
+@state
+def tab_why(it: Bench) -> None:
+    """Go to "Why?"."""
+    it.dock.open_tab("why")
+    it.done()
+
+
+@state
+def bad_model(it: Bench) -> None:
+    """Choose a checkpoint that is none."""
+    it.dock.open_tab("segment")
+    it.work.choose_model("/tmp/a_rather_long_folder/of_somebody/no such model of mine.pth")
+    pump(lambda: not it.work.session.model.reading)
+    it.done()
+
+
+@state
+def planes(it: Bench) -> None:
+    """Add three planes that are colours."""
+    import numpy as np  # noqa: PLC0415
+
+    it.work.choose_model("compact")
+    it.viewer.add_image(np.moveaxis(it.viewer.layers[0].data, 2, 0), rgb=False, name="planes")
+    it.done()
+
+
+# ---------------------------------------------------------------- making them
+
+
+def picture(it: Bench, path: Path) -> None:
+    """Write the window as it is, pop-ups and dialogs included."""
+    from qtpy.QtWidgets import QApplication  # noqa: PLC0415
+
+    others = [w for w in QApplication.topLevelWidgets()
+              if w.isVisible() and w is not it.viewer.window._qt_window]  # fmt: skip
+    screen = QApplication.primaryScreen()
+    if others and screen is not None:  # the screen itself: it has what lies above the window
+        screen.grabWindow(0).save(str(path))
+    else:
+        save_screenshot(it.viewer, path)
+
+
+def all_states(out: Path, sizes: list[str], themes: list[str], wanted: list[str]) -> None:
+    """Go through all states in each size and theme."""
+    for size in sizes:
+        for theme in themes:
+            it = bench("tissue", SIZES[size], theme)
+            for name, function in STATES.items():
+                if wanted and name not in wanted and name not in ("first", "running", "ran"):
+                    continue
+                function(it)
+                picture(it, out / f"{size}-{theme}-{name}.png")
+            it.work.close()
+            it.viewer.close()
+
+
+def docs(out: Path) -> None:
+    """Make the pictures of the documentation."""
+    it = bench("tissue", SIZES["1600"], "dark")
+    for name, function in STATES.items():
+        function(it)
+        for picture_name, shown in IN_DOCS.items():
+            if shown == name:
+                save_screenshot(it.viewer, out / f"{picture_name}.png")
+        if name == "view-hv":
+            break
+    it.viewer.close()
+    it = bench("ihc", SIZES["1600"], "dark")
+    it.run()
+    save_screenshot(it.viewer, out / "ihc.png")
+    it.viewer.close()
 
 
 def main() -> int:
-    """Make all pictures."""
+    """Make pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default="compact")
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--out", type=Path, help="folder for pictures of all states")
+    parser.add_argument("--size", action="append", choices=SIZES)
+    parser.add_argument("--theme", action="append", choices=("dark", "light"))
+    parser.add_argument("--state", action="append", default=[], choices=STATES)
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_HOVERNET_CONFIG"] = folder  # nobody's recent files in a picture
-        viewer, _ = segmented("tissue", options.model)
-        magnitude_on_the_right(viewer)
-        save_screenshot(viewer, options.out / "readme.png")
-        viewer.close()
-        viewer, panel = segmented("ihc", options.model)
-        save_screenshot(viewer, options.out / "ihc.png")
-        save_widget(panel, options.out / "panel.png")
-        viewer.close()
-    print(f"pictures in {options.out}, tissue seed {sample_data.TISSUE_SEED}")
+        if options.out is None:
+            DOCS.mkdir(parents=True, exist_ok=True)
+            docs(DOCS)
+        else:
+            options.out.mkdir(parents=True, exist_ok=True)
+            sizes, themes = options.size or list(SIZES), options.theme or ["dark", "light"]
+            all_states(options.out, sizes, themes, options.state)
+    print(f"pictures in {options.out or DOCS}")
     return 0
-
-
-def save_widget(widget: Any, path: Path) -> None:
-    """Write a picture of one widget."""
-    if not widget.grab().save(str(path)):
-        raise SystemExit(f"{path} cannot be written")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A training process without a network: ``fake_training.py RUN [--resume] [--now]``.
+"""A training process without a network: ``fake_training.py --run RUN [--resume] [--now]``.
 
 It obeys the run folder's commands and writes the same files as the real one. How long it
 takes and how it ends, ``$FAKE`` says as JSON: "step_s", "steps", "end" ("done", "raise",
@@ -14,23 +14,12 @@ import sys
 import time
 from pathlib import Path
 
-from napari_hovernet.app.run_process import Life, live
-from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.app.runs import Life, live
+from napari_hovernet.core.params import LOSS_TERMS
+from napari_hovernet.core.training.files import EventWriter, RunFolder
 from napari_hovernet.errors import InputError
 
-
-class Events:
-    """Append events, as the contract of their form says."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, event: str, **fields: object) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"v": 1, "t": time.time(), "event": event, **fields}) + "\n")
-
-
-SHARES = {"np": 0.3, "hv_mse": 0.3, "hv_gradient": 0.2, "hv_magnitude": 0.1, "nt": 0.1}
+SHARES = dict.fromkeys(LOSS_TERMS, 1 / len(LOSS_TERMS))
 
 
 def status(folder: RunFolder, state: str) -> None:
@@ -89,26 +78,26 @@ def train(folder: RunFolder, resume: bool) -> int:
     if resume:
         first = json.loads(folder.resume_file.read_text())["epoch"] + 1
     status(folder, "running")
-    events = Events(folder.events)
-    events.write("start", run=folder.name, pid=os.getpid(), device="cpu", epochs=epochs,
-                 steps_per_epoch=steps, batch=2, parameters=1000, train_images=3,
-                 val_images=1, notes=["a note"], resumed_epoch=first - 1)  # fmt: skip
-    if first == 1:
-        events.write("epoch", epoch=0, train={}, val=val_fields(0, 0.02), best=True,
-                     seconds=0.1, remark="")  # fmt: skip
-    for epoch in range(first, epochs + 1):
-        if not one_epoch(folder, events, (epoch, steps, epochs), how):
-            status(folder, "stopped")
-            events.write("end", state="stopped", message="", seconds=1.0)
-            return 0
-    events.write("end", state="done", message="", seconds=1.5)
-    if how.get("end") != "silent":
-        status(folder, "done")
-    return 0
+    with EventWriter(folder.events) as events:
+        events.write("start", run=folder.name, pid=os.getpid(), device="cpu", epochs=epochs,
+                     steps_per_epoch=steps, batch=2, parameters=1000, train_images=3,
+                     val_images=1, notes=["a note"], resumed_epoch=first - 1)  # fmt: skip
+        if first == 1:
+            events.write("epoch", epoch=0, train={}, val=val_fields(0, 0.02), best=True,
+                         seconds=0.1, remark="")  # fmt: skip
+        for epoch in range(first, epochs + 1):
+            if not one_epoch(folder, events, (epoch, steps, epochs), how):
+                status(folder, "stopped")
+                events.write("end", state="stopped", message="", seconds=1.0)
+                return 0
+        events.write("end", state="done", message="", seconds=1.5)
+        if how.get("end") != "silent":
+            status(folder, "done")
+        return 0
 
 
 def one_epoch(
-    folder: RunFolder, events: Events, place: tuple[int, int, int], how: dict[str, object]
+    folder: RunFolder, events: EventWriter, place: tuple[int, int, int], how: dict[str, object]
 ) -> bool:
     epoch, steps, epochs = place
     for i in range(steps):
@@ -143,4 +132,4 @@ def end(how: str) -> None:
 
 if __name__ == "__main__":
     life = Life("--resume" in sys.argv, queued="--now" not in sys.argv, wait_s=0.03)
-    sys.exit(live(RunFolder(Path(sys.argv[1])), train, life))
+    sys.exit(live(RunFolder(Path(sys.argv[sys.argv.index("--run") + 1])), train, life))

@@ -1,120 +1,353 @@
-"""Processes are recognised, outlive us, and end with their children; strangers are left alone."""
+"""A run's processes are known again and ended; innocents survive whatever a record says.
+
+Each attack points the record of a run at somebody else (a recycled number, an edited or copied
+record, another boot, container or computer, a zombie, a daemon in a dead leader's group), then
+asks for every signal there is: ``kill``, and starting anew, which ends what a run left behind.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from napari_hovernet.app import processes
 from napari_hovernet.app.processes import (
+    MARKER,
     ProcessMark,
-    birth_by_ps,
-    birth_of,
-    is_alive,
-    is_here,
-    kill,
+    elsewhere,
+    end,
     mark_from,
     mark_of,
+    members,
+    process_of,
+    read_mark,
     start_detached,
     wait_until_gone,
+    write_mark,
 )
-from napari_hovernet.errors import JobFailed, OutputError
+from napari_hovernet.app.runs import RunStore
+from napari_hovernet.app.watch import process_file, state_of, write_state
+from napari_hovernet.core.params import DataParams, TrainConfig
+from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.errors import InputError, JobFailed, OutputError, UserError
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="groups of processes are POSIX")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="zombies and groups are POSIX")
+LONG_S = 60.0
+
+LEADER = """
+import os, subprocess, sys, time
+sleep = "import time; time.sleep(600)"
+loader = subprocess.Popen([sys.executable, "-c", sleep])
+apart = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
+daemon = subprocess.Popen(["sleep", "600"])
+bare = subprocess.Popen([sys.executable, "-c", sleep], env={})
+print(loader.pid, apart.pid, daemon.pid, bare.pid, flush=True)
+time.sleep(600)
+"""
+"""A run with two loaders, another program, and a process that does not carry its token."""
+
+
+def until(true: Callable[[], object]) -> None:
+    end_at = time.monotonic() + LONG_S
+    while not true():
+        assert time.monotonic() < end_at
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture
-def sleeper(tmp_path: Path) -> Iterator[ProcessMark]:
-    command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
-    mark = start_detached(command, tmp_path, tmp_path / "log.txt", {}, nice=5)
-    yield mark
-    kill(mark)
+def own() -> Iterator[list[int]]:
+    """Numbers of processes that a test started; those left are ended."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        try:
+            psutil.Process(pid).kill()
+        except psutil.NoSuchProcess:
+            continue
 
 
-def test_a_process_is_known_by_its_birth(sleeper: ProcessMark) -> None:
-    assert is_here(sleeper)
-    assert is_alive(sleeper)
-    assert birth_of(sleeper.pid) == sleeper.birth != ""
-    assert not is_alive(replace(sleeper, birth="another boot/1"))
+@pytest.fixture
+def store(tmp_path: Path) -> RunStore:
+    (tmp_path / "data").mkdir()
+    sleep = "import time; time.sleep(600)"
+    return RunStore(
+        tmp_path / "runs",
+        lambda folder, _: [sys.executable, "-c", sleep, "--run", str(folder.path)],
+    )
 
 
-def test_a_stranger_with_the_number_is_not_killed(sleeper: ProcessMark) -> None:
-    kill(replace(sleeper, birth="another boot/1"))
-    assert not wait_until_gone(sleeper, 0.05)
+@pytest.fixture
+def run(store: RunStore, tmp_path: Path) -> RunFolder:
+    return store.create(TrainConfig(name="a", data=DataParams((str(tmp_path / "data"),))))
 
 
-def test_killed_is_gone_at_once_though_nobody_collected_it(sleeper: ProcessMark) -> None:
-    kill(sleeper)
-    assert wait_until_gone(sleeper, 1.0)
-    kill(sleeper)  # once more is fine
+@pytest.fixture
+def started(run: RunFolder, own: list[int]) -> list[int]:
+    """Start the run; gives the numbers of leader, loaders, daemon and the bare process."""
+    command = [sys.executable, "-c", LEADER, "--run", str(run.path)]
+    mark = start_detached(command, run.path, run.log, {}, nice=5)
+    write_mark(process_file(run), mark)
+    write_state(run, "running", pid=mark.pid)
+    own.append(mark.pid)
+    until(lambda: run.log.read_text().endswith("\n"))
+    own.extend(map(int, run.log.read_text().split()))
+    return list(own)
 
 
-def test_an_uncollected_child_counts_as_gone() -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as child:
-        mark = mark_of(child.pid)
-        end = time.monotonic() + 10
-        while birth_of(child.pid) is not None and time.monotonic() < end:
-            time.sleep(0.01)
-        assert child.returncode is None
-        assert not is_alive(mark)
+@pytest.fixture
+def innocent(own: list[int], tmp_path: Path) -> int:
+    """Somebody else's process, of the same program and user."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    processes._children.append(child)
+    own.append(child.pid)
+    return child.pid
 
 
-@posix
-def test_it_has_a_group_of_its_own_stands_back_and_writes_a_log(
-    sleeper: ProcessMark, tmp_path: Path
+def attack(store: RunStore, run: RunFolder) -> str:
+    """Ask for every signal there is; returns what was refused."""
+    refused = []
+    for act in (store.kill, store.resume, store.kill):
+        try:
+            act(run)
+        except UserError as error:
+            refused.append(str(error))
+    return " ".join(refused)
+
+
+# The run's own
+
+
+def test_a_run_ends_with_all_that_carries_its_token(
+    store: RunStore, run: RunFolder, started: list[int], innocent: int
 ) -> None:
-    assert os.getpgid(sleeper.pid) == sleeper.pid != os.getpgid(0)
-    assert os.getpriority(os.PRIO_PROCESS, sleeper.pid) >= 5
-    end = time.monotonic() + 10
-    while not (tmp_path / "log.txt").read_text() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert (tmp_path / "log.txt").read_text() == "up\n"
+    leader, loader, apart, daemon, bare = started
+    assert state_of(run).state == "running"
+    store.kill(run)
+    assert [lives(pid) for pid in (leader, loader, apart, daemon)] == [False] * 4
+    assert lives(bare), "it does not prove that it is the run's"
+    assert lives(innocent)
+    assert state_of(run).state == "stopped"
+    store.kill(run)  # once more is fine
 
 
-@posix
-def test_what_it_started_ends_with_it_even_if_it_is_gone_itself(tmp_path: Path) -> None:
-    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
-    log = tmp_path / "log.txt"
-    mark = start_detached([sys.executable, "-c", code], tmp_path, log, {})
-    assert wait_until_gone(mark, 10)
-    orphan = mark_of(int(log.read_text()))
-    assert is_alive(orphan)
-    kill(mark)
-    assert wait_until_gone(orphan, 2)
-
-
-@posix
-def test_ps_tells_births_as_well(sleeper: ProcessMark) -> None:
-    first = birth_by_ps(sleeper.pid)
-    assert first
-    assert birth_by_ps(sleeper.pid) == first
-    assert birth_by_ps(2**22 + 1) is None
-
-
-@posix
-def test_where_asking_is_slow_a_process_seen_just_now_is_not_asked_for_again(
-    sleeper: ProcessMark, monkeypatch: pytest.MonkeyPatch
+def test_of_a_dead_run_its_loaders_are_ended_and_daemons_live_on(
+    store: RunStore, run: RunFolder, started: list[int], innocent: int, own: list[int]
 ) -> None:
-    assert is_alive(sleeper)
+    leader, loader, apart, daemon, bare = started
+    psutil.Process(leader).kill()
+    until(lambda: not lives(leader))
+    assert state_of(run).state == "killed"
+    store.resume(run)
+    mark = read_mark(process_file(run))
+    assert mark is not None
+    own.append(mark.pid)
+    assert [lives(pid) for pid in (loader, apart)] == [False] * 2
+    assert all(map(lives, (daemon, bare, innocent)))  # though in the dead leader's group
+    store.kill(run)
+    assert not lives(mark.pid)
+
+
+def test_a_run_of_version_0_1_is_known_by_its_birth(
+    store: RunStore, run: RunFolder, started: list[int]
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("other systems gave a birth in words")
+    ticks = Path(f"/proc/{started[0]}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    old = {"pid": started[0], "birth": f"{boot}/{ticks}", "host": mark_of(1, run.path).host}
+    process_file(run).write_text(json.dumps(old))
+    assert state_of(run).state == "running"
+    store.kill(run)
+    assert not lives(started[0])
+    later = {**old, "pid": started[1], "birth": f"{boot}/{int(ticks) - 1000}"}
+    process_file(run).write_text(json.dumps(later))
+    assert process_of(read_mark(process_file(run)), run.path) is None  # type: ignore[arg-type]
+
+
+# Attacks
+
+
+def edited(run: RunFolder, **changes: object) -> None:
+    path = process_file(run)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("known", ["number", "birth", "all but the token", "old record"])
+def test_a_record_that_names_somebody_else(
+    store: RunStore, run: RunFolder, started: list[int], innocent: int, known: str, own: list[int]
+) -> None:
+    theirs = mark_of(innocent, run.path)
+    if known == "number":  # recycled
+        edited(run, pid=innocent)
+    elif known == "birth":  # edited by hand
+        edited(run, pid=innocent, born=theirs.born)
+    elif known == "all but the token":
+        edited(run, pid=innocent, born=theirs.born, program=theirs.program, marked=False)
+    else:
+        process_file(run).write_text(json.dumps({"pid": innocent}))
+    psutil.Process(started[0]).kill()
+    refused = attack(store, run)
+    own.append(json.loads(process_file(run).read_text())["pid"])
+    assert lives(innocent)
+    if known != "number":
+        assert f"Process {innocent} was left alone" in refused
+        assert f"by hand (kill {innocent})" in refused
+        doubt = "does not say when it began" if known == "old record" else "does not name the run's"
+        assert doubt in refused
+
+
+def test_a_command_line_alone_proves_nothing(
+    store: RunStore, run: RunFolder, started: list[int], own: list[int]
+) -> None:
+    """Another process that names the folder, in a record that is right but for number and birth."""
+    command = [sys.executable, "-c", "import time; time.sleep(600)", "--run", str(run.path)]
+    child = subprocess.Popen(command)
+    processes._children.append(child)
+    own.append(child.pid)
+    edited(run, pid=child.pid, born=mark_of(child.pid, run.path).born)
+    with pytest.raises(InputError, match="does not carry the run's token"):
+        store.kill(run)
+    assert lives(child.pid)
+
+
+def test_a_copied_folder_has_no_process(
+    store: RunStore, run: RunFolder, started: list[int], own: list[int]
+) -> None:
+    copy = RunFolder(run.path.with_name("copy"))
+    shutil.copytree(run.path, copy.path)
+    assert state_of(copy).state == "killed"
+    attack(store, copy)
+    own.append(json.loads(process_file(copy).read_text())["pid"])
+    assert all(map(lives, started))
+    assert state_of(run).state == "running"
+
+
+def test_a_moved_folder_still_has_its_process_which_is_left_alone(
+    store: RunStore, run: RunFolder, started: list[int]
+) -> None:
+    moved = RunFolder(run.path.with_name("moved"))
+    run.path.rename(moved.path)
+    assert state_of(moved).active  # no second one is started in it
+    assert "does not name the run's folder" in attack(store, moved)
+    assert all(map(lives, started))
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"boot": "another boot"}, "killed"),
+        ({"space": "pid:[1]"}, "running"),
+        ({"host": "another computer"}, "running"),
+        ({"token": ""}, "running"),
+        ({"token": "0" * 32}, "running"),
+        ({"user": "somebody else"}, "running"),
+    ],
+)
+def test_another_boot_container_computer_token_or_user(
+    store: RunStore, run: RunFolder, started: list[int], changes: dict[str, str], state: str,
+    own: list[int],
+) -> None:  # fmt: skip
+    edited(run, **changes)
+    assert state_of(run).state == state
+    refused = attack(store, run)
+    own.append(json.loads(process_file(run).read_text())["pid"])
+    assert [lives(pid) for pid in started] == [True] * 5
+    assert bool(refused) == (state == "running")
+
+
+def test_a_zombie_is_gone_and_not_signalled(store: RunStore, run: RunFolder) -> None:
+    command = [sys.executable, "-c", "", "--run", str(run.path)]
+    with subprocess.Popen(command) as child:
+        write_mark(process_file(run), mark_of(child.pid, run.path))
+        write_state(run, "running", pid=child.pid)
+        until(lambda: not lives(child.pid))
+        assert child.returncode is None  # nobody has collected it
+        assert state_of(run).state == "killed"
+        store.kill(run)
+    assert child.returncode == 0
+
+
+def test_whoever_asks_is_never_signalled(store: RunStore, run: RunFolder) -> None:
+    """A viewer that has just started the run: its record names the viewer for a moment."""
+    write_mark(process_file(run), mark_of(os.getpid(), run.path))
+    write_state(run, "queued")
+    assert "was left alone" in attack(store, run)
+
+
+def test_a_member_must_carry_the_very_token_and_folder(
+    run: RunFolder, started: list[int], own: list[int], tmp_path: Path
+) -> None:
+    mark = read_mark(process_file(run))
+    assert mark is not None
+    assert {p.pid for p in members(mark, run.path, any_program=True)} == set(started[1:4])
+    assert {p.pid for p in members(mark, run.path)} == set(started[1:3])
+    (tmp_path / "other").mkdir()
+    for value in (f"{mark.token}@{tmp_path / 'other'}", f"{'1' * 32}@{run.path}", mark.token, "@"):
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(600)"], env={MARKER: value}
+        )
+        processes._children.append(child)
+        own.append(child.pid)
+    assert {p.pid for p in members(mark, run.path, any_program=True)} == set(started[1:4])
+    assert members(replace(mark, token=""), run.path, any_program=True) == []
+
+
+def test_a_process_that_may_not_be_ended_says_so(
+    run: RunFolder, started: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: psutil.Process) -> None:
+        raise psutil.AccessDenied(self.pid)
+
+    mark = read_mark(process_file(run))
+    assert mark is not None
     with monkeypatch.context() as patch:
-        patch.setattr(processes, "QUICK", ())
-        patch.setattr(processes, "birth_of", lambda _pid: pytest.fail("asked"))
-        assert is_alive(sleeper)
+        patch.setattr(psutil.Process, "kill", denied)
+        with pytest.raises(JobFailed, match="may belong to another user"):
+            end(mark, run.path)
+        patch.setattr(psutil.Process, "kill", lambda self: None)
+        with pytest.raises(JobFailed, match="do not end"):
+            end(mark, run.path)
 
 
-def test_marks_survive_json_and_nonsense_is_none() -> None:
-    mark = ProcessMark(7, "b", "h")
-    assert mark_from(mark.as_dict()) == mark
-    assert not is_here(mark)
+# Records and starts
+
+
+def test_records_survive_json_and_nonsense_is_none(tmp_path: Path) -> None:
+    mark = ProcessMark(7, 1.5, "b", "s", "h", "u", "p", "f", "0" * 32, True)
+    write_mark(tmp_path / "mark", mark)
+    assert read_mark(tmp_path / "mark") == mark
+    assert elsewhere(mark) == "on the computer h"
     for values in ({}, {"pid": "7"}, {"pid": True}, {"pid": 0}):
         assert mark_from(values) is None
+    odd = {"pid": 7, "born": "x", "boot": 1, "token": "short", "marked": "yes", "birth": "a b"}
+    assert mark_from(odd) == ProcessMark(7)
+    assert read_mark(tmp_path / "none") is None
+
+
+def test_it_stands_back_and_writes_a_log(run: RunFolder, started: list[int]) -> None:
+    assert os.getpgid(started[0]) == started[0] != os.getpgid(0)
+    assert os.getpriority(os.PRIO_PROCESS, started[0]) >= 5
+    mark = read_mark(process_file(run))
+    assert mark is not None
+    assert mark.marked
+    assert not wait_until_gone(mark, run.path, 0.05)
 
 
 def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.cli import check_loss as command
+from napari_hovernet.cli.train import TEXT_WIDTH
+from napari_hovernet.core import loss_checks as command
 from napari_hovernet.core.loss_checks import LossCheck, check_loss
 
 GOOD = LossCheck("Good", True, {"a": 1.5, "count": 3}, "It was said.", "It is.")
@@ -29,7 +30,7 @@ def test_the_real_checks_pass_and_are_printed_with_what_was_measured(run: Any) -
         assert words in text
     for name in (check.name for check in check_loss()):
         assert f"{name}: passes" in text
-    assert max(map(len, text.splitlines())) <= command.WIDTH
+    assert max(map(len, text.splitlines())) <= TEXT_WIDTH
 
 
 def test_json_holds_the_same_and_is_strict(run: Any, quick: None) -> None:

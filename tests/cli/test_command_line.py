@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from napari_hovernet.app.export import FORMATS
 from napari_hovernet.cli import models
 from napari_hovernet.cli.console import (
     ProgressBar,
@@ -26,7 +25,7 @@ from napari_hovernet.cli.console import (
     table,
 )
 from napari_hovernet.cli.entry import _stop_cleanly_when_told, with_dashes
-from napari_hovernet.cli.parser import FORMAT_NAMES, build_parser
+from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.cli.token_parser import PREFIXES, TRUTHS
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.tokens.data import TRUTHS as KNOWN_TRUTHS
@@ -141,10 +140,6 @@ def test_a_log_file_gets_notices_and_no_bar(capsys: pytest.CaptureFixture[str]) 
         for done in range(5):
             bar(Progress(done, 4, "tile", notice="tile halved" if done == 2 else ""))
     assert capsys.readouterr().err == "napari-hovernet: note: a.tif: tile halved\n"
-
-
-def test_the_formats_in_the_help_are_those_there_are() -> None:
-    assert tuple(FORMATS) == FORMAT_NAMES
 
 
 def test_the_choices_are_those_that_are_known() -> None:

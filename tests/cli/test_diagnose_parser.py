@@ -19,7 +19,7 @@ def test_without_options_nothing_is_given() -> None:
     names = ("model", "data", "separation", "augmentation", "loss", "family", "only")
     assert {options[name] for name in names} == {""}
     assert (options["n_samples"], options["device"], options["json"]) == (20, "auto", None)
-    assert options["module"] == ".diagnose" and options["apply"] == []
+    assert options["call"] == ".diagnose:run" and options["apply"] == []
 
 
 def test_json_goes_to_a_file_or_to_the_terminal() -> None:

@@ -15,14 +15,19 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.app.processes import ProcessMark
-from napari_hovernet.app.run_series import Series
-from napari_hovernet.app.run_state import own_mark, state_of, write_process, write_state
-from napari_hovernet.app.run_store import RunStore
-from napari_hovernet.app.run_view import EpochRow, RunView
-from napari_hovernet.app.run_watch import RunWatch
-from napari_hovernet.cli import run_table
-from napari_hovernet.cli.follow import Follower
+from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
+from napari_hovernet.app.runs import RunStore
+from napari_hovernet.app.watch import (
+    EpochRow,
+    RunView,
+    RunWatch,
+    Series,
+    duration,
+    process_file,
+    state_of,
+    write_state,
+)
+from napari_hovernet.cli.train import COLUMNS, Follower, epoch_line, moment
 from napari_hovernet.cli.train_parser import epochs_of
 from napari_hovernet.core.params import OptimParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
@@ -47,7 +52,7 @@ def folder(store: RunStore) -> RunFolder:
     made = store.create(TrainConfig(name="mine", optim=OptimParams(epochs=2)))
     lines = (json.dumps({"v": 1, "t": 0.0, **event}) + "\n" for event in EVENTS)
     made.events.write_text("".join(lines))
-    write_process(made, own_mark())
+    write_mark(process_file(made), mark_of(os.getpid(), made.path))
     write_state(made, "running", pid=os.getpid())
     return made
 
@@ -136,7 +141,7 @@ def test_stop_pause_and_kill(run: Any, folder: RunFolder) -> None:
     outcome = run("stop", "mine")
     assert outcome.status == 0
     assert folder.read_command() == "stop"
-    write_process(folder, ProcessMark(os.getpid(), "before/1"))  # it is gone
+    write_mark(process_file(folder), ProcessMark(os.getpid(), 1.0))  # it is gone
     assert state_of(folder).state == "killed"
     outcome = run("stop", "mine", "--kill")
     assert (outcome.status, state_of(folder).state) == (0, "stopped")
@@ -156,16 +161,16 @@ def test_the_line_of_the_moment() -> None:
                     (("total", 1.25), ("magnitude", 0.3), ("true_magnitude", 0.667))})  # fmt: skip
     latest = {"step": 13, "epoch": 2, "images_per_s": 12.34, "eta_s": 200.0}
     view = RunView("a", "running", n_epochs=5, steps_per_epoch=10, latest=latest, steps=steps)
-    assert run_table.now(view) == (
+    assert moment(view) == (
         "epoch 2/5  step 3/10  loss 1.250  magnitude 0.300 of 0.67  12.3 images/s  3 min left"
     )
-    assert run_table.now(RunView(state="paused")) == "paused"
+    assert moment(RunView(state="paused")) == "paused"
 
 
 def test_lines_are_as_wide_as_their_heads() -> None:
     row = EpochRow(12, {"total": 123.456}, dict.fromkeys(("aji", "dice"), 0.5), seconds=math.nan)
-    assert len(run_table.line(row)) == len(run_table.head())
-    assert run_table.duration(59.94) == "59.9 s"
+    assert len(epoch_line(row)) == sum(width + 2 for _, width in COLUMNS) - 2
+    assert duration(59.94) == "59.9 s"
 
 
 def test_epochs_to_keep() -> None:

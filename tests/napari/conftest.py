@@ -96,6 +96,9 @@ class FakeJobs:
         yield Progress(0, 0)
         return ()
 
+    def warm(self, _source, _device, _shelf):
+        yield Progress(0, 0)
+
 
 @pytest.fixture
 def jobs(monkeypatch, tmp_path):
@@ -105,7 +108,33 @@ def jobs(monkeypatch, tmp_path):
     monkeypatch.setattr(workspace_module, "run_steps", fake.run)
     monkeypatch.setattr(workspace_module, "describe_steps", fake.describe)
     monkeypatch.setattr(workspace_module, "device_steps", fake.devices)
+    monkeypatch.setattr(workspace_module, "warm_steps", fake.warm)
     return fake
+
+
+@pytest.fixture
+def work(jobs, qtbot):
+    """A workspace over a viewer without a window, with an image of 64 x 80 pixels."""
+    from napari.components import ViewerModel  # noqa: PLC0415
+
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((64, 80, 3), np.uint8), rgb=True, name="slide", scale=(0.5, 0.5))
+    made = workspace_module.Workspace(viewer)
+    made.keep_alive = viewer  # it holds the viewer weakly
+    made.session.describe_model(made.session.model.source, jobs.info)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def settle(qtbot):
+    """Wait until a workspace has nothing under way any more."""
+
+    def wait(work):
+        qtbot.wait(5)
+        qtbot.waitUntil(lambda: not work.busy, timeout=60_000)
+
+    return wait
 
 
 @pytest.fixture
@@ -123,7 +152,7 @@ def blob_run(make_result):
     """Make a run: 4 single nuclei, 2 apart in one component, blobs of 2 (id 7) and 3 (id 9)."""
     from dataclasses import replace  # noqa: PLC0415
 
-    from napari_hovernet._napari.images import placement  # noqa: PLC0415
+    from napari_hovernet._napari.viewer import placement  # noqa: PLC0415
     from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
     from napari_hovernet.core.hv import hv_targets  # noqa: PLC0415
 
@@ -159,7 +188,7 @@ def planted_run(make_result):
     """Make a run over generated tissue: maps as a good network has them, cut by default."""
     from dataclasses import replace  # noqa: PLC0415
 
-    from napari_hovernet._napari.images import placement  # noqa: PLC0415
+    from napari_hovernet._napari.viewer import placement  # noqa: PLC0415
     from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
     from napari_hovernet.core.measure.nuclei import measure  # noqa: PLC0415
 

@@ -1,3 +1,5 @@
+"""The demonstration: where it can show itself, and how."""
+
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,4 @@
-"""The panel's use cases on a ViewerModel: no window."""
+"""State, jobs and screen of one viewer together; the network is a stand-in, there is no window."""
 
 from __future__ import annotations
 
@@ -6,205 +6,207 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
-from tifffile import imwrite
 
-from napari_hovernet._napari.images import METADATA_KEY
-from napari_hovernet._napari.session_for import forget, session_for
+from napari_hovernet._napari import workspace as module
+from napari_hovernet.app.study import verdict
+from napari_hovernet.core.separation.tuning import with_value
 from napari_hovernet.errors import UserError
 
 
-@pytest.fixture
-def viewer():
-    return ViewerModel()
+def names(work):
+    return [layer.name for layer in work.viewer.layers]
 
 
-@pytest.fixture
-def work(viewer, jobs, qapp):
-    work = session_for(viewer)
-    yield work
-    forget(viewer)
+def planted(work, planted_run, settle, **changes):
+    """Put a finished run over generated tissue into the session."""
+    image = work.viewer.add_image(np.zeros((200, 260, 3), np.uint8), name="tissue", scale=(1, 1))
+    number, title = work.session.next_run()
+    run = replace(planted_run(image, number, **changes), title=title)
+    work.session.finish(run)
+    settle(work)
+    return run
 
 
-def add_image(viewer, **keywords):
-    return viewer.add_image(np.zeros((64, 80, 3), np.uint8), rgb=True, name="slide", **keywords)
-
-
-def ready(work, qtbot):
-    work.choose_model("compact")
-    qtbot.waitUntil(lambda: not work.session.model.reading, timeout=60000)
-
-
-def finish(work, qtbot):
-    qtbot.waitUntil(lambda: not work.session.status.busy, timeout=60000)
-    qtbot.waitUntil(lambda: work.layers.settled, timeout=60000)
-
-
-def test_run_adds_five_layers_with_fixed_limits(work, viewer, qtbot):
-    add_image(viewer, scale=(0.5, 0.5), translate=(3, 4))
-    ready(work, qtbot)
+def test_a_run_arrives_with_its_verdict(work, settle):
+    active = work.viewer.layers.selection.active
     work.run()
-    finish(work, qtbot)
-    names = [layer.name for layer in viewer.layers]
-    assert names[1:] == [
-        "compact 1 · NP",
-        "compact 1 · HV horizontal",
-        "compact 1 · HV vertical",
-        "compact 1 · magnitude",
-        "compact 1 · nuclei",
-    ]
-    np_layer, h, v, magnitude, nuclei = viewer.layers[1:]
-    assert (h.contrast_limits, v.contrast_limits) == ([-1, 1], [-1, 1])
-    assert (np_layer.contrast_limits, magnitude.contrast_limits) == ([0, 1], [0, 1])
-    assert [layer.visible for layer in viewer.layers] == [True, False, False, False, False, True]
-    assert nuclei.contour == 2
-    assert tuple(nuclei.scale) == (0.5, 0.5) and tuple(nuclei.translate) == (3, 4)
-    assert nuclei.metadata[METADATA_KEY]["run"] == 1
-    assert nuclei.metadata[METADATA_KEY]["inference"]["image_mpp"] == 0.25
-    assert "2 nuclei, mean magnitude 0.42" in work.session.status.message
+    settle(work)
+    assert work.session.status.error == ""
+    assert names(work) == ["slide", "compact 1 · nuclei"]
+    assert work.viewer.layers.selection.active is active
+    assert work.study.findings is not None
+    assert verdict(work.study).text.startswith("2 nuclei")
 
 
-def test_the_image_stays_selected_and_own_maps_are_not_offered(work, viewer, qtbot):
-    image = add_image(viewer)
-    ready(work, qtbot)
-    work.run()
-    finish(work, qtbot)
-    assert viewer.layers.selection.active is image
-    assert work.image_layers() == [image]
-
-
-def test_second_run_replaces_nothing_and_undo_takes_one_run(work, viewer, qtbot):
-    add_image(viewer)
-    ready(work, qtbot)
-    for _ in range(2):
-        work.run()
-        finish(work, qtbot)
-    assert len(viewer.layers) == 11
+def test_undo_takes_edits_and_then_the_run_and_redo_brings_them_back(work, planted_run, settle):
+    run = planted(work, planted_run, settle)
+    work.tuning.edit(with_value(work.tuning.params, "np_threshold", 0.9))
+    settle(work)
+    assert work.study.labels is not run.result.labels
     work.undo()
-    assert len(viewer.layers) == 6 and viewer.layers[-1].name.startswith("compact 1")
+    settle(work)
+    assert work.study.labels is run.result.labels
+    assert np.array_equal(work.layers.drawn(), run.result.labels)
+    work.undo()
+    settle(work)
+    assert work.study.run is None and names(work) == ["slide", "tissue"]
     work.redo()
-    finish(work, qtbot)
-    assert len(viewer.layers) == 11
+    settle(work)
+    assert work.study.run is run and np.array_equal(work.layers.drawn(), run.result.labels)
 
 
-def test_replace_previous_is_one_step(work, viewer, qtbot):
-    add_image(viewer)
-    ready(work, qtbot)
-    work.run()
-    finish(work, qtbot)
-    work.session.set_options(replace(work.session.options, replace_previous=True))
-    work.run()
-    finish(work, qtbot)
-    assert [r.id for r in work.session.runs] == [2] and len(viewer.layers) == 6
+def test_what_is_on_screen_is_what_is_studied_saved_and_judged(work, planted_run, settle):
+    run = planted(work, planted_run, settle)
+    limit = int(np.median(run.result.nuclei.area))
+    work.tuning.edit(with_value(work.tuning.params, "min_area", limit))
+    settle(work)
+    drawn, study = work.layers.drawn(), work.study
+    assert np.array_equal(drawn, study.labels)
+    fewer = len(np.unique(drawn)) - 1
+    assert 0 < fewer < run.result.n
+    assert len(study.findings.nuclei) == study.findings.blobs.n_instances == fewer
+    assert verdict(study).text.startswith(f"{fewer} nuclei")
+    assert work.result_now().n == fewer and study.cut_with.min_area == limit
+    kept = np.isin(run.result.labels, np.unique(drawn)[1:])
+    assert np.array_equal(drawn[kept], run.result.labels[kept])  # same ids, so same colours
+    assert len(work.layers.nuclei.features) == fewer
+
+
+def test_a_faulty_cut_is_seen_by_the_blob_check(work, planted_run, settle):
+    planted(work, planted_run, settle)
+    assert work.study.findings.blobs.n_suspected == 0
+    work.tuning.choose_preset("merging_relabel")
+    settle(work)
+    found = verdict(work.study)
+    assert work.study.findings.blobs.n_suspected > 0
+    assert "blob" in found.text and found.tone == "bad"
     work.undo()
-    finish(work, qtbot)
-    assert [r.id for r in work.session.runs] == [1] and len(viewer.layers) == 6
+    settle(work)
+    assert work.study.findings.blobs.n_suspected == 0 and "no blobs" in verdict(work.study).text
 
 
-def test_cancel_adds_nothing_and_closes_the_generator(work, viewer, jobs, qtbot):
-    add_image(viewer)
-    ready(work, qtbot)
-    jobs.tiles, jobs.pause_s = 500, 0.01
+def test_views_change_colours_and_map_and_nothing_else(work, planted_run, settle):
+    planted(work, planted_run, settle)
+    module.images.camera_of(work.viewer).zoom = 1
+    colours = {}
+    for view in ("image", "blobs", "probability", "hv", "types", "outcome"):
+        work.session.set_view(view)
+        settle(work)
+        colours[view] = work.layers.nuclei.colormap.map(np.arange(1, 9)).tobytes()
+    assert len({colours["image"], colours["blobs"], colours["probability"]}) == 3
+    work.session.set_colour_by("np_mean")
+    settle(work)
+    assert work.layers.nuclei.colormap.map(np.arange(1, 9)).tobytes() not in colours.values()
+    work.session.set_view("image")
+    settle(work)
+    assert work.session.colour_by is None
+    assert work.layers.nuclei.colormap.map(np.arange(1, 9)).tobytes() == colours["image"]
+    assert len(work.viewer.layers) == 5
+
+
+def test_a_stroke_is_a_correction_and_blocks_tuning_until_it_is_dropped(work, planted_run, settle):
+    run = planted(work, planted_run, settle)
+    work.layers.nuclei.fill((100, 130), 9999)
+    settle(work)
+    assert work.study.instances.corrected and 9999 in work.study.labels
+    assert "by hand" in work.tuning_blocked()
+    work.tuning.edit(with_value(work.tuning.params, "min_area", 400))
+    settle(work)
+    assert 9999 in work.study.labels
+    work.undo()
+    work.live.drop_corrections()
+    settle(work)
+    assert work.study.labels is run.result.labels and not work.tuning_blocked()
+
+
+def test_runs_are_left_as_they_stand(work, planted_run, settle):
+    first = planted(work, planted_run, settle)
+    work.tuning.edit(with_value(work.tuning.params, "min_area", 400))
+    settle(work)
+    tuned = work.study.labels
+    second = planted_run(work.image_layer(), 2, seed=3)
+    work.session.finish(replace(second, image=first.image))
+    settle(work)
+    assert work.study.run.id == 2 and len(work.viewer.layers) == 3
+    work.choose_run(1)
+    settle(work)
+    assert work.study.labels is tuned and work.tuning.params.separation.min_area == 400
+    assert np.array_equal(work.layers.drawn(), tuned)
+
+
+def test_zoomed_in_the_part_in_view_comes_first(work, planted_run, settle, monkeypatch):
+    planted(work, planted_run, settle)
+    monkeypatch.setattr("napari_hovernet._napari.live.LIVE_PIXELS", 5_000)
+    work.tuning.edit(with_value(work.tuning.params, "min_area", 400))
+    settle(work)
+    assert work.tuning.tuned.box is None and work.study.cut_with.min_area == 400
+    assert np.array_equal(work.layers.drawn(), work.study.labels)
+
+
+def test_arrows_come_when_near_and_go(work, planted_run, settle, qtbot):
+    run = planted(work, planted_run, settle)
+    module.images.camera_of(work.viewer).zoom = 1
+    work.session.set_view("hv")
+    settle(work)
+    assert work.layers.find(run, "arrows") is None
+    work.fly_to((90, 110, 120, 140))
+    module.images.camera_of(work.viewer).zoom = 12
+    qtbot.waitUntil(lambda: work.layers.find(run, "arrows") is not None, timeout=20_000)
+    work.session.set_view("image")
+    settle(work)
+    assert not work.layers.find(run, "arrows").visible
+
+
+def test_several_images_one_after_the_other(work, settle, jobs):
+    other = work.viewer.add_image(np.zeros((64, 80, 3), np.uint8), name="two", translate=(0, 90))
+    jobs.pause_s = 0.01
+    work.run_layers([work.viewer.layers["slide"], other])
+    settle(work)
+    assert [run.image.name for run in work.session.runs] == ["slide", "two"]
+    assert [x for x in names(work) if "nuclei" in x] == ["compact 1 · nuclei", "compact 2 · nuclei"]
+    assert all(layer.visible for layer in work.viewer.layers)
+
+
+def test_an_error_is_told_once_and_nothing_is_left(work, settle, jobs):
+    jobs.error = UserError("The file is gone.")
     work.run()
-    qtbot.waitUntil(lambda: work.session.status.done >= 2, timeout=60000)
-    work.cancel()
-    assert work.session.status.state == "cancelling"
-    finish(work, qtbot)
-    assert jobs.closed == 1 and len(viewer.layers) == 1
-    assert work.session.status.message.startswith("Cancelled")
+    settle(work)
+    assert work.session.status.error == "The file is gone." and names(work) == ["slide"]
 
 
-def test_runtime_error_of_the_network_reaches_the_user(work, viewer, jobs, qtbot):
-    add_image(viewer)
-    ready(work, qtbot)
-    jobs.error = RuntimeError("mat1 and mat2 shapes cannot be multiplied\nmore")
+def test_cancel_and_removed_image(work, settle, jobs):
+    jobs.pause_s = 0.05
     work.run()
-    finish(work, qtbot)
-    assert "mat1 and mat2" in work.session.status.error and "\n" not in work.session.status.error
-    jobs.error = None
-    work.run()
-    finish(work, qtbot)
-    assert work.session.status.error == "" and len(viewer.layers) == 6
+    work.viewer.layers.clear()
+    settle(work)
+    assert "removed" in work.session.status.message and not work.session.runs
 
 
-def test_image_removed_while_running_cancels(work, viewer, jobs, qtbot):
-    image = add_image(viewer)
-    ready(work, qtbot)
-    jobs.tiles, jobs.pause_s = 500, 0.01
-    work.run()
-    viewer.layers.remove(image)
-    finish(work, qtbot)
-    assert "image layer was removed" in work.session.status.message
-    assert len(viewer.layers) == 0 and work.session.image is None
+def test_colour_planes_are_taken_as_rgb_on_request(work, settle):
+    flat = work.viewer.add_image(np.zeros((3, 64, 80), np.uint8), rgb=False, name="flat")
+    assert "colour image" in work.session.blocked_reason()
+    work.take_offer()
+    assert work.session.image.name == "flat RGB" and not work.session.blocked_reason()
+    assert not flat.visible
 
 
-def test_without_an_image_run_says_what_to_do(work, qtbot):
-    ready(work, qtbot)
-    with pytest.raises(UserError, match="Open Sample"):
-        work.run()
+def test_one_workspace_for_each_viewer(qtbot, jobs):
+    from napari.components import ViewerModel  # noqa: PLC0415
 
-
-def test_two_viewers_have_sessions_of_their_own(jobs, qapp):
     one, two = ViewerModel(), ViewerModel()
-    assert session_for(one) is session_for(one) is not session_for(two)
-    forget(one)
-    forget(two)
+    assert module.workspace_for(one) is module.workspace_for(one)
+    assert module.workspace_for(one) is not module.workspace_for(two)
+    first = module.workspace_for(one)
+    module.forget(one)
+    assert first.closed and module.workspace_for(one) is not first
+    module.forget(one), module.forget(two)
 
 
-def test_plane_of_a_stack_is_segmented_where_it_lies(work, viewer, jobs, qtbot):
-    viewer.add_image(np.zeros((5, 64, 80, 3), np.uint8), rgb=True, scale=(2, 1, 1), name="stack")
-    viewer.dims.set_current_step(0, 3)
-    ready(work, qtbot)
-    assert "plane 4 of 5" in work.session.image.description
-    work.run()
-    finish(work, qtbot)
-    assert jobs.requests[0].image.shape == (64, 80, 3)
-    assert viewer.layers[-1].data.shape == (1, 64, 80)
-    assert viewer.layers[-1].translate[0] == 6
-
-
-def test_deleted_layers_of_a_run_do_not_break_undo(work, viewer, qtbot):
-    add_image(viewer)
-    ready(work, qtbot)
-    work.run()
-    finish(work, qtbot)
-    viewer.layers.remove(viewer.layers["compact 1 · NP"])
-    work.undo()
-    assert len(viewer.layers) == 1
-
-
-def test_drawn_rectangle_and_view_become_pixel_boxes(work, viewer, jobs, qtbot):
-    add_image(viewer, scale=(0.5, 0.5))
-    viewer.add_shapes(
-        [np.array([[10, 10], [10, 40], [30, 40], [30, 10]])], scale=(0.25, 0.25), name="box"
-    )
-    ready(work, qtbot)
-    work.session.set_options(replace(work.session.options, region="shapes"))
-    work.run()
-    finish(work, qtbot)
-    assert jobs.requests[0].box == (5, 16, 5, 21)
-    assert tuple(viewer.layers[-1].translate) == (2.5, 2.5)
-
-
-def test_undo_while_layers_are_still_coming_leaves_none(work, viewer, qtbot):
-    add_image(viewer)
-    ready(work, qtbot)
-    work.run()
-    qtbot.waitUntil(lambda: not work.session.status.busy, timeout=60000)
-    work.undo()
-    qtbot.wait(50)
-    assert len(viewer.layers) == 1 and work.layers.settled
-
-
-def test_mpp_comes_from_the_image_file_where_the_layer_says_nothing(work, viewer, tmp_path, qtbot):
-    path = tmp_path / "slide.tif"
-    per_cm = 10_000 / 0.25
-    imwrite(
-        path, np.zeros((64, 80, 3), np.uint8), resolution=(per_cm, per_cm), resolutionunit=3,
-        photometric="rgb",
-    )  # fmt: skip
-    viewer.open(path, plugin="napari", layer_type="image", rgb=True)
-    qtbot.waitUntil(lambda: work.session.image.mpp is not None, timeout=60000)
-    assert work.session.image.mpp == pytest.approx(0.25)
-    assert work.session.options.inference.image_mpp == pytest.approx(0.25)
-    assert "file" in work.session.image.mpp_source
+@pytest.mark.parametrize("tab", ["check", "why"])
+def test_tabs_are_gone_to_by_name(work, tab):
+    told = []
+    work.tab_changed.connect(told.append)
+    work.go(tab)
+    assert told == [tab] == [work.tab]
+    with pytest.raises(UserError, match="choose one of"):
+        work.go("nowhere")

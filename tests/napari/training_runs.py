@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_hovernet.app.run_store import RunStore
+from napari_hovernet.app.runs import RunStore
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.training.files import EventWriter
 

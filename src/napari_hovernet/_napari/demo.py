@@ -111,14 +111,14 @@ class Demo:
         """Open sample and panel; the run starts once the model file has been read."""
         from qtpy.QtCore import QTimer  # noqa: PLC0415
 
-        from .session_for import session_for  # noqa: PLC0415
-        from .widgets.segment_panel import SegmentPanel  # noqa: PLC0415
+        from .panels.dock import HoverNetDock  # noqa: PLC0415
+        from .workspace import workspace_for  # noqa: PLC0415
 
         open_sample(self.viewer, self.options.sample)
-        self.work = session_for(self.viewer)
+        self.work = workspace_for(self.viewer)
         self.work.session.choose_model(self.options.model)
-        panel = SegmentPanel(self.viewer)
-        self.viewer.window.add_dock_widget(panel, name="Segment nuclei", area="right")
+        dock = HoverNetDock(self.viewer)
+        self.viewer.window.add_dock_widget(dock, name="HoVer-Net", area="right")
         self.viewer.reset_view()
         session = self.work.session
         session.model_changed.connect(self._model_known)
@@ -148,7 +148,7 @@ class Demo:
         path = self.options.screenshot
         if path is None or self.status == 0 or self.work is None:
             return
-        if not self.work.layers.settled:
+        if self.work.busy:
             later(self._finish)
             return
         try:
@@ -182,9 +182,9 @@ def open_sample(viewer: napari.Viewer, sample: str) -> None:
     """Add the layers of one of this plugin's samples."""
     from napari.layers import Layer  # noqa: PLC0415
 
-    from . import sample_data  # noqa: PLC0415
+    from . import contributions  # noqa: PLC0415
 
-    made = [Layer.create(*layer) for layer in getattr(sample_data, f"{sample}_sample")()]
+    made = [Layer.create(*layer) for layer in getattr(contributions, f"{sample}_sample")()]
     for layer in made:
         viewer.add_layer(layer)
     viewer.layers.selection.active = made[0]

@@ -1,202 +1,89 @@
-"""Which lines belong into which plot of a training run, and what the bounds are; no Qt."""
+"""One plot for all tabs: curves, bars, bands and marks that fit napari's theme."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import pyqtgraph as pg
+from napari.utils.theme import available_themes, get_theme
+from qtpy.QtWidgets import QSizePolicy
 
-if TYPE_CHECKING:
-    from ..app.run_view import RunView
-
-    Floats = npt.NDArray[np.float64]
-
-ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (225, 210, 60)
-BLUE, RED, PINK, GREY = (70, 140, 215), (213, 94, 0), (204, 121, 167), (140, 140, 150)
-"""Okabe and Ito's colours, which colour-blind eyes tell apart; two a little brighter."""
-COLLAPSED, GO_ON, HEALTHY = 0.10, 0.25, 0.50
-"""Bounds of the mean magnitude in nuclei: looked into below the first after ``EARLY`` epochs,
-gone on above the second; a trained network should reach the third."""
-EARLY = 5
-"""Epoch at which the first two bounds are asked about."""
-
-MOST_POINTS = 1500
-"""Points that are drawn of one line; more are averaged in blocks."""
+RGB = tuple[int, int, int]
+INSIDE: RGB = (86, 160, 240)
+OUTSIDE: RGB = (235, 150, 70)
+"""Curves of pixels inside and outside nuclei; told apart by colour-blind eyes too."""
+BAD, FAIR, GOOD = (214, 69, 65), (226, 165, 26), (58, 160, 90)
+"""Collapsed, weak, healthy."""
+FILL, BAND = 70, 60
+"""Alpha of filled curves and of bands, 0..255."""
 
 
-@dataclass(frozen=True)
-class PlotLine:
-    """One line: its column, and how it looks.
+class Plot(pg.PlotWidget):
+    """A still plot: the panel scrolls over it, nothing zooms by accident."""
 
-    The column is named as in ``steps.total``, ``heads.np``, ``epochs.aji``: a series of a
-    :class:`~napari_hovernet.app.run_view.RunView`. ``quiet`` lines are thin (single steps);
-    ``base`` lines are dashed (what a score is to be held against).
-    """
+    def __init__(self, name: str, height: int = 150) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setFixedHeight(height)
+        self.setMinimumWidth(0)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        item = self.getPlotItem()
+        item.setMouseEnabled(False, False)
+        item.setMenuEnabled(False)
+        item.hideButtons()
+        self.legend = item.addLegend(offset=(-4, 4), labelTextSize="8pt")
+        self.set_theme("dark")
 
-    column: str
-    title: str
-    color: tuple[int, int, int]
-    base: bool = False
-    quiet: bool = False
+    def wheelEvent(self, event: Any) -> None:  # noqa: N802
+        """Leave the wheel to what scrolls."""
+        event.ignore()
 
+    def set_theme(self, name: str) -> None:
+        """Take the colours of a theme of napari."""
+        theme = get_theme(name if name in available_themes() else "dark")
+        ground, text = (c.as_rgb_tuple(alpha=False) for c in (theme.background, theme.text))
+        self.setBackground(tuple(int(x) for x in ground))
+        pen = pg.mkPen(tuple(int(x) for x in text))
+        for side in ("left", "bottom"):
+            axis = self.getPlotItem().getAxis(side)
+            axis.setPen(pen)
+            axis.setTextPen(pen)
+        self.legend.setLabelTextColor(tuple(int(x) for x in text))
 
-@dataclass(frozen=True)
-class PlotKind:
-    """One plot: its title, the title of its axis, and its lines."""
+    def set_labels(self, x: str, y: str) -> None:
+        """Name the axes, with units."""
+        self.getPlotItem().setLabels(bottom=x, left=y)
 
-    title: str
-    axis: str
-    lines: tuple[PlotLine, ...]
-    help: str
-    log: bool = False
-    percent: bool = False
-    limits: tuple[float, float] | None = None
-    bounds: bool = False
+    def clear_all(self) -> None:
+        """Take everything away."""
+        self.getPlotItem().clear()
+        self.legend.clear()
 
+    def curve(self, x: Any, y: Any, color: RGB, title: str = "", *, dots: bool = False) -> Any:
+        """Draw a curve."""
+        more = {"symbol": "o", "symbolSize": 5, "symbolBrush": color, "symbolPen": None}
+        pen = pg.mkPen(color, width=2)
+        return self.getPlotItem().plot(x, y, pen=pen, name=title or None, **(more if dots else {}))
 
-def _terms(prefix: str) -> tuple[PlotLine, ...]:
-    return (
-        PlotLine(f"{prefix}np", "NP", SKY),
-        PlotLine(f"{prefix}hv_mse", "HV squared error", ORANGE),
-        PlotLine(f"{prefix}hv_gradient", "HV gradient", GREEN),
-        PlotLine(f"{prefix}hv_magnitude", "HV magnitude", PINK),
-        PlotLine(f"{prefix}nt", "types", GREY),
-    )
+    def bars(self, edges: Any, counts: Any, color: RGB, title: str = "") -> Any:
+        """Draw a histogram: edges (n + 1,), counts (n,)."""
+        return self.getPlotItem().plot(
+            edges, counts, stepMode="center", fillLevel=0, brush=(*color, FILL),
+            pen=pg.mkPen(color), name=title or None,
+        )  # fmt: skip
 
+    def bands(self, spans: Sequence[tuple[float, float, RGB]], *, across: bool = False) -> None:
+        """Colour spans of the x axis (or the y axis, ``across``)."""
+        way = "horizontal" if across else "vertical"
+        for low, high, color in spans:
+            region = pg.LinearRegionItem((low, high), way, brush=(*color, BAND), movable=False)
+            region.setZValue(-10)
+            for line in region.lines:
+                line.setPen(pg.mkPen(None))
+            self.getPlotItem().addItem(region)
 
-PLOTS = (
-    PlotKind(
-        "Loss terms",
-        "loss",
-        (*_terms("steps."), PlotLine("steps.total", "total", RED, quiet=True)),
-        "Each term as it is, before its weight; the total with the weights.",
-        log=True,
-    ),
-    PlotKind(
-        "Loss shares",
-        "share of the total (%)",
-        _terms("steps.share_"),
-        "Each term with its weight, as a share of the total: which one drowns the others?",
-        percent=True,
-        limits=(0.0, 100.0),
-    ),
-    PlotKind(
-        "Gradient per head",
-        "share of the norm (%)",
-        (
-            PlotLine("heads.np", "NP", SKY),
-            PlotLine("heads.hv", "HV", ORANGE),
-            PlotLine("heads.nt", "types", GREY),
-        ),
-        "Share of the gradient's norm that each head's weighted loss puts on the common trunk.",
-        percent=True,
-        limits=(0.0, 100.0),
-    ),
-    PlotKind(
-        "Magnitude in nuclei",
-        "mean |HV|",
-        (
-            PlotLine("steps.magnitude", "training", SKY, quiet=True),
-            PlotLine("epochs.magnitude", "validation", ORANGE),
-            PlotLine("epochs.true_magnitude", "target", GREEN, base=True),
-        ),
-        f"Mean length of HV inside true nuclei. After {EARLY} epochs above {GO_ON:.2f}: go on; "
-        f"below {COLLAPSED:.2f}: investigate. At the end above {HEALTHY:.2f}.",
-        bounds=True,
-    ),
-    PlotKind(
-        "Direction of HV",
-        "cosine to the truth",
-        (PlotLine("epochs.cosine", "cosine", ORANGE),),
-        "1 = HV points where it should; 0 = anywhere: length alone does not cut nuclei apart.",
-        limits=(-0.1, 1.0),
-    ),
-    PlotKind(
-        "HV error",
-        "squared error",
-        (
-            PlotLine("epochs.hv_mse", "model", ORANGE),
-            PlotLine("epochs.hv_zero_mse", "zero map", GREY, base=True),
-        ),
-        "Mean squared error of HV in nuclei, beside that of a map that is 0 everywhere.",
-    ),
-    PlotKind(
-        "Dice of NP",
-        "Dice",
-        (
-            PlotLine("epochs.dice", "model", SKY),
-            PlotLine("epochs.all_foreground_dice", "all foreground", GREY, base=True),
-        ),
-        "Overlap of nucleus pixels, beside that of calling every pixel nucleus.",
-        limits=(0.0, 1.0),
-    ),
-    PlotKind(
-        "AJI and PQ",
-        "score",
-        (
-            PlotLine("epochs.aji", "AJI", ORANGE),
-            PlotLine("epochs.pq", "PQ", SKY),
-            PlotLine("epochs.cc_aji", "AJI, connected components", GREY, base=True),
-            PlotLine("epochs.oracle_aji", "AJI, true maps", GREEN, base=True),
-        ),
-        "Nuclei found, beside what connected components get without HV, and what the true maps "
-        "get through the same separation.",
-        limits=(0.0, 1.0),
-    ),
-    PlotKind(
-        "Loss of training and validation",
-        "loss",
-        (
-            PlotLine("epochs.train_total", "training", SKY),
-            PlotLine("epochs.loss", "validation", ORANGE),
-        ),
-        "Means of an epoch. Validation that rises while training falls is learnt by heart.",
-        log=True,
-    ),
-    PlotKind(
-        "Learning rate",
-        "learning rate",
-        (PlotLine("steps.lr", "learning rate", SKY),),
-        "As the schedule has it.",
-        log=True,
-    ),
-    PlotKind(
-        "Speed",
-        "images per second",
-        (PlotLine("steps.images_per_s", "crops per second", SKY),),
-        "Crops that went through a training step, per second.",
-    ),
-)
-"""Plots in the order in which they are offered."""
-
-
-def points(view: RunView, line: PlotLine) -> tuple[Floats, Floats]:
-    """Return where a line's points lie, in epochs, and their values; NaN where not known."""
-    series, _, column = line.column.partition(".")
-    table = getattr(view, series)
-    values = table[column]
-    if not np.isfinite(values).any():
-        return np.zeros(0), np.zeros(0)
-    if series == "epochs":
-        return table["epoch"], values
-    return table["step"] / max(view.steps_per_epoch, 1), values
-
-
-def thinned(x: Floats, y: Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats]:
-    """Return at most ``most`` points: means of neighbours where there are more, and the last.
-
-    Examples
-    --------
-    >>> x = np.arange(6.0)
-    >>> [v.tolist() for v in thinned(x, 2 * x, most=3)]
-    [[1.0, 5.0], [2.0, 10.0]]
-    """
-    if len(x) <= most:
-        return x, y
-    block = math.ceil((len(x) - 1) / max(most - 1, 1))
-    whole = (len(x) - 1) // block * block
-    means = (v[:whole].reshape(-1, block).mean(axis=1) for v in (x, y))
-    return tuple(np.append(v, last) for v, last in zip(means, (x[-1], y[-1]), strict=True))
+    def mark(self, at: float, color: RGB, *, across: bool = False) -> None:
+        """Draw a dashed line at a value."""
+        pen = pg.mkPen(color, style=pg.QtCore.Qt.PenStyle.DashLine)
+        self.getPlotItem().addItem(pg.InfiniteLine(at, angle=0 if across else 90, pen=pen))

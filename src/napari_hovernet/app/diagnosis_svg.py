@@ -4,12 +4,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 from ..core.diagnosis.report import FAULT, OK, Finding, Plot
-from .figures import Frame, Scale, tick_text, ticks
+
+TICKS = 4
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Size of a chart and its margins, in the units of the drawing."""
+
+    width: int = 460
+    height: int = 220
+    left: int = 46  # Room for numbers around the curves
+    right: int = 12  # Room for numbers around the curves
+    top: int = 10  # Room for numbers around the curves
+    bottom: int = 30  # Room for numbers around the curves
+
+    @property
+    def plot(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the curves' own room."""
+        return self.left, self.top, self.width - self.right, self.height - self.bottom
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Turns epochs and values into places."""
+
+    box: tuple[float, float, float, float]
+    x: tuple[float, float]  # Values at the edges
+    y: tuple[float, float]  # Values at the edges
+
+    def at_x(self, value: float) -> float:
+        """Return the place of an epoch from the left."""
+        left, _, right, _ = self.box
+        return left + (value - self.x[0]) / (self.x[1] - self.x[0]) * (right - left)
+
+    def at_y(self, value: float) -> float:
+        """Return the place of a value from the top."""
+        _, top, _, bottom = self.box
+        return bottom - (value - self.y[0]) / (self.y[1] - self.y[0]) * (bottom - top)
+
+
+def ticks(low: float, high: float, n: int = TICKS) -> list[float]:
+    """Return round numbers from ``low`` to ``high``, about ``n`` of them."""
+    rough = (high - low) / max(n, 1)
+    if not (math.isfinite(rough) and rough > 0):
+        return [low]
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.75)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+
+
+def tick_text(value: float) -> str:
+    """Write a tick."""
+    return f"{value:.6g}"
+
 
 FRAME = Frame(width=480, height=250, left=52, right=14, top=12, bottom=46)
 GAUGE_WIDTH, GAUGE_HEIGHT = 300, 34

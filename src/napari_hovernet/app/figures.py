@@ -1,28 +1,28 @@
-"""Small pictures of a result: nuclei outlined by what became of them, and the HV magnitude."""
+"""Small pictures of a result, and the curves of a training run."""
 
 from __future__ import annotations
 
-import math
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from ..core.io.files import atomic_path
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
-from ..core.params import LOSS_TERMS
+from ..core.params import LOSS_HEADS, LOSS_TERMS
 from ..core.types import Bool, Float32, Int32, Outcomes
 from ..errors import InputError
-from .run_series import Float64
-from .run_view import HEADS, SHARES, RunView
+from .watch import Float64, RunView, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -253,29 +253,35 @@ def _resized(values: Any, size: tuple[int, ...], how: int) -> Any:
 
 POINTS = 240
 """Points of a curve at most: steps are averaged over equal parts of the run."""
-PLAIN = {"hv": "HV"} | {name: term.title for name, term in LOSS_TERMS.items()}
+COLUMNS, CELL = 3, (4.8, 2.9)
+"""Charts side by side, and inches of each."""
+DPI = 100
+INK, QUIET, RULE = "#1d1a26", "#655f75", "#e3dfec"
+COLOURS = {"main": "#6a45c9", "train": "#8f8a9e", "base": "#b4552d", "best": "#20745a"}
+"""Of the model, the training data, what comes for nothing, and what is the most."""
+CYCLE = ("#2f6fb3", "#6a45c9", "#c2559a", "#d9722e", "#b08800", "#20745a", "#8f8a9e", "#b4552d")
+"""Of terms and heads, by their place."""
+TITLES = {"hv": "HV"} | {name: term.title for name, term in LOSS_TERMS.items()}
 """Names of terms and heads in legends."""
-TICKS = 4
-ROOM = 0.06
-"""Share of the range that is left free above and below the curves."""
+ENDINGS = (".png", ".svg")
+STYLE: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "napari-hovernet", "font.size": 8,
+    "text.color": QUIET, "axes.labelcolor": QUIET, "axes.edgecolor": QUIET, "axes.titlesize": 9,
+    "axes.titlecolor": INK, "axes.grid": True, "axes.grid.axis": "y", "grid.color": RULE,
+    "xtick.color": QUIET, "ytick.color": QUIET, "axes.spines.top": False,
+    "axes.spines.right": False, "lines.linewidth": 1.6, "legend.frameon": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A curve."""
+    """A curve over epochs; gaps where a value is not known."""
 
     name: str  # In the legend
-    role: str  # What it stands for
-    x: Float64  # Epochs, values
-    y: Float64  # Epochs, values
+    colour: str
+    x: Float64
+    y: Float64
     dashed: bool = False
-
-    def parts(self) -> Iterator[tuple[Float64, Float64]]:
-        """Yield the parts without gaps."""
-        known = np.isfinite(self.x) & np.isfinite(self.y)
-        edges = np.flatnonzero(np.diff(np.r_[False, known, False].astype(np.int8)))
-        for begin, end in edges.reshape(-1, 2):
-            yield self.x[begin:end], self.y[begin:end]
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,132 +291,93 @@ class Chart:
     title: str
     lines: tuple[Line, ...]  # Those with anything to show
     levels: tuple[tuple[float, str], ...] = ()
-    limits: tuple[float | None, float | None] = (None, None)
+    limits: tuple[float | None, float | None] = (None, None)  # That are always shown
     note: str = ""  # How to read it
 
-    def x_range(self) -> tuple[float, float]:
-        """Return the first and last epoch; never empty."""
-        low, high = _range([line.x for line in self.lines])
-        return (low, high) if high > low else (low, low + 1)
 
-    def y_range(self) -> tuple[float, float]:
-        """Return the values of the lower and upper edge; never empty."""
-        low, high = _range([line.y for line in self.lines])
-        must = [value for value in self.limits if value is not None]
-        must += [value for value, _ in self.levels]
-        low, high = min([low, *must]), max([high, *must])
-        if high <= low:
-            low, high = low - 0.5, high + 0.5
-        room = ROOM * (high - low)
-        bottom, top = self.limits
-        return (
-            low if bottom is not None and low >= bottom else low - room,
-            high if top is not None and high <= top else high + room,
-        )
+Column = tuple[str, str, str]
+"""Column of a series of the run (in ``epochs`` unless named), title, role; "--" = dashed."""
+
+
+def _by_place(prefix: str, names: Iterable[str]) -> tuple[Column, ...]:
+    return tuple((prefix + n, TITLES[n], CYCLE[i % len(CYCLE)]) for i, n in enumerate(names))
+
+
+_BANDS = MagnitudeBands()
+_CHARTS: tuple[tuple[str, tuple[Column, ...], dict[str, Any]], ...] = (
+    ("Loss", (("steps.total", "training", "train"), ("loss", "validation", "main")), {}),
+    (
+        "HV magnitude inside nuclei",
+        (("steps.magnitude", "training", "train"), ("magnitude", "validation", "main"),
+         ("true_magnitude", "truth", "--best")),
+        {"levels": ((_BANDS.collapsed, "investigate"), (_BANDS.weak, "go on"),
+                    (_BANDS.healthy, "healthy")),
+         "limits": (0.0, None),
+         "note": "Below 0.10 after 5 epochs: investigate; above 0.25: go on; above 0.50 at the "
+         "end."},
+    ),
+    (
+        "HV direction",
+        (("cosine", "cosine to the truth", "main"),),
+        {"levels": ((0.0, "nothing learnt"),), "limits": (None, 1.0),
+         "note": "1 = right, 0 = none learnt, -1 = wrong sign. Length alone is worth nothing."},
+    ),
+    (
+        "HV error",
+        (("hv_mse", "mean squared", "main"), ("hv_zero_mse", "a map of zeros", "--base")),
+        {"limits": (0.0, None)},
+    ),
+    (
+        "Nuclei that come apart",
+        (("aji", "AJI", "main"), ("cc_aji", "connected components", "--base"),
+         ("oracle_aji", "oracle", "--best"), ("pq", "PQ", "train")),
+        {"limits": (0.0, 1.0),
+         "note": "Connected components: nothing separated. Oracle: the true maps, separated in "
+         "the same way."},
+    ),
+    (
+        "Nuclei against background",
+        (("dice", "Dice", "main"), ("all_foreground_dice", "all foreground", "--base")),
+        {"limits": (0.0, 1.0)},
+    ),
+    ("Weighted shares of the loss", _by_place("steps.share_", LOSS_TERMS), {"limits": (0.0, 1.0)}),
+    (
+        "Shares of the gradient",
+        _by_place("heads.", LOSS_HEADS),
+        {"limits": (0.0, 1.0),
+         "note": "What each head's weighted loss pulls at the shared part of the network."},
+    ),
+    ("Learning rate", (("steps.lr", "rate", "train"),), {"limits": (0.0, None)}),
+)  # fmt: skip
 
 
 def charts_of(view: RunView) -> tuple[Chart, ...]:
     """Return the charts of a run that have anything to show."""
-    made = (*_learning(view), *_scores(view), *_inside(view))
-    return tuple(chart for chart in made if chart.lines)
+    made = []
+    for title, columns, more in _CHARTS:
+        parts = columns[0][0].startswith(("steps.share_", "heads."))  # none that take no part
+        lines = [_line(view, *column) for column in columns]
+        known = [np.nan_to_num(x.y) if parts else np.isfinite(x.y) for x in lines]
+        shown = tuple(line for line, values in zip(lines, known, strict=True) if values.any())
+        if shown:
+            made.append(Chart(title, shown, **more))
+    return tuple(made)
 
 
-def _learning(view: RunView) -> Sequence[Chart]:
-    bands = MagnitudeBands()
-    return (
-        Chart(
-            "Loss",
-            _known(_step(view, "total", "training", "train"),
-                   _epoch(view, "loss", "validation", "main")),
-        ),
-        Chart(
-            "HV magnitude inside nuclei",
-            _known(_step(view, "magnitude", "training", "train"),
-                   _epoch(view, "magnitude", "validation", "main"),
-                   _epoch(view, "true_magnitude", "truth", "best", dashed=True)),
-            ((bands.collapsed, "investigate"), (bands.weak, "go on"), (bands.healthy, "healthy")),
-            (0.0, None),
-            "Below 0.10 after 5 epochs: investigate; above 0.25: go on; above 0.50 at the end.",
-        ),
-        Chart(
-            "HV direction",
-            _known(_epoch(view, "cosine", "cosine to the truth", "main")),
-            ((0.0, "nothing learnt"),),
-            (None, 1.0),
-            "1 = right, 0 = none learnt, -1 = wrong sign. Length alone is worth nothing.",
-        ),
-        Chart(
-            "HV error",
-            _known(_epoch(view, "hv_mse", "mean squared", "main"),
-                   _epoch(view, "hv_zero_mse", "a map of zeros", "base", dashed=True)),
-            limits=(0.0, None),
-        ),
-    )  # fmt: skip
+def _line(view: RunView, column: str, title: str, role: str) -> Line:
+    name, _, last = column.rpartition(".")
+    role, dashed = role.removeprefix("--"), role.startswith("--")
+    colour = COLOURS.get(role, role)
+    if not name:
+        return Line(title, colour, view.epochs["epoch"], view.epochs[last], dashed)
+    series: Series = getattr(view, name)
+    return Line(title, colour, *thinned(_in_epochs(view, series), series[last]), dashed)
 
 
-def _scores(view: RunView) -> Sequence[Chart]:
-    return (
-        Chart(
-            "Nuclei that come apart",
-            _known(_epoch(view, "aji", "AJI", "main"),
-                   _epoch(view, "cc_aji", "connected components", "base", dashed=True),
-                   _epoch(view, "oracle_aji", "oracle", "best", dashed=True),
-                   _epoch(view, "pq", "PQ", "train")),
-            limits=(0.0, 1.0),
-            note="Connected components: nothing separated. Oracle: the true maps, separated "
-            "in the same way.",
-        ),
-        Chart(
-            "Nuclei against background",
-            _known(_epoch(view, "dice", "Dice", "main"),
-                   _epoch(view, "all_foreground_dice", "all foreground", "base", dashed=True)),
-            limits=(0.0, 1.0),
-        ),
-    )  # fmt: skip
-
-
-def _inside(view: RunView) -> Sequence[Chart]:
-    shares = [_step(view, f"share_{name}", PLAIN[name], name) for name in SHARES]
-    heads = [Line(PLAIN[n], n, _head_epochs(view), view.heads[n]) for n in HEADS]
-    return (
-        Chart("Weighted shares of the loss", _taking_part(shares), limits=(0.0, 1.0)),
-        Chart(
-            "Shares of the gradient",
-            _taking_part(heads),
-            limits=(0.0, 1.0),
-            note="What each head's weighted loss pulls at the shared part of the network.",
-        ),
-        Chart(
-            "Learning rate", _known(_step(view, "lr", "rate", "train")), limits=(0.0, None)
-        ),
-    )  # fmt: skip
-
-
-def _known(*lines: Line) -> tuple[Line, ...]:
-    return tuple(line for line in lines if np.isfinite(line.y).any())
-
-
-def _taking_part(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Leave out terms that have no share at any time."""
-    return tuple(line for line in _known(*lines) if np.nanmax(np.abs(line.y)) > 0)
-
-
-def _epoch(view: RunView, name: str, title: str, role: str, *, dashed: bool = False) -> Line:
-    return Line(title, role, view.epochs["epoch"], view.epochs[name], dashed)
-
-
-def _step(view: RunView, name: str, title: str, role: str) -> Line:
-    x, y = thinned(_epochs_of(view, view.steps["step"], view.steps["epoch"]), view.steps[name])
-    return Line(title, role, x, y)
-
-
-def _head_epochs(view: RunView) -> Float64:
-    return _epochs_of(view, view.heads["step"], view.heads["epoch"])
-
-
-def _epochs_of(view: RunView, steps: Float64, epochs: Float64) -> Float64:
+def _in_epochs(view: RunView, series: Series) -> Float64:
     """Return steps in epochs: the first of 10 steps of the second epoch is 1.1."""
-    return steps / view.steps_per_epoch if view.steps_per_epoch else epochs
+    steps = series["step"]
+    return steps / view.steps_per_epoch if view.steps_per_epoch else series["epoch"]
 
 
 def thinned(x: Float64, y: Float64, points: int = POINTS) -> tuple[Float64, Float64]:
@@ -427,249 +394,63 @@ def thinned(x: Float64, y: Float64, points: int = POINTS) -> tuple[Float64, Floa
     return mean_x, mean_y
 
 
-def _range(arrays: Sequence[Float64]) -> tuple[float, float]:
-    values = np.concatenate(arrays) if arrays else np.zeros(0)
-    values = values[np.isfinite(values)]
-    return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-
-
-def ticks(low: float, high: float, n: int = TICKS) -> list[float]:
-    """Return round numbers from ``low`` to ``high``, about ``n`` of them."""
-    rough = (high - low) / max(n, 1)
-    if not (math.isfinite(rough) and rough > 0):
-        return [low]
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.75)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
-
-
-def tick_text(value: float) -> str:
-    """Write a tick."""
-    return f"{value:.6g}"
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Size of a chart and its margins, in the units of the drawing."""
-
-    width: int = 460
-    height: int = 220
-    left: int = 46  # Room for numbers around the curves
-    right: int = 12  # Room for numbers around the curves
-    top: int = 10  # Room for numbers around the curves
-    bottom: int = 30  # Room for numbers around the curves
-
-    @property
-    def plot(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the curves' own room."""
-        return self.left, self.top, self.width - self.right, self.height - self.bottom
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Turns epochs and values into places."""
-
-    box: tuple[float, float, float, float]
-    x: tuple[float, float]  # Values at the edges
-    y: tuple[float, float]  # Values at the edges
-
-    def at_x(self, value: float) -> float:
-        """Return the place of an epoch from the left."""
-        left, _, right, _ = self.box
-        return left + (value - self.x[0]) / (self.x[1] - self.x[0]) * (right - left)
-
-    def at_y(self, value: float) -> float:
-        """Return the place of a value from the top."""
-        _, top, _, bottom = self.box
-        return bottom - (value - self.y[0]) / (self.y[1] - self.y[0]) * (bottom - top)
-
-
-def svg_of(chart: Chart, frame: Frame | None = None) -> str:
-    """Draw a chart."""
-    frame = frame or Frame()
-    scale = Scale(frame.plot, chart.x_range(), chart.y_range())
-    words = f"{chart.title}: {', '.join(line.name for line in chart.lines)}"
-    parts = [
-        f'<svg viewBox="0 0 {frame.width} {frame.height}" role="img" '
-        f'aria-label="{escape(words, quote=True)}">',
-        *_grid(scale, frame),
-        *(_level(scale, value, text) for value, text in chart.levels),
-        *(shape for line in chart.lines for shape in _curve(scale, line)),
-        "</svg>",
-    ]
-    return "".join(parts)
-
-
-def _grid(scale: Scale, frame: Frame) -> list[str]:
-    left, top, right, bottom = scale.box
-    parts = []
-    for value in ticks(*scale.y):
-        y = scale.at_y(value)
-        parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" class="end">{tick_text(value)}</text>')
-    for value in (v for v in ticks(*scale.x, 6) if v == int(v)):
-        x = scale.at_x(value)
-        parts.append(f'<path class="grid" d="M{x:.1f} {bottom}v4"/>')
-        parts.append(
-            f'<text x="{x:.1f}" y="{bottom + 17}" class="middle">{tick_text(value)}</text>'
-        )
-    parts.append(f'<path class="axis" d="M{left} {top}V{bottom}H{right}"/>')
-    parts.append(f'<text x="{right}" y="{frame.height - 2}" class="end">epoch</text>')
-    return parts
-
-
-def _level(scale: Scale, value: float, text: str) -> str:
-    left, _, right, _ = scale.box
-    y = scale.at_y(value)
-    return (
-        f'<path class="level" d="M{left} {y:.1f}H{right}"/>'
-        f'<text x="{right - 2}" y="{y - 3:.1f}" class="end level">{escape(text)}</text>'
-    )
-
-
-def _curve(scale: Scale, line: Line) -> list[str]:
-    shapes = []
-    kind = f"line {line.role}" + (" dashed" if line.dashed else "")
-    for xs, ys in line.parts():
-        places = [(scale.at_x(float(x)), scale.at_y(float(y))) for x, y in zip(xs, ys, strict=True)]
-        if len(places) == 1:
-            shapes.append(f'<circle class="{kind}" cx="{places[0][0]:.1f}" '
-                          f'cy="{places[0][1]:.1f}" r="2.5"/>')  # fmt: skip
-        else:
-            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-            shapes.append(f'<polyline class="{kind}" points="{points}"/>')
-    return shapes
-
-
-COLUMNS = 3
-FINE = 2
-"""Everything is drawn so much larger and then reduced, which smooths the lines."""
-FRAME = Frame(width=480, height=270, left=54, right=18, top=58, bottom=34)
-FONT, SMALL = 13, 11
-"""Heights of the letters in pixels."""
-PAGE, INK, QUIET, RULE = "#ffffff", "#1d1a26", "#655f75", "#e3dfec"
-COLOURS = {
-    "main": "#6a45c9", "train": "#8f8a9e", "base": "#b4552d", "best": "#20745a",
-    "np": "#2f6fb3", "hv": "#6a45c9", "nt": "#b08800", "hv_mse": "#6a45c9",
-    "hv_gradient": "#c2559a", "hv_magnitude": "#d9722e",
-}  # fmt: skip
-"""Colours by role; those of the report's light theme."""
-DASH = (6.0, 4.0)
-ENDING = ".png"
+def svg_of(chart: Chart) -> str:
+    """Draw a chart as an SVG that stands by itself."""
+    return _written([chart], "svg", 1).decode("utf-8")
 
 
 def save_plot(view: RunView, path: str | os.PathLike[str]) -> Path:
-    """Write the curves of a run as PNG."""
+    """Write the curves of a run as PNG or SVG."""
     target = Path(path)
-    if target.suffix.lower() != ENDING:
-        raise InputError(f"{target} does not end in {ENDING}: the curves are written as PNG.")
-    picture = Image.fromarray(plot_of(view))
+    if target.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"{target} does not end in {' or '.join(ENDINGS)}: the curves are written so."
+        )
+    charts = charts_of(view)
+    state = view.state if charts else f"{view.state}: nothing to draw yet"
+    drawn = _written(charts, target.suffix.lower()[1:], COLUMNS, f"{view.name}  ({state})")
     with atomic_path(target) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+        temporary.write_bytes(drawn)
     return target
 
 
-def plot_of(view: RunView) -> npt.NDArray[np.uint8]:
-    """Draw the curves of a run.
+def _written(charts: Sequence[Chart], form: str, columns: int, title: str = "") -> bytes:
+    """Draw charts side by side; by matplotlib without its state, so in any thread."""
+    from matplotlib import rc_context  # noqa: PLC0415 - takes half a second
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
-    Returns uint8 (H, W, 3).
-    """
-    charts = charts_of(view)
-    columns = min(COLUMNS, max(len(charts), 1))
+    columns = min(columns, max(len(charts), 1))
     rows = max(-(-len(charts) // columns), 1)
-    size = (columns * FRAME.width, rows * FRAME.height + FRAME.bottom)
-    canvas = Image.new("RGB", (size[0] * FINE, size[1] * FINE), PAGE)
-    pen = _Pen(ImageDraw.Draw(canvas), (0.0, 0.0))
-    said = view.state if charts else f"{view.state}: nothing to draw yet"
-    pen.text((16, 12), f"{view.name}  ({said})", INK, FONT + 2)
-    for i, chart in enumerate(charts):
-        corner = (i % columns * FRAME.width, i // columns * FRAME.height + FRAME.bottom)
-        _draw_run_plot(_Pen(pen.draw, corner), chart)
-    return np.asarray(canvas.resize(size, Image.Resampling.BOX))
+    out = io.BytesIO()
+    with rc_context(STYLE):
+        figure = Figure((columns * CELL[0], rows * CELL[1]), dpi=DPI, layout="constrained")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11)
+        for place, chart in enumerate(charts, 1):
+            _draw_chart(figure.add_subplot(rows, columns, place), chart, titled=bool(title))
+        figure.savefig(out, format=form, metadata={"Date": None} if form == "svg" else {})
+    return out.getvalue()
 
 
-class _Pen:
-    """Draws at places of one chart."""
+def _draw_chart(axes: Axes, chart: Chart, *, titled: bool) -> None:
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
-    def __init__(self, draw: ImageDraw.ImageDraw, corner: tuple[float, float]) -> None:
-        self.draw = draw
-        self._corner = corner
-
-    def _at(self, place: tuple[float, float]) -> tuple[float, float]:
-        return ((place[0] + self._corner[0]) * FINE, (place[1] + self._corner[1]) * FINE)
-
-    def text(
-        self, place: tuple[float, float], text: str, colour: str, size: int, anchor: str = "la"
-    ) -> float:
-        """Write a text; returns its width."""
-        font = _font(size)
-        self.draw.text(self._at(place), text, fill=colour, font=font, anchor=anchor)
-        return float(self.draw.textlength(text, font=font)) / FINE
-
-    def line(
-        self, places: Sequence[tuple[float, float]], colour: str, width: float, dashed: bool = False
-    ) -> None:
-        """Draw a line through places."""
-        pieces = _dashes(places) if dashed else [places]
-        for piece in pieces:
-            points = [self._at(place) for place in piece]
-            self.draw.line(points, fill=colour, width=round(width * FINE), joint="curve")
-
-    def dot(self, place: tuple[float, float], colour: str) -> None:
-        """Draw a dot."""
-        self.draw.circle(self._at(place), 2.5 * FINE, fill=colour)
-
-
-def _font(size: int) -> Any:
-    try:
-        return ImageFont.load_default(size * FINE)
-    except TypeError:  # pragma: no cover - Pillow 10.0
-        return ImageFont.load_default()
-
-
-def _draw_run_plot(pen: _Pen, chart: Chart) -> None:
-    scale = Scale(FRAME.plot, chart.x_range(), chart.y_range())
-    left, _, right, bottom = scale.box
-    pen.text((left, 8), chart.title, INK, FONT)
-    place = float(left)
+    if titled:
+        axes.set_title(chart.title, loc="left", pad=16)
     for line in chart.lines:
-        pen.line([(place, 37), (place + 14, 37)], COLOURS[line.role], 2, line.dashed)
-        place += 30 + pen.text((place + 18, 30), line.name, QUIET, SMALL)
-    for value in ticks(*scale.y):
-        y = scale.at_y(value)
-        pen.line([(left, y), (right, y)], RULE, 1)
-        pen.text((left - 6, y), tick_text(value), QUIET, SMALL, "rm")
-    for value in (v for v in ticks(*scale.x, 6) if v == int(v)):
-        pen.text((scale.at_x(value), bottom + 6), tick_text(value), QUIET, SMALL, "ma")
+        alone = np.isfinite(line.y).sum() == 1
+        axes.plot(line.x, line.y, "--" if line.dashed else "-", color=line.colour,
+                  label=line.name, marker="o" if alone else "", markersize=4)  # fmt: skip
     for value, text in chart.levels:
-        y = scale.at_y(value)
-        pen.line([(left, y), (right, y)], QUIET, 1, True)
-        pen.text((right - 2, y - 2), text, QUIET, SMALL, "rd")
-    for line in chart.lines:
-        _curve_run_plot(pen, scale, line)
-
-
-def _curve_run_plot(pen: _Pen, scale: Scale, line: Line) -> None:
-    for xs, ys in line.parts():
-        places = [(scale.at_x(float(x)), scale.at_y(float(y))) for x, y in zip(xs, ys, strict=True)]
-        if len(places) == 1:
-            pen.dot(places[0], COLOURS[line.role])
-        else:
-            pen.line(places, COLOURS[line.role], 2, line.dashed)
-
-
-def _dashes(places: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
-    """Cut a line into dashes."""
-    points = np.asarray(places, np.float64)
-    along = np.r_[0.0, np.cumsum(np.hypot(*np.diff(points, axis=0).T))]
-    on, off = DASH
-    dashes = []
-    for begin in np.arange(0.0, along[-1], on + off):
-        end = min(begin + on, along[-1])
-        inner = along[(along > begin) & (along < end)]
-        at = np.r_[begin, inner, end]
-        cut = np.stack([np.interp(at, along, points[:, i]) for i in (0, 1)], axis=1)
-        dashes.append([(float(x), float(y)) for x, y in cut])
-    return dashes
+        axes.axhline(value, color=QUIET, linewidth=0.8, linestyle=":")
+        axes.annotate(text, (1, value), (-2, 2), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", ha="right", fontsize=7)  # fmt: skip
+    low, high = axes.get_ylim()
+    bottom, top = chart.limits
+    axes.set_ylim(
+        low if bottom is None else min(low, bottom), high if top is None else max(high, top)
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("epoch", loc="right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, fontsize=7,
+                borderaxespad=0, handlelength=1.4, columnspacing=1.2)  # fmt: skip

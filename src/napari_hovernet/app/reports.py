@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from .._version import __version__
 from ..core.io.files import atomic_path
@@ -29,7 +28,6 @@ from ..core.types import Float32, Int32
 from ..errors import UserError
 from .figures import (
     MAGNITUDE_LIMITS,
-    Chart,
     PictureParams,
     Window,
     charts_of,
@@ -40,9 +38,8 @@ from .figures import (
     svg_of,
     worst_window,
 )
-from .run_view import EpochRow, RunView
-from .run_watch import RunWatch
-from .train_options import command_line
+from .training import command_line
+from .watch import EpochRow, RunView, RunWatch, duration
 
 EPOCHS = (0, 5)
 """Epochs that are shown beside the last one."""
@@ -161,7 +158,6 @@ TEMPLATE = "run.html"
 STOPS = 9
 """Colours of the scale bar."""
 NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-HOUR, MINUTE = 3600, 60
 HEADLINE = (
     ("aji", "AJI", "cc_aji", "connected components", "oracle_aji", "oracle"),
     ("dice", "Dice", "all_foreground_dice", "all foreground", "", ""),
@@ -183,7 +179,9 @@ def render_run(view: RunView, folder: RunFolder) -> str:
     """Return the report."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
-    environment.filters.update(number=_number, count=_count, duration=_duration)
+    environment.filters.update(
+        number=_number, count=_count, duration=lambda seconds: duration(seconds) or NOTHING
+    )
     source = files(__package__).joinpath("templates", TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(source).render(_context(view, folder))
 
@@ -205,7 +203,7 @@ def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
         "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
         "best": best,
         "headline": [_scale(best, before, entry) for entry in HEADLINE] if best else [],
-        "charts": [_drawn(chart) for chart in charts_of(view)],
+        "charts": [(chart, _data(svg_of(chart).encode(), "svg+xml")) for chart in charts_of(view)],
         "rows": view.rows,
         "has_instances": any("aji" in row.val for row in view.rows),
         "shots": [_shown(shot) for shot in shots_of(view, folder.path)],
@@ -249,27 +247,13 @@ def _place(value: float) -> float | None:
     return None if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 2)
 
 
-def _drawn(chart: Chart) -> dict[str, Any]:
-    keys = [{"name": line.name, "role": line.role, "dashed": line.dashed} for line in chart.lines]
-    # Made of numbers and escaped titles alone.
-    svg = Markup(svg_of(chart))
-    return {"title": chart.title, "note": chart.note, "keys": keys, "svg": svg}
+def _shown(shot: Shot) -> dict[str, Any]:
+    pictures = {"outcomes": _data(shot.outcomes), "magnitude": _data(shot.magnitude)}
+    return {**vars(shot), **pictures}
 
 
-def _shown(shot: Shot) -> Mapping[str, Any]:
-    return {
-        "epoch": shot.epoch,
-        "outcomes": _data(shot.outcomes),
-        "magnitude": _data(shot.magnitude),
-        "n_true": shot.n_true,
-        "n_pred": shot.n_pred,
-        "n_matched": shot.n_matched,
-        "aji": shot.aji,
-    }
-
-
-def _data(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _data(picture: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
 def _number(value: Any, digits: int = 3) -> str:
@@ -280,14 +264,6 @@ def _number(value: Any, digits: int = 3) -> str:
 
 def _count(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else NOTHING
-
-
-def _duration(seconds: float) -> str:
-    if math.isnan(seconds):
-        return NOTHING
-    if seconds < MINUTE:
-        return f"{seconds:.1f} s"
-    return f"{seconds / MINUTE:.0f} min" if seconds < HOUR else f"{seconds / HOUR:.1f} h"
 
 
 def _rgb(colour: tuple[int, ...]) -> str:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 REGIONS = ("layer", "view", "shapes")
 """Whole layer, what is in view, rectangles drawn in a Shapes layer."""
+VIEWS = ("image", "probability", "hv", "magnitude", "blobs", "outcome", "types")
+"""What can be looked at: the image, a map over it, or nuclei in colours that say something."""
 NO_IMAGE = "Open an image first: File > Open Sample > HoVer-Net, or drop a file on the viewer."
 
 
@@ -56,6 +58,7 @@ class ImageChoice:
     mpp: float | None = None  # Micrometres per pixel, None = not known
     mpp_source: str = ""  # Where ``mpp`` comes from, in words
     error: str = ""  # Why this image cannot be segmented, "" if it can
+    offer: str = ""  # What can be done about it, as a button says it
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,8 @@ class Session(OneThread):
     settings_changed: ClassVar[Signal] = Signal(object)
     runs_changed: ClassVar[Signal] = Signal(tuple)
     status_changed: ClassVar[Signal] = Signal(object)
+    view_changed: ClassVar[Signal] = Signal(str)
+    colour_changed: ClassVar[Signal] = Signal(object)
 
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__()
@@ -244,6 +249,8 @@ class Session(OneThread):
             separation=self.settings.separation,
         )
         self.status = Status()
+        self.view = VIEWS[0]
+        self.colour_by: str | None = None  # Column of features that colours the nuclei
         self._history: History[Run] = History()
         self._count = 0
         self._started = 0.0
@@ -307,6 +314,23 @@ class Session(OneThread):
         inference = replace(options.inference, image_mpp=None, model_mpp=None)
         settings = replace(self.settings, device=options.device, inference=inference)
         self._remember(replace(settings, separation=options.separation))
+
+    def set_view(self, view: str) -> None:
+        """Look at one of :data:`VIEWS`; nuclei take the colours that belong to it."""
+        self._on_main_thread()
+        if view not in VIEWS:
+            raise InputError(f"view is {view!r}; choose one of {', '.join(VIEWS)}.")
+        self.set_colour_by(None)
+        if view != self.view:
+            self.view = view
+            self.view_changed.emit(view)
+
+    def set_colour_by(self, column: str | None) -> None:
+        """Colour nuclei by a column of their features, None = as the view has it."""
+        self._on_main_thread()
+        if column != self.colour_by:
+            self.colour_by = column
+            self.colour_changed.emit(column)
 
     def blocked_reason(self) -> str:
         """Say in words why a run cannot start now; "" when it can."""

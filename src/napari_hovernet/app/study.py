@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..core.measure.changes import LabelDifference
     from ..core.measure.compare import Comparison
     from ..core.measure.magnitude import MagnitudeBands, MagnitudeReport
+    from ..core.separation.tuning import TuneParams
     from ..core.types import Bool, ModelInfo
 
 
@@ -34,6 +35,7 @@ class InstanceImage:
 
     labels: Int32  # int32 (H, W): 0 = background
     corrected: bool = False  # Whether they differ from what the separation made (brush corrections)
+    params: TuneParams | None = None  # What they were cut with, None = as the run was
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,25 @@ class TruthChoice:
     error: str = ""  # Why they cannot be used, "" if they can
 
 
+UNCERTAIN = (0.4, 0.7)
+"""Mean probability of a nucleus of which the network is not sure."""
+LOST_NP, LOST_AREA = 0.5, 30
+"""Probability from which an area should have become a nucleus, and its least pixels."""
+MANY_UNCERTAIN = 0.15
+"""Share of uncertain places from which an image is not called healthy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertain:
+    """Where the network is not sure: nuclei by id, and areas that should have become nuclei."""
+
+    nuclei: tuple[int, ...] = ()
+    lost: tuple[tuple[int, int, int, int], ...] = ()  # Boxes: row0, col0, row1, col1
+
+    def __len__(self) -> int:
+        return len(self.nuclei) + len(self.lost)
+
+
 @dataclass(frozen=True, eq=False)
 class Findings:
     """Everything that follows from maps, instances and, if there is one, the truth."""
@@ -56,6 +77,21 @@ class Findings:
     blobs: BlobReport
     comparison: Comparison | None = None  # None without a truth, or when the comparison failed
     errors: tuple[str, ...] = ()  # What could not be found out, and why
+    uncertain: Uncertain = field(default_factory=Uncertain)  # Where the network is not sure
+
+
+def find_uncertain(nuclei: Nuclei, maps: Maps, labels: Int32) -> Uncertain:
+    """List nuclei of middling probability, and areas of high probability that are in none."""
+    import cv2  # noqa: PLC0415 - on first use
+
+    low, high = UNCERTAIN
+    unsure = nuclei.label[(nuclei.np_mean > low) & (nuclei.np_mean < high)]
+    free = ((maps.np > LOST_NP) & (labels == 0)).astype(np.uint8)
+    free = cv2.morphologyEx(free, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))  # rims are no areas
+    _, _, stats, _ = cv2.connectedComponentsWithStats(free, connectivity=4)
+    boxes = stats[1:][stats[1:, cv2.CC_STAT_AREA] >= LOST_AREA][:, :4].tolist()
+    lost = tuple((y, x, y + tall, x + wide) for x, y, wide, tall in boxes)
+    return Uncertain(tuple(unsure.tolist()), lost)
 
 
 class Study(OneThread):
@@ -111,12 +147,27 @@ class Study(OneThread):
         self.run_changed.emit(run)
         self.look_at(0)
 
-    def set_labels(self, labels: Int32, *, corrected: bool) -> None:
-        """Take the instances as they are now; the array must not change afterwards."""
+    @property
+    def cut_with(self) -> SeparationParams | None:
+        """What the instances on screen were cut with, None without a run."""
+        if self.run is None or self.instances is None:
+            return None
+        params = self.instances.params
+        return self.run.result.cut_with if params is None else params.separation
+
+    def set_labels(
+        self, labels: Int32, *, corrected: bool, params: TuneParams | None = None
+    ) -> None:
+        """Take the instances as they are now; the array must not change afterwards.
+
+        ``params`` is what they were cut with; corrections by hand leave it as it was.
+        """
         self._on_main_thread()
         if self.run is None:
             return
-        self.instances = InstanceImage(labels, corrected)
+        if corrected and params is None and self.instances is not None:
+            params = self.instances.params
+        self.instances = InstanceImage(labels, corrected, params)
         self.ticket += 1  # old findings stay in sight until there are new ones
         self.labels_changed.emit(self.instances)
 
@@ -152,6 +203,60 @@ class Study(OneThread):
         return True
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a run amounts to in one line, and the tab to go to next."""
+
+    text: str
+    tone: str = ""  # "good", "warn", "bad" or "" = neither
+    step: str = ""  # "segment", "check", "train" or "why"
+    step_label: str = ""  # As a button says it, "" = there is no next step
+
+
+def verdict(study: Study) -> Verdict:
+    """Sum up what is on screen; "healthy" is never said where many nuclei are uncertain."""
+    run, found = study.run, study.findings
+    if run is None:
+        return Verdict("")
+    if found is None:
+        return Verdict(f"{_counted(len(run.result.nuclei))} · looking closer ...")
+    n, unsure = len(found.nuclei), len(found.uncertain)
+    if not n:
+        some = f"; {unsure:,} likely ones were dropped" if unsure else ""
+        return Verdict(f"No nuclei found{some}", "bad", "why", "Why?")
+    many = unsure > MANY_UNCERTAIN * (n + len(found.uncertain.lost))
+    hv, blobs = _hv_word(found, many=many), found.blobs.n_suspected
+    parts = [_counted(n), f"{blobs:,} blob{'' if blobs == 1 else 's'}" if blobs else "no blobs", hv]
+    if unsure:
+        parts.append(f"{unsure:,} uncertain")
+    if found.comparison is not None:
+        parts.append(f"AJI {found.comparison.prediction.aji:.2f}")
+    text = " · ".join(part for part in parts if part)
+    wrong = found.magnitude.misdirected or found.magnitude.verdict == "collapsed"
+    if wrong or found.magnitude.verdict == "weak":
+        return Verdict(text, "bad" if wrong else "warn", "why", "Why?")
+    if blobs:
+        return Verdict(text, "bad", "check", "Show blobs" if blobs > 1 else "Show blob")
+    return Verdict(text, "warn" if many else "good", "check", "Check")
+
+
+def _counted(n: int) -> str:
+    return f"{n:,} {'nucleus' if n == 1 else 'nuclei'}"
+
+
+def _hv_word(found: Findings, *, many: bool) -> str:
+    """Say how HV is; where many nuclei are uncertain, health is not for magnitude to tell.
+
+    Its direction is measured against the nuclei as cut, so of blobs it says nothing new.
+    """
+    magnitude = found.magnitude
+    if magnitude.verdict != "healthy":
+        return f"HV {magnitude.verdict} ({magnitude.inside.mean:.2f})"
+    if magnitude.misdirected:
+        return "" if found.blobs.n_suspected else "HV points the wrong way"
+    return "" if many else "HV healthy"
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """What is looked into."""
@@ -174,6 +279,7 @@ def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
 
     yield Progress(0, 4, "Measuring nuclei ...")
     nuclei = measure(case.labels, case.maps, type_names=case.info.types)
+    uncertain = find_uncertain(nuclei, case.maps, case.labels)
     yield Progress(1, 4, "Looking at the magnitude ...")
     magnitude = magnitude_report(case.maps, case.labels, case.bands)
     yield Progress(2, 4, "Looking for blobs ...")
@@ -186,7 +292,7 @@ def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
             comparison = compare(case.truth, case.labels, case.maps, case.separation)
         except UserError as error:  # a truth that cannot be used spoils nothing else
             errors = (str(error),)
-    return Findings(nuclei, magnitude, blobs, comparison, errors)
+    return Findings(nuclei, magnitude, blobs, comparison, errors, uncertain)
 
 
 @dataclass(frozen=True, eq=False)

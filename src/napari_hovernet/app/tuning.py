@@ -14,8 +14,14 @@ from ..core.inference.tiles import scaled_separation, working_scale
 from ..core.measure.nuclei import measure
 from ..core.measure.sweep import Sweep
 from ..core.params import SeparationParams
-from ..core.separation.tuning import StageCounts, StagedTuner, TuneParams, stage_counts
-from ..core.types import Maps, Progress, Separation
+from ..core.separation.tuning import (
+    StageCounts,
+    StagedTuner,
+    TuneParams,
+    keep_ids,
+    stage_counts,
+)
+from ..core.types import Int32, Maps, Progress, Separation
 from .segment import SegmentResult
 
 MERGE_S = 1.0
@@ -33,6 +39,7 @@ class Tuned:
     counts: StageCounts  # Of the same
     box: tuple[int, int, int, int] | None = None
     seconds: float = 0.0  # Time it took
+    ids: Int32 | None = None  # int32 (H, W): the instances by ids that edits leave alone
 
 
 @dataclass(frozen=True)
@@ -212,13 +219,16 @@ class Tuners:
 
 
 def tune_steps(
-    tuner: StagedTuner, params: TuneParams, box: Box | None = None
+    tuner: StagedTuner, params: TuneParams, box: Box | None = None, before: Int32 | None = None
 ) -> Generator[Progress, None, Tuned]:
-    """Separate with given parameters."""
+    """Separate with given parameters; instances keep the ids they have in ``before`` (H, W)."""
     yield Progress(0, 0, "Separating ...")
     began = time.perf_counter()
-    found = tuner(params)
-    return Tuned(params, found, stage_counts(found), box, time.perf_counter() - began)
+    found, ids = tuner(params), None
+    if before is not None:
+        r0, r1, c0, c1 = box or (0, before.shape[0], 0, before.shape[1])
+        ids = keep_ids(found.labels, before[r0:r1, c0:c1], None if box is None else before)
+    return Tuned(params, found, stage_counts(found), box, time.perf_counter() - began, ids)
 
 
 def kept_steps(result: SegmentResult, tuned: Tuned) -> Generator[Progress, None, SegmentResult]:

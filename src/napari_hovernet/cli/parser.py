@@ -67,13 +67,13 @@ COMMANDS = {
     "train": Command(
         "Fine-tune a model on labelled images, in a process of its own.",
         ".train:run", ".train_parser"),
-    "runs": Command("List training runs, or remove one.", ".runs:run", ".train_parser"),
+    "runs": Command("List training runs, or remove one.", ".train:run", ".train_parser"),
     "attach": Command(
         "Show what a training run does, from its beginning; Ctrl-C leaves it alone.",
-        ".runs:run", ".train_parser"),
+        ".train:run", ".train_parser"),
     "stop": Command(
         "Ask a training run to end after its step, with a checkpoint.",
-        ".runs:run", ".train_parser"),
+        ".train:run", ".train_parser"),
     "info": Command("Tell what a model file is, without running it.", ".models:info"),
     "export": Command(
         "Write a model in another format, told by the ending of OUT.", ".models:export"),
@@ -82,7 +82,7 @@ COMMANDS = {
     "check-loss": Command(
         "Check the training loss: five well-known claims and tests, what each measures, why it "
         "decided nothing, and the corrected test. Status 1 if one of these fails.",
-        ".check_loss:run"),
+        ".train:run"),
     "demo": Command(
         "Open napari with a sample image and segment it with the built-in model.",
         ".models:demo"),
@@ -210,6 +210,7 @@ def add_check_loss(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0,
         help="of the random maps; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(action="check-loss")
 
 
 def add_demo(parser: argparse.ArgumentParser) -> None:

@@ -1,68 +1,114 @@
-"""``napari-hovernet train``: start a training run and follow it, or be its process."""
+"""``train``, ``runs``, ``attach``, ``stop`` and ``check-loss``: training runs and their loss."""
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import shlex
+import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
-from ..app.finetune import look_at_data, say_what_is_missing
-from ..app.processes import is_here, wait_until_gone
-from ..app.run_process import FAILED, OK, Life, is_first, live
-from ..app.run_state import read_process
-from ..app.run_store import RunStore, Start, training_command
-from ..app.run_watch import RunWatch
-from ..app.train_options import OPTIONS, config_from, default_name
+from ..app.processes import elsewhere, read_mark, wait_until_gone
+from ..app.runs import (
+    FAILED,
+    OK,
+    Life,
+    RunInfo,
+    RunStore,
+    Start,
+    is_first,
+    live,
+    say_what_is_missing,
+    training_command,
+)
+from ..app.training import config_from, default_name, look_at_data
+from ..app.watch import EpochRow, RunView, RunWatch, duration, process_file
+from ..core.choices import options as options_of
 from ..core.params import TrainConfig
-from ..core.training.check import FAULT, WARN, DataReport
 from ..core.training.files import RunFolder
 from ..errors import InputError, UserError
-from .console import complain, say
-from .follow import Follower, say_end
+from .console import NOTHING, PROGRAM, complain, number, say, table
+
+if TYPE_CHECKING:
+    from ..core.loss_checks import LossCheck
 
 INTERRUPTED = 130
 REPORT_S = 20.0
 """How long the report of a finished run is waited for; it takes about a second."""
-STAMP = "%m%d-%H%M"
+STAMP, WHEN = "%m%d-%H%M", "%Y-%m-%d %H:%M"
 STATUS = {"done": OK, "stopped": INTERRUPTED}
 """Exit status by the state in which a run ends; any other is a failure."""
+FAILURES = ("failed", "killed", "broken")
+LOOK_S = 0.2
+"""Time between two looks."""
+WIDTH = 110
+"""Columns of the line that is rewritten."""
+MESSAGE = 70
+"""Characters of a message that the list shows."""
+HEAD = ("run", "state", "epoch", "AJI", "magnitude", "started", "")
+COLUMNS = (
+    ("epoch", 5), ("train", 7), ("val", 7), ("magnitude", 9), ("true", 5), ("cosine", 6),
+    ("AJI", 6), ("CC", 6), ("oracle", 6), ("PQ", 6), ("Dice", 6), ("[all]", 7), ("time", 7),
+)  # fmt: skip
+"""Heads and widths of the table of epochs; what follows is the remark."""
+LEGEND = (
+    "magnitude: HV inside true nuclei, beside that of the truth. cosine: 1 = HV points right, "
+    "0 = nothing learnt. CC: AJI of connected components. oracle: AJI of the true maps. "
+    "[all]: Dice of calling every pixel nucleus."
+)
+TEXT_WIDTH, INDENT = 88, 12
+"""Characters of a line of check-loss, and in front of what it is about."""
+MAX_SEED = 2**32
 
 
 def run(options: Namespace) -> int:
+    """Run one of the commands."""
+    if options.action == "train":
+        return train(options)
+    if options.action == "check-loss":
+        return check_loss(options)
+    actions = {"list": list_runs, "attach": attach, "stop": stop}
+    return actions[options.action](RunStore(options.runs_dir), options)
+
+
+# train
+
+
+def train(options: Namespace) -> int:
     """Train; 0 if it is done, 1 if it failed, 130 if it was stopped."""
     if options.run is not None:
-        return be_the_process(RunFolder(options.run), options)
+        return be_the_process(RunFolder(Path(os.path.abspath(options.run))), options)
     store = RunStore(options.runs_dir)
     start = Start(queued=not options.now)
     if options.resume is not None:
         folder = _again(store, start, options)
     else:
-        config = config_of(options)
+        config = config_from(vars(options), options.loss_preset or "")
+        if options.name is None:
+            named = {**vars(options), "name": default_name(config, time.strftime(STAMP))}
+            config = config_from(named, options.loss_preset or "")
         say_what_is_missing(config)
         if not options.no_check:
             check(config, quiet=options.quiet)
         folder = store.create(config, exact=options.name is not None)
         if options.prepare:
-            return _say_how_to_start(folder)
+            say(shlex.join(training_command(folder, Start(queued=False))))
+            return OK
         store.start(folder, start)
     if options.detach:
         say(folder.name)
         if not options.quiet:
-            complain(
-                f"{folder.name} runs in the background. Watch it with: {_attach(options, folder)}"
-            )
+            where = ["--runs-dir", str(options.runs_dir)] if options.runs_dir is not None else []
+            line = shlex.join([PROGRAM, "attach", folder.name, *where])
+            complain(f"{folder.name} runs in the background. Watch it with: {line}")
         return OK
     return _follow(store, folder, options)
-
-
-def config_of(options: Namespace) -> TrainConfig:
-    """Return the configuration that the options stand for."""
-    config = config_from(vars(options), options.loss_preset or "")
-    if options.name is None:
-        stamp = time.strftime(STAMP)
-        return config_from({**vars(options), "name": default_name(config, stamp)},
-                           options.loss_preset or "")  # fmt: skip
-    return config
 
 
 def check(config: TrainConfig, *, quiet: bool) -> None:
@@ -70,21 +116,20 @@ def check(config: TrainConfig, *, quiet: bool) -> None:
     report = look_at_data(config)
     if not quiet:
         complain(f"data: {report.summary}")
-        for text in (*report.notes, *_words(report, WARN)):
+        for text in (*report.notes, *report.words("warn")):
             complain(f"note: {text}")
     if report.refused:
-        raise InputError(f"Not fit for training: {' '.join(_words(report, FAULT))}")
-
-
-def _words(report: DataReport, verdict: str) -> list[str]:
-    return [finding.words for finding in report.findings if finding.verdict == verdict]
+        raise InputError(f"Not fit for training: {' '.join(report.words('fault'))}")
 
 
 def be_the_process(folder: RunFolder, options: Namespace) -> int:
     """Be the process of a run."""
     status = live(folder, _train, Life(options.resume is not None, not options.now))
     if is_first() and folder.events.exists():
-        _report(folder)
+        try:
+            _report(folder)
+        except Exception as error:  # the training is done and stays so
+            complain(f"the report could not be written: {type(error).__name__}: {error}")
     return status
 
 
@@ -94,24 +139,19 @@ def _train(folder: RunFolder, resume: bool) -> int:
     return int(run_training(folder, resume=resume))
 
 
-def _report(folder: RunFolder) -> None:
-    """Write the report; what goes wrong with it is said in the log and harms nothing else."""
+def _report(folder: RunFolder) -> Path:
     from ..app.reports import write_report  # noqa: PLC0415 - on first use
 
-    try:
-        write_report(folder)
-    except Exception as error:  # the training is done and stays so
-        complain(f"the report could not be written: {type(error).__name__}: {error}")
+    return write_report(folder)
 
 
 def _again(store: RunStore, start: Start, options: Namespace) -> RunFolder:
     """Let a run go on."""
     if not options.resume:
         raise InputError("--resume needs the name of a run; `napari-hovernet runs` lists them.")
-    given = [f"--{known.option}" for known in OPTIONS.values()
-             if getattr(options, known.option.replace("-", "_")) is not None]  # fmt: skip
-    given += [f"--{n}" for n in ("data", "start", "name") if getattr(options, n) is not None]
-    given += ["--loss-preset"] * (options.loss_preset is not None)
+    names = [known.option for known in options_of(TrainConfig).values()]
+    given = [f"--{name}" for name in (*names, "data", "start", "name", "loss-preset")
+             if getattr(options, name.replace("-", "_")) is not None]  # fmt: skip
     if given:
         raise InputError(
             f"A run goes on as it began; leave out {', '.join(given)}, or start a new run from "
@@ -120,19 +160,6 @@ def _again(store: RunStore, start: Start, options: Namespace) -> RunFolder:
     folder = store.find(options.resume)
     store.resume(folder, start)
     return folder
-
-
-def _say_how_to_start(folder: RunFolder) -> int:
-    command = training_command(folder, Start(queued=False))
-    say(shlex.join(command))
-    return OK
-
-
-def _attach(options: Namespace, folder: RunFolder) -> str:
-    words = ["napari-hovernet", "attach", folder.name]
-    if options.runs_dir is not None:
-        words += ["--runs-dir", str(options.runs_dir)]
-    return shlex.join(words)
 
 
 def _follow(store: RunStore, folder: RunFolder, options: Namespace) -> int:
@@ -146,15 +173,17 @@ def _follow(store: RunStore, folder: RunFolder, options: Namespace) -> int:
         except KeyboardInterrupt:
             _interrupt(store, folder, again=asked)
             asked = True
-        except SystemExit:  # told to end: so is the run
+        except SystemExit:  # asked to end ourselves: so is the run
             _interrupt(store, folder, again=False)
             raise
-    _wait_for_the_report(folder)
-    info = store.info(folder)
+    mark = read_mark(process_file(folder))
+    if mark is not None and not elsewhere(mark):  # after its last event it writes its report
+        wait_until_gone(mark, folder.path, REPORT_S)
     if not options.quiet or view.state not in STATUS:
-        say_end(view, folder.log, info.can_resume)
+        say_end(view, folder.log, store.info(folder).can_resume)
     if view.state == "done" and not options.quiet:
-        _say_results(folder)
+        results = (folder.best, folder.last, folder.report)
+        complain(f"written: {', '.join(str(path) for path in results if path.exists())}")
     return STATUS.get(view.state, FAILED)
 
 
@@ -169,13 +198,299 @@ def _interrupt(store: RunStore, folder: RunFolder, *, again: bool) -> None:
         complain(str(error))
 
 
-def _wait_for_the_report(folder: RunFolder) -> None:
-    """Wait until the run's process, which has told its end, has written its report too."""
-    mark = read_process(folder)
-    if mark is not None and is_here(mark):
-        wait_until_gone(mark, REPORT_S)
+# runs, attach, stop
 
 
-def _say_results(folder: RunFolder) -> None:
-    written = (folder.best, folder.last, folder.report)
-    complain(f"written: {', '.join(str(path) for path in written if path.exists())}")
+def list_runs(store: RunStore, options: Namespace) -> int:
+    """Print all runs, or remove one."""
+    if options.remove is not None:
+        folder = store.find(options.remove)
+        store.remove(folder)
+        complain(f"removed: {folder.path}")
+        return OK
+    runs = store.list()
+    if options.json:
+        say(json.dumps([as_json(info) for info in runs], indent=2, allow_nan=False))
+    elif runs:
+        say(table([HEAD, *map(_row, runs)]))
+        queue = store.queue()
+        if len(queue) > 1:
+            complain(f"in turn: {', '.join(queue)}")
+    else:
+        complain(f"no runs in {store.folder}")
+    return OK
+
+
+def as_json(info: RunInfo) -> dict[str, Any]:
+    """Return a run as JSON-able values; what is not known is null."""
+    names = ("name", "state", "message", "pid", "created", "updated", "epoch", "can_resume")
+    return {name: getattr(info, name) for name in names} | {
+        "folder": str(info.folder.path),
+        "epochs": info.n_epochs,
+        "val": {name: v if math.isfinite(v) else None for name, v in info.val},
+    }
+
+
+def _row(info: RunInfo) -> list[str]:
+    message = info.message
+    return [
+        info.name,
+        info.state,
+        f"{info.epoch}/{info.n_epochs}" if info.n_epochs else NOTHING,
+        number(info.score("aji")),
+        number(info.score("magnitude")),
+        time.strftime(WHEN, time.localtime(info.created)) if info.created else NOTHING,
+        message if len(message) <= MESSAGE else f"{message[: MESSAGE - 4]} ...",
+    ]
+
+
+def attach(store: RunStore, options: Namespace) -> int:
+    """Show a run until it ends or Ctrl-C; 1 if it failed."""
+    if options.run:
+        folder = store.find(options.run)
+    else:
+        runs = store.list()
+        if not runs:
+            raise InputError(f"There are no runs in {store.folder}.")
+        folder = next((info for info in runs if info.active), runs[0]).folder
+
+    def plot(view: RunView) -> None:
+        if options.plot is not None:
+            from ..app.figures import save_plot  # noqa: PLC0415 - on first use
+
+            save_plot(view, options.plot)
+
+    follower = Follower(RunWatch(folder), quiet=options.quiet, on_epoch=plot)
+    try:
+        view = follower.once() if options.once else follower.until_the_end()
+    except KeyboardInterrupt:
+        complain(f"left; {folder.name} goes on by itself")
+        return OK
+    plot(view)
+    if options.report:
+        complain(f"written: {_report(folder)}")
+    if not view.active:
+        say_end(view, folder.log, store.info(folder).can_resume)
+    elif options.once and not options.quiet:
+        complain(f"{folder.name} is {view.state}")
+    return 1 if view.state in FAILURES else OK
+
+
+def stop(store: RunStore, options: Namespace) -> int:
+    """Stop, pause or kill a run."""
+    folder = store.find(options.run)
+    if options.kill:
+        store.kill(folder)
+        complain(f"{folder.name} is {store.info(folder).state}")
+    elif options.pause:
+        store.pause(folder)
+        complain(f"{folder.name} pauses; go on with: {PROGRAM} train --resume {folder.name}")
+    else:
+        store.stop(folder)
+        complain(f"{folder.name} ends after its step, with a checkpoint")
+    return OK
+
+
+# A run on the terminal
+
+
+class Follower:
+    """Print what happens to a run: epochs to stdout, the present moment to stderr."""
+
+    def __init__(
+        self,
+        watch: RunWatch,
+        *,
+        quiet: bool = False,
+        live: bool | None = None,
+        on_epoch: Callable[[RunView], None] | None = None,
+    ) -> None:
+        self._watch, self._quiet, self._on_epoch = watch, quiet, on_epoch
+        self._live = not quiet and (sys.stderr.isatty() if live is None else live)
+        self._printed: dict[int, EpochRow] = {}
+        self._start: object = None
+        self._last = ""
+
+    def until_the_end(self) -> RunView:
+        """Follow until the run has no process any more."""
+        while (view := self.once()).active:
+            time.sleep(LOOK_S)
+        return view
+
+    def once(self) -> RunView:
+        """Print what is new, and return all there is."""
+        view = self._watch.view if not self._watch.poll() else self._watch.catch_up()
+        if view.start and view.start is not self._start:
+            first, self._start = self._start is None, view.start
+            self._clear()
+            if not self._quiet:
+                for text in (*introduction(view), *[LEGEND] * first):
+                    complain(text)
+            if first:
+                self._print(_joined([name for name, _ in COLUMNS]))
+        new = [row for row in view.rows if self._printed.get(row.epoch) is not row]
+        for row in new:
+            self._printed[row.epoch] = row
+            self._print(epoch_line(row))
+        if new and self._on_epoch is not None:
+            self._on_epoch(view)
+        self._show_moment(view)
+        return view
+
+    def _print(self, text: str) -> None:
+        if not self._quiet:
+            self._clear()
+            say(text)
+
+    def _show_moment(self, view: RunView) -> None:
+        text = moment(view)[:WIDTH]
+        if self._live and view.active:
+            sys.stderr.write(f"\r{text.ljust(WIDTH)}")
+            sys.stderr.flush()
+        elif not self._quiet and view.state == "queued" and view.message and text != self._last:
+            complain(text)
+        self._last = text
+        if not view.active:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._live:
+            sys.stderr.write(f"\r{' ' * WIDTH}\r")
+            sys.stderr.flush()
+
+
+def epoch_line(row: EpochRow) -> str:
+    """Return the line of an epoch."""
+    all_dice = number(row.score("all_foreground_dice"))
+    cells = [
+        str(row.epoch),
+        number(row.total),
+        number(row.score("loss")),
+        number(row.score("magnitude")),
+        number(row.score("true_magnitude"), 2),
+        number(row.score("cosine"), 2),
+        *(number(row.score(name)) for name in ("aji", "cc_aji", "oracle_aji", "pq", "dice")),
+        all_dice if all_dice == NOTHING else f"[{all_dice}]",
+        duration(row.seconds) or NOTHING,
+    ]
+    remark = ", ".join(filter(None, [row.remark, "best" if row.best else ""]))
+    return f"{_joined(cells)}  {remark}".rstrip()
+
+
+def _joined(cells: Sequence[str]) -> str:
+    widths = [width for _, width in COLUMNS]
+    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+
+
+def introduction(view: RunView) -> list[str]:
+    """Return lines about a run that has begun."""
+    forms = {"device": "on {}", "parameters": "{:,} parameters",
+             "train_images": "{} training images", "val_images": "{} validation images",
+             "": f"{view.n_epochs} epochs of {view.steps_per_epoch} steps",
+             "batch": "batch {}"}  # fmt: skip
+    known = {"": 0} | {k: v for k, v in view.start.items() if isinstance(v, int | str) and v != ""}
+    facts = [form.format(known[name]) for name, form in forms.items() if name in known]
+    lines = [f"{view.name}: {', '.join(facts)}"]
+    if resumed := view.start.get("resumed_epoch"):
+        lines.append(f"goes on after epoch {resumed}")
+    notes = view.start.get("notes")
+    return lines + [f"note: {note}" for note in (notes if isinstance(notes, list) else ())]
+
+
+def moment(view: RunView) -> str:
+    """Return the line of the present moment."""
+    if view.state != "running" or not view.step:
+        return f"{view.state}: {view.message}" if view.message else view.state
+    per_epoch = view.steps_per_epoch
+    step = view.step - (view.epoch - 1) * per_epoch if per_epoch else view.step
+    parts = [
+        f"epoch {view.epoch}/{view.n_epochs}",
+        f"step {step}/{per_epoch}" if per_epoch else f"step {step}",
+        f"loss {number(view.steps.last('total'))}",
+    ]
+    if not math.isnan(magnitude := view.steps.last("magnitude")):
+        true = number(view.steps.last("true_magnitude"), 2)
+        parts.append(f"magnitude {number(magnitude)} of {true}")
+    if not math.isnan(view.images_per_s):
+        parts.append(f"{view.images_per_s:.1f} images/s")
+    if not math.isnan(view.eta_s):
+        parts.append(f"{duration(view.eta_s)} left")
+    return "  ".join(parts)
+
+
+def say_end(view: RunView, log: Path, resumable: bool) -> None:
+    """Say how a run ended, and how it can go on."""
+    reason, best = view.error or view.message, view.best
+    if view.error_term:
+        reason = f"{reason} (term {view.error_term})"
+    if view.state == "done" and best is not None:
+        score = f"best epoch {best.epoch}, AJI {number(best.score('aji'))}"
+        reason = f"{score}. {reason}" if reason else score
+    complain(f"{view.name}: {view.state}" + (f". {reason}" if reason else ""))
+    if view.state in {"failed", "killed"} and log.exists():
+        complain(f"what its process wrote is in {log}")
+    if resumable:
+        complain(f"go on with: {PROGRAM} train --resume {view.name}")
+
+
+# check-loss
+
+
+def check_loss(options: Namespace) -> int:
+    """Run all checks of the loss; 0 if the corrected tests pass, 1 if one fails."""
+    from ..core import loss_checks  # noqa: PLC0415 - loads torch
+
+    if not 0 <= options.seed < MAX_SEED:
+        raise InputError(f"--seed is {options.seed}; give a whole number from 0 to {MAX_SEED - 1}.")
+    five = loss_checks.check_loss(options.seed)
+    further = loss_checks.check_length(options.seed)
+    checks = (*five, *further)
+    if options.json:
+        plain = {
+            "passed": all(check.passed for check in checks),
+            "seed": options.seed,
+            "checks": [_check_as_json(check) for check in checks],
+        }
+        say(json.dumps(plain, indent=2, allow_nan=False))
+    else:
+        say(checks_as_text(five, further))
+    return 0 if all(check.passed for check in checks) else 1
+
+
+def _check_as_json(check: LossCheck) -> dict[str, Any]:
+    """Return a check as plain values; NaN and infinity, which JSON has not, as text."""
+    measured = {name: v if v is None or math.isfinite(v) else str(v)
+                for name, v in check.measured.items()}  # fmt: skip
+    return {"name": check.name, "passed": check.passed, "claim": check.claim,
+            "measured": measured, "why": check.why}  # fmt: skip
+
+
+def checks_as_text(five: Sequence[LossCheck], further: Sequence[LossCheck]) -> str:
+    """Return checks as a page to read, and how many passed at its end."""
+    lines = ["Checks of the magnitude loss: as they were, and corrected", ""]
+    for check in five:
+        lines += [*_paragraphs(check), ""]
+    if further:
+        lines += ["What the length of HV is good for", ""]
+    for check in further:
+        lines += [*_paragraphs(check), ""]
+    names = [check.name for check in (*five, *further) if not check.passed]
+    n = len(five) + len(further)
+    failed = f"; failed: {', '.join(names)}" if names else ""
+    return "\n".join([*lines, f"{n - len(names)} of {n} corrected checks pass{failed}."])
+
+
+def _paragraphs(check: LossCheck) -> Iterator[str]:
+    yield f"{check.name}: {'passes' if check.passed else 'FAILS'}"
+    yield _wrapped("claimed", check.claim)
+    width = max(map(len, check.measured))
+    for index, (name, value) in enumerate(check.measured.items()):
+        title = "" if index else "measured"
+        shown = f"{value:.5f}" if isinstance(value, float) and math.isfinite(value) else str(value)
+        yield f"{f'   {title}':<{INDENT}}{name:<{width}}  {shown:>8}"
+    yield _wrapped("so", check.why)
+
+
+def _wrapped(title: str, text: str) -> str:
+    first = f"   {title}".ljust(INDENT)
+    return fill(text, TEXT_WIDTH, initial_indent=first, subsequent_indent=" " * INDENT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..app.train_options import OPTIONS
-from ..core.params import LOSS_PRESETS
+from ..core.choices import options
+from ..core.params import LOSS_PRESETS, TrainConfig
 from .console import add_choice, help_of
 
 NO_EPOCHS = "none"
@@ -38,7 +38,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         choices=tuple(LOSS_PRESETS),
         help="weights to begin with; options below change single ones",
     )
-    for known in OPTIONS.values():
+    for known in options(TrainConfig).values():
         if known.option == "save-epochs":
             groups[known.group].add_argument(
                 "--save-epochs", type=epochs_of, metavar="N,N", help=help_of(known)
@@ -46,6 +46,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         else:
             add_choice(groups[known.group], known)
     _add_run_options(parser)
+    parser.set_defaults(action="train")
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -181,6 +181,11 @@ def walk(cls: Any, prefix: str = "") -> Iterator[tuple[str, Choice]]:
             yield from walk(inner, f"{prefix}{f.name}.")
 
 
+def options(cls: Any) -> Mapping[str, Choice]:
+    """List the choices that the command line offers, by path."""
+    return {path: known for path, known in walk(cls) if known.option}
+
+
 def described(cls: type[T]) -> type[T]:
     """Class decorator: write the declared fields into the docstring, as a Parameters section."""
     known: Mapping[str, Choice] = choices(cls)

@@ -25,7 +25,7 @@ from PIL import Image
 import napari_hovernet as nh
 from napari_hovernet._napari import writers
 from napari_hovernet.app.corrections import Corrections
-from napari_hovernet.app.run_store import RunStore
+from napari_hovernet.app.runs import RunStore
 from napari_hovernet.app.training_data import PairAbout, save_training_pair
 from napari_hovernet.core.io.blob_table import write_blob_table
 from napari_hovernet.core.io.comparison_file import write_comparison_csv, write_comparison_json

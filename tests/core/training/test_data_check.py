@@ -15,7 +15,7 @@ from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.data.samples import LoadedData, Sample, SampleArrays
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import DataParams
-from napari_hovernet.core.training.check import DataBounds, DataReport, Finding, check_data
+from napari_hovernet.core.training.check import DataReport, Finding, check_data
 from napari_hovernet.errors import InputError
 
 from .test_turns import nuclei
@@ -219,14 +219,7 @@ def test_of_many_samples_some_are_looked_at_and_all_groups() -> None:
     train = [Sample(f"t{i}", f"g{i}", reader=partial(reader, f"t{i}")) for i in range(40)]
     val = [Sample(f"v{i}", f"w{i}", reader=partial(reader, f"v{i}")) for i in range(40)]
     val[-1] = Sample("last", "g39", reader=partial(reader, "last"))
-    report = check_data(LoadedData(tuple(train), tuple(val)), DataBounds(samples=5))
+    report = check_data(LoadedData(tuple(train), tuple(val)), samples=5)
     assert len(read) == 10, "each is read once"
     assert "10 of them were looked at" in found(report, "files").words
     assert "(g39)" in found(report, "leak").words
-
-
-def test_bounds_out_of_range_are_refused() -> None:
-    with pytest.raises(InputError, match="coverage is 2"):
-        DataBounds(coverage=2)
-    with pytest.raises(InputError, match="samples is 0"):
-        DataBounds(samples=0)

@@ -117,6 +117,7 @@ def test_what_is_drawn_follows_the_parameters() -> None:
     counts = [sum(m.turn == turn for m in moves) for turn in TURNS]
     assert min(counts) > 400
     assert all(draw_move(AugmentParams(on=False), rng) == Move() for _ in range(9))
-    assert all(draw_move(AugmentParams(), rng, free=False).plain for _ in range(50))
+    moves = [draw_move(AugmentParams(), rng, free=False) for _ in range(50)]
+    assert {(move.angle, move.scale) for move in moves} == {(0.0, 1.0)}
     fixed = AugmentParams(flips=False, p_rotate=0.0, scale=(1.0, 1.0))
     assert draw_move(fixed, rng) == Move()

@@ -11,7 +11,7 @@ import torch
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.params import DataParams, LossParams, OptimParams, TrainConfig
 from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
 from napari_hovernet.core.tokens.data import find_token_data, membership, truth_of
 from napari_hovernet.core.tokens.decode import predict_tokens_steps
@@ -33,6 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         start=str(place / "start.pth"),
         name="tiny",
         data=DataParams((str(data / "epidermal_features.npz"),), "epidermal", max_val=1),
+        loss=LossParams(lambda_gradient=1.0, lambda_magnitude=1.0),  # ten steps: no steep terms
         optim=OptimParams(epochs=2, batch=4, steps_per_epoch=5, lr=8e-3),
         device="cpu",
         seed=3,
@@ -52,7 +53,7 @@ def test_it_learns_and_writes_the_familys_dict(run: Path) -> None:
     assert losses[-1] < losses[0] - 0.5
     assert (raw["family"], raw["token_prefix"], raw["n_classes"]) == ("epidermal", 5, 5)
     assert raw["epoch"] == raw["history"][-1]["epoch"] - 1
-    assert raw["args"]["loss"]["lambda_magnitude"] == TrainConfig().loss.lambda_magnitude
+    assert raw["args"]["loss"]["lambda_magnitude"] == 1.0
     assert (run / "run" / "last.pth").exists()
 
 

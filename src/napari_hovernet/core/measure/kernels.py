@@ -128,15 +128,27 @@ def outlines(ids: Array, rows: Array, box: Array, area: Array) -> tuple[Array, A
 
 @kernel
 def quantile(values: Array, share: float) -> float:
-    """Quantile with linear interpolation of ``values`` (n,), n above 0."""
+    """Quantile with linear interpolation by Hoare's selection; reorders ``values`` (n,), n > 0."""
     place = share * (len(values) - 1)
     rank = int(np.floor(place))
-    ordered = np.partition(values, rank)
-    low: float = ordered[rank]
-    if rank + 1 == len(values):
-        return low
-    high: float = ordered[rank + 1 :].min()
-    return low + (place - rank) * (high - low)
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        low, high = (i if rank > j else low), (j if rank < i else high)
+    found: float = values[rank]
+    if rank + 1 < len(values):
+        found += (place - rank) * (values[rank + 1 :].min() - values[rank])
+    return found
 
 
 @kernel

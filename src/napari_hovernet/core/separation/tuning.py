@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ...errors import InputError
 from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
 from ..masks import clean_mask, label_parts
 from ..params import METHODS, SeparationParams
-from ..types import Maps, Separation
+from ..types import Int32, Maps, Separation, kernel
 from . import separate
 from .local import cut_basins, squeeze_energy
 from .published import merged
@@ -180,3 +182,61 @@ class StagedTuner:
             self._kept[stage] = (key, make())
         value: T = self._kept[stage][1]
         return value
+
+
+def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
+    """Give instances (H, W) the ids of those they overlap most in ``before``, new ones free ids.
+
+    What an edit leaves alone so keeps its id, and with it colour and row. Ids of ``used`` are
+    taken, too (those of a whole of which these are a part); the result may have gaps.
+    """
+    n = int(labels.max()) if labels.size else 0
+    if not n:
+        return labels
+    top = max(int((before if used is None else used).max()), 0)
+    pairs = np.empty((_overlaps(labels, before, top, np.empty((0, 3), np.int64)), 3), np.int64)
+    _overlaps(labels, before, top, pairs)
+    keys, inverse = np.unique(pairs[:, 0] * (top + 1) + pairs[:, 1], return_inverse=True)
+    order = np.argsort(-np.bincount(inverse, pairs[:, 2], len(keys)), kind="stable")
+    table, kept = np.zeros(n + 1, np.int32), np.zeros(top + n + 2, np.bool_)
+    kept[0] = True
+    _assign(keys[order], top + 1, table, kept)
+    if used is not None:
+        kept[used[used > 0]] = True
+    new = np.flatnonzero(table[1:] == 0) + 1
+    table[new] = np.flatnonzero(~kept)[: len(new)]
+    return table[labels]
+
+
+@kernel
+def _overlaps(labels: Any, before: Any, top: int, found: Any) -> int:
+    """Write (id, id before, pixels) of each stretch of a row in which both are the same.
+
+    Returns how many there are; ``found`` without rows only counts.
+    """
+    n = 0
+    for r in range(labels.shape[0]):
+        start, a, b = 0, -1, -1
+        for c in range(labels.shape[1] + 1):
+            end = c == labels.shape[1]
+            a2 = -1 if end else labels[r, c]
+            b2 = -1 if end else before[r, c]
+            if b2 > top:  # painted meanwhile
+                b2 = 0
+            if a2 != a or b2 != b:
+                if a > 0 and b > 0:
+                    if n < len(found):
+                        found[n, 0], found[n, 1], found[n, 2] = a, b, c - start
+                    n += 1
+                start, a, b = c, a2, b2
+    return n
+
+
+@kernel
+def _assign(keys: Any, base: int, table: Any, kept: Any) -> None:
+    """Give each id the first free one it is paired with."""
+    for key in keys:
+        new, old = key // base, key % base
+        if table[new] == 0 and not kept[old]:
+            table[new] = old
+            kept[old] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,48 +24,34 @@ from ..types import spread
 
 OK, WARN, FAULT = "ok", "warn", "fault"
 """Verdicts; with a fault training must not start."""
+SAMPLES = 400
+"""Samples looked at, at most, in training and in validation each."""
+FULL, MEAN_FULL = 0.5, 0.6
+"""Share of nucleus pixels above which an image is named, and the data are refused."""
+TOUCHING, MASK_NUCLEI = 0.01, 100
+"""Share of touching nuclei below which labels look like a mask's, and nuclei that it takes."""
+MASK_PARTS = 5.0
+"""Parts per instance from which labels are a mask or a map of types."""
+MAGNITUDE = (0.55, 0.80)
+"""Mean length of target HV that is usual."""
+UNTYPED, PROBLEMS = 0.05, 0.1
+"""Shares of untyped nucleus pixels that are named, of unusable samples that are refused."""
+MPP_RATIO = 1.5
+"""Largest to smallest micrometres per pixel that is named."""
+SHOWN = 3
+"""Names that a finding shows."""
 
-
-@dataclass(frozen=True)
-class DataBounds:
-    """From where on data look odd."""
-
-    coverage: float = 0.5  # Share of nucleus pixels above which an image is named
-    mean_coverage: float = 0.6
-    touching: float = 0.01  # Share of touching nuclei below which labels look like those of a mask
-    mask_nuclei: int = 100  # Nuclei from which that is said
-    mask_parts: float = 5.0  # Parts per instance from which labels are a mask or a map of types
-    magnitude: tuple[float, float] = (0.55, 0.80)  # Mean length of target HV that is usual
-    untyped: float = 0.05  # Share of nucleus pixels without a type that is worth a word
-    problems: float = 0.1  # Share of samples that cannot be used from which training is refused
-    mpp_ratio: float = 1.5  # Largest to smallest micrometres per pixel that is worth a word
-    samples: int = 400  # Samples looked at, at most, in training and in validation each
-
-    def __post_init__(self) -> None:
-        for name in ("coverage", "mean_coverage", "touching", "untyped", "problems"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give a share in 0..1.")
-        if self.samples < 1:
-            raise InputError(f"samples is {self.samples}; give 1 or more.")
+Found = tuple[str, str]
+"""Verdict and words."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at."""
 
-    Parameters
-    ----------
-    name : str
-        "files", "nuclei", "coverage" ...
-    verdict : {"ok", "warn", "fault"}
-        With a fault training is refused.
-    words : str
-        What was found and what to do.
-    """
-
-    name: str
-    verdict: str
-    words: str
+    name: str  # "files", "nuclei", "coverage" ...
+    verdict: str  # "ok", "warn" or "fault"
+    words: str  # What was found and what to do
 
 
 @dataclass(frozen=True)
@@ -73,9 +59,9 @@ class DataReport:
     """What was found in training data."""
 
     findings: tuple[Finding, ...]
-    train_images: int  # Nuclei of the samples that were looked at
-    val_images: int  # Nuclei of the samples that were looked at
-    nuclei: int  # Nuclei of the samples that were looked at
+    train_images: int
+    val_images: int
+    nuclei: int  # Of the samples that were looked at
     coverage: float
     touching: float
     magnitude: float
@@ -84,25 +70,27 @@ class DataReport:
     @property
     def refused(self) -> bool:
         """Whether training must not start."""
-        return any(finding.verdict == FAULT for finding in self.findings)
+        return self.worst == FAULT
 
     @property
     def worst(self) -> str:
         """Worst verdict."""
-        verdicts = {finding.verdict for finding in self.findings}
-        return next((v for v in (FAULT, WARN) if v in verdicts), OK)
+        return next((v for v in (FAULT, WARN) if self.words(v)), OK)
+
+    def words(self, verdict: str) -> tuple[str, ...]:
+        """Return what was found of a verdict."""
+        return tuple(f.words for f in self.findings if f.verdict == verdict)
 
     @property
     def summary(self) -> str:
         """One line."""
-        odd = [f.name for f in self.findings if f.verdict == FAULT] or [
-            f.name for f in self.findings if f.verdict == WARN
-        ]
-        said = {FAULT: "cannot be trained on", WARN: "can be trained on", OK: "in order"}
+        worst = self.worst
+        odd = [f.name for f in self.findings if f.verdict == worst != OK]
+        fit = {FAULT: "cannot be trained on", WARN: "can be trained on", OK: "in order"}[worst]
         about = f" ({', '.join(odd)})" if odd else ""
         return (
             f"{self.train_images} to train, {self.val_images} to validate, {self.nuclei:,} nuclei: "
-            f"{said[self.worst]}{about}"
+            f"{fit}{about}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,12 +99,6 @@ class DataReport:
         for name in ("coverage", "touching", "magnitude"):
             plain[name] = None if math.isnan(plain[name]) else plain[name]
         return {**plain, "refused": self.refused, "summary": self.summary}
-
-
-__all__ = ["DataBounds", "DataReport", "Finding", "check_data"]
-
-SHOWN = 3
-"""Names that a finding shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,51 +110,63 @@ class _Seen:
     errors: tuple[str, ...]
     leaks: Leaks
     sampled: bool
-    bounds: DataBounds
     n_types: int | None
 
-    @property
-    def labelled(self) -> list[SampleFigures]:
-        return [f for f in self.figures if f.has_labels]
+    def sum(self, name: str, labelled: bool = False) -> int:
+        """Add a figure up over samples; ``labelled`` = those with instances alone."""
+        return sum(getattr(f, name) for f in self.figures if f.has_labels or not labelled)
 
     @property
-    def filled(self) -> list[SampleFigures]:
-        return [f for f in self.figures if f.inside]
+    def coverage(self) -> float:
+        return _share(self.sum("inside"), self.sum("pixels"))
+
+    @property
+    def touching(self) -> float:
+        return _share(self.sum("touching", labelled=True), self.sum("nuclei", labelled=True))
+
+    @property
+    def magnitude(self) -> float:
+        total = sum(f.magnitude * f.inside for f in self.figures if f.inside)
+        return _share(total, self.sum("inside"))
 
 
 def check_data(
-    loaded: LoadedData, bounds: DataBounds | None = None, *, n_types: int | None = None
+    loaded: LoadedData, *, n_types: int | None = None, samples: int = SAMPLES
 ) -> DataReport:
     """Look at data before training."""
-    bounds = bounds or DataBounds()
-    train, val = (_some(s, bounds.samples) for s in (loaded.train, loaded.val))
-    looks: list[_Look] = spread(_look, (*train, *val))
-    errors = tuple(look for look in looks if isinstance(look, str))
+    train, val = (_some(s, samples) for s in (loaded.train, loaded.val))
+    looks = spread(_look, (*train, *val))
     prints = [look[1] for look in looks[: len(train)] if not isinstance(look, str)]
     held = [look[1] for look in looks[len(train) :] if not isinstance(look, str)]
+    leaks = find_leaks(prints, held)
+    groups = {s.group for s in loaded.train} & {s.group for s in loaded.val}  # of all samples
     seen = _Seen(
-        data=loaded,
-        figures=tuple(look[0] for look in looks if not isinstance(look, str)),
-        errors=errors,
-        leaks=_with_all_groups(find_leaks(prints, held), loaded),
-        sampled=len(train) + len(val) < len(loaded.all),
-        bounds=bounds,
-        n_types=n_types,
+        loaded,
+        tuple(look[0] for look in looks if not isinstance(look, str)),
+        tuple(look for look in looks if isinstance(look, str)),
+        Leaks(leaks.same, tuple(sorted(groups)), leaks.near),
+        len(looks) < len(loaded.all),
+        n_types,
     )
-    findings = tuple(found for check in CHECKS if (found := check(seen)) is not None)
-    return _report(seen, findings)
+    found = ((name, check(seen)) for name, check in CHECKS.items())
+    return DataReport(
+        tuple(Finding(name, *said) for name, said in found if said is not None),
+        len(loaded.train),
+        len(loaded.val),
+        seen.sum("nuclei"),
+        seen.coverage,
+        seen.touching,
+        seen.magnitude,
+        loaded.notes,
+    )
 
 
-_Look = tuple[SampleFigures, Print] | str
-
-
-def _look(sample: Sample) -> _Look:
+def _look(sample: Sample) -> tuple[SampleFigures, Print] | str:
     """Measure a sample and take its print, or say why it cannot be read."""
     try:
-        held = Sample(
-            sample.name, sample.group, sample.split, mpp=sample.mpp, **vars(sample.arrays)
-        )
-        return measure(held), print_of(held)
+        arrays = vars(sample.arrays)  # read once for both
+        cached = Sample(sample.name, sample.group, sample.split, mpp=sample.mpp, **arrays)
+        return measure(cached), print_of(cached)
     except InputError as error:
         return str(error)
 
@@ -180,29 +174,6 @@ def _look(sample: Sample) -> _Look:
 def _some(samples: Sequence[Sample], n: int) -> list[Sample]:
     n = min(n, len(samples))
     return [samples[k * len(samples) // n] for k in range(n)]
-
-
-def _with_all_groups(leaks: Leaks, loaded: LoadedData) -> Leaks:
-    """Compare source images of all samples, not only of those that were looked at."""
-    groups = {s.group for s in loaded.train} & {s.group for s in loaded.val}
-    return Leaks(leaks.same, tuple(sorted(groups)), leaks.near)
-
-
-def _report(seen: _Seen, findings: tuple[Finding, ...]) -> DataReport:
-    nuclei = sum(f.nuclei for f in seen.figures)
-    labelled = sum(f.nuclei for f in seen.labelled)
-    inside = sum(f.inside for f in seen.filled)
-    weighted = sum(f.magnitude * f.inside for f in seen.filled)
-    return DataReport(
-        findings=findings,
-        train_images=len(seen.data.train),
-        val_images=len(seen.data.val),
-        nuclei=nuclei,
-        coverage=_share(inside, sum(f.pixels for f in seen.figures)),
-        touching=_share(sum(f.touching for f in seen.labelled), labelled),
-        magnitude=_share(weighted, inside),
-        notes=seen.data.notes,
-    )
 
 
 def _share(part: float, whole: float) -> float:
@@ -214,191 +185,165 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-# --- the checks ----------------------------------------------------------------------
-
-
-def _files(seen: _Seen) -> Finding:
+def _files(seen: _Seen) -> Found:
     problems = (*seen.data.problems, *seen.errors)
     tried = len(seen.data.all) + len(seen.data.problems)
+    shown = "; ".join(problems[:SHOWN])
     if seen.data.faults:
-        return Finding("files", FAULT, "; ".join(seen.data.faults[:SHOWN]))
-    if seen.errors or len(problems) > seen.bounds.problems * tried:
-        words = f"{len(problems)} of {tried} cannot be used: {'; '.join(problems[:SHOWN])}"
-        return Finding("files", FAULT, words)
+        return FAULT, "; ".join(seen.data.faults[:SHOWN])
+    if seen.errors or len(problems) > PROBLEMS * tried:
+        return FAULT, f"{len(problems)} of {tried} cannot be used: {shown}"
     if problems:
-        words = f"{len(problems)} of {tried} left out: {'; '.join(problems[:SHOWN])}"
-        return Finding("files", WARN, words)
+        return WARN, f"{len(problems)} of {tried} left out: {shown}"
     part = f"; {len(seen.figures)} of them were looked at" if seen.sampled else ""
-    return Finding("files", OK, f"all {tried} samples can be read{part}")
+    return OK, f"all {tried} samples can be read{part}"
 
 
-def _nuclei(seen: _Seen) -> Finding:
+def _nuclei(seen: _Seen) -> Found:
     empty = [f.name for f in seen.figures if not f.inside]
-    n = sum(f.nuclei for f in seen.figures)
     for split, samples in (("training", seen.data.train), ("validation", seen.data.val)):
         names = {s.name for s in samples}
-        if samples and not any(f.inside for f in seen.filled if f.name in names):
-            words = (
+        if samples and not any(f.inside for f in seen.figures if f.name in names):
+            return FAULT, (
                 f"no {split} image has a nucleus: all labels are background. Give labels with "
                 "0 = background and one number per nucleus."
             )
-            return Finding("nuclei", FAULT, words)
+    words = f"{seen.sum('nuclei'):,} nuclei"
     if empty:
-        words = f"{n:,} nuclei; {len(empty)} images without any ({_named(empty)})"
-        return Finding("nuclei", WARN if len(empty) > len(seen.figures) / 2 else OK, words)
-    return Finding("nuclei", OK, f"{n:,} nuclei")
+        words += f"; {len(empty)} images without any ({_named(empty)})"
+    return WARN if len(empty) > len(seen.figures) / 2 else OK, words
 
 
-def _coverage(seen: _Seen) -> Finding:
-    inside, pixels = sum(f.inside for f in seen.figures), sum(f.pixels for f in seen.figures)
-    mean = _share(inside, pixels)
-    full = [f.name for f in seen.figures if f.coverage > seen.bounds.coverage]
+def _coverage(seen: _Seen) -> Found:
+    mean = seen.coverage
+    full = [f.name for f in seen.figures if f.coverage > FULL]
     words = f"{mean:.0%} of all pixels are nucleus"
-    if mean > seen.bounds.mean_coverage:
-        words += (
-            ", far more than in any tissue: targets are likely to come from the wrong channel, or "
-            "background and nuclei are swapped. Look at the labels."
+    if mean > MEAN_FULL:
+        return FAULT, (
+            f"{words}, far more than in any tissue: targets are likely to come from the wrong "
+            "channel, or background and nuclei are swapped. Look at the labels."
         )
-        return Finding("coverage", FAULT, words)
     if full:
-        words += (
-            f"; above {seen.bounds.coverage:.0%} in {len(full)} images ({_named(full)}): look at "
-            "their labels"
+        names = _named(full)
+        return (
+            WARN,
+            f"{words}; above {FULL:.0%} in {len(full)} images ({names}): look at their labels",
         )
-        return Finding("coverage", WARN, words)
-    return Finding("coverage", OK, words)
+    return OK, words
 
 
-def _masks(seen: _Seen) -> Finding | None:
+def _instances(seen: _Seen) -> Found | None:
     """Tell labels that are a mask, or were made from one."""
-    if not seen.labelled:
-        return None
-    bounds = seen.bounds
-    filled = [f for f in seen.labelled if f.nuclei]
-    parted = [f.name for f in filled if f.parts >= bounds.mask_parts * f.nuclei]
-    if parted and len(parted) > len(filled) / 2:
-        words = (
-            f"labels are masks or maps of types, not instances: one id lies on many separate "
+    filled = [f for f in seen.figures if f.has_labels and f.nuclei]
+    parted = [f.name for f in filled if f.parts >= MASK_PARTS * f.nuclei]
+    if len(parted) > len(filled) / 2:
+        return FAULT, (
+            "labels are masks or maps of types, not instances: one id lies on many separate "
             f"parts ({_named(parted)}). Give every nucleus an id of its own."
         )
-        return Finding("instances", FAULT, words)
-    n, touching = sum(f.nuclei for f in filled), sum(f.touching for f in filled)
-    share = _share(touching, n)
-    if n >= bounds.mask_nuclei and share < bounds.touching:
-        words = (
+    n, share = seen.sum("nuclei", labelled=True), seen.touching
+    if n >= MASK_NUCLEI and share < TOUCHING:
+        return WARN, (
             f"{share:.1%} of {n:,} nuclei touch another, in tissue it is a third: these may be "
             "connected components of a mask. Nothing can be learned of touching nuclei from them."
         )
-        return Finding("instances", WARN, words)
     if parted:
-        words = f"one id lies on many parts in {len(parted)} images ({_named(parted)})"
-        return Finding("instances", WARN, words)
-    if not n:
-        return None
-    return Finding("instances", OK, f"{share:.0%} of {n:,} nuclei touch another")
+        return WARN, f"one id lies on many parts in {len(parted)} images ({_named(parted)})"
+    return (OK, f"{share:.0%} of {n:,} nuclei touch another") if n else None
 
 
-def _hv(seen: _Seen) -> Finding | None:
-    inside = sum(f.inside for f in seen.filled)
-    if not inside:
+def _hv(seen: _Seen) -> Found | None:
+    mean, (low, high) = seen.magnitude, MAGNITUDE
+    if not seen.sum("inside"):
         return None
-    mean = sum(f.magnitude * f.inside for f in seen.filled) / inside
-    low, high = seen.bounds.magnitude
-    where = "computed from labels" if seen.labelled else "as stored"
+    where = "computed from labels" if any(f.has_labels for f in seen.figures) else "as stored"
     words = f"mean magnitude of target HV inside nuclei {mean:.2f} ({where}; usual 0.67 to 0.69)"
     if mean == 0 or math.isnan(mean):
-        return Finding("HV", FAULT, f"{words}: there is nothing to learn")
+        return FAULT, f"{words}: there is nothing to learn"
     if not low <= mean <= high:
-        hint = "very small nuclei, or HV of another scale" if mean < low else "HV of another scale"
-        return Finding("HV", WARN, f"{words}: {hint}")
-    return Finding("HV", OK, words)
+        small = "very small nuclei, or " if mean < low else ""
+        return WARN, f"{words}: {small}HV of another scale"
+    return OK, words
 
 
-def _types(seen: _Seen) -> Finding | None:
+def _types(seen: _Seen) -> Found:
     typed = [f for f in seen.figures if f.highest_type >= 0]
     highest = max((f.highest_type for f in typed), default=-1)
     if seen.n_types is None:
-        words = "types are there, but the model learns none" if typed else "no types"
-        return Finding("types", OK, words)
+        return OK, "types are there, but the model learns none" if typed else "no types"
     if len(typed) < len(seen.figures):
         missing = [f.name for f in seen.figures if f.highest_type < 0]
-        words = (
+        return FAULT, (
             f"{len(missing)} images have no types ({_named(missing)}), and the model learns "
             f"{seen.n_types - 1}; leave them out, or start from a model without types."
         )
-        return Finding("types", FAULT, words)
     if highest >= seen.n_types:
-        words = (
+        return FAULT, (
             f"types go up to {highest}, the model knows 1 to {seen.n_types - 1}; start from a "
             "model with as many types."
         )
-        return Finding("types", FAULT, words)
     shares = [f.untyped for f in typed if not math.isnan(f.untyped)]
     untyped = float(np.mean(shares)) if shares else 0.0
-    words = f"types 1 to {highest}"
-    if untyped > seen.bounds.untyped:
-        return Finding("types", WARN, f"{words}; {untyped:.0%} of nucleus pixels have none")
-    return Finding("types", OK, words)
+    if untyped > UNTYPED:
+        return WARN, f"types 1 to {highest}; {untyped:.0%} of nucleus pixels have none"
+    return OK, f"types 1 to {highest}"
 
 
-def _images(seen: _Seen) -> Finding:
+def _images(seen: _Seen) -> Found:
     blank = [f.name for f in seen.figures if f.blank]
     if not blank:
-        return Finding("images", OK, "no image is blank")
+        return OK, "no image is blank"
     words = f"{len(blank)} images are of one colour ({_named(blank)})"
-    return Finding("images", FAULT if len(blank) == len(seen.figures) else WARN, words)
+    return FAULT if len(blank) == len(seen.figures) else WARN, words
 
 
-def _magnification(seen: _Seen) -> Finding | None:
+def _magnification(seen: _Seen) -> Found | None:
     known = [f.mpp for f in seen.figures if f.mpp is not None]
     if not known:
         return None
     low, high = min(known), max(known)
     words = f"{low:g} to {high:g} micrometres per pixel" if high > low else f"{low:g} micrometres"
-    if high > low * seen.bounds.mpp_ratio:
-        return Finding("magnification", WARN, f"{words}: images are not brought to one scale")
-    return Finding("magnification", OK, words)
+    if high > low * MPP_RATIO:
+        return WARN, f"{words}: images are not brought to one scale"
+    return OK, words
 
 
-def _validation(seen: _Seen) -> Finding:
+def _validation(seen: _Seen) -> Found:
     if not seen.data.val:
-        return Finding("validation", FAULT, "there is no validation image; add one")
+        return FAULT, "there is no validation image; add one"
     words = seen.data.split_words or f"{len(seen.data.val)} images"
     if len(seen.data.all) == 2 and "one image only" in words:
-        words += "; scores come out too good, add an image of another slide"
-        return Finding("validation", WARN, words)
-    return Finding("validation", OK, words)
+        return WARN, f"{words}; scores come out too good, add an image of another slide"
+    return OK, words
 
 
-def _leak(seen: _Seen) -> Finding:
+def _leak(seen: _Seen) -> Found:
     leaks = seen.leaks
     if leaks.same:
         pairs = _named([f"{a} = {b}" for a, b in leaks.same])
-        words = f"{len(leaks.same)} validation images are also trained on ({pairs}); remove them"
-        return Finding("leak", FAULT, words)
+        n = len(leaks.same)
+        return FAULT, f"{n} validation images are also trained on ({pairs}); remove them"
     if leaks.groups:
-        words = (
-            f"parts of the same source image are in training and validation "
+        return FAULT, (
+            "parts of the same source image are in training and validation "
             f"({_named(leaks.groups)}); put each image on one side"
         )
-        return Finding("leak", FAULT, words)
     if leaks.near:
         pairs = _named([f"{a} ~ {b}" for a, b in leaks.near])
-        words = f"{len(leaks.near)} validation images look like training images ({pairs})"
-        return Finding("leak", WARN, words)
-    return Finding("leak", OK, "no image is in training and validation")
+        return WARN, f"{len(leaks.near)} validation images look like training images ({pairs})"
+    return OK, "no image is in training and validation"
 
 
-CHECKS: tuple[Callable[[_Seen], Finding | None], ...] = (
-    _files,
-    _images,
-    _nuclei,
-    _coverage,
-    _masks,
-    _hv,
-    _types,
-    _magnification,
-    _validation,
-    _leak,
-)
-"""In the order they are told."""
+CHECKS: Mapping[str, Callable[[_Seen], Found | None]] = {
+    "files": _files,
+    "images": _images,
+    "nuclei": _nuclei,
+    "coverage": _coverage,
+    "instances": _instances,
+    "HV": _hv,
+    "types": _types,
+    "magnification": _magnification,
+    "validation": _validation,
+    "leak": _leak,
+}
+"""By name, in the order of the report."""

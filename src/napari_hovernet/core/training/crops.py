@@ -49,10 +49,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def augment_image(image: UInt8, params: AugmentParams, rng: np.random.Generator) -> UInt8:
-    """Change the look of a crop.
-
-    ``image`` uint8 (H, W, 3); returns uint8 (H, W, 3).
-    """
+    """Change the look of a crop, uint8 (H, W, 3)."""
     if not params.on:
         return image
     stain, tone = rng.random() < params.p_stain, rng.random() < params.p_tone
@@ -66,17 +63,19 @@ def augment_image(image: UInt8, params: AugmentParams, rng: np.random.Generator)
         rgb = rgb + np.float32(rng.uniform(*NOISE_STD)) * noise
     jpeg = rng.random() < params.p_jpeg
     quality = int(rng.integers(*JPEG_QUALITY))
-    made = rgb if rgb.dtype == np.uint8 else _eight_bits(rgb)
-    return _through_jpeg(made, quality) if jpeg else made
+    if rgb.dtype != np.uint8:
+        rgb = cv2.convertScaleAbs(np.maximum(rgb, 0.0))  # rounds, and saturates at 255
+    if jpeg:
+        code = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        rgb = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1]
+    made: UInt8 = np.ascontiguousarray(rgb)
+    return made
 
 
 def stain_matrix(
     params: AugmentParams, rng: np.random.Generator
 ) -> tuple[Matrix, npt.NDArray[np.float64]]:
-    """Draw new strengths and vectors of the stains.
-
-    Returns matrix (3, 3), offset (3,).
-    """
+    """Draw new strengths and vectors of the stains: matrix (3, 3), offset (3,)."""
     basis = _basis()
     gain = np.append(rng.uniform(*params.stain_gain, 2), rng.uniform(*THIRD_GAIN))
     bias = np.append(rng.uniform(-STAIN_BIAS, STAIN_BIAS, 2), 0.0)
@@ -113,33 +112,14 @@ def _recoloured(
     density = cv2.LUT(image, _density_table())
     density = cv2.transform(density, np.hstack([-matrix, -offset[:, None] + np.log(WHITE_LEVEL)]))
     rgb = np.asarray(cv2.exp(density), np.float32)
-    return _toned(rgb, rng) if tone else rgb
-
-
-def _toned(rgb: Float32, rng: np.random.Generator) -> Float32:
-    """Change saturation, contrast and brightness: one matrix and an offset."""
+    if not tone:
+        return rgb
     saturation, contrast = rng.uniform(*SATURATION), rng.uniform(*CONTRAST)
     light = rng.uniform(-BRIGHTNESS, BRIGHTNESS) * WHITE_LEVEL
     middle = float(np.mean(cv2.mean(rgb)[:3]))
     matrix = contrast * (saturation * np.eye(3) + (1 - saturation) / 3)
     offset = np.full((3, 1), (1 - contrast) * middle + light)
     return np.asarray(cv2.transform(rgb, np.hstack([matrix, offset])), np.float32)
-
-
-def _eight_bits(rgb: npt.NDArray[Any]) -> UInt8:
-    """Round to 0..255; OpenCV saturates."""
-    made: UInt8 = cv2.convertScaleAbs(np.maximum(rgb, 0.0))
-    return made
-
-
-def _through_jpeg(image: UInt8, quality: int) -> UInt8:
-    written, code = cv2.imencode(
-        ".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    if not written:
-        return image
-    read: Any = cv2.imdecode(code, cv2.IMREAD_COLOR)
-    return np.ascontiguousarray(read[..., ::-1])
 
 
 LARGEST_ANGLE = 45.0
@@ -161,11 +141,6 @@ class Move:
     turn: Turn = TURNS[0]  # Flip and quarter turns
     angle: float = 0.0  # Degrees of free rotation beside them
     scale: float = 1.0  # Magnification
-
-    @property
-    def plain(self) -> bool:
-        """Whether no pixel has to be interpolated."""
-        return self.angle == 0 and self.scale == 1
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
@@ -196,7 +171,7 @@ def cut_crop(
 
     Where it reaches beyond the image, the image is mirrored and labels are background.
     """
-    if move.plain:
+    if move.angle == 0 and move.scale == 1:  # no pixel has to be interpolated
         crop, valid = _cut_plain(arrays, size, rng)
         return turned(crop, move.turn), np.ascontiguousarray(turn_plane(valid, move.turn))
     return _cut_warped(arrays, size, move, rng)
@@ -206,10 +181,10 @@ def turned(arrays: SampleArrays, turn: Turn) -> SampleArrays:
     """Flip and turn every plane, and the vectors of stored HV with them."""
     if turn == TURNS[0]:
         return arrays
-    changes: dict[str, Any] = {}
-    for name, plane in _planes(arrays).items():
-        axes = (0, 1) if name == "image" else (-2, -1)
-        changes[name] = np.ascontiguousarray(turn_plane(plane, turn, axes))
+    changes: dict[str, Any] = {
+        name: np.ascontiguousarray(turn_plane(plane, turn, (0, 1)))
+        for name, plane in _planes(arrays).items()
+    }
     if arrays.hv_target is not None:
         changes["hv_target"] = turn_hv(arrays.hv_target, turn)
     return replace(arrays, **changes)
@@ -249,8 +224,9 @@ def _padded(plane: Plane, pad: tuple[int, int, int, int], *, mirror: bool = Fals
     if not any(pad):
         return np.ascontiguousarray(plane)
     if mirror:
-        made: Plane = cv2.copyMakeBorder(np.ascontiguousarray(plane), *pad, cv2.BORDER_REFLECT_101)
-        return made
+        return np.asarray(
+            cv2.copyMakeBorder(np.ascontiguousarray(plane), *pad, cv2.BORDER_REFLECT_101)
+        )
     return np.pad(plane, (pad[:2], pad[2:]))
 
 
@@ -272,7 +248,7 @@ def _cut_warped(
     changes: dict[str, Any] = {
         name: _warp_image(plane[box], matrix, size, move.scale)
         if name == "image"
-        else _warp_nearest(_warpable(plane[box]), matrix, size)
+        else _warp_nearest(plane[box], matrix, size)
         for name, plane in _planes(arrays).items()
     }
     valid = _warp_nearest(np.ones((y1 - y0, x1 - x0), np.uint8), matrix, size)
@@ -296,15 +272,11 @@ def _warp_image(image: UInt8, matrix: Plane, size: int, scale: float) -> UInt8:
 
 
 def _warp_nearest(plane: Plane, matrix: Plane, size: int) -> Plane:
+    exact: Any = np.ascontiguousarray(plane, np.uint8 if plane.dtype.itemsize == 1 else np.int32)
     warped: Plane = cv2.warpAffine(
-        plane, matrix, (size, size), flags=cv2.INTER_NEAREST, borderValue=0
+        exact, matrix, (size, size), flags=cv2.INTER_NEAREST, borderValue=0
     )
     return warped
-
-
-def _warpable(plane: Plane) -> Plane:
-    """Return whole numbers as a type that OpenCV turns exactly."""
-    return np.ascontiguousarray(plane, np.uint8 if plane.dtype.itemsize == 1 else np.int32)
 
 
 ROUNDING = 1e-9
@@ -358,10 +330,22 @@ class CropDataset(Dataset[Item]):
         if get_worker_info() is not None:
             cv2.setNumThreads(1)  # the processes share the cores already
         sample = self.sample_of(index)
+        arrays = sample.arrays
+        if (arrays.features if self.tokens else arrays.image) is None:
+            kind = "tokens" if self.tokens else "image"
+            raise InputError(f"{sample.name} has no {kind}, others have; train on one kind.")
         rng = np.random.default_rng((self.seed, self.epoch, index))
         if self.tokens:
-            return self._token_item(sample, rng)
-        return self._crop_item(sample, rng)
+            turn = draw_move(self.augment, rng, free=False).turn
+            tokens = turn_tokens(np.asarray(arrays.features, np.float32), turn)
+            arrays = turned(at_output_size(replace(arrays, image=None)), turn)
+            item = {"tokens": torch.from_numpy(np.ascontiguousarray(tokens))}
+            return item | self._targets(sample, arrays, np.ones(arrays.shape, np.uint8))
+        move = draw_move(self.augment, rng, free=arrays.labels is not None)
+        arrays, valid = cut_crop(arrays, self.crop, move, rng)
+        image = augment_image(_there(arrays.image), self.augment, rng)
+        item = {"image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))}
+        return item | self._targets(sample, arrays, valid)
 
     def _draw_order(self) -> npt.NDArray[np.intp]:
         """Draw the sample of every item: evenly spread over the area, then shuffled."""
@@ -373,26 +357,6 @@ class CropDataset(Dataset[Item]):
     def _crops_in(self, sample: Sample) -> float:
         height, width = sample.shape
         return max(height, self.crop) * max(width, self.crop) / self.crop**2
-
-    def _crop_item(self, sample: Sample, rng: np.random.Generator) -> Item:
-        arrays = sample.arrays
-        if arrays.image is None:
-            raise InputError(f"{sample.name} has no image, others have; train on one kind.")
-        move = draw_move(self.augment, rng, free=arrays.labels is not None)
-        arrays, valid = cut_crop(arrays, self.crop, move, rng)
-        image = augment_image(_there(arrays.image), self.augment, rng)
-        item = {"image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))}
-        return item | self._targets(sample, arrays, valid)
-
-    def _token_item(self, sample: Sample, rng: np.random.Generator) -> Item:
-        arrays = sample.arrays
-        if arrays.features is None:
-            raise InputError(f"{sample.name} has no tokens, others have; train on one kind.")
-        turn = draw_move(self.augment, rng, free=False).turn
-        tokens = turn_tokens(np.asarray(arrays.features, np.float32), turn)
-        planes = turned(at_output_size(replace(arrays, image=None)), turn)
-        item = {"tokens": torch.from_numpy(np.ascontiguousarray(tokens))}
-        return item | self._targets(sample, planes, np.ones(planes.shape, np.uint8))
 
     def _targets(self, sample: Sample, arrays: SampleArrays, valid: npt.NDArray[Any]) -> Item:
         nucleus, hv = targets_of(arrays)
@@ -408,10 +372,7 @@ class CropDataset(Dataset[Item]):
 
 
 def targets_of(arrays: SampleArrays) -> tuple[npt.NDArray[np.bool_], Float32]:
-    """Return what NP and HV should be: from labels where there are, else as stored.
-
-    Returns nucleus bool (H, W), hv float32 (2, H, W).
-    """
+    """Return nucleus (H, W) and HV (2, H, W): from labels where there are, else as stored."""
     if arrays.labels is not None:
         return arrays.labels > 0, hv_targets(arrays.labels)
     nucleus = np.asarray(_there(arrays.np_target)) > 0
@@ -457,7 +418,6 @@ def _nearest(extent: int, size: int) -> npt.NDArray[np.intp]:
 
 
 def _there(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
-    """Give an array whose presence was checked."""
     if array is None:
         raise InputError("there are neither labels nor targets.")
     return array
@@ -466,7 +426,7 @@ def _there(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
 class Stream(Dataset[Item]):
     """All crops of all epochs in one row: number = epoch (from 0) * length + index.
 
-    Loading processes thus need not be told of a new epoch, and a run can begin anywhere.
+    Loading processes thus need to hear of no new epoch, and a run can begin anywhere.
     """
 
     def __init__(self, crops: CropDataset, epochs: int) -> None:

@@ -1,136 +1,34 @@
-"""What a training run has to remember, and the files it remembers it in."""
+"""The files of a training run: configuration, events, state and commands; loads no torch."""
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import math
 import os
-import pickle
-import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from ...errors import CheckpointError, UserError
-from ..checkpoint import save_model
-from ..checkpoint.header import finite
+from ...errors import UserError
 from ..io.files import atomic_path, load_json, output_error
-from ..networks.registry import Network
 from ..params import TrainConfig, config_as_dict, config_from_dict
-from ..types import Model, ModelInfo
 
-SCHEMA = 1
-"""Version of the form of a resume file; others are refused."""
-PARTS = ("network", "loss", "optimizer", "precision", "random", "position", "header", "data")
-"""What a resume file must hold beside its schema."""
-FAMILY = "optimus"
-"""Architecture whose checkpoints other programs of its family read as well."""
-EARLIER = "earlier"
-"""Where the training arguments of the starting model are kept."""
+VERSION = 1
+"""Version of the form of a line of events; readers pass over lines with a higher one."""
+SHOWN = 60
+"""Characters of a damaged line that its note shows."""
+COMMANDS = ("pause", "resume", "stop")
+"""What a run can be asked for."""
+STEP_SECONDS = 0.2
+"""Least time between two steps that are written; the first and last of an epoch always are."""
+STATUS_SECONDS = 1.0
+"""Least time between two updates of the status while nothing but the step changes."""
 
-
-@dataclass
-class Position:
-    """Where a run stands; everything about it that is neither weights nor random numbers."""
-
-    step: int = 0  # Steps done
-    scored: int = -1  # Last epoch that was validated
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = -1  # Epoch of the best model so far, -1 = none yet
-    best_score: float = 0.0  # Its score
-    sums: dict[str, float] = field(default_factory=dict)
-    counted: int = 0  # Steps in ``sums``.
-    seconds: float = 0.0  # Time spent in the present epoch
-
-    def add(self, terms: Mapping[str, float]) -> None:
-        """Count the loss terms of a step."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.counted += 1
-
-    def means(self) -> dict[str, float]:
-        """Mean loss terms of the present epoch; {} before its first step."""
-        return {name: value / self.counted for name, value in self.sums.items()}
-
-    def next_epoch(self) -> None:
-        """Start counting anew."""
-        self.sums, self.counted, self.seconds = {}, 0, 0.0
-
-
-def random_state() -> dict[str, Any]:
-    """Take down where the random numbers of torch, numpy and Python stand."""
-    kind, keys, place, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": {
-            "kind": str(kind),
-            "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
-            "rest": (int(place), int(has_gauss), float(cached)),
-        },
-        "python": random.getstate(),
-    }
-
-
-def set_random_state(state: Mapping[str, Any]) -> None:
-    """Go back to where :func:`random_state` was called."""
-    torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    numpy = state["numpy"]
-    keys = numpy["keys"].numpy().astype(np.uint32)
-    np.random.set_state((numpy["kind"], keys, *numpy["rest"]))  # noqa: NPY002
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-
-
-def seed_everything(seed: int) -> None:
-    """Start the random numbers of torch, numpy and Python from a seed."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    random.seed(seed)
-
-
-def save_resume(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a resume file: to a temporary name, flushed, then put in place."""
-    buffer = io.BytesIO()  # in memory first: torch turns a full disk into a RuntimeError
-    torch.save({"schema": SCHEMA, **state}, buffer)
-    folder_for(path)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(buffer.getbuffer())
-
-
-def load_resume(path: Path) -> dict[str, Any]:
-    """Read a resume file; never runs code in it."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"Cannot read {path}: {error.strerror or error}; start the run anew."
-        ) from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise CheckpointError(
-            f"{path} is damaged ({first}); start a new run from best.safetensors beside it."
-        ) from error
-    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
-        raise CheckpointError(
-            f"{path} was written by another version; start a new run from best.safetensors."
-        )
-    missing = [name for name in PARTS if name not in state]
-    if missing:
-        raise CheckpointError(f"{path} lacks {', '.join(missing)}; start the run anew.")
-    return state
+log = logging.getLogger(__name__)
 
 
 def folder_for(path: Path) -> None:
@@ -139,46 +37,6 @@ def folder_for(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(path.parent, error) from error
-
-
-def all_finite(module: nn.Module) -> bool:
-    """Tell whether all weights and buffers are finite."""
-    values = module.state_dict().values()
-    return all(finite(value.cpu()) for value in values if value.is_floating_point())
-
-
-def save_product(
-    network: Network,
-    info: ModelInfo,
-    config: TrainConfig,
-    history: Sequence[Mapping[str, Any]],
-    path: Path,
-) -> None:
-    """Write a model as it stands, with all that is known of its training.
-
-    A token decoder is also written as ``.pth`` beside, in its family's own form.
-    """
-    training: dict[str, Any] = config_as_dict(config)
-    before = {k: v for k, v in info.training.items() if k != EARLIER}
-    if before:
-        training[EARLIER] = before
-    described = replace(info, training=training, history=tuple(history))
-    folder_for(path)
-    model = Model(network, described, torch.device("cpu"))
-    save_model(model, path)
-    if described.architecture == FAMILY:
-        save_model(model, path.with_suffix(".pth"))
-
-
-VERSION = 1
-"""Version of the form of a line; readers pass over lines with a higher one."""
-KINDS = (
-    *("start", "step", "heads", "epoch", "preview", "checkpoint", "state", "error", "end"),
-    "damaged",
-)
-"""What a line can be about; "damaged" is never written: it stands for a line nobody can read."""
-SHOWN = 60
-"""Characters of a damaged line that its note shows."""
 
 
 class EventWriter:
@@ -200,16 +58,14 @@ class EventWriter:
         """Write one event."""
         event = {"v": VERSION, "t": round(time.time(), 3), "event": kind, **fields}
         line = json.dumps(_plain(event), allow_nan=False).encode() + b"\n"
+        rest = memoryview(b"\n" + line if self._cut_off else line)
+        self._cut_off = True
         try:
-            if self._cut_off:
-                line = b"\n" + line
-            self._cut_off = True
-            rest = memoryview(line)
             while rest:
                 rest = rest[self._file.write(rest) :]
-            self._cut_off = False
         except OSError as error:
             raise output_error(self.path, error) from error
+        self._cut_off = False
 
     def close(self) -> None:
         """Close the file; nothing can be written afterwards."""
@@ -218,12 +74,7 @@ class EventWriter:
     def __enter__(self) -> EventWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -282,12 +133,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
         return _plain(value.tolist())
     return str(value)
-
-
-STATES = ("queued", "starting", "running", "paused", "stopped", "done", "failed")
-"""What a run can be; one whose process is gone while it says otherwise was killed."""
-COMMANDS = ("pause", "resume", "stop")
-"""What a run can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -381,7 +226,7 @@ class RunFolder:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    os.makedirs(path.parent, exist_ok=True)
+    folder_for(path)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
@@ -392,14 +237,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-STEP_SECONDS = 0.2
-"""Least time between two steps that are told; the first and last of an epoch always are."""
-STATUS_SECONDS = 1.0
-"""Least time between two updates of the status while nothing but the step changes."""
-
-log = logging.getLogger(__name__)
 
 
 class Journal:

@@ -30,20 +30,8 @@ from ..losses import HoverLoss
 from ..params import TrainConfig, config_as_dict
 from ..types import Model
 from .crops import CropDataset, Steps, Stream, loader
-from .files import (
-    Journal,
-    Position,
-    RunFolder,
-    all_finite,
-    load_resume,
-    random_state,
-    save_product,
-    save_resume,
-    seed_everything,
-    set_random_state,
-)
+from .files import Journal, RunFolder
 from .module import (
-    HEADS_EVERY,
     Batch,
     Diverged,
     Start,
@@ -53,16 +41,48 @@ from .module import (
     restored,
     start_of,
 )
+from .resume import (
+    Position,
+    all_finite,
+    load_resume,
+    random_state,
+    save_product,
+    save_resume,
+    seed_everything,
+    set_random_state,
+)
 from .validation import Validator, remark, score_of
 
 POLL_SECONDS = 0.2
 """Least time between two looks at the file; also how long a paused run sleeps at a time."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """Signals that ask a run to stop after its step."""
+SAVE_SECONDS = 30.0
+"""Most time between two resume files: what a killed run can lose."""
+HEADS_EVERY = 25
+"""Steps from one comparison of the heads' gradients to the next; each costs about a third
+of a step."""
+PACE_KEPT = 0.9
+"""Weight of the past in the running mean of the time of a step."""
+PRECISIONS = {"auto": "auto", "32": "float32", "bf16": "bfloat16", "16": "float16"}
+"""Names in the configuration, and those of :mod:`napari_hovernet.core.inference.devices`."""
+LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+ADVICE = (
+    r"The 'train_dataloader' does not have many workers",
+    r".*in eval mode",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+"""Beginnings of Lightning's warnings that say nothing to a user."""
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+"""Variables by which launchers number processes; the one with zeros alone writes."""
+DONE, FAILED = 0, 1
+"""Exit statuses."""
+
+log = logging.getLogger(__name__)
 
 
 class Control:
-    """Commands for a run."""
+    """What a run is asked for, by its file or by a signal."""
 
     def __init__(self, folder: RunFolder, active: bool = True) -> None:
         self._folder, self._active = folder, active
@@ -118,24 +138,6 @@ class Control:
         signal.signal(number, before if before is not None else signal.SIG_DFL)
 
 
-LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
-"""Lightning's names of our precisions."""
-PRECISIONS = {"auto": "auto", "32": "float32", "bf16": "bfloat16", "16": "float16"}
-"""Names in the configuration, and those of :mod:`napari_hovernet.core.inference.devices`."""
-ADVICE = (
-    r"The 'train_dataloader' does not have many workers",
-    r".*in eval mode",
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-)
-"""Beginnings of Lightning's warnings that say nothing to a user."""
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-"""Variables by which launchers number processes; the one with zeros alone tells and writes."""
-DONE, FAILED = 0, 1
-"""Exit statuses."""
-
-log = logging.getLogger(__name__)
-
-
 def run_training(folder: RunFolder, *, resume: bool = False) -> int:
     """Train as the folder's configuration says, and write everything into the folder."""
     first = all(os.environ.get(name, "0") in {"", "0"} for name in RANKS)
@@ -145,9 +147,17 @@ def run_training(folder: RunFolder, *, resume: bool = False) -> int:
         log.error("%s", error)
         return FAILED
     config: TrainConfig | None = None
+    control = Control(folder, journal.active)
     try:
         config = folder.read_config()
-        return _trained(folder, config, journal, resume)
+        with control.signals(), warnings.catch_warnings():
+            for advice in ADVICE:
+                warnings.filterwarnings("ignore", message=advice)
+            journal.state("starting")
+            conductor = _run(folder, config, control, journal, resume)
+            control.answered()
+            journal.end("stopped" if conductor.stopped else "done", _outcome(conductor))
+        return DONE
     except Exception as error:
         if not isinstance(error, UserError):
             log.exception("The training failed.")
@@ -157,90 +167,69 @@ def run_training(folder: RunFolder, *, resume: bool = False) -> int:
         journal.close()
 
 
-def _trained(folder: RunFolder, config: TrainConfig, journal: Journal, resume: bool) -> int:
-    control = Control(folder, journal.active)
-    with control.signals(), _quiet():
-        journal.state("starting")
-        conductor, message = _run(folder, config, (control, journal), resume)
-        control.answered()
-        journal.end("stopped" if conductor.stopped else "done", message)
-    return DONE
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What stays the same throughout a run."""
+
+    folder: RunFolder
+    config: TrainConfig
+    start: Start
+    validator: Validator
+    steps_per_epoch: int
+    fingerprint: str  # Of the data
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.config.optim.epochs
 
 
 def _run(
-    folder: RunFolder, config: TrainConfig, desk: tuple[Control, Journal], resume: bool
-) -> tuple[Conductor, str]:
-    control, journal = desk
+    folder: RunFolder, config: TrainConfig, control: Control, journal: Journal, resume: bool
+) -> Conductor:
     if config.threads:
         torch.set_num_threads(config.threads)
     device = devices.resolve_device(config.device)
     precision = devices.choose_precision(device, PRECISIONS[config.precision])
     data = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
-    refuse_faults(data)
+    if data.faults:
+        raise InputError(" ".join(data.faults))
     found = load_resume(folder.resume_file) if resume and folder.resume_file.exists() else None
     if found is None and journal.active:
         folder.resume_file.unlink(missing_ok=True)
-    start = _start(config, data, found)
     loss = HoverLoss.from_params(config.loss)
-    if found is not None:
-        loss.load_state_dict(found["loss"])
-    crops = crops_of(config, data, start)
-    run = _made_run(folder, config, data, (start, loss, crops))
-    position = _position(found, run)
-    if journal.active:
-        run.validator.write_pinned(folder.path / "preview" / "image.npz")
-        journal.write("start", **_announced(run, data, device, position))
-    conductor = Conductor(run, position, control, journal, found)
-    if position.step < run.total:
-        seed_everything(config.seed)
-        _fit(conductor, crops, (loss, found), (device, precision))
-    return conductor, _outcome(conductor)
-
-
-def _start(config: TrainConfig, data: LoadedData, found: Mapping[str, Any] | None) -> Start:
     if found is None:
         start = start_of(config, data)
     else:
         start = restored(found["header"], found["network"], bool(found["typed"]))
+        loss.load_state_dict(found["loss"])
     start.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return start
-
-
-def _made_run(
-    folder: RunFolder,
-    config: TrainConfig,
-    data: LoadedData,
-    parts: tuple[Start, HoverLoss, CropDataset],
-) -> Run:
-    from .validation import Validator  # noqa: PLC0415
-
-    start, loss, crops = parts
-    per_step = config.optim.batch * config.devices * config.num_nodes
-    return Run(
-        folder=folder,
-        config=config,
-        start=start,
-        validator=Validator(data.val, loss, start.n_types, config.data.max_val),
-        steps_per_epoch=len(crops) // per_step,
-        fingerprint=fingerprint(data),
-    )
+    crops = crops_of(config, data, start)
+    validator = Validator(data.val, loss, start.n_types, config.data.max_val)
+    steps = len(crops) // _per_step(config)
+    run = Run(folder, config, start, validator, steps, fingerprint(data))
+    position = _position(found, run)
+    if journal.active:
+        validator.write_pinned(folder.path / "preview" / "image.npz")
+        journal.write("start", **_announced(run, data, device, position))
+    conductor = Conductor(run, position, control, journal, found)
+    if position.step < run.total:
+        seed_everything(config.seed)
+        optimizer = None if found is None else found["optimizer"]
+        module = TrainingModule(start, loss, config.optim, optimizer)
+        _fit(conductor, module, crops, device, precision)
+    return conductor
 
 
 def _fit(
     conductor: Conductor,
+    module: TrainingModule,
     crops: CropDataset,
-    learning: tuple[HoverLoss, Mapping[str, Any] | None],
-    where: tuple[torch.device, str],
+    device: torch.device,
+    precision: str,
 ) -> None:
-    import lightning as L  # noqa: PLC0415 - takes seconds
-
-    from .module import TrainingModule  # noqa: PLC0415
-
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    (loss, found), (device, precision) = learning, where
     run, config = conductor.run, conductor.run.config
-    optimizer_state = None if found is None else found["optimizer"]
-    module = TrainingModule(run.start, loss, config.optim, optimizer_state)
     several = config.devices * config.num_nodes > 1
     module.freezer.apply(min(conductor.epoch, config.optim.epochs))
     trainer = L.Trainer(
@@ -266,15 +255,18 @@ def _fit(
     trainer.fit(module, loader(stream, steps, config.num_workers, pin))
 
 
+def _per_step(config: TrainConfig) -> int:
+    """Crops of one step on all devices."""
+    return config.optim.batch * config.devices * config.num_nodes
+
+
 def crops_of(config: TrainConfig, data: LoadedData, start: Start) -> CropDataset:
     """Make the crops of one epoch: whole steps, of a size that the network can take."""
     crop = start.network.geometry.legal(config.data.crop)
-    fitting = replace(config.data, crop=crop)
-    per_step = config.optim.batch * config.devices * config.num_nodes
-    steps = config.optim.steps_per_epoch
+    per_step, steps = _per_step(config), config.optim.steps_per_epoch
     crops = CropDataset(
         data.train,
-        fitting,
+        replace(config.data, crop=crop),
         config.augment,
         config.seed,
         length=None if steps is None else steps * per_step,
@@ -284,16 +276,10 @@ def crops_of(config: TrainConfig, data: LoadedData, start: Start) -> CropDataset
     return crops
 
 
-def refuse_faults(data: LoadedData) -> None:
-    """Refuse data that the check finds unfit."""
-    if data.faults:
-        raise InputError(" ".join(data.faults))
-
-
 def fingerprint(data: LoadedData) -> str:
     """Tell data sets apart by the names of their samples, in their order."""
-    said = [[sample.name for sample in part] for part in (data.train, data.val)]
-    return hashlib.sha256(repr(said).encode()).hexdigest()
+    names = [[sample.name for sample in part] for part in (data.train, data.val)]
+    return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
 def _position(found: Mapping[str, Any] | None, run: Run) -> Position:
@@ -318,11 +304,13 @@ def _announced(
     run: Run, data: LoadedData, device: torch.device, position: Position
 ) -> dict[str, Any]:
     config, start = run.config, run.start
+    known = {info.name: info.label for info in devices.list_devices()}
+    label = known.get(str(device)) or next((v for k, v in known.items() if str(device) in k), "")
     return {
         "run": run.folder.name,
         "pid": os.getpid(),
         "version": __version__,
-        "device": _device_words(device),
+        "device": f"{device}: {label}" if label else str(device),
         "epochs": config.optim.epochs,
         "steps_per_epoch": run.steps_per_epoch,
         "batch": config.optim.batch,
@@ -336,74 +324,33 @@ def _announced(
     }
 
 
-def _device_words(device: torch.device) -> str:
-    known = {info.name: info.label for info in devices.list_devices()}
-    named = known.get(str(device)) or next((v for k, v in known.items() if str(device) in k), "")
-    return f"{device}: {named}" if named else str(device)
-
-
 def _outcome(conductor: Conductor) -> str:
-    position, run = conductor.position, conductor.run
+    position, total = conductor.position, conductor.run.total
     if conductor.stopped:
         return (
-            f"Stopped on request after step {position.step} of {run.total}; it can be resumed "
-            "from there."
+            f"Stopped on request after step {position.step} of {total}; it can be resumed from "
+            "there."
         )
     best = position.best_epoch
     before = " (before training: it never got better)" if best == 0 else ""
-    return f"Done: {run.total} steps; the best model is that of epoch {best}{before}."
+    return f"Done: {total} steps; the best model is that of epoch {best}{before}."
 
 
 def _described(error: Exception, config: TrainConfig | None) -> dict[str, str]:
     """Turn what was raised into an "error" event: what happened, and what to do."""
-    term = str(getattr(error, "term", ""))
+    kind, message = type(error).__name__, str(error)
     if devices.is_out_of_memory(error):
-        return {"message": _memory_words(config), "term": "", "kind": "out of memory"}
-    if isinstance(error, UserError):
-        return {"message": str(error), "term": term, "kind": type(error).__name__}
-    first = (str(error).strip().splitlines() or [""])[0]
-    message = f"The training failed ({type(error).__name__}: {first}); the log tells where."
-    return {"message": message, "term": "", "kind": type(error).__name__}
-
-
-def _memory_words(config: TrainConfig | None) -> str:
-    sizes = "" if config is None else f" (now {config.optim.batch} crops of {config.data.crop} px)"
-    return (
-        f"Out of memory: lower the batch or the crop{sizes}, close other programs that use the "
-        "device, or choose another one; then start the run anew, or a new one from its last model."
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out the advice Lightning gives to people who write training loops."""
-    with warnings.catch_warnings():
-        for advice in ADVICE:
-            warnings.filterwarnings("ignore", message=advice)
-        yield
-
-
-SAVE_SECONDS = 30.0
-"""Most time between two resume files: what a killed run can lose."""
-PACE_KEPT = 0.9
-"""Weight of the past in the running mean of the time of a step."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What stays the same throughout a run."""
-
-    folder: RunFolder
-    config: TrainConfig
-    start: Start
-    validator: Validator
-    steps_per_epoch: int
-    fingerprint: str  # Of the data
-
-    @property
-    def total(self) -> int:
-        """Steps of the whole run."""
-        return self.steps_per_epoch * self.config.optim.epochs
+        sizes = f" (now {config.optim.batch} crops of {config.data.crop} px)" if config else ""
+        kind = "out of memory"
+        message = (
+            f"Out of memory: lower the batch or the crop{sizes}, close other programs that use "
+            "the device, or choose another one; then start the run anew, or a new one from its "
+            "last model."
+        )
+    elif not isinstance(error, UserError):
+        first = (message.strip().splitlines() or [""])[0]
+        message = f"The training failed ({kind}: {first}); the log tells where."
+    return {"message": message, "term": str(getattr(error, "term", "")), "kind": kind}
 
 
 class Pace:
@@ -499,13 +446,13 @@ class Conductor(L.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Count, tell, save and obey; end the epoch if this was its last step."""
+        """Count, log, save and obey; end the epoch if this was its last step."""
         module, position = _own(pl_module), self.position
         epoch = self.epoch
         position.step += 1
-        position.add({"total": module.told.total, **module.told.terms})
+        position.add({"total": module.numbers.total, **module.numbers.terms})
         position.seconds += self._pace.step()
-        self._tell(trainer, module, epoch)
+        self._log(trainer, module, epoch)
         if position.step % self.run.steps_per_epoch == 0:
             going_on = position.step < self.run.total
             if going_on:  # a run that is through needs no step to be scored again
@@ -519,41 +466,42 @@ class Conductor(L.Callback):
         self._pace.restart()
 
     def _begin_epoch(self, module: TrainingModule) -> None:
-        epoch = min(self.epoch, self.run.config.optim.epochs)
         module.train()
-        module.freezer.apply(epoch)
+        module.freezer.apply(min(self.epoch, self.run.config.optim.epochs))
 
-    def _tell(self, trainer: L.Trainer, module: TrainingModule, epoch: int) -> None:
-        told, step, per_epoch = module.told, self.position.step, self.run.steps_per_epoch
+    def _log(self, trainer: L.Trainer, module: TrainingModule, epoch: int) -> None:
         if not self._journal.active:
             return
-        pace, config = self._pace, self.run.config
-        images = config.optim.batch * trainer.world_size
+        numbers, step, per_epoch = module.numbers, self.position.step, self.run.steps_per_epoch
+        pace, optim = self._pace, self.run.config.optim
+        images = optim.batch * trainer.world_size
         fields = {
             "epoch": epoch,
             "step": step,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            "total": told.total,
-            "terms": told.terms,
-            "shares": told.shares,
-            "magnitude": told.magnitude,
-            "true_magnitude": told.true_magnitude,
+            "total": numbers.total,
+            "terms": numbers.terms,
+            "shares": numbers.shares,
+            "magnitude": numbers.magnitude,
+            "true_magnitude": numbers.true_magnitude,
             "images_per_s": images / pace.step_seconds if pace.step_seconds else None,
-            "eta_s": pace.left(self.run.total - step, config.optim.epochs - epoch + 1),
+            "eta_s": pace.left(self.run.total - step, optim.epochs - epoch + 1),
         }
         first_or_last = step % per_epoch in (0, 1) or per_epoch == 1
-        self._journal.step(first_or_last or told.heads is not None, fields)
-        if told.heads is not None:
-            self._journal.write("heads", epoch=epoch, step=step, grad_share=told.heads)
+        self._journal.step(first_or_last or numbers.heads is not None, fields)
+        if numbers.heads is not None:
+            self._journal.write("heads", epoch=epoch, step=step, grad_share=numbers.heads)
 
     def _end_epoch(self, trainer: L.Trainer, module: TrainingModule, epoch: int) -> None:
         """Score the network, keep its models, and start the next epoch."""
-        if not trainer.is_global_zero:
-            self.position.scored = epoch
-            self.position.next_epoch()
-            trainer.strategy.barrier("scored")
-            return
-        began, position = time.monotonic(), self.position
+        if trainer.is_global_zero:
+            self._score(trainer, module, epoch)
+        else:
+            self.position.end_epoch(epoch)
+        trainer.strategy.barrier("scored")
+
+    def _score(self, trainer: L.Trainer, module: TrainingModule, epoch: int) -> None:
+        began, position, folder = time.monotonic(), self.position, self.run.folder
         model = Model(module.network, self.run.start.info, module.device)
         val, preview = self.run.validator.score(model)
         self._pace.score_seconds = time.monotonic() - began
@@ -566,31 +514,26 @@ class Conductor(L.Callback):
         if best:
             position.best_epoch, position.best_score = epoch, score
         if preview is not None:
-            preview.write(self.run.folder.preview_of(epoch))
-            self._journal.write(
-                "preview", epoch=epoch, path=self._place(self.run.folder.preview_of(epoch))
-            )
-        self._keep_models(module, epoch, best)
-        said = remark(epoch, self.run.config.optim.epochs, val.get("magnitude", float("nan")))
-        self._journal.write("epoch", **entry, best=best, remark=said)
-        position.scored = epoch
-        position.next_epoch()
-        self._journal.at(epoch, position.step)
-        self._save(trainer, module)
-        trainer.strategy.barrier("scored")
-
-    def _keep_models(self, module: TrainingModule, epoch: int, best: bool) -> None:
-        folder, config = self.run.folder, self.run.config
+            preview.write(folder.preview_of(epoch))
+            self._journal.write("preview", epoch=epoch, path=self._place(folder.preview_of(epoch)))
         kept = {"best": (best, folder.best), "last": (True, folder.last)}
-        kept["epoch"] = (epoch in config.save_epochs, folder.model_of(epoch))
+        kept["epoch"] = (epoch in self.run.config.save_epochs, folder.model_of(epoch))
         for kind, (wanted, path) in kept.items():
             if wanted:
-                history = self.position.history
-                save_product(module.network, self.run.start.info, config, history, path)
+                self._save_model(module, path)
                 self._journal.write("checkpoint", epoch=epoch, path=self._place(path), kind=kind)
+        advice = remark(epoch, self.run.config.optim.epochs, val.get("magnitude", math.nan))
+        self._journal.write("epoch", **entry, best=best, remark=advice)
+        position.end_epoch(epoch)
+        self._journal.at(epoch, position.step)
+        self._save(trainer, module)
 
     def _place(self, path: Path) -> str:
         return path.relative_to(self.run.folder.path).as_posix()
+
+    def _save_model(self, module: TrainingModule, path: Path) -> None:
+        info, config = self.run.start.info, self.run.config
+        save_product(module.network, info, config, self.position.history, path)
 
     def _save(self, trainer: L.Trainer, module: TrainingModule) -> None:
         """Write the resume file, unless the weights are spoilt."""
@@ -630,18 +573,16 @@ class Conductor(L.Callback):
             trainer.should_stop = True
             self._save(trainer, module)
             if trainer.is_global_zero:
-                folder, position = self.run.folder, self.position
-                info, config = self.run.start.info, self.run.config
-                save_product(module.network, info, config, position.history, folder.last)
-                self._journal.at(self.epoch, position.step)
+                self._save_model(module, self.run.folder.last)
+                self._journal.at(self.epoch, self.position.step)
 
     def _asked(self, trainer: L.Trainer, wait: bool = False) -> str:
         """Return the command, the same in all processes."""
         command = self._control.wait() if wait else self._control.command()
         if trainer.world_size == 1:
             return command
-        told: str = trainer.strategy.broadcast(command)
-        return told
+        same: str = trainer.strategy.broadcast(command)
+        return same
 
 
 def _own(module: L.LightningModule) -> TrainingModule:

@@ -1,10 +1,10 @@
-"""One training step: batch in, loss out, and what is to be told of it."""
+"""One training step: the network it starts from, batch in, loss and numbers out."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +21,7 @@ from ..losses import PARTS, TERMS, HoverLoss
 from ..networks.blocks import centre_crop
 from ..networks.optimus import GRID
 from ..networks.registry import Network, build, names
-from ..params import SCRATCH, OptimParams, TrainConfig
+from ..params import LOSS_HEADS, SCRATCH, OptimParams, TrainConfig
 from ..types import ModelInfo, numbered
 
 _LAST = ("u1", "u0")
@@ -54,32 +54,19 @@ FREEZE_PARTS: Mapping[str, Parts] = {
 encoder is outside the file, so its first layer stands for it."""
 
 
-def parts_of(architecture: str) -> Parts:
-    """Look up the parts of an architecture."""
-    if architecture not in FREEZE_PARTS:
-        raise InputError(
-            f"The parts of a {architecture!r} network are not known, only those of "
-            f"{', '.join(FREEZE_PARTS)}; choose freeze 'nothing'."
-        )
-    return FREEZE_PARTS[architecture]
-
-
 class Freezer:
     """Sets what of a network learns in an epoch."""
 
     def __init__(
         self, network: Network, architecture: str, optim: OptimParams, typed: bool
     ) -> None:
-        self._network, self._architecture, self._optim = network, architecture, optim
-        self._typed = typed
-        if optim.freeze != "nothing":
-            parts_of(architecture)
-
-    def choice(self, epoch: int) -> str:
-        """Tell what is frozen in an epoch (from 1): "nothing", "encoder" or "all but heads"."""
-        if self._optim.freeze != "two phases":
-            return self._optim.freeze
-        return "encoder" if 2 * epoch <= self._optim.epochs else "nothing"
+        self._network, self._optim, self._typed = network, optim, typed
+        self._parts = FREEZE_PARTS.get(architecture)
+        if optim.freeze != "nothing" and self._parts is None:
+            raise InputError(
+                f"The parts of a {architecture!r} network are not known, only those of "
+                f"{', '.join(FREEZE_PARTS)}; choose freeze 'nothing'."
+            )
 
     def apply(self, epoch: int) -> None:
         """Put the network in training mode, but for what is frozen in ``epoch`` (from 1).
@@ -98,43 +85,44 @@ class Freezer:
                 yield weight
 
     def _frozen(self, name: str, epoch: int) -> bool:
-        parts = FREEZE_PARTS.get(self._architecture)
+        parts = self._parts
         if parts is None or not name:
             return False
         if not self._typed and _within(name, parts.types):
             return True
-        choice = self.choice(epoch)
-        if choice == "all but heads":
+        frozen = self._optim.freeze
+        if frozen == "two phases":
+            frozen = "encoder" if 2 * epoch <= self._optim.epochs else "nothing"
+        if frozen == "all but heads":
             return not _within(name, parts.heads)
-        return choice == "encoder" and _within(name, parts.encoder)
+        return frozen == "encoder" and _within(name, parts.encoder)
 
 
 def _within(name: str, modules: tuple[str, ...]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-HEADS = ("np", "hv", "nt")
-"""Heads, by the names of their loss terms."""
 LIFT = 4096.0
 """Factor on the losses while gradients are compared, so that float16 keeps small ones."""
 
-Caught = list[Tensor]
-
 
 @contextmanager
-def shared_maps(network: Network, architecture: str) -> Iterator[Caught]:
+def shared_maps(network: Network, architecture: str) -> Iterator[list[Tensor]]:
     """Catch the maps that all heads work on while the network runs."""
-    caught: Caught = []
+    caught: list[Tensor] = []
     parts = FREEZE_PARTS.get(architecture)
     if parts is None:
         yield caught
         return
+
+    def catch(_module: Any, inputs: tuple[Tensor, ...], output: Tensor | None = None) -> None:
+        maps = inputs[0] if output is None else output
+        if not caught:
+            caught.append(maps if maps.requires_grad else maps.requires_grad_())
+
     module = network.get_submodule(parts.shared)
-    handle = (
-        module.register_forward_hook(_leaving(caught))
-        if parts.leaves
-        else module.register_forward_pre_hook(_entering(caught))
-    )
+    hook = module.register_forward_hook if parts.leaves else module.register_forward_pre_hook
+    handle = hook(catch)
     try:
         yield caught
     finally:
@@ -149,7 +137,7 @@ def gradient_shares(
     Takes the graph as it is and leaves it for the backward pass; changes no ``grad`` of a weight
     and draws no random numbers.
     """
-    norms = {head: _norm(shared, terms[head], weights[head]) for head in HEADS}
+    norms = {head: _norm(shared, terms[head], weights[head]) for head in LOSS_HEADS}
     total = sum(norms.values())
     return {head: norm / total if total > 0 else 0.0 for head, norm in norms.items()}
 
@@ -161,22 +149,6 @@ def _norm(shared: Tensor, term: Tensor, weight: float) -> float:
         LIFT * weight * term, shared, retain_graph=True, allow_unused=True
     )
     return 0.0 if gradient is None else float(gradient.float().norm())
-
-
-def _catch(caught: Caught, maps: Tensor) -> None:
-    if caught:
-        return
-    if not maps.requires_grad:  # everything before is frozen
-        maps.requires_grad_()
-    caught.append(maps)
-
-
-def _entering(caught: Caught) -> Callable[[Any, tuple[Any, ...]], None]:
-    return lambda module, inputs: _catch(caught, inputs[0])
-
-
-def _leaving(caught: Caught) -> Callable[[Any, tuple[Any, ...], Tensor], None]:
-    return lambda module, inputs, output: _catch(caught, output)
 
 
 LOOKED_AT = 400
@@ -207,22 +179,22 @@ class Start:
 
 def needs_of(start: str) -> str:
     """Tell what a starting point reads: "image" or "tokens"."""
-    if start.startswith(SCRATCH):
-        name = _architecture(start)
-        return "tokens" if name == TOKENS else "image"
-    return "tokens" if describe(start).architecture == TOKENS else "image"
+    fresh = start.startswith(SCRATCH)
+    name = _architecture(start) if fresh else describe(start).architecture
+    return "tokens" if name == TOKENS else "image"
 
 
 def start_of(config: TrainConfig, data: LoadedData) -> Start:
     """Load or build the network of a run."""
     highest = highest_type(data.all)
+    mpps = {sample.mpp for sample in data.all}
     notes: tuple[str, ...]
     if config.start.startswith(SCRATCH):
         network = _built(config, data, highest)
         info = ModelInfo(
             _architecture(config.start),
             mode=str(network.config.get("mode", "")),
-            mpp=_common_mpp(data.all),
+            mpp=mpps.pop() if len(mpps) == 1 else None,
             hv_convention=OURS,
             config=dict(network.config),
         )
@@ -250,7 +222,8 @@ def described(info: ModelInfo) -> ModelInfo:
 
     The same for a fresh and for a resumed run, which knows no more than the header.
     """
-    if HVConvention.preset(info.hv_convention).order == "hv" and _outward(info):
+    known = HVConvention.preset(info.hv_convention)
+    if (known.order, known.sign) == ("hv", "outward"):
         info = replace(info, hv_convention=OURS)  # our own targets, from now on
     return header.parse(header.dump(info), "The starting model")
 
@@ -261,10 +234,6 @@ def highest_type(samples: Sequence[Sample]) -> int | None:
     maps = (sample.arrays.type_map for sample in itertools.islice(samples, 0, None, every))
     found = [int(types.max()) for types in maps if types is not None and types.size]
     return max(found, default=None)
-
-
-def _outward(info: ModelInfo) -> bool:
-    return HVConvention.preset(info.hv_convention).sign == "outward"
 
 
 def _architecture(start: str) -> str:
@@ -293,8 +262,8 @@ def _built(config: TrainConfig, data: LoadedData, highest: int | None) -> Networ
 def _type_notes(network: Network, highest: int | None, start: str) -> tuple[str, ...]:
     n_types = network.config.get("n_types")
     if not n_types:
-        said = "The data have types, but the network has no type head: they are not learned."
-        return (said,) if highest else ()
+        note = "The data have types, but the network has no type head: they are not learned."
+        return (note,) if highest else ()
     if highest is None:
         return ("The data have no types: the type head stays as it is.",)
     if highest >= n_types:
@@ -311,28 +280,18 @@ def _type_notes(network: Network, highest: int | None, start: str) -> tuple[str,
     return ()
 
 
-def _common_mpp(samples: Sequence[Sample]) -> float | None:
-    found = {sample.mpp for sample in samples}
-    return found.pop() if len(found) == 1 else None
-
-
 def _mpp_notes(info: ModelInfo, data: LoadedData) -> tuple[str, ...]:
     known = info.mpp
     found = sorted({sample.mpp for sample in data.all if sample.mpp is not None})
     if known is None or not found:
         return ()
     worst = max(found, key=lambda mpp: abs(mpp / known - 1))
-    if abs(worst / known - 1) <= MPP_TOLERANCE:
-        return ()
-    return (
+    note = (
         f"The data have {worst:g} µm per pixel, the starting model {known:g}: nuclei look "
-        "larger or smaller than it knows them; resize the images first.",
+        "larger or smaller than it knows them; resize the images first."
     )
+    return (note,) if abs(worst / known - 1) > MPP_TOLERANCE else ()
 
-
-HEADS_EVERY = 25
-"""Steps from one comparison of the heads' gradients to the next; each costs about a third
-of a step."""
 
 Batch = Mapping[str, Tensor]
 
@@ -346,8 +305,8 @@ class Diverged(UserError):  # noqa: N818 - reads as what happened
 
 
 @dataclass
-class Told:
-    """What is to be told of the last step: plain numbers."""
+class StepNumbers:
+    """What is logged of a step."""
 
     total: float = 0.0
     terms: dict[str, float] = field(default_factory=dict)
@@ -370,7 +329,7 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.network, self.loss = start.network, loss
         self.architecture = start.info.architecture
-        self.told, self.compare_heads = Told(), False
+        self.numbers, self.compare_heads = StepNumbers(), False
         self.freezer = Freezer(start.network, self.architecture, optim, start.typed)
         self._convention = HVConvention.preset(start.info.hv_convention)
         self._optim, self._optimizer_state = optim, optimizer_state
@@ -388,9 +347,9 @@ class TrainingModule(L.LightningModule):
         total, terms = self.loss(
             raw["np"], hv, types, true["np"], true["hv"], true.get("nt"), true.get("valid")
         )
-        self._tell(total, terms, hv.detach(), true)
+        self._note(total, terms, hv.detach(), true)
         if caught:
-            self.told.heads = gradient_shares(caught[0], terms, self.loss.weights())
+            self.numbers.heads = gradient_shares(caught[0], terms, self.loss.weights())
         return total
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -407,33 +366,31 @@ class TrainingModule(L.LightningModule):
             self._optimizer_state = None
         return optimizer
 
-    def _tell(
+    def _note(
         self, total: Tensor, terms: Mapping[str, Tensor], hv: Tensor, true: Mapping[str, Tensor]
     ) -> None:
         """Fetch all numbers from the device at once, and refuse to go on with bad ones."""
         inside = true["np"] > 0
         if "valid" in true:
             inside &= true["valid"] > 0
-        lengths = [mean_length(hv, inside), mean_length(true["hv"], inside)]
-        ordered = [terms[name] for name in TERMS]
-        values = torch.stack([x.detach().float() for x in (*ordered, total, *lengths)]).tolist()
-        numbers = dict(zip((*TERMS, "total", "magnitude", "true_magnitude"), values, strict=True))
-        bad = next((name for name in (*PARTS, "total") if not math.isfinite(numbers[name])), "")
+        wanted = {name: terms[name] for name in TERMS} | {
+            "total": total,
+            "magnitude": mean_length(hv, inside),
+            "true_magnitude": mean_length(true["hv"], inside),
+        }
+        values = torch.stack([x.detach().float() for x in wanted.values()]).tolist()
+        found = dict(zip(wanted, values, strict=True))
+        bad = next((name for name in (*PARTS, "total") if not math.isfinite(found[name])), "")
         if bad:
             raise Diverged(
-                f"The loss term {bad} became {numbers[bad]}: training stopped, the last good "
+                f"The loss term {bad} became {found[bad]}: training stopped, the last good "
                 "models are kept. Lower the learning rate or this term's weight, or train in "
                 "precision 32.",
                 bad,
             )
-        told = {name: numbers[name] for name in TERMS}
-        self.told = Told(
-            numbers["total"],
-            told,
-            self.loss.shares(told),
-            numbers["magnitude"],
-            numbers["true_magnitude"],
-        )
+        own = {name: found[name] for name in TERMS}
+        lengths = found["magnitude"], found["true_magnitude"]
+        self.numbers = StepNumbers(found["total"], own, self.loss.shares(own), *lengths)
 
 
 _PLANES = ("np", "hv", "nt", "valid")
@@ -451,11 +408,6 @@ def mean_length(hv: Tensor, inside: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(hv.float(), dim=1)
     mean: Tensor = (length * inside).sum() / inside.sum()
     return mean
-
-
-def trainable(parameters: Iterable[torch.nn.Parameter]) -> int:
-    """Count the weights that take a gradient."""
-    return sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def _input(batch: Batch) -> Tensor:
@@ -480,18 +432,12 @@ STEP_FACTOR = 0.1
 
 def rate(optim: OptimParams, step: int, total: int) -> float:
     """Return the learning rate of a step."""
-    return optim.lr * _warmup(optim, step) * _factor(optim, step, total)
-
-
-def _warmup(optim: OptimParams, step: int) -> float:
-    return min((step + 1) / (optim.warmup_steps + 1), 1.0)
-
-
-def _factor(optim: OptimParams, step: int, total: int) -> float:
+    warm = min((step + 1) / (optim.warmup_steps + 1), 1.0)
+    factor = 1.0
     if optim.schedule == "step":
-        return STEP_FACTOR if 2 * step >= total else 1.0
+        factor = STEP_FACTOR if 2 * step >= total else 1.0
     if optim.schedule == "cosine":
         start = min(optim.warmup_steps, total)
         gone = max(step - start, 0) / max(total - start, 1)
-        return (1 + math.cos(math.pi * min(gone, 1.0))) / 2
-    return 1.0
+        factor = (1 + math.cos(math.pi * min(gone, 1.0))) / 2
+    return optim.lr * warm * factor

@@ -78,7 +78,9 @@ class Validator:
         loss = copy.deepcopy(self._loss).cpu()
         rows, preview = [], None
         for index, sample in enumerate(self.samples):
-            truth = _truth(sample.arrays, model)
+            truth = sample.arrays
+            if model.network.accepts != "image":
+                truth = at_output_size(replace(truth, image=None))
             maps = _maps(model, truth)
             labels = separate(maps, self._params).labels
             rows.append(self._row(index, truth, maps, labels))
@@ -98,22 +100,23 @@ class Validator:
         image: npt.NDArray[np.generic] | None = arrays.image
         if arrays.features is not None:
             arrays = at_output_size(replace(arrays, image=None))
-            image = (
-                None
-                if image is None
-                else cv2.resize(np.asarray(image, np.uint8), arrays.shape[::-1])
-            )
+            if image is not None:
+                image = cv2.resize(np.asarray(image, np.uint8), arrays.shape[::-1])
         if image is None:
             image = np.zeros((*arrays.shape, 3), np.uint8)
+        truth = arrays.labels
+        if truth is None:
+            truth = label_parts(targets_of(arrays)[0])[0]
         box = middle(arrays.shape)
-        _write_npz(path, {"image": image[box], "truth": _true_labels(arrays)[box]})
+        _write_npz(path, {"image": image[box], "truth": np.asarray(truth, np.int32)[box]})
 
     def _row(self, index: int, truth: SampleArrays, maps: Maps, labels: Int32) -> dict[str, float]:
         nucleus, hv = targets_of(truth)
         row = hv_row(maps.hv, hv, nucleus)
         row["all_foreground_dice"] = all_foreground_dice(nucleus)
         mask = clean_mask(maps.np, self._params)
-        row["dice"] = _dice(nucleus, mask)
+        both = int(nucleus.sum()) + int(mask.sum())
+        row["dice"] = 2 * int((nucleus & mask).sum()) / both if both else 1.0
         if truth.labels is None:
             return row
         if index not in self._oracles:
@@ -142,10 +145,9 @@ def score_of(scores: Mapping[str, float], train: Mapping[str, float]) -> float:
 
 
 def remark(epoch: int, epochs: int, magnitude: float) -> str:
-    """Say "go on" or "investigate" by the bounds of the mean magnitude inside nuclei.
+    """Say "go on" or "investigate" by the mean magnitude inside nuclei, after epoch 5 and the end.
 
-    After epoch 5: above 0.25 go on, below 0.10 investigate. At the end: above 0.50 go on, below
-    0.10 investigate. Else "".
+    Above 0.25 (at the end 0.50) go on, below 0.10 investigate; else "".
     """
     bands = MagnitudeBands()
     if not epoch or epoch not in (EARLY_EPOCH, epochs):
@@ -156,11 +158,7 @@ def remark(epoch: int, epochs: int, magnitude: float) -> str:
 
 
 def hv_row(predicted: Float32, target: Float32, inside: Bool) -> dict[str, float]:
-    """Score HV (2, H, W) against what it should be, over nucleus pixels; NaN without any.
-
-    The numbers of :func:`napari_hovernet.core.measure.compare.hv_scores`, also for targets whose
-    labels are not known, and "pixels", how many there are.
-    """
+    """Score HV (2, H, W) as ``compare.hv_scores`` does, and count "pixels"; NaN without any."""
     names = (*BY_PIXEL, "pixels")
     if not inside.any():
         return dict.fromkeys(names, math.nan) | {"pixels": 0.0}
@@ -169,15 +167,10 @@ def hv_row(predicted: Float32, target: Float32, inside: Bool) -> dict[str, float
     directed = true_length > NO_DIRECTION
     norm = np.maximum(length, NO_DIRECTION) * np.maximum(true_length, NO_DIRECTION)
     cosine = np.where(length > NO_DIRECTION, (p * t).sum(axis=0) / norm, 0.0)[directed]
-    values = (
-        float(length.mean()),
-        float(true_length.mean()),
-        float(cosine.mean()) if cosine.size else math.nan,
-        float(((p - t) ** 2).mean()),
-        float((t**2).mean()),
-        float(inside.sum()),
-    )
-    return dict(zip(names, values, strict=True))
+    mean_cosine = cosine.mean() if cosine.size else math.nan
+    errors = ((p - t) ** 2).mean(), (t**2).mean()
+    values = (length.mean(), true_length.mean(), mean_cosine, *errors, inside.sum())
+    return dict(zip(names, map(float, values), strict=True))
 
 
 def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -201,12 +194,6 @@ def middle(shape: tuple[int, int]) -> tuple[slice, slice]:
     return rows, cols
 
 
-def _truth(arrays: SampleArrays, model: Model) -> SampleArrays:
-    if model.network.accepts == "image":
-        return arrays
-    return at_output_size(replace(arrays, image=None))
-
-
 def _maps(model: Model, arrays: SampleArrays) -> Maps:
     if model.network.accepts == "image":
         return predict(model, arrays.image)
@@ -224,42 +211,21 @@ def _loss_of(
 ) -> float:
     """Return the loss of finished maps: their logarithms are logits of the same softmax."""
     nucleus, hv = targets_of(arrays)
-    probability = _kept(maps.np)
-    logits = np.log(np.stack([1 - probability, probability]))
-    typed = n_types is not None and maps.types is not None and arrays.type_map is not None
-    nt_logits = np.log(_kept(maps.types)) if typed and maps.types is not None else None
-    nt = types_of(arrays, nucleus, n_types, name) if typed and n_types else None
-    with torch.no_grad():
-        total, _ = loss(
-            _batch(logits),
-            _batch(maps.hv),
-            None if nt_logits is None else _batch(nt_logits),
-            _batch(nucleus.astype(np.int64)),
-            _batch(hv),
-            None if nt is None else _batch(nt),
-        )
-    return float(total)
-
-
-def _kept(probability: Float32) -> Float32:
     low = np.float32(LEAST_PROBABILITY)
-    kept: Float32 = np.clip(probability, low, 1 - low)
-    return kept
+    p = np.clip(maps.np, low, 1 - low)
+    nt_logits = nt = None
+    if n_types and maps.types is not None and arrays.type_map is not None:
+        nt_logits = _batch(np.log(np.clip(maps.types, low, 1 - low)))
+        nt = _batch(types_of(arrays, nucleus, n_types, name))
+    logits = _batch(np.log(np.stack([1 - p, p])))
+    inside = _batch(nucleus.astype(np.int64))
+    with torch.no_grad():
+        total, _ = loss(logits, _batch(maps.hv), nt_logits, inside, _batch(hv), nt)
+    return float(total)
 
 
 def _batch(array: npt.NDArray[np.generic]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))[None]
-
-
-def _dice(nucleus: Bool, mask: Bool) -> float:
-    both = int(nucleus.sum()) + int(mask.sum())
-    return 2 * int((nucleus & mask).sum()) / both if both else 1.0
-
-
-def _true_labels(arrays: SampleArrays) -> Int32:
-    if arrays.labels is not None:
-        return np.asarray(arrays.labels, np.int32)
-    return label_parts(targets_of(arrays)[0])[0]
 
 
 def _write_npz(path: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -1,0 +1,1 @@
+"""The dock "HoVer-Net" and its tabs."""

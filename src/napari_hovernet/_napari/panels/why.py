@@ -1,0 +1,27 @@
+"""The tab "Why?": what makes the nuclei as they are."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QWidget
+
+from ..kit import column, note
+from ..workspace import Workspace
+
+
+class WhyTab(QWidget):
+    """Ask why."""
+
+    title = "Why?"
+
+    def __init__(self, work: Workspace) -> None:
+        super().__init__()
+        self.work = work
+        layout = column(self)
+        layout.addWidget(note("Causes follow here."))
+        layout.addStretch(1)
+
+    def shown(self) -> None:
+        """Take up what is on screen."""
+
+    def left(self) -> None:
+        """Take marks away."""

@@ -1,1 +1,0 @@
-"""Thin widgets: editors with value/setValue/valueChanged, and panels."""

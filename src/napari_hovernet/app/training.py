@@ -1,0 +1,243 @@
+"""Before a training run: its configuration, a look at the data, what it will take, its start."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import shutil
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.choices import options
+from ..core.io.files import output_error
+from ..core.params import LOSS_PRESETS, SCRATCH, DataParams, TrainConfig
+from ..core.types import Progress
+from ..errors import InputError, UserError
+from .runs import RunInfo, RunStore, is_built_in, say_what_is_missing
+from .watch import last_event, number
+
+if TYPE_CHECKING:
+    from ..core.training.check import DataReport
+    from ..core.types import ModelInfo
+
+PROGRAM = "napari-hovernet"
+DATA = "data"
+"""Folder of a run for pairs made of a viewer's layers."""
+PROCESS_BYTES = 0.8e9
+"""Python with torch and Lightning."""
+PARAMETER_BYTES, FROZEN_BYTES = 16, 4
+"""Weight, gradient and the optimiser's two moments, float32."""
+PIXEL_BYTES = {"compact": 2800, "hovernet": 36_000}
+"""What is kept for the way back, per pixel of the batch, float32: measured with crops of 256 px."""
+PIXEL_SECONDS = {"compact": 6e-6, "hovernet": 120e-6}
+"""Forward and back on two CPU cores, good to a factor of two; a run that was timed counts more."""
+PARAMETERS = {"compact": 2_077_668, "hovernet": 37_650_000}
+"""Of untrained networks, whose file cannot be looked at."""
+
+
+# Choices
+
+
+def config_from(given: Mapping[str, Any], preset: str = "", where: str = "") -> TrainConfig:
+    """Make a configuration of what was given by option names; paths become absolute."""
+    config = TrainConfig()
+    if preset:
+        if preset not in LOSS_PRESETS:
+            raise InputError(f"There is no loss {preset!r}; choose of {', '.join(LOSS_PRESETS)}.")
+        config = replace(config, loss=LOSS_PRESETS[preset])
+    keys = {path: known.option.replace("-", "_") for path, known in options(TrainConfig).items()}
+    changes: dict[str, Any] = {
+        path: given[key] for path, key in keys.items() if given.get(key) is not None
+    }
+    if given.get("data"):
+        changes["data.sources"] = tuple(_absolute(str(path), where) for path in given["data"])
+    if start := str(given.get("start") or ""):
+        changes["start"] = start if is_built_in(start) else _absolute(start, where)
+    changes["name"] = given.get("name") or config.name
+    made: TrainConfig = _changed(config, changes)
+    return made
+
+
+def _changed(config: Any, changes: Mapping[str, Any]) -> Any:
+    """Put values at their paths, each part at once so that pairs of them can be checked."""
+    own: dict[str, Any] = {path: v for path, v in changes.items() if "." not in path}
+    for part in (f.name for f in fields(config) if is_dataclass(getattr(config, f.name))):
+        inner = {path.partition(".")[2]: v for path, v in changes.items()
+                 if path.startswith(f"{part}.")}  # fmt: skip
+        if inner:
+            own[part] = _changed(getattr(config, part), inner)
+    return replace(config, **own)
+
+
+def _absolute(path: str, where: str) -> str:
+    return os.path.abspath(os.path.join(where, os.path.expanduser(path)))
+
+
+def default_name(config: TrainConfig, stamp: str) -> str:
+    """Make a name of the model and a time."""
+    stem = Path(config.start.removeprefix(SCRATCH)).stem
+    plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem).strip("-_")
+    return f"{plain or 'run'}-{stamp}"
+
+
+def command_line(config: TrainConfig) -> str:
+    """Return the command line that repeats a run, under a new name.
+
+    What could change with the defaults of a later version is named as well.
+    """
+    words = [PROGRAM, "train"]
+    for source in config.data.sources:
+        words += ["--data", source]
+    words += ["--start", config.start]
+    for path, known in options(TrainConfig).items():
+        value: Any = config
+        for name in path.split("."):
+            value = getattr(value, name)
+        if known.always or value != known.default:
+            words += _words(known.option, value)
+    return shlex.join(words)
+
+
+def _words(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if value is None:
+        return []
+    if name == "save-epochs":
+        return [f"--{name}", ",".join(map(str, value)) or "none"]
+    return [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+
+
+# A look at the data
+
+
+def look_at_data(config: TrainConfig) -> DataReport:
+    """Read the data and report on them: coverage, touching nuclei, label problems ..."""
+    from ..core.checkpoint import describe  # noqa: PLC0415 - loads torch
+    from ..core.data.load import load_samples  # noqa: PLC0415 - on first use
+    from ..core.training.check import check_data  # noqa: PLC0415 - on first use
+    from ..core.training.module import needs_of  # noqa: PLC0415 - loads torch
+
+    say_what_is_missing(config)
+    loaded = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
+    if config.start.startswith(SCRATCH):
+        return check_data(loaded)
+    n_types = describe(config.start).config.get("n_types")
+    return check_data(loaded, n_types=n_types if isinstance(n_types, int) else None)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found in training data."""
+
+    data: DataParams  # The data that were looked at
+    start: str = ""  # The starting point of the training they are for
+    summary: str = ""  # One line
+    problems: tuple[str, ...] = ()  # What has to be mended
+    warnings: tuple[str, ...] = ()  # What is odd
+    findings: tuple[str, ...] = ()  # What is in order, and what was assumed
+    refused: bool = False  # Whether they cannot be trained on
+
+
+def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
+    """Read training data and report on them; data that cannot be read are refused."""
+    yield Progress(0, 0, "Reading the training data ...")
+    try:
+        report = look_at_data(config)
+    except UserError as error:
+        return Checked(config.data, config.start, problems=(str(error),), refused=True)
+    return Checked(
+        config.data,
+        config.start,
+        summary=report.summary,
+        problems=report.words("fault"),
+        warnings=report.words("warn"),
+        findings=(*report.words("ok"), *report.notes),
+        refused=report.refused,
+    )
+
+
+def start_steps(
+    store: RunStore, config: TrainConfig, staged: Path | None = None
+) -> Generator[Progress, None, str]:
+    """Make a run and start its process; ``staged`` data are copied into its folder."""
+    yield Progress(0, 0, "Starting ...")
+    run = store.create(config)
+    try:
+        if staged is not None and str(staged) in config.data.sources:
+            target = run.path / DATA
+            try:
+                shutil.copytree(staged, target)
+            except OSError as error:  # shutil.Error is one
+                raise output_error(target, error) from error
+            made = run.read_config()
+            sources = tuple(str(target) if s == str(staged) else s for s in made.data.sources)
+            run.write_config(replace(made, data=replace(made.data, sources=sources)))
+        store.start(run.name)
+    except UserError:
+        store.remove(run.name)
+        raise
+    return run.name
+
+
+# How long it will take and how much memory, about
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training will take."""
+
+    memory: float  # Bytes of the training process (on a GPU: most of them there)
+    seconds_per_step: float  # NaN if not known
+    steps: int = 0  # In all, validation left out
+    from_run: str = ""  # Run whose measured speed was taken, "" = a rough figure for two CPU cores
+
+    @property
+    def words(self) -> str:
+        """One line, "" if nothing is known."""
+        known = [] if math.isnan(self.memory) else [f"{self.memory / 1e9:.1f} GB"]
+        rest = ""
+        if not math.isnan(self.seconds_per_step):
+            source = f"as run {self.from_run} went" if self.from_run else "rough, CPU"
+            known.append(f"{self.seconds_per_step:.2g} s per step ({source})")
+            total = _minutes(self.seconds_per_step * self.steps)
+            rest = f": {total} for {self.steps:,} steps, without validation" if self.steps else ""
+        return f"About {' and '.join(known)}{rest}." if known else ""
+
+
+def estimate(config: TrainConfig, info: ModelInfo | None, runs: Iterable[RunInfo]) -> Estimate:
+    """Estimate from the size of the network and of a batch, and from the speed of former runs."""
+    name = info.architecture if info else config.start.removeprefix(SCRATCH)
+    parameters = info.parameters if info else PARAMETERS.get(name, 0)
+    optim = config.optim
+    pixels = optim.batch * config.data.crop**2
+    weights = parameters * (FROZEN_BYTES if optim.freeze == "all but heads" else PARAMETER_BYTES)
+    rate, run = _rate(config, runs)
+    return Estimate(
+        PROCESS_BYTES + weights + PIXEL_BYTES.get(name, math.nan) * pixels,
+        pixels / rate if rate else pixels * PIXEL_SECONDS.get(name, math.nan),
+        (optim.steps_per_epoch or 0) * optim.epochs,
+        run,
+    )
+
+
+def _rate(config: TrainConfig, runs: Iterable[RunInfo]) -> tuple[float, str]:
+    """Return pixels per second of a former run like this one, and its name; (0, "") if none."""
+    for run in runs:
+        other = run.config
+        if other is None or (other.start, other.device) != (config.start, config.device):
+            continue
+        speed = number((last_event(run.folder.events, "step") or {}).get("images_per_s"))
+        if speed > 0:
+            return speed * other.data.crop**2, run.name
+    return 0.0, ""
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"

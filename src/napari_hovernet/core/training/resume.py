@@ -1,0 +1,156 @@
+"""What a training run has to remember to go on bit for bit, and the models it leaves."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...errors import CheckpointError
+from ..checkpoint import save_model
+from ..checkpoint.header import finite
+from ..io.files import atomic_path
+from ..networks.registry import Network
+from ..params import TrainConfig, config_as_dict
+from ..types import Model, ModelInfo
+from .files import folder_for
+
+SCHEMA = 1
+"""Version of the form of a resume file; others are refused."""
+PARTS = ("network", "loss", "optimizer", "precision", "random", "position", "header", "data")
+"""What a resume file must hold beside its schema."""
+FAMILY = "optimus"
+"""Architecture whose checkpoints other programs of its family read as well."""
+EARLIER = "earlier"
+"""Where the training arguments of the starting model are kept."""
+
+
+@dataclass
+class Position:
+    """Where a run stands; everything about it that is neither weights nor random numbers."""
+
+    step: int = 0  # Steps done
+    scored: int = -1  # Last epoch that was validated
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = -1  # Epoch of the best model so far, -1 = none yet
+    best_score: float = 0.0  # Its score
+    sums: dict[str, float] = field(default_factory=dict)
+    counted: int = 0  # Steps in ``sums``
+    seconds: float = 0.0  # Time spent in the present epoch
+
+    def add(self, terms: Mapping[str, float]) -> None:
+        """Count the loss terms of a step."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.counted += 1
+
+    def means(self) -> dict[str, float]:
+        """Mean loss terms of the present epoch; {} before its first step."""
+        return {name: value / self.counted for name, value in self.sums.items()}
+
+    def end_epoch(self, epoch: int) -> None:
+        """Note that an epoch was scored, and start counting anew."""
+        self.scored, self.sums, self.counted, self.seconds = epoch, {}, 0, 0.0
+
+
+def random_state() -> dict[str, Any]:
+    """Take down where the random numbers of torch, numpy and Python stand."""
+    kind, keys, place, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": {
+            "kind": str(kind),
+            "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            "rest": (int(place), int(has_gauss), float(cached)),
+        },
+        "python": random.getstate(),
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Go back to where :func:`random_state` was called."""
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    numpy = state["numpy"]
+    keys = numpy["keys"].numpy().astype(np.uint32)
+    np.random.set_state((numpy["kind"], keys, *numpy["rest"]))  # noqa: NPY002
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+
+
+def seed_everything(seed: int) -> None:
+    """Start the random numbers of torch, numpy and Python from a seed."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+
+
+def save_resume(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a resume file: to a temporary name, flushed, then put in place."""
+    buffer = io.BytesIO()  # in memory first: torch turns a full disk into a RuntimeError
+    torch.save({"schema": SCHEMA, **state}, buffer)
+    folder_for(path)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.write(buffer.getbuffer())
+
+
+def load_resume(path: Path) -> dict[str, Any]:
+    """Read a resume file; never runs code in it."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot read {path}: {error.strerror or error}; start the run anew."
+        ) from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise CheckpointError(
+            f"{path} is damaged ({first}); start a new run from best.safetensors beside it."
+        ) from error
+    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        raise CheckpointError(
+            f"{path} was written by another version; start a new run from best.safetensors."
+        )
+    missing = [name for name in PARTS if name not in state]
+    if missing:
+        raise CheckpointError(f"{path} lacks {', '.join(missing)}; start the run anew.")
+    return state
+
+
+def all_finite(module: nn.Module) -> bool:
+    """Tell whether all weights and buffers are finite."""
+    values = module.state_dict().values()
+    return all(finite(value.cpu()) for value in values if value.is_floating_point())
+
+
+def save_product(
+    network: Network,
+    info: ModelInfo,
+    config: TrainConfig,
+    history: Sequence[Mapping[str, Any]],
+    path: Path,
+) -> None:
+    """Write a model as it stands, with all that is known of its training.
+
+    A token decoder is also written as ``.pth`` beside, in its family's own form.
+    """
+    training: dict[str, Any] = config_as_dict(config)
+    before = {k: v for k, v in info.training.items() if k != EARLIER}
+    if before:
+        training[EARLIER] = before
+    described = replace(info, training=training, history=tuple(history))
+    folder_for(path)
+    model = Model(network, described, torch.device("cpu"))
+    save_model(model, path)
+    if described.architecture == FAMILY:
+        save_model(model, path.with_suffix(".pth"))

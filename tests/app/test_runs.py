@@ -1,0 +1,490 @@
+"""Runs are made, started in turn, asked, killed, resumed and removed, with real processes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from napari_hovernet.app.processes import MARKER, ProcessMark, mark_of, read_mark, write_mark
+from napari_hovernet.app.runs import (
+    Life,
+    RunQueue,
+    RunStore,
+    Start,
+    info_of,
+    is_first,
+    live,
+    runs_folder,
+    training_command,
+)
+from napari_hovernet.app.watch import RunWatch, process_file, state_of, write_state
+from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.errors import InputError, OutputError, UserError
+
+FAKE = Path(__file__).with_name("fake_training.py")
+LONGEST_S = 120.0
+"""How long anything is waited for on a busy computer; all of it takes a second."""
+
+
+def fake_command(folder: RunFolder, start: Start) -> list[str]:
+    real = training_command(folder, start)
+    return [sys.executable, str(FAKE), *real[real.index("--run") :]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    made = RunStore(tmp_path / "runs", fake_command)
+    yield made
+    for info in made.list():
+        if info.active:
+            made.kill(info.folder)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    (tmp_path / "data").mkdir()
+    data = DataParams(sources=(str(tmp_path / "data"),))
+    return TrainConfig(name="a", data=data, optim=OptimParams(epochs=3))
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    return lambda **how: monkeypatch.setenv("FAKE", json.dumps(how))
+
+
+def until(store: RunStore, run: RunFolder, *states: str) -> str:
+    """Wait until a run is in one of some states."""
+    end = time.monotonic() + LONGEST_S
+    while (info := store.info(run)).state not in states:
+        assert time.monotonic() < end, (info, run.log.read_text() if run.log.exists() else "")
+        time.sleep(0.01)
+    return info.state
+
+
+def until_step(run: RunFolder, step: int) -> None:
+    end, watch = time.monotonic() + LONGEST_S, RunWatch(run)
+    while watch.catch_up().step < step:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# Making, finding, removing
+
+
+def test_names_are_unique_and_nothing_is_replaced(store: RunStore, config: TrainConfig) -> None:
+    runs = [store.create(config) for _ in range(3)]
+    assert [run.name for run in runs] == ["a", "a-2", "a-3"]
+    assert [run.read_config().name for run in runs] == ["a", "a-2", "a-3"]
+    with pytest.raises(InputError, match=r"There is a run 'a'.*take another name, like a-4"):
+        store.create(config, exact=True)
+    assert {info.name for info in store.list()} == {"a", "a-2", "a-3"}
+    for name in ("..", ".hidden"):
+        with pytest.raises(InputError, match="begin with a letter"):
+            store.create(replace(config, name=name))
+
+
+def test_a_run_that_is_not_there_names_those_that_are(store: RunStore, config: TrainConfig) -> None:
+    with pytest.raises(InputError, match=r"no run 'b' in .*; it holds none yet\."):
+        store.find("b")
+    run = store.create(replace(config, name="first-run"))
+    with pytest.raises(InputError, match=r"there are: first-run\. Did you mean first-run\?"):
+        store.find("first-rum")
+    for name in ("", ".", ".."):
+        with pytest.raises(InputError, match="no run"):
+            store.find(name)
+    assert store.find("first-run") == run
+    assert RunStore(store.folder / "elsewhere").find(run.path) == run
+
+
+def test_a_broken_configuration_is_listed_as_such(store: RunStore, config: TrainConfig) -> None:
+    run = store.create(config)
+    run.config_file.write_text('{"optim": {"epochs": "many"}}')
+    (info,) = store.list()
+    assert info.state == "broken"
+    assert "epochs is 'many'" in info.message
+    with pytest.raises(InputError, match="epochs is 'many'"):
+        store.start(run)
+    run.config_file.write_text("{")
+    assert store.info(run).state == "broken"
+    store.remove(run)
+    assert store.list() == ()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_store_says_so(store: RunStore, config: TrainConfig) -> None:
+    store.folder.mkdir()
+    store.folder.chmod(0o500)
+    with pytest.raises(OutputError, match="no permission"):
+        store.create(config)
+
+
+def test_a_store_that_is_a_file_says_so(tmp_path: Path, config: TrainConfig) -> None:
+    (tmp_path / "file").write_text("")
+    assert RunStore(tmp_path / "file").list() == ()
+    with pytest.raises(OutputError, match="file"):
+        RunStore(tmp_path / "file").create(config)
+
+
+def test_where_the_runs_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NAPARI_HOVERNET_RUNS", str(tmp_path))
+    assert runs_folder() == tmp_path
+    monkeypatch.delenv("NAPARI_HOVERNET_RUNS")
+    assert runs_folder().parts[-2:] == ("napari-hovernet", "runs")
+
+
+def test_the_command_of_a_process() -> None:
+    folder = RunFolder(Path("/runs/a"))
+    line = training_command(folder, Start(resume=True, queued=False))
+    assert line == [sys.executable, "-m", "napari_hovernet", "train", "--run",
+                    str(Path("/runs/a")), "--resume", "--now"]  # fmt: skip
+
+
+def test_what_is_gone_is_named_before_anything_starts(
+    store: RunStore, config: TrainConfig, tmp_path: Path
+) -> None:
+    run = store.create(config)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"no training data at .*put them back if they were moved"):
+        store.start(run)
+    assert store.info(run).state == "new"
+    other = store.create(replace(config, start=str(tmp_path / "none.tar"), data=DataParams()))
+    with pytest.raises(InputError, match="No training data are given"):
+        store.start(other)
+
+
+# The life of a run
+
+
+def test_a_run_from_start_to_done(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.01)
+    run = store.create(replace(config, threads=3))
+    store.start(run)
+    assert store.info(run).active
+    with pytest.raises(InputError, match="already"):
+        store.start(run)
+    with pytest.raises(InputError, match="stop it before removing"):
+        store.remove(run)
+    until(store, run, "done")
+    info = store.info(run)
+    assert (info.epoch, info.n_epochs, info.can_resume) == (3, 3, False)
+    assert info.score("aji") == pytest.approx(0.3)
+    with pytest.raises(InputError, match=r"is done: start a new one"):
+        store.resume(run)
+    for ask in (store.stop, store.pause):
+        with pytest.raises(InputError, match="it is done"):
+            ask(run)
+    store.kill(run)
+    assert store.info(run).state == "done"
+    store.remove(run)
+    assert not run.path.exists()
+
+
+def test_pause_go_on_and_stop(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.02, steps=200)
+    run = store.create(config)
+    with pytest.raises(InputError, match="it has not been started"):
+        store.stop(run)
+    store.start(run)
+    until(store, run, "running")
+    store.pause(run)
+    until(store, run, "paused")
+    store.resume(run)
+    until(store, run, "running")
+    store.pause(run)
+    until(store, run, "paused")
+    store.resume_paused(run)
+    until(store, run, "running")
+    store.stop(run)
+    assert until(store, run, "stopped", "killed") == "stopped"
+
+
+def test_a_killed_run_is_stopped_and_goes_on_from_its_checkpoint(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.02, steps=6)
+    run = store.create(config)
+    store.start(run)
+    until_step(run, 8)  # within epoch 2; epoch 1 is saved
+    (run.path / ".napari-hovernet-0123.tmp").write_text("half of a file")
+    watch = RunWatch(run)
+    store.kill(run)
+    assert watch.catch_up().state == "stopped"
+    assert "Killed" in watch.view.message
+    assert not list(run.path.glob(".napari*"))
+    assert store.info(run).can_resume
+    store.resume(run)
+    until(store, run, "done")
+    view = RunWatch(run).catch_up()
+    assert view.start["resumed_epoch"] == 1
+    assert view.steps["step"].tolist() == list(range(1, 19))
+
+
+def test_a_run_killed_by_others_says_what_is_known_and_can_be_resumed(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(end="die", die_at=6)
+    run = store.create(config)
+    store.start(run)
+    until(store, run, "killed")
+    info = store.info(run)
+    assert info.message.endswith("The log ends with: about to go")
+    assert info.can_resume
+    fake()
+    store.resume(run)
+    until(store, run, "done")
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("raise", "ValueError: the network is not there. The whole of it is in log.txt."),
+        ("refuse", "The labels have no nuclei."),
+        ("memory", "Not enough memory: take a smaller batch or crop."),
+    ],
+)
+def test_a_run_that_fails_says_why(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None], end: str, words: str
+) -> None:
+    fake(end=end, die_at=1)
+    run = store.create(config)
+    store.start(run)
+    until(store, run, "failed")
+    assert store.info(run).message == words
+    assert ("Traceback" in run.log.read_text()) == (end != "refuse")
+
+
+def test_a_run_that_forgets_to_say_that_it_is_done(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(end="silent")
+    run = store.create(config)
+    store.start(run)
+    assert until(store, run, "done", "killed", "failed") == "done"
+
+
+# Several runs
+
+
+def test_runs_wait_for_each_other_in_order_and_a_killed_one_does_not_block(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.03, steps=1000)
+    first, second = store.create(config), store.create(config)
+    third, fourth = store.create(config), store.create(config)
+    for run in (first, second, third, fourth):
+        store.start(run)
+    until(store, first, "running")
+    assert store.queue() == ("a", "a-2", "a-3", "a-4")
+    end = time.monotonic() + LONGEST_S
+    while store.info(third).message != "Waits for a, a-2.":
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    store.kill(second)  # while it waits
+    store.stop(third)
+    assert until(store, third, "stopped") == "stopped"
+    assert not third.events.exists()
+    assert store.info(fourth).state == "queued"
+    store.kill(first)
+    until(store, fourth, "running")
+    assert store.queue() == ("a-4",)
+
+
+def test_one_may_run_beside_the_others(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.03, steps=1000)
+    first, second = store.create(config), store.create(config)
+    store.start(first)
+    until(store, first, "running")
+    store.start(second, Start(queued=False))
+    until(store, second, "running")
+    assert store.info(first).state == "running"
+    assert store.queue() == ("a",)
+
+
+def test_two_stores_see_and_ask_the_same_run(
+    store: RunStore, config: TrainConfig, fake: Callable[..., None]
+) -> None:
+    fake(step_s=0.02, steps=200)
+    run = store.create(config)
+    store.start(run)
+    until(store, run, "running")
+    other = RunStore(store.folder)
+    watches = [RunWatch(run), RunWatch(run)]
+    other.stop("a")
+    until(store, run, "stopped")
+    views = [watch.catch_up() for watch in watches]
+    assert views[0].steps["total"].tolist() == views[1].steps["total"].tolist()
+    assert {view.state for view in views} == {"stopped"}
+
+
+def test_a_run_on_another_computer_is_not_killed_from_here(
+    store: RunStore, config: TrainConfig
+) -> None:
+    run = store.create(config)
+    write_mark(process_file(run), replace(mark_of(os.getpid(), run.path), host="another computer"))
+    write_state(run, "running")
+    with pytest.raises(InputError, match="on the computer another computer"):
+        store.kill(run)
+    store.stop(run)
+    assert run.read_command() == "stop"
+    write_state(run, "stopped")
+
+
+def test_a_start_that_fails_leaves_a_failed_run(tmp_path: Path, config: TrainConfig) -> None:
+    store = RunStore(tmp_path / "runs", lambda *_: ["no such program"])
+    run = store.create(config)
+    with pytest.raises(UserError, match="no such program"):
+        store.start(run)
+    assert store.info(run).state == "failed"
+    assert store.queue() == ()
+
+
+def test_threads_and_priority_of_the_process(tmp_path: Path, config: TrainConfig) -> None:
+    code = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['PYTHONSAFEPATH'])"
+    store = RunStore(tmp_path / "runs", lambda *_: [sys.executable, "-c", code])
+    run = store.create(replace(config, threads=3))
+    store.start(run)
+    until(store, run, "killed")  # it went without a word
+    assert run.log.read_text().split() == ["3", "1"]
+    assert read_mark(process_file(run)) is not None
+
+
+# Whose turn it is
+
+
+def test_the_order_is_that_of_entering_and_the_dead_do_not_count(tmp_path: Path) -> None:
+    queue = RunQueue(tmp_path)
+
+    def mark(name: str, **changes: object) -> ProcessMark:
+        return replace(mark_of(os.getpid(), tmp_path / name), **changes)
+
+    for name, changes in (("b", {}), ("dead", {"born": 1.0}), ("far", {"host": "x"}), ("a", {})):
+        queue.enter(name, mark(name, **changes))
+    assert queue.order() == ("b", "a")
+    queue.enter("b", mark("b", born=2.0))  # its own process takes over, and keeps the place
+    queue.enter("b", mark("b"))
+    assert queue.ahead("a") == ("b",)
+    assert not RunQueue(tmp_path).try_turn("a")
+    assert queue.try_turn("b")
+    assert queue.try_turn("b")
+    other = RunQueue(tmp_path)
+    other.leave("b")  # its ticket is gone, the lock is still held
+    assert not other.try_turn("a")
+    queue.leave("b")
+    assert other.try_turn("a")
+    other.leave("a")
+    assert other.order() == ()
+
+
+def test_a_queue_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / ".queue").write_text("in the way")
+    with pytest.raises(OutputError, match=r"\.queue"):
+        RunQueue(tmp_path).enter("a", mark_of(os.getpid(), tmp_path / "a"))
+    assert RunQueue(tmp_path).order() == ()
+
+
+# The process of a run, in this one
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    made = RunFolder(tmp_path / "a")
+    made.write_config(TrainConfig(name="a"))
+    return made
+
+
+def test_the_states_a_run_goes_through(folder: RunFolder) -> None:
+    seen = []
+
+    def train(run: RunFolder, resume: bool) -> int:
+        token, _, place = os.environ[MARKER].partition("@")
+        mark = read_mark(process_file(run))
+        assert mark is not None
+        assert (mark.token, place) == (token, str(run.path))
+        seen.append((state_of(run).state, resume))
+        return 0
+
+    assert live(folder, train, Life(resume=True)) == 0
+    assert seen == [("starting", True)]
+    assert state_of(folder).state == "done"
+    assert MARKER not in os.environ
+
+
+def test_a_status_that_is_not_zero_is_a_failure(folder: RunFolder) -> None:
+    assert live(folder, lambda *_: 3, Life(queued=False)) == 1
+    assert state_of(folder).message == "It ended with status 3; see log.txt."
+
+
+def test_what_the_training_wrote_itself_stays(folder: RunFolder) -> None:
+    def train(run: RunFolder, _resume: bool) -> int:
+        run.write_status({"state": "failed", "message": "hv_magnitude became NaN"})
+        raise SystemExit(1)
+
+    assert live(folder, train) == 1
+    assert state_of(folder).message == "hv_magnitude became NaN"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
+def test_a_request_of_the_system_to_end_is_one_to_stop(folder: RunFolder) -> None:
+    def train(run: RunFolder, _resume: bool) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert run.read_command() == "stop"
+        run.write_status({"state": "stopped"})
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert live(folder, train) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert state_of(folder).state == "stopped"
+
+
+def test_an_interrupt_passes_and_is_noted(folder: RunFolder) -> None:
+    def train(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        live(folder, train)
+    assert state_of(folder).state == "stopped"
+
+
+def test_only_the_first_of_several_processes_speaks(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert live(folder, lambda *_: 0) == 0
+    assert not folder.status_file.exists()
+    assert not is_first()
+    assert is_first({"SLURM_PROCID": "0", "RANK": ""})
+
+
+def test_what_a_list_shows(folder: RunFolder) -> None:
+    folder.write_config(TrainConfig(name="a", optim=OptimParams(epochs=7)))
+    folder.events.write_text(
+        '{"v": 1, "t": 0, "event": "epoch", "epoch": 3, "val": {"aji": 0.5, "pq": null}}\n'
+        '{"v": 1, "t": 1, "event": "step", "epoch": 4, "step": 31}\n'
+    )
+    write_state(folder, "stopped", "for lunch")
+    info = info_of(folder)
+    assert (info.epoch, info.n_epochs, info.message, info.active) == (3, 7, "for lunch", False)
+    assert info.score("aji") == 0.5
+    assert math.isnan(info.score("pq"))
+    assert not info.can_resume
+    folder.resume_file.parent.mkdir()
+    folder.resume_file.touch()
+    assert info_of(folder).can_resume
+    assert info_of(folder) == info_of(folder)

@@ -1,0 +1,273 @@
+"""Options: each stands for one choice, and a command line repeats every choice."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+from dataclasses import fields, is_dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from napari_hovernet.app.corrections import PairAbout, save_training_pair
+from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.runs import RunStore, say_what_is_missing
+from napari_hovernet.app.training import (
+    Estimate,
+    check_steps,
+    command_line,
+    config_from,
+    default_name,
+    estimate,
+    look_at_data,
+    start_steps,
+)
+from napari_hovernet.cli.parser import build_parser
+from napari_hovernet.core.choices import options
+from napari_hovernet.core.io.labels import write_label_tiff
+from napari_hovernet.core.params import LOSS_PRESETS, DataParams, OptimParams, TrainConfig
+from napari_hovernet.core.synthetic import TissueParams, tissue
+from napari_hovernet.core.training.files import EventWriter
+from napari_hovernet.core.types import ModelInfo
+from napari_hovernet.errors import InputError
+
+OPTIONS = options(TrainConfig)
+EVERY = list(OPTIONS.items())
+
+
+def key_of(known: Any) -> str:
+    return str(known.option.replace("-", "_"))
+
+
+def paths_of(config: Any, front: str = "") -> set[str]:
+    found: set[str] = set()
+    for field in fields(config):
+        value = getattr(config, field.name)
+        path = front + field.name
+        found |= paths_of(value, f"{path}.") if is_dataclass(value) else {path}
+    return found
+
+
+def test_every_choice_has_an_option() -> None:
+    named = set(OPTIONS) | {"data.sources", "start", "name"}
+    assert named == paths_of(TrainConfig())
+    assert len({known.option for known in OPTIONS.values()}) == len(EVERY)
+
+
+def other_value(option: Any, rng: random.Random) -> Any:
+    """Return a value that is allowed, mostly not the default."""
+    default = option.default
+    if option.options:
+        return rng.choice(option.options)
+    if isinstance(default, tuple):
+        whole = option.option == "save-epochs"
+        return rng.choice([(), (1,), (3, 9)] if whole else [(0.5, 1.5), (0.25, 0.75)])
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, str):
+        return rng.choice(["epidermal", "cpu"])
+    share = round(rng.uniform(0.01, 0.99), 6) * rng.choice([1.0, 1e-5])
+    return share if isinstance(default, float) else rng.randint(1, 99)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_command_line_repeats_the_run(seed: int) -> None:
+    rng = random.Random(seed)
+    chosen = [row for row in EVERY if rng.random() < 0.5]
+    given = {key_of(known): other_value(known, rng) for _, known in chosen}
+    given |= {"data": ["/some data/a", "/b.npz"], "start": "/models/it's mine.tar"}
+    preset = rng.choice(["", *LOSS_PRESETS])
+    config = config_from(given, preset)
+    for path, known in chosen:
+        assert attrgetter(path)(config) == given[key_of(known)], path
+    line = command_line(config)
+    given = build_parser().parse_args(shlex.split(line)[1:])
+    assert config_from(vars(given), given.loss_preset or "") == config
+
+
+def test_presets_are_where_single_weights_begin() -> None:
+    config = config_from({"lambda_magnitude": 0.0}, "expert fix")
+    assert config.loss == replace(LOSS_PRESETS["expert fix"], lambda_magnitude=0.0)
+    with pytest.raises(InputError, match="no loss 'mine'; choose of default"):
+        config_from({}, "mine")
+
+
+def test_paths_become_absolute(tmp_path: Path) -> None:
+    config = config_from({"data": ["a", "~/b"], "start": "m.tar"}, where=str(tmp_path))
+    assert config.data.sources == (str(tmp_path / "a"), os.path.expanduser("~/b"))
+    assert config.start == str(tmp_path / "m.tar")
+    for start in ("compact", "scratch:compact"):
+        assert config_from({"start": start}).start == start
+
+
+def test_values_out_of_range_are_refused() -> None:
+    for name in ("lambda_np", "lambda_magnitude"):
+        for value in (-1.0, float("nan")):
+            with pytest.raises(InputError, match=name):
+                config_from({name: value})
+
+
+def test_names() -> None:
+    assert default_name(TrainConfig(start="scratch:compact"), "1") == "compact-1"
+    assert default_name(TrainConfig(start="/a/__.tar"), "1") == "run-1"
+    line = command_line(TrainConfig(name="mine", data=DataParams(("/d",))))
+    assert "mine" not in line  # the name is taken
+
+
+# A look at the data
+
+
+def of_sources(*sources: Path, start: str = "compact") -> TrainConfig:
+    return TrainConfig(start=start, data=DataParams(tuple(map(str, sources)), crop=64))
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    say_what_is_missing(of_sources(tmp_path))
+    say_what_is_missing(of_sources(tmp_path, start="scratch:compact"))
+    with pytest.raises(InputError, match=r"no training data at .*nowhere: put them back"):
+        say_what_is_missing(of_sources(tmp_path, tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"no model at .*m\.tar: name a file, 'compact'"):
+        say_what_is_missing(of_sources(tmp_path, start=str(tmp_path / "m.tar")))
+
+
+@pytest.mark.parametrize("start", ["compact", "scratch:compact"])
+def test_data_are_looked_at(tmp_path: Path, start: str) -> None:
+    for i in range(3):
+        labels = np.zeros((64, 64), np.uint8)
+        labels[8:24, 8:24], labels[8:24, 24:40] = 1, 2
+        rng = np.random.default_rng(i)
+        cv2.imwrite(str(tmp_path / f"x{i}.png"), rng.integers(0, 256, (64, 64, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / f"x{i}_lab.png"), labels)
+    report = look_at_data(of_sources(tmp_path, start=start))
+    assert (report.train_images, report.val_images, report.nuclei) == (2, 1, 6)
+    assert report.touching == 1
+    assert not report.refused
+
+
+# Starting from a viewer
+
+
+class Store(RunStore):
+    """Starts nothing."""
+
+    def start(self, run, start=None):
+        self.started = run
+        if getattr(self, "error", None):
+            raise self.error
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "pairs"
+    for number in range(3):
+        made = tissue((96, 96), number, TissueParams(mpp=0.5))
+        about = PairAbout(source=f"s{number}", split="val" if number == 2 else "train")
+        save_training_pair(folder, f"p{number}", made.image, made.labels, about)
+    return folder
+
+
+def config(*sources):
+    return TrainConfig(data=DataParams(sources=tuple(map(str, sources))))
+
+
+def test_data_in_order(data):
+    found = drive(check_steps(config(data)))
+    assert not found.refused and not found.problems
+    assert found.summary.startswith("2 to train, 1 to validate")
+    assert (found.data, found.start) == (config(data).data, "compact")
+
+
+def test_data_that_are_gone_and_empty_labels_are_refused(data, tmp_path):
+    found = drive(check_steps(config(tmp_path / "nowhere")))
+    assert found.refused and "nowhere" in found.problems[0]
+    for path in (data / "labels").iterdir():
+        path.unlink()
+        write_label_tiff(path, np.zeros((96, 96), np.int32))
+    found = drive(check_steps(config(data)))
+    assert found.refused and found.problems
+
+
+def test_pairs_of_layers_go_into_the_runs_own_folder(data, tmp_path):
+    store = Store(tmp_path / "runs")
+    asked = config(tmp_path, data)
+    name = drive(start_steps(store, asked, data))
+    run = store.find(name)
+    assert store.started == name
+    assert run.read_config().data.sources == (str(tmp_path), str(run.path / "data"))
+    assert (run.path / "data" / "index.csv").read_text() == (data / "index.csv").read_text()
+
+
+def test_pairs_that_are_not_among_the_sources_are_not_copied(data, tmp_path):
+    store = Store(tmp_path / "runs")
+    run = store.find(drive(start_steps(store, config(tmp_path), data)))
+    assert not (run.path / "data").exists()
+
+
+def test_a_run_that_cannot_be_started_leaves_nothing(data, tmp_path):
+    store = Store(tmp_path / "runs")
+    store.error = InputError("no")
+    with pytest.raises(InputError, match="no"):
+        drive(start_steps(store, config(data)))
+    assert store.list() == ()
+    store.error = None
+    with pytest.raises(Exception, match="data"):
+        drive(start_steps(store, config(tmp_path / "gone"), tmp_path / "gone"))
+    assert store.list() == ()
+
+
+def test_names_are_made_unique(data, tmp_path):
+    store = Store(tmp_path / "runs")
+    asked = replace(config(data), name="skin")
+    names = [drive(start_steps(store, asked)) for _ in range(2)]
+    assert names == ["skin", "skin-2"]
+
+
+# What it will take
+
+COMPACT = ModelInfo("compact", parameters=2_077_668)
+CONFIG = TrainConfig(data=DataParams(crop=256), optim=OptimParams(epochs=10, batch=8))
+
+
+def test_the_usual_training_stays_below_three_gigabytes():
+    made = estimate(CONFIG, COMPACT, ())
+    assert 1e9 < made.memory < 3e9
+    assert made.steps == 0 and "steps" not in made.words
+
+
+def test_memory_and_time_grow_with_the_batch():
+    small, large = (
+        estimate(replace(CONFIG, optim=OptimParams(batch=n, steps_per_epoch=5)), COMPACT, ())
+        for n in (2, 8)
+    )
+    assert large.seconds_per_step == pytest.approx(4 * small.seconds_per_step)
+    assert large.memory > small.memory
+    assert "for 100 steps" in large.words
+
+
+def test_a_former_run_tells_the_speed(tmp_path):
+    store = RunStore(tmp_path)
+    run = store.create(replace(CONFIG, name="old", data=DataParams(crop=128)))
+    with EventWriter(run.events) as writer:
+        writer.write("step", step=1, images_per_s=16.0)
+    made = estimate(CONFIG, COMPACT, store.list())
+    assert made.from_run == "old" and "as run old went" in made.words
+    assert made.seconds_per_step == pytest.approx(8 * 256**2 / (16 * 128**2))
+    other = estimate(replace(CONFIG, device="cuda"), COMPACT, store.list())
+    assert other.from_run == ""
+
+
+def test_networks_nobody_measured_are_not_guessed():
+    made = estimate(CONFIG, ModelInfo("optimus", parameters=1_151_209), ())
+    assert made.words == ""
+    assert estimate(replace(CONFIG, start="scratch:hovernet"), None, ()).memory > 10e9
+
+
+def test_words():
+    assert Estimate(float("nan"), 2.0, 10_000, "a").words == (
+        "About 2 s per step (as run a went): 5.6 h for 10,000 steps, without validation."
+    )

@@ -1,0 +1,389 @@
+"""Watching: every event finds its place, a resumed run overwrites what it repeats."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_hovernet.app import watch as watch_module
+from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
+from napari_hovernet.app.watch import (
+    CHUNK,
+    FIRST_CAPACITY,
+    GONE,
+    QUIET_S,
+    SHARES,
+    TERMS,
+    VAL,
+    Growing,
+    RunView,
+    RunWatch,
+    Tail,
+    last_event,
+    log_end,
+    process_file,
+    state_of,
+    write_state,
+)
+from napari_hovernet.core.training.files import EventWriter, RunFolder
+
+
+def _fake() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "fake_training", Path(__file__).with_name("fake_training.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+FAKE = _fake()
+STEPS = 4
+
+
+class Writer:
+    """Writes the events of a run."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.events = EventWriter(folder.events)
+
+    def start(self, **fields: Any) -> None:
+        given = {"epochs": 3, "steps_per_epoch": STEPS, "resumed_epoch": 0, **fields}
+        self.events.write("start", **given)
+
+    def steps(self, first: int, last: int) -> None:
+        for step in range(first, last + 1):
+            self.events.write("step", **FAKE.step_fields(step, (step - 1) // STEPS + 1, 0))
+
+    def epoch(self, epoch: int, **fields: Any) -> None:
+        given = {"train": {"total": 1.0}, "val": FAKE.val_fields(epoch, 0.3), "best": epoch < 3}
+        self.events.write("epoch", epoch=epoch, **{**given, **fields})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+@pytest.fixture
+def writer(folder: RunFolder) -> Iterator[Writer]:
+    made = Writer(folder)
+    with made.events:
+        yield made
+
+
+def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) -> None:
+    watch = RunWatch(folder)
+    assert watch.poll()
+    assert (watch.view.state, len(watch.view.steps)) == ("new", 0)
+    writer.start()
+    writer.epoch(0)
+    writer.steps(1, 4)
+    writer.events.write("heads", epoch=1, step=4, grad_share={"np": 0.5, "hv": 0.5, "nt": 0})
+    writer.events.write("preview", epoch=1, path="preview/epoch_0001.npz")
+    writer.events.write("checkpoint", epoch=1, path="best.safetensors", kind="best")
+    writer.epoch(1, remark="go on", seconds=2.5)
+    assert watch.poll()
+    view = watch.view
+    assert view.steps["step"].tolist() == [1, 2, 3, 4]
+    for name in (*TERMS, *(f"share_{name}" for name in SHARES), "magnitude", "lr", "total"):
+        assert view.steps.known(name), name
+    for name in VAL:
+        np.testing.assert_array_equal(view.epochs[name], [r.score(name) for r in view.rows])
+        assert view.epochs.known(name), name
+    assert view.heads["hv"].tolist() == [0.5]
+    assert (view.epoch, view.step, view.n_epochs) == (1, 4, 3)
+    assert view.done == pytest.approx(1 / 3)
+    assert view.rows[1].remark == "go on"
+    assert view.best is view.rows[1]
+    assert view.preview(1) == folder.path / "preview" / "epoch_0001.npz"
+    assert view.preview(2) is None
+    assert [file.kind for file in view.checkpoints] == ["best"]
+    assert not watch.poll()
+    assert watch.view is view
+    writer.events.write("end", state="done", message="", seconds=12.5)
+    assert watch.poll()
+    assert watch.view.seconds == 12.5
+    assert view.seconds != 12.5  # an earlier view does not change
+
+
+def test_a_resumed_run_repeats_what_was_not_saved(folder: RunFolder, writer: Writer) -> None:
+    writer.start()
+    writer.epoch(0)
+    writer.steps(1, 4)
+    writer.epoch(1)
+    writer.steps(5, 8)
+    writer.epoch(2)
+    writer.steps(9, 10)
+    writer.events.write("error", message="NaN", term="hv_magnitude", kind="nan")
+    watch = RunWatch(folder)
+    watch.poll()
+    before = watch.view
+    assert (before.error, before.error_term) == ("NaN", "hv_magnitude")
+    writer.start(resumed_epoch=1, resumed_step=4)
+    watch.poll()
+    assert [row.epoch for row in watch.view.rows] == [0, 1]
+    assert watch.view.steps["step"].tolist() == [1, 2, 3, 4]
+    assert watch.view.error == ""
+    writer.steps(5, 6)
+    watch.poll()
+    assert watch.view.steps["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert before.steps["step"].tolist() == list(range(1, 11))
+
+
+def test_a_run_that_begins_anew_forgets_what_was(folder: RunFolder, writer: Writer) -> None:
+    writer.start()
+    writer.steps(1, 6)
+    writer.events.write("preview", epoch=1, path="preview/epoch_0001.npz")
+    writer.epoch(1)
+    writer.start()
+    view = RunWatch(folder).catch_up()
+    assert (len(view.steps), view.rows, view.previews, view.step) == (0, (), (), 0)
+
+
+def test_a_file_that_was_cut_is_read_anew(folder: RunFolder, writer: Writer) -> None:
+    writer.start()
+    writer.steps(1, 8)
+    watch = RunWatch(folder)
+    watch.catch_up()
+    folder.events.write_bytes(b"")
+    watch.poll()
+    writer.start()
+    writer.steps(1, 2)
+    watch.poll()
+    assert watch.view.steps["step"].tolist() == [1, 2]
+
+
+def test_what_is_missing_or_of_another_kind_is_nan(folder: RunFolder) -> None:
+    with EventWriter(folder.events) as events:
+        events.write("start", epochs="three", notes=None)
+        events.write("step", step=1, epoch=1, total=None, terms=[1, 2], shares={"np": "much"})
+        events.write("epoch", epoch=1, val=None, train="x", best="yes", remark=None)
+        events.write("checkpoint", epoch=1, kind="best")
+        events.write("a kind of the future", value=1)
+    with open(folder.events, "ab") as file:
+        file.write(b"nonsense\n")
+    view = RunWatch(folder).catch_up()
+    assert math.isnan(view.steps.last("total"))
+    assert math.isnan(view.steps.last("np"))
+    assert math.isnan(view.rows[0].score("aji"))
+    assert not view.rows[0].best
+    assert (view.checkpoints, view.unreadable, view.n_epochs) == ((), 1, 0)
+    assert math.isnan(view.done)
+
+
+def test_a_long_run_is_read_bit_by_bit(folder: RunFolder, writer: Writer) -> None:
+    step = json.dumps({"v": 1, "t": 0.0, "event": "step", **FAKE.step_fields(1, 1, 0)})
+    lines = [step.replace('"step": 1,', f'"step": {i},') + "\n" for i in range(1, 30_001)]
+    folder.events.write_text("".join(lines))
+    watch = RunWatch(folder)
+    watch.poll()
+    assert watch.behind  # it did not read everything at once
+    assert len(watch.catch_up().steps) == 30_000
+    writer.steps(30_001, 30_001)
+    assert watch.poll()
+    assert watch.view.step == 30_001
+
+
+def test_an_empty_view_can_be_drawn() -> None:
+    view = RunView()
+    assert (view.best, view.step, view.epoch, view.preview(0)) == (None, 0, 0, None)
+    assert math.isnan(view.eta_s)
+    assert math.isnan(view.images_per_s)
+
+
+# States: from the status, unless the process tells otherwise
+
+
+def own_mark(folder: RunFolder) -> ProcessMark:
+    return mark_of(os.getpid(), folder.path)
+
+
+def test_a_run_that_was_never_started_is_new(folder: RunFolder) -> None:
+    assert state_of(folder).state == "new"
+    folder.status_file.write_text("{ not json")
+    assert state_of(folder).state == "new"
+
+
+@pytest.mark.parametrize("state", ["queued", "starting", "running", "paused"])
+def test_an_active_run_has_a_process_or_was_killed(folder: RunFolder, state: str) -> None:
+    write_mark(process_file(folder), own_mark(folder))
+    write_state(folder, state, "as it is", os.getpid())
+    found = state_of(folder)
+    assert (found.state, found.message, found.pid) == (state, "as it is", os.getpid())
+    assert found.active
+    write_mark(
+        process_file(folder), replace(own_mark(folder), born=1.0)
+    )  # the number went to another
+    folder.log.write_bytes(b"Loading\r\nCUDA out of memory\n\n")
+    killed = state_of(folder)
+    assert (killed.state, killed.pid, killed.active) == ("killed", None, False)
+    assert killed.message == f"{GONE} The log ends with: CUDA out of memory"
+
+
+@pytest.mark.parametrize("state", ["done", "stopped", "failed"])
+def test_a_finished_run_needs_no_process(folder: RunFolder, state: str) -> None:
+    write_state(folder, state)
+    assert state_of(folder).state == state
+
+
+def test_a_status_without_a_process_file_names_the_process(folder: RunFolder) -> None:
+    write_state(folder, "running", pid=os.getpid())
+    assert state_of(folder).state == "running"
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    write_state(folder, "running", pid=child.pid)
+    assert state_of(folder).state == "killed"
+
+
+def test_a_run_that_ends_between_two_looks_was_not_killed(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_state(folder, "running")
+    write_mark(process_file(folder), replace(own_mark(folder), born=1.0))
+
+    def ends_now(*_: object) -> bool:
+        write_state(folder, "done")
+        return False
+
+    monkeypatch.setattr(watch_module, "_seems_alive", ends_now)
+    assert state_of(folder).state == "done"
+
+
+def test_a_run_elsewhere_counts_as_killed_once_it_has_been_quiet(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = replace(own_mark(folder), host="another computer")
+    write_mark(process_file(folder), far)
+    write_state(folder, "running")
+    assert state_of(folder).state == "running"
+    late = time.time() + QUIET_S + 1
+    monkeypatch.setattr(time, "time", lambda: late)
+    assert state_of(folder).state == "killed"
+
+
+def test_the_beginning_is_kept_until_it_starts_again(folder: RunFolder) -> None:
+    write_state(folder, "starting")
+    began = folder.read_status()["started"]
+    write_state(folder, "running")
+    assert folder.read_status()["started"] == began
+    write_state(folder, "queued")
+    assert folder.read_status()["started"] > began
+
+
+def test_the_end_of_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"x" * 20_000 + b"\n\n a \r b\nc  \n\xff\n")
+    assert log_end(path, 3).splitlines() == [" b", "c", "\ufffd"]
+    assert log_end(tmp_path / "none") == ""
+
+
+# Events, whole line by whole line; columns that grow
+
+
+def line(event: str, **fields: object) -> bytes:
+    return json.dumps({"v": 1, "t": 0.0, "event": event, **fields}).encode() + b"\n"
+
+
+def everything(tail: Tail) -> list[dict[str, object]]:
+    events, _ = tail.read()
+    while tail.behind:
+        events += tail.read()[0]
+    return events
+
+
+def test_a_line_cut_off_is_left_for_later(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    whole = line("step", step=1)
+    path.write_bytes(whole + whole[:10])
+    tail = Tail(path)
+    assert len(everything(tail)) == 1
+    assert everything(tail) == []
+    with open(path, "ab") as file:
+        file.write(whole[10:])
+    assert len(everything(tail)) == 1
+    assert tail.unreadable == 0
+
+
+def test_nonsense_is_counted_and_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\xff\xfe\n[1]\n{}\n" + b'{"v": 99, "event": "step"}\n' + line("end"))
+    tail = Tail(path)
+    assert [event["event"] for event in everything(tail)] == ["end"]
+    assert tail.unreadable == 4
+
+
+def test_long_files_come_in_chunks_and_long_lines_whole(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"".join(line("step", step=i) for i in range(3000))
+                     + line("start", notes="x" * 3 * CHUNK) + line("end"))  # fmt: skip
+    tail = Tail(path)
+    first, _ = tail.read()
+    assert 0 < len(first) < 3000
+    assert tail.behind
+    events = first + everything(tail)
+    assert [event.get("step") for event in events[:3000]] == list(range(3000))
+    assert [event["event"] for event in events[3000:]] == ["start", "end"]
+
+
+def test_a_file_that_became_shorter_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(line("step", step=1) * 3)
+    tail = Tail(path)
+    everything(tail)
+    path.write_bytes(line("step", step=9))
+    events, restarted = tail.read()
+    assert restarted
+    assert [event["step"] for event in events] == [9]
+
+
+@pytest.mark.parametrize("after", [0, 1, 5000])
+def test_the_last_event_of_a_kind(tmp_path: Path, after: int) -> None:
+    path = tmp_path / "events.jsonl"
+    tail = b"".join(line("step", step=i, note='"event": "epoch"') for i in range(after))
+    path.write_bytes(line("epoch", epoch=1) + line("epoch", epoch=2) + tail + b'{"v": 1, "ev')
+    found = last_event(path, "epoch")
+    assert found is not None
+    assert found["epoch"] == 2
+    assert last_event(path, "end") is None
+
+
+def test_what_was_handed_out_stays_when_rows_are_added_and_cut() -> None:
+    rows = Growing(("step", "total"))
+    for i in range(FIRST_CAPACITY + 10):
+        rows.add([i, 2 * i])
+    before = rows.series()
+    rows.cut_from("step", 5)
+    rows.add([5, -1])
+    after = rows.series()
+    assert len(before) == FIRST_CAPACITY + 10
+    np.testing.assert_array_equal(before["total"], 2 * before["step"])
+    np.testing.assert_array_equal(after["step"], np.arange(6))
+    assert after.last("total") == -1
+    with pytest.raises(ValueError, match="read-only"):
+        before["total"][0] = 1
+
+
+def test_cutting_behind_the_end_changes_nothing() -> None:
+    rows = Growing(("step",))
+    rows.cut_from("step", 0)
+    rows.add([3])
+    rows.cut_from("step", 4)
+    assert rows.series()["step"].tolist() == [3]
+    assert not rows.series().known("total")
+    assert np.isnan(rows.series().last("total"))

@@ -1,0 +1,135 @@
+"""Writers, readers and samples, with what napari hands over: a layer's data and keywords."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+
+from napari_hovernet._napari import contributions as writers
+from napari_hovernet._napari.colours import by_type, feature_table
+from napari_hovernet._napari.contributions import get_reader, labels_data
+from napari_hovernet._napari.layers import Picture, RunLayers
+from napari_hovernet._napari.viewer import Placement, layer_mpp
+from napari_hovernet.app.segment import run_metadata
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.errors import InputError
+
+PLAIN = {"scale": (1, 1), "rotate": np.eye(2), "shear": [0], "affine": np.eye(3)}
+
+
+@pytest.fixture
+def nuclei(make_result):
+    """The instances layer of a typed run that started at row 10, column 20."""
+    result = make_result(typed=True, offset=(10, 20))
+    run = Run(
+        1, "fast 1", ImageChoice(1, "slide"), result, Placement((), PLAIN), run_metadata(result)
+    )
+    viewer = ViewerModel()
+    found = result.nuclei
+    picture = Picture(result.labels, by_type(found, result.info), None, feature_table(found, run))
+    RunLayers(viewer).show(run, picture)
+    return viewer.layers[-1]
+
+
+def write(writer, path, layer):
+    data, attributes, _ = layer.as_layer_data_tuple()
+    assert writer(str(path), data, attributes) == [str(path)]
+    return path
+
+
+def read(path):
+    (layer,) = get_reader(str(path))(str(path))
+    return Labels(layer[0], **layer[1])
+
+
+@pytest.mark.parametrize("kind", ["geojson", "hovernet_json"])
+def test_polygons_come_back_as_the_same_labels_with_types(nuclei, tmp_path, kind):
+    suffix = ".geojson" if kind == "geojson" else ".json"
+    path = write(getattr(writers, f"write_{kind}"), tmp_path / f"n{suffix}", nuclei)
+    back = read(path)
+    assert (back.data[10:, 20:][:30, :32] > 0).sum() > 0
+    np.testing.assert_array_equal(back.data[15:25, 25:35] > 0, True)
+    assert (back.data > 0).sum() == (nuclei.data > 0).sum()
+    assert list(back.features["type"]) == [1, 2]
+    np.testing.assert_allclose(back.get_color(1), (1, 0, 0, 1))
+
+
+def test_mat_round_trip(nuclei, tmp_path):
+    back = read(write(writers.write_mat, tmp_path / "n.mat", nuclei))
+    np.testing.assert_array_equal(back.data, nuclei.data)
+    assert list(back.features["type"]) == [1, 2]
+
+
+def test_csv_has_the_run_s_columns_and_an_edit_is_seen(nuclei, tmp_path):
+    edited = nuclei.data.copy()
+    edited[edited == 1] = 0
+    edited[50:54, 60:64] = 9
+    nuclei.data = edited
+    path = write(writers.write_csv, tmp_path / "n.csv", nuclei)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [r["area_px"] for r in rows] == ["120", "16"]
+    assert rows[0]["type_name"] == "inflammatory" and float(rows[0]["magnitude_mean"]) > 0.4
+
+
+def test_tiff_keeps_labels(nuclei, tmp_path):
+    from tifffile import imread  # noqa: PLC0415
+
+    path = write(writers.write_tiff, tmp_path / "n.tif", nuclei)
+    np.testing.assert_array_equal(imread(path), nuclei.data)
+
+
+def test_any_labels_layer_can_be_written(tmp_path):
+    labels = np.zeros((1, 20, 20), np.int64)
+    labels[0, 2:8, 2:8] = 5
+    path = write(writers.write_geojson, tmp_path / "n.geojson", Labels(labels))
+    assert len(json.loads(path.read_text())["features"]) == 1
+
+
+def test_a_stack_is_refused_in_words():
+    with pytest.raises(InputError, match="one plane"):
+        labels_data(np.zeros((3, 5, 5), np.int32), {"name": "stack"})
+
+
+def test_strangers_files_are_left_alone(tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text('{"boxes": []}')
+    assert get_reader(str(other)) is None
+    assert get_reader(str(tmp_path / "gone.json")) is None
+
+
+def test_a_damaged_file_is_one_clear_error(tmp_path):
+    bad = tmp_path / "bad.geojson"
+    bad.write_text('{"type": "FeatureCollection", "features": [')
+    with pytest.raises(InputError, match=r"bad\.geojson"):
+        get_reader(str(bad))(str(bad))
+
+
+def test_tissue_comes_with_its_hidden_truth(monkeypatch):
+    monkeypatch.setattr(writers, "TISSUE_EDGE_PX", 128)
+    image, truth = (Layer.create(*item) for item in writers.tissue_sample())
+    assert image.rgb and image.data.shape == (128, 128, 3)
+    assert not truth.visible and truth.data.max() == len(truth.features)
+    assert image.scale[0] == truth.scale[0] == layer_mpp(image)[0]
+
+
+def test_ihc_knows_its_resolution():
+    (item,) = writers.ihc_sample()
+    assert item[0].shape == (512, 512, 3) and item[1]["metadata"]["mpp"] == writers.ESTIMATED_MPP
+
+
+def test_skin_without_a_network_says_so(monkeypatch):
+    from skimage import data  # noqa: PLC0415
+
+    def fail():
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(data, "skin", fail)
+    with pytest.raises(InputError, match=r"no route to host.*generated sample"):
+        writers.skin_sample()
+    monkeypatch.setattr(data, "skin", lambda: np.zeros((9, 9, 3), np.uint8))
+    assert writers.skin_sample()[0][2] == "image"
