@@ -164,6 +164,7 @@ def _uniform(weight: torch.Tensor) -> bool:
     if weight.numel() < ENOUGH:
         return False
     bound = 1 / math.sqrt(max(weight[0].numel(), 1))
+    weight = weight.detach()
     largest, std = float(weight.abs().max()) / bound, float(weight.std()) / bound * math.sqrt(3)
     return 0.98 <= largest <= 1 + 1e-6 and abs(std - 1) <= 0.05
 
@@ -379,6 +380,12 @@ def _what_ifs() -> Iterator[WhatIf]:
                      title="Images look foreign to the network")  # fmt: skip
 
 
+def _asks_for(zoom: float, plain: Sequence[Quality]) -> bool:
+    """Whether nuclei have an unusual size, and a zoom brings them nearer to the usual one."""
+    size = float(np.median([q.diameter for q in plain]))
+    return size > USUAL[1] if zoom < 1 else 0 < size < USUAL[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Gain:
     """What a what-if brought."""
@@ -410,9 +417,8 @@ class Gain:
         """Whether nuclei have an unusual size, and a zoom brings them nearer to the usual one."""
         if self.what.kind != "zoom":
             return True
-        size = float(np.median([q.diameter for q in self.before]))
         by_np = float(np.mean([b.np - a.np for a, b in self.pairs]))
-        return by_np > 0 and (size > USUAL[1] if self.what.zoom < 1 else 0 < size < USUAL[0])
+        return by_np > 0 and _asks_for(self.what.zoom, self.before)
 
     @property
     def pairs(self) -> Iterator[tuple[Quality, Quality]]:
@@ -540,6 +546,7 @@ def _sweep(bench: Bench) -> Generator[Progress, None, Sweep]:
         return Sweep(plain=base, why="the network is slow, and its maps fit as they are")
     wanted = [w for w in _what_ifs() if not (w.kind == "norm" and network_of(bench) is None)]
     wanted = wanted[:3] + [w for w in wanted if w.zoom in ZOOMS[:2]] if parts.slow else wanted
+    wanted = [w for w in wanted if w.kind != "zoom" or _asks_for(w.zoom, base)]
     tried: list[Gain] = []
     for done, what in enumerate(wanted):
         yield Progress(done, len(wanted), f"what if {what.name}")
@@ -643,12 +650,15 @@ STRONG_ZOOM = 1.8
 def magnification(bench: Bench) -> Steps:
     """Are nuclei as large as the network knows them."""
     sweep = yield from sweep_steps(bench)
-    best = sweep.best("zoom")
-    if best is None:
-        yield skip(sweep.why or "nothing could be tried")
+    best, found = sweep.best("zoom"), [q.diameter for q in sweep.plain if q.diameter]
+    if not found:
+        yield skip(sweep.why or "no nucleus was found")
         return
-    found = [q.diameter for q in sweep.plain if q.diameter]
-    words = f"Nuclei are about {np.median(found) if found else 0:.0f} px across (usual 15 to 48)"
+    size = float(np.median(found))
+    words = f"Nuclei are about {size:.0f} px across (usual {USUAL[0]:.0f} to {USUAL[1]:.0f})"
+    if best is None:
+        yield ok(f"{words}.", value=size, threshold=USUAL[1], unit="px")
+        return
     won = sweep.winner
     if won is None or won.what.kind != "zoom":
         yield ok(f"{words}; the {best.words}.", value=best.mean, threshold=best.what.need,
