@@ -373,12 +373,13 @@ class Why(OneThread):
     def ask(self, image: Any, model: Model | Callable[[], Model] | None = None) -> Asked:
         """Take what is on screen now, for :func:`why_steps`."""
         self._on_main_thread()
-        run, instances, truth = self.study.run, self.study.instances, self.study.truth
+        run, instances = self.study.run, self.study.instances
+        truth = None if self.study.truth is None else self.study.truth.labels
         if self.blocked or run is None or instances is None or run.result.maps is None:
             raise InputError(self.blocked)
         how = instances.params or TuneParams(run.result.cut_with)
         self.asked = Asked(
-            self.study.ticket, run.result.maps, instances.labels, truth and truth.labels, how,
+            self.study.ticket, run.result.maps, instances.labels, truth, how,
             image, model, run.result.params.inference, run.title,
         )  # fmt: skip
         self.diagnosis, self.findings = None, ()

@@ -135,14 +135,20 @@ def panels_of(
         return np.ascontiguousarray(plane[part]) if fits else None
 
     truth, size = here(item.labels), PictureParams(window=MOST, edge=MOST)
-    lines = [(here(x), colour) for name, x, colour in (
-        ("truth", item.labels, TRUTH), ("instances", cut, INSTANCES)) if name in wanted]
+    lines = [
+        (here(x), colour)
+        for name, x, colour in (("truth", item.labels, TRUTH), ("instances", cut, INSTANCES))
+        if name in wanted
+    ]
     lines = [(labels, colour) for labels, colour in lines if labels is not None]
     image = here(item.image)
     if image is None and lines:
         image = np.full((*lines[0][0].shape, 3), 236, np.uint8)
-    made = [] if image is None else [
-        ("image", png_bytes(_boxed(outlined_picture(image, lines, size), part, place.box)))]
+    made = (
+        []
+        if image is None
+        else [("image", png_bytes(_boxed(outlined_picture(image, lines, size), part, place.box)))]
+    )
     for name in wanted:
         plane = here(planes.get(name))
         if plane is None:
@@ -182,7 +188,8 @@ def svg(plot: Plot) -> str:
     }  # fmt: skip
     out = io.BytesIO()
     with rc_context(STYLE):
-        axes = Figure(CELL, layout="constrained").add_subplot()
+        figure = Figure(CELL, layout="constrained")
+        axes = figure.add_subplot()
         axes.set_title(plot.title, loc="left")
         draw[plot.kind](axes, plot)
         axes.set_xlabel(plot.x_label)
@@ -191,7 +198,7 @@ def svg(plot: Plot) -> str:
             (axes.axvline if plot.upright else axes.axhline)(plot.line, color=QUIET, ls="--", lw=1)
         if len(plot.series) > 1 and plot.kind != "matrix":
             axes.legend(fontsize=7)
-        axes.figure.savefig(out, format="svg", metadata={"Date": None})
+        figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue().decode("utf-8")
     return text[text.index("<svg") :]
 

@@ -450,4 +450,3 @@ def check_loss(options: Namespace) -> int:
         say(story_text(rows, "Checks of the magnitude loss: what was said, and what is measured",
                        f"{passed} of {len(rows)} corrected checks pass."))  # fmt: skip
     return 0 if passed == len(rows) else 1
-

@@ -169,7 +169,7 @@ def _near(a: tuple[int, int], b: tuple[int, int]) -> bool:
 
 
 def convex_parts(mask: Bool) -> tuple[Int32, int]:
-    """Number the parts of a mask that look like one whole nucleus: they need no separation."""
+    """Count the parts of a mask that look like one whole nucleus: they need no separation."""
     ids, _ = label_parts(np.ascontiguousarray(mask), SMALL_PART)
     found, n = np.zeros(ids.shape, np.int32), 0
     height, width = ids.shape
@@ -199,7 +199,7 @@ def whole_nuclei(labels: Int32) -> Int32:
 
 
 def on_maps(labels: Int32, lies: Lies) -> tuple[Int32, Float32]:
-    """True whole nuclei and their HV, turned or moved to where the maps have them."""
+    """Return true whole nuclei and their HV, turned or moved to where the maps have them."""
     ids = whole_nuclei(labels)
     target = hv_targets(ids)
     turned = lies.turns[TURNS.index(lies.turn)] > lies.there + 0.1

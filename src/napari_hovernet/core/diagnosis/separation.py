@@ -7,254 +7,41 @@ set on both presets that are in order, on both that repeat a mistake, and on fun
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...errors import UserError
-from ..hv import compact_ids, hv_targets
 from ..masks import label_parts
 from ..measure.metrics import evaluate
 from ..params import SeparationParams
-from ..synthetic import HV_GRAIN, HV_NOISE, blurred, planted_maps, smooth_noise
-from ..types import Float32, Int32, Maps, Progress
+from ..types import Maps, Progress
 from .bench import Bench
 from .case import Separator
 from .engine import ALONE, Steps, check, fault, ok, skip, warn
-from .reading import READINGS, view_steps
+from .reading import view_steps
 from .report import Place, Plot, Remedy
+from .scenes import (
+    BAD,
+    BEGINS,
+    SAME,
+    Probe,
+    as_components,
+    beside,
+    exact_maps,
+    in_words,
+    probe_steps,
+    score,
+    singles,
+)
 
 EXPLAINED = ("model.score", "separation.*")
 ANEW = ("separation", {"preset": "local"})
 OURS = "use the separation 'local' (or 'hover_net')"
 LOOK = ("instances", "np", "hv_x", "hv_y")
-
-# --- generated nuclei ------------------------------------------------------------------
-
-GROUPS = (2,) * 2 + (3,) * 8 + (4,) * 8
-"""Nuclei per cluster: 60 in all; the AJI of the clusters is 60 / sum of squares = 0.29."""
-LAYOUTS = {2: ((0, -1), (0, 1)), 3: ((-0.87, -1), (-0.87, 1), (0.87, 0)),
-           4: ((-1, -1), (-1, 1), (1, -1), (1, 1))}  # fmt: skip
-"""Centres of the nuclei of a cluster, rows and columns in radii."""
-OVERLAP, PITCH, COLUMNS = 0.95, 6.9, 5
-"""Distance of two centres by that of touching discs; of two clusters, in radii; clusters in a row."""
-RADIUS = (9.0, 16.0)
-"""Pixels: smallest and largest; that of the case's own nuclei in between."""
-SOFT_HV, SOFT_NOISE = 2.0, 0.15
-"""Sigma in pixels by which a network rounds the jumps of HV, and its noise, 1 = useless."""
-
-
-def clusters(radius: float, seed: int = 0) -> Int32:
-    """Draw clusters of touching nuclei of nearly equal size."""
-    rng, cell, number = np.random.default_rng(seed), round(PITCH * radius), 0
-    labels = np.zeros((-(-len(GROUPS) // COLUMNS) * cell, COLUMNS * cell), np.int32)
-    for place, group in enumerate(rng.permutation(np.array(GROUPS))):
-        row, col = (place // COLUMNS + 0.5) * cell, (place % COLUMNS + 0.5) * cell
-        turn = rng.uniform(0, np.pi)
-        for down, right in LAYOUTS[int(group)]:
-            number += 1
-            r = row + OVERLAP * radius * (down * np.cos(turn) - right * np.sin(turn))
-            c = col + OVERLAP * radius * (down * np.sin(turn) + right * np.cos(turn))
-            draw(labels, number, (r, c), radius * rng.uniform(0.96, 1.04))
-    return labels
-
-
-def singles(radius: float) -> Int32:
-    """Draw nuclei of three sizes that stand alone."""
-    cell = round(4 * radius)
-    labels = np.zeros((3 * cell, 4 * cell), np.int32)
-    for k in range(12):
-        middle = ((k // 4 + 0.5) * cell, (k % 4 + 0.5) * cell)
-        draw(labels, k + 1, middle, radius * (0.8, 1.0, 1.25)[k // 4])
-    return labels
-
-
-def draw(labels: Int32, number: int, centre: tuple[float, float], radius: float) -> None:
-    """Draw a disc where nothing is yet."""
-    y, x = np.ogrid[: labels.shape[0], : labels.shape[1]]
-    labels[((y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2) & (labels == 0)] = number
-
-
-def exact_maps(labels: Int32) -> Maps:
-    """Maps of a perfect network."""
-    return Maps(np=(labels > 0).astype(np.float32), hv=hv_targets(labels))
-
-
-def soft_maps(labels: Int32, seed: int = 0) -> Maps:
-    """Maps of a good network: outlines and jumps are rounded, and there is some noise."""
-    rng, noise = np.random.default_rng(seed), np.float32(HV_NOISE * SOFT_NOISE)
-    hv = [blurred(channel, SOFT_HV) + noise * smooth_noise(rng, labels.shape, HV_GRAIN)
-          for channel in hv_targets(labels)]  # fmt: skip
-    return Maps(np=planted_maps(labels, seed, SOFT_NOISE).np, hv=np.stack(hv))
-
-
-def inside_out(maps: Maps) -> Maps:
-    """Keep the directions of HV, but make it long in the centre and short on the rim."""
-    length = maps.magnitude
-    new = np.clip(1.05 - length, 0, None) / np.maximum(length, 1e-6)
-    hv: Float32 = np.where(length > 1e-6, maps.hv * new, 0).astype(np.float32)
-    return Maps(np=maps.np, hv=hv)
-
-
-def beside(labels: Int32, radius: float) -> Maps:
-    """Exact maps of clusters beside larger and smaller ones, as a tile of real tissue has them."""
-    others = [clusters(f * radius, seed)[: len(labels)] for f, seed in ((1.8, 1), (0.67, 2))]
-    made = labels
-    for other in others:
-        wide = np.zeros((len(labels), other.shape[1] + round(2 * radius)), np.int32)
-        wide[: len(other), round(2 * radius) :] = np.where(other > 0, other + made.max(), 0)
-        made = np.concatenate((made, wide), axis=1)
-    return exact_maps(made)
-
-
-# --- what a separation does with them --------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Score:
-    """How one scene came out; counts of nuclei."""
-
-    aji: float = 0.0
-    n: int = 0
-    few: int = 0  # Merged or missed
-    many: int = 0  # Split or spurious
-    missed: int = 0
-    split: int = 0
-    found: int = 0
-
-
-def score(truth: Int32, found: Int32) -> Score:
-    """Compare instances with the truth."""
-    made = evaluate(truth, found)
-    c = made.outcomes.counts()
-    return Score(made.aji, made.n_true, c["merged"] + c["missed"], c["split"] + c["spurious"],
-                 c["missed"], c["split"], made.n_pred)  # fmt: skip
-
-
-@dataclass(eq=False)
-class Probe:
-    """A separation, and what it made of generated nuclei; each scene is cut when first asked for."""
-
-    separator: Separator
-    radius: float
-    error: str = ""  # Why it failed on touching nuclei
-    kept: dict[str, Any] = field(default_factory=dict)
-
-    def of(self, name: str, maps: Maps, labels: Int32) -> Score:
-        """Score the cut of a scene; what fails has found nothing."""
-        if name not in self.kept:
-            try:
-                self.kept[name] = score(labels, self.separator.cut(maps))
-            except UserError:
-                self.kept[name] = Score(n=int(labels.max()), few=int(labels.max()))
-        found: Score = self.kept[name]
-        return found
-
-    @property
-    def labels(self) -> Int32:
-        """Touching nuclei."""
-        made: Int32 = self.kept.setdefault("labels", clusters(self.radius))
-        return made
-
-    @property
-    def exact(self) -> Score:
-        """Touching nuclei, exact maps."""
-        return self.of("exact", exact_maps(self.labels), self.labels)
-
-    @property
-    def soft(self) -> Score:
-        """Touching nuclei, maps of a good network."""
-        return self.of("soft", soft_maps(self.labels), self.labels)
-
-    @property
-    def alone(self) -> Score:
-        """Nuclei that stand alone, maps of a good network."""
-        labels = singles(self.radius)
-        return self.of("alone", soft_maps(labels), labels)
-
-    @property
-    def bad(self) -> bool:
-        """Whether it fails on touching nuclei with exact maps."""
-        return self.exact.aji < BAD
-
-    def cured(self, found: Score) -> bool:
-        """Whether another way of writing the maps makes it work."""
-        return self.bad and found.aji >= GOOD and found.aji >= self.exact.aji + GAP
-
-    @property
-    def steady(self) -> float:
-        """AJI of the cut to one that begins elsewhere, in what both see whole."""
-        r, c = BEGINS
-        maps, inner = exact_maps(self.labels), np.s_[r : -2 * r, c : -2 * c]
-        first = self.separator.cut(maps)[r:, c:][inner]
-        later = self.separator.cut(Maps(np=maps.np[r:, c:], hv=maps.hv[:, r:, c:]))[inner]
-        return evaluate(compact_ids(first)[0], compact_ids(later)[0]).aji if first.any() else 1.0
-
-    @property
-    def way(self) -> Any:
-        """The reading of HV in which it works; None if it works as it should, or in none."""
-        maps = exact_maps(self.labels)
-        tried = {r: self.of(r.words, Maps(np=maps.np, hv=r.written(maps.hv)), self.labels)
-                 for r in READINGS[1:]} if self.bad else {}  # fmt: skip
-        best = max(tried, key=lambda r: tried[r].aji, default=None)
-        return best if best is not None and self.cured(tried[best]) else None
-
-    @property
-    def on_rims(self) -> bool:
-        """Whether it works once HV is long in the centre."""
-        return self.bad and self.way is None and self.cured(
-            self.of("inside out", inside_out(exact_maps(self.labels)), self.labels))
-
-    @property
-    def merges(self) -> bool:
-        """Whether all that touches is one, whatever HV says."""
-        params = self.separator.params
-        if not self.bad or self.way is not None or self.on_rims:
-            return False
-        if params is not None and not params.merge_touching:
-            return False  # ours: parameters that merge are for separation.tuning
-        cut = self.separator.cut(exact_maps(self.labels))
-        return as_components(cut) >= SAME
-
-
-GOOD, BAD, GAP = 0.8, 0.65, 0.25
-"""AJI on exact maps from which on it works, below which it does not, and the least between."""
-SAME = 0.98
-"""AJI to the connected components of their own union from which on instances are just these."""
-
-
-def as_components(labels: Int32) -> float:
-    """AJI of instances to the connected components of their union."""
-    return evaluate(label_parts(labels > 0)[0], labels).aji if labels.any() else 0.0
-
-
-def probe_steps(bench: Bench) -> Generator[Progress, None, Probe]:
-    """Cut generated nuclei that are as large as the case's own."""
-    yield Progress(0, 1, "generated nuclei")
-
-    def make() -> Probe:
-        areas = [np.bincount(item.labels.ravel())[1:] for i in bench.variant_indices
-                 if (item := bench.item(i)) is not None and item.labels is not None]  # fmt: skip
-        known = np.concatenate([a[a > 0] for a in areas]) if areas else np.zeros(0)
-        radius = float(np.sqrt(np.median(known) / np.pi)) if known.size else 12.0
-        probe = Probe(bench.separator, min(max(radius, RADIUS[0]), RADIUS[1]))
-        try:
-            probe.separator.cut(exact_maps(probe.labels))
-        except UserError as error:
-            probe.error = str(error)
-        return probe
-
-    return bench.once("probe", make)
-
-
-def _words(probe: Probe) -> str:
-    s = probe.exact
-    return (f"60 touching generated nuclei with exact maps come out as {s.found} instances, AJI "
-            f"{s.aji:.2f} (healthy: above 0.9, connected components: 0.29)")  # fmt: skip
-
-
 
 # --- checks ----------------------------------------------------------------------------
 
@@ -265,7 +52,7 @@ LOST = 0.1
 @check("separation.oracle", "Exact maps through the separation", needs=("separation",),
        explains=EXPLAINED)  # fmt: skip
 def exact_maps_through_it(bench: Bench) -> Steps:
-    """Does it run, the same twice; what does it make of perfect maps."""
+    """Tell whether it runs, the same twice, and what it makes of perfect maps."""
     probe = yield from probe_steps(bench)
     remedy = Remedy(f"Mend the separation, or {OURS}.", *ANEW)
     if probe.error:
@@ -276,10 +63,12 @@ def exact_maps_through_it(bench: Bench) -> Steps:
     maps = exact_maps(probe.labels)
     repeat = evaluate(probe.separator.cut(maps), probe.separator.cut(maps)).aji
     if repeat < 1 and probe.separator.cut(maps).any():
-        yield fault(f"Cut twice, the same maps gave instances that agree by an AJI of {repeat:.3f}.",
+        yield fault("Cut twice, the same maps gave instances that agree by an AJI of "
+                    f"{repeat:.3f}.",
                     title="The separation is not deterministic", value=repeat, threshold=1.0,
                     unit="AJI", certainty=0.96, decisive=True, layers=("instances",),
-                    remedy=Remedy(f"Fix the seed of what is random, or {OURS}.", *ANEW))  # fmt: skip
+                    remedy=Remedy("Fix the seed of what is random, or "
+                                  f"{OURS}.", *ANEW))  # fmt: skip
         return
     nothing = np.zeros((64, 64), np.float32)
     try:
@@ -288,22 +77,37 @@ def exact_maps_through_it(bench: Bench) -> Steps:
     except UserError as error:
         why = f"On maps without a nucleus: {error}"
     if why:
-        yield fault(why, title="The separation fails on images without nuclei", certainty=0.85,
-                    remedy=Remedy(f"Return zeros where there is no nucleus, or {OURS}.", *ANEW))
+        yield fault(
+            why,
+            title="The separation fails on images without nuclei",
+            certainty=0.85,
+            remedy=Remedy(f"Return zeros where there is no nucleus, or {OURS}.", *ANEW),
+        )
     yield Progress(0, 1, "true labels through the separation")
     own, ours, where = _oracle(bench, probe)
     numbers = {"AJI with exact maps": own, "ours": ours, "AJI of generated nuclei": probe.exact.aji}
-    words = f"Exact maps of the true nuclei come out with an AJI of {own:.2f} (ours: {ours:.2f}). " \
-        if where or own == own else ""
-    lost = max(ours - own if own == own else 0.0, 1 - LOST - probe.exact.aji)
+    words = (
+        ""
+        if math.isnan(own)
+        else (
+            f"Exact maps of the true nuclei come out with an AJI of {own:.2f} (ours: {ours:.2f}). "
+        )
+    )
+    lost = max(ours - own if not math.isnan(own) else 0.0, 1 - LOST - probe.exact.aji)
     known = probe.merges or probe.on_rims or probe.way is not None
     if lost < LOST or known or probe.separator.params is not None:  # parameters: see tuning
-        yield ok(f"{words}{_words(probe)}.", value=own, threshold=ours - LOST, unit="AJI",
-                 numbers=numbers, layers=LOOK)
+        yield ok(
+            f"{words}{in_words(probe)}.",
+            value=own,
+            threshold=ours - LOST,
+            unit="AJI",
+            numbers=numbers,
+            layers=LOOK,
+        )
         return
     how = misplaced(probe) or _how(probe)
     yield fault(
-        f"{words}{_words(probe)}; {how}.", title=f"The separation spoils perfect maps: {how}",
+        f"{words}{in_words(probe)}; {how}.", title=f"The separation spoils perfect maps: {how}",
         value=own, threshold=ours - LOST, unit="AJI", certainty=0.75 + min(lost, 0.4) / 2,
         remedy=Remedy(f"Look for what does that after the cut (filters, a shift, a border, a mask "
                       f"of NP left out), or {OURS}.", *ANEW,
@@ -352,8 +156,11 @@ def misplaced(probe: Probe) -> str:
     rim[40:-40, 40:-40] = False
     lost = (truth & ~found)[rim].sum() / max((truth & ~found).sum(), 1)
     if cover < 0.85:
-        return "nuclei near the border of the image are removed" if (
-            lost > 0.9) else "instances are too small, or lost"
+        return (
+            "nuclei near the border of the image are removed"
+            if (lost > 0.9)
+            else "instances are too small, or lost"
+        )
     return "instances are too large" if cover > 1.18 else ""
 
 
@@ -364,8 +171,6 @@ def _how(probe: Probe) -> str:
 
 DROP = 0.2
 """AJI that may be lost when HV is half or twice as long, or when other nuclei lie beside."""
-BEGINS = (17, 45)
-"""Rows and columns by which the same nuclei lie elsewhere in the tile."""
 STEADY = 0.85
 """AJI of one cut to another that begins elsewhere, in what both see (ours: above 0.97)."""
 WHOLE = ("Cut the whole image, not tile by tile (or join what a seam divides), and do not stretch "
@@ -381,13 +186,17 @@ FAR_OUT = 5.0
 def how_it_reads_hv(bench: Bench) -> Steps:
     """Order, sign, length, and what else is in the tile."""
     probe = yield from probe_steps(bench)
-    common: dict[str, Any] = {"value": probe.exact.aji, "threshold": BAD, "unit": "AJI",
-                              "layers": LOOK}
+    common: dict[str, Any] = {
+        "value": probe.exact.aji,
+        "threshold": BAD,
+        "unit": "AJI",
+        "layers": LOOK,
+    }
     way = probe.way
     if way is not None:
         axes = "the channels swapped" if way.order == "vh" else "the other sign"
         yield fault(
-            f"{_words(probe)}. With HV written as {way.words} it works.",
+            f"{in_words(probe)}. With HV written as {way.words} it works.",
             title=f"The separation reads HV as {way.words}", certainty=0.96,
             remedy=Remedy(f"Hand it HV with {axes} ({way.words}), change how it reads the order "
                           f"and sign of the channels, or {OURS}.", *ANEW), **common)  # fmt: skip
@@ -396,14 +205,16 @@ def how_it_reads_hv(bench: Bench) -> Steps:
     steady = probe.steady
     if steady < STEADY:
         yield fault(
-            f"{_words(probe)}. Cut from {BEGINS[0]} rows and {BEGINS[1]} columns later on, the same "
+            f"{in_words(probe)}. Cut from {BEGINS[0]} rows and {BEGINS[1]} columns later on, the "
+            "same "
             f"nuclei agree by an AJI of {steady:.2f} (healthy: above 0.97).",
             title="The cut depends on where the tile begins", certainty=0.92, decisive=True,
             remedy=Remedy(WHOLE, *ANEW), **common)  # fmt: skip
         return
     params = probe.separator.params
     if probe.bad or (params is not None and params.method == "local"):  # parameters: see tuning
-        yield ok(f"{_words(probe)}; no order or sign of HV, and no other place in the tile changes "
+        yield ok(f"{in_words(probe)}; no order or sign of HV, and no other place in the tile "
+                 "changes "
                  "that.", **common)  # fmt: skip
         return
     yield Progress(0, 1, "HV of other lengths")
@@ -417,10 +228,20 @@ def how_it_reads_hv(bench: Bench) -> Steps:
         near = score(probe.labels, np.ascontiguousarray(cut)).aji
     except UserError:
         near = 0.0
-    words = (f"AJI {probe.exact.aji:.2f} on exact maps, {by[worst]:.2f} if HV is {worst:g} times as "
-             f"long, {near:.2f} beside larger and smaller nuclei.")
-    plot = Plot("bars", "AJI by length of HV", (*map(str, by), "other nuclei beside"),
-                (("AJI", (*by.values(), near)),), "HV times", "AJI", probe.exact.aji - DROP)
+    words = (
+        f"AJI {probe.exact.aji:.2f} on exact maps, {by[worst]:.2f} if HV is {worst:g} times "
+        "as "
+        f"long, {near:.2f} beside larger and smaller nuclei."
+    )
+    plot = Plot(
+        "bars",
+        "AJI by length of HV",
+        (*map(str, by), "other nuclei beside"),
+        (("AJI", (*by.values(), near)),),
+        "HV times",
+        "AJI",
+        probe.exact.aji - DROP,
+    )
     if near < probe.exact.aji - DROP:
         yield fault(words, title="The cut depends on what else is in the tile", certainty=0.9,
                     plot=plot, decisive=True, remedy=Remedy(WHOLE, *ANEW), **common)  # fmt: skip
@@ -432,7 +253,10 @@ def how_it_reads_hv(bench: Bench) -> Steps:
         yield from _hot_pixels(bench, probe, words, plot, common)
 
 
-def _hot_pixels(bench: Bench, probe: Probe, words: str, plot: Plot, common: dict[str, Any]) -> Steps:
+def _hot_pixels(
+    bench: Bench, probe: Probe, words: str, plot: Plot, common: dict[str, Any]
+) -> Steps:
+    """Look for far-out pixels, which rule a stretching by minimum and maximum."""
     views = (yield from view_steps(bench)) if "maps" in bench.case.has else ()
     most = [float(np.abs(v.hv).max(initial=0)) for v in views]
     usual = [float(np.quantile(np.abs(v.hv), 0.995)) for v in views]
@@ -446,7 +270,8 @@ def _hot_pixels(bench: Bench, probe: Probe, words: str, plot: Plot, common: dict
         yield ok(words, plot=plot, **common)
         return
     yield fault(
-        f"In {len(far)} of {len(views)} images single pixels of HV reach {max(most):.3g}, where 99.5 % "
+        f"In {len(far)} of {len(views)} images single pixels of HV reach {max(most):.3g}, where "
+        "99.5 % "
         f"are below {max(usual):.2g}. One such pixel takes the AJI of exact maps to {hot:.2f}.",
         title="Single far-out pixels of HV rule the cut", certainty=0.9,
         remedy=Remedy("Clip HV to -1.5..1.5 before it is stretched by its minimum and maximum (and "
@@ -468,7 +293,7 @@ def instances_or_components(bench: Bench) -> Steps:
                 "its union is labelled anew after the cut, as in label(instances > 0), or HV is "
                 "not used at all")  # fmt: skip
             yield fault(
-                f"{_words(probe)}: exactly the connected components of the mask; {why}.",
+                f"{in_words(probe)}: exactly the connected components of the mask; {why}.",
                 title="Touching nuclei are merged again after the cut",
                 value=probe.exact.aji, threshold=BAD, unit="AJI", certainty=0.98,
                 remedy=Remedy(f"Leave out the line that labels the union anew, or {OURS}.", *ANEW,
@@ -477,7 +302,7 @@ def instances_or_components(bench: Bench) -> Steps:
                 layers=LOOK,
             )  # fmt: skip
             return
-        yield ok(f"{_words(probe)}.", value=probe.exact.aji, threshold=BAD, unit="AJI")
+        yield ok(f"{in_words(probe)}.", value=probe.exact.aji, threshold=BAD, unit="AJI")
         return
     if "instances" not in there or not {"labels", "maps"} & there:
         yield skip("give a separation, or instances and true labels")
@@ -527,10 +352,16 @@ def seeds_in_the_centres(bench: Bench) -> Steps:
     """Rim peaks, a seed in every dip, seeds that are eroded away."""
     probe = yield from probe_steps(bench)
     alone = probe.alone
-    words = (f"{_words(probe)}. Of {alone.n} nuclei that stand alone {alone.missed} are lost and "
-             f"{alone.split} come out in pieces ({alone.found} instances).")
-    common: dict[str, Any] = {"layers": (*LOOK, "magnitude"), "unit": "instances",
-                              "value": alone.found / max(alone.n, 1), "threshold": PIECES}
+    words = (
+        f"{in_words(probe)}. Of {alone.n} nuclei that stand alone {alone.missed} are lost and "
+        f"{alone.split} come out in pieces ({alone.found} instances)."
+    )
+    common: dict[str, Any] = {
+        "layers": (*LOOK, "magnitude"),
+        "unit": "instances",
+        "value": alone.found / max(alone.n, 1),
+        "threshold": PIECES,
+    }
     if probe.on_rims:
         yield fault(f"{words} With HV long in the centre it works.",
                     title="Seeds are peaks of |HV|, which lie on the rims", certainty=0.97,
@@ -559,7 +390,8 @@ SURE = 0.1
 """AJI won here from which on a value that is not the preset's is a fault."""
 ALTERNATIVES: Mapping[str, tuple[Any, ...]] = {"np_threshold": (0.3, 0.6), "depth": (0.08, 0.3)}
 """Tried of parameters that are as the preset has them; they suit maps that are worse than ours."""
-KINDS = {"np_threshold": "The NP threshold does not fit", "min_mean_np": "The least mean NP does not fit",
+KINDS = {"np_threshold": "The NP threshold does not fit", "min_mean_np": "The least mean NP does "
+                                                                         "not fit",
          "min_area": "The smallest area does not fit (pixels, not square micrometres)"}  # fmt: skip
 LEAST_NUCLEI = 30
 
@@ -589,8 +421,11 @@ def parameters_of_the_separation(bench: Bench) -> Steps:
         scene, here = _trial(probe, changed, [] if few else pairs)
         tried.append((scene - base_scene, here - base_here, change, own))
     helps = [t for t in tried if _helps(t)]
-    words = f"AJI {base_scene:.2f} on generated nuclei" + (
-        "" if few or not pairs else f", {base_here:.2f} here") + " as it is"
+    words = (
+        f"AJI {base_scene:.2f} on generated nuclei"
+        + ("" if few or not pairs else f", {base_here:.2f} here")
+        + " as it is"
+    )
     if not helps:
         yield ok(f"{words}; no other value does clearly better.", value=base_scene, unit="AJI")
         return
@@ -627,8 +462,12 @@ def _changes(params: SeparationParams) -> list[tuple[dict[str, Any], bool]]:
     made: list[tuple[dict[str, Any], bool]] = [({n: getattr(preset, n)}, True) for n in names]
     if len(names) > 1:
         made.append(({"preset": params.method}, True))
-    return made + [({n: v}, False) for n, values in ALTERNATIVES.items() for v in values
-                   if n not in names and not (n == "depth" and params.method != "local")]
+    return made + [
+        ({n: v}, False)
+        for n, values in ALTERNATIVES.items()
+        for v in values
+        if n not in names and not (n == "depth" and params.method != "local")
+    ]
 
 
 def _helps(trial: tuple[float, float, dict[str, Any], bool]) -> bool:
@@ -658,8 +497,10 @@ def _of_a_function(probe: Probe) -> Steps:
     ours, _ = _trial(probe, SeparationParams(), [])
     few, many = (probe.soft.few + probe.alone.few, probe.soft.many + probe.alone.many)
     n = probe.soft.n + probe.alone.n
-    words = (f"Of {n} generated nuclei with maps of a good network {few} are merged or lost and "
-             f"{many} split or spurious (AJI {mine:.2f}, ours {ours:.2f})")
+    words = (
+        f"Of {n} generated nuclei with maps of a good network {few} are merged or lost and "
+        f"{many} split or spurious (AJI {mine:.2f}, ours {ours:.2f})"
+    )
     labels = singles(probe.radius)
     sharp, found_at = exact_maps(labels), 1.0
     for level in np.arange(0.05, 1, 0.05):
@@ -667,15 +508,24 @@ def _of_a_function(probe: Probe) -> Steps:
         if probe.of(f"NP {level:.2f}", maps, labels).few < labels.max() / 2:
             found_at = float(level)
             break
-    common: dict[str, Any] = {"value": max(few, many) / n, "threshold": SHARE, "unit": "share",
-                              "layers": LOOK}
+    common: dict[str, Any] = {
+        "value": max(few, many) / n,
+        "threshold": SHARE,
+        "unit": "share",
+        "layers": LOOK,
+    }
     if found_at < 1 and not LOW <= found_at <= HIGH:
-        yield fault(f"{words}. A nucleus is found from an NP of {found_at:.2f} on.",
-                    title="The NP threshold does not fit", certainty=0.88,
-                    remedy=Remedy(f"Threshold NP at about 0.5, or {OURS}.", *ANEW), **common)
+        yield fault(
+            f"{words}. A nucleus is found from an NP of {found_at:.2f} on.",
+            title="The NP threshold does not fit",
+            certainty=0.88,
+            remedy=Remedy(f"Threshold NP at about 0.5, or {OURS}.", *ANEW),
+            **common,
+        )
     elif ours - mine >= LOST and max(few, many) >= SHARE * n:
         over = many > few
-        yield fault(f"{words}.", title="Nuclei are broken up" if over else "Nuclei are merged or lost",
+        yield fault(f"{words}.", title="Nuclei are broken up" if over else "Nuclei are merged or "
+                                                                           "lost",
                     certainty=0.8, remedy=Remedy(
                         f"Make it less ready to {'cut' if over else 'merge'} or drop (seeds, "
                         f"markers, thresholds), or {OURS}.", *ANEW), **common)  # fmt: skip

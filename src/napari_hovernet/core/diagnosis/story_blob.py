@@ -22,7 +22,7 @@ from ..params import SeparationParams
 from ..separation import separate
 from ..synthetic import planted_maps
 from ..types import Float32, Int32, Maps
-from .separation import clusters, exact_maps, singles
+from .scenes import clusters, exact_maps, singles
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _train(network: nn.Module, weight: float, rules: str) -> None:
         optimizer.zero_grad()
         total, _ = loss(torch.zeros_like(hv), hv, None, torch.from_numpy(nuclei.copy()),
                         torch.from_numpy(target.copy()), None)  # fmt: skip
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         optimizer.step()
         schedule.step()
 
@@ -288,12 +288,16 @@ def rim_seeds() -> StoryRow:
     maps = exact_maps(labels)
     made = separate(maps, SeparationParams.preset("magnitude_peaks"))
     ids = np.arange(1, int(labels.max()) + 1)
-    centres = [[np.average(axis[labels == i]) for axis in np.indices(labels.shape)] for i in ids]
+    axes: Any = np.indices(labels.shape)
+    centres = [[np.average(axis[labels == i]) for axis in axes] for i in ids]
     rows, cols = np.rint(centres).astype(int).T
-    m = {"|HV| in the centres, largest": float(maps.magnitude[rows, cols].max()),
-         "|HV| at the seeds, median": float(np.median(maps.magnitude[made.markers > 0])),
-         "seeds per nucleus": float(made.markers.max()) / len(ids),
-         "AJI": evaluate(labels, made.labels).aji, "AJI, local": evaluate(labels, _cut(maps)).aji}
+    m = {
+        "|HV| in the centres, largest": float(maps.magnitude[rows, cols].max()),
+        "|HV| at the seeds, median": float(np.median(maps.magnitude[made.markers > 0])),
+        "seeds per nucleus": float(made.markers.max()) / len(ids),
+        "AJI": evaluate(labels, made.labels).aji,
+        "AJI, local": evaluate(labels, _cut(maps)).aji,
+    }
     centre, rim, _, aji, ours = m.values()
     return StoryRow(
         "Peaks of |HV| are the nuclei.",
@@ -337,6 +341,7 @@ def zero_map() -> StoryRow:
 
 def resized() -> StoryRow:
     """Compute HV at 256 and resize it bilinearly to 224, instead of computing it at 224."""
+
     def to(plane: Any, edge: int, how: int = cv2.INTER_NEAREST) -> Any:
         return cv2.resize(plane.astype(np.float32), (edge, edge), interpolation=how)
 
@@ -411,8 +416,11 @@ def not_the_aji() -> StoryRow:
     """Score connected components with the Jaccard index of the mask, and with the AJI."""
     labels = clusters(RADIUS)
     blob = label_parts(labels > 0)[0]
-    m = {"Jaccard index of the mask": _iou(labels > 0, blob > 0),
-         "Dice of the mask": dice(contingency(labels, blob)), "AJI": evaluate(labels, blob).aji}
+    m = {
+        "Jaccard index of the mask": _iou(labels > 0, blob > 0),
+        "Dice of the mask": dice(contingency(labels, blob)),
+        "AJI": evaluate(labels, blob).aji,
+    }
     return StoryRow(
         "The AJI is high.", "the Jaccard index of the mask is 1 where the AJI is 0.288",
         m, m["Jaccard index of the mask"] == 1 and abs(m["AJI"] - 0.288) <= 0.005,
