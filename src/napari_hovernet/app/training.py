@@ -211,8 +211,8 @@ def _copy_data(run: RunFolder, folders: Sequence[Path]) -> None:
     if not folders:
         return
     own: dict[str, str] = {}
-    for number, folder in enumerate(folders, start=1):
-        target = run.path / (DATA if number == 1 else f"{DATA}-{number}")
+    for folder in folders:
+        target = run.path / (f"{DATA}-{len(own) + 1}" if own else DATA)
         try:
             shutil.copytree(folder, target)
         except OSError as error:  # shutil.Error is one
