@@ -241,7 +241,7 @@ def bind(owner: QObject, signal: Any, slot: Callable[..., Any]) -> None:
     def release(*_: object) -> None:
         try:
             signal.disconnect(slot)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return  # already gone: the emitter dropped it, or was itself cleared
 
     owner.destroyed.connect(release)

@@ -215,6 +215,8 @@ class Workspace:
 
         def over(_: Any = None) -> None:
             self._warm = True
+            if self.closed:
+                return
             gc.freeze()  # else each full collection looks at all of torch: 0.2 to 0.8 s of stall
 
         steps = lambda: warm_steps(source, device, shelf)  # noqa: E731

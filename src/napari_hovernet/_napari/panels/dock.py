@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -450,21 +451,17 @@ class LegendStrip(QWidget):
 
 
 class WindowEnd(QObject):
-    """Calls an action once when a window has closed, is destroyed, or the program quits.
+    """Calls a method once when a window has closed, or the program quits.
 
     A close event alone is no end: napari asks the user and may refuse it. So the window
-    is looked at once the event has been handled.
+    is looked at once the event has been handled. The method's object is held weakly, and
+    nothing hangs on ``destroyed``: that runs amid a collection, on objects half taken apart.
     """
 
     def __init__(self, window: QMainWindow, action: Any) -> None:
         super().__init__(window)
-        self._window, self._action = window, action
+        self._action = weakref.WeakMethod(action)
         window.installEventFilter(self)
-
-        def end(*_: object) -> None:  # a bound method would not run: this object dies too
-            action()
-
-        window.destroyed.connect(end)
         app = QApplication.instance()
         if app is not None:
             app.aboutToQuit.connect(self._end)
@@ -472,17 +469,19 @@ class WindowEnd(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Look at the window after each close event; never stops an event."""
         if event is not None and event.type() == QEvent.Type.Close:
+            gc.unfreeze()  # at once: what closes the window may collect before the loop goes on
             QTimer.singleShot(0, self._look)
         return super().eventFilter(watched, event)
 
     def _look(self) -> None:
-        if not self._window.isVisible():
+        window = self.parent()
+        if isinstance(window, QWidget) and not window.isVisible():
             self._end()
 
     def _end(self) -> None:
-        action, self._action = self._action, None
+        action = self._action()
         if action is not None:
-            action()
+            action()  # a second call does nothing
 
 
 def _title_of(source: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -147,6 +147,9 @@ def with_value(params: TuneParams, name: str, value: float) -> TuneParams:
     return replace(params, separation=replace(separation, **changes))
 
 
+CUT_ONLY: Mapping[str, Any] = {"depth": 0.0, "min_mean_np": 0.0, "merge_touching": False}
+"""What the energy does not depend on; a parameter that is not here makes it anew."""
+
 T = TypeVar("T")
 Key = tuple[Any, ...]
 
@@ -170,8 +173,7 @@ class StagedTuner:
             return separate(maps, p)
         key: Key = (p.np_threshold, p.min_area, p.max_hole_area)
         mask = self._get("mask", key, lambda: clean_mask(self.maps.np, p))
-        filters = (p.scales, p.oblique, p.magnitude_low, p.magnitude_high, p.magnitude_window)
-        key = (*key, params.hv, *filters)
+        key = (params.hv, replace(p, **CUT_ONLY))
         energy = self._get("energy", key, lambda: squeeze_energy(maps, mask, p))
         found = cut_basins(maps, mask.copy(), energy, p)
         return merged(found) if p.merge_touching else found
