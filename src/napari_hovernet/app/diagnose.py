@@ -344,10 +344,15 @@ def apply_steps(
     params = bench.separator.params or asked.cut_with.separation
     reading = HVReading(setup.hv_order, setup.hv_sign, setup.hv_scale)
     before, after = diagnosis.bench.score((0,)), bench.score((0,))
-    words = f"{asked.labels.max():,} -> {cut.max():,} nuclei"
+    words = f"{_counted(asked.labels):,} -> {_counted(cut):,} nuclei"
     words += f", AJI {before:.2f} -> {after:.2f}" if math.isfinite(before + after) else ""
     return Applied(asked, finding.id, setup, asked.labels if truth is not None else cut, maps,
                    truth, TuneParams(params, reading), words)  # fmt: skip
+
+
+def _counted(labels: Int32) -> int:
+    """Count nuclei; ids need not be in a row."""
+    return int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
 
 
 class Why(OneThread):

@@ -34,10 +34,8 @@ from ..kit import (
     button,
     column,
     named,
-    note,
     plain,
     row,
-    set_note,
     silent,
     tool,
 )
@@ -158,7 +156,7 @@ class SetUp(QWidget):
         self.lines = column(self.sources, 0)
         self.lines.setSpacing(0)
         self.counts = Message("What the data are")
-        self.details = note(name="What was found in the data")
+        self.details = plain("", wrap=True)
         self.fold = Fold("Data check", self.details, "What is odd in the data, and what is not.")
         self.start_from = Combo("Starting model", "The model to train on from.")
         self.start = button("Start training", "", self.go)
@@ -324,7 +322,7 @@ class SetUp(QWidget):
             tone = "bad" if check.refused else "warn" if check.warnings else "good"
         self.counts.say(text, tone)
         lines = () if check is None else (*check.problems, *check.warnings, *check.findings)
-        set_note(self.details, "\n".join(lines))
+        self.details.setText("\n".join(lines))
         self.fold.setVisible(bool(lines))
         self.time.say(training.estimate() if training.config.data.sources else "")
         problem = training.problem()
