@@ -373,6 +373,91 @@ def tab_train(it: Bench) -> None:
 
 
 @state
+def train_set_up(it: Bench) -> None:
+    """Choose data: four generated images."""
+    from napari_hovernet.app.corrections import PairAbout, save_training_pair  # noqa: PLC0415
+    from napari_hovernet.core.synthetic import TissueParams, tissue  # noqa: PLC0415
+
+    folder = Path(os.environ["NAPARI_HOVERNET_RUNS"]).parent / "corrected slides of the summer"
+    for at in range(4):
+        made = tissue((192, 192), at, TissueParams(mpp=0.25))
+        about = PairAbout(source=f"slide{at}", mpp=0.25)
+        if not (folder / f"images/image{at}.png").exists():
+            save_training_pair(folder, f"image{at}", made.image, made.labels, about)
+    page = it.dock.pages[2]
+    page.setup.add(str(folder))
+    pump(lambda: page.training.check is not None)
+    page.setup.fold.head.setChecked(True)
+    settle()
+
+
+@state
+def train_settings(it: Bench) -> None:
+    """Open all settings."""
+    page = it.dock.pages[2]
+    page.setup.fold.head.setChecked(False)
+    page.setup.open_settings()
+    settle()
+
+
+@state
+def train_running(it: Bench) -> None:
+    """Start, and wait for the first epochs."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    page = it.dock.pages[2]
+    page.setup._dialog.close()
+    config = page.training.config
+    optim = replace(config.optim, epochs=4, batch=2, steps_per_epoch=3)
+    data = replace(config.data, crop=64)
+    page.training.edit(replace(config, optim=optim, data=data, name="summer slides 1"))
+    page.setup.go()
+    pump(lambda: page.training.outcome is not None)
+    settle()
+
+
+@state
+def train_done(it: Bench) -> None:
+    """Wait for its end."""
+    training = it.dock.pages[2].training
+    pump(lambda: training.info is not None and training.info.state == "done")
+    settle(2.5)
+
+
+@state
+def train_compare(it: Bench) -> None:
+    """Compare before and after."""
+    page = it.dock.pages[2]
+    page.run.open_beside()
+    pump(lambda: "AJI on" in page.run._beside.words.text())
+    settle()
+
+
+@state
+def train_closing(it: Bench) -> None:
+    """Close the window while a run trains: a question."""
+    page = it.dock.pages[2]
+    page.run._beside.close()
+    page.training.choose("")
+    page.setup.go()
+    pump(lambda: page.training.info is not None and page.training.info.active)
+    it.viewer.window._qt_window.close()
+    settle()
+
+
+@state
+def train_stopped(it: Bench) -> None:
+    """Cancel the question, stop the run."""
+    from qtpy.QtWidgets import QApplication  # noqa: PLC0415
+
+    QApplication.activeModalWidget().reject()
+    training = it.dock.pages[2].training
+    training.do("stop")
+    pump(lambda: training.info is not None and not training.info.active)
+    settle()
+
+
+@state
 def tab_why(it: Bench) -> None:
     """Go to "Why?"."""
     it.dock.open_tab("why")
@@ -455,6 +540,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_HOVERNET_CONFIG"] = folder  # nobody's recent files in a picture
+        os.environ["NAPARI_HOVERNET_RUNS"] = str(Path(folder) / "runs")
         if options.out is None:
             DOCS.mkdir(parents=True, exist_ok=True)
             docs(DOCS)

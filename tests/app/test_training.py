@@ -55,7 +55,7 @@ def paths_of(config: Any, front: str = "") -> set[str]:
 
 
 def test_every_choice_has_an_option() -> None:
-    named = set(OPTIONS) | {"data.sources", "start", "name"}
+    named = set(OPTIONS) | {"data.sources", "data.validation", "start", "name"}
     assert named == paths_of(TrainConfig())
     assert len({known.option for known in OPTIONS.values()}) == len(EVERY)
 
@@ -197,7 +197,7 @@ def test_data_that_are_gone_and_empty_labels_are_refused(data, tmp_path):
 def test_pairs_of_layers_go_into_the_runs_own_folder(data, tmp_path):
     store = Store(tmp_path / "runs")
     asked = config(tmp_path, data)
-    name = drive(start_steps(store, asked, data))
+    name = drive(start_steps(store, asked, [data]))
     run = store.find(name)
     assert store.started == name
     assert run.read_config().data.sources == (str(tmp_path), str(run.path / "data"))
@@ -206,7 +206,7 @@ def test_pairs_of_layers_go_into_the_runs_own_folder(data, tmp_path):
 
 def test_pairs_that_are_not_among_the_sources_are_not_copied(data, tmp_path):
     store = Store(tmp_path / "runs")
-    run = store.find(drive(start_steps(store, config(tmp_path), data)))
+    run = store.find(drive(start_steps(store, config(tmp_path), [data])))
     assert not (run.path / "data").exists()
 
 
@@ -218,7 +218,7 @@ def test_a_run_that_cannot_be_started_leaves_nothing(data, tmp_path):
     assert store.list() == ()
     store.error = None
     with pytest.raises(Exception, match="data"):
-        drive(start_steps(store, config(tmp_path / "gone"), tmp_path / "gone"))
+        drive(start_steps(store, config(tmp_path / "gone"), [tmp_path / "gone"]))
     assert store.list() == ()
 
 
@@ -238,7 +238,8 @@ CONFIG = TrainConfig(data=DataParams(crop=256), optim=OptimParams(epochs=10, bat
 def test_the_usual_training_stays_below_three_gigabytes():
     made = estimate(CONFIG, COMPACT, ())
     assert 1e9 < made.memory < 3e9
-    assert made.steps == 0 and "steps" not in made.words
+    assert made.steps == 0 and "per step" in made.words
+    assert estimate(CONFIG, COMPACT, (), 17 * 8 * 256**2).steps == 170
 
 
 def test_memory_and_time_grow_with_the_batch():
@@ -248,7 +249,7 @@ def test_memory_and_time_grow_with_the_batch():
     )
     assert large.seconds_per_step == pytest.approx(4 * small.seconds_per_step)
     assert large.memory > small.memory
-    assert "for 100 steps" in large.words
+    assert large.steps == 100
 
 
 def test_a_former_run_tells_the_speed(tmp_path):
@@ -270,6 +271,4 @@ def test_networks_nobody_measured_are_not_guessed():
 
 
 def test_words():
-    assert Estimate(float("nan"), 2.0, 10_000, "a").words == (
-        "About 2 s per step (as run a went): 5.6 h for 10,000 steps, without validation."
-    )
+    assert Estimate(float("nan"), 2.0, 10_000, "a").words == ("About 5.6 h, as run a went.")

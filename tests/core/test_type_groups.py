@@ -19,7 +19,7 @@ from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.io.tables import write_table
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import build
-from napari_hovernet.core.networks.regrouped import with_types
+from napari_hovernet.core.inference.regrouped import with_types
 from napari_hovernet.core.types import CONSEP, Model, ModelInfo, TypeInfo, by_name
 from napari_hovernet.errors import InputError
 

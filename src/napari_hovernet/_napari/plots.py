@@ -66,10 +66,13 @@ class Plot(pg.PlotWidget):
         self.getPlotItem().clear()
         self.legend.clear()
 
-    def curve(self, x: Any, y: Any, color: RGB, title: str = "", *, dots: bool = False) -> Any:
-        """Draw a curve."""
+    def curve(
+        self, x: Any, y: Any, color: RGB, title: str = "", *, dots: bool = False, dash: bool = False
+    ) -> Any:
+        """Draw a curve, with dots at its points or dashed."""
         more = {"symbol": "o", "symbolSize": 5, "symbolBrush": color, "symbolPen": None}
-        pen = pg.mkPen(color, width=2)
+        style = pg.QtCore.Qt.PenStyle.DashLine if dash else pg.QtCore.Qt.PenStyle.SolidLine
+        pen = pg.mkPen(color, width=2, style=style)
         return self.getPlotItem().plot(x, y, pen=pen, name=title or None, **(more if dots else {}))
 
     def bars(self, edges: Any, counts: Any, color: RGB, title: str = "") -> Any:

@@ -186,9 +186,12 @@ class Workspace:
 
     # ------------------------------------------------------------ model and device
 
-    def choose_model(self, source: str) -> None:
-        """Choose a model and read, in the background, what it is."""
-        self.session.choose_model(source)
+    def choose_model(self, source: str, *, remember: bool = True) -> None:
+        """Choose a model and read, in the background, what it is.
+
+        Unless ``remember``, the next session begins with the model that this one began with.
+        """
+        self.session.choose_model(source, remember=remember)
 
         def failed(error: UserError) -> None:
             self.session.describe_model(source, None, str(error))

@@ -134,7 +134,7 @@ def say_what_is_missing(config: TrainConfig) -> None:
     """Check, without reading anything, that the data and the model are where they should be."""
     if not config.data.sources:
         raise InputError("No training data are given: name a folder or file.")
-    for source in config.data.sources:
+    for source in (*config.data.sources, *config.data.validation):
         if not Path(source).exists():
             raise InputError(
                 f"There are no training data at {source}: put them back if they were moved, "

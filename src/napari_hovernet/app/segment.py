@@ -208,7 +208,7 @@ def with_types(model: Model, path: str | os.PathLike[str] | None) -> Model:
     """Return a model with the names, colours and groups of types of a file; None = as it is."""
     if not path:
         return model
-    from ..core.networks.regrouped import with_types as regrouped  # noqa: PLC0415 - on first use
+    from ..core.inference.regrouped import with_types as regrouped  # noqa: PLC0415 - on first use
 
     return regrouped(model, read_type_scheme(path))
 

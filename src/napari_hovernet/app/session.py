@@ -256,6 +256,7 @@ class Session(OneThread):
         self._history: History[Run] = History()
         self._count = 0
         self._started = 0.0
+        self._for_next_session = True  # Whether the chosen model is the next session's, too
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -277,9 +278,10 @@ class Session(OneThread):
         """Whether something taken back can be brought back."""
         return self._history.can_redo
 
-    def choose_model(self, source: str) -> None:
+    def choose_model(self, source: str, *, remember: bool = True) -> None:
         """Choose a model by name or path; :meth:`describe_model` must follow."""
         self._on_main_thread()
+        self._for_next_session = remember
         self.model = ModelChoice(source)
         self.model_changed.emit(self.model)
 
@@ -435,7 +437,8 @@ class Session(OneThread):
         is_file = source != Settings().model
         if usable:
             settings = settings.with_recent(source) if is_file else settings
-            settings = replace(settings, model=source)
+            if self._for_next_session:
+                settings = replace(settings, model=source)
         elif is_file:
             settings = replace(settings.without_recent(source), model=Settings().model)
         self._remember(settings)

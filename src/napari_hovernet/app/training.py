@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from .watch import last_event, number
 
 if TYPE_CHECKING:
     from ..core.training.check import DataReport
+    from ..core.training.files import RunFolder
     from ..core.types import ModelInfo
 
 PROGRAM = "napari-hovernet"
@@ -56,6 +57,8 @@ def config_from(given: Mapping[str, Any], preset: str = "", where: str = "") -> 
         changes["data.sources"] = tuple(_absolute(str(path), where) for path in given["data"])
     if given.get("types"):
         changes["data.types"] = _absolute(str(given["types"]), where)
+    if given.get("val_data"):
+        changes["data.validation"] = tuple(_absolute(str(p), where) for p in given["val_data"])
     if start := str(given.get("start") or ""):
         changes["start"] = start if is_built_in(start) else _absolute(start, where)
     changes["name"] = given.get("name") or config.name
@@ -93,6 +96,8 @@ def command_line(config: TrainConfig) -> str:
     words = [PROGRAM, "train"]
     for source in config.data.sources:
         words += ["--data", source]
+    for source in config.data.validation:
+        words += ["--val-data", source]
     words += ["--start", config.start]
     for path, known in options(TrainConfig).items():
         value: Any = config
@@ -118,11 +123,30 @@ def _words(name: str, value: Any) -> list[str]:
 
 def look_at_data(config: TrainConfig) -> DataReport:
     """Read the data and report on them: coverage, touching nuclei, label problems ..."""
-    from ..core.training.check import check_data  # noqa: PLC0415 - on first use
-    from ..core.training.module import load_data  # noqa: PLC0415 - loads torch
+    return _looked_at(config)[0]
+
+
+def counted(config: TrainConfig) -> str:
+    """Say how many images there are, by their names and headers alone."""
+    from ..core.data.load import datasets  # noqa: PLC0415 - on first use
 
     say_what_is_missing(config)
-    return check_data(load_data(config))
+    numbers = []
+    for places in (config.data.sources, config.data.validation):
+        family = config.data.family if places is config.data.sources else ""
+        found = [data for place in places for data in datasets(Path(place), family)]
+        numbers.append(sum(len(d.pairs) if d.pairs or d.unpaired else len(d) for d in found))
+    more = f" and {numbers[1]:,} to validate on" if config.data.validation else ""
+    return f"{numbers[0]:,} images with labels{more}; reading them ..."
+
+
+def _looked_at(config: TrainConfig) -> tuple[DataReport, int]:
+    """Return the report and the pixels that are trained on."""
+    from ..core.training.check import check_data, load_data  # noqa: PLC0415 - no lightning
+
+    say_what_is_missing(config)
+    loaded = load_data(config)
+    return check_data(loaded), sum(math.prod(sample.shape) for sample in loaded.train)
 
 
 @dataclass(frozen=True)
@@ -136,13 +160,19 @@ class Checked:
     warnings: tuple[str, ...] = ()  # What is odd
     findings: tuple[str, ...] = ()  # What is in order, and what was assumed
     refused: bool = False  # Whether they cannot be trained on
+    pixels: int = 0  # That are trained on
+
+    def of(self, config: TrainConfig) -> bool:
+        """Whether it was found in the data of this very configuration."""
+        return (self.data, self.start) == (config.data, config.start)
 
 
 def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
     """Read training data and report on them; data that cannot be read are refused."""
     yield Progress(0, 0, "Reading the training data ...")
     try:
-        report = look_at_data(config)
+        yield Progress(0, 0, counted(config))
+        report, pixels = _looked_at(config)
     except UserError as error:
         return Checked(config.data, config.start, problems=(str(error),), refused=True)
     return Checked(
@@ -153,30 +183,40 @@ def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
         warnings=report.words("warn"),
         findings=(*report.words("ok"), *report.notes),
         refused=report.refused,
+        pixels=pixels,
     )
 
 
 def start_steps(
-    store: RunStore, config: TrainConfig, staged: Path | None = None
+    store: RunStore, config: TrainConfig, staged: Sequence[Path] = ()
 ) -> Generator[Progress, None, str]:
-    """Make a run and start its process; ``staged`` data are copied into its folder."""
+    """Make a run and start its process; ``staged`` data, which may change, are copied into it."""
     yield Progress(0, 0, "Starting ...")
     run = store.create(config)
     try:
-        if staged is not None and str(staged) in config.data.sources:
-            target = run.path / DATA
-            try:
-                shutil.copytree(staged, target)
-            except OSError as error:  # shutil.Error is one
-                raise output_error(target, error) from error
-            made = run.read_config()
-            sources = tuple(str(target) if s == str(staged) else s for s in made.data.sources)
-            run.write_config(replace(made, data=replace(made.data, sources=sources)))
+        _copy_data(run, [path for path in staged if str(path) in config.data.sources])
         store.start(run.name)
     except UserError:
         store.remove(run.name)
         raise
     return run.name
+
+
+def _copy_data(run: RunFolder, folders: Sequence[Path]) -> None:
+    """Copy data into a run's own folder, so that it can be resumed whatever becomes of them."""
+    if not folders:
+        return
+    own: dict[str, str] = {}
+    for folder in folders:
+        target = run.path / (f"{DATA}-{len(own) + 1}" if own else DATA)
+        try:
+            shutil.copytree(folder, target)
+        except OSError as error:  # shutil.Error is one
+            raise output_error(target, error) from error
+        own[str(folder)] = str(target)
+    made = run.read_config()
+    sources = tuple(own.get(source, source) for source in made.data.sources)
+    run.write_config(replace(made, data=replace(made.data, sources=sources)))
 
 
 # How long it will take and how much memory, about
@@ -194,28 +234,32 @@ class Estimate:
     @property
     def words(self) -> str:
         """One line, "" if nothing is known."""
-        known = [] if math.isnan(self.memory) else [f"{self.memory / 1e9:.1f} GB"]
-        rest = ""
+        known, source = [], f"as run {self.from_run} went" if self.from_run else "roughly, on CPU"
         if not math.isnan(self.seconds_per_step):
-            source = f"as run {self.from_run} went" if self.from_run else "rough, CPU"
-            known.append(f"{self.seconds_per_step:.2g} s per step ({source})")
-            total = _minutes(self.seconds_per_step * self.steps)
-            rest = f": {total} for {self.steps:,} steps, without validation" if self.steps else ""
-        return f"About {' and '.join(known)}{rest}." if known else ""
+            each = f"{self.seconds_per_step:.2g} s per step"
+            total = self.seconds_per_step * self.steps
+            known.append(f"{_minutes(total) if self.steps else each}, {source}")
+        known += [] if math.isnan(self.memory) else [f"{self.memory / 1e9:.1f} GB"]
+        return f"About {'; '.join(known)}." if known else ""
 
 
-def estimate(config: TrainConfig, info: ModelInfo | None, runs: Iterable[RunInfo]) -> Estimate:
-    """Estimate from the size of the network and of a batch, and from the speed of former runs."""
+def estimate(
+    config: TrainConfig, info: ModelInfo | None, runs: Iterable[RunInfo], pixels: int = 0
+) -> Estimate:
+    """Estimate from the size of the network and of a batch, and from the speed of former runs.
+
+    ``pixels`` are those that are trained on, as far as they are known.
+    """
     name = info.architecture if info else config.start.removeprefix(SCRATCH)
     parameters = info.parameters if info else PARAMETERS.get(name, 0)
     optim = config.optim
-    pixels = optim.batch * config.data.crop**2
+    step = optim.batch * config.data.crop**2
     weights = parameters * (FROZEN_BYTES if optim.freeze == "all but heads" else PARAMETER_BYTES)
     rate, run = _rate(config, runs)
     return Estimate(
-        PROCESS_BYTES + weights + PIXEL_BYTES.get(name, math.nan) * pixels,
-        pixels / rate if rate else pixels * PIXEL_SECONDS.get(name, math.nan),
-        (optim.steps_per_epoch or 0) * optim.epochs,
+        PROCESS_BYTES + weights + PIXEL_BYTES.get(name, math.nan) * step,
+        step / rate if rate else step * PIXEL_SECONDS.get(name, math.nan),
+        (optim.steps_per_epoch or math.ceil(pixels / step)) * optim.epochs,
         run,
     )
 

@@ -10,9 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..app.diagnose import Diagnosis, diagnosis_steps, retest_steps, unfinished
-from ..app.diagnose_opening import DiagnoseChoice, Own, open_steps
-from ..app.diagnosis_text import Retest, as_json, as_text, retest_text
+from ..app.diagnose import (
+    DiagnoseChoice,
+    Diagnosis,
+    Own,
+    Retest,
+    diagnosis_steps,
+    open_steps,
+    retest_steps,
+    unfinished,
+)
+from ..app.diagnose_words import as_json, as_text, retest_text
 from ..app.jobs import drive
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.engine import Found
@@ -69,7 +77,7 @@ def _choice(options: Namespace) -> tuple[DiagnoseChoice, Own]:
         convention=options.hv_convention,
         **named,
     )
-    if choice.empty and not own:
+    if not own and not any((choice.data, *named.values())):
         raise InputError(
             "There is nothing to diagnose; give --data, --model, --separation, --loss or "
             "--augmentation (or --story). --help shows examples."
@@ -170,12 +178,13 @@ def _give(diagnosis: Diagnosis, retest: Retest | None, options: Namespace) -> No
     """Print and write what was asked for."""
     _give_json(options, lambda: as_json(diagnosis, retest))
     if options.json != STDOUT:
+        how = {"whole": options.all, "plain": options.plain}
         if retest is not None:
-            say(as_text(retest.before.report))
+            say(as_text(retest.before.report, **how))
             say(f"\n{retest_text(retest)}\n")
-        say(as_text(diagnosis.report))
+        say(as_text(diagnosis.report, **how))
     if options.report is not None:
-        from ..app.diagnosis_html import write_html  # noqa: PLC0415 - jinja2 on first use
+        from ..app.diagnose_page import write_html  # noqa: PLC0415 - jinja2 on first use
 
         write_html(options.report, diagnosis, retest)
         if not options.quiet:

@@ -20,7 +20,7 @@ examples:
   napari-hovernet diagnose --model hovernet_fast.tar --data data/ --split val
   napari-hovernet diagnose --data targets/ --family epidermal --report out.html
   napari-hovernet diagnose --data maps.npz --separation my_code.py:cut
-  napari-hovernet diagnose --data maps.npz --apply first
+  napari-hovernet diagnose --data maps.npz --apply first --all
   napari-hovernet diagnose --story
 
 module:function imports and runs that code, so name only code you trust. Nothing else that is
@@ -108,6 +108,14 @@ def _add_doing(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--all", action="store_true",
+        help="every finding with its evidence, what is in order and what was not tested too",
+    )  # fmt: skip
+    group.add_argument(
+        "--plain", action="store_true",
+        help="what it means and what to do, for people who do not read code",
+    )  # fmt: skip
     group.add_argument("--report", type=Path, metavar="OUT.html", help="write a page with pictures")
     group.add_argument(
         "--json", nargs="?", const=STDOUT, metavar="FILE",

@@ -9,10 +9,9 @@ import shlex
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..app.processes import elsewhere, read_mark, wait_until_gone
 from ..app.runs import (
@@ -34,9 +33,6 @@ from ..core.params import TrainConfig
 from ..core.training.files import RunFolder
 from ..errors import InputError, UserError
 from .console import NOTHING, PROGRAM, complain, number, say, table
-
-if TYPE_CHECKING:
-    from ..core.loss_checks import LossCheck
 
 INTERRUPTED = 130
 REPORT_S = 20.0
@@ -150,7 +146,7 @@ def _again(store: RunStore, start: Start, options: Namespace) -> RunFolder:
     if not options.resume:
         raise InputError("--resume needs the name of a run; `napari-hovernet runs` lists them.")
     names = [known.option for known in options_of(TrainConfig).values()]
-    given = [f"--{name}" for name in (*names, "data", "start", "name", "loss-preset")
+    given = [f"--{name}" for name in (*names, "data", "val-data", "start", "name", "loss-preset")
              if getattr(options, name.replace("-", "_")) is not None]  # fmt: skip
     if given:
         raise InputError(
@@ -438,59 +434,19 @@ def say_end(view: RunView, log: Path, resumable: bool) -> None:
 
 def check_loss(options: Namespace) -> int:
     """Run all checks of the loss; 0 if the corrected tests pass, 1 if one fails."""
-    from ..core import loss_checks  # noqa: PLC0415 - loads torch
+    from ..core.diagnosis.story import loss_claims, story_text  # noqa: PLC0415 - loads torch
 
     if not 0 <= options.seed < MAX_SEED:
         raise InputError(f"--seed is {options.seed}; give a whole number from 0 to {MAX_SEED - 1}.")
-    five = loss_checks.check_loss(options.seed)
-    further = loss_checks.check_length(options.seed)
-    checks = (*five, *further)
+    rows = loss_claims(options.seed)
+    passed = sum(row.holds for row in rows)
     if options.json:
-        plain = {
-            "passed": all(check.passed for check in checks),
-            "seed": options.seed,
-            "checks": [_check_as_json(check) for check in checks],
-        }
+        made = [{"name": row.claim, "passed": row.holds, "expected": row.expected, "measured":
+                 {n: v if math.isfinite(v) else str(v) for n, v in row.measured.items()},
+                 "why": row.words} for row in rows]  # fmt: skip
+        plain = {"passed": passed == len(rows), "seed": options.seed, "checks": made}
         say(json.dumps(plain, indent=2, allow_nan=False))
     else:
-        say(checks_as_text(five, further))
-    return 0 if all(check.passed for check in checks) else 1
-
-
-def _check_as_json(check: LossCheck) -> dict[str, Any]:
-    """Return a check as plain values; NaN and infinity, which JSON has not, as text."""
-    measured = {name: v if v is None or math.isfinite(v) else str(v)
-                for name, v in check.measured.items()}  # fmt: skip
-    return {"name": check.name, "passed": check.passed, "claim": check.claim,
-            "measured": measured, "why": check.why}  # fmt: skip
-
-
-def checks_as_text(five: Sequence[LossCheck], further: Sequence[LossCheck]) -> str:
-    """Return checks as a page to read, and how many passed at its end."""
-    lines = ["Checks of the magnitude loss: as they were, and corrected", ""]
-    for check in five:
-        lines += [*_paragraphs(check), ""]
-    if further:
-        lines += ["What the length of HV is good for", ""]
-    for check in further:
-        lines += [*_paragraphs(check), ""]
-    names = [check.name for check in (*five, *further) if not check.passed]
-    n = len(five) + len(further)
-    failed = f"; failed: {', '.join(names)}" if names else ""
-    return "\n".join([*lines, f"{n - len(names)} of {n} corrected checks pass{failed}."])
-
-
-def _paragraphs(check: LossCheck) -> Iterator[str]:
-    yield f"{check.name}: {'passes' if check.passed else 'FAILS'}"
-    yield _wrapped("claimed", check.claim)
-    width = max(map(len, check.measured))
-    for index, (name, value) in enumerate(check.measured.items()):
-        title = "" if index else "measured"
-        shown = f"{value:.5f}" if isinstance(value, float) and math.isfinite(value) else str(value)
-        yield f"{f'   {title}':<{INDENT}}{name:<{width}}  {shown:>8}"
-    yield _wrapped("so", check.why)
-
-
-def _wrapped(title: str, text: str) -> str:
-    first = f"   {title}".ljust(INDENT)
-    return fill(text, TEXT_WIDTH, initial_indent=first, subsequent_indent=" " * INDENT)
+        say(story_text(rows, "Checks of the magnitude loss: what was said, and what is measured",
+                       f"{passed} of {len(rows)} corrected checks pass."))  # fmt: skip
+    return 0 if passed == len(rows) else 1

@@ -29,6 +29,13 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help="folder, index.csv, PanNuke fold, .npz, .npy or .mat; may be given several times",
     )
     parser.add_argument(
+        "--val-data",
+        nargs="+",
+        action="extend",
+        metavar="DATA",
+        help="what to validate on; default a share of the data, by image",
+    )
+    parser.add_argument(
         "--start",
         metavar="MODEL",
         help=f"a built-in model ({', '.join(offered())}; default {DEFAULT}), a checkpoint file, "

@@ -351,10 +351,12 @@ class DataParams:
     """What to train on.
 
     ``sources`` are files and folders: an index.csv, a folder of images with label files, PanNuke
-    folds, hover_net patches (.npy, .mat), family .npz files.
+    folds, hover_net patches (.npy, .mat), family .npz files. ``validation`` are places of the same
+    kinds whose images are validated on alone; without them a share of the sources is.
     """
 
     sources: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
     family: str = choice(
         "", "Organ family", "Which family's files to take, for the token decoder; empty for "
         "images.", options=("", *FAMILIES), loose=True, option="family", group="data")
@@ -380,7 +382,8 @@ class DataParams:
         group="data")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sources", tuple(str(s) for s in self.sources))
+        for name in ("sources", "validation"):
+            object.__setattr__(self, name, tuple(str(s) for s in getattr(self, name)))
         check_choices(self)
 
 
@@ -439,7 +442,7 @@ class TrainConfig:
         DEFAULT, "Start from", "Checkpoint to start from: a built-in model, a file, or "
         "'scratch:NAME' for an untrained network (scratch:compact).")
     name: str = choice(
-        "run", "Name", "Of the run and its folder: letters, digits, '-', '_' and '.'.")
+        "run", "Name", "Of the run and its folder: letters, digits, spaces, '-', '_' and '.'.")
     data: DataParams = field(default_factory=DataParams)
     loss: LossParams = field(default_factory=LossParams)
     augment: AugmentParams = field(default_factory=AugmentParams)
@@ -473,8 +476,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "save_epochs", tuple(int(e) for e in self.save_epochs))
         check_choices(self)
-        if not self.name or not all(c.isalnum() or c in "-_." for c in self.name):
-            raise InputError(f"name is {self.name!r}; use letters, digits, '-', '_' and '.'.")
+        bare = self.name.strip() == self.name != ""
+        if not bare or not all(c.isalnum() or c in "-_. " for c in self.name):
+            raise InputError(
+                f"name is {self.name!r}; use letters, digits, '-', '_' and '.', and spaces within."
+            )
 
 
 # fmt: on

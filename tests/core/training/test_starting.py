@@ -15,13 +15,8 @@ from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.data.samples import LoadedData, Sample
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.params import DataParams, TrainConfig
-from napari_hovernet.core.training.module import (
-    highest_type,
-    load_data,
-    needs_of,
-    restored,
-    start_of,
-)
+from napari_hovernet.core.training.check import load_data, needs_of
+from napari_hovernet.core.training.module import highest_type, restored, start_of
 from napari_hovernet.core.types import BACKGROUND, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError, InputError
 

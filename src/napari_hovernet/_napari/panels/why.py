@@ -1,27 +1,222 @@
-"""The tab "Why?": what makes the nuclei as they are."""
+"""The tab "Why?": one button; causes as they come, the first with its picture and its fix."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QWidget
+from typing import Any
 
-from ..kit import column, note
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
+    QSizePolicy,
+    QWidget,
+)
+
+from ...app.diagnose_words import untested
+from ...core.diagnosis.report import DiagnosisReport
+from ...errors import UserError
+from ..asking import VIEWS, Asking, asking_for
+from ..jobs import bind
+from ..kit import (
+    RUN_STYLE,
+    Fold,
+    Message,
+    button,
+    column,
+    named,
+    plain,
+    row,
+    silent,
+    tool,
+)
 from ..workspace import Workspace
+from .files import FilesBox
+from .finding import FindingCard
+
+ROWS_SHOWN = 4
+SAVE_FILTER = "Report (*.html)"
 
 
 class WhyTab(QWidget):
-    """Ask why."""
+    """Ask why; look at causes one by one; let one be fixed."""
 
     title = "Why?"
 
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work = work
+        self.asking: Asking = asking_for(work)
+        self.start = button("Find the cause", "", self.ask)
+        self.start.setStyleSheet(RUN_STYLE)
+        self.bar = QProgressBar()
+        named(self.bar, "Progress of the checks", "Checks made, and checks in all.")
+        self.bar.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.cancel = tool("✕", "Cancel", "Stop; what was found stays.", self.asking.cancel)
+        self.message = Message("What was found")
+        self.card = FindingCard()
+        self.list = QListWidget()
+        named(self.list, "Causes", "What may be wrong, the most likely first; choose one.")
+        self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.code = QCheckBox("In the words of the code")
+        self.code.setChecked(bool(work.forms["why"].get("code")))
+        named(self.code, "In the words of the code", "Evidence and remedies for who wrote it.")
+        self.rest = plain("", wrap=True)
+        self.others = Fold("In order, not tested", self.rest, "The other checks.")
+        self.save = button("Save report ...", "A page with pictures (HTML).", self._save)
+        self.files = FilesBox(work, self.asking)
+        self.files_fold = Fold("Files", self.files, "Ask about data sets and models in files; run "
+                               "a token decoder.", opened=self.asking.about_files)  # fmt: skip
+        self._pictured: tuple[Any, Any] = (None, None)
+        self._lay_out()
+        self._connect()
+        self._show()
+
+    def _lay_out(self) -> None:
         layout = column(self)
-        layout.addWidget(note("Causes follow here."))
+        layout.addWidget(row(self.start, self.bar, self.cancel, stretch=1))
+        for widget in (self.message, self.card, self.list, row(self.code), self.others,
+                       self.save, self.files_fold):  # fmt: skip
+            layout.addWidget(widget)
         layout.addStretch(1)
+
+    def _connect(self) -> None:
+        asking, card = self.asking, self.card
+        card.fix_asked.connect(self._fix)
+        card.undo_asked.connect(asking.undo)
+        card.place_asked.connect(self._go_to)
+        self.list.currentItemChanged.connect(self._picked)
+        self.code.toggled.connect(self._code_toggled)
+        bind(self, asking.changed, self._show)
+        bind(self, self.work.tuning.params_changed, self._show_actions)
+        theme = getattr(self.work.viewer.events, "theme", None)
+        if theme is not None:
+            bind(self, theme, self._show_theme)
+        self._show_theme()
 
     def shown(self) -> None:
         """Take up what is on screen."""
+        self._show()
 
     def left(self) -> None:
-        """Take marks away."""
+        """Take the frame away."""
+        self.work.layers.frame(None)
+
+    # ------------------------------------------------------------ actions
+
+    def ask(self) -> None:
+        """Ask why; a reason not to is shown."""
+        self._try(self.asking.ask)
+
+    def _fix(self) -> None:
+        self._try(self.asking.fix)
+
+    def _try(self, action: Any) -> None:
+        try:
+            action()
+        except UserError as error:
+            self.work.say(str(error), "bad")
+
+    def _save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the report", "why.html", SAVE_FILTER)
+        if path:
+            self._try(lambda: self.asking.save(path))
+
+    def _picked(self, item: QListWidgetItem | None, *_: Any) -> None:
+        if item is not None:
+            self.asking.choose(item.data(Qt.ItemDataRole.UserRole))
+
+    def _code_toggled(self, on: bool) -> None:
+        self.work.forms["why"]["code"] = on
+        self._show()
+
+    def _go_to(self, at: int) -> None:
+        """Fly to an example, in the view that shows what is meant."""
+        finding, boxes = self.asking.finding, self.asking.places
+        if finding is None or at >= len(boxes):
+            return
+        box = boxes[at]
+        shown = finding.layers if finding.places else ()  # of blobs the nuclei themselves
+        view = next((VIEWS[layer] for layer in shown if layer in VIEWS), "")
+        if view:
+            self.work.session.set_view(view)
+        self.work.fly_to(box)
+        self.work.layers.frame(box)
+
+    # ------------------------------------------------------------ showing
+
+    def _show(self, *_: Any) -> None:
+        asking = self.asking
+        text, tone = asking.headline()
+        self.message.say(text, tone)
+        busy = asking.busy
+        self.bar.setRange(0, asking.total if busy else 1)
+        self.bar.setValue(asking.done if busy else 0)
+        self.bar.setFormat(f"{asking.done} of {asking.total}" if busy and asking.total else "")
+        blocked = asking.why.blocked
+        self.start.setEnabled(not blocked and not busy)
+        self.start.setText("Ask again" if asking.findings else "Find the cause")
+        named(self.start, "Find the cause", blocked or "Make all checks that the run allows.")
+        self.cancel.setEnabled(busy)
+        simple = not self.code.isChecked()
+        self.card.setValue(asking.finding, simple=simple, fixed=asking.fixed)
+        self._show_picture()
+        self._show_list()
+        self._show_rest()
+        self._show_actions()
+
+    def _show_picture(self, *_: Any) -> None:
+        """Show the figure of a finding, or the worst place of it as it is on screen now."""
+        asking, finding = self.asking, self.asking.finding
+        key = (finding, self.work.study.labels if finding is not None else None)
+        if all(a is b for a, b in zip(key, self._pictured, strict=True)) and not asking.busy:
+            return
+        self._pictured = key
+        self.card.set_picture(asking.picture(), len(asking.places))
+
+    def _show_actions(self, *_: Any) -> None:
+        self.card.set_actions(self.asking.cannot_fix(), can_undo=self.asking.can_undo)
+        if self.asking.about_files:
+            self.card.fix.setText("Try it")
+            self.card.fix.setToolTip("Make the checks again with it; the files stay as they are.")
+        else:
+            self.card.fix.setText("Fix it")
+
+    def _show_list(self) -> None:
+        causes, shown = self.asking.causes, self.asking.finding
+        with silent(self.list):
+            self.list.clear()
+            for cause in causes:
+                item = QListWidgetItem(f"{cause.title} ({cause.certainty:.0%})")
+                item.setToolTip(f"{cause.title}. How sure it is that this is a cause: "
+                                f"{cause.certainty:.0%}.")  # fmt: skip
+                item.setData(Qt.ItemDataRole.UserRole, cause.id)
+                self.list.addItem(item)
+                if shown is not None and cause.id == shown.id:
+                    self.list.setCurrentItem(item)
+        self.list.setVisible(len(causes) > 1)
+        height = self.list.sizeHintForRow(0) if causes else 0
+        self.list.setFixedHeight(height * min(len(causes), ROWS_SHOWN) + 6)
+
+    def _show_rest(self) -> None:
+        findings = self.asking.findings
+        report = DiagnosisReport(findings, 0, 0)
+        follow = [f for f in findings if f.wrong and f.explained_by]
+        lines = [f"Comes of it: {f.title}" for f in follow]
+        lines += [f"In order: {f.title}" for f in report.passed]
+        for why, waiting in untested(report):
+            names = ", ".join(f.title.lower() for f in waiting)
+            lines.append(f"Not tested ({why}): {names}")
+        self.rest.setText("\n".join(lines))
+        counts = f"{len(report.passed)} in order, {len(report.not_tested)} not tested"
+        self.others.head.setText(counts)
+        self.others.setVisible(bool(lines))
+        finished = self.asking.of_files or self.asking.why.diagnosis
+        self.save.setVisible(finished is not None)
+
+    def _show_theme(self, *_: Any) -> None:
+        self.card.plot.set_theme(str(getattr(self.work.viewer, "theme", "dark")))

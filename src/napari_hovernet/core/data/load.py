@@ -152,6 +152,11 @@ def load_samples(
             "PanNuke folds, patches, or family .npz files."
         )
     found = gather(map(Path, data.sources), needs, check_family(data.family), data.hv_convention)
+    held = gather(map(Path, data.validation), needs, "", data.hv_convention)
+    for sample in held.samples:
+        sample.split = "val"
+    for name in ("samples", "notes", "problems", "faults"):
+        getattr(found, name).extend(getattr(held, name))
     if not found.samples:
         where, why = listed(data.sources), "; ".join(found.problems[:3])
         raise InputError(

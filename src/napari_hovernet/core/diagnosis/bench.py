@@ -2,126 +2,138 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError, UserError
-from ..hv import compact_ids
-from ..inference.images import UInt8
-from ..types import Int32, Maps
-from .case import MAPS, Case, RawItem
-from .given_maps import given_maps, hv_as_meant
-from .items import Item, item_of
-from .params import DiagnosisParams
-from .predicting import TOKENS, Predictor, resized_maps
-from .separating import Separator
-from .setup import Setup
+from ..choices import check_choices, choice
+from ..data.samples import Turn, turn_hv, turn_plane
+from ..data.stored_hv import read_stored
+from ..data.stores import MAPS, TARGETS
+from ..hv import HVReading, compact_ids, read_hv
+from ..inference.images import UInt8, as_source
+from ..measure.compare import check_truth
+from ..measure.metrics import aji, contingency
+from ..types import Float32, Int32, Maps
+from .case import Case, Predictor, RawItem, Separator, Setup
+from .report import FAMILIES, Finding
+
+Box = tuple[int, int, int, int]
+"""r0, r1, c0, c1, half-open."""
+T = TypeVar("T")
+BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "input_gamma", "image_order",
+                  "token_prefix")  # fmt: skip
+"""Fields of the setup that change what the network is given; predictions of others are kept."""
+AFTER_MAPS = frozenset({
+    "separation", "np_threshold", "target_order", "target_sign", "target_divisor", "type_offset",
+    "types_background", "labels_turn", "labels_shift", "labels_zoom",
+})  # fmt: skip
+"""Fields that change neither what the network gets nor how its maps are read."""
+
+
+# fmt: off
+@dataclass(frozen=True)
+class DiagnosisParams:
+    """How much a diagnosis looks at; the bounds of each check stand with it."""
+
+    n_items: int = choice(100, "Images", "Whose arrays are looked at, evenly spread.", low=1)
+    n_maps: int = choice(20, "Maps", "Of these, through network and separation.", low=1)
+    n_variants: int = choice(6, "What-ifs", "Of these, seen in other ways by the network.", low=1)
+    variant_edge: int = choice(256, "Part", "Longest edge of the part used for what-ifs.",
+                               unit="px", low=64)
+    n_places: int = choice(5, "Examples", "That a finding names.", low=1)
+    families: tuple[str, ...] = ()  # Of checks that run; () = all
+# fmt: on
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        unknown = set(self.families) - set(FAMILIES)
+        if unknown:
+            raise InputError(
+                f"families has {', '.join(sorted(unknown))}; choose of {', '.join(FAMILIES)}."
+            )
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A what-if: how the image goes into the network, beside what the setup says.
-
-    Parameters
-    ----------
-    bgr : bool
-        Red and blue are swapped.
-    factor : float
-        Values are multiplied by this and cut to 0..255.
-    zoom : float
-        The image is resized by this, and the maps back.
-    flip : bool
-        The image is mirrored left to right, and the maps back (HV too).
-    token_prefix : int, optional
-        For token decoders.
-
-    Examples
-    --------
-    >>> Variant(bgr=True) == Variant()
-    False
-    """
+    """A what-if: how the image goes into the network, beside what the setup says."""
 
     bgr: bool = False
     factor: float = 1.0
+    offset: float = 0.0  # Added to the values, of 0..255
+    gamma: float = 1.0
     zoom: float = 1.0
-    flip: bool = False
+    turn: tuple[bool, int] = (False, 0)  # The maps are turned back, HV too
     token_prefix: int | None = None
 
 
-PLAIN = Variant()
-AFTER_MAPS = frozenset({
-    "separation", "np_threshold", "target_order", "target_sign", "target_divisor", "type_offset",
-    "labels_turn", "labels_shift",
-})  # fmt: skip
-"""Fields of the setup that change neither what the network gets nor how its maps are read."""
-BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "image_order", "token_prefix")
-"""Fields that change what the network is given; maps of any others are kept."""
-AFTER_PARTS = AFTER_MAPS - {"labels_turn", "labels_shift"}
-"""Those that do not change either on which part of an image what-ifs are tried."""
-Box = tuple[int, int, int, int]
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image read as the setup says; what is not there, or cannot be used, is None."""
+
+    index: int
+    name: str
+    image: UInt8 | None = None  # (H, W, 3), as the network gets it
+    labels: Int32 | None = None
+    types: npt.NDArray[Any] | None = None
+    target_np: npt.NDArray[np.uint8] | None = None  # Stored NP, 1 = nucleus
+    target_hv: Float32 | None = None  # (2, H, W), [H, V] outward if the setup is right
+    problems: tuple[str, ...] = ()  # What could not be used and why; what was assumed
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width in pixels of the first plane that is there."""
+        planes = (self.labels, self.target_np, self.types, self.image)
+        plane = next((p for p in planes if p is not None), None)
+        if plane is None:
+            return None if self.target_hv is None else tuple(self.target_hv.shape[1:])
+        return (int(plane.shape[0]), int(plane.shape[1]))
 
 
 class Bench:
-    """Reads, predicts and separates, each once, and keeps it.
-
-    Parameters
-    ----------
-    case : Case
-    params : DiagnosisParams, optional
-
-    Examples
-    --------
-    >>> from napari_hovernet.core.diagnosis.case import ArrayItems
-    >>> bench = Bench(Case(ArrayItems(labels=np.eye(64, dtype=int))))
-    >>> bench.item(0).labels.max()
-    1
-    """
+    """Reads, predicts and separates, each once, and keeps it."""
 
     def __init__(self, case: Case, params: DiagnosisParams | None = None) -> None:
-        self.case, self.params = case, params or DiagnosisParams()
-        self.setup = case.setup
+        self.case, self.params, self.setup = case, params or DiagnosisParams(), case.setup
         self.failures: dict[int, str] = {}
         """Items that could not be read, predicted or cut, and why."""
-        self.kept: dict[str, Any] = {}
-        """Measurements that several checks share, by a name of their module's."""
+        self.found: list[Finding] = []
+        """What the checks before this one found."""
+        self._kept: dict[Any, Any] = {}
         self._raw: dict[int, RawItem | None] = {}
-        self._items: dict[int, Item | None] = {}
-        self._maps: dict[int, Maps | None] = {}
-        self._asked: dict[tuple[Any, ...], Maps] = {}
-        self._cut: dict[tuple[int, str], Int32 | None] = {}
-        self._variants: dict[tuple[int, Variant], Maps | None] = {}
-        self._boxes: dict[int, Box | None] = {}
+        self._asked: dict[Any, Maps] = {}
 
     def again(self, setup: Setup) -> Bench:
-        """Return a bench on the same case, read in another way.
-
-        Arrays are not read again, and predicted maps are kept where the change does not
-        concern them.
-        """
+        """Return a bench on the same case read in another way; predictions are kept if they can."""
         other = Bench(self.case.with_setup(setup), self.params)
         other._raw, other._asked = self._raw, self._asked
-        unread = [i for i, raw in self._raw.items() if raw is None]
-        other.failures = {i: self.failures[i] for i in unread if i in self.failures}
-        changed = {
-            f.name for f in fields(Setup) if getattr(setup, f.name) != getattr(self.setup, f.name)
-        }
+        mine, theirs = self.setup, setup
+        changed = {f.name for f in fields(Setup)
+                   if getattr(mine, f.name) != getattr(theirs, f.name)}  # fmt: skip
         if changed <= AFTER_MAPS:
-            other._maps, other.failures = self._maps, dict(self.failures)
-        if changed <= AFTER_PARTS:
-            other._variants, other._boxes = self._variants, self._boxes
+            other._kept = {k: v for k, v in self._kept.items() if k[0] in ("maps", "variant")}
         return other
+
+    def once(self, name: str, make: Callable[[], T], *key: Any) -> T:
+        """Return a measurement that several checks share, made when first asked for."""
+        if (name, *key) not in self._kept:
+            self._kept[name, *key] = make()
+        kept: T = self._kept[name, *key]
+        return kept
 
     # ------------------------------------------------------------------ which
 
     @cached_property
     def indices(self) -> tuple[int, ...]:
         """Items whose arrays are looked at."""
-        n = 0 if self.case.items is None else len(self.case.items.names)
+        n = 0 if self.case.items is None else len(self.case.items)
         return _spread(tuple(range(n)), self.params.n_items)
 
     @cached_property
@@ -137,8 +149,7 @@ class Bench:
     @property
     def separator(self) -> Separator:
         """The separation as the setup has it; the default where none was given."""
-        given = self.case.separator or Separator.of(None)
-        return given.changed(self.setup.separation, self.setup.np_threshold)
+        return (self.case.separator or Separator.of(None)).changed(self.setup)
 
     # ------------------------------------------------------------------ what
 
@@ -150,23 +161,21 @@ class Bench:
 
     def item(self, index: int) -> Item | None:
         """Return an item read as the setup says; None if it cannot be read."""
-        if index not in self._items:
+
+        def make() -> Item | None:
             raw = self._with_its_image(index)
-            made = None if raw is None else item_of(raw, index, self.setup, self.case.kind)
-            self._items[index] = made
-        return self._items[index]
+            return None if raw is None else item_of(raw, index, self.setup, self.case.kind)
+
+        return self.once("item", make, index)
 
     def maps(self, index: int) -> Maps | None:
         """Return predicted maps (given ones, or the network's), HV read as the setup says."""
-        if index not in self._maps:
-            self._maps[index] = self._tried(index, lambda: self._predicted(index))
-        return self._maps[index]
+        return self.once("maps", lambda: self._tried(index, lambda: self._predicted(index)), index)
 
     def instances(self, index: int) -> Int32 | None:
         """Return predicted instances: as given, else cut by the user's separation."""
         raw = self.raw(index)
-        untouched = not self.setup.changes
-        if raw is not None and raw.instances is not None and untouched:
+        if raw is not None and raw.instances is not None and not self.setup.changes:
             given = raw.instances
             found: Int32 | None = self._tried(index, lambda: compact_ids(np.asarray(given))[0])
             return found
@@ -178,59 +187,53 @@ class Bench:
 
     def cut(self, index: int, separator: Separator, key: str) -> Int32 | None:
         """Cut an item's maps; ``key`` names the separation in the cache."""
-        if (index, key) not in self._cut:
+
+        def make() -> Int32 | None:
             maps = self.maps(index)
-            made = None if maps is None else self._tried(index, lambda: separator.cut(maps))
-            self._cut[index, key] = made
-        return self._cut[index, key]
+            cut: Int32 | None
+            cut = None if maps is None else self._tried(index, lambda: separator.cut(maps))
+            return cut
+
+        return self.once("cut", make, index, key)
 
     def box(self, index: int) -> Box | None:
         """Return the part of an item on which what-ifs are tried: where most nuclei are."""
-        if index not in self._boxes:
+
+        def make() -> Box | None:
             item = self.item(index)
             shape = None if item is None else item.shape
-            self._boxes[index] = None
-            if item is not None and shape is not None:
-                self._boxes[index] = busiest(item, shape, self.params.variant_edge)
-        return self._boxes[index]
+            if item is None or shape is None:
+                return None
+            return busiest(item, shape, self.params.variant_edge)
 
-    def variant(self, index: int, variant: Variant = PLAIN) -> Maps | None:
-        """Predict a part of an item (see :meth:`box`) under a what-if.
+        return self.once("box", make, index)
 
-        The network alone is asked, given maps are not looked at. Maps have the size of the
-        part, HV is read as the setup says.
+    def variant(self, index: int, variant: Variant | None = None) -> Maps | None:
+        """Predict the part :meth:`box` of an item under a what-if; the network alone is asked.
+
+        Maps have the size of the part, HV is read as the setup says.
         """
-        if (index, variant) not in self._variants:
-            made = self._tried(index, lambda: self._vary(index, variant), note=False)
-            self._variants[index, variant] = made
-        return self._variants[index, variant]
+        what = variant or Variant()
+
+        def make() -> Maps | None:
+            made: Maps | None = self._tried(index, lambda: self._vary(index, what), note=False)
+            return made
+
+        return self.once("variant", make, index, what)
 
     def part_changed(
         self, index: int, change: Callable[[UInt8], UInt8], other: Predictor | None = None
     ) -> Maps | None:
-        """Predict a part of an item after any change of its pixels; not kept.
-
-        Parameters
-        ----------
-        index : int
-        change : callable
-            uint8 (h, w, 3) -> the same shape and type.
-        other : Predictor, optional
-            Instead of the network under diagnosis.
-        """
-        used = other or self.case.predictor
+        """Predict a part of an item after any change of its pixels (same shape); not kept."""
         made: Maps | None
-        made = self._tried(index, lambda: self._change(index, change, used), note=False)
+        made = self._tried(index, lambda: self._change(index, change, other), note=False)
         return made
 
     # ------------------------------------------------------------------ many
 
     def items(self) -> Iterator[Item]:
         """Go through all items that can be read."""
-        for index in self.indices:
-            item = self.item(index)
-            if item is not None:
-                yield item
+        yield from filter(None, map(self.item, self.indices))
 
     def predictions(self) -> Iterator[tuple[Item, Maps]]:
         """Go through all items that have maps."""
@@ -239,41 +242,52 @@ class Bench:
             if item is not None and maps is not None:
                 yield item, maps
 
+    def score(self, indices: tuple[int, ...] | None = None) -> float:
+        """Mean AJI of the instances against the labels, on the what-if images; NaN without."""
+        found = []
+        for index in self.variant_indices if indices is None else indices:
+            item, cut = self.item(index), self.instances(index)
+            fits = item is not None and item.labels is not None and cut is not None
+            if fits and item.labels.shape == cut.shape and item.labels.any():  # type: ignore[union-attr]
+                found.append(aji(contingency(item.labels, cut)))  # type: ignore[union-attr,arg-type]
+        return float(np.mean(found)) if found else math.nan
+
     # ------------------------------------------------------------------ inner
 
     def _read(self, index: int) -> RawItem:
         if self.case.items is None:
             raise InputError("there are no images.")
-        return self.case.items.read(index)
+        item = self.case.items[index]
+        return RawItem(**{"name": item.name, "group": item.group, "split": item.split,
+                          **item.read()})  # fmt: skip
 
     def _with_its_image(self, index: int) -> RawItem | None:
         raw, order = self.raw(index), self.setup.image_order
         if raw is None or order is None or index >= len(order):
             return raw
         other = self.raw(order[index])
-        return raw if other is None else _replaced(raw, image=other.image)
+        return raw if other is None else replace(raw, image=other.image)
 
     def _predicted(self, index: int) -> Maps | None:
         predictor, raw = self.case.predictor, self._with_its_image(index)
         if raw is None:
             return None
         if predictor is None:
-            if self.case.kind != MAPS or raw.hv is None or raw.np is None:
-                return None
-            return given_maps(raw, self.setup)
+            there = self.case.kind == MAPS and raw.hv is not None and raw.np is not None
+            return as_set_up(given_maps(raw), self.setup) if there else None
         key = (index, *(getattr(self.setup, name) for name in BEFORE_NETWORK))
         if key not in self._asked:
             self._asked[key] = self._ask(predictor, index)
-        return self._as_set_up(self._asked[key])
+        return as_set_up(self._asked[key], self.setup)
 
     def _ask(self, predictor: Predictor, index: int) -> Maps:
         """Send an item through the network."""
-        if predictor.reads == TOKENS:
+        if predictor.reads == "features":
             return self._of_tokens(predictor, index, self.setup.token_prefix)
         item = self.item(index)
         if item is None or item.image is None:
             raise InputError("there is no image for this network.")
-        return self._on_image(item.image, Variant(zoom=self.setup.zoom))
+        return on_image(predictor, item.image, Variant(zoom=self.setup.zoom))
 
     def _of_tokens(self, predictor: Predictor, index: int, prefix: int | None) -> Maps:
         """Predict of tokens; the maps come to the size of what is known of the item."""
@@ -284,71 +298,31 @@ class Bench:
         shape = None if item is None else item.shape
         return maps if shape is None else resized_maps(maps, shape)
 
-    def _as_set_up(self, maps: Maps) -> Maps:
-        setup = self.setup
-        if setup.np_channel == 0:
-            maps = Maps(np=1 - maps.np, hv=maps.hv, types=maps.types)
-        maps = hv_as_meant(maps, setup)
-        if any(setup.maps_shift):
-            rolled = np.roll(maps.hv, setup.maps_shift, (1, 2))
-            maps = Maps(np=np.roll(maps.np, setup.maps_shift, (0, 1)), hv=rolled)
-        return maps
-
-    def _vary(self, index: int, variant: Variant) -> Maps | None:
+    def _vary(self, index: int, what: Variant) -> Maps | None:
         predictor, item = self.case.predictor, self.item(index)
         if predictor is None or item is None:
             return None
-        if predictor.reads == TOKENS:
-            prefix = variant.token_prefix
-            used = self.setup.token_prefix if prefix is None else prefix
-            return self._as_set_up(self._of_tokens(predictor, index, used))
+        if predictor.reads == "features":
+            prefix = self.setup.token_prefix if what.token_prefix is None else what.token_prefix
+            return as_set_up(self._of_tokens(predictor, index, prefix), self.setup)
         box = self.box(index)
         if item.image is None or box is None:
             return None
         r0, r1, c0, c1 = box
-        zoom = Variant(variant.bgr, variant.factor, variant.zoom * self.setup.zoom, variant.flip)
-        return self._as_set_up(self._on_image(item.image[r0:r1, c0:c1], zoom))
+        zoomed = replace(what, zoom=what.zoom * self.setup.zoom)
+        return as_set_up(on_image(predictor, item.image[r0:r1, c0:c1], zoomed), self.setup)
 
     def _change(
-        self, index: int, change: Callable[[UInt8], UInt8], predictor: Predictor | None
+        self, index: int, change: Callable[[UInt8], UInt8], other: Predictor | None
     ) -> Maps | None:
-        item, box = self.item(index), self.box(index)
+        item, box, predictor = self.item(index), self.box(index), other or self.case.predictor
         if item is None or item.image is None or box is None or predictor is None:
             return None
         r0, r1, c0, c1 = box
         part = change(item.image[r0:r1, c0:c1])
-        return self._as_set_up(self._on_image(part, Variant(zoom=self.setup.zoom), predictor))
+        return as_set_up(on_image(predictor, part, Variant(zoom=self.setup.zoom)), self.setup)
 
-    def _on_image(self, image: UInt8, variant: Variant, other: Predictor | None = None) -> Maps:
-        """Predict an image under a what-if; the maps come back to its size."""
-        predictor = other or self.case.predictor
-        if predictor is None:
-            raise InputError("there is no network.")
-        height, width = image.shape[:2]
-        seen: Any = image[..., ::-1] if variant.bgr else image
-        if variant.factor != 1.0:
-            seen = np.clip(np.rint(seen * np.float32(variant.factor)), 0, 255).astype(np.uint8)
-        if variant.flip:
-            seen = seen[:, ::-1]
-        if variant.zoom != 1.0:
-            size = (max(round(width * variant.zoom), 1), max(round(height * variant.zoom), 1))
-            how = cv2.INTER_AREA if variant.zoom < 1 else cv2.INTER_CUBIC
-            seen = cv2.resize(np.ascontiguousarray(seen), size, interpolation=how)
-        maps = predictor.maps(np.ascontiguousarray(seen))
-        prob: Any = maps.np
-        hv: Any = maps.hv
-        if variant.zoom != 1.0:
-            prob = cv2.resize(prob, (width, height), interpolation=cv2.INTER_LINEAR)
-            planes = [cv2.resize(p, (width, height), interpolation=cv2.INTER_NEAREST) for p in hv]
-            hv = np.stack(planes)
-        if variant.flip:
-            sign = [-1, 1] if self.setup.hv_order == "hv" else [1, -1]
-            prob = prob[:, ::-1]
-            hv = hv[:, :, ::-1] * np.array(sign, np.float32)[:, None, None]
-        plain = variant.zoom == 1.0 and not variant.flip
-        return maps if plain else Maps(np=np.clip(prob, 0, 1), hv=hv)
-
-    def _tried(self, index: int, work: Any, *, note: bool = True) -> Any:
+    def _tried(self, index: int, work: Callable[[], T], *, note: bool = True) -> T | None:
         """Do something with an item; a failure is kept and nothing else stops."""
         try:
             return work()
@@ -361,37 +335,211 @@ class Bench:
         return None
 
 
+def on_image(predictor: Predictor, image: UInt8, what: Variant) -> Maps:
+    """Predict an image under a what-if; the maps come back to its size and place."""
+    height, width = image.shape[:2]
+    seen: Any = image[..., ::-1] if what.bgr else image
+    if (what.factor, what.offset, what.gamma) != (1.0, 0.0, 1.0):
+        values = 255 * (seen.astype(np.float32) / 255) ** what.gamma * what.factor + what.offset
+        seen = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    turn = Turn(bool(what.turn[0]), int(what.turn[1]))
+    seen = turn_plane(seen, turn, (0, 1)) if any(what.turn) else seen
+    if what.zoom != 1.0:
+        size = tuple(max(round(n * what.zoom), 1) for n in seen.shape[1::-1])
+        how = cv2.INTER_AREA if what.zoom < 1 else cv2.INTER_CUBIC
+        seen = cv2.resize(np.ascontiguousarray(seen), size, interpolation=how)
+    maps = predictor.maps(np.ascontiguousarray(seen))
+    if not any(what.turn):
+        return resized_maps(maps, (height, width))
+    turned = (width, height) if turn.quarters % 2 else (height, width)
+    maps = resized_maps(maps, turned)
+    back = turn if turn.flip else Turn(False, -turn.quarters % 4)
+    return Maps(np=np.ascontiguousarray(turn_plane(maps.np, back)), hv=turn_hv(maps.hv, back))
+
+
+def resized_maps(maps: Maps, shape: tuple[int, int]) -> Maps:
+    """Bring maps to another size; HV takes the nearest value, so that its jumps stay sharp."""
+    if maps.shape == shape:
+        return maps
+
+    def to(planes: Any, how: int) -> Float32:
+        return np.stack([cv2.resize(p, shape[::-1], interpolation=how) for p in planes])
+
+    prob = np.clip(to([maps.np], cv2.INTER_LINEAR)[0], 0, 1)
+    types = None if maps.types is None else to(maps.types, cv2.INTER_LINEAR)
+    return Maps(np=prob, hv=to(maps.hv, cv2.INTER_NEAREST), types=types)
+
+
+def given_maps(raw: RawItem) -> Maps:
+    """Read predicted maps as somebody's program wrote them.
+
+    NP outside of 0..1 is taken for logits, whole numbers up to 255 for bytes, and HV of whole
+    numbers for 127ths; that they were so is for a check to say.
+    """
+    try:
+        stored = channel_first(np.asarray(raw.hv))
+    except ValueError as error:
+        raise InputError(f"{raw.name}: hv has {error}.") from error
+    hv = stored.astype(np.float32)
+    if stored.dtype.kind in "iu":
+        hv /= np.float32(127)
+    return Maps(np=probability(np.asarray(raw.np)), hv=hv)
+
+
+def as_set_up(maps: Maps, setup: Setup) -> Maps:
+    """Read maps as the setup says: channel, order, sign, length, place."""
+    hv = read_hv(maps, HVReading(setup.hv_order, setup.hv_sign)).hv * np.float32(setup.hv_scale)
+    prob = 1 - maps.np if setup.np_channel == 0 else maps.np
+    if any(setup.maps_turn):
+        turn = Turn(bool(setup.maps_turn[0]), int(setup.maps_turn[1]))
+        prob, hv = np.ascontiguousarray(turn_plane(prob, turn)), turn_hv(hv, turn)
+    if any(setup.maps_shift):
+        prob, hv = np.roll(prob, setup.maps_shift, (0, 1)), np.roll(hv, setup.maps_shift, (1, 2))
+    return Maps(np=prob, hv=hv, types=maps.types)
+
+
+def probability(given: npt.NDArray[Any]) -> Float32:
+    """Return NP as a probability; logits go through a sigmoid, bytes are divided by 255."""
+    values = np.asarray(given, np.float32)
+    if not values.size:
+        return values
+    low, high = float(values.min()), float(values.max())
+    if low >= -1e-3 and high <= 1 + 1e-3:  # rounding
+        return np.clip(values, 0, 1)
+    if given.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return values / np.float32(255)
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -50, 50))), np.float32)
+
+
+def channel_first(hv: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return HV as (2, H, W), whichever end the channels stand at."""
+    if hv.ndim != 3 or 2 not in (hv.shape[0], hv.shape[-1]):
+        raise ValueError(f"shape {hv.shape}; HV is (2, H, W)")
+    return hv if hv.shape[0] == 2 else np.moveaxis(hv, -1, 0)
+
+
+def item_of(raw: RawItem, index: int, setup: Setup, kind: str) -> Item:
+    """Read one item as the setup says; ``kind`` is what its np and hv are."""
+    problems: list[str] = []
+    readers: dict[str, Callable[[Any, Setup, list[str]], Any]] = {
+        "image": _image, "labels": _labels, "types": _types
+    }  # fmt: skip
+    arrays = {"image": raw.image, "labels": raw.labels, "types": raw.types}
+    if kind == TARGETS:
+        readers |= {"target_np": _target_np, "target_hv": _target_hv}
+        arrays |= {"target_np": raw.np, "target_hv": raw.hv}
+    made: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        try:
+            made[name] = readers[name](array, setup, problems)
+        except (UserError, ValueError, TypeError, IndexError, OverflowError) as error:
+            problems.append(f"{name}: {error}")
+    return Item(index, raw.name, problems=tuple(problems), **made)
+
+
+def _image(array: Any, setup: Setup, problems: list[str]) -> UInt8:
+    given = np.asarray(array)
+    if setup.input_factor != 1.0 or setup.input_gamma != 1.0:
+        values = given.astype(np.float32) * np.float32(setup.input_factor)
+        values = 255 * np.clip(values / 255, 0, 1) ** np.float32(setup.input_gamma)
+        given = np.rint(values).astype(np.uint8)
+    source = as_source(given)
+    problems.extend(f"image: {note}" for note in source.notes)
+    pixels = source.read(0, source.shape[0], 0, source.shape[1])
+    return np.ascontiguousarray(pixels[..., ::-1]) if setup.channel_order == "bgr" else pixels
+
+
+def _labels(array: Any, setup: Setup, problems: list[str]) -> Int32:
+    given = np.asarray(array)
+    truth = check_truth(given, (int(given.shape[-2]), int(given.shape[-1])))
+    problems.extend(f"labels: {note}" for note in truth.notes)
+    placed: Int32 = placed_as(truth.labels, setup)
+    return placed
+
+
+def _types(array: Any, setup: Setup, _: list[str]) -> npt.NDArray[Any]:
+    given = np.asarray(array)
+    if given.dtype.kind not in "iub" or given.ndim != 2:
+        raise ValueError(f"dtype {given.dtype}, shape {given.shape}; types are whole (H, W)")
+    types = given.astype(np.int32)
+    if setup.type_offset:
+        types = np.where(types > 0, np.maximum(types + setup.type_offset, 0), 0)
+    plane: npt.NDArray[Any] = placed_as(types, setup)
+    return plane
+
+
+def _target_np(array: Any, setup: Setup, problems: list[str]) -> npt.NDArray[np.uint8]:
+    given = np.asarray(array)
+    if given.ndim != 2 or (given.dtype.kind == "f" and not np.isfinite(given).all()):
+        raise ValueError(f"shape {given.shape}; NP is (H, W) and finite")
+    if len(np.unique(given[:: max(given.shape[0] // 64, 1)])) > 2:
+        problems.append("np: is not 0 and 1 only; above 0 counts as nucleus")
+    return ((given > 0) ^ (setup.np_channel == 0)).astype(np.uint8)
+
+
+def _target_hv(array: Any, setup: Setup, problems: list[str]) -> Float32:
+    given = channel_first(np.asarray(array))
+    if given.dtype.kind not in "iuf":
+        raise ValueError(f"dtype {given.dtype}; HV is float, or whole numbers of -127..127")
+    if given.dtype.kind == "f" and not np.isfinite(given).all():
+        problems.append("hv: holds NaN or infinite values, taken for 0")
+        given = np.nan_to_num(given, nan=0.0, posinf=0.0, neginf=0.0)
+    return read_stored(given, setup.target_order, setup.target_sign, setup.target_divisor)
+
+
+def placed_as(plane: Any, setup: Setup) -> Any:
+    """Turn, resize and move labels or types onto their image; what comes in from outside is 0."""
+    if any(setup.labels_turn):
+        plane = turn_plane(plane, Turn(bool(setup.labels_turn[0]), int(setup.labels_turn[1])))
+    if setup.labels_zoom != 1.0:
+        plane = zoomed_about_centre(plane, setup.labels_zoom)
+    if any(setup.labels_shift):
+        plane = shifted(plane, setup.labels_shift)
+    return np.ascontiguousarray(plane)
+
+
+def zoomed_about_centre(plane: Any, factor: float) -> Any:
+    """Resize ids about the centre of the plane, by the nearest pixel; 0 comes in."""
+    height, width = plane.shape
+    rows, cols = (np.rint((np.arange(n) - (n - 1) / 2) / factor + (n - 1) / 2).astype(int)
+                  for n in (height, width))  # fmt: skip
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((cols >= 0) & (cols < width))
+    return np.where(inside, plane[rows.clip(0, height - 1)][:, cols.clip(0, width - 1)], 0)
+
+
+def shifted(plane: Any, shift: tuple[int, int]) -> Any:
+    """Move the last two axes by rows and columns; 0 comes in."""
+    out = np.zeros_like(plane)
+    (r, c), (height, width) = shift, plane.shape[-2:]
+    if abs(r) < height and abs(c) < width:
+        to = (..., slice(max(r, 0), height + min(r, 0)), slice(max(c, 0), width + min(c, 0)))
+        of = (..., slice(max(-r, 0), height + min(-r, 0)), slice(max(-c, 0), width + min(-c, 0)))
+        out[to] = plane[of]
+    return out
+
+
 def busiest(item: Item, shape: tuple[int, int], edge: int) -> Box:
     """Return the square part of an item with most nucleus pixels (dark ones without labels)."""
     height, width = shape
     if height <= edge and width <= edge:
         return (0, height, 0, width)
+    weight: Any = np.ones(shape, np.float32)
     if item.labels is not None:
         weight = (item.labels > 0).astype(np.float32)
     elif item.image is not None:
         weight = 255.0 - item.image.mean(axis=2, dtype=np.float32)
-    else:
-        weight = np.ones(shape, np.float32)
     h, w = min(edge, height), min(edge, width)
     total = cv2.integral(weight)
-    rows = range(0, height - h + 1, max((height - h) // 8, 1))
-    cols = range(0, width - w + 1, max((width - w) // 8, 1))
-    r, c = max(
-        ((r, c) for r in rows for c in cols),
-        key=lambda at: float(
-            total[at[0] + h, at[1] + w]
-            - total[at[0], at[1] + w]
-            - total[at[0] + h, at[1]]
-            + total[at[0], at[1]]
-        ),
-    )
+    sums = total[h:, w:] - total[:-h, w:] - total[h:, :-w] + total[:-h, :-w]
+    step = (max((height - h) // 8, 1), max((width - w) // 8, 1))
+    coarse = sums[:: step[0], :: step[1]]
+    r, c = (int(k) * s for k, s in zip(np.unravel_index(coarse.argmax(), coarse.shape), step,
+                                       strict=True))  # fmt: skip
     return (r, r + h, c, c + w)
 
 
 def _spread(indices: tuple[int, ...], n: int) -> tuple[int, ...]:
     n = min(n, len(indices))
     return tuple(indices[k * len(indices) // n] for k in range(n))
-
-
-def _replaced(raw: RawItem, **changes: Any) -> RawItem:
-    return RawItem(**{**vars(raw), **changes})

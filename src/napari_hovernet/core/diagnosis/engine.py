@@ -1,34 +1,147 @@
-"""Run all checks on a case, step by step, and rank what they find."""
+"""Run all checks on a case, step by step; try the remedies; put the causes in order.
+
+A check is a generator over a :class:`.bench.Bench`, declared by :func:`check`. It measures once
+and yields :func:`ok`, :func:`warn` or :func:`fault` with one sentence; between pieces of long
+work it yields :class:`Progress`, where a diagnosis can be cancelled. Its bounds stand in it, each
+with the reason for its value. What it explains, what it needs and what it costs stand in its
+declaration; there is no other table.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from importlib import import_module
 from typing import Any
 
 from ...errors import CheckpointError, InputError, UserError
+from ..data.items import dataset_of_arrays
+from ..data.stores import MAPS, TARGETS
 from ..types import Progress
-from .bench import Bench
-from .case import MAPS, TARGETS, ArrayItems, Case
-from .params import DiagnosisParams
-from .predicting import Predictor
-from .ranking import rank
-from .registry import Check, all_checks
-from .report import NOT_TESTED, DiagnosisReport, Finding
-from .separating import Separator
-from .setup import Setup
+from .bench import Bench, DiagnosisParams
+from .case import Case, Predictor, Separator, Setup
+from .report import (
+    FAMILIES,
+    FAULT,
+    NO_REMEDY,
+    NOT_TESTED,
+    OK,
+    VERDICTS,
+    WARN,
+    DiagnosisReport,
+    Finding,
+    Place,
+    Plot,
+    Remedy,
+)
+
+MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
+           "layers", "separation", "loss", "augmentation")  # fmt: skip
+"""Modules beside this one that declare checks, the quickest first."""
+PHRASES = {
+    "image": "images",
+    "labels": "true labels",
+    "types": "types",
+    "features": "tokens",
+    "maps": "NP and HV maps (or a model and images)",
+    "targets": "stored targets (hv, np)",
+    "model": "a model",
+    "separation": "a separation",
+    "loss": "a loss",
+    "augmentation": "an augmentation",
+    "held_out": "images of the other side of the split",
+}
+"""How what is needed is called in "not tested: give ..."."""
+BETTER = 0.02
+"""AJI that a remedy must win back to be worth offering: twice what another choice of what-if
+images changes."""
+ALONE = 0.5
+"""Most that a warning may be sure of which rests on agreement of the data with itself alone."""
+
+Steps = Iterator["Progress | Verdict"]
+"""What a check gives, step by step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a check says; the engine adds its id and title and makes a :class:`Finding` of it."""
+
+    verdict: str
+    evidence: str
+    more: Mapping[str, Any]
+
+
+def ok(evidence: str, **more: Any) -> Verdict:
+    """Say that what was measured is in order; ``more`` are fields of :class:`Finding`."""
+    return Verdict(OK, evidence, more)
+
+
+def warn(evidence: str, **more: Any) -> Verdict:
+    """Say that something is worth a look."""
+    return Verdict(WARN, evidence, {"certainty": ALONE, **more})
+
+
+def fault(evidence: str, **more: Any) -> Verdict:
+    """Say that something is wrong; needs an independent witness (labels, another source)."""
+    return Verdict(FAULT, evidence, {"certainty": 0.9, **more})
+
+
+def skip(why: str) -> Verdict:
+    """Say that it cannot be told from what was given, and why."""
+    return Verdict(NOT_TESTED, f"Not tested: {why}.", {})
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check; declared by :func:`check`."""
+
+    id: str
+    title: str
+    run: Callable[[Bench], Steps]
+    needs: tuple[str, ...] = ()  # All of these must be there, of PHRASES
+    explains: tuple[str, ...] = ()  # Ids (or patterns) of findings that its fault brings about
+    after: tuple[str, ...] = ()  # Not made beside a decisive fault of these (ids or patterns)
+    first: bool = False  # Before all others of its kind: what tells whether they can be made
+    last: bool = False  # After all others: it looks at what they found
+
+    @property
+    def family(self) -> str:
+        """What the id starts with."""
+        return self.id.partition(".")[0]
+
+    def missing(self, there: frozenset[str]) -> str:
+        """Say what has to be given before it can be made, "" if nothing."""
+        lacking = [PHRASES.get(need, need) for need in self.needs if need not in there]
+        return f"give {' and '.join(lacking)}" if lacking else ""
+
+
+_CHECKS: dict[str, Check] = {}
+
+
+def check(id: str, title: str, **more: Any) -> Callable[[Callable[[Bench], Steps]], Check]:
+    """Declare a check; ``more`` are fields of :class:`Check`. The order of the file is kept."""
+
+    def declare(run: Callable[[Bench], Steps]) -> Check:
+        _CHECKS[id] = Check(id, title, run, **more)
+        return _CHECKS[id]
+
+    return declare
+
+
+def all_checks(families: tuple[str, ...] = ()) -> tuple[Check, ...]:
+    """List all checks (of some families), the quickest first."""
+    for name in MODULES:
+        import_module(f".{name}", __package__)
+    wanted = [c for c in _CHECKS.values() if c.family in (families or FAMILIES)]
+    return tuple(sorted(wanted, key=lambda c: (c.last, not c.first)))
 
 
 @dataclass(frozen=True)
 class Found(Progress):
-    """Progress that carries what has been found so far.
-
-    Parameters
-    ----------
-    findings : tuple of Finding
-        All so far, ranked.
-    """
+    """Progress that carries what has been found so far, ranked."""
 
     findings: tuple[Finding, ...] = ()
 
@@ -36,71 +149,114 @@ class Found(Progress):
 def diagnose_steps(
     bench: Bench, only: frozenset[str] | None = None
 ) -> Generator[Progress, None, DiagnosisReport]:
-    """Run the checks, the quickest first.
-
-    Parameters
-    ----------
-    bench : Bench
-    only : frozenset of str, optional
-        Ids of the checks to run; None = all.
-
-    Yields
-    ------
-    Progress
-        In checks; a :class:`Found` after every check. Closing the generator cancels.
-
-    Returns
-    -------
-    DiagnosisReport
-    """
+    """Run the checks (of these ids alone), try remedies; closing the generator cancels."""
     began = time.perf_counter()
-    checks = all_checks(bench.params.families)
-    if only is not None:
-        checks = tuple(check for check in checks if check.id in only)
-    there, found = bench.case.has, []
-    for number, check in enumerate(checks):
-        yield Progress(number, len(checks), check.title)
-        missing = check.missing(there)
-        if missing:
-            found.append(Finding(check.id, NOT_TESTED, check.title, f"Not tested: {missing}."))
+    checks = [c for c in all_checks(bench.params.families) if only is None or c.id in only]
+    there, found = bench.case.has, bench.found
+    for number, each in enumerate(checks):
+        yield Progress(number, len(checks), each.title)
+        missing, over = each.missing(there), _overruled(each, found)
+        if missing or over:
+            found.append(_finding(each, skip(missing or f"{over} has to be mended first")))
             continue
-        found += yield from _run(check, bench, number, len(checks))
-        yield Found(number + 1, len(checks), check.title, findings=rank(found))
+        yield from _run(each, bench, Progress(number, len(checks), each.title))
+        yield Found(number + 1, len(checks), each.title, findings=rank(found))
+    yield from _try_remedies(bench, found)
     return report_of(bench, found, time.perf_counter() - began)
 
 
-def report_of(bench: Bench, found: list[Finding], seconds: float) -> DiagnosisReport:
+def report_of(bench: Bench, found: Sequence[Finding], seconds: float) -> DiagnosisReport:
     """Make a report of findings."""
-    of = 0 if bench.case.items is None else len(bench.case.items.names)
-    return DiagnosisReport(
-        findings=rank(found),
-        items=len(bench.indices),
-        of=of,
-        seconds=seconds,
-        notes=bench.case.notes,
-    )
+    of = 0 if bench.case.items is None else len(bench.case.items)
+    return DiagnosisReport(rank(found), len(bench.indices), of, seconds, bench.case.notes)
 
 
-def _run(
-    check: Check, bench: Bench, number: int, total: int
-) -> Generator[Progress, None, list[Finding]]:
+def _overruled(each: Check, found: Sequence[Finding]) -> str:
+    """Return the id of a decisive fault beside which a check says nothing, "" if there is none."""
+    return next((f.id for f in found if f.decisive and f.verdict == FAULT
+                 and any(fnmatch(f.id, a) for a in each.after)), "")  # fmt: skip
+
+
+def _run(each: Check, bench: Bench, at: Progress) -> Generator[Progress, None, None]:
     """Make one check; what goes wrong in it is its finding, and the rest goes on."""
-    made: list[Finding] = []
+    made = []
     try:
-        for step in check.run(bench):
-            if isinstance(step, Finding):
-                made.append(step)
+        for step in each.run(bench):
+            if isinstance(step, Verdict):
+                made.append(_finding(each, step))
             else:
-                yield Progress(number, total, step.message or check.title, step.notice)
+                yield Progress(at.done, at.total, step.message or at.message, step.notice)
     except UserError as error:
-        made.append(Finding(check.id, NOT_TESTED, check.title, f"Not tested: {error}"))
+        made.append(_finding(each, skip(str(error).rstrip("."))))
     except Exception as error:  # one check must not end the diagnosis
-        words = f"Not tested, the check failed: {type(error).__name__}: {error}"
-        made.append(Finding(check.id, NOT_TESTED, check.title, words))
-    if not made:
-        words = "Not tested: there was nothing to measure."
-        made.append(Finding(check.id, NOT_TESTED, check.title, words))
-    return made
+        made.append(_finding(each, skip(f"the check failed: {type(error).__name__}: {error}")))
+    # several findings of one check: the strongest speaks, the others stand behind it
+    made.sort(key=lambda f: (VERDICTS.index(f.verdict), -f.certainty))
+    bench.found.extend(made or [_finding(each, skip("there was nothing to measure"))])
+
+
+def _finding(each: Check, said: Verdict) -> Finding:
+    more = {"title": each.title, **said.more}
+    more["certainty"] = min(max(more.get("certainty", 0.0), 0.0), 1.0)
+    return Finding(each.id, said.verdict, evidence=said.evidence, **more)
+
+
+def _try_remedies(bench: Bench, found: list[Finding]) -> Generator[Progress, None, None]:
+    """Set what each cause's remedy says and score again; what does not help is not offered."""
+    before = math.nan
+    for at, finding in enumerate(found):
+        if not (finding.wrong and finding.remedy.action) or finding.id.startswith("loss"):
+            continue
+        yield Progress(at, len(found), f"Trying a remedy of {finding.title}")
+        if math.isnan(before):
+            before = bench.score()
+        if math.isnan(before):
+            return
+        after = bench.again(bench.setup.applied(finding.remedy)).score()
+        gain = after - before
+        numbers = {**finding.numbers, "AJI as it is": before, "AJI with the remedy": after}
+        remedy = finding.remedy
+        if not gain >= BETTER:  # it says what to do, but the program does not offer to do it
+            remedy = replace(remedy, action="", value=None)
+        found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy)
+
+
+def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Sort findings: causes by what their remedy wins back, then what they explain."""
+    causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
+    told = [replace(f, explained_by=_cause_of(f, causes)) for f in found]
+    return tuple(sorted(told, key=lambda f: (
+        VERDICTS.index(OK) if f.wrong and f.explained_by
+        else 0 if f.wrong else 1 + VERDICTS.index(f.verdict),
+        *_weight(f),
+    )))  # fmt: skip
+
+
+def _weight(f: Finding) -> tuple[int, float, float]:
+    """Order among causes: faults, then what wins back most, then the most certain."""
+    gain = 0.0 if math.isnan(f.gain) else max(f.gain, 0.0)
+    return (VERDICTS.index(f.verdict), -round(gain, 1), -f.certainty)
+
+
+def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
+    """Return the id of a fault that brings this finding about, "" if there is none.
+
+    Where two explain each other the one that weighs more is the cause.
+    """
+    if not finding.wrong:
+        return ""
+    for cause in causes:
+        if cause.id == finding.id or not _explains(cause.id, finding.id):
+            continue
+        mutual = finding.verdict == FAULT and _explains(finding.id, cause.id)
+        if not mutual or _weight(cause) < _weight(finding):
+            return cause.id
+    return ""
+
+
+def _explains(cause: str, symptom: str) -> bool:
+    known = _CHECKS.get(cause)
+    return known is not None and any(fnmatch(symptom, pattern) for pattern in known.explains)
 
 
 def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
@@ -144,9 +300,9 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
     separation : str, SeparationParams or callable, optional
         A preset's name, parameters, or a function ``f(np, hv)`` that returns labels.
     augmentation : callable or mapping, optional
-        See :mod:`.augmentation_checks`.
+        See ``augmentation.py``.
     loss : HoverLoss, LossParams, callable or mapping, optional
-        See :mod:`.loss_checks`.
+        See ``loss.py``.
     types : stack (N, H, W) or list, optional
         Type of each pixel, 0 = background.
     instances : stack (N, H, W) or list, optional
@@ -161,7 +317,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         Types there should be, background included.
     hv_are : {"auto", "maps", "targets"}
         What ``hv`` and ``np`` are. "auto": with a model, or where np is 0 and 1 only or
-        missing beside labels, they are targets.
+        missing beside labels, they are targets; what they were taken for is in the notes.
     setup : Setup, optional
         How everything is read; for a second look after a remedy.
     params : DiagnosisParams, optional
@@ -171,7 +327,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
     Returns
     -------
     DiagnosisReport
-        Findings by certainty, each with evidence, threshold and remedy.
+        The most likely cause first, each finding with evidence, bound and remedy.
 
     Raises
     ------
@@ -182,24 +338,22 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
     --------
     >>> import numpy
     >>> labels = numpy.zeros((1, 64, 64), int)
-    >>> report = diagnose(labels=labels)
-    >>> report.first.id
-    'data.empty'
+    >>> diagnose(labels=labels).first.id
+    'data.labels'
     """
     stacks = {
         "image": images, "labels": labels, "hv": hv, "np": np, "types": types,
         "instances": instances, "features": features,
     }  # fmt: skip
     given = {name: stack for name, stack in stacks.items() if stack is not None}
-    others = (model, separation, augmentation, loss)
-    if not given and all(other is None for other in others):
+    if not given and all(other is None for other in (model, separation, augmentation, loss)):
         raise InputError("There is nothing to diagnose; give a model, images, labels, hv ...")
-    items = ArrayItems(names, **given) if given else None
     predictor, error = predictor_of(model)
+    kind, note = kind_of(hv_are, given, model is not None)
     case = Case(
-        items=items,
-        held_out=None if held_out is None else ArrayItems(image=held_out),
-        kind=kind_of(hv_are, given, model is not None),
+        items=dataset_of_arrays(names, **given) if given else None,
+        held_out=None if held_out is None else dataset_of_arrays(image=held_out),
+        kind=kind,
         predictor=predictor,
         model_error=error,
         separator=None if separation is None else Separator.of(separation),
@@ -207,6 +361,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         augmentation=augmentation,
         n_types=n_types,
         setup=setup or Setup(),
+        notes=(note,) if note else (),
     )
     steps = diagnose_steps(Bench(case, params))
     while True:
@@ -233,27 +388,32 @@ def predictor_of(model: Any) -> tuple[Predictor | None, str]:
     return Predictor.of(model), ""
 
 
-def kind_of(hv_are: str, given: dict[str, Any], with_model: bool) -> str:
-    """Tell whether given hv and np are predicted maps or stored targets.
-
-    Raises
-    ------
-    InputError
-        If ``hv_are`` is not known.
-    """
+def kind_of(hv_are: str, given: Mapping[str, Any], with_model: bool) -> tuple[str, str]:
+    """Tell whether given hv and np are predictions or stored targets, and what was assumed."""
     if hv_are not in ("auto", MAPS, TARGETS):
         raise InputError(f"hv_are is {hv_are!r}; choose auto, {MAPS} or {TARGETS}.")
-    if hv_are != "auto":
-        return hv_are
+    pair = [name for name in ("np", "hv") if name in given]
+    if hv_are != "auto" or not pair:
+        return (MAPS if hv_are == "auto" else hv_are), ""
     if with_model:
-        return TARGETS
-    if "np" not in given:
-        return TARGETS if "hv" in given else MAPS
-    return TARGETS if _two_values(given["np"]) else MAPS
+        return TARGETS, ""
+    if pair == ["hv"]:
+        return TARGETS, (
+            "hv without np: taken for stored targets; if it is predicted, say hv_are='maps' and "
+            "give np too."
+        )
+    return (TARGETS, "np holds two values alone: np and hv were taken for stored targets.") \
+        if _two_values(given["np"]) else (MAPS, "")  # fmt: skip
 
 
 def _two_values(stack: Any) -> bool:
     import numpy  # noqa: PLC0415 - the name np is taken by an argument nearby
 
-    first = numpy.asarray(stack[0])
-    return len(numpy.unique(first)) <= 2
+    return len(numpy.unique(numpy.asarray(stack[0]))) <= 2
+
+
+__all__ = [
+    "ALONE", "BETTER", "NO_REMEDY", "Check", "Found", "Place", "Plot", "Remedy", "Steps",
+    "Verdict", "all_checks", "check", "diagnose", "diagnose_steps", "fault", "kind_of", "ok",
+    "predictor_of", "rank", "report_of", "skip", "warn",
+]  # fmt: skip

@@ -9,8 +9,7 @@ from typing import Any
 
 from ...errors import InputError
 
-FAULT, WARN, OK, NOT_TESTED = "fault", "warn", "ok", "not tested"
-VERDICTS = (FAULT, WARN, OK, NOT_TESTED)
+FAULT, WARN, OK, NOT_TESTED = VERDICTS = ("fault", "warn", "ok", "not tested")
 """Verdicts, the most urgent first."""
 FAMILIES = ("data", "model", "separation", "loss", "augmentation")
 """Families of checks, in the order in which they run."""
@@ -21,98 +20,44 @@ LAYERS = (
 """What can be looked at in one image."""
 PLOTS = ("bars", "histogram", "lines", "matrix")
 
-ACTIONS = (
-    "hv_order", "hv_sign", "hv_scale", "target_order", "target_sign", "target_divisor",
-    "np_channel", "np_activation", "np_threshold", "channel_order", "input_factor", "zoom",
-    "token_prefix", "separation", "labels_turn", "labels_shift", "maps_shift", "type_offset",
-    "image_order",
-)  # fmt: skip
-"""Fields of :class:`.setup.Setup` that a remedy can set."""
-
 
 @dataclass(frozen=True)
 class Place:
-    """Where an example of a finding is.
+    """Where an example of a finding is; the box is half-open, in pixels of that image."""
 
-    Parameters
-    ----------
-    item : int
-        Which image, its number in the case.
-    name : str
-        Of that image.
-    box : tuple of int
-        r0, r1, c0, c1, half-open, pixels of that image.
-    words : str
-        What is to be seen there, "" = as the finding says.
-    """
-
-    item: int
-    name: str
-    box: tuple[int, int, int, int]
-    words: str = ""
+    item: int  # Number of the image in the case
+    name: str  # Of that image
+    box: tuple[int, int, int, int]  # r0, r1, c0, c1
+    words: str = ""  # What is to be seen there, "" = as the finding says
 
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """A small figure.
+    """A small figure."""
 
-    Parameters
-    ----------
-    kind : {"bars", "histogram", "lines", "matrix"}
-    title : str
-    x : tuple
-        Names of bars or columns, edges of bins (one more than values), or positions.
-    series : tuple of (str, tuple of float)
-        Name and values; rows of a matrix.
-    x_label, y_label : str
-        With units.
-    line : float, optional
-        The threshold, drawn across the values.
-    on_x : bool
-        Of lines: whether the threshold is one of the positions, not of the values. That of a
-        histogram always is.
-    """
-
-    kind: str
+    kind: str  # One of PLOTS
     title: str
-    x: tuple[Any, ...]
-    series: tuple[tuple[str, tuple[float, ...]], ...]
-    x_label: str = ""
+    x: tuple[Any, ...]  # Names of bars or columns, edges of bins (one more), or positions
+    series: tuple[tuple[str, tuple[float, ...]], ...]  # Name and values; rows of a matrix
+    x_label: str = ""  # With units
     y_label: str = ""
-    line: float | None = None
-    on_x: bool = False
+    line: float | None = None  # The bound, drawn across the values
+    on_x: bool = False  # Of lines: the bound is one of the positions; of a histogram always
 
     @property
     def upright(self) -> bool:
-        """Whether the threshold belongs to the horizontal axis (of bars drawn upwards)."""
+        """Whether the bound belongs to the horizontal axis."""
         return self.kind == "histogram" or (self.kind == "lines" and self.on_x)
-
-    def __post_init__(self) -> None:
-        if self.kind not in PLOTS:
-            raise InputError(f"kind is {self.kind!r}; choose one of {', '.join(PLOTS)}.")
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """What to do.
+    """What to do: for who reads the code, and for who sits at the microscope."""
 
-    Parameters
-    ----------
-    text : str
-        One or two sentences, imperative.
-    action : str
-        Field of :class:`.setup.Setup` that mends it here and now, "" = none.
-    value : object
-        What to set it to, JSON-able.
-    """
-
-    text: str
-    action: str = ""
-    value: Any = None
-
-    def __post_init__(self) -> None:
-        if self.action and self.action not in ACTIONS:
-            raise InputError(f"action is {self.action!r}; choose one of {', '.join(ACTIONS)}.")
+    text: str  # One or two sentences, imperative
+    action: str = ""  # Field of Setup that mends it here and now, "" = none
+    value: Any = None  # What to set it to, JSON-able
+    plain: str = ""  # The same for people who do not program; "" = text
 
 
 NO_REMEDY = Remedy("")
@@ -125,7 +70,7 @@ class Finding:
     Parameters
     ----------
     id : str
-        ``family.name``, "data.coverage".
+        ``family.name``, "data.complete".
     verdict : {"fault", "warn", "ok", "not tested"}
     title : str
         What is wrong (or was looked at), a few words.
@@ -137,21 +82,30 @@ class Finding:
     unit : str
         Of both; "share", "px", "cosine" ...
     certainty : float
-        How sure it is that this is a cause (fault, warn), 0..1; 0 for "ok".
+        How sure it is that this is a cause (fault, warn), 0..1; 0 for "ok". Of planted faults
+        said with 0.9, nine in ten were right.
     remedy : Remedy
     numbers : mapping of str to float
         More of what was measured, by what it is.
     layers : tuple of str
-        What to look at, of :data:`LAYERS`.
+        What to look at: "image", "truth", "instances", "np", "hv_x", "hv_y", "magnitude",
+        "target_np", "target_hv_x", "target_hv_y", "types".
     places : tuple of Place
         Examples, the worst first.
     plot : Plot, optional
     explained_by : str
         Id of a finding of which this one is likely to be but a consequence.
+    plain : str
+        What it means to who looks at the picture, one sentence; "" = the title says it.
+    gain : float
+        What the remedy won back when it was tried, in the score of :meth:`.Bench.score`; NaN
+        where it could not be tried.
+    decisive : bool
+        Whether what depends on the same thing cannot be judged beside it.
 
     Examples
     --------
-    >>> Finding("data.empty", OK, "Empty images", "none of 3 is empty").family
+    >>> Finding("data.labels", OK, "Labels", "none of 3 is empty").family
     'data'
     """
 
@@ -169,19 +123,20 @@ class Finding:
     places: tuple[Place, ...] = ()
     plot: Plot | None = None
     explained_by: str = ""
+    plain: str = ""
+    gain: float = math.nan
+    decisive: bool = False
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise InputError(f"id is {self.id!r}; it starts with one of {', '.join(FAMILIES)}.")
-        if self.verdict not in VERDICTS:
-            raise InputError(f"verdict is {self.verdict!r}; choose one of {', '.join(VERDICTS)}.")
+        for name, value, known in (
+            ("id", self.family, FAMILIES),
+            ("verdict", self.verdict, VERDICTS),
+            *(("layers", layer, LAYERS) for layer in self.layers),
+        ):
+            if value not in known:
+                raise InputError(f"{name} has {value!r}; choose from {', '.join(known)}.")
         if not 0 <= self.certainty <= 1:
             raise InputError(f"certainty is {self.certainty}; give a number in 0..1.")
-        if self.verdict in (OK, NOT_TESTED) and self.certainty:
-            raise InputError(f"{self.id} is {self.verdict}, so its certainty is 0.")
-        unknown = set(self.layers) - set(LAYERS)
-        if unknown:
-            raise InputError(f"layers has {', '.join(sorted(unknown))}; known: {LAYERS}.")
 
     @property
     def family(self) -> str:
@@ -189,9 +144,14 @@ class Finding:
         return self.id.partition(".")[0]
 
     @property
+    def wrong(self) -> bool:
+        """Whether it is a fault or a warning."""
+        return self.verdict in (FAULT, WARN)
+
+    @property
     def is_cause(self) -> bool:
         """Whether it is a fault or a warning that nothing else explains."""
-        return self.verdict in (FAULT, WARN) and not self.explained_by
+        return self.wrong and not self.explained_by
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the plot, JSON-able: None stands for "there is none"."""
@@ -201,15 +161,18 @@ class Finding:
             "verdict": self.verdict,
             "title": self.title,
             "evidence": self.evidence,
+            "plain": self.plain or None,
             "value": _plain(self.value),
             "threshold": _plain(self.threshold),
             "unit": self.unit,
             "certainty": round(self.certainty, 3),
             "remedy": {
                 "text": self.remedy.text,
+                "plain": self.remedy.plain or None,
                 "action": self.remedy.action or None,
                 "value": self.remedy.value,
             },
+            "gain": _plain(self.gain),
             "numbers": {name: _plain(value) for name, value in self.numbers.items()},
             "layers": list(self.layers),
             "places": [
@@ -227,12 +190,10 @@ class DiagnosisReport:
     Parameters
     ----------
     findings : tuple of Finding
-        Causes by certainty, then what they explain, then what is in order, then what was
-        not tested.
-    items : int
-        Images looked at.
-    of : int
-        Images there are.
+        Causes, by what their remedy wins back and by certainty; then what they explain, then
+        what is in order, then what was not tested.
+    items, of : int
+        Images looked at, and images there are.
     seconds : float
         Wall-clock time.
     notes : tuple of str

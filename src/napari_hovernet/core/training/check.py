@@ -20,6 +20,7 @@ from ..data.samples import (
     measure,
     print_of,
 )
+from ..params import SCRATCH, TrainConfig
 from ..types import spread
 
 OK, WARN, FAULT = "ok", "warn", "fault"
@@ -40,6 +41,9 @@ MPP_RATIO = 1.5
 """Largest to smallest micrometres per pixel that is named."""
 SHOWN = 3
 """Names that a finding shows."""
+
+TOKENS = "optimus"
+"""Architecture that reads tokens of a frozen encoder."""
 
 Found = tuple[str, str]
 """Verdict and words."""
@@ -127,6 +131,36 @@ class _Seen:
     def magnitude(self) -> float:
         total = sum(f.magnitude * f.inside for f in self.figures if f.inside)
         return _share(total, self.sum("inside"))
+
+
+def architecture_of(start: str) -> str:
+    """Return the architecture of an untrained starting point, "scratch:NAME"."""
+    from ..networks.registry import names  # noqa: PLC0415 - loads torch
+
+    name = start.removeprefix(SCRATCH)
+    if name not in names():
+        known = ", ".join(SCRATCH + name for name in names())
+        raise InputError(f"start is {start!r}; untrained there are {known}.")
+    return name
+
+
+def needs_of(start: str) -> str:
+    """Tell what a starting point reads: "image" or "tokens"."""
+    from ..checkpoint import describe  # noqa: PLC0415 - loads torch
+
+    fresh = start.startswith(SCRATCH)
+    name = architecture_of(start) if fresh else describe(start).architecture
+    return "tokens" if name == TOKENS else "image"
+
+
+def load_data(config: TrainConfig) -> LoadedData:
+    """Read what a run learns from; types are numbered as the starting model's where it has them."""
+    from ..checkpoint import describe  # noqa: PLC0415 - loads torch
+    from ..data.load import load_samples  # noqa: PLC0415 - on first use
+
+    known = {} if config.start.startswith(SCRATCH) else describe(config.start).types
+    needs = needs_of(config.start)
+    return load_samples(config.data, needs=needs, seed=config.seed, known=known)
 
 
 def check_data(loaded: LoadedData, *, samples: int = SAMPLES) -> DataReport:

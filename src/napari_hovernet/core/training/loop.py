@@ -28,6 +28,7 @@ from ..inference import devices
 from ..losses import HoverLoss
 from ..params import TrainConfig, config_as_dict
 from ..types import Model
+from .check import load_data
 from .crops import CropDataset, Steps, Stream, loader
 from .files import Journal, RunFolder
 from .module import (
@@ -35,7 +36,6 @@ from .module import (
     Diverged,
     Start,
     TrainingModule,
-    load_data,
     rate,
     restored,
     start_of,

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError, UserError
-from ..checkpoint import describe, header, load_model
-from ..data.load import load_samples
+from ..checkpoint import header, load_model
 from ..data.samples import LoadedData, Sample
 from ..hv import HVConvention
 from ..losses import PARTS, TERMS, HoverLoss
 from ..networks.blocks import centre_crop
 from ..networks.optimus import GRID
-from ..networks.registry import Network, build, names
+from ..networks.registry import Network, build
 from ..params import LOSS_HEADS, SCRATCH, OptimParams, TrainConfig
 from ..types import ModelInfo, TypeInfo, numbered
+from .check import TOKENS, architecture_of
 
 _LAST = ("u1", "u0")
 _BRANCHES = ("tp", "np", "hv")
@@ -157,8 +157,6 @@ LOOKED_AT = 400
 """Samples whose types are looked at before the start, evenly spread; the rest on use."""
 MPP_TOLERANCE = 0.10
 """Relative difference of mpp between data and starting model that is not mentioned."""
-TOKENS = "optimus"
-"""Architecture that reads tokens of a frozen encoder."""
 OURS = "default"
 """Convention of networks that give [H, V] outward, as our targets are."""
 
@@ -179,21 +177,6 @@ class Start:
         return int(count) if self.typed and count else None
 
 
-def needs_of(start: str) -> str:
-    """Tell what a starting point reads: "image" or "tokens"."""
-    fresh = start.startswith(SCRATCH)
-    name = _architecture(start) if fresh else describe(start).architecture
-    return "tokens" if name == TOKENS else "image"
-
-
-def load_data(config: TrainConfig) -> LoadedData:
-    """Read what a run learns from; types are numbered as the starting model's where it has them."""
-    fresh = config.start.startswith(SCRATCH)
-    known = {} if fresh else describe(config.start).types
-    needs = needs_of(config.start)
-    return load_samples(config.data, needs=needs, seed=config.seed, known=known)
-
-
 def start_of(config: TrainConfig, data: LoadedData) -> Start:
     """Load or build the network of a run."""
     highest = highest_type(data.all)
@@ -202,7 +185,7 @@ def start_of(config: TrainConfig, data: LoadedData) -> Start:
     if config.start.startswith(SCRATCH):
         network = _built(config, data, highest)
         info = ModelInfo(
-            _architecture(config.start),
+            architecture_of(config.start),
             mode=str(network.config.get("mode", "")),
             mpp=mpps.pop() if len(mpps) == 1 else None,
             hv_convention=OURS,
@@ -247,18 +230,8 @@ def highest_type(samples: Sequence[Sample]) -> int | None:
     return max(found, default=None)
 
 
-def _architecture(start: str) -> str:
-    name = start.removeprefix(SCRATCH)
-    if name not in names():
-        raise InputError(
-            f"start is {start!r}; untrained there are "
-            f"{', '.join(SCRATCH + known for known in names())}."
-        )
-    return name
-
-
 def _built(config: TrainConfig, data: LoadedData, highest: int | None) -> Network:
-    name = _architecture(config.start)
+    name = architecture_of(config.start)
     wanted: dict[str, Any] = {"n_types": max((*data.type_names, highest)) + 1 if highest else None}
     if name == TOKENS:
         tokens = next((s.features for s in data.all if s.features is not None), None)

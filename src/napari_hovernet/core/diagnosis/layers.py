@@ -1,0 +1,243 @@
+"""Checks of what happens inside a network: dead, exploding or constant layers, batch norm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..types import Progress
+from .bench import Bench
+from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .inputs import GOOD, adapted, run_part, sweep_steps
+from .model import BROKEN, NORMS, SYMPTOMS, fresh_statistics, listed, network_of
+from .report import Plot, Remedy
+
+LEAST_CHANNELS, DEAD, FLAT = 4, 0.9, 0.45
+"""Channels of a layer that is judged; share that is 0 everywhere, or the same everywhere."""
+EXPLODES, GROWTH = 1e4, 1e3
+"""Largest value in a network, and typical values of a layer by those before (healthy: 300, 30)."""
+CONSTANT = 1e-6
+MISFIT = 3.5
+"""Variance in a layer by that of its training, as the layers before know it (healthy: up to 2)."""
+HUGE, TINY = 1e8, 1e-10
+
+
+@dataclass(eq=False)
+class _Layer:
+    """What one layer gave over all images."""
+
+    name: str
+    low: Any
+    high: Any
+    spread: Any
+    size: float
+    finite: bool
+
+    @property
+    def largest(self) -> float:
+        return float(max(np.abs(self.low).max(), np.abs(self.high).max()))
+
+    @property
+    def flat(self) -> float:
+        """Share of the channels that are the same everywhere."""
+        return float((self.spread <= CONSTANT * max(self.largest, 1.0)).mean())
+
+    @property
+    def dead(self) -> float:
+        """Share of the channels of a rectified layer that are 0 everywhere."""
+        rectified = bool((self.low >= 0).all() and (self.low == 0).any())
+        return float((self.high == 0).mean()) if rectified else 0.0
+
+
+@contextmanager
+def _watched(network: nn.Module) -> Iterator[dict[str, _Layer]]:
+    seen: dict[str, _Layer] = {}
+
+    def take(name: str, output: Any) -> None:
+        if isinstance(output, dict):
+            for head, value in output.items():
+                take(f"output {head}", value)
+        elif isinstance(output, torch.Tensor) and output.ndim > 2 and output.is_floating_point():
+            flat = output.detach().float().transpose(0, 1).flatten(1)
+            finite = bool(torch.isfinite(flat).all())
+            flat = flat if finite else torch.nan_to_num(flat, 0.0, 0.0, 0.0)
+            low, high, spread = (x.double().cpu().numpy() for x in (
+                flat.amin(1), flat.amax(1), flat.std(1, correction=0)))  # fmt: skip
+            made = _Layer(name, low, high, spread, float(flat.square().mean().sqrt()), finite)
+            old = seen.get(name)
+            if old is not None and len(old.low) == len(made.low):
+                made = _Layer(name, np.minimum(made.low, old.low), np.maximum(made.high, old.high),
+                              np.maximum(made.spread, old.spread), max(made.size, old.size),
+                              made.finite and old.finite)  # fmt: skip
+            seen[name] = made
+
+    handles = [m.register_forward_hook(lambda _, __, out, n=name: take(n, out))
+               for name, m in network.named_modules()]  # fmt: skip
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@check("model.activations", "Layers and batch norm", needs=("model",), after=BROKEN,
+       explains=(*SYMPTOMS, "model.tiles", "model.mpp"))  # fmt: skip
+def layers_and_batch_norm(bench: Bench) -> Steps:
+    """Dead, exploding or constant layers; batch norm in training mode, or of other data."""
+    network = network_of(bench)
+    if network is None:
+        yield skip("the network is a function, its layers cannot be seen")
+        return
+    yield from (said := list(_norm_states(network)))
+    with _watched(network) as seen:
+        for index in bench.variant_indices[:2]:
+            yield Progress(0, 1, "watching the layers")
+            run_part(bench, index)
+    layers = list(seen.values())
+    plot = (
+        Plot(
+            "lines",
+            "Size of the values, layer by layer",
+            tuple(range(len(layers))),
+            (
+                (
+                    "log10 of the largest",
+                    tuple(float(np.log10(max(x.largest, 1e-12))) for x in layers),
+                ),
+            ),
+            "layer",
+            "log10",
+        )
+        if layers
+        else None
+    )
+    broken = _broken(layers)
+    if broken is not None:
+        title, words, text, certainty = broken
+        yield fault(words, title=title, certainty=certainty, remedy=Remedy(text), plot=plot,
+                    layers=("np", "hv_x", "hv_y"))  # fmt: skip
+        return
+    if said:
+        return
+    sweep = yield from sweep_steps(bench)
+    gain, won = sweep.best("norm"), sweep.winner
+    words = (
+        f"{len(layers)} layers give finite values of at most "
+        f"{max((x.largest for x in layers), default=0):.3g}."
+    )
+    if won is not None and won.what.kind == "norm":
+        labelled = won.before[0].by_labels
+        yield (fault if labelled else warn)(
+            f"The {won.words}.", title="Statistics of batch norm do not fit the data",
+            value=won.mean, threshold=won.what.need, unit="agreement",
+            certainty=0.9 if labelled else ALONE,
+            remedy=Remedy("Check that the running statistics were saved and loaded; let the "
+                          "network "
+                          "see images like these in training mode once, or fine-tune it."),
+        )  # fmt: skip
+        return
+    yield Progress(0, 1, "batch norm")
+    name, ratio = bench.once("misfit", lambda: misfit(bench))
+    if ratio > MISFIT:
+        labelled = bool(sweep.plain) and sweep.plain[0].by_labels
+        poor = labelled and float(np.mean([q.both for q in sweep.plain])) < GOOD
+        yield (fault if poor else warn)(
+            f"{words} What enters {name} has {ratio:.1f} times the spread that it was trained with "
+            "(healthy: below 2), that before it fits.",
+            title=f"Weights before {name} and its statistics do not belong together",
+            value=ratio, threshold=MISFIT, unit="ratio", plot=plot,
+            certainty=0.85 if poor else 0.45, remedy=Remedy(
+                "Load the checkpoint anew, strictly and by the names of its own code: weights of "
+                "another layer or file stand there, or were changed."),
+        )  # fmt: skip
+        return
+    yield ok(words + (f" Adapting batch norm gains {gain.mean:+.3f}." if gain else ""), plot=plot)
+
+
+def _broken(layers: Sequence[_Layer]) -> tuple[str, str, str, float] | None:
+    """Title, evidence, remedy and certainty of the first thing that is wrong."""
+    earlier = "take an earlier checkpoint, or train again with a smaller learning rate."
+    sizes: list[float] = []
+    for x in layers:
+        if not x.finite:
+            return (f"Values become NaN or infinite in layer {x.name}", f"The first is {x.name}.",
+                    f"Run in float32; {earlier}", 0.95)  # fmt: skip
+        before = float(np.median(sizes)) if sizes else 0.0
+        if x.largest > EXPLODES or (before > 0 and x.size > GROWTH * before):
+            return (f"Values explode in layer {x.name}", f"Values reach {x.largest:.3g} in "
+                                                         f"{x.name}; "
+                    f"those before are about {before:.3g} (healthy: up to 300).",
+                    "Look at weights and batch norms of that layer, and at the scale of the "
+                    "input; "
+                    f"{earlier}", 0.92)  # fmt: skip
+        sizes.append(x.size)
+    for x in layers:
+        n = len(x.low)
+        if x.name.startswith("output") and x.flat == 1:
+            return (f"The network's {x.name[7:]} is the same everywhere", f"{x.name} does not "
+                                                                          "change "
+                    "over the image.", f"The network is dead: {earlier}", 0.9)  # fmt: skip
+        if n >= LEAST_CHANNELS and x.dead >= DEAD:
+            return (f"Layer {x.name} is dead", f"{x.dead:.0%} of its {n} channels are 0 "
+                                               "everywhere.",
+                    f"Weights were lost or training killed it: {earlier}", 0.88)  # fmt: skip
+        if n >= LEAST_CHANNELS and x.flat >= FLAT and x.dead == 0:
+            return (f"Channels of layer {x.name} are dead", f"{x.flat:.0%} of its {n} channels are "
+                    "the same everywhere.", f"Weights were set to zero, pruned or not loaded: "
+                    f"{earlier}", 0.9)  # fmt: skip
+    return None
+
+
+def _norm_states(network: Any) -> Steps:
+    """Tell what can be told of batch norms without data."""
+    norms = [(name, m) for name, m in network.named_modules() if isinstance(m, NORMS)]
+    evaluate = (
+        "Call network.eval() before predicting, train with running statistics, and load "
+        "the buffers with the weights."
+    )
+    states = (
+        ("keeps no statistics", [n for n, m in norms if m.running_var is None]),
+        ("is in training mode", [n for n, m in norms if m.training and m.running_var is not None]),
+        ("has statistics as at the start", [n for n, m in norms if fresh_statistics(m)]),
+        ("has impossible statistics", [n for n, m in norms if _impossible(m)]),
+    )
+    for what, names in states:
+        if names:
+            yield fault(
+                f"{len(names)} of {len(norms)} batch norms: {listed(names)}. They normalise by "
+                "whatever is in the tile, or by nothing.",
+                title=f"Batch norm {what}", value=len(names), threshold=1, unit="layers",
+                certainty=0.93, remedy=Remedy(evaluate), layers=("np", "hv_x"), decisive=True,
+            )  # fmt: skip
+
+
+def _impossible(module: Any) -> bool:
+    if module.running_var is None:
+        return False
+    var = module.running_var
+    return bool((var < 0).any()) or float(((var < TINY) | (var > HUGE)).float().mean()) > 0.5
+
+
+def misfit(bench: Bench) -> tuple[str, float]:
+    """Name the batch norm that fits the data least once those before it do, and by what ratio.
+
+    The first is left out: it sees colours and contrast of the images.
+    """
+    twin, network = bench.once("adapted", lambda: adapted(bench)), network_of(bench)
+    worst = ("", 0.0)
+    if twin is None or twin.model is None:
+        return worst
+    there = dict(twin.model.network.named_modules())
+    norms = [(n, m) for n, m in network.named_modules() if isinstance(m, NORMS)]
+    for name, m in norms[1:]:
+        if m.running_var is not None:
+            ratio = (there[name].running_var + m.eps) / (m.running_var.clamp(min=0) + m.eps)
+            worst = max(worst, (name, float(torch.maximum(ratio, 1 / ratio).median())),
+                        key=lambda pair: pair[1])  # fmt: skip
+    return worst
