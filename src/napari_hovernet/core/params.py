@@ -356,7 +356,6 @@ class DataParams:
     """
 
     sources: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
     family: str = choice(
         "", "Organ family", "Which family's files to take, for the token decoder; empty for "
         "images.", options=("", *FAMILIES), loose=True, option="family", group="data")
@@ -380,6 +379,7 @@ class DataParams:
         16, "Validation images", "Scored after each epoch at most; more take longer and tell "
         "more.", unit="at most", low=1, span=(1, 10_000), step=1, option="max-val",
         group="data")
+    validation: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("sources", "validation"):

@@ -349,7 +349,7 @@ def _by_checkpoint(config: TrainConfig, data: TokenData) -> Membership | None:
     wanted = config.data
     try:
         divided = load_samples(
-            DataParams(tuple(map(str, sources)), family=wanted.family, val_fraction=wanted.val_fraction,
+            DataParams(tuple(map(str, sources)), wanted.family, wanted.val_fraction,
                        hv_convention=wanted.hv_convention),
             needs="tokens", seed=config.seed,
         )  # fmt: skip
