@@ -226,7 +226,7 @@ def test_evaluate_scores_a_model_beside_the_base_rates(
     run: Any, files: Path, tmp_path: Path
 ) -> None:
     argv = ("evaluate", files / "pairs", "-o", tmp_path / "out", "--split", "val")
-    said = run(*argv, "--device", "cpu")
+    said = run(*argv, "--model", "compact", "--device", "cpu")
     assert said.status == 0
     head, row = said.out.splitlines()[:2]
     assert head.split() == ["images", "AJI", "PQ", "Dice", "CC", "AJI", "oracle", "cosine",
@@ -249,7 +249,7 @@ def test_evaluate_scores_a_model_beside_the_base_rates(
 def test_magnitude_tells_length_and_direction(run: Any, files: Path) -> None:
     argv = ("magnitude", files / "pairs" / "images" / "t3.png", "--device", "cpu")
     labels = ("--labels", files / "pairs" / "labels")
-    said = run(*argv, *labels)
+    said = run(*argv, *labels, "--model", "compact")
     assert said.status == 0
     assert said.out.splitlines()[1].split()[:2] == ["t3", "true"]
     assert re.search(r"All 1 image: mean magnitude inside nuclei 0\.\d+: healthy", said.out)
