@@ -135,7 +135,9 @@ def segmented(run: Any, files: Path, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "in").mkdir()
     shutil.copy(files / "pairs" / "images" / "t3.png", folder / "in")
     (folder / "in" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n, cut off")
-    said = run("segment", folder / "in", "-o", folder / "out", "--device", "cpu")
+    said = run(
+        "segment", folder / "in", "-o", folder / "out", "--model", "compact", "--device", "cpu"
+    )
     return folder, said
 
 
