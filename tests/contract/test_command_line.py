@@ -135,7 +135,9 @@ def segmented(run: Any, files: Path, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "in").mkdir()
     shutil.copy(files / "pairs" / "images" / "t3.png", folder / "in")
     (folder / "in" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n, cut off")
-    said = run("segment", folder / "in", "-o", folder / "out", "--device", "cpu")
+    said = run(
+        "segment", folder / "in", "-o", folder / "out", "--model", "compact", "--device", "cpu"
+    )
     return folder, said
 
 
@@ -226,7 +228,7 @@ def test_evaluate_scores_a_model_beside_the_base_rates(
     run: Any, files: Path, tmp_path: Path
 ) -> None:
     argv = ("evaluate", files / "pairs", "-o", tmp_path / "out", "--split", "val")
-    said = run(*argv, "--device", "cpu")
+    said = run(*argv, "--model", "compact", "--device", "cpu")
     assert said.status == 0
     head, row = said.out.splitlines()[:2]
     assert head.split() == ["images", "AJI", "PQ", "Dice", "CC", "AJI", "oracle", "cosine",
@@ -249,7 +251,7 @@ def test_evaluate_scores_a_model_beside_the_base_rates(
 def test_magnitude_tells_length_and_direction(run: Any, files: Path) -> None:
     argv = ("magnitude", files / "pairs" / "images" / "t3.png", "--device", "cpu")
     labels = ("--labels", files / "pairs" / "labels")
-    said = run(*argv, *labels)
+    said = run(*argv, *labels, "--model", "compact")
     assert said.status == 0
     assert said.out.splitlines()[1].split()[:2] == ["t3", "true"]
     assert re.search(r"All 1 image: mean magnitude inside nuclei 0\.\d+: healthy", said.out)
