@@ -15,7 +15,7 @@ from ...app.check import area_words
 from ...app.study import case_of, two_runs_steps, why_not
 from ...core.types import Progress
 from ..jobs import Handlers, Latest, bind
-from ..kit import Combo, Elided, button, column, grid_table, named, note, plain, row
+from ..kit import Combo, Elided, button, column, grid_table, named, note, plain, row, swatch
 from ..layers import outlines
 from ..plots import GOOD, INSIDE, OUTSIDE, theme_colours
 from ..viewer import full_data
@@ -130,8 +130,10 @@ class NucleusBox(QWidget):
         for line in band.lines:
             line.setPen(pg.mkPen(None))
         self.lengths.addItem(band)
-        self._bars = self.lengths.plot([0, 1], [0], stepMode="center", fillLevel=0,
-                                       brush=(*INSIDE, 2 * SHADE), pen=pg.mkPen(INSIDE))  # fmt: skip
+        self._bars = self.lengths.plot(
+            [0, 1], [0], stepMode="center", fillLevel=0, brush=(*INSIDE, 2 * SHADE),
+            pen=pg.mkPen(INSIDE),
+        )  # fmt: skip
         self._profiles: dict[Any, tuple[Any, ...]] = {}
         for plot in (self.across, self.down):
             shades = [
@@ -334,6 +336,6 @@ def pixels_of(work: Workspace, run: Run) -> Any:
 
 
 def _chip(color: tuple[int, int, int], text: str) -> QWidget:
-    made = plain(f"■ {text}")
-    made.setStyleSheet("color: rgb({}, {}, {});".format(*color))
-    return made
+    patch = plain()
+    patch.setPixmap(swatch(color))
+    return row(patch, plain(text))
