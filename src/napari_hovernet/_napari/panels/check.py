@@ -129,7 +129,7 @@ class CheckTab(QWidget):
 
     def left(self) -> None:
         """Take marks away: frame, truth, brush, and the colours that came with the tab."""
-        if not self.active:
+        if not self.active or self.work.closed:
             return
         self.active, work = False, self.work
         for callbacks, own in ((work.viewer.mouse_drag_callbacks, self._clicks),
@@ -445,9 +445,10 @@ class TruthBox(QWidget):
         def done(made: tuple[Any, Any]) -> None:
             if not self.outline.isChecked() or run is not self.study.run:
                 return
-            look = {"contour": 1, "colormap": label_colormap(made[1])}
-            layer = layers.extra(run, TRUTH, "labels", "true, not found", made[0], look)
-            layer.colormap = look["colormap"]
+            look, old = {"contour": 1, "colormap": label_colormap(made[1])}, layers.find(run, TRUTH)
+            layers.extra(run, TRUTH, "labels", "true, not found", made[0], look)
+            if isinstance(old, Labels):
+                old.colormap = look["colormap"]
 
         handlers = Handlers(done, lambda error: self.work.say(str(error), "bad"))
         self._painting.request(steps, handlers)
