@@ -1,0 +1,677 @@
+"""Checks of labels against their image: in their place, nuclei and not background, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, ndimage
+from scipy.optimize import linear_sum_assignment
+
+from ..data.items import listed
+from ..data.samples import TURNS, Turn, turn_plane
+from ..hv import compact_ids
+from ..inference.images import UInt8
+from ..types import Bool, Float32, Int32, Progress
+from .bench import Bench, Item, placed_as, shifted
+from .case import Setup
+from .data import DENSITY, labels_on, place_of, scaled
+from .engine import Steps, check, fault, ok, skip, warn
+from .report import Place, Plot, Remedy
+
+EDGE = 512
+"""Pixels along an edge, about the middle, that are compared."""
+REACH = 128
+"""Largest shift that is tried, pixels."""
+ITEMS, RUN = 32, 8
+"""Images compared, in runs of neighbours, among which labels are mixed up."""
+SMALL, LARGE = 2.0, 20.0
+"""Sigmas of the Gaussians between which structures of the size of nuclei lie."""
+NEAR = 2
+"""Pixels off that are none: outlines drawn by hand are no more exact."""
+MATCH, CHANCE = 0.2, 2.5
+"""Correlation from which labels and image belong together (in place 0.3 to 0.8 on six sources),
+and what chance reaches, times the root of the number of nuclei."""
+BETTER, MOVED, MOVED_ALONE = 0.12, 0.005, 0.015
+"""By how much another turn, image or size must fit better; a shift of all, and of one image."""
+AGREE = 0.6
+"""Share of the images that must agree on a shift, to 2 px."""
+NOWHERE = 0.12
+"""Correlation below which labels do not fit, if nothing else fits either."""
+ZOOMS = tuple(float(z) for z in np.exp(np.linspace(-np.log(2), np.log(2), 35)))
+"""Sizes that are tried, in steps of 4 %: nuclei at the rim of 320 px move by 6 px in one."""
+HARDLY = 0.03
+"""Difference of size that is none (0.015 is as far as sound labels were off)."""
+ODD = 0.2
+"""Share of images at another place from which it is a fault."""
+
+
+def unit(plane: npt.NDArray[Any]) -> Float32:
+    """Return a plane of mean 0 and length 1."""
+    centred = np.asarray(plane - plane.mean(dtype=np.float64), np.float32)
+    return centred / np.float32(max(float(np.linalg.norm(centred)), 1e-9))
+
+
+def band(plane: Any) -> Float32:
+    """Keep structures of the size of nuclei."""
+    source = np.ascontiguousarray(plane, np.float32)
+    small = tuple(max(n // 4, 1) for n in source.shape[::-1])
+    coarse = cv2.GaussianBlur(cv2.resize(source, small, interpolation=3), (0, 0), LARGE / 4)
+    coarse = cv2.resize(coarse, source.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.GaussianBlur(source, (0, 0), SMALL) - coarse, np.float32)
+
+
+def likeness(image: UInt8) -> Float32:
+    """How much each pixel looks like nucleus: density of red, or of blue where that shows more.
+
+    Haematoxylin takes red light, eosin hardly any: nuclei stand out of pink and of purple tissue.
+    """
+    planes = [band(DENSITY[np.ascontiguousarray(image[..., c])]) for c in (0, 2)]
+    return max(planes, key=lambda plane: float(plane.std()))
+
+
+def middle(plane: Any) -> Any:
+    """Cut the middle of a plane."""
+    rows, cols = (max(n - EDGE, 0) // 2 for n in plane.shape)
+    return plane[rows : rows + EDGE, cols : cols + EDGE]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An image and labels that are said to be its own."""
+
+    item: Item
+    plane: Float32  # Likeness, of mean 0 and length 1
+    mask: Float32  # Nuclei, alike; mostly of the same size
+    nuclei: int
+    window: Float32 | None  # Correlation for all shifts up to REACH; None if sizes differ
+    turns: dict[Turn, float]
+    zooms: npt.NDArray[np.float64]  # Correlation at each of ZOOMS
+
+    @property
+    def own(self) -> float:
+        """Correlation where labels are, or next to it."""
+        return 0.0 if self.window is None else float(np.nanmax(_core(self.window, NEAR)))
+
+    @property
+    def best(self) -> tuple[tuple[int, int], float]:
+        """Shift that fits best, and the correlation there."""
+        return ((0, 0), 0.0) if self.window is None else _peak(self.window)
+
+    @property
+    def sure(self) -> float:
+        """Correlation that chance does not reach, in this image alone."""
+        return max(2 * MATCH, CHANCE / max(self.nuclei, 1) ** 0.5)
+
+
+def _core(window: Float32, reach: int) -> Float32:
+    mid = window.shape[0] // 2
+    return window[mid - reach : mid + reach + 1, mid - reach : mid + reach + 1]
+
+
+def _peak(window: npt.NDArray[Any]) -> tuple[tuple[int, int], float]:
+    known = np.where(np.isfinite(window), window, -np.inf)
+    r, c = np.unravel_index(int(known.argmax()), known.shape)
+    return (int(r) - window.shape[0] // 2, int(c) - window.shape[1] // 2), float(known[r, c])
+
+
+def pair_of(item: Item, plane: Float32, mask: Any, nuclei: int) -> Pair:
+    """Compare a plane with a mask in all places; both filtered."""
+    a, b = unit(middle(plane)), unit(middle(mask))
+    turns = dict.fromkeys(TURNS, 0.0)
+    for turn in TURNS:
+        turned = turn_plane(b, turn)
+        if turned.shape == a.shape:
+            turns[turn] = float(np.vdot(a, turned))
+    fits = a.shape == b.shape and min(a.shape) >= 16
+    zooms = np.array([float(np.vdot(a, unit(zoomed(b, z)))) if fits else 0.0 for z in ZOOMS])
+    return Pair(item, a, b, min(nuclei, max(b.size // 100, 1)), _window(a, b) if fits else None,
+                turns, zooms)  # fmt: skip
+
+
+def zoomed(plane: Float32, factor: float) -> Float32:
+    """Resize a plane about its centre."""
+    y, x = ((n - 1) / 2 * (1 - factor) for n in plane.shape)
+    matrix = np.array([[factor, 0, x], [0, factor, y]])
+    return np.asarray(cv2.warpAffine(plane, matrix, plane.shape[::-1]), np.float32)
+
+
+def _window(a: Float32, b: Float32) -> Float32:
+    """Correlation for all shifts; the image goes on at its other side, as rolled labels do."""
+    found = fft.irfft2(fft.rfft2(a) * np.conj(fft.rfft2(b)), a.shape)
+    rows, cols = (min(n // 2 - 1, REACH) for n in a.shape)
+    out = np.full((2 * REACH + 1, 2 * REACH + 1), np.nan, np.float32)
+    rolled = np.roll(found, (rows, cols), (0, 1))[: 2 * rows + 1, : 2 * cols + 1]
+    out[REACH - rows : REACH + rows + 1, REACH - cols : REACH + cols + 1] = rolled
+    return out
+
+
+def _pair(bench: Bench, item: Item) -> Pair | None:
+    """Compare an image with its labels, once; None where one of them shows nothing."""
+
+    def make() -> Pair | None:
+        if item.image is None or item.labels is None or not item.labels.any():
+            return None
+        plane, inside = likeness(item.image), item.labels > 0
+        if plane.std() < 0.008 or inside.mean() > 0.97:  # blank; full of nuclei
+            return None
+        return pair_of(item, plane, band(inside), len(np.unique(item.labels)) - 1)
+
+    return bench.once("pair", make, item.index)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where labels belong: "fits", "shift", "turn", "zoom", "order", "nowhere", "inverted", ""."""
+
+    kind: str
+    own: float = 0.0
+    value: float = 0.0  # Correlation there
+    at: Any = None  # Shift, turn, factor or order
+    odd: tuple[int, ...] = ()  # Pairs that fit elsewhere, while most are in order
+
+
+def where_of(pairs: Sequence[Pair]) -> Where:
+    """Tell where labels belong: the one explanation that fits best."""
+    n = sum(p.nuclei for p in pairs)
+    windows = [p.window for p in pairs if p.window is not None]
+    own = float(np.mean([p.own for p in pairs])) if pairs else 0.0
+    if n < 5:
+        return Where("", own)
+    floor = max(MATCH, CHANCE / n**0.5)
+    centre = float(np.mean([w[REACH, REACH] for w in windows])) if windows else 0.0
+    if centre <= -MATCH:
+        return Where("inverted", centre)
+    found = [w for w in (_shift(pairs, windows, own), _turn(pairs, own), _zoom(pairs, own))
+             if w is not None and w.value >= floor]  # fmt: skip
+    found += [w for w in (_order(pairs),) if w is not None]
+    if found:
+        return max(found, key=lambda w: w.value)
+    if own >= floor or not windows:
+        return Where("fits", own, own, odd=_odd(pairs))
+    return Where("nowhere" if own < NOWHERE and floor <= MATCH else "", own)
+
+
+def _shift(pairs: Sequence[Pair], windows: Sequence[Float32], own: float) -> Where | None:
+    if not windows:
+        return None
+    stack = np.stack(windows)
+    known = np.isfinite(stack).sum(0)
+    total = np.where(known * 2 >= len(windows), np.nansum(stack, 0) / np.maximum(known, 1), -1)
+    at, best = _peak(total)
+    each = [p.best for p in pairs if p.best[1] >= MATCH]
+    near = [np.hypot(a[0] - at[0], a[1] - at[1]) <= NEAR for a, _ in each]
+    agree = len(windows) == 1 or (bool(near) and np.mean(near) >= AGREE)
+    better = MOVED_ALONE if len(windows) == 1 else MOVED
+    far = np.hypot(*at) > NEAR + 0.5
+    return Where("shift", own, best, at) if far and agree and best - own >= better else None
+
+
+def _turn(pairs: Sequence[Pair], own: float) -> Where | None:
+    scores = {turn: float(np.mean([p.turns[turn] for p in pairs])) for turn in TURNS}
+    turn = max(scores, key=lambda t: scores[t])
+    better = turn != Turn() and scores[turn] - own >= BETTER
+    return Where("turn", own, scores[turn], turn) if better else None
+
+
+def _zoom(pairs: Sequence[Pair], own: float) -> Where | None:
+    """Find the size of labels that fits best, between the steps by a parabola."""
+    scores = np.mean([p.zooms for p in pairs], 0)
+    k = int(np.clip(scores.argmax(), 1, len(ZOOMS) - 2))
+    a, b, c = scores[k - 1 : k + 2]
+    off = 0.5 * (a - c) / (a - 2 * b + c) if a - 2 * b + c < 0 else 0.0
+    factor = float(ZOOMS[k] * (ZOOMS[1] / ZOOMS[0]) ** np.clip(off, -1, 1))
+    better = abs(np.log(factor)) > HARDLY and scores[k] - own >= BETTER / 2
+    return Where("zoom", own, float(scores[k]), factor) if better else None
+
+
+def _order(pairs: Sequence[Pair]) -> Where | None:
+    """Find the images that labels fit so that the correlations add up to most."""
+    if len(pairs) < 2:
+        return None
+    scores = np.array([[_beside(p.mask, q.plane) for q in pairs] for p in pairs])
+    rows, cols = linear_sum_assignment(-scores)
+    own, value = scores[rows, rows], scores[rows, cols]
+    least = [max(MATCH, CHANCE / max(p.nuclei, 1) ** 0.5) for p in pairs]
+    other = (cols != rows) & (value >= least) & (value - own >= BETTER)
+    if other.sum() < 2:
+        return None
+    order = tuple(int(j) if o else int(i) for i, j, o in zip(rows, cols, other, strict=True))
+    return Where("order", float(own[other].mean()), float(value[other].mean()), order)
+
+
+def _beside(mask: Float32, plane: Float32) -> float:
+    """Correlation of one image's labels with another image; of unequal sizes the common corner."""
+    if mask.shape == plane.shape:
+        return float(np.vdot(mask, plane))
+    h, w = (min(a, b) for a, b in zip(mask.shape, plane.shape, strict=True))
+    return float(np.vdot(unit(mask[:h, :w]), unit(plane[:h, :w])))
+
+
+def _odd(pairs: Sequence[Pair]) -> tuple[int, ...]:
+    """Pairs that fit elsewhere: moved, turned or of another size, while most are in order."""
+    odd = []
+    for i, p in enumerate(pairs):
+        at, moved = p.best
+        moved = moved if np.hypot(*at) > NEAR + 0.5 else 0.0
+        value = max(moved, *p.turns.values(), float(p.zooms.max()))
+        if value >= p.sure and value - p.own >= BETTER:
+            odd.append(i)
+    return tuple(odd)
+
+
+def _zoom_and_shift(pairs: Sequence[Pair]) -> Where | None:
+    """Find a size at which labels fit when they are moved too, in pictures made small."""
+    scores = np.zeros((len(pairs), len(ZOOMS)))
+    for i, p in enumerate(pairs):
+        if p.window is None:
+            continue
+        size = tuple(int(n * min(160 / max(p.plane.shape), 1)) for n in p.plane.shape[::-1])
+        a, b = (unit(cv2.resize(x, size, interpolation=3)) for x in (p.plane, p.mask))
+        seen = fft.rfft2(a)
+        for k, z in enumerate(ZOOMS):
+            there = np.conj(fft.rfft2(unit(zoomed(b, z))))
+            scores[i, k] = float(fft.irfft2(seen * there, a.shape).max())
+    best = scores.mean(0)
+    k = int(best.argmax())
+    clear = best[k] >= 1.5 * np.median(best) and best[k] >= MATCH + NOWHERE
+    return Where("zoom and shift", 0.0, float(best[k]), ZOOMS[k]) if clear else None
+
+
+def _spread(indices: Sequence[int]) -> list[int]:
+    """Return at most ITEMS of them, in runs of neighbours."""
+    if len(indices) <= ITEMS:
+        return list(indices)
+    starts = [k * len(indices) * RUN // ITEMS for k in range(ITEMS // RUN)]
+    return [i for s in starts for i in indices[s : s + RUN]]
+
+
+def placement(bench: Bench) -> tuple[list[Pair], Where]:
+    """Compare images with their labels, once."""
+
+    def make() -> tuple[list[Pair], Where]:
+        items = filter(None, map(bench.item, _spread(bench.indices)))
+        pairs = [pair for pair in (_pair(bench, item) for item in items) if pair is not None]
+        return pairs, where_of(pairs)
+
+    return bench.once("placement", make)
+
+
+def in_place(bench: Bench) -> bool:
+    """Whether labels lie where they should, as far as can be told."""
+    return placement(bench)[1].kind in ("fits", "")
+
+
+WORDS = {Turn(True, 0): "mirrored", Turn(False, 1): "turned by 90 degrees",
+         Turn(False, 2): "turned by 180 degrees", Turn(False, 3): "turned by 270 degrees",
+         Turn(True, 2): "upside down", Turn(True, 1): "transposed",
+         Turn(True, 3): "transposed and turned by 180 degrees"}  # fmt: skip
+TOGETHER = "Look where image and label files are cut, resized or flipped: both must get the same."
+
+
+@check("data.place", "Labels lie on their image", needs=("image", "labels"),
+       explains=("data.complete", "data.coverage", "data.targets", "model.*", "separation.*"))
+def place(bench: Bench) -> Steps:
+    """Say whether labels are moved, turned, of another size, or those of another image."""
+    for number, index in enumerate(_spread(bench.indices)):
+        yield Progress(number, ITEMS, "Comparing labels with images")
+        item = bench.item(index)
+        if item is not None:
+            _pair(bench, item)
+    pairs, where = placement(bench)
+    n = sum(p.nuclei for p in pairs)
+    if not pairs or where.kind == "":
+        yield skip(f"{n} nuclei on images that show something are too few to tell by")
+        return
+    moved = [i for i, j in enumerate(where.at) if i != j] if where.kind == "order" else []
+    which = [pairs[i] for i in where.odd or moved or range(len(pairs))]
+    places = [place_of(p.item) for p in which[: bench.params.n_places]]
+    common = {"value": where.own, "threshold": MATCH, "unit": "correlation", "places": places,
+              "layers": ("image", "truth"), "plot": _sizes(pairs)}  # fmt: skip
+    if where.kind == "fits" and not where.odd:
+        yield ok(f"Labels fit {len(pairs)} images with correlation {where.own:.2f}, better than "
+                 "moved, turned, resized, or on another image.", **common)  # fmt: skip
+    elif where.kind == "fits":
+        share = len(where.odd) / len(pairs)
+        yield (fault if share >= ODD else warn)(
+            f"In {len(where.odd)} of {len(pairs)} images ({listed(p.item.name for p in which)}) "
+            f"labels fit better moved or turned: {_elsewhere(which[0])}.",
+            title=f"Labels of {len(where.odd)} images are moved or turned", **common,
+            certainty=scaled(share, ODD, 0.5, 0.85, 0.95) if share >= ODD else 0.45,
+            remedy=Remedy(f"Correct (shift or turn back) the labels of these images. {TOGETHER}"),
+            plain="The labels of some images lie beside their nuclei.")  # fmt: skip
+    else:
+        title, remedy = _explained(bench, pairs, where)
+        sure = scaled(where.value - where.own, 0.05, 0.3, 0.88, 0.98)
+        yield fault(
+            f"Labels fit their images with correlation {where.own:.2f}; as said, with "
+            f"{where.value:.2f} (chance: 0, in place 0.3 to 0.9).", title=title, **common,
+            certainty=sure if where.kind not in ("nowhere", "inverted") else 0.75,
+            remedy=remedy, decisive=True, plain="The labels do not lie on the nuclei.")  # fmt: skip
+
+
+def _elsewhere(p: Pair) -> str:
+    """Say where the labels of one image fit, in words."""
+    turn = max(p.turns, key=lambda t: p.turns[t])
+    (r, c), moved = p.best
+    if p.turns[turn] > moved and turn in WORDS:
+        return f"{WORDS[turn]} ({p.own:.2f} as they are, {p.turns[turn]:.2f} so)"
+    return f"by {r} rows and {c} columns ({p.own:.2f} as they are, {moved:.2f} so)"
+
+
+def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, Remedy]:
+    """Title and remedy of labels that are somewhere else."""
+    if where.kind == "shift":
+        r, c = where.at
+        before = bench.setup.labels_shift
+        return f"Labels are moved by {-r} rows and {-c} columns", Remedy(
+            f"Move labels by {r} rows and {c} columns. {TOGETHER}", "labels_shift", [r, c]
+        ) if not any(bench.setup.labels_turn) or before else Remedy(TOGETHER)  # fmt: skip
+    if where.kind == "turn":
+        turn = where.at
+        words = next(w for t, w in WORDS.items() if _undoes(t, turn))
+        action = () if any(bench.setup.labels_turn) else (
+            "labels_turn", [turn.flip, turn.quarters])  # fmt: skip
+        return f"Labels are {words}", Remedy(
+            f"Turn labels back, so that they lie on their image. {TOGETHER}", *action)
+    if where.kind in ("zoom", "zoom and shift"):
+        size = 1 / where.at
+        kind = "too large" if size > 1 else "too small"
+        text = f"Resize labels by {where.at:.3f} (nearest pixel) so that they fit the image. "
+        action = ("labels_zoom", float(where.at * bench.setup.labels_zoom))
+        return f"Labels are {size:.2f} x as large as they should be ({kind})", Remedy(
+            text + TOGETHER, *(action if where.kind == "zoom" else ()))  # fmt: skip
+    if where.kind == "order":
+        n = len(bench.case.items or ())
+        order, at = list(range(n)), [p.item.index for p in pairs]
+        for i, j in enumerate(where.at):
+            order[at[i]] = at[j]
+        mixed = sum(i != j for i, j in enumerate(where.at))
+        names = sorted(range(n), key=lambda i: str(i + 1))
+        by_text = " (as if one list was sorted as text: 1, 10, 2)" if order == names else ""
+        return f"Labels of {mixed} of {len(pairs)} images belong to other images{by_text}", Remedy(
+            "Pair images and labels by name: sort both in the same way.",
+            *(("image_order", order) if bench.setup.image_order is None else ()))  # fmt: skip
+    if where.kind == "inverted":
+        return "Labels are on what is lighter than the rest", Remedy(
+            "Look at labels on their images: background may be labelled, or images be inverted.")
+    return "Labels do not fit their images anywhere", Remedy(
+        f"Check the pairing: do these labels belong to these images? {TOGETHER}")
+
+
+def _undoes(done: Turn, back: Turn) -> bool:
+    probe = np.arange(6).reshape(2, 3)
+    return bool(np.array_equal(turn_plane(turn_plane(probe, done), back), probe))
+
+
+def _sizes(pairs: Sequence[Pair]) -> Plot:
+    mean = np.mean([p.zooms for p in pairs], 0)
+    return Plot("lines", "How well labels fit when they are resized", ZOOMS,
+                (("correlation", tuple(mean.tolist())),), "times their size", "correlation", 1.0,
+                on_x=True)  # fmt: skip
+
+
+# --- labels cover nuclei -----------------------------------------------------------------
+
+LIGHTER = -0.15
+"""Density inside minus outside of labels, in standard deviations, below which background was
+labelled (nuclei: +0.8 to +3 on six sources)."""
+GIANT = 0.3
+"""Share of an image that one label covers from which it may be the background."""
+SWOLLEN, SHRUNK, USUAL = -1.4, 2.4, 0.7
+"""Pixels from the outline to where density falls most steeply, outwards, beyond which labels are
+too large or too small; and what it is where they are sound (medians 0.4 to 1.0 on five
+sources, single images -1 to 1.8; labels 3 px too large: -1.9 to -3)."""
+STEEP = 0.22
+"""Share of its whole range by which density must fall over 2 px there, to be told (0.3 to 0.7)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """What the labels of one image cover."""
+
+    item: Item
+    share: float
+    contrast: float  # Density inside minus outside, in standard deviations; NaN without image
+    giant: bool  # Whether one label is large, and lighter than the others or at all four sides
+    outline: float  # Pixels outwards to the steepest fall of density, NaN if unclear
+
+
+def cover_of(bench: Bench, item: Item) -> Cover:
+    """Measure what labels cover, once."""
+    return bench.once("cover", lambda: _cover(item), item.index)
+
+
+def _cover(item: Item) -> Cover:
+    ids, n = compact_ids(item.labels)  # type: ignore[arg-type]
+    inside = ids > 0
+    count = np.bincount(ids.ravel(), minlength=n + 1)
+    count[0] = 0
+    large = ids == int(count.argmax())
+    sides = all(edge.any() for edge in (large[0], large[-1], large[:, 0], large[:, -1]))
+    giant, contrast, outline = count.max() >= GIANT * ids.size, np.nan, np.nan
+    density = None
+    if item.image is not None and item.image.shape[:2] == ids.shape:
+        planes = [DENSITY[np.ascontiguousarray(item.image[..., c])] for c in (0, 2)]
+        density = max(planes, key=lambda plane: float(plane.std()))
+        spread = max(float(density.std()), 1e-6)
+        if inside.any() and not inside.all():
+            contrast = float(density[inside].mean() - density[~inside].mean()) / spread
+            outline = _outline(density, inside)
+        rest = inside & ~large
+        giant &= not rest.any() or float(density[rest].mean() - density[large].mean()) > 0
+    return Cover(item, float(inside.mean()), contrast,
+                 bool(giant and (density is not None or sides)), outline)  # fmt: skip
+
+
+def _outline(density: Float32, inside: Bool) -> float:
+    """Pixels from the outline, outwards, to where density falls most steeply; NaN if unclear."""
+    depth, away = (cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, 5)
+                   for m in (inside, ~inside))  # fmt: skip
+    at = np.clip(np.rint(np.where(inside, 0.5 - depth, away - 0.5)) + 9, 0, 18).astype(np.int64)
+    n = np.bincount(at.ravel(), minlength=19)[1:18]
+    mean = np.bincount(at.ravel(), density.ravel(), 19)[1:18] / np.maximum(n, 1)
+    known = n > 30
+    if known.sum() < 9:
+        return float("nan")
+    fall = np.where(known[:-2] & known[2:], mean[:-2] - mean[2:], 0.0)
+    k = int(fall.argmax())
+    if fall[k] < STEEP * np.ptp(mean[known]):
+        return float("nan")
+    near = slice(max(k - 2, 0), k + 3)
+    weight = fall[near].clip(0)
+    return float((weight * (np.arange(15)[near] - 7)).sum() / weight.sum())
+
+
+@check("data.coverage", "Labels cover nuclei", needs=("labels",),
+       explains=("data.complete", "model.score", "model.np*"), after=("data.place",))
+def coverage(bench: Bench) -> Steps:
+    """Say whether background was labelled, or outlines are too large or too small."""
+    found = []
+    for item in bench.items():
+        yield Progress(len(found), len(bench.indices), "Looking at what labels cover")
+        if item.labels is not None and item.labels.any():
+            found.append(cover_of(bench, item))
+    if not found:
+        yield skip("there are no nuclei")
+        return
+    share, contrast = (float(np.nanmean([getattr(c, name) for c in found] + [np.nan]))
+                       if name != "contrast" or any(np.isfinite(c.contrast) for c in found)
+                       else np.nan for name in ("share", "contrast"))  # fmt: skip
+    dice = float(np.mean([2 * c.share / (1 + c.share) for c in found]))
+    giants = float(np.mean([c.giant for c in found]))
+    numbers = {"coverage": share, "Dice of all-foreground": dice, "contrast": contrast}
+    common = {"numbers": numbers, "layers": ("image", "truth")}
+    outlines = [c.outline for c in found if np.isfinite(c.outline) and c.contrast > 0.3]
+    off = float(np.median(outlines)) if outlines else np.nan
+    clear = len(outlines) >= 0.5 * len(found) and np.ptp(np.percentile(outlines, (25, 75))) <= 2.5
+    known = f"{share:.0%} of the pixels are nucleus (all of them so called: Dice {dice:.2f})"
+    if contrast <= LIGHTER or giants >= GIANT:
+        said = f"{known}; labels are {abs(contrast):.1f} standard deviations " + (
+            "lighter" if contrast < 0 else "darker") + " than the rest (nuclei 1 to 3 darker)"
+        if giants >= GIANT:
+            said = f"In {giants:.0%} of the images one label covers {GIANT:.0%} or more, and is "
+            said += "lighter than the others or reaches all four sides"
+        yield fault(
+            said + ".", title="Background was taken for nuclei", value=contrast, threshold=LIGHTER,
+            unit="sd", certainty=0.95, decisive=True, **common,
+            places=_places(bench, found, lambda c: c.contrast),
+            remedy=Remedy("Choose the right mask channels (PanNuke: 0 to 4 are nuclei, 5 is "
+                          "background), invert the mask, or subtract the id of the background "
+                          "(background is 0)."),
+            plain="The space between nuclei is labelled, not the nuclei.")  # fmt: skip
+    elif clear and not SWOLLEN <= off <= SHRUNK:
+        large = off < USUAL
+        by = abs(off - USUAL)
+        yield fault(
+            f"Density falls most steeply {by:.0f} px {'inside' if large else 'outside'} of the "
+            f"outlines (median of {len(outlines)} images; drawn by hand within 1 px).",
+            title=f"Labels are too {'large' if large else 'small'}: outlines {by:.0f} px "
+            f"{'outside' if large else 'inside'} of the nuclei", value=off,
+            threshold=SWOLLEN if large else SHRUNK, unit="px", **common,
+            certainty=scaled(by, 2, 4, 0.85, 0.95),
+            places=_places(bench, found, lambda c: c.outline if large else -c.outline),
+            remedy=Remedy("Labels were dilated (grown): draw them at the border of nuclei, or "
+                          "shrink them by as much." if large else "Labels were eroded, or drawn "
+                          "inside: grow (dilate) them to the border of nuclei, ids apart."),
+            plain="The outlines do not follow the borders of the nuclei.")  # fmt: skip
+    elif share > 0.75 and not contrast > 0.5:
+        yield warn(f"{known}; tissue has 10 to 40 %.", title="Nearly everything is nucleus",
+                   value=share, threshold=0.75, unit="share", certainty=0.5, **common,
+                   remedy=Remedy("Look at labels on their images: is background labelled, or the "
+                                 "mask inverted?"))  # fmt: skip
+    else:
+        yield ok(f"{known}; outlines are {off:.1f} px from where density falls, and labels are "
+                 f"{contrast:.1f} standard deviations denser than the rest.", value=share,
+                 threshold=0.75, unit="share", **common)  # fmt: skip
+
+
+def _places(bench: Bench, found: Sequence[Cover], key: Any) -> list[Place]:
+    worst = sorted(found, key=lambda c: np.nan_to_num(key(c)))
+    return [place_of(c.item) for c in worst[: bench.params.n_places]]
+
+
+# --- labels complete ----------------------------------------------------------------------
+
+MISSING, SURELY = 0.23, 0.33
+"""Share of nuclei without a label from which it is a fault if the network sees them too, and if
+nobody else does. Sound labels: 0 to 0.16 on five sources; a third left out: 0.35 to 0.48; the
+smaller half: 0.26 to 0.43."""
+LEAST = 6
+"""Unlabelled nuclei that there are at least."""
+SEEN = 25
+"""Percentile of labelled pixels from which a pixel looks like nucleus."""
+WITNESS = 0.5
+"""Share of labelled nuclei that a network must find before it is asked about the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unlabelled:
+    """Nuclei of one image without a label."""
+
+    item: Item
+    labelled: int  # Nuclei with a label, as far as they look like the others
+    missed: float  # Nuclei without
+    at: tuple[tuple[float, float], ...]  # Where, row and column
+
+
+def unlabelled(item: Item) -> Unlabelled | None:
+    """Learn from the labels what nuclei look like, and look for it outside of them."""
+    ids, image = compact_ids(item.labels)[0], item.image  # type: ignore[arg-type]
+    inside = ids > 0
+    core, near = (f(inside.astype(np.uint8), np.ones((k, k), np.uint8)) > 0
+                  for f, k in ((cv2.erode, 3), (cv2.dilate, 7)))  # fmt: skip
+    if image is None or min(core.sum(), (~near).sum()) < 50:
+        return None
+    density = DENSITY[image]
+    looks = np.concatenate([cv2.GaussianBlur(density, (0, 0), s) for s in (1, 3)], 2)
+    score = looks @ _direction(looks[core][::3], looks[~near][::3])
+    hot = (score > np.percentile(score[core], SEEN)).astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    hot = cv2.morphologyEx(hot, cv2.MORPH_OPEN, disc)
+    count = np.bincount(ids.ravel())
+    seen = np.bincount(ids.ravel(), hot.ravel())
+    like = seen[1:] > 0.5 * np.maximum(count[1:], 1)
+    if not like.any():
+        return None
+    usual = float(np.median(seen[1:][like]))
+    free = hot & (cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    _, _, stats, centres = cv2.connectedComponentsWithStats(free, connectivity=4)
+    large = stats[1:, cv2.CC_STAT_AREA] >= 0.4 * usual
+    each = np.clip(np.rint(stats[1:, cv2.CC_STAT_AREA][large] / usual), 1, 50)
+    at = tuple((float(y), float(x)) for x, y in centres[1:][large][np.argsort(-each)][:3])
+    return Unlabelled(item, int(like.sum()), float(each.sum()), at)
+
+
+def _direction(inside: Any, outside: Any) -> Float32:
+    """Direction in colour that tells nuclei from the rest best (Fisher 1936)."""
+    a, b = inside.astype(np.float64), outside.astype(np.float64)
+    within = np.cov(a.T) + np.cov(b.T) + 1e-4 * np.eye(a.shape[1])
+    return np.linalg.solve(within, a.mean(0) - b.mean(0)).astype(np.float32)
+
+
+def _by_network(bench: Bench, items: Sequence[Item]) -> float:
+    """Share of nuclei without a label by the predicted maps; NaN where they know too little."""
+    labelled = hit = missed = 0
+    for item in items:
+        maps, shapes = bench.maps(item.index), bench.own_shapes(item.index)
+        if maps is None or shapes is None or item.labels is None or (
+            shapes.shape != item.labels.shape):  # fmt: skip
+            continue
+        n = int(shapes.max(initial=0))
+        area = np.bincount(shapes.ravel(), minlength=n + 1)[1:]
+        sure = np.bincount(shapes.ravel(), maps.np.ravel(), n + 1)[1:] > 0.7 * area
+        on = np.bincount(shapes.ravel(), (item.labels > 0).ravel(), n + 1)[1:]
+        missed += int((sure & (area >= 30) & (on < 0.2 * area)).sum())
+        ids = np.unique(item.labels)[1:]
+        labelled += len(ids)
+        hit += int((ndimage.mean(shapes > 0, item.labels, ids) > 0.5).sum()) if len(ids) else 0
+    if not labelled or hit < WITNESS * labelled:
+        return float("nan")
+    return missed / (missed + labelled)
+
+
+@check("data.complete", "All nuclei are labelled", needs=("image", "labels"),
+       explains=("model.score", "model.np*", "separation.over"),
+       after=("data.place", "data.labels", "data.coverage"))  # fmt: skip
+def complete(bench: Bench) -> Steps:
+    """Say whether nuclei were left out: what looks like the labelled ones, outside of them."""
+    found = []
+    for item in bench.items():
+        yield Progress(len(found), len(bench.indices), "Looking for nuclei without a label")
+        if labels_on(item) is not None:
+            made = bench.once("unlabelled", lambda item=item: unlabelled(item), item.index)
+            found += [] if made is None else [made]
+    labelled, missed = sum(u.labelled for u in found), sum(u.missed for u in found)
+    if labelled < LEAST:
+        yield skip("there are too few nuclei, or the image shows nothing")
+        return
+    share = missed / (missed + labelled)
+    each = float(np.median([u.missed / (u.missed + u.labelled) for u in found]))
+    suspect = share >= MISSING and missed >= LEAST
+    items = [u.item for u in found if u.item.index in bench.map_indices]
+    also = _by_network(bench, items[:6]) if suspect and "maps" in bench.case.has else np.nan
+    told = "" if np.isnan(also) else f"; of those the network sees, {also:.0%} have none"
+    said = (f"About {missed:.0f} places look like the {labelled} labelled nuclei and have no "
+            f"label: {share:.0%} of all{told} (sound labels: up to 16 %).")  # fmt: skip
+    worst = sorted(found, key=lambda u: -u.missed)[: bench.params.n_places]
+    common = {
+        "value": share, "threshold": MISSING, "unit": "share", "layers": ("image", "truth"),
+        "places": [place_of(u.item, u.at[0], "no label here") for u in worst if u.at],
+        "numbers": {"without a label": share, "median of the images": each, "network": also},
+    }  # fmt: skip
+    if not suspect:
+        yield ok(said, **common)
+        return
+    sure = also >= MISSING / 2 or (np.isnan(also) and share >= MISSING and each >= MISSING)
+    yield (fault if sure else warn)(
+        said, title=f"About {share:.0%} of the nuclei have no label", **common,
+        certainty=(scaled(share, MISSING, SURELY, 0.75, 0.93) if sure else 0.45),
+        remedy=Remedy("Label the nuclei that were left out, or leave these regions out of training "
+                      "and scoring (a mask of what was annotated): what has no label is learned as "
+                      "background.", plain="Add the missing nuclei to the labels."),
+        plain="Many nuclei that can be seen were never marked.")  # fmt: skip
