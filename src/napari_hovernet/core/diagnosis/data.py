@@ -1,25 +1,26 @@
-"""Checks of files, images, labels, copies and types: what can be told of each by itself."""
+"""Checks of files, images and copies."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..data.items import listed
-from ..data.samples import touching_count
+from ...errors import UserError
+from ..data.items import evenly, listed
+from ..data.samples import TURNS, turn_plane
 from ..data.stores import TARGETS
-from ..hv import compact_ids, label_equal, moments
+from ..hv import compact_ids
 from ..types import Float32, Int32, Progress
-from .bench import Bench, Item
+from .bench import Bench, Item, item_of
 from .case import RawItem
 from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
-from .report import Place, Plot, Remedy
+from .report import Place, Remedy
 
 MOST = 0.5
 """Share of the images that decides."""
@@ -346,228 +347,172 @@ def _image_faults(looks: Sequence[ImageLook], n_places: int) -> Iterator[Verdict
             0.4, Remedy("Read the images in colour, unless the network was trained on grey ones."))
 
 
-# --- labels ----------------------------------------------------------------------------
+# --- copies and leaks ---------------------------------------------------------------------
 
-SPECK, SHAPE = 10, 30
-"""Pixels below which a part is a speck, and a shape is not judged."""
-FEWEST = 20
-"""Nuclei below which shapes are not judged: one odd nucleus would decide."""
-SPECKS = 3.0
-"""Specks per id from which labels were interpolated or compressed with loss. Drawn by hand
-0 to 0.02, JPEG and bilinear resizing 20 to 180, on five sources."""
-LINES, CROSSED = 4, 6
-"""Straight rows and columns at which no nucleus goes on, though so many pixels of nuclei meet
-there, from which labels were made tile by tile. Healthy: 1 of 7,000; tiles: 30 to 100."""
-MASK = 2.0
-"""Parts of 20 px or more per id (median) above which ids are no instances (by hand 1.0)."""
-SHARED, WRAPPED = 0.25, 0.02
-"""Share of ids in several parts from which nuclei share ids (by hand 0, ids in pairs 0.8); and
-where they end at 255, as 8 bits do."""
-LUMPS, SOLID, TOUCHING = 0.09, 0.88, 0.01
-"""Share of labels larger than most and less convex than that (area over hull) from which labels
-are components, if hardly any touch. By hand 0.02 to 0.05 (and 0.3 to 0.45 touch), components
-0.13 to 0.2."""
-ODD = 0.5
-"""Share of labels with large holes, filling their box, or of a few pixels, from which they are
-outlines, boxes or points (by hand below 0.03)."""
-FULL = (127, 255, 32767, 65535)
-"""Largest numbers that types of whole numbers hold."""
+WINDOW, ONE_OF = 8, 256
+"""Edge of the windows of pixels that are marked, and which share of them is kept."""
+MARKS, COMMON = 6, 0.02
+"""Common marks, and share of the marks of the smaller image, from which two images have pixels
+in common: of unlike images none is, as each stands for 192 bytes in their order."""
+COPY = 0.8
+"""Share from which one is a copy of the other, not only a crop that overlaps."""
+ALIKE, FLAT = 0.97, 2.0
+"""Correlation of pictures of 16 x 16 px from which images look alike, and grey levels of spread
+below which such a picture shows nothing."""
+TWICE = 0.2
+"""Share of copies within a set from which it is a fault (fewer: a warning)."""
+HELD, COHORT = 40, 24
+"""Images of the other side that are looked at; and images of a group (on both sides) from which
+it is a stain or an organ and no source image."""
+ODDS = np.random.default_rng(7).integers(1, 2**31, WINDOW * 2, dtype=np.uint32) | 1
 
 
 @dataclass(frozen=True, eq=False)
-class Shapes:
-    """What was measured of the labels of one image."""
+class Print:
+    """What is kept of an image to find (parts of) it again."""
 
-    item: Item
-    area: npt.NDArray[Any]  # (n,) of each id
-    parts: npt.NDArray[Any]  # (n,) its parts of 20 px and more
-    centre: npt.NDArray[np.float64]  # (n, 2)
-    solidity: npt.NDArray[np.float64]  # (n,) NaN where cut off or small
-    holed: npt.NDArray[np.bool_]
-    box: npt.NDArray[np.bool_]  # Whether it fills its bounding box
-    specks: int
-    touching: int
-    lines: tuple[int, ...]  # Where straight borders of tiles are
-    end: int  # The largest id as it was given
-
-    @property
-    def lumps(self) -> npt.NDArray[np.bool_]:
-        """Labels far from convex, and larger than most."""
-        return np.asarray((self.solidity < SOLID) & (self.area > np.median(self.area)))
+    name: str
+    group: str
+    digest: int
+    thumb: Float32  # (16, 16) of mean 0 and length 1; zeros where there is nothing to see
+    marks: frozenset[int]
+    place: Place | None = None
 
 
-def shapes_of(bench: Bench, item: Item) -> Shapes:
-    """Measure the labels of an image, once."""
-    given = np.asarray(getattr(bench.raw(item.index), "labels", 0))
-    return bench.once("shapes", lambda: _shapes(item, int(given.max(initial=0))), item.index)
+def print_of(item: Item, raw: RawItem) -> Print | None:
+    """Take the print of an image (of tokens: a digest alone)."""
+    given: Any = item.image if item.image is not None else raw.features
+    if given is None:
+        return None
+    digest = hash(np.ascontiguousarray(given).tobytes())
+    thumb, marks = np.zeros((16, 16), np.float32), frozenset[int]()
+    if item.image is not None:
+        small = cv2.resize(item.image.mean(2).astype(np.float32), (16, 16), interpolation=3)
+        if small.std() >= FLAT:
+            thumb = (small - small.mean()) / np.linalg.norm(small - small.mean())
+        marks = _marks(item.image)
+    return Print(item.name, raw.group, digest, thumb, marks, place_of(item))
 
 
-def _shapes(item: Item, end: int) -> Shapes:
-    ids, largest = compact_ids(item.labels)  # type: ignore[arg-type]
-    area, total, box = moments(ids, largest)
-    parts = np.zeros(ids.shape, np.int32)
-    n = int(label_equal(ids, parts))
-    size = np.bincount(parts.ravel(), minlength=n + 1)
-    owner = np.zeros(n + 1, np.int64)
-    owner[parts] = ids
-    large = np.bincount(owner[size >= 2 * SPECK], minlength=largest + 1)
-    there = np.flatnonzero(area[1:]) + 1
-    there = there[:: max(len(there) // 2000, 1)]  # Of noise there may be very many
-    form = np.array([_form(ids, int(i), box[i]) for i in there]).reshape(-1, 2)
-    fill = area[there] / np.maximum((box[there, 2:] - box[there, :2] + 1).prod(1), 1)
-    return Shapes(
-        item, area[there], large[there], total[there] / area[there][:, None], form[:, 0],
-        form[:, 1] > 0, (fill >= 0.97) & (area[there] >= SHAPE), int((size[1:] < SPECK).sum()),
-        touching_count(ids), tuple(_tile_lines(ids)), end,
-    )  # fmt: skip
+def _marks(image: Any) -> frozenset[int]:
+    """Hashes of windows of pixels, chosen by the hash itself: the same wherever a crop begins."""
+    grey = image.astype(np.uint32) @ np.array([1, 257, 65537], np.uint32)
+    height, width = (n - WINDOW + 1 for n in grey.shape)
+    if min(height, width) < 1:
+        return frozenset()
+    rows = sum(w * grey[:, k : k + width] for k, w in enumerate(ODDS[:WINDOW]))
+    made = sum(w * rows[k : k + height] for k, w in enumerate(ODDS[WINDOW:]))
+    made ^= made >> np.uint32(15)
+    made *= np.uint32(2246822519)
+    made ^= made >> np.uint32(13)
+    kernel, anchor = np.ones((WINDOW, WINDOW), np.uint8), (0, 0)
+    plain = image[..., 1]
+    alive = cv2.dilate(plain, kernel, anchor=anchor) - cv2.erode(plain, kernel, anchor=anchor) > 12
+    return frozenset(made[alive[:height, :width] & (made % ONE_OF == 0)].tolist())
 
 
-def _form(ids: Int32, i: int, box: npt.NDArray[Any]) -> tuple[float, float]:
-    """Area (holes filled) over that of the hull, NaN at the edge; and 1 if there is a large hole."""
-    r0, c0, r1, c1 = (int(x) for x in box)
-    inside = np.pad((ids[r0 : r1 + 1, c0 : c1 + 1] == i).astype(np.uint8), 1)
-    outer = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    filled = np.zeros_like(inside)
-    cv2.drawContours(filled, outer, -1, 1, -1)
-    full = int(filled.sum())
-    holed = float(int(inside.sum()) < 0.75 * full)
-    if min(r0, c0) == 0 or r1 == ids.shape[0] - 1 or c1 == ids.shape[1] - 1 or full < SHAPE:
-        return np.nan, holed
-    cv2.fillConvexPoly(filled, cv2.convexHull(np.concatenate(outer)), 1)
-    return full / max(int(filled.sum()), 1), holed
+def _prints(bench: Bench) -> list[tuple[Print, str]]:
+    """Prints of the images, and the side of the split they are on."""
+    found = []
+    for index in bench.indices:
+        item, raw = bench.item(index), bench.raw(index)
+        made = None if item is None or raw is None else bench.once(
+            "print", lambda i=item, r=raw: print_of(i, r), index)
+        if made is not None and raw is not None:
+            found.append((made, raw.split))
+    return found
 
 
-def _tile_lines(ids: Int32) -> Iterator[int]:
-    """Rows and columns at which pixels of nuclei meet, and all change their id."""
-    for plane in (ids, ids.T):
-        a, b = plane[:, :-1], plane[:, 1:]
-        both = (a > 0) & (b > 0)
-        cut = (both.sum(0) >= CROSSED) & ~(both & (a == b)).any(0)
-        yield from (int(x) + 1 for x in np.flatnonzero(cut))
+def _held(bench: Bench, number: int) -> tuple[Print, list[Print]] | None:
+    """Read an image of the other side; its print, and those of it turned."""
+    one = (bench.case.held_out or ())[number]
+    try:
+        raw = RawItem(**{"name": one.name, "group": one.group, **one.read("image", "features")})
+        item = item_of(raw, -1, bench.setup, bench.case.kind)
+    except (UserError, ValueError):
+        return None
+    plain = print_of(item, raw)
+    return None if plain is None else (plain, [
+        plain, *(replace(plain, thumb=turn_plane(plain.thumb, turn), marks=_marks(
+            np.ascontiguousarray(turn_plane(item.image, turn, (0, 1)))))
+            for turn in TURNS[1:] if item.image is not None)])  # fmt: skip
 
 
-@check("data.labels", "Labels are instances", needs=("labels",),
-       explains=("data.complete", "data.coverage", "data.hv_*", "data.targets", "model.score",
-                 "model.np*", "model.hv*", "separation.*"))  # fmt: skip
-def labels_are_instances(bench: Bench) -> Steps:
-    """Say whether every nucleus has one id of its own, whole and in one piece."""
-    found, read = [], []
-    for item in bench.items():
-        yield Progress(len(read), len(bench.indices), "Looking at labels")
-        if item.labels is not None:
-            read.append(item)
-            found += [shapes_of(bench, item)] if item.labels.any() else []
-    if not read:
-        yield skip("no labels could be read")
+@check("data.leak", "No image is there twice, or on both sides of the split")
+def copies(bench: Bench) -> Steps:
+    """Say which images are copies, and which are on both sides of a split, whole or in part."""
+    yield Progress(0, 2, "Taking prints of images")
+    found = _prints(bench)
+    if not found:
+        yield skip("give images")
         return
-    bare = 1 - len(found) / len(read)
-    if bare >= (MOST if len(read) > 1 else 1):
-        yield (warn if found else fault)(
-            f"{len(read) - len(found)} of {len(read)} images hold not a single nucleus.",
-            title="Labels are empty", value=bare, threshold=MOST, unit="share",
-            certainty=0.45 if found else 0.95, decisive=not found, layers=("image", "truth"),
-            places=[place_of(i) for i in read[: bench.params.n_places]],
-            remedy=Remedy("Look for labels that were not found, or were read of another file, "
-                          "channel or type."))  # fmt: skip
-    wrong = next(_label_faults(found, bench.params.n_places), None) if found else None
-    if wrong is not None:
-        yield wrong
-    elif found:
-        n = sum(len(s.area) for s in found)
-        touch = sum(s.touching for s in found) / n
-        yield ok(f"{n} ids in {len(found)} images lie in one piece each; {touch:.0%} touch another "
-                 "one.", value=touch, unit="share touching", plot=_areas(found),
-                 numbers={"touching": touch, "nuclei": float(n)})  # fmt: skip
+    here = [p for p, side in found if side != "val"]
+    there: list[tuple[Print, list[Print]]] = [(p, [p]) for p, side in found if side == "val"]
+    if bench.case.held_out is not None:
+        here, there = [p for p, _ in found], []
+        for number in evenly(len(bench.case.held_out), HELD):
+            yield Progress(number, len(bench.case.held_out), "Comparing with the other side")
+            made = _held(bench, number)
+            there += [] if made is None else [made]
+    if here and there:
+        yield _leak(here, there)
+    twice = Counter(p.digest for p, _ in found)
+    extra = sum(n - 1 for n in twice.values())
+    if extra and not (here and there and bench.case.held_out is None):
+        places = [p.place for p, _ in found if twice[p.digest] > 1 and p.place][1:6]
+        many = extra >= TWICE * len(found)
+        yield (fault if many else warn)(
+            f"{extra} of {len(found)} images have the very same pixels as another.",
+            title=f"{extra} of {len(found)} images are there twice", value=extra / len(found),
+            threshold=TWICE, unit="share", certainty=0.93 if many else 0.45, places=places,
+            remedy=Remedy("Keep one of each (remove duplicates): copies weigh double, and leak if a "
+                          "split divides them."), layers=("image",))  # fmt: skip
+    elif not (here and there):
+        yield ok(f"All {len(found)} images differ; give images of the other side of the split to "
+                 "look for leaks.", value=0.0, threshold=TWICE)  # fmt: skip
 
 
-OWN_ID = "Give label images in which every nucleus has an id of its own (inst_maps), not "
-BITS = "Store labels in 16 or 32 bits (uint16, int32); 8 bits hold 255 nuclei."
+def _leak(here: Sequence[Print], there: Sequence[tuple[Print, list[Print]]]) -> Verdict:
+    """Compare both sides of a split."""
+    pairs: dict[str, list[tuple[Print, Print]]] = {}
+    for plain, turned in there:
+        for p in here:
+            kind = _alike(p, turned)
+            if kind:
+                pairs.setdefault(kind, []).append((p, plain))
+    groups = _shared_groups(here, [p for p, _ in there])
+    n = len({id(q) for each in pairs.values() for _, q in each})
+    if not n and not groups:
+        return ok(f"None of {len(there)} images is among the {len(here)} of the other side, whole, "
+                  "turned, or in part.", value=0.0, threshold=0.0, unit="images")  # fmt: skip
+    told = [f"{len(each)} {kind} ({listed(f'{p.name} = {q.name}' for p, q in each)})"
+            for kind, each in pairs.items()]  # fmt: skip
+    told += [f"{len(groups)} source images ({listed(groups)})"] if groups else []
+    sure = set(pairs) - {"look alike"} or len(pairs.get("look alike", ())) > 1 or groups
+    return (fault if sure else warn)(
+        f"On both sides of the split: {'; '.join(told)}. Scores on them say nothing of new images.",
+        title="The same images are in training and in validation", value=n / len(there),
+        threshold=0.0, unit="share", certainty=(0.95 if set(pairs) - {"look alike"} else 0.8)
+        if sure else 0.45, remedy=Remedy(
+            "Divide by source image (slide or patient), never by crop, and drop copies first."),
+        places=[p.place for each in pairs.values() for p, _ in each if p.place][:5],
+        layers=("image",), plain="The images used for checking were also used for learning.")
 
 
-def _label_faults(found: Sequence[Shapes], n_places: int) -> Iterator[Verdict]:
-    """Faults of labels, those that bring about the others first."""
-    n = sum(len(s.area) for s in found)
-    parts = np.concatenate([s.parts for s in found])
-
-    def of(value: float, bound: float, title: str, said: str, certainty: float, text: str,
-           worst: Any) -> Verdict:  # fmt: skip
-        order = sorted(found, key=lambda s: -float(np.max(worst(s), initial=0)))
-        return fault(said, title=title, value=value, threshold=bound, certainty=certainty,
-                     remedy=Remedy(text, plain="The labels have to be exported again."),
-                     layers=("image", "truth"), plot=_areas(found), decisive=certainty >= 0.9,
-                     places=[place_of(s.item) for s in order[:n_places]],
-                     plain="The labels do not say where one nucleus ends and the next begins.",
-                     )  # fmt: skip
-
-    specks = sum(s.specks for s in found) / n
-    if specks >= SPECKS:
-        yield of(specks, SPECKS, "Labels were smoothed or compressed: ids that nobody gave",
-                 f"There are {specks:.0f} specks of less than {SPECK} px per id (by hand below "
-                 "0.1): ids between those of neighbours, as interpolation and JPEG make them.",
-                 0.96, "Resize labels by the nearest pixel, and keep them in a lossless file of 16 "
-                 "or 32 bits (PNG, TIFF, npz).", lambda s: s.specks / len(s.area))  # fmt: skip
-    lines = [x for s in found for x in s.lines]
-    if len(lines) >= max(LINES, len(found) // 4):
-        edge = int(np.gcd.reduce(np.array(lines)))
-        yield of(len(lines), LINES, "Nuclei are cut along the borders of label tiles" + (
-                     f" of {edge} px" if edge > 2 * SPECK else ""),
-                 f"At {len(lines)} straight rows or columns no nucleus goes on: all change their "
-                 "id there (by chance: none).", 0.95,
-                 "Label whole images, or tiles that overlap, and join (merge) the ids that meet "
-                 "along each border.", lambda s: len(s.lines))  # fmt: skip
-    last = {s.item.index: int(s.parts[-1]) for s in found if s.end in FULL and s.parts[-1] >= 3}
-    if len(last) >= 0.2 * len(found) and any(s.item.index in last and len(s.area) > 1
-                                             for s in found):  # fmt: skip
-        end = Counter(s.end for s in found if s.item.index in last).most_common(1)[0][0]
-        yield of(max(last.values()), 3, f"Ids end at {end}: many nuclei share that one",
-                 f"In {len(last)} of {len(found)} images id {end} is the largest, and lies in "
-                 f"{max(last.values())} parts: larger ids were clipped.", 0.95, BITS,
-                 lambda s: last.get(s.item.index, 0))  # fmt: skip
-    split = float((parts > 1).mean())
-    top = max(s.end for s in found)
-    if WRAPPED <= split < 2 * SHARED and (parts > 1).sum() >= 3 and 250 <= top <= 255:
-        yield of(split, WRAPPED, "Ids were wrapped at 256: distant nuclei share one",
-                 f"{split:.0%} of the ids lie in several parts, and none is above {top}: in 8 bits "
-                 "ids start again from 0.", 0.9, BITS, lambda s: s.parts)  # fmt: skip
-    usual, total = float(np.median(parts)), int(parts.sum())
-    if usual > MASK and total >= 6:
-        yield of(usual, MASK, "Labels are a mask, classes or colours, not instances",
-                 f"{n} ids in {len(found)} images lie on {total} separate areas ({usual:.0f} per "
-                 "id, median; an instance lies on 1).", scaled(usual, MASK, 12, 0.92, 0.98),
-                 OWN_ID + "a semantic mask, types or palette colours (RGB or grey): from them "
-                 "touching nuclei cannot be told apart.", lambda s: s.parts)  # fmt: skip
-    if split >= SHARED and (parts > 1).sum() >= 3:
-        yield of(split, SHARED, "Several nuclei share one id",
-                 f"{split:.0%} of {n} ids lie in several large parts (by hand: hardly any).",
-                 scaled(split, SHARED, 0.8, 0.85, 0.94), OWN_ID + "one for several: look where ids "
-                 "are given, and relabel what lies apart.", lambda s: s.parts)  # fmt: skip
-    judged = max(sum(int(np.isfinite(s.solidity).sum()) for s in found), 1)
-    lumps = sum(int(s.lumps.sum()) for s in found)
-    touch = sum(s.touching for s in found) / n
-    if n >= FEWEST and touch < TOUCHING and lumps >= max(4, LUMPS * judged):
-        yield of(lumps / judged, LUMPS, "Labels are connected components: touching nuclei merged",
-                 f"{touch:.1%} of {n} labels touch another one (by hand 30 to 45 %), and "
-                 f"{lumps / judged:.0%} are large and far from convex (by hand 2 to 5 %).",
-                 scaled(lumps / judged, LUMPS, 0.2, 0.85, 0.95), OWN_ID + "label(mask > 0): HV "
-                 "made of components cannot separate what touches.",
-                 lambda s: s.lumps.sum())  # fmt: skip
-    yield from (of(share, ODD, f"Labels are {kind}", f"{share:.0%} of {n} labels are {kind} (by "
-                   "hand below 3 %).", scaled(share, ODD, 0.9, 0.88, 0.96), text, len)
-                for kind, share, text in _kinds(found) if share >= ODD and n >= FEWEST // 2)
+def _alike(p: Print, turned: Sequence[Print]) -> str:
+    """Say what two images have in common, "" if nothing."""
+    if p.digest == turned[0].digest:
+        return "with the very same pixels"
+    shares = [len(p.marks & q.marks) / max(min(len(p.marks), len(q.marks)), MARKS / COMMON / 9)
+              if len(p.marks & q.marks) >= MARKS else 0.0 for q in turned]  # fmt: skip
+    if max(shares) >= COMMON:
+        return "the same, turned" if max(shares) >= COPY else "crops that overlap"
+    return "look alike" if max(float((p.thumb * q.thumb).sum()) for q in turned) >= ALIKE else ""
 
 
-def _kinds(found: Sequence[Shapes]) -> Iterator[tuple[str, float, str]]:
-    """What labels may be instead of areas, the share of them that are, and what to do."""
-    holed, boxes, small = (float(np.concatenate(x).mean()) for x in (
-        [s.holed for s in found], [s.box for s in found], [s.area < SPECK for s in found]))
-    yield "outlines, not areas", holed, "Fill the outline (contour) of every nucleus."
-    yield "boxes, not outlines", boxes, "Draw the outline of every nucleus; a box is none."
-    yield "points, not areas", small, "Give the area of every nucleus, not its centre or seed."
-
-
-def _areas(found: Sequence[Shapes]) -> Plot:
-    ratio = np.concatenate([s.area / max(float(np.median(s.area)), 1.0) for s in found])
-    counts, edges = np.histogram(np.clip(ratio, 0, 8), np.linspace(0, 8, 21))
-    return Plot("histogram", "Areas of labels", tuple(edges.tolist()),
-                (("labels", tuple(counts.astype(float).tolist())),),
-                "area, in multiples of the usual one", "labels")  # fmt: skip
+def _shared_groups(here: Sequence[Print], there: Sequence[Print]) -> list[str]:
+    """Source images on both sides; groups of many images each are stains or organs."""
+    first, second = (Counter(p.group for p in side if p.group) for side in (here, there))
+    both = sorted(set(first) & set(second))
+    usual = np.median([first[g] + second[g] for g in both]) if both else 0
+    return both if usual < COHORT else []

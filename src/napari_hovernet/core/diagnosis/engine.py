@@ -38,7 +38,8 @@ from .report import (
     Remedy,
 )
 
-MODULES = ("data", "placement", "targets", "maps", "model", "separation", "loss", "augmentation")
+MODULES = ("data", "placement", "labels", "targets", "maps", "model", "separation", "loss",
+           "augmentation")  # fmt: skip
 """Modules beside this one that declare checks, the quickest first."""
 PHRASES = {
     "image": "images",

@@ -1,27 +1,25 @@
-"""Checks of labels against their image: in their place, nuclei and not background, all of them."""
+"""The check that labels lie on their image: not moved, turned, resized, or those of another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, ndimage
+from scipy import fft
 from scipy.optimize import linear_sum_assignment
 
 from ..data.items import listed
 from ..data.samples import TURNS, Turn, turn_plane
-from ..hv import compact_ids
 from ..inference.images import UInt8
-from ..types import Bool, Float32, Int32, Progress
-from .bench import Bench, Item, placed_as, shifted
-from .case import Setup
-from .data import DENSITY, labels_on, place_of, scaled
+from ..types import Float32, Progress
+from .bench import Bench, Item
+from .data import DENSITY, place_of, scaled
 from .engine import Steps, check, fault, ok, skip, warn
-from .report import Place, Plot, Remedy
+from .report import Plot, Remedy
 
 EDGE = 512
 """Pixels along an edge, about the middle, that are compared."""
@@ -193,6 +191,9 @@ def where_of(pairs: Sequence[Pair]) -> Where:
         return max(found, key=lambda w: w.value)
     if own >= floor or not windows:
         return Where("fits", own, own, odd=_odd(pairs))
+    elsewhere = _zoom_and_shift(pairs)
+    if elsewhere is not None:
+        return elsewhere
     return Where("nowhere" if own < NOWHERE and floor <= MATCH else "", own)
 
 
@@ -413,265 +414,3 @@ def _sizes(pairs: Sequence[Pair]) -> Plot:
     return Plot("lines", "How well labels fit when they are resized", ZOOMS,
                 (("correlation", tuple(mean.tolist())),), "times their size", "correlation", 1.0,
                 on_x=True)  # fmt: skip
-
-
-# --- labels cover nuclei -----------------------------------------------------------------
-
-LIGHTER = -0.15
-"""Density inside minus outside of labels, in standard deviations, below which background was
-labelled (nuclei: +0.8 to +3 on six sources)."""
-GIANT = 0.3
-"""Share of an image that one label covers from which it may be the background."""
-SWOLLEN, SHRUNK, USUAL = -1.4, 2.4, 0.7
-"""Pixels from the outline to where density falls most steeply, outwards, beyond which labels are
-too large or too small; and what it is where they are sound (medians 0.4 to 1.0 on five
-sources, single images -1 to 1.8; labels 3 px too large: -1.9 to -3)."""
-STEEP = 0.22
-"""Share of its whole range by which density must fall over 2 px there, to be told (0.3 to 0.7)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cover:
-    """What the labels of one image cover."""
-
-    item: Item
-    share: float
-    contrast: float  # Density inside minus outside, in standard deviations; NaN without image
-    giant: bool  # Whether one label is large, and lighter than the others or at all four sides
-    outline: float  # Pixels outwards to the steepest fall of density, NaN if unclear
-
-
-def cover_of(bench: Bench, item: Item) -> Cover:
-    """Measure what labels cover, once."""
-    return bench.once("cover", lambda: _cover(item), item.index)
-
-
-def _cover(item: Item) -> Cover:
-    ids, n = compact_ids(item.labels)  # type: ignore[arg-type]
-    inside = ids > 0
-    count = np.bincount(ids.ravel(), minlength=n + 1)
-    count[0] = 0
-    large = ids == int(count.argmax())
-    sides = all(edge.any() for edge in (large[0], large[-1], large[:, 0], large[:, -1]))
-    giant, contrast, outline = count.max() >= GIANT * ids.size, np.nan, np.nan
-    density = None
-    if item.image is not None and item.image.shape[:2] == ids.shape:
-        planes = [DENSITY[np.ascontiguousarray(item.image[..., c])] for c in (0, 2)]
-        density = max(planes, key=lambda plane: float(plane.std()))
-        spread = max(float(density.std()), 1e-6)
-        if inside.any() and not inside.all():
-            contrast = float(density[inside].mean() - density[~inside].mean()) / spread
-            outline = _outline(density, inside)
-        rest = inside & ~large
-        giant &= not rest.any() or float(density[rest].mean() - density[large].mean()) > 0
-    return Cover(item, float(inside.mean()), contrast,
-                 bool(giant and (density is not None or sides)), outline)  # fmt: skip
-
-
-def _outline(density: Float32, inside: Bool) -> float:
-    """Pixels from the outline, outwards, to where density falls most steeply; NaN if unclear."""
-    depth, away = (cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, 5)
-                   for m in (inside, ~inside))  # fmt: skip
-    at = np.clip(np.rint(np.where(inside, 0.5 - depth, away - 0.5)) + 9, 0, 18).astype(np.int64)
-    n = np.bincount(at.ravel(), minlength=19)[1:18]
-    mean = np.bincount(at.ravel(), density.ravel(), 19)[1:18] / np.maximum(n, 1)
-    known = n > 30
-    if known.sum() < 9:
-        return float("nan")
-    fall = np.where(known[:-2] & known[2:], mean[:-2] - mean[2:], 0.0)
-    k = int(fall.argmax())
-    if fall[k] < STEEP * np.ptp(mean[known]):
-        return float("nan")
-    near = slice(max(k - 2, 0), k + 3)
-    weight = fall[near].clip(0)
-    return float((weight * (np.arange(15)[near] - 7)).sum() / weight.sum())
-
-
-@check("data.coverage", "Labels cover nuclei", needs=("labels",),
-       explains=("data.complete", "model.score", "model.np*"), after=("data.place",))
-def coverage(bench: Bench) -> Steps:
-    """Say whether background was labelled, or outlines are too large or too small."""
-    found = []
-    for item in bench.items():
-        yield Progress(len(found), len(bench.indices), "Looking at what labels cover")
-        if item.labels is not None and item.labels.any():
-            found.append(cover_of(bench, item))
-    if not found:
-        yield skip("there are no nuclei")
-        return
-    share, contrast = (float(np.nanmean([getattr(c, name) for c in found] + [np.nan]))
-                       if name != "contrast" or any(np.isfinite(c.contrast) for c in found)
-                       else np.nan for name in ("share", "contrast"))  # fmt: skip
-    dice = float(np.mean([2 * c.share / (1 + c.share) for c in found]))
-    giants = float(np.mean([c.giant for c in found]))
-    numbers = {"coverage": share, "Dice of all-foreground": dice, "contrast": contrast}
-    common = {"numbers": numbers, "layers": ("image", "truth")}
-    outlines = [c.outline for c in found if np.isfinite(c.outline) and c.contrast > 0.3]
-    off = float(np.median(outlines)) if outlines else np.nan
-    clear = len(outlines) >= 0.5 * len(found) and np.ptp(np.percentile(outlines, (25, 75))) <= 2.5
-    known = f"{share:.0%} of the pixels are nucleus (all of them so called: Dice {dice:.2f})"
-    if contrast <= LIGHTER or giants >= GIANT:
-        said = f"{known}; labels are {abs(contrast):.1f} standard deviations " + (
-            "lighter" if contrast < 0 else "darker") + " than the rest (nuclei 1 to 3 darker)"
-        if giants >= GIANT:
-            said = f"In {giants:.0%} of the images one label covers {GIANT:.0%} or more, and is "
-            said += "lighter than the others or reaches all four sides"
-        yield fault(
-            said + ".", title="Background was taken for nuclei", value=contrast, threshold=LIGHTER,
-            unit="sd", certainty=0.95, decisive=True, **common,
-            places=_places(bench, found, lambda c: c.contrast),
-            remedy=Remedy("Choose the right mask channels (PanNuke: 0 to 4 are nuclei, 5 is "
-                          "background), invert the mask, or subtract the id of the background "
-                          "(background is 0)."),
-            plain="The space between nuclei is labelled, not the nuclei.")  # fmt: skip
-    elif clear and not SWOLLEN <= off <= SHRUNK:
-        large = off < USUAL
-        by = abs(off - USUAL)
-        yield fault(
-            f"Density falls most steeply {by:.0f} px {'inside' if large else 'outside'} of the "
-            f"outlines (median of {len(outlines)} images; drawn by hand within 1 px).",
-            title=f"Labels are too {'large' if large else 'small'}: outlines {by:.0f} px "
-            f"{'outside' if large else 'inside'} of the nuclei", value=off,
-            threshold=SWOLLEN if large else SHRUNK, unit="px", **common,
-            certainty=scaled(by, 2, 4, 0.85, 0.95),
-            places=_places(bench, found, lambda c: c.outline if large else -c.outline),
-            remedy=Remedy("Labels were dilated (grown): draw them at the border of nuclei, or "
-                          "shrink them by as much." if large else "Labels were eroded, or drawn "
-                          "inside: grow (dilate) them to the border of nuclei, ids apart."),
-            plain="The outlines do not follow the borders of the nuclei.")  # fmt: skip
-    elif share > 0.75 and not contrast > 0.5:
-        yield warn(f"{known}; tissue has 10 to 40 %.", title="Nearly everything is nucleus",
-                   value=share, threshold=0.75, unit="share", certainty=0.5, **common,
-                   remedy=Remedy("Look at labels on their images: is background labelled, or the "
-                                 "mask inverted?"))  # fmt: skip
-    else:
-        yield ok(f"{known}; outlines are {off:.1f} px from where density falls, and labels are "
-                 f"{contrast:.1f} standard deviations denser than the rest.", value=share,
-                 threshold=0.75, unit="share", **common)  # fmt: skip
-
-
-def _places(bench: Bench, found: Sequence[Cover], key: Any) -> list[Place]:
-    worst = sorted(found, key=lambda c: np.nan_to_num(key(c)))
-    return [place_of(c.item) for c in worst[: bench.params.n_places]]
-
-
-# --- labels complete ----------------------------------------------------------------------
-
-MISSING, SURELY = 0.23, 0.33
-"""Share of nuclei without a label from which it is a fault if the network sees them too, and if
-nobody else does. Sound labels: 0 to 0.16 on five sources; a third left out: 0.35 to 0.48; the
-smaller half: 0.26 to 0.43."""
-LEAST = 6
-"""Unlabelled nuclei that there are at least."""
-SEEN = 25
-"""Percentile of labelled pixels from which a pixel looks like nucleus."""
-WITNESS = 0.5
-"""Share of labelled nuclei that a network must find before it is asked about the others."""
-
-
-@dataclass(frozen=True, eq=False)
-class Unlabelled:
-    """Nuclei of one image without a label."""
-
-    item: Item
-    labelled: int  # Nuclei with a label, as far as they look like the others
-    missed: float  # Nuclei without
-    at: tuple[tuple[float, float], ...]  # Where, row and column
-
-
-def unlabelled(item: Item) -> Unlabelled | None:
-    """Learn from the labels what nuclei look like, and look for it outside of them."""
-    ids, image = compact_ids(item.labels)[0], item.image  # type: ignore[arg-type]
-    inside = ids > 0
-    core, near = (f(inside.astype(np.uint8), np.ones((k, k), np.uint8)) > 0
-                  for f, k in ((cv2.erode, 3), (cv2.dilate, 7)))  # fmt: skip
-    if image is None or min(core.sum(), (~near).sum()) < 50:
-        return None
-    density = DENSITY[image]
-    looks = np.concatenate([cv2.GaussianBlur(density, (0, 0), s) for s in (1, 3)], 2)
-    score = looks @ _direction(looks[core][::3], looks[~near][::3])
-    hot = (score > np.percentile(score[core], SEEN)).astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    hot = cv2.morphologyEx(hot, cv2.MORPH_OPEN, disc)
-    count = np.bincount(ids.ravel())
-    seen = np.bincount(ids.ravel(), hot.ravel())
-    like = seen[1:] > 0.5 * np.maximum(count[1:], 1)
-    if not like.any():
-        return None
-    usual = float(np.median(seen[1:][like]))
-    free = hot & (cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    _, _, stats, centres = cv2.connectedComponentsWithStats(free, connectivity=4)
-    large = stats[1:, cv2.CC_STAT_AREA] >= 0.4 * usual
-    each = np.clip(np.rint(stats[1:, cv2.CC_STAT_AREA][large] / usual), 1, 50)
-    at = tuple((float(y), float(x)) for x, y in centres[1:][large][np.argsort(-each)][:3])
-    return Unlabelled(item, int(like.sum()), float(each.sum()), at)
-
-
-def _direction(inside: Any, outside: Any) -> Float32:
-    """Direction in colour that tells nuclei from the rest best (Fisher 1936)."""
-    a, b = inside.astype(np.float64), outside.astype(np.float64)
-    within = np.cov(a.T) + np.cov(b.T) + 1e-4 * np.eye(a.shape[1])
-    return np.linalg.solve(within, a.mean(0) - b.mean(0)).astype(np.float32)
-
-
-def _by_network(bench: Bench, items: Sequence[Item]) -> float:
-    """Share of nuclei without a label by the predicted maps; NaN where they know too little."""
-    labelled = hit = missed = 0
-    for item in items:
-        maps, shapes = bench.maps(item.index), bench.own_shapes(item.index)
-        if maps is None or shapes is None or item.labels is None or (
-            shapes.shape != item.labels.shape):  # fmt: skip
-            continue
-        n = int(shapes.max(initial=0))
-        area = np.bincount(shapes.ravel(), minlength=n + 1)[1:]
-        sure = np.bincount(shapes.ravel(), maps.np.ravel(), n + 1)[1:] > 0.7 * area
-        on = np.bincount(shapes.ravel(), (item.labels > 0).ravel(), n + 1)[1:]
-        missed += int((sure & (area >= 30) & (on < 0.2 * area)).sum())
-        ids = np.unique(item.labels)[1:]
-        labelled += len(ids)
-        hit += int((ndimage.mean(shapes > 0, item.labels, ids) > 0.5).sum()) if len(ids) else 0
-    if not labelled or hit < WITNESS * labelled:
-        return float("nan")
-    return missed / (missed + labelled)
-
-
-@check("data.complete", "All nuclei are labelled", needs=("image", "labels"),
-       explains=("model.score", "model.np*", "separation.over"),
-       after=("data.place", "data.labels", "data.coverage"))  # fmt: skip
-def complete(bench: Bench) -> Steps:
-    """Say whether nuclei were left out: what looks like the labelled ones, outside of them."""
-    found = []
-    for item in bench.items():
-        yield Progress(len(found), len(bench.indices), "Looking for nuclei without a label")
-        if labels_on(item) is not None:
-            made = bench.once("unlabelled", lambda item=item: unlabelled(item), item.index)
-            found += [] if made is None else [made]
-    labelled, missed = sum(u.labelled for u in found), sum(u.missed for u in found)
-    if labelled < LEAST:
-        yield skip("there are too few nuclei, or the image shows nothing")
-        return
-    share = missed / (missed + labelled)
-    each = float(np.median([u.missed / (u.missed + u.labelled) for u in found]))
-    suspect = share >= MISSING and missed >= LEAST
-    items = [u.item for u in found if u.item.index in bench.map_indices]
-    also = _by_network(bench, items[:6]) if suspect and "maps" in bench.case.has else np.nan
-    told = "" if np.isnan(also) else f"; of those the network sees, {also:.0%} have none"
-    said = (f"About {missed:.0f} places look like the {labelled} labelled nuclei and have no "
-            f"label: {share:.0%} of all{told} (sound labels: up to 16 %).")  # fmt: skip
-    worst = sorted(found, key=lambda u: -u.missed)[: bench.params.n_places]
-    common = {
-        "value": share, "threshold": MISSING, "unit": "share", "layers": ("image", "truth"),
-        "places": [place_of(u.item, u.at[0], "no label here") for u in worst if u.at],
-        "numbers": {"without a label": share, "median of the images": each, "network": also},
-    }  # fmt: skip
-    if not suspect:
-        yield ok(said, **common)
-        return
-    sure = also >= MISSING / 2 or (np.isnan(also) and share >= MISSING and each >= MISSING)
-    yield (fault if sure else warn)(
-        said, title=f"About {share:.0%} of the nuclei have no label", **common,
-        certainty=(scaled(share, MISSING, SURELY, 0.75, 0.93) if sure else 0.45),
-        remedy=Remedy("Label the nuclei that were left out, or leave these regions out of training "
-                      "and scoring (a mask of what was annotated): what has no label is learned as "
-                      "background.", plain="Add the missing nuclei to the labels."),
-        plain="Many nuclei that can be seen were never marked.")  # fmt: skip
