@@ -326,10 +326,10 @@ def _outline(density: Float32, inside: Bool) -> float:
         return float("nan")
     fall = np.where(known[:-2] & known[2:], mean[:-2] - mean[2:], 0.0)
     k = int(fall.argmax())
-    if fall[k] < STEEP * np.ptp(mean[known]):
+    if not fall[k] > STEEP * np.ptp(mean[known]):
         return float("nan")
     near = slice(max(k - 2, 0), k + 3)
-    weight = fall[near].clip(0)
+    weight = fall[near].clip(1e-9)
     return float((weight * (np.arange(15)[near] - 7)).sum() / weight.sum())
 
 

@@ -148,6 +148,12 @@ def _window(a: Float32, b: Float32) -> Float32:
     return out
 
 
+def count_nuclei(labels: Any) -> int:
+    """Count ids, or areas where these are more (of a mask)."""
+    areas = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=4)[0] - 1
+    return max(len(np.unique(labels)) - 1, int(areas))
+
+
 def _pair(bench: Bench, item: Item) -> Pair | None:
     """Compare an image with its labels, once; None where one of them shows nothing."""
 
@@ -157,7 +163,7 @@ def _pair(bench: Bench, item: Item) -> Pair | None:
         plane, inside = likeness(item.image), item.labels > 0
         if plane.std() < 0.008 or inside.mean() > 0.97:  # blank; full of nuclei
             return None
-        return pair_of(item, plane, band(inside), len(np.unique(item.labels)) - 1)
+        return pair_of(item, plane, band(inside), count_nuclei(item.labels))
 
     return bench.once("pair", make, item.index)
 
@@ -280,6 +286,7 @@ def _zoom_and_shift(pairs: Sequence[Pair]) -> Where | None:
     best = scores.mean(0)
     k = int(best.argmax())
     clear = best[k] >= 1.5 * np.median(best) and best[k] >= MATCH + NOWHERE
+    clear &= abs(np.log(ZOOMS[k])) > HARDLY
     return Where("zoom and shift", 0.0, float(best[k]), ZOOMS[k]) if clear else None
 
 
@@ -325,8 +332,9 @@ def place(bench: Bench) -> Steps:
             _pair(bench, item)
     pairs, where = placement(bench)
     n = sum(p.nuclei for p in pairs)
-    if not pairs or where.kind == "":
-        yield skip(f"{n} nuclei on images that show something are too few to tell by")
+    if not pairs or where.kind in ("", "inverted"):
+        yield skip("labels are on what is lighter than the rest (see what labels cover)"
+                   if where.kind else f"{n} nuclei on images that show something are too few")
         return
     moved = [i for i, j in enumerate(where.at) if i != j] if where.kind == "order" else []
     which = [pairs[i] for i in where.odd or moved or range(len(pairs))]
@@ -351,7 +359,7 @@ def place(bench: Bench) -> Steps:
         yield fault(
             f"Labels fit their images with correlation {where.own:.2f}; as said, with "
             f"{where.value:.2f} (chance: 0, in place 0.3 to 0.9).", title=title, **common,
-            certainty=sure if where.kind not in ("nowhere", "inverted") else 0.75,
+            certainty=sure if where.kind != "nowhere" else 0.75,
             remedy=remedy, decisive=True, plain="The labels do not lie on the nuclei.")  # fmt: skip
 
 
@@ -397,9 +405,6 @@ def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, 
         return f"Labels of {mixed} of {len(pairs)} images belong to other images{by_text}", Remedy(
             "Pair images and labels by name: sort both in the same way.",
             *(("image_order", order) if bench.setup.image_order is None else ()))  # fmt: skip
-    if where.kind == "inverted":
-        return "Labels are on what is lighter than the rest", Remedy(
-            "Look at labels on their images: background may be labelled, or images be inverted.")
     return "Labels do not fit their images anywhere", Remedy(
         f"Check the pairing: do these labels belong to these images? {TOGETHER}")
 

@@ -20,8 +20,8 @@ from ..types import Float32, Int32, Progress
 from .bench import Bench, Item, channel_first
 from .data import place_of, scaled
 from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
-from .placement import band, pair_of, unit, where_of
-from .report import Place, Plot, Remedy
+from .placement import band, count_nuclei, pair_of, where_of
+from .report import Plot, Remedy
 
 FINITE = 1e-6
 DIVISORS = (127.0, 128.0, 255.0, 100.0, 1000.0, 32767.0)
@@ -178,7 +178,7 @@ def _directions(found: Sequence[Stored], bench: Bench) -> Iterator[Verdict]:
     known = [(s, s.reading) for s in found if s.reading is not None]
     if not known:
         return
-    (swapped, x, y), n = Counter(r for _, r in known).most_common(1)[0]  # type: ignore[misc]
+    (swapped, x, y), _ = Counter(r for _, r in known).most_common(1)[0]  # type: ignore[misc]
     odd = [s for s, r in known if r != (swapped, x, y)]
     mean = np.mean([s.matrix / max(s.top, FINITE) for s, _ in known if s.matrix is not None], 0)
     setup, common = bench.setup, {**_said([s for s, _ in known], bench), "plot": _matrix(mean)}
@@ -442,8 +442,7 @@ def _support(s: Stored) -> Any:
     area = band((size > 0.1 * s.top).astype(np.float32))
     if area.std() <= 0 or s.item.labels is None:
         return None
-    n = len(np.unique(s.item.labels)) - 1
-    return pair_of(s.item, area, band(s.item.labels > 0), n)
+    return pair_of(s.item, area, band(s.item.labels > 0), count_nuclei(s.item.labels))
 
 
 # --- types ----------------------------------------------------------------------------------
