@@ -17,8 +17,8 @@ from ..data.samples import TURNS, Turn, turn_plane
 from ..inference.images import UInt8
 from ..types import Float32, Progress
 from .bench import Bench, Item
-from .data import DENSITY, place_of, scaled
-from .engine import Steps, check, fault, ok, skip, warn
+from .data import DENSITY, places_of, scaled, told
+from .engine import Steps, check, ok, skip
 from .report import Plot, Remedy
 
 EDGE = 512
@@ -331,36 +331,29 @@ def place(bench: Bench) -> Steps:
         if item is not None:
             _pair(bench, item)
     pairs, where = placement(bench)
-    n = sum(p.nuclei for p in pairs)
     if not pairs or where.kind in ("", "inverted"):
+        n = sum(p.nuclei for p in pairs)
         yield skip("labels are on what is lighter than the rest (see what labels cover)"
                    if where.kind else f"{n} nuclei on images that show something are too few")
         return
     moved = [i for i, j in enumerate(where.at) if i != j] if where.kind == "order" else []
     which = [pairs[i] for i in where.odd or moved or range(len(pairs))]
-    places = [place_of(p.item) for p in which[: bench.params.n_places]]
-    common = {"value": where.own, "threshold": MATCH, "unit": "correlation", "places": places,
+    common = {"unit": "correlation", "places": places_of(bench, (p.item for p in which)),
               "layers": ("image", "truth"), "plot": _sizes(pairs)}  # fmt: skip
     if where.kind == "fits" and not where.odd:
         yield ok(f"Labels fit {len(pairs)} images with correlation {where.own:.2f}, better than "
-                 "moved, turned, resized, or on another image.", **common)  # fmt: skip
-    elif where.kind == "fits":
-        share = len(where.odd) / len(pairs)
-        yield (fault if share >= ODD else warn)(
-            f"In {len(where.odd)} of {len(pairs)} images ({listed(p.item.name for p in which)}) "
-            f"labels fit better moved or turned: {_elsewhere(which[0])}.",
-            title=f"Labels of {len(where.odd)} images are moved or turned", **common,
-            certainty=scaled(share, ODD, 0.5, 0.85, 0.95) if share >= ODD else 0.45,
-            remedy=Remedy(f"Correct (shift or turn back) the labels of these images. {TOGETHER}"),
-            plain="The labels of some images lie beside their nuclei.")  # fmt: skip
-    else:
-        title, remedy = _explained(bench, pairs, where)
-        sure = scaled(where.value - where.own, 0.05, 0.3, 0.88, 0.98)
-        yield fault(
-            f"Labels fit their images with correlation {where.own:.2f}; as said, with "
-            f"{where.value:.2f} (chance: 0, in place 0.3 to 0.9).", title=title, **common,
-            certainty=sure if where.kind != "nowhere" else 0.75,
-            remedy=remedy, decisive=True, plain="The labels do not lie on the nuclei.")  # fmt: skip
+                 "moved, turned, resized, or on another image.", value=where.own, threshold=MATCH,
+                 **common)  # fmt: skip
+        return
+    title, remedy, sure = _explained(bench, pairs, where)
+    said = (f"Labels fit their images with correlation {where.own:.2f}; as said, with "
+            f"{where.value:.2f} (chance: 0, in place 0.3 to 0.9).")  # fmt: skip
+    if where.odd:
+        said = (f"In {len(which)} of {len(pairs)} images ({listed(p.item.name for p in which)}) "
+                f"labels fit better elsewhere: {_elsewhere(which[0])}.")  # fmt: skip
+    yield from told(
+        [(True, sure, title, said, where.own, MATCH, remedy)], decisive=sure > 0.8 and not where.odd,
+        plain="The labels do not lie on the nuclei.", **common)  # fmt: skip
 
 
 def _elsewhere(p: Pair) -> str:
@@ -369,44 +362,45 @@ def _elsewhere(p: Pair) -> str:
     (r, c), moved = p.best
     if p.turns[turn] > moved and turn in WORDS:
         return f"{WORDS[turn]} ({p.own:.2f} as they are, {p.turns[turn]:.2f} so)"
-    return f"by {r} rows and {c} columns ({p.own:.2f} as they are, {moved:.2f} so)"
+    return f"moved by {r} rows and {c} columns ({p.own:.2f} as they are, {moved:.2f} so)"
 
 
-def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, Remedy]:
-    """Title and remedy of labels that are somewhere else."""
+def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, Remedy, float]:
+    """Title, remedy and certainty of labels that are somewhere else."""
+    sure = scaled(where.value - where.own, 0.05, 0.3, 0.88, 0.98)
+    turned = any(bench.setup.labels_turn)
+    if where.odd:
+        share = len(where.odd) / len(pairs)
+        return f"Labels of {len(where.odd)} images are moved or turned", Remedy(
+            f"Correct (shift or turn back) the labels of these images. {TOGETHER}"
+        ), scaled(share, ODD, 0.5, 0.85, 0.95) if share >= ODD else 0.45  # fmt: skip
     if where.kind == "shift":
         r, c = where.at
-        before = bench.setup.labels_shift
         return f"Labels are moved by {-r} rows and {-c} columns", Remedy(
-            f"Move labels by {r} rows and {c} columns. {TOGETHER}", "labels_shift", [r, c]
-        ) if not any(bench.setup.labels_turn) or before else Remedy(TOGETHER)  # fmt: skip
+            f"Move labels by {r} rows and {c} columns. {TOGETHER}", "labels_shift", [r, c]), sure
     if where.kind == "turn":
-        turn = where.at
-        words = next(w for t, w in WORDS.items() if _undoes(t, turn))
-        action = () if any(bench.setup.labels_turn) else (
-            "labels_turn", [turn.flip, turn.quarters])  # fmt: skip
+        words = next(words for done, words in WORDS.items() if _undoes(done, where.at))
+        action = () if turned else ("labels_turn", [where.at.flip, where.at.quarters])
         return f"Labels are {words}", Remedy(
-            f"Turn labels back, so that they lie on their image. {TOGETHER}", *action)
-    if where.kind in ("zoom", "zoom and shift"):
+            f"Turn labels back, so that they lie on their image. {TOGETHER}", *action), sure
+    if where.kind.startswith("zoom"):
         size = 1 / where.at
-        kind = "too large" if size > 1 else "too small"
-        text = f"Resize labels by {where.at:.3f} (nearest pixel) so that they fit the image. "
         action = ("labels_zoom", float(where.at * bench.setup.labels_zoom))
-        return f"Labels are {size:.2f} x as large as they should be ({kind})", Remedy(
-            text + TOGETHER, *(action if where.kind == "zoom" else ()))  # fmt: skip
+        return f"Labels are {size:.2f} x as large as they should be", Remedy(
+            f"Resize labels by {where.at:.3f} (nearest pixel), so that they fit. {TOGETHER}",
+            *(action if where.kind == "zoom" else ())), sure  # fmt: skip
     if where.kind == "order":
-        n = len(bench.case.items or ())
-        order, at = list(range(n)), [p.item.index for p in pairs]
+        order, at = list(range(len(bench.case.items or ()))), [p.item.index for p in pairs]
         for i, j in enumerate(where.at):
             order[at[i]] = at[j]
+        as_text = order == sorted(order, key=lambda i: str(i + 1))
         mixed = sum(i != j for i, j in enumerate(where.at))
-        names = sorted(range(n), key=lambda i: str(i + 1))
-        by_text = " (as if one list was sorted as text: 1, 10, 2)" if order == names else ""
-        return f"Labels of {mixed} of {len(pairs)} images belong to other images{by_text}", Remedy(
-            "Pair images and labels by name: sort both in the same way.",
-            *(("image_order", order) if bench.setup.image_order is None else ()))  # fmt: skip
+        return f"Labels of {mixed} of {len(pairs)} images belong to other images", Remedy(
+            "Pair images and labels by name: sort both in the same way" + (
+                " (one list was sorted as text: 1, 10, 2)." if as_text else "."),
+            *(("image_order", order) if bench.setup.image_order is None else ())), sure  # fmt: skip
     return "Labels do not fit their images anywhere", Remedy(
-        f"Check the pairing: do these labels belong to these images? {TOGETHER}")
+        f"Check the pairing: do these labels belong to these images? {TOGETHER}"), 0.75
 
 
 def _undoes(done: Turn, back: Turn) -> bool:
