@@ -294,8 +294,9 @@ BLURRED, INNER = 0.27, 0.2
 """Mean error of HV where nuclei touch above which, and inside below which, it was interpolated."""
 MEANT = (0.6, 0.85)
 """Length of the mean transform below which HV cannot be learned, and is learned short."""
-JUMP, JUMPS = 90.0, 0.03
-"""Grey levels beyond what one gain per channel explains, and share of such pixels."""
+ALIKE, OVER = 0.8, 0.03
+"""Agreement (of angles, 256 grey levels a turn) with one gain and offset from which bytes follow
+them; and share of pixels whole turns away: bytes that ran over 10 to 60 %, sound ones 0."""
 FAINT = 0.15
 """Contrast over that before, below which nothing is left to be seen (jitter leaves 0.5)."""
 
@@ -332,7 +333,7 @@ class Look:
     still: bool  # Whether HV came back as it went in though labels moved
     types_wrong: float  # Share of nuclei with another type; NaN where types take no part
     image: tuple[float, float, float]  # Least, largest value, contrast over that before
-    jumps: float  # Share of pixels far from what one gain per channel explains
+    over: bool  # Whether bytes ran over
     swapped: bool  # Whether channels fit better in another order
 
     @property
@@ -346,23 +347,24 @@ def look_at(probe: Probe, drawn: Drawn) -> Look:
     labels, foreign, lost = _ids(probe.labels, drawn.labels)
     move = None if lost else move_of(probe.labels, labels)
     moved = None if move is None else _as_labels(probe.image, move, labels.shape)
-    level = np.nan if lost else _level(probe, drawn, labels, moved)
+    image = np.asarray(drawn.image, np.float64)
+    swapped, over = (False, False) if moved is None else _colours(image, moved)
+    level = np.nan if lost or over else _level(probe, drawn, labels, moved)
     apart = not lost and level < APART
     matrix, touch, inner = (None, np.nan, np.nan) if lost or foreign > FOREIGN or apart else (
         _compared(probe, labels, drawn, move))  # fmt: skip
     back = convert(drawn.hv, probe.convention, HVConvention())
     still = back.shape == probe.outward.shape and bool(np.array_equal(back, probe.outward))
     plain = move is not None and move.exact and move.turn == Turn()
-    image = np.asarray(drawn.image, np.float64)
     looks = (np.nan, np.nan, np.nan)
     if image.size and np.isfinite(image).all():
         unit_range = 255.0 if image.max() <= 2 and drawn.image.dtype.kind == "f" else 1.0
         contrast = float(image.std(axis=(0, 1)).max()) * unit_range
         looks = (float(image.min()), float(image.max()), contrast / max(
             float(probe.image.std(axis=(0, 1)).max()), 1e-6))  # fmt: skip
-    jumps, swapped = _colours(image, moved) if moved is not None and not apart else (np.nan, False)
     return Look(move, foreign, lost, str(drawn.labels.dtype), level, matrix, touch, inner,
-                not plain and still, _types_wrong(probe, drawn, labels), looks, jumps, swapped)
+                not plain and still, _types_wrong(probe, drawn, labels), looks, over,
+                swapped and not apart)
 
 
 def _ids(before: Int32, after: npt.NDArray[Any]) -> tuple[Int32, float, float | bool]:
@@ -526,21 +528,33 @@ def _types_wrong(probe: Probe, drawn: Drawn, labels: Int32) -> float:
     return float(np.mean(wrong)) if wrong else np.nan
 
 
-def _colours(image: Any, moved: Any) -> tuple[float, bool]:
-    """Share of pixels that jumped, and whether channels came back in another order."""
+def _colours(image: Any, moved: Any) -> tuple[bool, bool]:
+    """Whether channels came back in another order, and whether bytes ran over."""
     if image.shape != moved.shape or image.shape[2] != 3 or not np.isfinite(image).all():
-        return np.nan, False
+        return False, False
     there = np.isfinite(moved).all(2)
     was, now = moved[there][::5].astype(np.float64), image[there][::5]
     if len(was) < 40:
-        return np.nan, False
-    a, b = was - was.mean(0), now - now.mean(0)
-    gain = (a * b).sum(0) / np.maximum((a * a).sum(0), 1e-6)
+        return False, False
     scale = 1.0 if image.max() > 2 else 255.0
-    jumps = float((np.abs(b - gain * a) * scale > JUMP).mean(0).max())
     apart = {p: float(np.abs(now * scale - was[:, p]).mean()) for p in permutations(range(3))}
     plain = apart.pop((0, 1, 2))
-    return jumps, plain > 5 and min(apart.values()) < 0.5 * plain
+    over = scale == 1 and _run_over(was, now)
+    return plain > 5 and min(apart.values()) < 0.5 * plain and not over, over
+
+
+def _run_over(was: Any, now: Any) -> bool:
+    """Whether bytes explain far more by running over (modulo 256) than by one gain and offset."""
+    best = (0.0, 0.0, 0.0)
+    for gain in np.linspace(0.4, 2.4, 41):
+        mean = complex(np.exp(2j * np.pi * (now - gain * was) / 256).mean())
+        best = max(best, (abs(mean), gain, float(np.angle(mean)) * 128 / np.pi))
+    off = now - best[1] * was - best[2]
+    whole = np.rint(off / 256)
+    far = whole != 0
+    if best[0] < ALIKE or not OVER < float(far.mean()) < 1 - OVER:
+        return False
+    return bool((off - 256 * whole)[far].std() < 0.6 * now[far].std())  # what was cut out is flat
 
 
 # --- checks -------------------------------------------------------------------------------
@@ -682,8 +696,8 @@ def augmentation_image(bench: Bench) -> Steps:
         (sum(x.swapped for x in looks), 0.9, 0.15, "Colour channels are exchanged in augmentation",
          "so many fit the image that went in in another order of channels",
          "Keep one order of colour channels: do not shuffle them, and OpenCV reads BGR."),
-        (sum(x.jumps > JUMPS for x in looks), 0.8, 0.15, "Grey levels jump: bytes run over",
-         "in so many pixels lie far from what one gain per channel explains (250 + 10 = 4)",
+        (sum(x.over for x in looks), 0.93, 0.15, "Grey levels jump: bytes run over",
+         "in so many pixels lie 256 away from what one gain and offset explain (250 + 10 = 4)",
          "Compute in float32, and clip to 0..255 before turning back to uint8 (no overflow)."),
     )  # fmt: skip
     wrong = False

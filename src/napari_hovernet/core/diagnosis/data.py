@@ -304,7 +304,8 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float
            "labelled nuclei are lighter than all else, and the ground is dark",
            "Invert the images (255 - image), unless they are fluorescence, for which another model "
            "is needed.")  # fmt: skip
-    yield (lambda x: x.contrast > PROVEN and x.inside[2] > max(BLUE_RED * x.inside[0], 0.02), MOST,
+    yield (lambda x: x.contrast > PROVEN and x.unlike >= UNLIKE
+           and x.inside[2] > max(BLUE_RED * x.inside[0], 0.02), MOST,
            scaled(blue, BLUE_RED, 2, 0.85, 0.97), "Red and blue of the images are swapped (BGR)",
            f"nuclei take {blue:.1f} times as much of the last channel's light as of the first's (in "
            "tissue 0.05 to 0.8)", Remedy("Read images as RGB (cv2.imread gives BGR: image[..., "

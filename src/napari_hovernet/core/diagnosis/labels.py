@@ -40,8 +40,11 @@ SHARED, WRAPPED = 0.25, 0.02
 where they end at 255, as 8 bits do."""
 LUMPS, SOLID = 0.09, 0.88
 """Share of labels larger than most and less convex than that (area over hull) from which labels
-are components, if no two share an edge (by hand 30 to 58 % do). By hand 0.02 to 0.07, components
-0.09 to 0.23, on six sources."""
+are components, if hardly any share an edge. By hand 0.01 to 0.09, components 0.09 to 0.28, on seven
+sources."""
+EDGES = 0.3
+"""Pairs of pixels per label at which two labels share an edge, below which hardly any do (by hand
+1.1 to 6.8 on seven sources; components 0, merged in part 0.03 to 0.2)."""
 CORNERS = 3
 """Labels that meet at corners, from which they are components if none share an edge: such labels
 come of 4-connected areas alone."""
@@ -210,10 +213,12 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
          "Several nuclei share one id", f"{split:.0%} of {n} ids lie in several large parts (by "
          "hand: hardly any).", split, SHARED, OWN_ID + "one for several: look where ids are given, "
          "and relabel what lies apart."),
-        (n >= FEWEST and not sharing and (corners >= CORNERS or lumps >= max(4, LUMPS * judged)),
-         0.95 if corners >= CORNERS else scaled(lumps / judged, LUMPS, 0.2, 0.85, 0.93),
+        (n >= FEWEST and ((not sharing and corners >= CORNERS)
+                          or (sharing < EDGES * n and lumps >= max(4, LUMPS * judged))),
+         0.95 if not sharing and corners >= CORNERS else
+         scaled(lumps / judged, LUMPS, 0.2, 0.85, 0.93),
          "Labels are connected components: touching nuclei are merged",
-         f"Not two of {n} labels share an edge (by hand 30 to 58 % do), {corners} meet at corners, "
+         f"{n} labels share an edge at {sharing} pixels (by hand at {n} or more), {corners} touch, "
          f"and {lumps / judged:.0%} are large and far from convex.", lumps / judged, LUMPS,
          OWN_ID + "label(mask > 0): HV made of components cannot separate what touches."),
         *((share >= ODD and n >= FEWEST // 2, scaled(share, ODD, 0.9, 0.88, 0.96),

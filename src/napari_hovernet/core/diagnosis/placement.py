@@ -44,6 +44,8 @@ ZOOMS = tuple(float(z) for z in np.exp(np.linspace(-np.log(2), np.log(2), 35)))
 """Sizes that are tried, in steps of 4 %: nuclei at the rim of 320 px move by 6 px in one."""
 HARDLY = 0.03
 """Difference of size that is none (0.015 is as far as sound labels were off)."""
+ANGLES, STRAIGHT = tuple(float(a) for a in range(-30, 31, 3)), 2
+"""Angles in degrees that are tried, and one that is none."""
 ODD = 0.2
 """Share of images at another place from which it is a fault."""
 
@@ -131,10 +133,10 @@ def pair_of(item: Item, plane: Float32, mask: Any, nuclei: int) -> Pair:
                 turns, zooms)  # fmt: skip
 
 
-def zoomed(plane: Float32, factor: float) -> Float32:
-    """Resize a plane about its centre."""
-    y, x = ((n - 1) / 2 * (1 - factor) for n in plane.shape)
-    matrix = np.array([[factor, 0, x], [0, factor, y]])
+def zoomed(plane: Float32, factor: float, angle: float = 0.0) -> Float32:
+    """Resize a plane about its centre, and turn it by an angle in degrees."""
+    y, x = ((n - 1) / 2 for n in plane.shape)
+    matrix = cv2.getRotationMatrix2D((x, y), angle, factor)
     return np.asarray(cv2.warpAffine(plane, matrix, plane.shape[::-1]), np.float32)
 
 
@@ -195,11 +197,11 @@ def where_of(pairs: Sequence[Pair]) -> Where:
     found += [w for w in (_order(pairs),) if w is not None]
     if found:
         return max(found, key=lambda w: w.value)
-    if own >= floor or not windows:
-        return Where("fits", own, own, odd=_odd(pairs))
-    elsewhere = _zoom_and_shift(pairs)
+    elsewhere = _warped(pairs, own < floor) if windows else None
     if elsewhere is not None:
         return elsewhere
+    if own >= floor or not windows:
+        return Where("fits", own, own, odd=_odd(pairs))
     return Where("nowhere" if own < NOWHERE and floor <= MATCH else "", own)
 
 
@@ -271,23 +273,26 @@ def _odd(pairs: Sequence[Pair]) -> tuple[int, ...]:
     return tuple(odd)
 
 
-def _zoom_and_shift(pairs: Sequence[Pair]) -> Where | None:
-    """Find a size at which labels fit when they are moved too, in pictures made small."""
-    scores = np.zeros((len(pairs), len(ZOOMS)))
+def _warped(pairs: Sequence[Pair], lost: bool) -> Where | None:
+    """Find an angle (or, where nothing fits, a size) at which labels fit, moved too; on small planes."""
+    ways = [(1.0, a) for a in ANGLES] + [(z, 0.0) for z in ZOOMS if lost and abs(np.log(z)) > HARDLY]
+    scores = np.zeros((len(pairs), len(ways)))
     for i, p in enumerate(pairs):
         if p.window is None:
             continue
         size = tuple(int(n * min(160 / max(p.plane.shape), 1)) for n in p.plane.shape[::-1])
         a, b = (unit(cv2.resize(x, size, interpolation=3)) for x in (p.plane, p.mask))
         seen = fft.rfft2(a)
-        for k, z in enumerate(ZOOMS):
-            there = np.conj(fft.rfft2(unit(zoomed(b, z))))
+        for k, (zoom, angle) in enumerate(ways):
+            there = np.conj(fft.rfft2(unit(zoomed(b, zoom, angle))))
             scores[i, k] = float(fft.irfft2(seen * there, a.shape).max())
-    best = scores.mean(0)
-    k = int(best.argmax())
-    clear = best[k] >= 1.5 * np.median(best) and best[k] >= MATCH + NOWHERE
-    clear &= abs(np.log(ZOOMS[k])) > HARDLY
-    return Where("zoom and shift", 0.0, float(best[k]), ZOOMS[k]) if clear else None
+    mean = scores.mean(0)
+    k = int(mean.argmax())
+    zoom, angle = ways[k]
+    clear = mean[k] >= 1.5 * np.median(mean) and mean[k] >= MATCH + NOWHERE
+    clear &= bool(abs(angle) > STRAIGHT or zoom != 1) and mean[k] - mean[ways.index((1.0, 0.0))] >= BETTER
+    kind, at = ("angle", angle) if zoom == 1 else ("zoom and shift", zoom)
+    return Where(kind, float(mean[ways.index((1.0, 0.0))]), float(mean[k]), at) if clear else None
 
 
 def _spread(indices: Sequence[int]) -> list[int]:
@@ -389,6 +394,9 @@ def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, 
         return f"Labels are {size:.2f} x as large as they should be", Remedy(
             f"Resize labels by {where.at:.3f} (nearest pixel), so that they fit. {TOGETHER}",
             *(action if where.kind == "zoom" else ())), sure  # fmt: skip
+    if where.kind == "angle":
+        return f"Labels are turned by {-where.at} degrees against their image", Remedy(
+            f"Turn labels back by {where.at} degrees (nearest pixel). {TOGETHER}"), sure
     if where.kind == "order":
         order, at = list(range(len(bench.case.items or ()))), [p.item.index for p in pairs]
         for i, j in enumerate(where.at):
