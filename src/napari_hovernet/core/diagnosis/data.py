@@ -123,7 +123,7 @@ def _lost(bench: Bench, raw: RawItem, item: Item) -> dict[str, str]:
             lost[part] = f"{part} is missing"
         elif array is not None and getattr(item, read) is None and (
             not of_targets or bench.case.kind == TARGETS
-        ):
+        ):  # fmt: skip
             said = [p for p in item.problems if p.startswith(f"{part}:")]
             lost[part] = said[0] if said else f"{part} cannot be read"
     for part in (*READ_AS, "instances"):
@@ -240,7 +240,7 @@ def _noise(grey: Any) -> float:
        explains=("data.complete", "data.coverage", "data.place", "model.*"))  # fmt: skip
 def images(bench: Bench) -> Steps:
     """Say whether images are blank, dark, of other colours, out of focus."""
-    looks = []
+    looks: list[ImageLook] = []
     for item in bench.items():
         yield Progress(len(looks), len(bench.indices), "Looking at images")
         if item.image is not None and item.image.size:
@@ -255,7 +255,8 @@ def images(bench: Bench) -> Steps:
             continue
         found = True
         values = {name: float(np.median([getattr(x, name) for x in bad]))
-                  for name in ("bright", "darkest", "noise", "broken", "unlike", "detail")}
+                  for name in ("bright", "darkest", "noise", "broken", "unlike",
+                               "detail")}  # fmt: skip
         proven = certainty > 0.92 or np.mean([x.contrast > PROVEN for x in bad]) > MOST
         yield from told([(
             True, certainty if proven else min(certainty, ALONE), title,
@@ -279,17 +280,18 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float
     grey = all(float(np.ptp(x.spread)) < BLANK and x.unlike > 0.999 for x in looks)
     yield (lambda x: x.unit, MOST, 0.95, "Images hold 0 and 1 alone: their range is wrong",
            "no value is above 1; 8-bit images reach 255", Remedy(
-               "Write the images again as 0..255 (or 0..1 in floats): they were divided by 255 once "
-               "too often, or cut to whole numbers.", *(("input_factor", 255.0) if left else ())))
+               "Write images again as 0..255 (or floats of 0..1): they were divided by 255 once "
+               "too often, or cut to integers.", *(("input_factor", 255.0) if left
+                                                     else ())))  # fmt: skip
     yield (lambda x: not x.seen and not x.unit and (x.item.labels is None or x.item.labels.any()),
            MOST, 0.93, "Images are blank", "all pixels are alike",
-           "Look for images that were not found, or written with another range of values.")
+           "Look for images that were not found, or written in another range.")  # fmt: skip
     yield (lambda x: x.spread.max() >= ALIVE and x.spread.min() < BLANK, MOST, 0.93,
            "A colour channel is missing in the images", "a channel has one value everywhere",
            "Write the images again with all three channels (red, green, blue); one of a single "
            "channel is given as grey.")  # fmt: skip
     yield (lambda x: x.broken >= BROKEN, 0.2, 0.93, "Files are broken off: they end in a flat area",
-           "the lowest {broken:.0%} of the rows are of one colour, though nuclei are labelled there",
+           "the lowest {broken:.0%} of rows are of one colour, though nuclei are labelled there",
            "Copy or write these files again; they are truncated or damaged.")  # fmt: skip
     yield (lambda x: x.seen and x.bright < DARK, MOST, 0.92, "Images are far too dark",
            "the brightest pixels have grey level {bright:.0f} of 255 (tissue 190 to 255)", Remedy(
@@ -298,7 +300,7 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float
     yield (lambda x: x.darkest > RAISED and x.white > WHITE, MOST, 0.93,
            "Images are raised: an offset was added to their values",
            "the darkest pixels have grey level {darkest:.0f}, and many are clipped at 255",
-           "Write the images again without the offset (subtract the black level first).")
+           "Write images again without the offset (subtract the black level).")  # fmt: skip
     yield (lambda x: x.inside.max() < 0 and np.median(DENSITY[x.item.image]) > 0.9, 0.7, 0.93,
            "Images are inverted: nuclei are light on dark ground",
            "labelled nuclei are lighter than all else, and the ground is dark",
@@ -307,21 +309,21 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float
     yield (lambda x: x.contrast > PROVEN and x.unlike >= UNLIKE
            and x.inside[2] > max(BLUE_RED * x.inside[0], 0.02), MOST,
            scaled(blue, BLUE_RED, 2, 0.85, 0.97), "Red and blue of the images are swapped (BGR)",
-           f"nuclei take {blue:.1f} times as much of the last channel's light as of the first's (in "
-           "tissue 0.05 to 0.8)", Remedy("Read images as RGB (cv2.imread gives BGR: image[..., "
+           f"nuclei take {blue:.1f} times as much light of the last channel as of the first "
+           "(tissue 0.05 to 0.8)", Remedy("Read images as RGB (cv2.imread gives BGR: image[..., "
                                          "::-1]).", "channel_order", "bgr"))  # fmt: skip
     yield (lambda x: x.unlike < UNLIKE, 0.7, 0.8, "Channels are no red, green and blue",
            "one channel falls where another rises (correlation {unlike:.2f}; in tissue 0.2 to 1)",
-           "Convert from that colour space to RGB first (they may be HSV, LAB or YCrCb).")
+           "Convert from that colour space to RGB first (HSV, LAB or YCrCb?).")  # fmt: skip
     yield (lambda x: x.noise >= NOISE, MOST, 0.9, "Images are full of noise",
            "noise has {noise:.0f} grey levels (tissue: below 3)",
-           "Look at how images were taken and written (gain, a stored augmentation).")
+           "Look at how images were taken and written (gain, a stored augmentation).")  # fmt: skip
     yield (lambda x: x.detail < (UNSIZED if np.isnan(x.contrast) else BLURRED), MOST, 0.9,
            "Images are out of focus", "fine detail is {detail:.3f} of the coarse (in focus 0.11 to "
            "0.45)", "Take images in focus; look whether they were smoothed, compressed or enlarged "
            "when they were written.")  # fmt: skip
     yield (lambda x: grey and not x.contrast > 2 * PROVEN, MOST, 0.4, "All images are grey",
-           "there is no colour", "Read the images in colour, unless the network knows grey ones.")
+           "there is no colour", "Read images in colour, if there are.")  # fmt: skip
 
 
 # --- copies and leaks ---------------------------------------------------------------------
@@ -355,8 +357,8 @@ def _print(item: Item, raw: RawItem, turned: bool = False) -> Print | None:
     blank = np.zeros((1, 1) if image is None else image.shape[:2], np.int32)
     given = {"image": image} if image is not None else {"features": np.asarray(tokens)}
     whole = replace(print_of(Sample(raw.name, labels=blank, **given)), group=raw.group)
-    seen = [] if image is None else [turn_plane(image, t, (0, 1)) for t in TURNS[: 8 if turned
-                                                                                 else 1]]
+    turns = TURNS[: 0 if image is None else 8 if turned else 1]
+    seen = [turn_plane(np.asarray(image), t, (0, 1)) for t in turns]
     return Print(item, whole, tuple(_marks(np.ascontiguousarray(a)) for a in seen))
 
 
@@ -388,7 +390,8 @@ def _held(bench: Bench, number: int) -> Print | None:
 @check("data.leak", "No image is there twice, or on both sides of the split")
 def copies(bench: Bench) -> Steps:
     """Say which images are copies, and which are on both sides of a split, whole or in part."""
-    found, there = [], []
+    found: list[Print] = []
+    there: list[Print] = []
     outside = bench.case.held_out
     for number, item in enumerate(bench.items()):
         yield Progress(number, len(bench.indices), "Taking prints of images")
@@ -400,15 +403,16 @@ def copies(bench: Bench) -> Steps:
         yield Progress(number, len(outside or ()), "Comparing with the other side")
         made = _held(bench, number)
         there += [] if made is None else [made]
-    twice = Counter(p.whole.digest for p in found)
-    extra = len(found) - len(twice)
+    shown = [p for p in found if p.item.image is None or p.item.image.std() >= BLANK]
+    twice = Counter(p.whole.digest for p in shown)
+    extra = len(shown) - len(twice)
     yield from told([(
         extra, 0.93 if extra >= TWICE * len(found) else 0.45,
         f"{extra} of {len(found)} images are there twice",
         f"{extra} of {len(found)} images have the very same pixels as another.",
         extra / max(len(found), 1), TWICE, "Keep one of each (remove duplicates): copies weigh "
         "double, and leak if a split divides them.")], unit="share", layers=("image",),
-        places=places_of(bench, (p.item for p in found if twice[p.whole.digest] > 1)))  # fmt: skip
+        places=places_of(bench, (p.item for p in shown if twice[p.whole.digest] > 1)))  # fmt: skip
     if found and there:
         yield _leak(bench, found, there)
     elif not found:
@@ -447,7 +451,7 @@ def _leak(bench: Bench, here: Sequence[Print], there: Sequence[Print]) -> Verdic
     return next(told([(
         True, sure, "The same images are in training and in validation",
         f"On both sides of the split: {'; '.join(said)}. Scores on them say nothing of new images.",
-        share, 0.0, "Divide by source image (slide or patient), never by crop; drop copies first.")],
+        share, 0.0, "Divide by source image (slide, patient), never by crop; drop copies first.")],
         unit="share", layers=("image",), plain="Images used for checking were learned from, too.",
         places=places_of(bench, (p.item for p in here if p.whole.name in mine))))  # fmt: skip
 

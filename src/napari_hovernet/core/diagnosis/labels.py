@@ -99,7 +99,7 @@ def _shapes(item: Item, end: int) -> Shapes:
 
 
 def _form(ids: Int32, i: int, box: npt.NDArray[Any]) -> tuple[float, float]:
-    """Area (holes filled) over that of the hull, NaN at the edge; and 1 if there is a large hole."""
+    """Area (holes filled) over that of the hull, NaN at the edge; 1 if there is a large hole."""
     r0, c0, r1, c1 = (int(x) for x in box)
     inside = np.pad((ids[r0 : r1 + 1, c0 : c1 + 1] == i).astype(np.uint8), 1)
     outer = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
@@ -133,7 +133,8 @@ def _borders(ids: Int32) -> tuple[int, tuple[int, ...]]:
                  "model.np*", "model.hv*", "separation.*"))  # fmt: skip
 def labels_are_instances(bench: Bench) -> Steps:
     """Say whether every nucleus has one id of its own, whole and in one piece."""
-    found, read = [], []
+    found: list[Shapes] = []
+    read: list[Item] = []
     for item in bench.items():
         yield Progress(len(read), len(bench.indices), "Looking at labels")
         if item.labels is not None:
@@ -171,7 +172,7 @@ BITS = "Store labels in 16 or 32 bits (uint16, int32); 8 bits hold 255 nuclei."
 
 
 def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
-    """What may be wrong with labels, those that bring about the others first."""
+    """List what may be wrong with labels, those that bring about the others first."""
     n = sum(len(s.area) for s in found)
     parts = np.concatenate([s.parts for s in found])
     specks, lines = sum(s.specks for s in found) / n, [x for s in found for x in s.lines]
@@ -229,9 +230,9 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
 
 
 def _kinds(found: Sequence[Shapes]) -> Iterator[tuple[str, float, str]]:
-    """What labels may be instead of areas, the share of them that are, and what to do."""
-    holed, boxes, small = (float(np.concatenate(x).mean()) for x in (
-        [s.holed for s in found], [s.box for s in found], [s.area < SPECK for s in found]))
+    """Say what labels may be instead of areas, the share that are, and what to do."""
+    each = [(s.holed, s.box, s.area < SPECK) for s in found]
+    holed, boxes, small = (float(np.concatenate(x).mean()) for x in zip(*each, strict=True))
     yield "outlines, not areas", holed, "Fill the outline (contour) of every nucleus."
     yield "boxes, not outlines", boxes, "Draw the outline of every nucleus; a box is none."
     yield "points, not areas", small, "Give the area of every nucleus, not its centre or seed."
@@ -315,10 +316,10 @@ def _outline(density: Float32, inside: Bool) -> float:
 
 
 @check("data.coverage", "Labels cover nuclei", needs=("labels",),
-       explains=("data.complete", "model.score", "model.np*"), after=("data.place",))
+       explains=("data.complete", "model.score", "model.np*"), after=("data.place",))  # fmt: skip
 def coverage(bench: Bench) -> Steps:
     """Say whether background was labelled, or outlines are too large or too small."""
-    found = []
+    found: list[Cover] = []
     for item in bench.items():
         yield Progress(len(found), len(bench.indices), "Looking at what labels cover")
         if item.labels is not None and item.labels.any():
@@ -343,23 +344,23 @@ def coverage(bench: Bench) -> Steps:
     # fmt: off
     claims: list[Claim] = [
         (background, 0.95, "Background was taken for nuclei",
-         f"{known}, {abs(contrast):.1f} standard deviations {'lighter' if contrast < 0 else 'denser'}"
+         f"{known}, {abs(contrast):.1f} deviations {'lighter' if contrast < 0 else 'denser'}"
          " than the rest (nuclei: 1 to 3 denser)" + (f"; in {giants:.0%} of the images one label "
          f"covers {GIANT:.0%} and more, and is lighter than the others or reaches all four sides."
-         if giants >= GIANT else "."), contrast, LIGHTER, "Choose the right mask channels (PanNuke: "
+         if giants >= GIANT else "."), contrast, LIGHTER, "Choose the right mask channels (PanNuke "
          "0 to 4 are nuclei, 5 is background), invert the mask, or subtract the id of the "
          "background (background is 0)."),
         (not background and clear and off < SWOLLEN - room, scaled(by, 2, 4, 0.85, 0.95),
          f"Labels are too large: outlines {by:.0f} px outside of the nuclei",
          f"Density falls most steeply {by:.0f} px inside of the outlines (median of "
-         f"{len(outlines)} images; drawn by hand within 1 px).", off, SWOLLEN, "Labels were dilated "
+         f"{len(outlines)} images; by hand within 1 px).", off, SWOLLEN, "Labels were dilated "
          "(grown): draw them at the border of nuclei, or shrink them by as much."),
         (not background and clear and off > SHRUNK + room, scaled(by, 2, 4, 0.85, 0.95),
          f"Labels are too small: outlines {by:.0f} px inside of the nuclei",
          f"Density falls most steeply {by:.0f} px outside of the outlines (median of "
-         f"{len(outlines)} images; drawn by hand within 1 px).", off, SHRUNK, "Labels were eroded, "
+         f"{len(outlines)} images; by hand within 1 px).", off, SHRUNK, "Labels were eroded, "
          "or drawn inside: grow (dilate) them to the border of nuclei, ids apart."),
-        (share > 0.75 and not background and not contrast > 0.5, 0.5, "Nearly everything is nucleus",
+        (share > 0.75 and not background and not contrast > 0.5, 0.5, "Nearly all is nucleus",
          f"{known}; tissue has 10 to 40 %.", share, 0.75, "Look at labels on their images: is "
          "background labelled, or the mask inverted?"),
     ]
@@ -404,7 +405,7 @@ def unlabelled(item: Item) -> Unlabelled | None:
     density = DENSITY[image]
     looks = np.concatenate([cv2.GaussianBlur(density, (0, 0), s) for s in (1, 3)], 2)
     score = looks @ _direction(looks[core][::3], looks[~near][::3])
-    hot = (score > np.percentile(score[core], SEEN)).astype(np.uint8)
+    hot: Any = (score > np.percentile(score[core], SEEN)).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     hot = cv2.morphologyEx(hot, cv2.MORPH_OPEN, disc)
     count = np.bincount(ids.ravel())
@@ -454,7 +455,7 @@ def _by_network(bench: Bench, items: Sequence[Item]) -> float:
        after=("data.place", "data.labels", "data.coverage"))  # fmt: skip
 def complete(bench: Bench) -> Steps:
     """Say whether nuclei were left out: what looks like the labelled ones, outside of them."""
-    found = []
+    found: list[Unlabelled] = []
     for item in bench.items():
         yield Progress(len(found), len(bench.indices), "Looking for nuclei without a label")
         made = None if labels_on(item) is None else unlabelled(item)
@@ -481,7 +482,7 @@ def complete(bench: Bench) -> Steps:
     yield from told([(
         suspect, scaled(share, MISSING, SURELY, 0.75, 0.93) if sure else 0.45,
         f"About {share:.0%} of the nuclei have no label", said, share, MISSING,
-        "Label the nuclei that were left out, or leave these regions out of training and scoring (a "
+        "Label nuclei that were left out, or leave these regions out of training and scoring (a "
         "mask of what was annotated): what has no label is learned as background.")],
         plain="Many nuclei that can be seen were never marked.", **common)  # fmt: skip
     if not suspect:

@@ -1,316 +1,35 @@
-"""Checks of a loss: that its gradient reaches HV, that the truth is its minimum, what it weighs.
-
-``loss`` may be :class:`.HoverLoss`, :class:`.LossParams`, a module of HoverLoss's call signature
-that returns the total or (total, terms), a function ``f(pred_hv (B, 2, H, W), true_hv, mask (B, H,
-W))`` that returns one number, or a mapping of names to such functions (their sum is the loss).
-"""
+"""Checks of a loss: that its gradient reaches HV, that the truth is its minimum, what it weighs."""
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ...errors import InputError, UserError
-from ..hv import hv_targets
-from ..losses import HEADS, HoverLoss
-from ..params import LOSS_TERMS, LossParams
-from ..synthetic import planted_maps, tissue
-from ..types import Maps, Progress
-from .bench import Bench, Item, busiest
+from ...errors import UserError
+from ..types import Progress
+from .bench import Bench
 from .data import scaled
 from .engine import Steps, Verdict, check, fault, ok, skip, warn
+from .loss_given import (
+    TINY,
+    Batch,
+    HvLoss,
+    Loss,
+    given,
+    gradient,
+    norm,
+    rng,
+    synthetic_batch,
+    value,
+    wrong_answers,
+)
 from .report import Plot, Remedy
-
-HvLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""f(pred_hv (B, 2, H, W), true_hv, mask (B, H, W)) -> scalar."""
-HEAD_ARGUMENTS = 6
-"""A module of HoverLoss's call signature takes at least as many."""
-HELP = ("give HoverLoss, LossParams, a function f(pred_hv, true_hv, mask) that returns one number, "
-        "or a mapping of names to such functions")  # fmt: skip
-CROP, LEAST_CROP, N_CROPS, TYPES = 128, 48, 4, 6
-SURE = 10.0
-"""Logit of NP that is right."""
-TINY = 1e-12
-
-# --- a loss as it is given ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What a network said, and what is true."""
-
-    logits: Tensor  # (B, 2, H, W)
-    hv: Tensor
-    target: Tensor
-    mask: Tensor  # bool (B, H, W)
-    nt_logits: Tensor
-    nt_target: Tensor
-    source: str  # Where it is from, for the evidence
-
-
-@dataclass(frozen=True, eq=False)
-class Loss:
-    """A loss of HV, and of the other heads where it has them."""
-
-    name: str
-    hv: HvLoss  # What is minimised, as a function of HV alone; all else is right
-    terms: Mapping[str, HvLoss] = field(default_factory=dict)  # Of HV, weighted
-    full: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]] | None = None  # Total, terms
-
-
-def read_loss(loss: Any) -> Loss:
-    """Make a loss of what a user gives."""
-    if isinstance(loss, LossParams):
-        loss = HoverLoss.from_params(loss)
-    if isinstance(loss, HoverLoss):
-        return _ours(loss)
-    if isinstance(loss, Mapping) and loss and all(map(callable, loss.values())):
-        terms = {str(name): scalar(f, str(name)) for name, f in loss.items()}
-
-        def total(p: Tensor, t: Tensor, m: Tensor) -> Tensor:
-            return torch.stack([f(p, t, m).float() for f in terms.values()]).sum()
-
-        return Loss("the sum of the terms", total, terms)
-    if not callable(loss) or isinstance(loss, Mapping):
-        raise InputError(f"loss is a {type(loss).__name__}; {HELP}.")
-    name = getattr(loss, "__name__", type(loss).__name__)
-    return _module(loss, name) if _required(loss) >= HEAD_ARGUMENTS else Loss(
-        name, scalar(loss, name))  # fmt: skip
-
-
-def _required(function: Any) -> int:
-    """How many arguments it must be given (those of ``forward`` of a module)."""
-    target = function.forward if isinstance(function, nn.Module) else function
-    try:
-        parameters = inspect.signature(target).parameters.values()
-    except (TypeError, ValueError):
-        return 0
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
-               for p in parameters)  # fmt: skip
-
-
-def scalar(function: Callable[..., Any], name: str) -> HvLoss:
-    """Wrap a function of the user's own; the mask is float, or bool where only that works."""
-    works: list[bool] = []
-
-    def call(hv: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        problem: Exception | None = None
-        for as_bool in works or [False, True]:
-            try:
-                made = function(hv, target, mask > 0 if as_bool else (mask > 0).to(hv.dtype))
-            except UserError:
-                raise
-            except Exception as error:
-                problem = problem or error
-                continue
-            works[:] = [as_bool]
-            return one_number(made, name)
-        raise InputError(
-            f"The loss {name} failed ({type(problem).__name__}: {problem}); it is called with "
-            f"pred_hv and true_hv {tuple(hv.shape)} and mask {tuple(mask.shape)}."
-        )
-
-    return call
-
-
-def one_number(made: Any, name: str) -> Tensor:
-    """Return a scalar tensor of what a loss returned."""
-    made = made[0] if isinstance(made, tuple) and made else made
-    value = made if isinstance(made, Tensor) else torch.as_tensor(made)
-    if value.numel() != 1:
-        raise InputError(f"The loss {name} returned shape {tuple(value.shape)}; return one number.")
-    return value.reshape(())
-
-
-def _sure(mask: Tensor, like: Tensor) -> Tensor:
-    sign = torch.where(mask > 0, SURE, -SURE).to(like.dtype)
-    return torch.stack((-sign, sign), 1)
-
-
-def _ours(loss: HoverLoss) -> Loss:
-    def weights() -> dict[str, float]:
-        heads = loss.weights()
-        return {n: heads[t.head] * t.weight_in(loss.params) for n, t in LOSS_TERMS.items()}
-
-    def full(b: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        total, terms = loss(b.logits, b.hv, b.nt_logits, b.mask, b.target, b.nt_target)
-        return total, {n: w * terms[n] for n, w in weights().items()}
-
-    def part(name: str) -> HvLoss:
-        def one(p: Tensor, t: Tensor, m: Tensor) -> Tensor:
-            total, terms = loss(_sure(m, p), p, None, m, t, None)
-            made: Tensor = weights()[name] * terms[name] if name else total
-            return made
-
-        return one
-
-    active = [n for n, w in weights().items() if LOSS_TERMS[n].head == "hv" and w > 0]
-    return Loss("HoverLoss", part(""), {n: part(n) for n in active}, full)
-
-
-def _module(loss: Callable[..., Any], name: str) -> Loss:
-    """Read a module of the user's own with our call signature."""
-
-    def called(*given: Any) -> tuple[Tensor, dict[str, Any]]:
-        try:
-            made = loss(*given)
-        except UserError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"The loss {name} failed ({type(error).__name__}: {error}); it is called as "
-                "HoverLoss is: np_logits, hv, nt_logits, np_target, hv_target, nt_target."
-            ) from error
-        told = isinstance(made, tuple) and len(made) > 1 and isinstance(made[1], Mapping)
-        return one_number(made, name), dict(made[1]) if told else {}
-
-    def full(b: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        total, terms = called(b.logits, b.hv, b.nt_logits, b.mask.long(), b.target, b.nt_target)
-        return total, _weighted(total, terms)
-
-    def hv(p: Tensor, t: Tensor, m: Tensor) -> Tensor:
-        kinds, sure = (m > 0).long(), _sure(m, p)
-        return called(sure, p, sure, kinds, t, kinds)[0]
-
-    return Loss(name, hv, {}, full)
-
-
-def _weighted(total: Tensor, terms: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weigh terms by the slope of the total along each; sums of others (hv of hv_mse) go out."""
-    live = {n: t for n, t in terms.items() if isinstance(t, Tensor) and t.requires_grad}
-    if not live or not total.requires_grad:
-        return {}
-    slopes = torch.autograd.grad(total, [*live.values()], retain_graph=True, allow_unused=True)
-    known = {n: s for n, s in zip(live, slopes, strict=True) if s is not None}
-    sums = {n for n in known if any(o.startswith(f"{n}_") for o in known)}
-    return {n: s.detach() * live[n] for n, s in known.items() if n not in sums}
-
-
-# --- a batch ------------------------------------------------------------------------------
-
-
-@cache
-def synthetic_batch(n_types: int = TYPES) -> Batch:
-    """Make a batch of synthetic tissue; always the same."""
-    crops = []
-    for seed in range(N_CROPS):
-        labels = tissue((CROP, CROP), seed=seed).labels
-        crops.append((labels, labels, planted_maps(labels, seed=seed, noise=0.15), hv_targets(labels)))
-    return _batch(crops, n_types, "synthetic nuclei")
-
-
-def batch_of(bench: Bench) -> Batch:
-    """Cut the busiest parts of the first images, once; synthetic nuclei where none is of use."""
-
-    def make() -> Batch:
-        n_types = bench.case.n_types or TYPES
-        crops = [_crop(bench, i) for i in bench.map_indices[:N_CROPS]]
-        good = [c for c in crops if c is not None]
-        edge = min((min(c[0].shape) for c in good), default=0)
-        cut = [(a[:edge, :edge], k[:edge, :edge], Maps(np=m.np[:edge, :edge],
-                hv=m.hv[:, :edge, :edge]), t[:, :edge, :edge]) for a, k, m, t in good]  # fmt: skip
-        covered = float(np.mean([(c[0] > 0).mean() for c in cut])) if cut else 0.0
-        if not 0.02 <= covered <= 0.8:
-            return synthetic_batch(n_types)
-        return _batch(cut, n_types, f"{len(cut)} crops of {edge} px of your images")
-
-    return bench.once("loss_batch", make)
-
-
-def _crop(bench: Bench, index: int) -> Any:
-    """Labels, types, predicted (or planted) maps and true HV of a part of an item."""
-    item: Item | None = bench.item(index)
-    shape = None if item is None else item.shape
-    if item is None or shape is None or min(shape) < LEAST_CROP or item.labels is None or (
-        item.labels.shape != shape):  # fmt: skip
-        return None
-    r0, r1, c0, c1 = busiest(item, shape, CROP)
-    at = np.s_[..., r0:r1, c0:c1]
-    labels, maps = np.ascontiguousarray(item.labels[at]), bench.maps(index)
-    if maps is None or maps.shape != shape or not float(np.abs(maps.hv[at]).max()) <= 1.5:
-        maps = planted_maps(labels, seed=index, noise=0.15)
-    else:
-        maps = Maps(np=maps.np[at], hv=maps.hv[at])
-    typed = item.types is not None and item.types.shape == shape
-    kinds = np.where(labels > 0, np.maximum(item.types[at], 1), 0) if (
-        typed and item.types is not None) else labels  # fmt: skip
-    return labels, kinds, maps, hv_targets(labels)
-
-
-def _batch(crops: Any, n_types: int, source: str) -> Batch:
-    labels, kinds, maps, targets = zip(*crops, strict=True)
-    prob = np.clip(np.stack([m.np for m in maps]), 1e-4, 1 - 1e-4)
-    logit = torch.from_numpy(np.log(prob / (1 - prob)).astype(np.float32))
-    types = np.stack(kinds).astype(np.int64)
-    types = np.where(types > 0, (types - 1) % max(n_types - 1, 1) + 1, 0)
-    drawn = torch.randn((len(types), max(n_types, 2), *types.shape[1:]), generator=_rng())
-    return Batch(
-        torch.stack((torch.zeros_like(logit), logit), 1),
-        torch.from_numpy(np.stack([np.ascontiguousarray(m.hv, np.float32) for m in maps])),
-        torch.from_numpy(np.stack(targets)), torch.from_numpy(np.stack(labels) > 0), 0.5 * drawn,
-        torch.from_numpy(np.minimum(types, max(n_types - 1, 1))), source,
-    )  # fmt: skip
-
-
-def _rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-def _given(bench: Bench) -> tuple[Loss, Batch]:
-    return bench.once("loss", lambda: read_loss(bench.case.loss)), batch_of(bench)
-
-
-def value(loss: HvLoss, hv: Tensor, target: Tensor, mask: Tensor) -> float:
-    """Return the loss as a number."""
-    with torch.no_grad():
-        return float(loss(hv, target, mask))
-
-
-def gradient(loss: HvLoss, hv: Tensor, target: Tensor, mask: Tensor) -> tuple[float, Tensor | None]:
-    """Return the loss and its gradient with respect to the prediction; None = there is none."""
-    leaf = hv.detach().clone().requires_grad_()
-    made = loss(leaf, target, mask)
-    if not made.requires_grad:
-        return float(made.detach()), None
-    return float(made.detach()), torch.autograd.grad(made, leaf, allow_unused=True)[0]
-
-
-def norm(slope: Tensor | None) -> float:
-    """Return the length of a gradient, 0 where there is none."""
-    return 0.0 if slope is None else float(slope.double().norm())
-
-
-def wrong_answers(loss: HvLoss, b: Batch) -> dict[str, float]:
-    """Loss of the truth and of answers that should cost more."""
-    t, m = b.target, b.mask
-    dealt = t.clone()
-    vectors = t.permute(0, 2, 3, 1)[m]
-    dealt.permute(0, 2, 3, 1)[m] = vectors[torch.randperm(len(vectors), generator=_rng())]
-    noise = m[:, None] * torch.randn(t.shape, generator=_rng())
-    noise -= m[:, None] * (noise.sum((2, 3)) / m.sum((1, 2)).clamp(min=1)[:, None])[..., None, None]
-    asked = {
-        "truth": t, "HV = 0": 0 * t, "the negated truth": -t, "the truth dealt out anew": dealt,
-        "the truth with noise": t + 0.3 * noise,
-        "the truth turned by 90 degrees": torch.stack((-t[:, 1], t[:, 0]), 1),
-        "the truth with its channels swapped": t.flip(1),
-        "the negated truth with its channels swapped": -t.flip(1),
-        "half of the truth": 0.5 * t, "twice the truth": 2 * t,
-        "the truth with its first channel (h, along x) negated": t * torch.tensor([-1, 1])[:, None,
-                                                                                           None],
-        "the truth with its second channel (v, along y) negated": t * torch.tensor([1, -1])[:, None,
-                                                                                            None],
-    }  # fmt: skip
-    return {name: value(loss, p, t, m) for name, p in asked.items()}
-
 
 # --- gradient -----------------------------------------------------------------------------
 
@@ -325,7 +44,7 @@ ROOT = ("Put a small epsilon under every root, sqrt(s + 1e-6), not outside of it
 def loss_gradient(bench: Bench) -> Steps:
     """Judge value and gradient at zero and near it, without nuclei, in three precisions."""
     yield Progress(0, 1, "Gradients of the loss")
-    loss, b = _given(bench)
+    loss, b = given(bench)
     bad, notes = _not_finite(loss.hv, b)
     whole, slope = gradient(loss.hv, b.hv, b.target, b.mask)
     size = norm(slope)
@@ -336,7 +55,8 @@ def loss_gradient(bench: Bench) -> Steps:
     if not math.isfinite(whole + size) or set(full.get("float32", ())) - {NONE, "the truth"}:
         places = ", ".join(full.get("float32", ("the batch",)))
         found.append(fault(f"{said}: NaN or infinite in float32 at {places}.", certainty=0.98,
-                           title="The gradient is not finite", remedy=Remedy(ROOT), **common))
+                           title="The gradient is not finite", remedy=Remedy(ROOT),
+                           **common))  # fmt: skip
     elif size <= TINY:
         known = wrong_answers(loss.hv, b)
         if max(abs(v - known["truth"]) for v in known.values()) <= TINY:
@@ -366,7 +86,7 @@ def loss_gradient(bench: Bench) -> Steps:
         found.append(warn(
             f"{said}: NaN or infinite in {half[0]} at {', '.join(bad[half[0]])}; float32 is fine.",
             title=f"Not finite in half precision ({half[0]})", certainty=0.45,
-            remedy=Remedy(f"{ROOT} In half precision compute the loss in float32."), **common))
+            remedy=Remedy(f"{ROOT} Compute the loss in float32."), **common))  # fmt: skip
     tail = f" Not tried: {'; '.join(notes)}." if notes else ""
     yield from found or [ok(f"{said}: finite everywhere.{tail}", **common)]
 
@@ -407,7 +127,7 @@ def _dead(slope: Tensor | None, b: Batch) -> str:
         return ""
     inside = b.mask[:, None].expand_as(b.hv)
     still = slope.abs() <= TINY
-    shares = {}
+    shares: dict[str, tuple[Any, Any]] = {}
     for name, x in (("the prediction is", b.hv), ("the truth is", b.target)):
         low, high = (still[inside & side].float().mean() for side in (x < -0.05, x > 0.05))
         shares |= {f"{name} negative": (low, high), f"{name} positive": (high, low)}
@@ -437,7 +157,7 @@ AXIS = 0.6
 def loss_minimum(bench: Bench) -> Steps:
     """Judge whether the truth is the minimum, in direction, in length, in both channels."""
     yield Progress(0, 2, "Loss of wrong answers")
-    loss, b = _given(bench)
+    loss, b = given(bench)
     known = wrong_answers(loss.hv, b)
     curve = [value(loss.hv, k * b.target, b.target, b.mask) for k in KS]
     if not all(map(math.isfinite, [*known.values(), *curve])):
@@ -479,8 +199,8 @@ def _minimum_faults(
             f"({-cost[lowest] / span:.0%} of the span of wrong answers).", value=cost[lowest],
             threshold=0.0, title=f"The loss is least at {lowest}", certainty=0.9 if length else
             0.96, remedy=Remedy("Check what is subtracted from what: order of channels (swap), "
-                                "sign (minus), scale and activation of prediction and truth must be "
-                                "the same in every term."), **common)  # fmt: skip
+                                "sign (minus), scale and activation of prediction and truth must "
+                                "be the same in every term."), **common)  # fmt: skip
         return
     unit = max(cost["HV = 0"], TINY * 10)
     if cost["HV = 0"] <= LOWER * span:
@@ -494,22 +214,33 @@ def _minimum_faults(
             title="The HV loss is blind to directions" if seen < BLIND else
             "The HV loss hardly sees directions", remedy=Remedy(
                 "Give the squared error of both components (hv_mse) its weight, pixel by pixel "
-                "before any mean; a term of lengths buys length, not direction."), **common)
+                "before any mean; lengths alone buy no direction."), **common)  # fmt: skip
         return
+    yield from _parts_unseen(cost, unit, common) or _lengths(loss, b, curve, span, common)
+
+
+def _parts_unseen(cost: dict[str, float], unit: float, common: dict[str, Any]) -> list[Verdict]:
+    """Say whether the loss does not see errors of pixels, or one of the channels."""
     if cost["the truth with noise"] < BLIND * unit:
-        yield fault("Noise around the truth costs next to nothing, wrong means do.", value=0.0,
+        return [fault("Noise around the truth costs next to nothing, wrong means do.", value=0.0,
                     threshold=BLIND, title="Errors of pixels cancel out", certainty=0.95,
                     remedy=Remedy("Square the error of each pixel first, then take the mean over "
-                                  "the nucleus pixels (order of mean and square)."), **common)
-        return
+                                  "nuclei (order of mean and square)."), **common)]  # fmt: skip
     each = {n: c for n, c in cost.items() if "channel (" in n}
     least, most = min(each, key=lambda n: each[n]), max(each.values())
     if each[least] < BLIND * most:
-        yield fault(f"{least[0].upper()}{least[1:]} costs hardly more than the truth.", value=0.0,
+        return [fault(f"{least[0].upper()}{least[1:]} costs hardly more than the truth.", value=0.0,
                     threshold=BLIND, title="The loss does not see one channel of HV",
                     certainty=0.95, remedy=Remedy(
                         "Compare both channels: HV is (batch, 2, H, W); look for an index [:, 0] "
-                        "or [:, 1] that picks one."), **common)  # fmt: skip
+                        "or [:, 1] that picks one."), **common)]  # fmt: skip
+    return []
+
+
+def _lengths(
+    loss: Loss, b: Batch, curve: list[float], span: float, common: dict[str, Any]
+) -> Iterator[Verdict]:
+    """Say whether the loss wants another length, or its gradient looks along the wrong axis."""
     best = min(zip(curve, (abs(k - 1) for k in KS), KS, strict=True))[2]
     ahead = [v for k, v in zip(KS, curve, strict=True) if k > 0]
     if max(ahead) - min(ahead) < LEVEL * span:
@@ -532,7 +263,7 @@ def _minimum_faults(
                 f"those of v along y {v:.2g} times as strongly as along x (1 or more in health).",
                 value=max(h, v), threshold=AXIS, unit="ratio", certainty=0.75,
                 title="The gradient term looks along the wrong axis", remedy=Remedy(
-                    "Derive h (channel 0) along x = columns, and v (channel 1) along y = rows: swap "
+                    "Derive h (channel 0) along x = columns and v (channel 1) along y = rows: swap "
                     "the two kernels, or the channels."), **common)  # fmt: skip
 
 
@@ -578,7 +309,7 @@ TYPED = 0.05
 def loss_weights(bench: Bench) -> Steps:
     """Judge which pixels count, by what it is divided, and the shares of the terms."""
     yield Progress(0, 2, "Pixels that count in the loss")
-    loss, b = _given(bench)
+    loss, b = given(bench)
     found = list(_pixel_faults(loss.hv, b))
     yield Progress(1, 2, "Shares of the terms")
     if loss.full is not None:
@@ -590,14 +321,15 @@ def loss_weights(bench: Bench) -> Steps:
 
 def _counted(loss: HvLoss, b: Batch) -> tuple[float, float]:
     """Share of nucleus pixels, and of those far from nuclei, at which HV has a gradient."""
-    moved = b.target + 0.3 * torch.randn(b.target.shape, generator=_rng())
+    moved = b.target + 0.3 * torch.randn(b.target.shape, generator=rng())
     slope = gradient(loss, moved, b.target, b.mask)[1]
     if slope is None:
         return 0.0, 0.0
     each = slope.abs().sum(1)
     counts = each > 1e-3 * each.max().clamp(min=TINY)
     far = F.max_pool2d(b.mask.float()[:, None], 7, 1, 3)[:, 0] == 0
-    return tuple(float(counts[m].float().mean()) if m.any() else 0.0 for m in (b.mask, far))  # type: ignore[return-value]
+    inside, outside = (counts[m].float().mean().nan_to_num() for m in (b.mask, far))
+    return float(inside), float(outside)
 
 
 def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
@@ -616,14 +348,14 @@ def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
     if inside < COUNTS and outside > OUTSIDE:
         other = inside > 0.02
         yield fault(
-            said, value=inside, threshold=COUNTS, unit="share", certainty=0.95 if not other else 0.93,
+            said, value=inside, threshold=COUNTS, unit="share", certainty=0.93 if other else 0.95,
             title="The mask is that of other samples or pixels" if other else
             "The mask is the wrong way round: background counts, nuclei do not",
-            remedy=Remedy("Multiply each sample by its own mask of nuclei (inside, not background): "
-                          "look at broadcasting, the order of axes, and whether it is inverted."))
+            remedy=Remedy("Multiply each sample by its own mask of nuclei (not of background): "
+                          "look at broadcasting, axes, and whether it is inverted."))  # fmt: skip
         return
     if outside > OUTSIDE:
-        yield warn(f"{said} HV is drawn to 0 there, and nuclei weigh but their share of the pixels.",
+        yield warn(f"{said} HV is drawn to 0 there, and nuclei weigh but their share of pixels.",
                    value=outside, threshold=OUTSIDE, unit="share", certainty=0.5,
                    title="Background counts in the HV loss", remedy=Remedy(
                        "Multiply the error by the mask of nuclei before it is summed, unless you "
@@ -635,7 +367,7 @@ def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
     if factor < DILUTED:
         share = float(m.float().mean())
         yield fault(
-            f"As much empty background beside the nuclei makes the loss {factor:.2g} times as large "
+            f"As much empty background beside nuclei makes the loss {factor:.2g} times as large "
             f"(1 in health): the mean runs over all pixels, of which {share:.0%} are nucleus here.",
             value=factor, threshold=DILUTED, unit="factor", certainty=0.8,
             title="The background dilutes the loss", remedy=Remedy(
@@ -724,5 +456,3 @@ def _type_faults(loss: Loss, b: Batch) -> list[Verdict]:
         certainty=0.75 + 0.15 * share, remedy=Remedy(
             "Count types inside nuclei alone (nt_inside_only=True), else the plentiful background "
             "drowns them."))]  # fmt: skip
-
-

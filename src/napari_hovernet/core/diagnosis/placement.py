@@ -44,8 +44,8 @@ ZOOMS = tuple(float(z) for z in np.exp(np.linspace(-np.log(2), np.log(2), 35)))
 """Sizes that are tried, in steps of 4 %: nuclei at the rim of 320 px move by 6 px in one."""
 HARDLY = 0.03
 """Difference of size that is none (0.015 is as far as sound labels were off)."""
-ANGLES, STRAIGHT = tuple(float(a) for a in range(-30, 31, 3)), 2
-"""Angles in degrees that are tried, and one that is none."""
+ANGLES = tuple(float(a) for a in range(-30, 31, 3) if a)
+"""Angles in degrees that are tried."""
 ODD = 0.2
 """Share of images at another place from which it is a fault."""
 
@@ -105,7 +105,7 @@ class Pair:
     @property
     def sure(self) -> float:
         """Correlation that chance does not reach, in this image alone."""
-        return max(2 * MATCH, CHANCE / max(self.nuclei, 1) ** 0.5)
+        return float(max(2 * MATCH, CHANCE / max(self.nuclei, 1) ** 0.5))
 
 
 def _core(window: Float32, reach: int) -> Float32:
@@ -274,8 +274,9 @@ def _odd(pairs: Sequence[Pair]) -> tuple[int, ...]:
 
 
 def _warped(pairs: Sequence[Pair], lost: bool) -> Where | None:
-    """Find an angle (or, where nothing fits, a size) at which labels fit, moved too; on small planes."""
-    ways = [(1.0, a) for a in ANGLES] + [(z, 0.0) for z in ZOOMS if lost and abs(np.log(z)) > HARDLY]
+    """Find an angle (where nothing fits, a size) where labels fit, moved too, on small planes."""
+    sizes = [z for z in ZOOMS if lost and abs(np.log(z)) > HARDLY]
+    ways = [(1.0, 0.0), *((1.0, a) for a in ANGLES), *((z, 0.0) for z in sizes)]
     scores = np.zeros((len(pairs), len(ways)))
     for i, p in enumerate(pairs):
         if p.window is None:
@@ -290,9 +291,10 @@ def _warped(pairs: Sequence[Pair], lost: bool) -> Where | None:
     k = int(mean.argmax())
     zoom, angle = ways[k]
     clear = mean[k] >= 1.5 * np.median(mean) and mean[k] >= MATCH + NOWHERE
-    clear &= bool(abs(angle) > STRAIGHT or zoom != 1) and mean[k] - mean[ways.index((1.0, 0.0))] >= BETTER
+    if not clear or mean[k] - mean[0] < BETTER:
+        return None
     kind, at = ("angle", angle) if zoom == 1 else ("zoom and shift", zoom)
-    return Where(kind, float(mean[ways.index((1.0, 0.0))]), float(mean[k]), at) if clear else None
+    return Where(kind, float(mean[0]), float(mean[k]), at)
 
 
 def _spread(indices: Sequence[int]) -> list[int]:
@@ -323,11 +325,14 @@ WORDS = {Turn(True, 0): "mirrored", Turn(False, 1): "turned by 90 degrees",
          Turn(False, 2): "turned by 180 degrees", Turn(False, 3): "turned by 270 degrees",
          Turn(True, 2): "upside down", Turn(True, 1): "transposed",
          Turn(True, 3): "transposed and turned by 180 degrees"}  # fmt: skip
+Words = tuple[Any, ...]
+"""Title, text of the remedy, and its action and value where there are any."""
 TOGETHER = "Look where image and label files are cut, resized or flipped: both must get the same."
 
 
 @check("data.place", "Labels lie on their image", needs=("image", "labels"),
-       explains=("data.complete", "data.coverage", "data.targets", "model.*", "separation.*"))
+       explains=("data.complete", "data.coverage", "data.targets", "model.*",
+                 "separation.*"))  # fmt: skip
 def place(bench: Bench) -> Steps:
     """Say whether labels are moved, turned, of another size, or those of another image."""
     for number, index in enumerate(_spread(bench.indices)):
@@ -339,7 +344,7 @@ def place(bench: Bench) -> Steps:
     if not pairs or where.kind in ("", "inverted"):
         n = sum(p.nuclei for p in pairs)
         yield skip("labels are on what is lighter than the rest (see what labels cover)"
-                   if where.kind else f"{n} nuclei on images that show something are too few")
+                   if where.kind else f"{n} nuclei in images that show any: too few")  # fmt: skip
         return
     moved = [i for i, j in enumerate(where.at) if i != j] if where.kind == "order" else []
     which = [pairs[i] for i in where.odd or moved or range(len(pairs))]
@@ -357,8 +362,9 @@ def place(bench: Bench) -> Steps:
         said = (f"In {len(which)} of {len(pairs)} images ({listed(p.item.name for p in which)}) "
                 f"labels fit better elsewhere: {_elsewhere(which[0])}.")  # fmt: skip
     yield from told(
-        [(True, sure, title, said, where.own, MATCH, remedy)], decisive=sure > 0.8 and not where.odd,
-        plain="The labels do not lie on the nuclei.", **common)  # fmt: skip
+        [(True, sure, title, said, where.own, MATCH, remedy)],
+        decisive=sure > 0.8 and not where.odd, plain="Labels do not lie on nuclei.",
+        **common)  # fmt: skip
 
 
 def _elsewhere(p: Pair) -> str:
@@ -373,42 +379,57 @@ def _elsewhere(p: Pair) -> str:
 def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, Remedy, float]:
     """Title, remedy and certainty of labels that are somewhere else."""
     sure = scaled(where.value - where.own, 0.05, 0.3, 0.88, 0.98)
-    turned = any(bench.setup.labels_turn)
     if where.odd:
         share = len(where.odd) / len(pairs)
         return f"Labels of {len(where.odd)} images are moved or turned", Remedy(
             f"Correct (shift or turn back) the labels of these images. {TOGETHER}"
         ), scaled(share, ODD, 0.5, 0.85, 0.95) if share >= ODD else 0.45  # fmt: skip
-    if where.kind == "shift":
-        r, c = where.at
-        return f"Labels are moved by {-r} rows and {-c} columns", Remedy(
-            f"Move labels by {r} rows and {c} columns. {TOGETHER}", "labels_shift", [r, c]), sure
-    if where.kind == "turn":
-        words = next(words for done, words in WORDS.items() if _undoes(done, where.at))
-        action = () if turned else ("labels_turn", [where.at.flip, where.at.quarters])
-        return f"Labels are {words}", Remedy(
-            f"Turn labels back, so that they lie on their image. {TOGETHER}", *action), sure
-    if where.kind.startswith("zoom"):
-        size = 1 / where.at
-        action = ("labels_zoom", float(where.at * bench.setup.labels_zoom))
-        return f"Labels are {size:.2f} x as large as they should be", Remedy(
-            f"Resize labels by {where.at:.3f} (nearest pixel), so that they fit. {TOGETHER}",
-            *(action if where.kind == "zoom" else ())), sure  # fmt: skip
-    if where.kind == "angle":
-        return f"Labels are turned by {-where.at} degrees against their image", Remedy(
-            f"Turn labels back by {where.at} degrees (nearest pixel). {TOGETHER}"), sure
-    if where.kind == "order":
-        order, at = list(range(len(bench.case.items or ()))), [p.item.index for p in pairs]
-        for i, j in enumerate(where.at):
-            order[at[i]] = at[j]
-        as_text = order == sorted(order, key=lambda i: str(i + 1))
-        mixed = sum(i != j for i, j in enumerate(where.at))
-        return f"Labels of {mixed} of {len(pairs)} images belong to other images", Remedy(
-            "Pair images and labels by name: sort both in the same way" + (
-                " (one list was sorted as text: 1, 10, 2)." if as_text else "."),
-            *(("image_order", order) if bench.setup.image_order is None else ())), sure  # fmt: skip
-    return "Labels do not fit their images anywhere", Remedy(
-        f"Check the pairing: do these labels belong to these images? {TOGETHER}"), 0.75
+    kinds = {"shift": _shifted, "turn": _turned, "angle": _at_angle, "order": _mixed,
+             "nowhere": _nowhere}  # fmt: skip
+    title, text, *action = kinds.get(where.kind, _sized)(bench, pairs, where)
+    return title, Remedy(text, *action), 0.75 if where.kind == "nowhere" else sure
+
+
+def _shifted(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
+    r, c = where.at
+    return (f"Labels are moved by {-r} rows and {-c} columns", f"Move labels by {r} rows and {c} "
+            f"columns. {TOGETHER}", "labels_shift", [r, c])  # fmt: skip
+
+
+def _turned(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
+    words = next(words for done, words in WORDS.items() if _undoes(done, where.at))
+    action = ("labels_turn", [where.at.flip, where.at.quarters])
+    return (f"Labels are {words}", f"Turn labels back, so that they lie on their image. {TOGETHER}",
+            *(() if any(bench.setup.labels_turn) else action))  # fmt: skip
+
+
+def _at_angle(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
+    return (f"Labels are turned by {-where.at:.0f} degrees against their image",
+            f"Turn labels back by {where.at:.0f} degrees (nearest pixel). {TOGETHER}")  # fmt: skip
+
+
+def _sized(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
+    action = ("labels_zoom", float(where.at * bench.setup.labels_zoom))
+    return (f"Labels are {1 / where.at:.2f} x as large as they should be", "Resize labels by "
+            f"{where.at:.3f} (nearest pixel), so that they fit. {TOGETHER}",
+            *(action if where.kind == "zoom" else ()))  # fmt: skip
+
+
+def _mixed(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
+    order, at = list(range(len(bench.case.items or ()))), [p.item.index for p in pairs]
+    for i, j in enumerate(where.at):
+        order[at[i]] = at[j]
+    as_text = order == sorted(order, key=lambda i: str(i + 1))
+    n = sum(i != j for i, j in enumerate(where.at))
+    return (f"Labels of {n} of {len(pairs)} images belong to other images",
+            "Pair images and labels by name: sort both in the same way"
+            + (" (one list was sorted as text: 1, 10, 2)." if as_text else "."),
+            *(("image_order", order) if bench.setup.image_order is None else ()))  # fmt: skip
+
+
+def _nowhere(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
+    return ("Labels do not fit their images anywhere",
+            f"Check the pairing: do these labels belong to these images? {TOGETHER}")  # fmt: skip
 
 
 def _undoes(done: Turn, back: Turn) -> bool:

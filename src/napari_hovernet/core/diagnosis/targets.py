@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..data.items import listed
 from ..data.stored_hv import HVProbe, detect_hv
 from ..hv import PRESETS, HVConvention, compact_ids, convert, hv_targets, moments, write_offsets
 from ..masks import label_parts
-from ..types import Float32, Int32, Progress
+from ..types import Float32, Progress
 from .bench import Bench, Item, channel_first
 from .data import place_of, scaled
 from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
@@ -143,7 +143,7 @@ def hv_convention(bench: Bench) -> Steps:
 
 def _said(found: Sequence[Stored], bench: Bench) -> dict[str, Any]:
     return {"layers": LAYERS, "places": [place_of(s.item) for s in found[: bench.params.n_places]],
-            "plain": "The stored distance maps are not written in the way they are read."}
+            "plain": "Stored distance maps are written in another way than read."}  # fmt: skip
 
 
 def _values(found: Sequence[Stored], bench: Bench) -> Iterator[Verdict]:
@@ -178,12 +178,12 @@ def _directions(found: Sequence[Stored], bench: Bench) -> Iterator[Verdict]:
     known = [(s, s.reading) for s in found if s.reading is not None]
     if not known:
         return
-    (swapped, x, y), _ = Counter(r for _, r in known).most_common(1)[0]  # type: ignore[misc]
+    (swapped, x, y), _ = Counter(r for _, r in known if r).most_common(1)[0]
     odd = [s for s, r in known if r != (swapped, x, y)]
     mean = np.mean([s.matrix / max(s.top, FINITE) for s, _ in known if s.matrix is not None], 0)
     setup, common = bench.setup, {**_said([s for s, _ in known], bench), "plot": _matrix(mean)}
     said = (f"Of the HV of the labels, channel 0 holds {mean[0, 0]:+.2f} h {mean[0, 1]:+.2f} v, "
-            f"channel 1 {mean[1, 0]:+.2f} h {mean[1, 1]:+.2f} v (read as the set-up says: +h, +v)")
+            f"channel 1 {mean[1, 0]:+.2f} h {mean[1, 1]:+.2f} v (right: +h, +v)")  # fmt: skip
     if odd:
         share = len(odd) / len(known)
         yield fault(
@@ -235,21 +235,21 @@ def nearest(bench: Bench) -> Nearest | None:
 
     def make() -> Nearest | None:
         found = [s for s in all_stored(bench) if s.matrix is not None][:6]
-        sums = Counter[str]()
+        sums: dict[Any, float] = defaultdict(float)
         for s in found:
             for name, made in _candidates(s.item.labels):
                 a, b = s.hv[:, s.inside], made[:, s.inside]
                 size = float((a * a).sum())
                 factor = float((a * b).sum()) / max(float((b * b).sum()), 1e-9)
                 sums[name] += float(np.square(a - factor * b).sum()) / max(size, 1e-9) / len(found)
-                sums[name, "f"] += np.log(max(factor, 1e-9)) / len(found)  # type: ignore[index]
+                sums[name, "f"] += np.log(max(factor, 1e-9)) / len(found)
         names = [name for name in sums if isinstance(name, str)]
         if not names:
             return None
         best = min(names, key=lambda name: sums[name])
         if sums["axis, mass"] <= sums[best] + FEW**2:
             best = "axis, mass"
-        factor = float(np.exp(sums[best, "f"]))  # type: ignore[index]
+        factor = float(np.exp(sums[best, "f"]))
         return Nearest(best, sums[best] ** 0.5, sums["axis, mass"] ** 0.5, factor, 0.0)
 
     return bench.once("nearest", make)
@@ -282,7 +282,7 @@ def _scales(found: Sequence[Stored], near: Nearest, bench: Bench) -> Iterator[Ve
     """Say what is wrong with length, scale and centre."""
     common, factor = _said(found, bench), near.factor
     said = (f"Nearest to stored HV is the convention {near.name!r}, {near.residual:.2f} of its "
-            f"length off (ours: {near.ours:.2f}), and it is {factor:.3g} times as long")
+            f"length off (ours: {near.ours:.2f}), and it is {factor:.3g} x as long")  # fmt: skip
     known = near.name in PRESETS and near.residual <= KNOWN
     if near.name == "pixels" and near.residual < 0.2:
         yield fault(said + ".", title="HV is not scaled to each nucleus: it is in pixels",
@@ -342,7 +342,8 @@ def _unlabelled(found: Sequence[Stored], bench: Bench) -> Iterator[Verdict]:
         action = ("target_order", other) if told.order != "hv" else ("target_sign", flip)
         yield warn(f"As it is read, {told.words}.", value=told.score, threshold=0.3,
                    title="Stored HV seems to have another order or sign", certainty=ALONE,
-                   remedy=Remedy(f"Read it as {action[1]}, if labels agree.", *action), **common)
+                   remedy=Remedy(f"Read it as {action[1]}, if labels agree.", *action),
+                   **common)  # fmt: skip
     else:
         yield ok(f"By itself: {told.words}.", value=told.score, threshold=0.3)
 
@@ -487,7 +488,7 @@ def _types_of(item: Item) -> TypeLook:
 @check("data.types", "Types of nuclei", needs=("types",), explains=("model.types", "loss.weights"))
 def types(bench: Bench) -> Steps:
     """Say whether types are in range, start where they should, and go with the labels."""
-    looks = []
+    looks: list[TypeLook] = []
     for item in bench.items():
         yield Progress(len(looks), len(bench.indices), "Counting types")
         if item.types is not None:
@@ -529,36 +530,35 @@ def types(bench: Bench) -> Steps:
 def _type_fault(  # noqa: PLR0913, PLR0917 - what was counted
     inside: npt.NDArray[Any], outside: npt.NDArray[Any], whole: float, zero: float, typed: float,
     low: int, high: int, n: int | None,
-) -> tuple[str, str, float, Remedy] | None:  # fmt: skip
+) -> tuple[Any, ...] | None:  # fmt: skip
     """Title, evidence, certainty and remedy of the first fault of types, None if there is none."""
-    most = int(outside.argmax()) if outside.any() else 0
-    if inside[256] + outside[256]:
-        return ("Types are out of range", f"{inside[256] + outside[256]} pixels have a type below "
-                "0 or above 255.", 0.95, Remedy("Write types as 0 (background), 1, 2 ..."))
-    if most:
-        return (f"Background has type {most}", f"Most background pixels have type {most}; "
-                "background is 0. An argmax over masks gives the first class the number 0.", 0.96,
-                Remedy("Renumber (subtract the offset): background 0, classes from 1 on."))
-    if n is not None and high >= n:
-        off = n - 1 - high
-        fits = low + off >= 1
-        return ("Types are beyond their number", f"Types of nuclei go from {low} to {high}; the "
-                f"last of {n} types (background included) is {n - 1}.", 0.95, Remedy(
-                    f"Subtract {-off} from the types, or give the right number of types (n_types).",
-                    *(("type_offset", off) if fits else ())))  # fmt: skip
-    if zero > 0.95:
-        return ("No nucleus has a type", f"{zero:.0%} of the nucleus pixels are of type 0, which "
-                "is background.", 0.94, Remedy("Look for the types: they were not read."))
-    if whole >= COUNTED and zero < 1.5 * whole + 0.02 and typed < COUNTED:
-        return ("Classes are counted from 0: background has no number of its own",
-                f"{whole:.0%} of the nuclei are of type 0 as a whole, which is background, and "
-                f"types go up to {high}" + (f" of {n - 1}." if n else "."), 0.93, Remedy(
-                    "Say that class 0 is no background (types_background=False), or add 1 to the "
-                    "types inside nuclei.", "types_background", False))  # fmt: skip
-    if max(zero, typed) >= TYPED:
-        return ("Types and labels contradict each other", f"{zero:.0%} of the nucleus pixels are "
-                f"of type 0, and {typed:.0%} as many outside have a type (both 0 in health).",
-                scaled(max(zero, typed), TYPED, 0.6, 0.85, 0.93), Remedy(
-                    "Look at types and labels together: types may be moved, turned, or of another "
-                    "image."))  # fmt: skip
-    return None
+    most, n_out = int(outside.argmax()) if outside.any() else 0, inside[256] + outside[256]
+    off = 0 if n is None else high + 1 - n
+    one_based = ("type_offset", -off) if low > off > 0 else ()
+    wrong = max(zero, typed)
+    # fmt: off
+    kinds = (
+        (n_out, "Types are out of range", f"{n_out} pixels have a type below 0 or above 255.", 0.95,
+         Remedy("Write types as 0 (background), 1, 2 ...")),
+        (most, f"Background has type {most}", f"Most background pixels have type {most}; "
+         "background is 0. An argmax over masks gives the first class the number 0.", 0.96,
+         Remedy("Renumber (subtract the offset): background 0, classes from 1 on.")),
+        (off > 0, "Types are beyond their number", f"Types of nuclei go from {low} to {high}; the "
+         f"last of {n} types (background included) is {high - off}.", 0.95, Remedy(
+             f"Subtract {off} from the types, or give the right number of types (n_types).",
+             *one_based)),
+        (zero > 0.95, "No nucleus has a type", f"{zero:.0%} of the nucleus pixels are of type 0, "
+         "which is background.", 0.94, Remedy("Look for the types: they were not read.")),
+        (whole >= COUNTED and zero < 1.5 * whole + 0.02 and typed < COUNTED,
+         "Classes are counted from 0: background has no number of its own",
+         f"{whole:.0%} of the nuclei are of type 0 as a whole, which is background, and types go "
+         f"up to {high}" + (f" of {n - 1}." if n else "."), 0.93, Remedy(
+             "Say that class 0 is no background (types_background=False), or add 1 to the types "
+             "inside nuclei.", "types_background", False)),
+        (wrong >= TYPED, "Types and labels contradict each other", f"{zero:.0%} of the nucleus "
+         f"pixels are of type 0, and {typed:.0%} as many outside have a type (both 0 in health).",
+         scaled(wrong, TYPED, 0.6, 0.85, 0.93), Remedy(
+             "Look at types and labels together: types may be moved or of another image.")),
+    )
+    # fmt: on
+    return next((tuple(said) for holds, *said in kinds if holds), None)
