@@ -62,7 +62,6 @@ class Shapes:
     item: Item
     area: npt.NDArray[Any]  # (n,) of each id
     parts: npt.NDArray[Any]  # (n,) its parts of 20 px and more
-    centre: npt.NDArray[np.float64]  # (n, 2)
     solidity: npt.NDArray[np.float64]  # (n,) NaN where cut off or small
     holed: npt.NDArray[np.bool_]
     box: npt.NDArray[np.bool_]  # Whether it fills its bounding box
@@ -80,7 +79,7 @@ class Shapes:
 
 def _shapes(item: Item, end: int) -> Shapes:
     ids, largest = compact_ids(item.labels)  # type: ignore[arg-type]
-    area, total, box = moments(ids, largest)
+    area, _, box = moments(ids, largest)
     parts = np.zeros(ids.shape, np.int32)
     n = int(label_equal(ids, parts))
     size = np.bincount(parts.ravel(), minlength=n + 1)
@@ -92,7 +91,7 @@ def _shapes(item: Item, end: int) -> Shapes:
     form = np.array([_form(ids, int(i), box[i]) for i in there]).reshape(-1, 2)
     fill = area[there] / np.maximum((box[there, 2:] - box[there, :2] + 1).prod(1), 1)
     return Shapes(
-        item, area[there], large[there], total[there] / area[there][:, None], form[:, 0],
+        item, area[there], large[there], form[:, 0],
         form[:, 1] > 0, (fill >= 0.97) & (area[there] >= SHAPE), int((size[1:] < SPECK).sum()),
         touching_count(ids), *_borders(ids), end,
     )  # fmt: skip

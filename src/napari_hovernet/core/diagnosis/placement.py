@@ -316,11 +316,6 @@ def placement(bench: Bench) -> tuple[list[Pair], Where]:
     return bench.once("placement", make)
 
 
-def in_place(bench: Bench) -> bool:
-    """Whether labels lie where they should, as far as can be told."""
-    return placement(bench)[1].kind in ("fits", "")
-
-
 WORDS = {Turn(True, 0): "mirrored", Turn(False, 1): "turned by 90 degrees",
          Turn(False, 2): "turned by 180 degrees", Turn(False, 3): "turned by 270 degrees",
          Turn(True, 2): "upside down", Turn(True, 1): "transposed",

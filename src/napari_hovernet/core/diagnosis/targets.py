@@ -227,7 +227,6 @@ class Nearest:
     residual: float  # Share of the length that is left
     ours: float  # The same of ours
     factor: float  # Stored is so many times as long
-    each: float  # Spread (log) of the factor from image to image
 
 
 def nearest(bench: Bench) -> Nearest | None:
@@ -250,7 +249,7 @@ def nearest(bench: Bench) -> Nearest | None:
         if sums["axis, mass"] <= sums[best] + FEW**2:
             best = "axis, mass"
         factor = float(np.exp(sums[best, "f"]))
-        return Nearest(best, sums[best] ** 0.5, sums["axis, mass"] ** 0.5, factor, 0.0)
+        return Nearest(best, sums[best] ** 0.5, sums["axis, mass"] ** 0.5, factor)
 
     return bench.once("nearest", make)
 
