@@ -1,4 +1,4 @@
-"""Faults of data, losses and augmentations, planted on generated tissue: who names them, and how."""
+"""Faults of data, losses and augmentations, planted on generated tissue: who names them, how."""
 
 from __future__ import annotations
 
@@ -282,9 +282,7 @@ AUGMENTATIONS = (
 
 
 @pytest.mark.parametrize(("augmentation", "check", "remedy"), AUGMENTATIONS)
-def test_a_fault_of_augmentation_is_named_first(
-    augmentation: Any, check: str, remedy: str
-) -> None:
+def test_a_fault_of_augmentation_is_named_first(augmentation: Any, check: str, remedy: str) -> None:
     expect(diagnosed("augmentation", {"augmentation": augmentation}), f"augmentation.{check}",
            remedy)  # fmt: skip
 
