@@ -45,14 +45,11 @@ from .placement import band, unit
 
 Matrix = npt.NDArray[np.float64]
 NAMES: Mapping[str, Turn] = {
-    "identity": Turn(), "none": Turn(), "rot90": Turn(False, 1), "r90": Turn(False, 1),
-    "rotate90": Turn(False, 1), "rot180": Turn(False, 2), "r180": Turn(False, 2),
-    "rotate180": Turn(False, 2), "rot270": Turn(False, 3), "r270": Turn(False, 3),
-    "rotate270": Turn(False, 3), "hflip": Turn(True, 0), "horizontal": Turn(True, 0),
-    "horizontalflip": Turn(True, 0), "fliplr": Turn(True, 0), "flipx": Turn(True, 0),
-    "vflip": Turn(True, 2), "vertical": Turn(True, 2), "verticalflip": Turn(True, 2),
-    "flipud": Turn(True, 2), "flipy": Turn(True, 2), "transpose": Turn(True, 1),
-    "transverse": Turn(True, 3), "antitranspose": Turn(True, 3),
+    "identity": Turn(), "rot90": Turn(False, 1), "rotate90": Turn(False, 1),
+    "rot180": Turn(False, 2), "rotate180": Turn(False, 2), "rot270": Turn(False, 3),
+    "rotate270": Turn(False, 3), "hflip": Turn(True, 0), "horizontalflip": Turn(True, 0),
+    "fliplr": Turn(True, 0), "vflip": Turn(True, 2), "verticalflip": Turn(True, 2),
+    "flipud": Turn(True, 2), "transpose": Turn(True, 1), "transverse": Turn(True, 3),
 }  # fmt: skip
 """Turns by what they are called; the first name of each is shown."""
 HELP = ("give a function f(image, labels, hv) that returns the three, one of the albumentations "
@@ -406,18 +403,13 @@ def move_of(before: Int32, after: Int32) -> Move | None:
 
 def whole_nuclei(labels: Int32) -> dict[int, tuple[float, float, int]]:
     """Centre (x, y) and area of the nuclei that do not touch the edge, by id."""
-    ids, where = np.unique(labels, return_inverse=True)
-    area, total, box = moments(where.reshape(labels.shape).astype(np.int32) + (ids[0] > 0),
-                               len(ids))  # fmt: skip
-    off = int(ids[0] > 0)
-    out = {}
-    for k, i in enumerate(ids):
-        r0, c0, r1, c1 = box[k + off]
-        inner = min(r0, c0) > 0 and r1 < labels.shape[0] - 1 and c1 < labels.shape[1] - 1
-        if i > 0 and inner:
-            y, x = total[k + off] / area[k + off]
-            out[int(i)] = (float(x), float(y), int(area[k + off]))
-    return out
+    n = int(labels.max(initial=0))
+    if n > labels.size:  # numbered anew, by no order that could be followed
+        return {}
+    area, total, box = moments(labels, n)
+    whole = (area > 0) & (box[:, :2] > 0).all(1) & (box[:, 2:] < np.array(labels.shape) - 1).all(1)
+    return {int(i): (total[i, 1] / area[i], total[i, 0] / area[i], int(area[i]))
+            for i in np.flatnonzero(whole[1:]) + 1}  # fmt: skip
 
 
 def _as_labels(planes: npt.NDArray[Any], move: Move, shape: tuple[int, ...]) -> Any:
