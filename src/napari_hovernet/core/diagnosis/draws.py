@@ -7,9 +7,8 @@
   that :attr:`.Setup.target_order` and ``target_sign`` say;
 - a function of the albumentations kind, ``f(image=, mask=, hv=)`` that returns a dict; HV as
   (2, H, W), or (H, W, 2) where that is what it wants;
-- declared rules: a mapping of turns (``hflip``, ``vflip``, ``rot90`` against the clock,
-  ``rot180``, ``rot270``, ``transpose``, ``transverse``, ``identity``) to the 2 x 2 matrix that
-  the two channels of stored HV are multiplied with;
+- declared rules: a mapping of turns (``hflip``, ``vflip``, ``rot90`` against the clock ...) to
+  the 2 x 2 matrix that the two channels of stored HV are multiplied with;
 - :class:`.AugmentParams`, ``"ours"`` (that of the training), ``"story"`` (rules of [H, V] on data
   stored [V, H]), ``"none"``.
 """
@@ -57,8 +56,7 @@ HELP = ("give a function f(image, labels, hv) that returns the three, one of the
         "matrices, or a name: ours, story, none")  # fmt: skip
 SWAP, EYE = np.array([[0.0, 1.0], [1.0, 0.0]]), np.eye(2)
 EDGE, LEAST_EDGE, N_PROBES, N_DRAWS, LEAST_DRAWS, SECONDS = 192, 48, 4, 48, 12, 6.0
-FIRST_ID, ID_STEP, N_TYPES = 301, 4, 5
-"""Ids of a probe are sparse, so that interpolation makes ids that were not there."""
+FIRST_ID, ID_STEP, N_TYPES = 301, 4, 5  # Sparse: interpolation makes ids that were not there
 
 # --- an augmentation as it is given -------------------------------------------------------
 
@@ -107,7 +105,7 @@ class Augmentation:
 def read_augmentation(given: Any) -> Augmentation:
     """Make an augmentation of what a user gives."""
     if isinstance(given, AugmentParams) or given == "ours":
-        params = given if isinstance(given, AugmentParams) else AugmentParams()
+        params = AugmentParams() if given == "ours" else given
         return Augmentation("ours", lambda probe, number: _ours(params, probe, number))
     if isinstance(given, str):
         if given == "story":
@@ -203,22 +201,18 @@ def _style(function: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
 
 def as_planes(made: Any, name: str) -> Drawn:
     """Bring what an augmentation returned into one form."""
-    names = {"image": ("image",), "labels": ("mask", "labels", "label"), "hv": ("hv",)}
+    keys = (("image",), ("mask", "labels", "label"), ("hv",), ("types",))
+    parts: list[Any] = [None] * 4
     if isinstance(made, Mapping):
-        parts = {n: next((made[k] for k in keys if k in made), None) for n, keys in names.items()}
-        types = made.get("types")
-    elif isinstance(made, tuple | list) and len(made) >= len(names):
-        parts = dict(zip(names, made, strict=False))
-        types = made[3] if len(made) > len(names) else None
-    else:
-        parts, types = {"": None}, None
-    if any(part is None for part in parts.values()):
+        parts = [next((made[k] for k in names if k in made), None) for names in keys]
+    elif isinstance(made, tuple | list) and len(made) >= 3:
+        parts = [*made, None]
+    if any(part is None for part in parts[:3]):
         raise InputError(
             f"The augmentation {name} returned a {type(made).__name__}; return (image, labels, "
             "hv), or a dict with image, mask and hv."
         )
-    labels, image, hv = np.squeeze(_array(parts["labels"])), *map(_array, (parts["image"],
-                                                                          parts["hv"]))  # fmt: skip
+    image, labels, hv = _array(parts[0]), np.squeeze(_array(parts[1])), _array(parts[2])
     if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[1:] == labels.shape:
         image = np.moveaxis(image, 0, -1)
     if hv.ndim == 3 and hv.shape[-1] == 2 and hv.shape[:2] == labels.shape:
@@ -229,7 +223,7 @@ def as_planes(made: Any, name: str) -> Drawn:
             f"{hv.shape}; they must be of one size."
         )
     image = image[..., None] if image.ndim == 2 else image
-    kinds = None if types is None else np.squeeze(_array(types))
+    kinds = None if parts[3] is None else np.squeeze(_array(parts[3]))
     return Drawn(image, labels, np.ascontiguousarray(hv, np.float32), kinds)
 
 
@@ -484,8 +478,7 @@ def _compared(
 
 def _fit(returned: Float32, right: Float32) -> Matrix:
     a, b = right.astype(np.float64), returned.astype(np.float64)
-    made: Matrix = (b @ a.T) @ np.linalg.pinv(a @ a.T)
-    return made
+    return np.asarray((b @ a.T) @ np.linalg.pinv(a @ a.T))
 
 
 def _moved_hv(hv: Float32, move: Move, like: Float32) -> Float32:
@@ -514,8 +507,7 @@ def _types_wrong(probe: Probe, drawn: Drawn, labels: Int32) -> float:
         return np.nan
     ids = np.intersect1d(labels[labels > 0], probe.labels)
     types = np.nan_to_num(np.asarray(drawn.types, np.float64))
-    wrong = [float((types[labels == i] == probe.types[probe.labels == i][0]).mean()) <= 0.5
-             for i in ids]  # fmt: skip
+    wrong = [np.mean(types[labels == i] == probe.types[probe.labels == i][0]) <= 0.5 for i in ids]
     return float(np.mean(wrong)) if wrong else np.nan
 
 
@@ -543,9 +535,9 @@ def _run_over(was: Any, now: Any) -> bool:
     off = now - best[1] * was - best[2]
     whole = np.rint(off / 256)
     far = whole != 0
-    if best[0] < ALIKE or not OVER < float(far.mean()) < 1 - OVER:
-        return False
-    return bool((off - 256 * whole)[far].std() < 0.6 * now[far].std())  # what was cut out is flat
+    follows = best[0] >= ALIKE and OVER < float(far.mean()) < 1 - OVER
+    # what was cut out is flat, and does not follow the image
+    return follows and bool((off - 256 * whole)[far].std() < 0.6 * now[far].std())
 
 
 # --- all draws ---------------------------------------------------------------------------
@@ -597,9 +589,9 @@ def draws_of(bench: Bench) -> list[Look]:
 
 
 def _some(draw: Draw, probes: Sequence[Probe]) -> list[Look]:
-    began, made = time.perf_counter(), []
+    began, made = time.process_time(), []
     for number in range(N_DRAWS):
-        if time.perf_counter() - began > SECONDS and number >= LEAST_DRAWS:
+        if time.process_time() - began > SECONDS and number >= LEAST_DRAWS:
             break
         probe = probes[number % len(probes)]
         with seeded(number):
