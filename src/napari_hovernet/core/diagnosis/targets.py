@@ -120,7 +120,7 @@ def all_stored(bench: Bench) -> list[Stored]:
 
 
 @check("data.hv_convention", "How stored HV is meant", needs=("targets",),
-       explains=("data.targets", "augmentation.*", "model.hv*", "model.score"))  # fmt: skip
+       explains=("data.targets", "model.hv*", "model.score"))  # fmt: skip
 def hv_convention(bench: Bench) -> Steps:
     """Say whether stored HV has the order, sign, divisor, scale and centre that the set-up says."""
     yield Progress(0, 2, "Looking at stored HV")
