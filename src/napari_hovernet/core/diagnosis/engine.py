@@ -38,8 +38,8 @@ from .report import (
     Remedy,
 )
 
-MODULES = ("data", "placement", "labels", "targets", "maps", "model", "separation", "loss",
-           "augmentation")  # fmt: skip
+MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
+           "layers", "separation", "loss", "augmentation")  # fmt: skip
 """Modules beside this one that declare checks, the quickest first."""
 PHRASES = {
     "image": "images",

@@ -31,10 +31,10 @@ HEAD_ARGUMENTS = 6
 """A module of HoverLoss's call signature takes at least as many."""
 HELP = ("give HoverLoss, LossParams, a function f(pred_hv, true_hv, mask) that returns one number, "
         "or a mapping of names to such functions")  # fmt: skip
-CROP, LEAST_CROP, N_CROPS, TYPES = 128, 48, 4, 6
+CROP, LEAST_CROP, N_CROPS, TYPES = 128, 48, 4, 6  # A few dozen nuclei; types as of PanNuke
 SURE = 10.0
 """Logit of NP that is right."""
-TINY = 1e-12
+TINY = 1e-12  # Far below rounding of any loss that is there
 
 # --- a loss as it is given ----------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
 from .placement import band, count_nuclei, pair_of, where_of
 from .report import Plot, Remedy
 
-FINITE = 1e-6
+FINITE = 1e-6  # Rounding in float32: no HV is as short
 DIVISORS = (127.0, 128.0, 255.0, 100.0, 1000.0, 32767.0)
 """What HV is multiplied with when it is stored as whole numbers."""
 ROUND = 0.03
