@@ -163,6 +163,8 @@ UNLIKE = -0.2
 """Correlation of two channels below which they are no red, green and blue (tissue 0.2 to 1)."""
 BROKEN = 0.15
 """Share of rows, all of one colour at the bottom, from which a file is broken off."""
+LITTLE = 0.02
+"""Share of nucleus pixels below which a few odd nuclei decide (one on the lightest spot)."""
 PROVEN = 0.5
 """Standard deviations by which labelled nuclei are denser where images are sound (1 to 3)."""
 
@@ -202,8 +204,9 @@ def _look(item: Item) -> ImageLook:
     inside, contrast, broken = np.full(3, np.nan), np.nan, 0
     if labels is not None:
         density, mask = DENSITY[image], labels > 0
-        inside = density[mask].mean(0, dtype=np.float64) - density[~mask].mean(0, dtype=np.float64)
-        contrast = float((inside / np.maximum(density.std((0, 1)), 1e-6)).max())
+        if mask.mean() >= LITTLE:
+            inside = np.subtract(*(density[m].mean(0, dtype=np.float64) for m in (mask, ~mask)))
+            contrast = float((inside / np.maximum(density.std((0, 1)), 1e-6)).max())
         same = (image == image[-1:, :1]).all((1, 2))[::-1]
         rest = 0 if same.all() else int(same.argmin())
         broken = rest if rest and labels[-rest:].any() else 0

@@ -52,7 +52,7 @@ NAMES: Mapping[str, Turn] = {
 }  # fmt: skip
 """Turns by what they are called; the first name of each is shown."""
 HELP = ("give a function f(image, labels, hv) that returns the three, one of the albumentations "
-        "kind, f(image=, mask=, hv=) -> dict, rules (hflip, rot90 ...), or ours, story, none")  # fmt: skip
+        "kind, f(image=, mask=, hv=) -> dict, rules (hflip ...), or ours, story, none")  # fmt: skip
 SWAP, EYE = np.array([[0.0, 1.0], [1.0, 0.0]]), np.eye(2)
 EDGE, LEAST_EDGE, N_PROBES = 192, 48, 4  # Some dozen nuclei in each; with 48 px some are whole
 N_DRAWS, LEAST_DRAWS, SECONDS = 48, 12, 6.0  # Each of eight turns comes six times

@@ -277,6 +277,12 @@ def _candidates(labels: Any) -> Iterator[tuple[str, Float32]]:
         yield f"blur {sigma:g}", ndimage.gaussian_filter(ours, (0, sigma, sigma))
 
 
+def guessed(bench: Bench) -> bool:
+    """Whether HV came without NP and was taken for stored: a prediction is shorter and smoother."""
+    there = bench.case.items
+    return bool(bench.case.notes) and there is not None and "np" not in there.has
+
+
 def _scales(found: Sequence[Stored], near: Nearest, bench: Bench) -> Iterator[Verdict]:
     """Say what is wrong with length, scale and centre."""
     common, factor = _said(found, bench), near.factor
@@ -294,10 +300,12 @@ def _scales(found: Sequence[Stored], near: Nearest, bench: Bench) -> Iterator[Ve
         return
     if abs(np.log(factor)) >= LENGTH:
         by = next((d for d in DIVISORS if abs(factor - d) <= ROUND * d), float(f"{factor:.3g}"))
-        yield fault(
+        maybe = guessed(bench) and factor < LARGEST
+        yield (warn if maybe else fault)(
             said + ".", title=f"Stored HV was not divided by {by:g}" if factor > LARGEST else
             f"Stored HV is {factor:.2f} times as long as it should be", value=factor,
-            threshold=1.0, unit="x", certainty=scaled(abs(np.log(factor)), LENGTH, 0.7, 0.85, 0.97),
+            threshold=1.0, unit="x", certainty=ALONE - 0.1 if maybe else
+            scaled(abs(np.log(factor)), LENGTH, 0.7, 0.85, 0.97),
             remedy=Remedy(f"Divide stored HV by {by:g} when it is read, or {AGAIN}",
                           "target_divisor", by * bench.setup.target_divisor), **common)  # fmt: skip
         return
@@ -414,9 +422,11 @@ def _hv_of_labels(bench: Bench) -> list[Verdict]:
                           + AGAIN), **common)]  # fmt: skip
     if near.name.startswith("blur") and closer:
         sigma = near.name.partition(" ")[2]
-        return [fault(f"{said}: like HV blurred by {sigma} px.",
+        maybe = guessed(bench)
+        return [(warn if maybe else fault)(f"{said}: like HV blurred by {sigma} px.",
                       title="HV was blurred or resized after it was made",
-                      certainty=scaled(near.ours, 0.1, 0.4, 0.75, 0.94), remedy=Remedy(
+                      certainty=ALONE - 0.1 if maybe else
+                      scaled(near.ours, 0.1, 0.4, 0.75, 0.94), remedy=Remedy(
                           "Resize labels (nearest pixel), never HV: its jumps are what separates "
                           "nuclei; " + AGAIN), **common)]  # fmt: skip
     if follows >= FOLLOWS:
