@@ -1,0 +1,464 @@
+"""Checks of files, images and copies; what the checks of data share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import UserError
+from ..data.items import evenly, listed
+from ..data.samples import TURNS, Sample, find_leaks, print_of, turn_plane
+from ..data.samples import Print as Whole
+from ..data.stores import TARGETS
+from ..hv import compact_ids
+from ..types import Float32, Int32, Progress
+from .bench import Bench, Item, item_of
+from .case import RawItem
+from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
+from .report import Place, Remedy
+
+MOST = 0.5
+"""Share of the images that decides."""
+Claim = tuple[Any, float, str, str, float, float, "str | Remedy"]
+"""Whether it holds, certainty, what is wrong, evidence, value, bound, remedy."""
+
+
+def told(claims: Iterable[Claim], **common: Any) -> Iterator[Verdict]:
+    """Make faults of the claims that hold, warnings of those that are hardly sure."""
+    for holds, certainty, title, said, value, bound, remedy in claims:
+        if holds:
+            text = Remedy(remedy) if isinstance(remedy, str) else remedy
+            yield (fault if certainty > ALONE else warn)(
+                said, title=title, certainty=certainty, value=value, threshold=bound, remedy=text,
+                **common)  # fmt: skip
+
+
+def scaled(value: float, low: float, high: float, least: float, most: float) -> float:
+    """Certainty that rises from ``least`` at ``low`` to ``most`` at ``high``."""
+    return float(np.interp(value, (low, high), (least, most)))
+
+
+def place_of(item: Item, at: Any = None, words: str = "", edge: int = 96) -> Place:
+    """Return a place around a pixel (row, column), or all of an image."""
+    height, width = item.shape or (1, 1)
+    if at is None:
+        return Place(item.index, item.name, (0, height, 0, width), words)
+    r, c = (int(np.clip(x - edge / 2, 0, max(n - edge, 0)))
+            for x, n in zip(at, (height, width), strict=True))  # fmt: skip
+    return Place(item.index, item.name, (r, min(r + edge, height), c, min(c + edge, width)), words)
+
+
+def places_of(bench: Bench, items: Iterable[Item]) -> list[Place]:
+    """Return some images as examples."""
+    return [place_of(item) for item in list(items)[: bench.params.n_places]]
+
+
+def labels_on(item: Item) -> Int32 | None:
+    """Return labels of the size of their image, with nuclei and background; None otherwise."""
+    image, labels = item.image, item.labels
+    fits = image is not None and labels is not None and image.shape[:2] == labels.shape
+    return labels if fits and labels is not None and labels.any() and not labels.all() else None
+
+
+# --- files -----------------------------------------------------------------------------
+
+UNUSABLE = 0.1
+"""Share of images that cannot be used from which it is a fault: fewer may be strays."""
+READ_AS = {"image": "image", "labels": "labels", "types": "types", "np": "target_np",
+           "hv": "target_hv"}  # fmt: skip
+"""Part of a raw item -> field of the item that is read from it."""
+MENDS = {
+    "image": "Give images as they are, uint8 of 0..255 or floats of 0..1: without NaN or infinite "
+    "values, and not normalised (the network does that itself).",
+    "labels": "Give labels as whole numbers (H, W), one id per nucleus.",
+    "types": "Give types as whole numbers (H, W), 0 = background.",
+    "np": "Make stored NP again from the labels (labels > 0).",
+    "hv": "Compute HV again from the labels (hv_targets) and store it as float32.",
+    "size": "Bring all arrays of an image to one size: the same crop without padding, labels "
+    "resized by the nearest pixel, HV computed from them.",
+}
+
+
+@check("data.files", "Files and sizes", explains=("data.images", "model.failures"))
+def files(bench: Bench) -> Steps:
+    """Say what cannot be read or does not fit."""
+    bad: dict[str, dict[str, str]] = {}
+    notes: set[str] = set()
+    for number, index in enumerate(bench.indices):
+        yield Progress(number, len(bench.indices), "Reading")
+        raw, item = bench.raw(index), bench.item(index)
+        lost = {"": bench.failures.get(index, "cannot be read")} if (
+            raw is None or item is None) else _lost(bench, raw, item)  # fmt: skip
+        notes |= {p for p in getattr(item, "problems", ()) if p.partition(":")[0] not in lost}
+        if lost:
+            bad[raw.name if raw is not None else f"image {index}"] = lost
+    n, parts = len(bench.indices), Counter(part for lost in bad.values() for part in lost)
+    share, (name, why) = len(bad) / max(n, 1), next(iter(bad.items()), ("", {}))
+    yield from told([(
+        bad, scaled(share, UNUSABLE, 1, 0.8, 0.93) if share >= UNUSABLE else 0.3,
+        f"Files of {len(bad)} of {n} images are damaged or do not fit one another",
+        f"{len(bad)} of {n} cannot be used as they are ({name}: {'; '.join(why.values())}).", share,
+        UNUSABLE, " ".join(MENDS[p] for p in parts if p) or "Write these files again.")],
+        unit="share", numbers=dict(parts))  # fmt: skip
+    if not n:
+        yield skip("give images, labels, maps or targets")
+    elif not bad:
+        more = f" Noted: {listed(sorted(notes))}." if notes else ""
+        yield ok(f"All {n} images can be read and sizes fit.{more}", value=0, threshold=UNUSABLE)
+
+
+def _lost(bench: Bench, raw: RawItem, item: Item) -> dict[str, str]:
+    """Parts that were given and cannot be used, and why; "size" where sizes differ."""
+    has = frozenset() if bench.case.items is None else bench.case.items.has
+    lost, sizes = {}, {}
+    for part, read in READ_AS.items():
+        array, of_targets = getattr(raw, part), part in ("np", "hv")
+        if array is None and part in has:
+            lost[part] = f"{part} is missing"
+        elif array is not None and getattr(item, read) is None and (
+            not of_targets or bench.case.kind == TARGETS
+        ):  # fmt: skip
+            said = [p for p in item.problems if p.startswith(f"{part}:")]
+            lost[part] = said[0] if said else f"{part} cannot be read"
+    for part in (*READ_AS, "instances"):
+        shape = tuple(getattr(getattr(raw, part), "shape", ()))
+        if len(shape) in (2, 3):
+            last = len(shape) == 2 or shape[-1] in ((2,) if part == "hv" else (1, 3, 4))
+            size = shape[:2] if last else shape[1:]
+            turned = bench.setup.labels_turn[1] % 2 and part in ("labels", "types")
+            sizes[part] = size[::-1] if turned else size
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{name} {size[0]} x {size[1]}" for name, size in sizes.items())
+        lost["size"] = f"sizes differ: {found}"
+    return lost
+
+
+# --- images ----------------------------------------------------------------------------
+
+DENSITY: Float32 = -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(256))
+"""Optical density of each byte."""
+PART = 512
+"""Pixels along an edge that are looked at."""
+BLANK, ALIVE = 1.0, 5.0
+"""Grey levels of spread (standard deviation) below which an image or channel shows nothing
+(tissue: 15 to 60), and that another one has at least where one channel is lost."""
+DARK, RAISED, WHITE = 100, 95, 0.2
+"""Brightest grey level (99.5 %) below which bright field is too dark (tissue 190 to 255); and
+darkest one (0.5 %) above which it was raised, if so many pixels are 255 (tissue 5 to 80)."""
+NOISE = 16.0
+"""Grey levels; tissue below 3, reduced to a third below 10."""
+BLURRED, UNSIZED = 0.095, 0.08
+"""Fine over coarse detail below which images are out of focus; and where no labels tell how large
+nuclei are. In focus, any magnification: 0.11 to 0.45; blurred by 5 px: 0.07 to 0.09."""
+BLUE_RED = 1.1
+"""Density that nuclei add in the last channel over that in the first, from which red and blue
+are swapped (tissue 0.05 to 0.8: haematoxylin takes red light, hardly any blue)."""
+UNLIKE = -0.2
+"""Correlation of two channels below which they are no red, green and blue (tissue 0.2 to 1)."""
+BROKEN = 0.15
+"""Share of rows, all of one colour at the bottom, from which a file is broken off."""
+LITTLE = 0.02
+"""Share of nucleus pixels below which a few odd nuclei decide (one on the lightest spot)."""
+PROVEN = 0.5
+"""Standard deviations by which labelled nuclei are denser where images are sound (1 to 3)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageLook:
+    """What is in one image."""
+
+    item: Item
+    spread: Float32  # Of each channel, grey levels
+    bright: float
+    darkest: float
+    white: float  # Share of pixels at 255
+    unlike: float  # Least correlation of two channels
+    inside: npt.NDArray[np.float64]  # Density that nuclei add per channel; NaN without labels
+    contrast: float  # The largest of them, in standard deviations
+    detail: float  # Fine over coarse
+    noise: float  # Grey levels
+    broken: float  # Share of rows of one colour at the bottom, though nuclei are labelled there
+    unit: bool  # 0 and 1 alone
+
+    @property
+    def seen(self) -> bool:
+        """Whether it shows anything."""
+        return not self.unit and bool(self.spread.max() >= BLANK)
+
+
+def _look(item: Item) -> ImageLook:
+    image: Any = item.image
+    labels = labels_on(item)
+    rows, cols = (slice(max(n - PART, 0) // 2, max(n - PART, 0) // 2 + PART)
+                  for n in image.shape[:2])  # fmt: skip
+    part = image[rows, cols].astype(np.float32)
+    flat, grey = part.reshape(-1, 3), part.mean(2)
+    spread = flat.std(0)
+    pairs = np.corrcoef(flat.T)[np.triu_indices(3, 1)] if spread.min() >= BLANK else np.ones(3)
+    inside, contrast, broken = np.full(3, np.nan), np.nan, 0
+    if labels is not None:
+        density, mask = DENSITY[image], labels > 0
+        if mask.mean() >= LITTLE:
+            inside = np.subtract(*(density[m].mean(0, dtype=np.float64) for m in (mask, ~mask)))
+            contrast = float((inside / np.maximum(density.std((0, 1)), 1e-6)).max())
+        same = (image == image[-1:, :1]).all((1, 2))[::-1]
+        rest = 0 if same.all() else int(same.argmin())
+        broken = rest if rest and labels[-rest:].any() else 0
+    return ImageLook(
+        item, spread, float(np.percentile(flat, 99.5)), float(np.percentile(grey, 0.5)),
+        float((flat >= 255).all(1).mean()), float(pairs.min()), inside, contrast,
+        _detail(grey, labels), _noise(grey), broken / len(image), int(image.max(initial=0)) <= 1,
+    )  # fmt: skip
+
+
+def _detail(grey: Any, labels: Int32 | None) -> float:
+    """Fine over coarse detail, where nuclei are 20 px large; NaN where there is none."""
+    scale = 1.0
+    if labels is not None:
+        area = np.bincount(compact_ids(labels)[0].ravel())[1:]
+        scale = 20 / float(np.clip(np.sqrt(1.27 * np.median(area[area > 0])), 16, 60))
+    if min(grey.shape) * scale < 24:
+        return float("nan")
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    plane = grey if scale == 1 else cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how)
+    fine, middle, coarse = (cv2.GaussianBlur(plane, (0, 0), sigma) for sigma in (0.7, 1.5, 6.0))
+    under = float((middle - coarse).std())
+    return float((fine - middle).std()) / under if under > BLANK else float("nan")
+
+
+def _noise(grey: Any) -> float:
+    """Noise in grey levels, by differences that no slope and no edge has (Immerkaer 1996)."""
+    cross = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    inner = cv2.filter2D(grey, -1, cross)[1:-1, 1:-1]
+    return float(np.median(np.abs(inner))) / (0.6745 * 6) if inner.size else 0.0
+
+
+@check("data.images", "What is in the images", needs=("image",),
+       explains=("data.complete", "data.coverage", "data.place", "model.*"))  # fmt: skip
+def images(bench: Bench) -> Steps:
+    """Say whether images are blank, dark, of other colours, out of focus."""
+    looks: list[ImageLook] = []
+    for item in bench.items():
+        yield Progress(len(looks), len(bench.indices), "Looking at images")
+        if item.image is not None and item.image.size:
+            looks.append(_look(item))
+    if not looks:
+        yield skip("no image could be read")
+        return
+    n, found = len(looks), False
+    for test, least, certainty, title, said, remedy in _image_kinds(looks):
+        bad = [x for x in looks if test(x)]
+        if not bad or len(bad) < least * n:
+            continue
+        found = True
+        values = {name: float(np.median([getattr(x, name) for x in bad]))
+                  for name in ("bright", "darkest", "noise", "broken", "unlike",
+                               "detail")}  # fmt: skip
+        proven = certainty > 0.92 or np.mean([x.contrast > PROVEN for x in bad]) > MOST
+        yield from told([(
+            True, certainty if proven else min(certainty, ALONE), title,
+            f"In {len(bad)} of {n} images {said.format(**values)}.", len(bad) / n, least, remedy)],
+            unit="share", layers=("image",), places=places_of(bench, (x.item for x in bad)),
+            plain="The images are not what the program expects.")  # fmt: skip
+    if not found:
+        detail = float(np.nanmedian([x.detail for x in looks] + [-1.0]))
+        yield ok(f"None of {n} images is blank, dark or blurred.", value=detail, threshold=BLURRED,
+                 unit="fine over coarse")  # fmt: skip
+
+
+def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float, str, str, Any]]:
+    """Test of an image, share of images, certainty with proof, title, evidence and remedy.
+
+    Proven is what labels say too (nuclei are denser), or what is a fact.
+    """
+    top = float(np.median([x.bright for x in looks]))
+    left = any(x.spread.max() * 255 > BLANK for x in looks)
+    blue = float(np.median([x.inside[2] / max(x.inside[0], 0.02) for x in looks]))
+    grey = all(float(np.ptp(x.spread)) < BLANK and x.unlike > 0.999 for x in looks)
+    yield (lambda x: x.unit, MOST, 0.95, "Images hold 0 and 1 alone: their range is wrong",
+           "no value is above 1; 8-bit images reach 255", Remedy(
+               "Write images again as 0..255 (or floats of 0..1): they were divided by 255 once "
+               "too often, or cut to integers.", *(("input_factor", 255.0) if left
+                                                     else ())))  # fmt: skip
+    yield (lambda x: not x.seen and not x.unit and (x.item.labels is None or x.item.labels.any()),
+           MOST, 0.93, "Images are blank", "all pixels are alike",
+           "Look for images that were not found, or written in another range.")  # fmt: skip
+    yield (lambda x: x.spread.max() >= ALIVE and x.spread.min() < BLANK, MOST, 0.93,
+           "A colour channel is missing in the images", "a channel has one value everywhere",
+           "Write the images again with all three channels (red, green, blue); one of a single "
+           "channel is given as grey.")  # fmt: skip
+    yield (lambda x: x.broken >= BROKEN, 0.2, 0.93, "Files are broken off: they end in a flat area",
+           "the lowest {broken:.0%} of rows are of one colour, though nuclei are labelled there",
+           "Copy or write these files again; they are truncated or damaged.")  # fmt: skip
+    yield (lambda x: x.seen and x.bright < DARK, MOST, 0.92, "Images are far too dark",
+           "the brightest pixels have grey level {bright:.0f} of 255 (tissue 190 to 255)", Remedy(
+               "Bring images to the full range of brightness (exposure, or 12 bits read as 16).",
+               "input_factor", round(240 / max(top, 1), 2)))  # fmt: skip
+    yield (lambda x: x.darkest > RAISED and x.white > WHITE, MOST, 0.93,
+           "Images are raised: an offset was added to their values",
+           "the darkest pixels have grey level {darkest:.0f}, and many are clipped at 255",
+           "Write images again without the offset (subtract the black level).")  # fmt: skip
+    yield (lambda x: x.inside.max() < 0 and np.median(DENSITY[x.item.image]) > 0.9, 0.7, 0.93,
+           "Images are inverted: nuclei are light on dark ground",
+           "labelled nuclei are lighter than all else, and the ground is dark",
+           "Invert the images (255 - image), unless they are fluorescence, for which another model "
+           "is needed.")  # fmt: skip
+    yield (lambda x: x.contrast > PROVEN and x.unlike >= UNLIKE
+           and x.inside[2] > max(BLUE_RED * x.inside[0], 0.02), MOST,
+           scaled(blue, BLUE_RED, 2, 0.85, 0.97), "Red and blue of the images are swapped (BGR)",
+           f"nuclei take {blue:.1f} times as much light of the last channel as of the first "
+           "(tissue 0.05 to 0.8)", Remedy("Read images as RGB (cv2.imread gives BGR: image[..., "
+                                         "::-1]).", "channel_order", "bgr"))  # fmt: skip
+    yield (lambda x: x.unlike < UNLIKE, 0.7, 0.8, "Channels are no red, green and blue",
+           "one channel falls where another rises (correlation {unlike:.2f}; in tissue 0.2 to 1)",
+           "Convert from that colour space to RGB first (HSV, LAB or YCrCb?).")  # fmt: skip
+    yield (lambda x: x.noise >= NOISE, MOST, 0.9, "Images are full of noise",
+           "noise has {noise:.0f} grey levels (tissue: below 3)",
+           "Look at how images were taken and written (gain, a stored augmentation).")  # fmt: skip
+    yield (lambda x: x.detail < (UNSIZED if np.isnan(x.contrast) else BLURRED), MOST, 0.9,
+           "Images are out of focus", "fine detail is {detail:.3f} of the coarse (in focus 0.11 to "
+           "0.45)", "Take images in focus; look whether they were smoothed, compressed or enlarged "
+           "when they were written.")  # fmt: skip
+    yield (lambda x: grey and not x.contrast > 2 * PROVEN, MOST, 0.4, "All images are grey",
+           "there is no colour", "Read images in colour, if there are.")  # fmt: skip
+
+
+# --- copies and leaks ---------------------------------------------------------------------
+
+WINDOW, ONE_OF = 8, 256
+"""Edge of the windows of pixels that are marked, and which share of them is kept."""
+MARKS, COMMON, COPY = 6, 0.02, 0.8
+"""Common marks, and share of those of the image with fewer, from which two images have pixels in
+common (unlike ones have none: a mark stands for 192 bytes in order), or one is the other."""
+TWICE = 0.2
+"""Share of copies within a set from which it is a fault (fewer: a warning)."""
+HELD, COHORT = 40, 24
+"""Images of the other side that are looked at; and images of a group (on both sides) from which
+it is a stain or an organ and no source image."""
+ODD = np.random.default_rng(7).integers(1, 2**31, 2 * WINDOW, dtype=np.uint32) | 1
+
+
+@dataclass(frozen=True, eq=False)
+class Print:
+    """What is kept of an image to find it, turned or in part, again."""
+
+    item: Item
+    whole: Whole
+    marks: tuple[frozenset[int], ...]  # Of the image as it is, and turned
+
+
+def _print(item: Item, raw: RawItem, turned: bool = False) -> Print | None:
+    image, tokens = item.image, raw.features
+    if image is None and tokens is None:
+        return None
+    blank = np.zeros((1, 1) if image is None else image.shape[:2], np.int32)
+    given = {"image": image} if image is not None else {"features": np.asarray(tokens)}
+    whole = replace(print_of(Sample(raw.name, labels=blank, **given)), group=raw.group)
+    turns = TURNS[: 0 if image is None else 8 if turned else 1]
+    seen = [turn_plane(np.asarray(image), t, (0, 1)) for t in turns]
+    return Print(item, whole, tuple(_marks(np.ascontiguousarray(a)) for a in seen))
+
+
+def _marks(image: Any) -> frozenset[int]:
+    """Hashes of windows of pixels, chosen by the hash itself: the same wherever a crop begins."""
+    value = image.astype(np.uint32) @ np.array([1, 257, 65537], np.uint32)
+    height, width = (n - WINDOW + 1 for n in value.shape)
+    if min(height, width) < 1:
+        return frozenset()
+    rows = sum(w * value[:, k : k + width] for k, w in enumerate(ODD[:WINDOW]))
+    made = sum(w * rows[k : k + height] for k, w in enumerate(ODD[WINDOW:]))
+    made = (made ^ (made >> np.uint32(15))) * np.uint32(2246822519)
+    made ^= made >> np.uint32(13)
+    box, corner, green = np.ones((WINDOW, WINDOW), np.uint8), (0, 0), image[..., 1]
+    alive = cv2.dilate(green, box, anchor=corner) - cv2.erode(green, box, anchor=corner) > 12
+    return frozenset(made[alive[:height, :width] & (made % ONE_OF == 0)].tolist())
+
+
+def _held(bench: Bench, number: int) -> Print | None:
+    """Read an image of the other side, and take its print."""
+    one: Any = (bench.case.held_out or ())[number]
+    try:
+        raw = RawItem(**{"name": one.name, "group": one.group, **one.read("image", "features")})
+        return _print(item_of(raw, -1, bench.setup, bench.case.kind), raw, True)
+    except (UserError, ValueError):
+        return None
+
+
+@check("data.leak", "No image is there twice, or on both sides of the split")
+def copies(bench: Bench) -> Steps:
+    """Say which images are copies, and which are on both sides of a split, whole or in part."""
+    found: list[Print] = []
+    there: list[Print] = []
+    outside = bench.case.held_out
+    for number, item in enumerate(bench.items()):
+        yield Progress(number, len(bench.indices), "Taking prints of images")
+        raw: Any = bench.raw(item.index)
+        held = outside is None and raw.split == "val"
+        made = _print(item, raw, held)
+        (there if held else found).extend([] if made is None else [made])
+    for number in evenly(len(outside or ()), HELD):
+        yield Progress(number, len(outside or ()), "Comparing with the other side")
+        made = _held(bench, number)
+        there += [] if made is None else [made]
+    shown = [p for p in found if p.item.image is None or p.item.image.std() >= BLANK]
+    twice = Counter(p.whole.digest for p in shown)
+    extra = len(shown) - len(twice)
+    yield from told([(
+        extra, 0.93 if extra >= TWICE * len(found) else 0.45,
+        f"{extra} of {len(found)} images are there twice",
+        f"{extra} of {len(found)} images have the very same pixels as another.",
+        extra / max(len(found), 1), TWICE, "Keep one of each (remove duplicates): copies weigh "
+        "double, and leak if a split divides them.")], unit="share", layers=("image",),
+        places=places_of(bench, (p.item for p in shown if twice[p.whole.digest] > 1)))  # fmt: skip
+    if found and there:
+        yield _leak(bench, found, there)
+    elif not found:
+        yield skip("give images")
+    elif not extra:
+        yield ok(f"All {len(found)} images differ; give images of the other side of the split to "
+                 "look for leaks.", value=0.0, threshold=TWICE)  # fmt: skip
+
+
+def _leak(bench: Bench, here: Sequence[Print], there: Sequence[Print]) -> Verdict:
+    """Compare both sides of a split."""
+    known = find_leaks([p.whole for p in here], [p.whole for p in there])
+    pairs = {"with the very same pixels": set(known.same), "the same, turned": set(),
+             "crops that overlap": set(), "look alike": set(known.near)}  # fmt: skip
+    for p in here:
+        for q in there:
+            share = max((_shared(p.marks[0], m) for m in q.marks if p.marks), default=0.0)
+            pair = (p.whole.name, q.whole.name)
+            if share >= COMMON and pair not in pairs["with the very same pixels"]:
+                kind = "the same, turned" if share >= COPY else "crops that overlap"
+                pairs[kind].add(pair)
+    sizes = Counter(p.whole.group for p in (*here, *there))
+    groups = [g for g in known.groups if g]
+    groups = groups if groups and np.median([sizes[g] for g in groups]) < COHORT else []
+    alike = pairs["look alike"]
+    exact = [pair for kind, each in pairs.items() for pair in each if kind != "look alike"]
+    if not exact and not alike and not groups:
+        return ok(f"None of {len(there)} images is among the {len(here)} of the other side, whole, "
+                  "turned, or in part.", value=0.0, threshold=0.0, unit="images")  # fmt: skip
+    said = [f"{len(each)} {kind} ({listed(f'{a} = {b}' for a, b in sorted(each))})"
+            for kind, each in pairs.items() if each]  # fmt: skip
+    said += [f"{len(groups)} source images ({listed(groups)})"] if groups else []
+    mine = {a for a, _ in (*exact, *alike)}
+    share = len({b for _, b in (*exact, *alike)}) / len(there)
+    sure = 0.95 if exact else 0.8 if len(alike) > 1 or groups else 0.45
+    return next(told([(
+        True, sure, "The same images are in training and in validation",
+        f"On both sides of the split: {'; '.join(said)}. Scores on them say nothing of new images.",
+        share, 0.0, "Divide by source image (slide, patient), never by crop; drop copies first.")],
+        unit="share", layers=("image",), plain="Images used for checking were learned from, too.",
+        places=places_of(bench, (p.item for p in here if p.whole.name in mine))))  # fmt: skip
+
+
+def _shared(a: frozenset[int], b: frozenset[int]) -> float:
+    common = len(a & b)
+    return common / max(min(len(a), len(b)), 1) if common >= MARKS else 0.0

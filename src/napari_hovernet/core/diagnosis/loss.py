@@ -1,0 +1,458 @@
+"""Checks of a loss: that its gradient reaches HV, that the truth is its minimum, what it weighs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...errors import UserError
+from ..types import Progress
+from .bench import Bench
+from .data import scaled
+from .engine import Steps, Verdict, check, fault, ok, skip, warn
+from .loss_given import (
+    TINY,
+    Batch,
+    HvLoss,
+    Loss,
+    given,
+    gradient,
+    norm,
+    rng,
+    synthetic_batch,
+    value,
+    wrong_answers,
+)
+from .report import Plot, Remedy
+
+# --- gradient -----------------------------------------------------------------------------
+
+DEAD, ALIVE = 0.9, 0.1
+"""Share of HV of one sign without gradient, and of the other sign, from which it was clamped."""
+ROOT = ("Put a small epsilon under every root, sqrt(s + 1e-6), not outside of it; clamp what you "
+        "divide by, sum / mask.sum().clamp(min=1).")  # fmt: skip
+
+
+@check("loss.gradient", "The gradient reaches HV, and is finite", needs=("loss",),
+       explains=("loss.minimum", "model.*"))  # fmt: skip
+def loss_gradient(bench: Bench) -> Steps:
+    """Judge value and gradient at zero and near it, without nuclei, in three precisions."""
+    yield Progress(0, 1, "Gradients of the loss")
+    loss, b = given(bench)
+    bad, notes = _not_finite(loss.hv, b)
+    whole, slope = gradient(loss.hv, b.hv, b.target, b.mask)
+    size = norm(slope)
+    full = {k: v for k, v in bad.items() if k == "float32"}
+    said = f"Tried at HV = 0, tiny HV, the truth and the batch ({b.source})"
+    common = {"value": size, "threshold": TINY, "unit": "norm"}
+    found = []
+    if not math.isfinite(whole + size) or set(full.get("float32", ())) - {NONE, "the truth"}:
+        places = ", ".join(full.get("float32", ("the batch",)))
+        found.append(fault(f"{said}: NaN or infinite in float32 at {places}.", certainty=0.98,
+                           title="The gradient is not finite", remedy=Remedy(ROOT),
+                           **common))  # fmt: skip
+    elif size <= TINY:
+        known = wrong_answers(loss.hv, b)
+        if max(abs(v - known["truth"]) for v in known.values()) <= TINY:
+            found.append(skip("the loss does not depend on HV (see its minimum)"))
+        else:
+            found.append(fault(
+                f"The loss is {whole:.4g} and changes with the prediction, but its gradient is "
+                f"{'missing' if slope is None else 'zero'}: nothing can be learned.",
+                title="No gradient reaches HV", certainty=0.97, remedy=Remedy(
+                    "Keep tensors in the graph: no .detach(), .item(), .data, no_grad or numpy "
+                    "between prediction and loss."), **common))  # fmt: skip
+    elif NONE in full.get("float32", ()):
+        found.append(fault(
+            f"{said}: finite, but without any nucleus the loss is NaN or infinite (0 / 0).",
+            title="The loss is NaN in a batch without nuclei", certainty=0.9, remedy=Remedy(
+                "Clamp what you divide by: sum / mask.sum().clamp(min=1), so that crops without "
+                "nuclei give 0."), **common))  # fmt: skip
+    sign = _dead(slope, b) if not found else ""
+    if sign:
+        found.append(fault(
+            f"Where {sign}, the gradient is exactly zero; elsewhere it is not: HV was clamped.",
+            title="Part of HV gets no gradient", certainty=0.93, remedy=Remedy(
+                "Do not clamp, clip or relu HV: it is negative in half of every nucleus (-1..1)."),
+            **common))  # fmt: skip
+    half = [k for k in bad if k != "float32"]
+    if half and not found:
+        found.append(warn(
+            f"{said}: NaN or infinite in {half[0]} at {', '.join(bad[half[0]])}; float32 is fine.",
+            title=f"Not finite in half precision ({half[0]})", certainty=0.45,
+            remedy=Remedy(f"{ROOT} Compute the loss in float32."), **common))  # fmt: skip
+    tail = f" Not tried: {'; '.join(notes)}." if notes else ""
+    yield from found or [ok(f"{said}: finite everywhere.{tail}", **common)]
+
+
+NONE = "no nucleus"
+
+
+def _not_finite(loss: HvLoss, b: Batch) -> tuple[dict[str, list[str]], list[str]]:
+    """Places where loss or gradient is not finite, by precision; what could not be tried."""
+    edge = min(32, b.mask.shape[-1])  # Sums over more overflow in half precision by themselves
+    box = (slice(0, 1), ..., slice(0, edge), slice(0, edge))
+    hv, t, m = b.hv[box], b.target[box], b.mask[box]
+    places = {"HV = 0": (0 * t, t, m), "HV = 0.0001 x truth": (1e-4 * t, t, m),
+              "the prediction": (hv, t, m), "the truth": (t, t, m),
+              NONE: (0 * t + 0.1, 0 * t, torch.zeros_like(m))}  # fmt: skip
+    bad: dict[str, list[str]] = {}
+    notes = []
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        kind = str(dtype).removeprefix("torch.")
+        for name, (p, q, mask) in places.items():
+            if kind != "float32" and name in (NONE, "the truth"):
+                continue
+            try:
+                made, slope = gradient(loss, p.to(dtype), q.to(dtype), mask)
+            except (UserError, RuntimeError) as error:
+                if kind == "float32":
+                    raise
+                notes.append(f"{kind} ({str(error).splitlines()[0][:60]})")
+                break
+            if not math.isfinite(made + norm(slope)):
+                bad.setdefault(kind, []).append(name)
+    return bad, notes
+
+
+def _dead(slope: Tensor | None, b: Batch) -> str:
+    """Say of which sign HV gets no gradient, "" if of none."""
+    if slope is None:
+        return ""
+    inside = b.mask[:, None].expand_as(b.hv)
+    still = slope.abs() <= TINY
+    shares: dict[str, tuple[Any, Any]] = {}
+    for name, x in (("the prediction is", b.hv), ("the truth is", b.target)):
+        low, high = (still[inside & side].float().mean() for side in (x < -0.05, x > 0.05))
+        shares |= {f"{name} negative": (low, high), f"{name} positive": (high, low)}
+    return next((n for n, (dead, rest) in shares.items() if dead >= DEAD and rest <= ALIVE), "")
+
+
+# --- minimum ------------------------------------------------------------------------------
+
+LOWER = 0.01
+"""By how much of the span of wrong answers the loss may fall below that of the truth: rounding."""
+BLIND, DIM = 0.012, 0.025
+"""What a wrong direction costs, as a share of what a squared error makes of it, below which the
+loss is blind (and hardly sees it): that of the story had 0.06 with its weights of length."""
+KS = tuple(round(-1 + 0.125 * k, 3) for k in range(25))
+"""Multiples of the truth that are tried."""
+OFF = 0.15
+"""How far from 1 the best multiple may be."""
+LEVEL = 0.02
+"""Range of the loss of multiples of the truth, over that of wrong directions, below which it does
+not see the length."""
+AXIS = 0.6
+"""Answer of a term to changes along the right axis over that along the wrong one."""
+
+
+@check("loss.minimum", "The loss is least where HV is right", needs=("loss",),
+       explains=("model.hv*",))  # fmt: skip
+def loss_minimum(bench: Bench) -> Steps:
+    """Judge whether the truth is the minimum, in direction, in length, in both channels."""
+    yield Progress(0, 2, "Loss of wrong answers")
+    loss, b = given(bench)
+    known = wrong_answers(loss.hv, b)
+    curve = [value(loss.hv, k * b.target, b.target, b.mask) for k in KS]
+    if not all(map(math.isfinite, [*known.values(), *curve])):
+        yield skip("the loss is not finite there (see its gradient)")
+        return
+    base = known.pop("truth")
+    cost = {name: v - base for name, v in known.items()}
+    numbers = {f"{name}, above the truth": v for name, v in cost.items()}
+    plot = Plot("lines", "Loss of k times the truth", KS, ((loss.name, tuple(curve)), *(
+        (n, tuple(value(f, k * b.target, b.target, b.mask) for k in KS))
+        for n, f in loss.terms.items())), "k", "loss", 1.0, on_x=True)  # fmt: skip
+    common = {"numbers": numbers, "plot": plot}
+    yield Progress(1, 2, "Steps from the truth")
+    found = list(_minimum_faults(loss, b, cost, curve, common))
+    yield from found or [ok(
+        f"Every other answer costs more than the truth ({min(cost, key=lambda n: cost[n])} least, "
+        f"by {min(cost.values()):.3g}).", value=min(cost.values()), threshold=0.0, unit="loss",
+        **common)]  # fmt: skip
+
+
+def _minimum_faults(
+    loss: Loss, b: Batch, cost: dict[str, float], curve: list[float], common: dict[str, Any]
+) -> Iterator[Verdict]:
+    span = max(map(abs, cost.values()))
+    if span <= TINY:
+        inside = _counted(loss.hv, b)[0] > TINY
+        yield skip("nuclei do not count in this loss (see its weights)") if not inside and (
+            _counted(loss.hv, b)[1] > TINY) else fault(
+            "The truth, its negative, HV = 0 and HV dealt out anew all cost the same.", value=0.0,
+            threshold=BLIND, title="The loss does not depend on HV", certainty=0.97, remedy=Remedy(
+                "Give HV a weight above 0 (lambda_hv), and compare every pixel before it is "
+                "averaged (square first, mean after)."), **common)  # fmt: skip
+        return
+    lowest = min(cost, key=lambda name: cost[name])
+    if cost[lowest] < -LOWER * span:
+        length = lowest in ("half of the truth", "twice the truth")
+        yield fault(
+            f"The loss of {lowest} is {-cost[lowest]:.4g} below that of the truth "
+            f"({-cost[lowest] / span:.0%} of the span of wrong answers).", value=cost[lowest],
+            threshold=0.0, title=f"The loss is least at {lowest}", certainty=0.9 if length else
+            0.96, remedy=Remedy("Check what is subtracted from what: order of channels (swap), "
+                                "sign (minus), scale and activation of prediction and truth must "
+                                "be the same in every term."), **common)  # fmt: skip
+        return
+    unit = max(cost["HV = 0"], TINY * 10)
+    if cost["HV = 0"] <= LOWER * span:
+        unit = span
+    seen = min(cost["the negated truth"] / 4, cost["the truth turned by 90 degrees"] / 2,
+               cost["the truth dealt out anew"] / 2) / unit  # fmt: skip
+    if seen < DIM:
+        yield (fault if seen < BLIND else warn)(
+            f"HV that points elsewhere costs {seen:.1%} of what a squared error would make of it.",
+            value=seen, threshold=BLIND, unit="share", certainty=0.97 if seen < BLIND else 0.45,
+            title="The HV loss is blind to directions" if seen < BLIND else
+            "The HV loss hardly sees directions", remedy=Remedy(
+                "Give the squared error of both components (hv_mse) its weight, pixel by pixel "
+                "before any mean; lengths alone buy no direction."), **common)  # fmt: skip
+        return
+    yield from _parts_unseen(cost, unit, common) or _lengths(loss, b, curve, span, common)
+
+
+def _parts_unseen(cost: dict[str, float], unit: float, common: dict[str, Any]) -> list[Verdict]:
+    """Say whether the loss does not see errors of pixels, or one of the channels."""
+    if cost["the truth with noise"] < BLIND * unit:
+        return [fault("Noise around the truth costs next to nothing, wrong means do.", value=0.0,
+                    threshold=BLIND, title="Errors of pixels cancel out", certainty=0.95,
+                    remedy=Remedy("Square the error of each pixel first, then take the mean over "
+                                  "nuclei (order of mean and square)."), **common)]  # fmt: skip
+    each = {n: c for n, c in cost.items() if "channel (" in n}
+    least, most = min(each, key=lambda n: each[n]), max(each.values())
+    if each[least] < BLIND * most:
+        return [fault(f"{least[0].upper()}{least[1:]} costs hardly more than the truth.", value=0.0,
+                    threshold=BLIND, title="The loss does not see one channel of HV",
+                    certainty=0.95, remedy=Remedy(
+                        "Compare both channels: HV is (batch, 2, H, W); look for an index [:, 0] "
+                        "or [:, 1] that picks one."), **common)]  # fmt: skip
+    return []
+
+
+def _lengths(
+    loss: Loss, b: Batch, curve: list[float], span: float, common: dict[str, Any]
+) -> Iterator[Verdict]:
+    """Say whether the loss wants another length, or its gradient looks along the wrong axis."""
+    best = min(zip(curve, (abs(k - 1) for k in KS), KS, strict=True))[2]
+    ahead = [v for k, v in zip(KS, curve, strict=True) if k > 0]
+    if max(ahead) - min(ahead) < LEVEL * span:
+        yield warn("From k = 0.125 to 2 the loss of k times the truth hardly changes: HV may get "
+                   "any length.", title="The loss does not see the length of HV", certainty=0.6,
+                   value=best, threshold=1.0, unit="k", remedy=Remedy(
+                       "Add a squared error of HV (hv_mse), which sees length and direction."),
+                   **common)  # fmt: skip
+    elif abs(best - 1) > OFF:
+        yield fault(f"Of k times the truth the loss is least at k = {best:g}; it should be at 1.",
+                    value=best, threshold=1.0, unit="k", certainty=0.93 if best > 0 else 0.8,
+                    title=f"The loss is least at {best:g} times the truth", remedy=Remedy(
+                        "Bring length and scale of prediction and truth together before they are "
+                        "compared."), **common)  # fmt: skip
+    for name, f in (loss.terms or {loss.name: loss.hv}).items():
+        h, v = _axes(f, b)
+        if h < AXIS and v < AXIS:
+            yield fault(
+                f"{name} answers to changes of h along x {h:.2g} times as strongly as along y, to "
+                f"those of v along y {v:.2g} times as strongly as along x (1 or more in health).",
+                value=max(h, v), threshold=AXIS, unit="ratio", certainty=0.75,
+                title="The gradient term looks along the wrong axis", remedy=Remedy(
+                    "Derive h (channel 0) along x = columns and v (channel 1) along y = rows: swap "
+                    "the two kernels, or the channels."), **common)  # fmt: skip
+
+
+def _axes(loss: HvLoss, b: Batch) -> tuple[float, float]:
+    """Answer to ripples along the right axis over those along the wrong one, for h and v."""
+    t, m = b.target, b.mask
+    wave = 0.2 * torch.cos(2 * math.pi * torch.arange(t.shape[-1]) / 8)
+    base, out = value(loss, t, t, m), []
+    for channel in range(2):
+        made = []
+        for ripple in (wave[None], wave[: t.shape[-2], None]):
+            hv = t.clone()
+            hv[:, channel] += ripple * m
+            made.append(value(loss, hv, t, m) - base)
+        right, wrong = made if channel == 0 else made[::-1]
+        out.append(right / wrong if abs(wrong) > TINY else math.inf)
+    return out[0], out[1]
+
+
+# --- weights ------------------------------------------------------------------------------
+
+COUNTS = 0.6
+"""Share of nucleus pixels that must count (all in health)."""
+OUTSIDE = 0.05
+"""Share of pixels far from nuclei that may."""
+DILUTED = 0.75
+"""Factor of the loss beside as much empty background, below which it is diluted (0.5: a mean over
+all pixels)."""
+GROWS = 1.4
+"""Factor of the loss of twice as much, above which it is a sum."""
+NP_SHARE = (0.02, 0.07)
+"""Share of NP in NP and HV below which it is drowned: surely, and maybe (the weights that drowned
+NP in the story: 0.065). The same of gradients at the outputs, where terms are not told:"""
+NP_SLOPE = (0.0012, 0.0022)
+TERM = 0.99
+"""Share of one term of HV from which it drowns the others."""
+TYPED = 0.05
+"""Share of the gradient of types that may lie on the background."""
+
+
+@check("loss.weights", "What counts in the loss, and how much", needs=("loss",),
+       explains=("model.np*", "model.types"))  # fmt: skip
+def loss_weights(bench: Bench) -> Steps:
+    """Judge which pixels count, by what it is divided, and the shares of the terms."""
+    yield Progress(0, 2, "Pixels that count in the loss")
+    loss, b = given(bench)
+    found = list(_pixel_faults(loss.hv, b))
+    yield Progress(1, 2, "Shares of the terms")
+    if loss.full is not None:
+        found += _share_faults(loss, b)
+        found += _type_faults(loss, b)
+    yield from found or [ok(f"Nuclei count, background does not, and no term drowns another "
+                            f"({b.source}).")]  # fmt: skip
+
+
+def _counted(loss: HvLoss, b: Batch) -> tuple[float, float]:
+    """Share of nucleus pixels, and of those far from nuclei, at which HV has a gradient."""
+    moved = b.target + 0.3 * torch.randn(b.target.shape, generator=rng())
+    slope = gradient(loss, moved, b.target, b.mask)[1]
+    if slope is None:
+        return 0.0, 0.0
+    each = slope.abs().sum(1)
+    counts = each > 1e-3 * each.max().clamp(min=TINY)
+    far = F.max_pool2d(b.mask.float()[:, None], 7, 1, 3)[:, 0] == 0
+    inside, outside = (counts[m].float().mean().nan_to_num() for m in (b.mask, far))
+    return float(inside), float(outside)
+
+
+def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
+    t, m = b.target, b.mask
+    near = F.max_pool2d(m.float()[:, None], 7, 1, 3)
+    hv = b.hv * near
+
+    def above(p: Tensor, q: Tensor, k: Tensor) -> float:
+        return value(loss, p, q, k) - value(loss, q, q, k)
+
+    base = above(hv, t, m)
+    inside, outside = _counted(loss, b)
+    said = f"{inside:.0%} of the nucleus pixels and {outside:.0%} of those far from nuclei count."
+    if not math.isfinite(base) or (abs(base) <= TINY and not outside):
+        return
+    if inside < COUNTS and outside > OUTSIDE:
+        other = inside > 0.02
+        yield fault(
+            said, value=inside, threshold=COUNTS, unit="share", certainty=0.93 if other else 0.95,
+            title="The mask is that of other samples or pixels" if other else
+            "The mask is the wrong way round: background counts, nuclei do not",
+            remedy=Remedy("Multiply each sample by its own mask of nuclei (not of background): "
+                          "look at broadcasting, axes, and whether it is inverted."))  # fmt: skip
+        return
+    if outside > OUTSIDE:
+        yield warn(f"{said} HV is drawn to 0 there, and nuclei weigh but their share of pixels.",
+                   value=outside, threshold=OUTSIDE, unit="share", certainty=0.5,
+                   title="Background counts in the HV loss", remedy=Remedy(
+                       "Multiply the error by the mask of nuclei before it is summed, unless you "
+                       "follow published code that has it so."))  # fmt: skip
+        return
+    pad = torch.zeros_like
+    wide = above(torch.cat((hv, pad(hv)), 3), torch.cat((t, pad(t)), 3), torch.cat((m, pad(m)), 2))
+    factor = wide / base if abs(base) > TINY else 1.0
+    if factor < DILUTED:
+        share = float(m.float().mean())
+        yield fault(
+            f"As much empty background beside nuclei makes the loss {factor:.2g} times as large "
+            f"(1 in health): the mean runs over all pixels, of which {share:.0%} are nucleus here.",
+            value=factor, threshold=DILUTED, unit="factor", certainty=0.8,
+            title="The background dilutes the loss", remedy=Remedy(
+                "Divide by the number of nucleus pixels (and channels): sum / mask.sum().clamp("
+                "min=1). It is no pull towards 0, but lambda_hv weighs as much less."))  # fmt: skip
+    twice = {"batch": 0, "crop": -1}
+    grown = {n: above(*(torch.cat((x, x), d) for x in (hv, t, m))) / base if abs(base) > TINY else 1
+             for n, d in twice.items()}  # fmt: skip
+    worst = [n for n, v in grown.items() if not 1 / GROWS < v < GROWS]
+    if worst and factor >= DILUTED:
+        yield fault(
+            f"The same pixels twice over make the loss {grown['batch']:.3g} (batch) and "
+            f"{grown['crop']:.3g} (crop) times as large; both should be 1.", value=grown[worst[0]],
+            threshold=GROWS, unit="factor", certainty=0.85,
+            title=f"The loss grows with the {' and the '.join(worst)}", remedy=Remedy(
+                "Divide by the number of nucleus pixels of the whole batch, so that weights and "
+                "learning rate keep their meaning."))  # fmt: skip
+
+
+def _parts(loss: Loss, b: Batch) -> tuple[dict[str, float], bool]:
+    """Weighted terms as numbers; gradients at the outputs where no terms are told."""
+    names = {"np": "logits", "hv": "hv", "nt": "nt_logits"}
+    live = {n: getattr(b, n).clone().requires_grad_() for n in names.values()}
+    total, terms = loss.full(replace(b, **live))  # type: ignore[misc]
+    if any(name.startswith("hv") for name in terms):
+        return {n: abs(float(v.detach())) for n, v in terms.items()}, True
+    if not total.requires_grad:
+        return dict.fromkeys(names, 0.0), False
+    slopes = torch.autograd.grad(total, list(live.values()), allow_unused=True)
+    return {head: norm(s) for head, s in zip(names, slopes, strict=True)}, False
+
+
+def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
+    """Judge NP against HV by the batch or planted maps, whichever is better.
+
+    A model that has learned NP has little NP loss left, whatever the weights.
+    """
+    np_share, largest, here = 0.0, ("", 1.0), {}
+    terms = False
+    for batch in (synthetic_batch(), b):
+        parts, terms = _parts(loss, batch)
+        hv = {n: v for n, v in parts.items() if n.startswith("hv")}
+        of_hv = sum(hv.values())
+        if not all(map(math.isfinite, parts.values())) or of_hv <= TINY:
+            return []
+        np_share = max(np_share, parts.get("np", 0.0) / (parts.get("np", 0.0) + of_hv))
+        name = max(hv, key=lambda n: hv[n])
+        largest = min(largest, (name, hv[name] / of_hv), key=lambda pair: pair[1])
+        here = {n: v / max(sum(parts.values()), TINY) for n, v in parts.items()}
+    bounds = NP_SHARE if terms else NP_SLOPE
+    what = "loss" if terms else "gradient at the outputs"
+    said = ", ".join(f"{n} {v:.1%}" for n, v in here.items()) + f" of the {what} ({b.source})"
+    plot = Plot("bars", f"Share of the {what}", tuple(here), (("share", tuple(here.values())),))
+    common = {"numbers": {f"share of {n}": v for n, v in here.items()}, "plot": plot}
+    weights = Remedy("Lower the weight of what drowns the rest (lambda_hv, lambda_gradient, "
+                     "lambda_magnitude), or raise lambda_np.")  # fmt: skip
+    if np_share < bounds[1]:
+        sure = np_share < bounds[0]
+        return [(fault if sure else warn)(
+            f"{said}. While it still learns, NP makes {np_share:.2%} of NP and HV; it should make "
+            f"{bounds[1]:.2%} or more.", title="HV drowns NP" if np_share else
+            "NP has no weight in the loss", value=np_share, threshold=bounds[0], unit="share",
+            certainty=scaled(np_share, 0, bounds[0], 0.93, 0.8) if sure else 0.4, remedy=weights,
+            **common)]  # fmt: skip
+    many = len([n for n in here if n.startswith("hv")]) > 1
+    if many and largest[1] > TERM:
+        return [fault(f"{said}. {largest[0]} makes {largest[1]:.1%} of HV.", value=largest[1],
+                      threshold=TERM, unit="share", title=f"{largest[0]} drowns the rest of HV",
+                      certainty=0.72, remedy=weights, **common)]  # fmt: skip
+    return []
+
+
+def _type_faults(loss: Loss, b: Batch) -> list[Verdict]:
+    """Judge whether types are learned over the background."""
+    live = b.nt_logits.clone().requires_grad_()
+    total, _ = loss.full(replace(b, nt_logits=live))  # type: ignore[misc]
+    slope = torch.autograd.grad(total, live, allow_unused=True)[0] if total.requires_grad else None
+    each = torch.zeros(b.mask.shape) if slope is None else slope.abs().sum(1)
+    share = float(each[~b.mask].sum()) / max(float(each.sum()), TINY)
+    if share <= TYPED:
+        return []
+    return [fault(
+        f"{share:.0%} of the gradient of the types lies outside of nuclei, which are "
+        f"{float(b.mask.float().mean()):.0%} of the pixels.", value=share, threshold=TYPED,
+        unit="share", title="The loss of the types runs over the background",
+        certainty=0.75 + 0.15 * share, remedy=Remedy(
+            "Count types inside nuclei alone (nt_inside_only=True), else the plentiful background "
+            "drowns them."))]  # fmt: skip
