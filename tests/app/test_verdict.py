@@ -23,11 +23,11 @@ def squares(n=6, edge=12):
     return labels
 
 
-def studied(truth, labels=None, sure=0.95, length=1.0, **changes):
+def studied(made, labels=None, sure=0.95, length=1.0, **changes):
     """Look at labels (default: the truth itself) with maps of a true image."""
-    labels = truth if labels is None else labels
-    share = np.where(truth > 0, sure, 0.02).astype(np.float32)
-    maps = Maps(np=changes.pop("np", share), hv=hv_targets(truth) * length)
+    labels = made if labels is None else labels
+    share = np.where(made > 0, sure, 0.02).astype(np.float32)
+    maps = Maps(np=changes.pop("np", share), hv=hv_targets(made) * length)
     study = Study()
     nuclei = measure(labels, maps)
     result = SimpleNamespace(labels=labels, nuclei=nuclei, maps=maps, cut_with=SeparationParams())
