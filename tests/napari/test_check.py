@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QCoreApplication, QEvent
 
 from napari_hovernet._napari.panels.check import CheckTab, layer_source
 
@@ -13,9 +14,10 @@ from napari_hovernet._napari.panels.check import CheckTab, layer_source
 @pytest.fixture
 def tab(work, qtbot):
     made = CheckTab(work)
-    qtbot.addWidget(made)
     yield made
     made.left()
+    made.deleteLater()  # at once, as a dock does: not whenever garbage is collected
+    QCoreApplication.sendPostedEvents(made, QEvent.Type.DeferredDelete)
 
 
 def put(work, run, settle):
