@@ -21,6 +21,7 @@ from ..tokens.decode import PATCH_PX
 from ..types import Progress
 from .bench import Bench, Variant
 from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .maps_hv import NO_WAY, hv_steps
 from .reading import Quality, correlation, quality
 from .report import Plot, Remedy
 
@@ -216,6 +217,9 @@ def the_same_place_again(bench: Bench) -> Steps:
     difference = max(r[0] for r in rows)
     prob, hv = (float(np.nanmedian([r[k] for r in rows])) if not all(
         math.isnan(r[k]) for r in rows) else 1.0 for k in (1, 2))  # fmt: skip
+    shown = yield from hv_steps(bench)
+    if shown.by_labels and shown.score < NO_WAY:
+        hv = 1.0  # it points nowhere in any tile: see its direction
     words = (
         f"Two predictions of the same pixels differ by at most {difference:.3f} in NP; in a tile "
         f"that begins elsewhere NP agrees by {prob:.2f} and HV by {hv:.2f} (1 in health)."
