@@ -30,7 +30,7 @@ from napari_hovernet.app.study import Study, TruthChoice
 from napari_hovernet.core.diagnosis.bench import DiagnosisParams
 from napari_hovernet.core.diagnosis.case import Separator
 from napari_hovernet.core.diagnosis.engine import Found
-from napari_hovernet.core.diagnosis.report import FAULT, PLOTS, Place, Plot
+from napari_hovernet.core.diagnosis.report import FAULT, PLOTS, Plot
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.separation import separate
@@ -177,7 +177,6 @@ def test_the_page_holds_pictures_and_runs_nothing(diagnosis: Diagnosis, tmp_path
     assert "<b>x</b>" not in render_html(replace(diagnosis, report=report))
     names = [name for name, _ in panels_of(diagnosis.bench, first, first.places[0])]
     assert names[0] == "image" and "HV x" in names
-    assert panels_of(diagnosis.bench, first, Place(9, "none", (0, 1, 0, 1))) == []
     assert window_of((10, 20, 10, 20), (256, 256)) == (slice(0, 96), slice(0, 96))
 
 
