@@ -63,7 +63,7 @@ LATER = LossWeights(hv=2.5, magnitude=3.0, outside=1.0)
 STAGES = (
     Stage("free-1", IMAGENET, FREE, steps=800, rate=1.5e-3, seed=1),
     Stage("default-1", "free-1", ALL, steps=600, rate=1e-3, seed=2, loss=LATER),
-    Stage("free-2", "free-1", FREE, steps=1200, rate=1e-3, seed=3, loss=LATER),
+    Stage("free-2", "free-1", FREE, steps=1000, rate=1e-3, seed=3, loss=LATER),
     Stage("default-2", "free-2", ALL, steps=1600, rate=1e-3, seed=4, loss=LATER),
     Stage(
         "compact-typed",
