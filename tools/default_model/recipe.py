@@ -69,7 +69,7 @@ STAGES = (
         "compact-typed",
         COMPACT,
         ALL,
-        steps=1600,
+        steps=1100,
         rate=6e-4,
         seed=7,
         loss=LATER,
