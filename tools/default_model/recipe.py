@@ -69,7 +69,7 @@ STAGES = (
         "compact-typed",
         COMPACT,
         ALL,
-        steps=1100,
+        steps=1700,
         rate=6e-4,
         seed=7,
         loss=LATER,
