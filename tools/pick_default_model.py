@@ -87,7 +87,7 @@ def score(
 
 def lengthened(state: State, factor: float) -> dict[str, torch.Tensor]:
     """Scale HV's last convolution."""
-    last = ("outputs.hv.1.weight", "outputs.hv.1.bias")
+    last = ("outputs.hv.1.weight", "outputs.hv.1.bias", "heads.hv.3.weight", "heads.hv.3.bias")
     return {k: v * factor if k in last else v for k, v in state.items()}
 
 

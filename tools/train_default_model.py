@@ -30,9 +30,11 @@ import torch
 from default_model.data import Crops, load_split
 from default_model.judge import as_model, judge, quick, told
 from default_model.loss import loss_terms, weighted
-from default_model.recipe import IMAGENET, STAGES, Stage, imagenet_weights, network
+from default_model.recipe import COMPACT, IMAGENET, STAGES, Stage, imagenet_weights, network
 from default_model.speed import fast_bfloat16, quicken
 from torch.utils.data import DataLoader, Subset
+
+import napari_hovernet as nh
 
 LOG_EVERY = 25
 
@@ -94,10 +96,13 @@ class Run:
         torch.manual_seed(stage.seed)
         self.stage, self.args, self.folder = stage, args, args.out / stage.name
         self.device = torch.device(args.device)
-        self.model = network().to(self.device, memory_format=torch.channels_last)
+        self.model = network(stage.architecture).to(self.device, memory_format=torch.channels_last)
         if stage.start == IMAGENET:
             weights = imagenet_weights(args.imagenet, self.model)
             self.model.load_state_dict({**self.model.state_dict(), **weights})
+        elif stage.start == COMPACT:
+            known = nh.load_model(COMPACT).network.state_dict()
+            self.model.load_state_dict({**self.model.state_dict(), **known})  # types are new
         else:
             before = torch.load(args.out / stage.start / "state.pt", weights_only=True)
             self.model.load_state_dict(before["ema"])

@@ -16,7 +16,7 @@ from napari_hovernet.core.types import TypeInfo
 
 from .augment import AugmentParams, restain, tone
 from .data import HELD_OUT, Sample
-from .recipe import ARCHITECTURE, network
+from .recipe import architecture_of, network
 from .stains import STANDARD, Stain, measure, unit
 
 MPP = 0.25
@@ -36,11 +36,12 @@ State = Mapping[str, torch.Tensor]
 
 def as_model(state: State, licence: str = "", half: bool = True) -> nh.Model:
     """Build the model of averaged weights, its kernels rounded to float16 as shipped."""
-    net = network()
+    architecture = architecture_of(state)
+    net = network(architecture)
     kernels = {k for k, v in state.items() if half and v.ndim > 1}
     net.load_state_dict({k: v.half().float() if k in kernels else v for k, v in state.items()})
     info = nh.ModelInfo(
-        architecture=ARCHITECTURE,
+        architecture=architecture,
         types=TYPES,
         mpp=MPP,
         hv_convention="hover_net",

@@ -16,6 +16,8 @@ from .loss import LossWeights
 ARCHITECTURE = "lite"
 N_TYPES = 5
 IMAGENET = "imagenet"
+COMPACT = "compact"
+"""Start from the built-in model without types; its architecture has the same name."""
 
 FREE = {"consep": 0.62, "dsb_purple": 0.26, "dsb_white": 0.12}
 """Share of the crops by source; none of these ever carried a licence against commerce."""
@@ -42,6 +44,7 @@ class Stage:
     """The encoder's learning rate relative to the rest's."""
     weight_decay: float = 0.02
     ema: float = 0.998
+    architecture: str = ARCHITECTURE
     loss: LossWeights = field(default_factory=LossWeights)
 
     def rate_at(self, step: int) -> float:
@@ -60,18 +63,34 @@ LATER = LossWeights(hv=2.5, magnitude=3.0, outside=1.0)
 STAGES = (
     Stage("free-1", IMAGENET, FREE, steps=800, rate=1.5e-3, seed=1),
     Stage("default-1", "free-1", ALL, steps=600, rate=1e-3, seed=2, loss=LATER),
-    Stage("free-2", "free-1", FREE, steps=1200, rate=1e-3, seed=3, loss=LATER),
+    Stage("free-2", "free-1", FREE, steps=1000, rate=1e-3, seed=3, loss=LATER),
     Stage("default-2", "free-2", ALL, steps=1600, rate=1e-3, seed=4, loss=LATER),
+    Stage(
+        "compact-typed",
+        COMPACT,
+        ALL,
+        steps=1700,
+        rate=6e-4,
+        seed=7,
+        loss=LATER,
+        architecture=COMPACT,
+    ),
     Stage("free-3", "free-2", FREE, steps=2400, rate=8e-4, seed=5, loss=LATER),
     Stage("default-3", "free-3", ALL, steps=3000, rate=8e-4, seed=6, loss=LATER),
 )
-"""In order. The free ones come from free ones only, so their weights never saw MoNuSeg.
+"""In order. ``compact-typed`` teaches the earlier built-in model types, CoNSeP, and HV of zero
+outside nuclei. The free ones come from free ones only, so their weights never saw MoNuSeg.
 Each ends at a rate of zero, so what there is after any stage can be shipped."""
 
 
-def network(n_types: int | None = N_TYPES) -> Network:
+def network(architecture: str = ARCHITECTURE, n_types: int | None = N_TYPES) -> Network:
     """Build the network untrained."""
-    return build(ARCHITECTURE, {"n_types": n_types})
+    return build(architecture, {"n_types": n_types})
+
+
+def architecture_of(state: Mapping[str, torch.Tensor]) -> str:
+    """Tell the architecture of weights by their names."""
+    return ARCHITECTURE if any(k.startswith("encoder.") for k in state) else COMPACT
 
 
 def imagenet_weights(file: Path, model: Network) -> dict[str, torch.Tensor]:
