@@ -24,17 +24,15 @@ import torch
 from default_model import card
 from default_model.data import Sample, load_split
 from default_model.judge import State, as_model, average, judge, quick, shifted, told
-from default_model.recipe import STAGES, Stage
+from default_model.recipe import ARCHITECTURE, STAGES, Stage
 
 import napari_hovernet as nh
 
-LICENCES = {
-    False: "CC BY-NC-SA 4.0 (trained on MoNuSeg, CoNSeP and DSB 2018; encoder from ImageNet "
-    "weights of EfficientNet-Lite0, Apache 2.0)",
-    True: "Apache 2.0 (free for commercial use; trained on CoNSeP and DSB 2018 (CC0) only; "
-    "encoder from ImageNet weights of EfficientNet-Lite0, Apache 2.0)",
-}
-"""By whether the training was free of MoNuSeg."""
+ENCODER = "encoder from ImageNet weights of EfficientNet-Lite0, Apache 2.0"
+NOT_FREE = "CC BY-NC-SA 4.0 (trained on MoNuSeg, CoNSeP and DSB 2018{more})"
+FREE_FOR_ALL = (
+    "Apache 2.0 (free for commercial use; trained on CoNSeP and DSB 2018 (CC0) only{more})"
+)
 VALIDATION = ("monuseg", "consep", "dsb_purple", "dsb_white")
 PLAIN_PARTS = 3.0
 SHIFTS = ("restained", "x0.6", "x1.6")
@@ -127,7 +125,10 @@ def write(name: str, state: State, scores: dict[str, object], args: argparse.Nam
         for s in passed
         for line in (args.runs / s.name / "log.jsonl").read_text().splitlines()
     ]
-    model = as_model(state, LICENCES[free], half=False)
+    licence = (FREE_FOR_ALL if free else NOT_FREE).format(
+        more=f"; {ENCODER}" if stage.architecture == ARCHITECTURE else ""
+    )
+    model = as_model(state, licence, half=False)
     training = {"weights": name, "stages": stages, "validation": slim(scores)}
     info = replace(
         model.info, training=training, history=tuple(history[:: max(1, len(history) // 40)])

