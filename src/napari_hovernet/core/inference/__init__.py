@@ -124,6 +124,8 @@ class _Run:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         n_types = int(network.config.get("n_types") or 0)
         self.canvas, self.geometry = Canvas(self.source.shape, n_types, scale), network.geometry
+        if params.image_mpp is None and (mpp := params.model_mpp or model.info.mpp):
+            self.notices.append(f"resolution not known, taken as the model's {mpp:g} µm per pixel")
         if scale != 1.0:
             self.notices.append(_resize_notice(model, params, scale))
             self.source = ResampledSource(self.source, scale)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, NamedTuple
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -35,6 +34,7 @@ from .labels import (
     present_ids,
     read_label_tiff,
 )
+from .scale import Scale, of_dpi, of_tiff
 
 Array = npt.NDArray[Any]
 
@@ -102,61 +102,6 @@ def _deep(path: Path, head: bytes, image: Image.Image) -> Array | None:
     if decoded.ndim == 2:
         return np.asarray(decoded)
     return np.ascontiguousarray(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
-
-
-# --- micrometres per pixel -----------------------------------------------------------
-
-MPP_RANGE = (0.05, 10.0)
-"""Micrometres per pixel that a microscope may give; print resolutions lie outside."""
-MPP_AGREE = 0.01
-"""Relative difference of horizontal and vertical mpp that is rounding."""
-_UNITS = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
-_INCH = 25_400.0
-_TIFF_UNITS = {2: _INCH, 3: _UNITS["cm"]}
-
-
-def dpi_mpp(dpi: tuple[float, float] | None) -> float | None:
-    """Turn pixels per inch (x, y) into mpp; None if not stated or not plausible."""
-    if not dpi or not all(value > 0 for value in dpi):
-        return None
-    return _plausible(_INCH / float(dpi[0]), _INCH / float(dpi[1]))
-
-
-def _plausible(x: float, y: float) -> float | None:
-    """Return the mean mpp of both axes, None if they differ or no microscope gives it."""
-    mpp = (x + y) / 2
-    square = abs(x - y) <= MPP_AGREE * mpp
-    return mpp if square and MPP_RANGE[0] <= mpp <= MPP_RANGE[1] else None
-
-
-def tiff_mpp(page: Any) -> float | None:
-    """Find mpp in OME-XML, Aperio's description or the resolution tags, the first there is."""
-    ome = page.parent.ome_metadata
-    aperio = re.search(r"\bMPP\s*=\s*([0-9.eE+-]+)", str(page.description or ""))
-    try:
-        if ome:
-            sides = _ome_sides(ome)
-        elif aperio:
-            sides = [float(aperio.group(1))] * 2
-        else:
-            unit = _TIFF_UNITS[int(getattr(page, "resolutionunit", 0) or 0)]
-            tags = [page.tags[name].value for name in ("XResolution", "YResolution")]
-            sides = [unit * below / above for above, below in tags]
-    except (ElementTree.ParseError, KeyError, ValueError, ZeroDivisionError):  # not stated
-        return None
-    return _plausible(*sides) if len(sides) == 2 else None
-
-
-def _ome_sides(xml: str) -> list[float]:
-    """Return the width and height of a pixel; [] where there are no pixels."""
-    for element in ElementTree.fromstring(xml).iter():
-        if element.tag.rpartition("}")[2] == "Pixels":
-            return [
-                float(element.attrib[f"PhysicalSize{axis}"])
-                * _UNITS[element.get(f"PhysicalSize{axis}Unit", "µm")]
-                for axis in "XY"
-            ]
-    return []
 
 
 # --- TIFF ----------------------------------------------------------------------------
@@ -254,13 +199,13 @@ class PagesArray:
         return None if decoded is None else _in_colour(np.asarray(decoded[0]), page)
 
 
-def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], float | None]:
+def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], Scale]:
     """Open a TIFF without reading its pixels."""
     try:
         with tifffile.TiffFile(path) as file:
             level = file.series[0].levels[0]
             pages = tuple(page.aspage() for page in level.pages if page is not None)
-            count, mpp = len(file.series), tiff_mpp(pages[0])
+            count, scale = len(file.series), of_tiff(pages[0])
             for page in pages:  # loaded while the file is open
                 _ = page.colormap, page.jpegtables, page.decode
     except Exception as error:  # tifffile raises errors of many kinds
@@ -271,7 +216,7 @@ def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], float | None]:
     shape, dtype = _size(path, level, pages), np.dtype(level.dtype)
     if pages[0].photometric == PALETTE:
         shape, dtype = (shape[0], shape[1], 3), np.dtype(np.uint8)
-    return PagesArray(path, pages, shape, dtype), notes, mpp
+    return PagesArray(path, pages, shape, dtype), notes, scale
 
 
 def _size(path: Path, level: Any, pages: tuple[Any, ...]) -> tuple[int, int, int]:
@@ -332,24 +277,25 @@ def read_image(path: str | Path) -> ImageFile:
     """Open a PNG, JPEG or TIFF (strips, tiles, pyramids, BigTIFF, SVS).
 
     mpp comes from OME-XML, an Aperio description, the resolution tags, or the resolution of a PNG
-    or JPEG, if it lies in ``MPP_RANGE``. Pixels stay as they are stored: an EXIF orientation is
+    or JPEG, if it is a microscope's (see ``scale.py``). Pixels stay as they are stored: an EXIF orientation is
     told, not applied.
     """
     path = Path(path)
     head = _head(path, "an image file")
     try:
-        data, notes, mpp = open_tiff(path) if head.startswith(_TIFF) else _decode(path, head)
+        data, notes, scale = open_tiff(path) if head.startswith(_TIFF) else _decode(path, head)
         source = as_source(data)
     except InputError as error:
         text = str(error)
         raise InputError(text if path.name in text else f"{path.name}: {text}") from error
+    notes = (*notes, *filter(None, [scale.note]))
     if notes and isinstance(source, ArraySource):
         source = replace(source, notes=(*notes, *source.notes))
     ome = re.fullmatch(r"(.*)\.ome\.tiff?", path.name, re.IGNORECASE)
-    return ImageFile(source, mpp, path, ome.group(1) if ome else path.stem)
+    return ImageFile(source, scale.mpp, path, ome.group(1) if ome else path.stem)
 
 
-def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], float | None]:
+def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], Scale]:
     """Decode a PNG or JPEG whole; its size is looked at before its pixels."""
     if not head.startswith((_PNG, _JPEG)):
         raise InputError(f"{path} is no PNG, JPEG or TIFF image; convert it first.")
@@ -361,7 +307,7 @@ def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], float | None
                 f"{path.name} claims {width} x {height} px: decoding takes {needed / 1e9:.1f} GB "
                 f"and {free / 1e9:.1f} GB are free; save it as a tiled TIFF."
             )
-        mpp, turn = dpi_mpp(image.info.get("dpi")), 1
+        scale, turn = of_dpi(image.info.get("dpi")), 1
         pixels = _deep(path, head, image)
         if pixels is None:
             turn = image.getexif().get(0x0112, 1)
@@ -369,7 +315,7 @@ def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], float | None
             mode = "RGBA" if "transparency" in image.info else "RGB"
             pixels = np.asarray(image if plain else image.convert(mode))
     note = f"the file asks to be turned when shown (EXIF orientation {turn}): read as stored"
-    return pixels, (note,) if turn != 1 else (), mpp
+    return pixels, (note,) if turn != 1 else (), scale
 
 
 # --- labels --------------------------------------------------------------------------
