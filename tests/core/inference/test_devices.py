@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from napari_hovernet.core import limits
 from napari_hovernet.core.inference import devices
 from napari_hovernet.errors import DeviceError
 
@@ -157,7 +158,7 @@ def test_free_memory_is_what_is_available_and_a_container_leaves(
         if text is not None:
             (tmp_path / name).write_text(f"{text}\n")
     groups = ((str(tmp_path / "limit"), str(tmp_path / "used")),)
-    monkeypatch.setattr(devices, "_CGROUPS", groups)
+    monkeypatch.setattr(limits, "_CGROUPS", groups)
     memory = SimpleNamespace(available=5000)
-    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: memory)
     assert devices.free_memory() == free

@@ -13,8 +13,9 @@ from napari_hovernet.core.io.open import read_image
 from napari_hovernet.core.io.scale import of_dpi
 
 OME = (
-    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels {}/></Image>'
-    "</OME>"
+    '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels '
+    'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="16" SizeY="16" SizeC="3" SizeZ="1" '
+    'SizeT="1" {}><Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData/></Pixels></Image></OME>'
 )
 CM = {"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}
 NEAR = {"rel": 1e-3}
@@ -86,6 +87,11 @@ def test_ome_xml_goes_before_the_tags(
 ) -> None:
     xml = OME.format(pixels).encode()
     found(tmp_path / "i.ome.tif", mpp, said, description=xml, **CM)
+
+
+def test_a_broken_ome_xml_leaves_the_pixels_readable(tmp_path: Path) -> None:
+    broken = '<OME><Image><Pixels PhysicalSizeX="0.5"/></Image></OME>'
+    found(tmp_path / "i.ome.tif", 0.5, "OME-XML is not read", description=broken)
 
 
 def test_entities_are_not_expanded(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ..hv import HVConvention, compact_ids
-from ..inference.devices import free_memory
 from ..inference.images import UInt8, as_source
 from ..io.labels import check_labels
 from ..io.open import read_image, read_labels
+from ..limits import free_memory
 from ..measure.compare import check_truth
 from ..params import DataParams
 from .items import Dataset, Item, dataset_of_stack, evenly, joined, listed, split_of

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..inference.devices import free_memory
+from ..limits import free_memory
 from ..types import Int32
 
 PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")

@@ -9,41 +9,21 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import torch
 
 from ...errors import DeviceError
+from ..limits import free_memory
 
 CPU, CUDA, MPS = "cpu", "cuda", "mps"
 
 PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
 
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
-"""Where containers (control groups, version 2 and 1) say their limit and what is used of it."""
-
 _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
     "invalid buffer size", "canuse32bitindexmath", "int_max",
 )  # fmt: skip
 """What torch says, in lower case, when a tensor is too large for a device."""
-
-
-def free_memory() -> int:
-    """Bytes of main memory that a process may still take; a container's limit counts."""
-    left = [int(psutil.virtual_memory().available)]
-    for limit, used in _CGROUPS:
-        try:
-            left.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return max(min(left), 1)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import reprlib
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError, OutputError
+from ...errors import InputError, OutputError, plain
 from ..hv import HVReading
+from ..limits import check_file, check_room
 from ..params import SeparationParams, from_values
 from ..types import TypeInfo
 
@@ -154,7 +156,9 @@ def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Pat
 
 
 MAX_JSON_BYTES = 2 * 2**30
-"""Larger files are refused: a parsed one takes ten times its size in memory."""
+"""Larger files are refused."""
+JSON_IN_MEMORY = 10
+"""Times its size that a parsed one takes in memory."""
 METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
@@ -163,12 +167,8 @@ def load_json(path: str | os.PathLike[str]) -> Any:
     """Parse a JSON file."""
     file = Path(path)
     try:
-        size = file.stat().st_size
-        if size > MAX_JSON_BYTES:
-            raise InputError(
-                f"{file} has {size / 2**30:.1f} GiB; files up to {MAX_JSON_BYTES // 2**30} GiB "
-                "are read: export a smaller region."
-            )
+        size = check_file(file, "a JSON file", MAX_JSON_BYTES)
+        check_room(size * JSON_IN_MEMORY, file.name, "export a smaller region")
         return json.loads(file.read_bytes(), parse_constant=_refuse_constant)
     except OSError as error:
         raise InputError(f"Cannot read {file}: {error.strerror or error}.") from error
@@ -177,7 +177,7 @@ def load_json(path: str | os.PathLike[str]) -> Any:
     except InputError:
         raise
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an endless number
-        raise InputError(f"{file} is not valid JSON: {error}. Is it cut off?") from error
+        raise InputError(f"{file} is not valid JSON: {plain(error)}. Is it cut off?") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -211,7 +211,7 @@ def member(data: Any, key: str, what: str) -> Any:
     if not isinstance(data, dict):
         raise InputError(f"{what} must be an object with {key!r}, not {_shown(data)}.")
     if key not in data:
-        raise InputError(f"{what} lacks {key!r}; it has {', '.join(map(repr, data)) or 'nothing'}.")
+        raise InputError(f"{what} lacks {key!r}; it has {plain(', '.join(map(repr, data)) or 'nothing')}.")
     return data[key]
 
 
@@ -260,8 +260,7 @@ def color_of(value: Any) -> tuple[int, int, int] | None:
 
 
 def _shown(value: Any, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length]} ..."
+    return plain(reprlib.repr(value), length)
 
 
 FORMAT = "napari-hovernet separation"

@@ -74,9 +74,9 @@ def of_tiff(page: Any) -> Scale:
     """Find it in OME-XML, Aperio's or ImageJ's description, or the tags: the first there is."""
     text = str(page.description or "")
     try:
-        ome = page.parent.ome_metadata
-        if ome:
-            return _of_ome(ome)
+        first = page.parent.pages.first
+        if first.is_ome:
+            return _of_ome(str(first.description))
         if found := _MPP.search(text):
             return scale_of([_number(found[1])], "MPP")
         if found := _MAGNIFICATION.search(text):

@@ -16,8 +16,8 @@ from ...errors import InputError, JobFailed, UserError
 from ..choices import check_choices, choice
 from ..hv import HVConvention, convert
 from ..inference import devices
-from ..inference.devices import free_memory
 from ..inference.images import UInt8
+from ..limits import free_memory
 from ..networks.optimus import GRID, OUTPUT
 from ..types import Float32, Maps, Model, Progress
 
