@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import math
+import reprlib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -15,8 +16,9 @@ import numpy as np
 import torch
 
 from ..._version import __version__
-from ...errors import CheckpointError, InputError
+from ...errors import CheckpointError, InputError, plain
 from ..hv import PRESETS
+from ..limits import check_file
 from ..networks.registry import Network, build
 from ..types import ModelInfo, TypeInfo
 
@@ -91,7 +93,7 @@ def parse(text: str, name: str) -> ModelInfo:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{name} has a header that is not JSON ({error}); the file is damaged: fetch or "
+            f"{name} has a header that is not JSON ({plain(error)}); the file is damaged: fetch or "
             "export it again."
         ) from error
     if not isinstance(data, dict):
@@ -183,8 +185,7 @@ def _check(data: dict[str, Any], name: str, field: str) -> Any:
 
 
 def _fail(name: str, field: str, value: object, wanted: str) -> NoReturn:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    shown = plain(reprlib.repr(value), 60)
     raise CheckpointError(
         f"{name} has {field} {shown} in its header, which should be {wanted}; the file is damaged "
         "or was not written by napari-hovernet: export it again."
@@ -194,6 +195,8 @@ def _fail(name: str, field: str, value: object, wanted: str) -> NoReturn:
 SAFETENSORS, ZIP, PICKLE = "safetensors", "zip", "pickle"
 """The forms a model file can have: safetensors, torch's zip, torch's older pickle."""
 
+MAX_FILE = 2**35
+"""Bytes of the largest file that is taken for a model."""
 MAX_HEADER = 100_000_000
 """Bytes a safetensors header may have; the format's own limit."""
 
@@ -241,11 +244,14 @@ def identify(path: Path) -> str:
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; choose the model file in it.")
-        if not path.is_file():
+        if not path.exists():
             raise CheckpointError(
                 f"There is no file {path}; check the path, or give the built-in 'compact'."
             )
-        size = path.stat().st_size
+        try:
+            size = check_file(path, "a model file", MAX_FILE)
+        except InputError as error:
+            raise CheckpointError(str(error)) from error
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
@@ -286,7 +292,9 @@ def _unreadable(path: Path, error: OSError) -> CheckpointError:
 
 def damaged(name: str, detail: object) -> CheckpointError:
     """Say that a file of the right kind is broken."""
-    return CheckpointError(f"{name} is damaged or cut short ({detail}); fetch or export it again.")
+    return CheckpointError(
+        f"{name} is damaged or cut short ({plain(detail)}); fetch or export it again."
+    )
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
@@ -335,6 +343,8 @@ def _check_zip(path: Path, size: int) -> None:
         )
 
 
+MAX_WEIGHT = 1e12
+"""Largest weight that is taken for real; trained ones stay below 1e5, and products overflow."""
 SHOWN = 10
 """Names that a message lists before it only counts."""
 
@@ -366,7 +376,7 @@ def fitted(
             if state[key].shape != wanted[key].shape
         ],
         "of a dtype that does not fit": [
-            f"{key} {state[key].dtype}" for key in shared if not _castable(state[key], wanted[key])
+            f"{key} {state[key].dtype}{' without values' * state[key].is_meta}" for key in shared if not _castable(state[key], wanted[key])
         ],
     })  # fmt: skip
     if found:
@@ -381,6 +391,9 @@ def fitted(
     }
     floats = {key: value for key, value in result.items() if value.is_floating_point()}
     found = _listed({
+        "with values too large to compute with": [
+            k for k, v in floats.items() if finite(v) and v.numel() and v.abs().max() > MAX_WEIGHT
+        ],
         "with NaN or infinite values": [k for k, v in floats.items() if not finite(v)],
         "with a negative variance": [
             k for k, v in floats.items() if k.endswith("running_var") and v.min() < 0
@@ -419,10 +432,12 @@ def _listed(faults: Mapping[str, Sequence[str]]) -> str:
     texts = []
     for what, names in faults.items():
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        texts += [f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})"] if names else []
+        shown = plain(", ".join(names[:SHOWN]), 600)
+        texts += [f"{len(names)} {what} ({shown}{more})"] if names else []
     return "; ".join(texts)
 
 
 def _castable(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     plain = found.layout == torch.strided and not found.is_quantized and not found.is_complex()
+    plain = plain and found.device.type == "cpu"  # a meta tensor has no values
     return plain and found.is_floating_point() == wanted.is_floating_point()

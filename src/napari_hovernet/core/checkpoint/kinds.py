@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, plain
 from ..hv import PRESETS
 from ..networks.hovernet import KERNEL
 from ..networks.optimus import TOKEN_PREFIX
@@ -111,7 +111,7 @@ def _weights_in(payload: Mapping[Any, Any], name: str) -> tuple[str, Weights]:
     """Find the entry that holds the weights, "" where they stand alone."""
     wrapper = next((w for w in WRAPPERS if isinstance(payload.get(w), Mapping)), "")
     state = payload[wrapper] if wrapper else payload
-    wrong = [k for k, v in state.items() if not isinstance(v, torch.Tensor)]
+    wrong = [k for k, v in state.items() if not _is_plain(v)]
     if not wrapper and (wrong or not state):
         raise CheckpointError(
             f"{name} holds no weights under any of {', '.join(WRAPPERS)}; its entries are: "
@@ -123,9 +123,14 @@ def _weights_in(payload: Mapping[Any, Any], name: str) -> tuple[str, Weights]:
     return wrapper, {str(k): v for k, v in state.items()}
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a tensor with numbers of its own, each in its place."""
+    return isinstance(value, torch.Tensor) and not value.is_nested and value.layout == torch.strided
+
+
 def _shown(names: Iterable[Any]) -> str:
     texts = [str(name) for name in names]
-    return ", ".join(texts[:SHOWN]) + (" ..." if len(texts) > SHOWN else "")
+    return plain(", ".join(texts[:SHOWN])) + (" ..." if len(texts) > SHOWN else "")
 
 
 # --- what their shapes tell -----------------------------------------------------------

@@ -6,6 +6,7 @@ import argparse
 import os
 import pickle
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -14,9 +15,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ...errors import CheckpointError
-from ..inference.devices import resolve_device
+from ...errors import CheckpointError, InputError, plain
+from ..inference.devices import is_out_of_memory, resolve_device
 from ..networks.registry import Network
+from ..pickles import scan
 from ..types import Model, ModelInfo
 from . import header
 from .header import SAFETENSORS, ZIP, blank, damaged, fitted, identify, sha256
@@ -34,6 +36,7 @@ def read(path: Path, form: str) -> Any:
     Beyond tensors and Python's own types only numbers of numpy, ``argparse.Namespace`` and paths
     are allowed, because training scripts store them ("best_dice", "args").
     """
+    _check_pickle(path, form)
     try:
         with torch.serialization.safe_globals(_ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=form == ZIP)
@@ -43,14 +46,41 @@ def read(path: Path, form: str) -> Any:
             what = "its pickle holds something other than weights and plain values"
             raise damaged(path.name, what) from error
         raise CheckpointError(
-            f"{path.name} asks to call {found[1]} while it is read. Weights need no code, so it is "
+            f"{path.name} asks to call {plain(found[1])} while it is read. Weights need no code, so it is "
             "refused and nothing was run. If you trust where it comes from, open it there with "
             "the program that wrote it and save the weights alone: "
             "torch.save(model.state_dict(), 'weights.pth')."
         ) from error
     except Exception as error:  # a broken pickle can raise anything; all mean the same here
-        first = str(error).strip().partition("\n")[0][:120]
+        if isinstance(error, MemoryError) or is_out_of_memory(error):
+            raise CheckpointError(
+                f"{path.name} does not fit into memory; close other programs."
+            ) from error
+        first = plain(str(error).strip().partition("\n")[0], 120)
         raise damaged(path.name, first or type(error).__name__) from error
+
+
+LEGACY_PICKLES = 5
+"""Torch's older files are so many pickles, one after another, then the numbers."""
+
+
+def _check_pickle(path: Path, form: str) -> None:
+    """Look a pickle through before torch reads it: it must end, and fit into memory."""
+    try:
+        if form == ZIP:
+            with zipfile.ZipFile(path) as archive:
+                found = [n for n in archive.namelist() if n.rpartition("/")[2] == "data.pkl"]
+                seen = scan(archive.read(found[0]))
+        else:
+            with path.open("rb") as file:
+                seen = scan(file, LEGACY_PICKLES)
+    except InputError as error:
+        raise damaged(path.name, error) from error
+    except Exception as error:  # whatever is no pickle
+        raise damaged(path.name, plain(error, 120) or type(error).__name__) from error
+    if seen.storage > path.stat().st_size:
+        what = f"it claims {seen.storage:,} numbers in {path.stat().st_size:,} bytes"
+        raise damaged(path.name, what)
 
 
 def _scalar(dtype: Any, data: Any = None) -> Any:

@@ -211,7 +211,9 @@ def member(data: Any, key: str, what: str) -> Any:
     if not isinstance(data, dict):
         raise InputError(f"{what} must be an object with {key!r}, not {_shown(data)}.")
     if key not in data:
-        raise InputError(f"{what} lacks {key!r}; it has {plain(', '.join(map(repr, data)) or 'nothing')}.")
+        raise InputError(
+            f"{what} lacks {key!r}; it has {plain(', '.join(map(repr, data)) or 'nothing')}."
+        )
     return data[key]
 
 

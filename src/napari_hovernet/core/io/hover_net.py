@@ -29,7 +29,7 @@ from .files import (
     points,
     types_to_json,
 )
-from .geojson import MAX_COORDINATE, Polygons, contour_outlines, default_types
+from .geojson import MAX_COORDINATE, Polygons, contour_mask, contour_outlines, default_types
 from .labels import Instances, check_labels, instances_of, renumbered
 
 MAGNIFICATION_TIMES_MPP = 10.0
@@ -48,7 +48,7 @@ def write_hovernet_json(
 ) -> None:
     """Write nuclei as hover_net does."""
     mag = round(MAGNIFICATION_TIMES_MPP / mpp, 4) if mpp else None
-    about = {**(metadata or {}), "types": types_to_json(nuclei.type_names)}
+    about = {**(metadata or {}), "types": types_to_json(nuclei.type_names), **_not_held(nuclei)}
     typed = bool(nuclei.type_names) or bool(nuclei.type.any())
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(f'{{"mag": {json.dumps(mag)}, "nuc": {{')
@@ -56,6 +56,20 @@ def write_hovernet_json(
             entry = json.dumps(_entry(nuclei, i, offset, typed), allow_nan=False)
             file.write(f'{"," if i else ""}\n"{nuclei.label[i]}": {entry}')
         file.write(f'\n}}, "{METADATA_KEY}": {json.dumps(about)}}}\n')
+
+
+def _not_held(nuclei: Nuclei) -> dict[str, str]:
+    """Say which nuclei the format cannot hold: it knows the outer boundary of one part alone."""
+    short = [
+        int(nuclei.label[i])
+        for i, contour in enumerate(nuclei.contours)
+        if contour_mask(contour).sum() != nuclei.area[i]
+    ]
+    if not short:
+        return {}
+    shown = ", ".join(map(str, short[:10])) + (" ..." if len(short) > 10 else "")
+    text = f"holes and second parts of {len(short)} nuclei (ids {shown}); GeoJSON keeps them"
+    return {"not_held": text}
 
 
 def _entry(nuclei: Nuclei, i: int, offset: tuple[int, int], typed: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from ...errors import InputError, plain
 from ..inference.images import ArraySource, ImageSource, as_source
 from ..limits import check_file, check_room
-from .geojson import Polygons, rasterize, read_geojson
+from .geojson import rasterize, read_geojson
 from .hover_net import read_hovernet_json, read_hovernet_mat
 from .labels import (
     MAX_LABEL,
@@ -29,13 +29,14 @@ from .labels import (
     present_ids,
     read_label_tiff,
 )
+from .rois import is_rois, read_rois
 from .scale import Scale, of_dpi
 from .tiff import open_tiff
 
 Array = npt.NDArray[Any]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".mat", ".json", ".geojson")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".mat", ".json", ".geojson", ".zip")
 """Names of files that are looked for in a folder; what a file is, its content tells."""
 HEAD_BYTES = 65_536
 """First bytes of a file, in which its kind must show."""
@@ -86,8 +87,19 @@ def _picture(path: Path, head: bytes, too_large: str) -> Iterator[Image.Image]:
         raise
     except MemoryError as error:
         raise InputError(f"{path} does not fit into memory; {too_large}.") from error
-    except (OSError, SyntaxError, EOFError, ValueError, TypeError, KeyError, IndexError,
-            OverflowError, struct.error, zlib.error, cv2.error) as error:
+    except (
+        OSError,
+        SyntaxError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        struct.error,
+        zlib.error,
+        cv2.error,
+    ) as error:
         raise InputError(
             f"{path} is damaged or cut off ({plain(error, SHOWN)}); copy or export it again."
         ) from error
@@ -100,7 +112,11 @@ def _deep(path: Path, head: bytes, image: Image.Image) -> Array | None:
     """
     if head.startswith(_PNG) and image.mode == "I;16" and _pixels(image) > OPENCV_PIXELS:
         return np.asarray(image)
-    if _pixels(image) > OPENCV_PIXELS or not head.startswith(_PNG) or head[_PNG_DEPTH_AT:][:1] != b"\x10":
+    if (
+        _pixels(image) > OPENCV_PIXELS
+        or not head.startswith(_PNG)
+        or head[_PNG_DEPTH_AT:][:1] != b"\x10"
+    ):
         return None
     image.verify()
     decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -171,7 +187,7 @@ def read_labels(path: str | os.PathLike[str], shape: tuple[int, int] | None = No
     """Read instance labels: PNG, TIFF, NPY, MAT, hover_net JSON or GeoJSON."""
     file = Path(path)
     head = _head(file, "one label file")
-    if head.lstrip()[:1] in (b"{", b"["):
+    if head.lstrip()[:1] in (b"{", b"[") or is_rois(head):
         return _outlines(file, head, shape)
     found = _read_raster(file, head)
     if len(found) != 1:
@@ -238,7 +254,8 @@ def _outlines(file: Path, head: bytes, shape: tuple[int, int] | None) -> Instanc
             f"{file} holds outlines, and no size of an image; give the image's shape (H, W) too."
         )
     hover_net = file.suffix.lower() != ".geojson" and _HOVER_NET.search(head) is not None
-    polygons: Polygons = read_hovernet_json(file) if hover_net else read_geojson(file)
+    readers = {is_rois(head): read_rois, hover_net: read_hovernet_json}
+    polygons = readers.get(True, read_geojson)(file)
     ids = [int(text) for text in polygons.ids] if hover_net else range(1, len(polygons) + 1)
     if len(set(ids)) < len(ids) or max(ids, default=0) > MAX_LABEL:
         raise InputError(
