@@ -17,7 +17,7 @@ def test_batches_become_one_array_that_can_be_mapped(tmp_path):
             file.add(TOKENS[start : start + 2])
         assert not path.exists(), "only a whole file is put in place"
     found = open_member(path, "layer_24")
-    assert isinstance(found, np.memmap)
+    assert isinstance(found, DiskArray)
     np.testing.assert_array_equal(found, TOKENS.astype(np.float16))
     with np.load(path) as archive:
         assert int(archive["token_prefix"]) == 5

@@ -52,7 +52,7 @@ def targets(convention: HVConvention | None = None) -> dict[str, np.ndarray]:
 
 def test_tokens_are_mapped_and_named_as_in_training(folder):
     data = find_token_data([folder], "mine")
-    assert isinstance(data.tokens, np.memmap) and data.tokens.shape == (3, 261, 6)
+    assert isinstance(data.tokens, DiskArray) and data.tokens.shape == (3, 261, 6)
     assert (len(data), data.name(2), data.has_truth) == (3, "mine_00002", False)
     assert truth_of(data, 0) is None and data.image(0) is None
     assert "there is no mine_targets.npz" in " ".join(data.notes)

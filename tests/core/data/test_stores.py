@@ -108,3 +108,19 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         open_member(tmp_path / "a.npz", "z")
     with pytest.raises(InputError, match="is not there"):
         open_npy(tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_a_file_that_is_cut_off_while_it_is_open_is_named(tmp_path: Path, ending: str) -> None:
+    """A mapped one would end the process (SIGBUS)."""
+    path, values = tmp_path / f"a.{ending}", np.arange(3 * 10_000).reshape(3, 100, 100)
+    np.save(path, values) if ending == "npy" else np.savez(path, a=values)
+    array = open_npy(path) if ending == "npy" else open_member(path, "a")
+    np.testing.assert_array_equal(array[1], values[1])
+    np.testing.assert_array_equal(array[-1], values[2])
+    np.testing.assert_array_equal(np.asarray(array), values)
+    with path.open("r+b") as file:
+        file.truncate(100_000)
+    np.testing.assert_array_equal(array[0], values[0])
+    with pytest.raises(InputError, match="was cut off meanwhile"):
+        _ = array[2]

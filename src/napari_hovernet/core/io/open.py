@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -231,10 +231,19 @@ def _read_png(file: Path, head: bytes) -> Instances:
 
 
 def _read_npy(file: Path) -> Instances:
-    """Read one array; it is mapped first, so that a false size in its header does no harm."""
+    """Read one array; its header is looked at first, so that a false size in it does no harm."""
     try:
-        stored = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError) as error:
+        with file.open("rb") as handle:
+            size = _npy_bytes(handle)
+            if size > file.stat().st_size:
+                raise ValueError(f"{size} bytes expected")
+            check_room(size, str(file))
+            handle.seek(0)
+            stored = np.load(handle, allow_pickle=False)
+    except InputError:
+        raise
+    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError,
+            KeyError, RecursionError) as error:  # fmt: skip
         pickled = "pickle" in str(error).lower() or "object" in str(error).lower()
         remedy = (
             "it holds Python objects, which are not opened: save the label array alone, "
@@ -243,8 +252,16 @@ def _read_npy(file: Path) -> Instances:
             else f"it is damaged or cut off ({plain(error, SHOWN)}); save it again"
         )
         raise InputError(f"{file} cannot be used: {remedy}.") from error
-    check_room(stored.nbytes, str(file))
-    return instances_in(np.array(stored), f"{file}: the array")
+    return instances_in(stored, f"{file}: the array")
+
+
+def _npy_bytes(handle: BinaryIO) -> int:
+    """Return the size that the header of an .npy file claims."""
+    form: Any = np.lib.format
+    old = form.read_magic(handle) == (1, 0)
+    read = form.read_array_header_1_0 if old else form.read_array_header_2_0
+    shape, _, dtype = read(handle)
+    return int(np.prod(shape, dtype=object)) * int(dtype.itemsize)
 
 
 def _outlines(file: Path, head: bytes, shape: tuple[int, int] | None) -> Instances:
