@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.stores import npz_members, open_member
+from napari_hovernet.core.data.stores import DiskArray, npz_members, open_member
 from napari_hovernet.core.tokens.data import token_file
 from napari_hovernet.errors import InputError, OutputError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.data.samples import SampleArrays
-from napari_hovernet.core.data.stores import SizeError
+from napari_hovernet.core.data.stores import DiskArray, SizeError
 from napari_hovernet.core.hv import HVConvention, hv_targets
 from napari_hovernet.core.masks import label_parts
 from napari_hovernet.core.measure.metrics import evaluate

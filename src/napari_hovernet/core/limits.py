@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
 import psutil
 
-from ..errors import InputError
+from ..errors import InputError, plain
 
 MEMORY_SHARE = 0.6
 """Share of the free memory that the pixels of one file may take."""
@@ -71,3 +73,20 @@ def check_room(needed: int, name: str, remedy: str = "give a smaller part") -> N
             f"{name} takes {needed / 1e9:.1f} GB of memory to read and {free / 1e9:.1f} GB are "
             f"free; {remedy}."
         )
+
+
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, order (whether columns lie together) and dtype of an .npy.
+
+    ValueError where it is broken.
+    """
+    form: Any = np.lib.format
+    try:
+        old = form.read_magic(file) == (1, 0)
+        read = form.read_array_header_1_0 if old else form.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    except Exception as error:  # numpy's parser raises errors of many kinds
+        raise ValueError(plain(error, 80)) from error
+    if any(n < 0 for n in shape):
+        raise ValueError(f"a shape of {plain(shape, 60)}")
+    return tuple(int(n) for n in shape), bool(fortran), dtype

@@ -256,7 +256,7 @@ def _mend_itself(cache: Any) -> None:
     def loaded(*given: Any) -> Any:
         try:
             return load(*given)
-        except Exception:  # noqa: BLE001 - unpickling what is damaged can raise anything
+        except Exception:
             with suppress(Exception):
                 cache.flush()
             return None
@@ -264,7 +264,7 @@ def _mend_itself(cache: Any) -> None:
     def saved(*given: Any) -> None:
         try:
             save(*given)
-        except Exception:  # noqa: BLE001
+        except Exception:
             with suppress(Exception):
                 cache.flush()
 

@@ -437,3 +437,11 @@ def test_annotations_are_left_out_beside_detections_and_small_ones_lie_above(
     assert made.ids.tolist() == ids
     assert (made.labels == 1).sum() == 25
     assert said in " ".join(made.notes)
+
+
+def test_an_empty_result_keeps_the_size_of_its_image(tmp_path: Path, none: Nuclei) -> None:
+    about = {"shape": [30, 40], "offset": [2, 3]}
+    write_geojson(tmp_path / "a.geojson", none, metadata=about)
+    write_hovernet_json(tmp_path / "a.json", none, metadata=about)
+    assert read_geojson(tmp_path / "a.geojson").shape == (32, 43)
+    assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)

@@ -224,7 +224,9 @@ def _of_family(fold: Fold, n: int, family: str) -> list[int]:
     tissues = open_npy(fold.types)
     if tissues.shape != (n,):
         raise SizeError(f"{fold.types} has shape {tissues.shape} for {n} images.")
-    keep = [i for i, inside in enumerate(of_family(map(str, np.asarray(tissues)), family)) if inside]
+    keep = [
+        i for i, inside in enumerate(of_family(map(str, np.asarray(tissues)), family)) if inside
+    ]
     if not keep:
         raise InputError(f"{fold.images} has no tissue of the family {family!r}.")
     return keep

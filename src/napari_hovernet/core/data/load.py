@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ...errors import InputError
 from ..hv import HVConvention, compact_ids
 from ..inference.images import UInt8, as_source
-from ..io.labels import check_labels
+from ..io.labels import check_labels, renumbered
 from ..io.open import read_image, read_labels
 from ..limits import free_memory
 from ..measure.compare import check_truth
@@ -30,7 +30,7 @@ from .kinds import (
     patch_files,
     patches_data,
 )
-from .pairs import INDEX_NAME, find_splits, type_map
+from .pairs import INDEX_NAME, bare_name, find_splits, type_map
 from .samples import LoadedData, Sample, SampleArrays, split_samples
 from .stored_hv import StoredHV, look_at_hv, read_stored
 from .stores import ALIASES, CLASSES, MASKS, SizeError, Stack, open_npy, stack_of
@@ -251,7 +251,7 @@ def _pair_sample(item: Item) -> Sample:
         raise InputError(f"{item.name} has no labels.")
     image = read_image(item.pair.image)
     height, width = image.source.shape
-    instances = read_labels(item.pair.labels, (height, width))
+    instances = read_labels(item.pair.labels, (height, width), bare_name(item.pair.image))
     if instances.labels.shape != (height, width):
         rows, cols = instances.labels.shape
         raise SizeError(
@@ -308,7 +308,7 @@ def read_checked(
         made["image"] = eight_bits(raw["image"], f"{called}[{item.index}]", scale)
     types = check_labels(raw["types"], "types") if "types" in raw else None
     if "labels" in raw:
-        labels = compact_ids(check_labels(raw["labels"], "instances"))[0]
+        labels = compact_ids(renumbered(raw["labels"], "instances")[0])[0]
         return SampleArrays(labels=labels, types=types, **made)
     nucleus = check_labels(raw["np"], "np_targets")
     vectors = read_stored(raw["hv"], hv.order, hv.sign, hv.divisor)

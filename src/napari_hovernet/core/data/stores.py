@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError, plain
-from ..limits import check_file, check_room, free_memory
+from ..limits import check_file, check_room, free_memory, npy_header
 from ..types import Int32
 
 PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
@@ -143,7 +143,7 @@ def _damaged(error: Exception) -> str:
 def _opened_npy(path: Path, _: float) -> DiskArray:
     try:
         with path.open("rb") as file:
-            shape, fortran, dtype = _npy_header(file)
+            shape, fortran, dtype = npy_header(file)
             offset = file.tell()
         if dtype.hasobject:
             raise ValueError("Python objects")
@@ -161,7 +161,7 @@ def _members(path: Path, _: float) -> Mapping[str, Member]:
             for info in archive.infolist():
                 if info.filename.endswith(".npy"):
                     with archive.open(info) as handle:
-                        shape, fortran, dtype = _npy_header(handle)
+                        shape, fortran, dtype = npy_header(handle)
                         size = handle.tell()
                     offset = None
                     if info.compress_type == zipfile.ZIP_STORED:
@@ -174,15 +174,6 @@ def _members(path: Path, _: float) -> Mapping[str, Member]:
     except _ZIP_ERRORS as error:
         raise InputError(f"{path} is no .npz file, or {_damaged(error)}.") from error
     return MappingProxyType(found)
-
-
-def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    form: Any = np.lib.format
-    old = form.read_magic(handle) == (1, 0)
-    shape, fortran, dtype = (form.read_array_header_1_0 if old else form.read_array_header_2_0)(
-        handle
-    )
-    return tuple(int(n) for n in shape), bool(fortran), dtype
 
 
 @lru_cache(maxsize=OPEN_ARRAYS)
@@ -222,7 +213,7 @@ class _Stream:
         self._dtype, self._shape = member.dtype, member.shape[1:]
         self._bytes = int(np.prod(self._shape, dtype=object)) * member.dtype.itemsize
         self._handle = zipfile.ZipFile(path).open(f"{name}.npy")  # noqa: SIM115 - stays open
-        _npy_header(self._handle)
+        npy_header(self._handle)
         self._begin = self._handle.tell()
         self._lock = threading.Lock()
 
@@ -313,7 +304,8 @@ class Stored:
                 raise
             raise InputError(f"{self.called} {_damaged(error)}.") from error
         if self.channel is not None:
-            array = np.take(array, self.channel, array.shape.index(2))
+            axis = array.ndim - 1 if array.shape[-1] == 2 else array.shape.index(2)
+            array = np.take(array, self.channel, axis)
         return array
 
 
@@ -427,6 +419,9 @@ def _as_part(part: str, stored: Stored, notes: list[str]) -> dict[str, Stored]:
         return {part: stored}
     if part == "labels" and len(shape) == 4 and shape[3] == CLASSES + 1:
         return {MASKS: stored}
+    if part == "labels" and len(shape) == 4 and shape[3] == 2:
+        notes.append(f"{stored.called} has two channels: ids, then types (as CoNIC's)")
+        return {"labels": replace(stored, channel=0), "types": replace(stored, channel=1)}
     if part == "np" and len(shape) == 4 and 2 in (shape[1], shape[3]):
         notes.append(f"{stored.called} has two channels; the second one is taken for nucleus.")
         return {part: replace(stored, channel=1)}

@@ -159,6 +159,8 @@ MAX_JSON_BYTES = 2 * 2**30
 """Larger files are refused."""
 JSON_IN_MEMORY = 10
 """Times its size that a parsed one takes in memory."""
+MAX_EDGE = 1_000_000
+"""Largest height or width, pixels, that is taken for real."""
 METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
@@ -230,6 +232,18 @@ def own_types(data: Any) -> dict[int, TypeInfo]:
     """Read the types in the metadata of a JSON file of ours; {} in any other."""
     about = data.get(METADATA_KEY) if isinstance(data, dict) else None
     return types_from_json(about.get("types")) if isinstance(about, dict) else {}
+
+
+def own_shape(data: Any) -> tuple[int, int] | None:
+    """Return the height and width that a JSON file of ours covers; None in any other."""
+    about = data.get(METADATA_KEY) if isinstance(data, dict) else None
+    sizes = [about.get(name) for name in ("offset", "shape")] if isinstance(about, dict) else []
+    if len(sizes) != 2 or not all(isinstance(n, list) and len(n) == 2 for n in sizes):
+        return None
+    if not all(isinstance(v, int) and 0 <= v <= MAX_EDGE for size in sizes for v in size):
+        return None
+    (row, col), (height, width) = sizes
+    return row + height, col + width
 
 
 def types_to_json(types: Mapping[int, TypeInfo]) -> dict[str, Any]:

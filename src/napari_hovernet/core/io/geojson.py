@@ -24,6 +24,7 @@ from .files import (
     load_json,
     member,
     named,
+    own_shape,
     own_types,
     points,
     types_to_json,
@@ -122,6 +123,7 @@ class Polygons:
     type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Name and colour of each type
     measurements: Mapping[str, Float64] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # What was left out or assumed while reading
+    shape: tuple[int, int] | None = None  # Height and width of the image, where the file says so
 
     def __post_init__(self) -> None:
         n = len(self.rings)
@@ -399,6 +401,7 @@ def _polygons(data: Any) -> Polygons:
         type_names=types,
         measurements={c: np.array([row.get(c, math.nan) for row in measured]) for c in columns},
         notes=(*said, *[f"{left_out} features that are no areas were left out"][: bool(left_out)]),
+        shape=own_shape(data),
     )
 
 

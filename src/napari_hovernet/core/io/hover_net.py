@@ -25,6 +25,7 @@ from .files import (
     member,
     named,
     numbers,
+    own_shape,
     own_types,
     points,
     types_to_json,
@@ -126,6 +127,7 @@ def _polygons(data: Any) -> Polygons:
         type=np.array(types, np.int32),
         type_names=own_types(data) or names,
         measurements={"Type probability": np.array(probabilities, np.float64)},
+        shape=own_shape(data),
     )
 
 

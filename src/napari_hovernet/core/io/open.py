@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +19,16 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from ...errors import InputError, plain
 from ..inference.images import ArraySource, ImageSource, as_source
-from ..limits import check_file, check_room
-from .geojson import rasterize, read_geojson
+from ..limits import check_file, check_room, npy_header
+from .foreign import (
+    json_kind,
+    read_cellpose,
+    read_json,
+    read_mask_folder,
+    read_store,
+    read_xml,
+)
+from .geojson import Polygons, rasterize, read_geojson
 from .hover_net import read_hovernet_json, read_hovernet_mat
 from .labels import (
     MAX_LABEL,
@@ -36,7 +44,18 @@ from .tiff import open_tiff
 Array = npt.NDArray[Any]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".mat", ".json", ".geojson", ".zip")
+LABEL_SUFFIXES = (
+    ".png",
+    ".tif",
+    ".tiff",
+    ".npy",
+    ".mat",
+    ".json",
+    ".geojson",
+    ".zip",
+    ".xml",
+    ".db",
+)
 """Names of files that are looked for in a folder; what a file is, its content tells."""
 HEAD_BYTES = 65_536
 """First bytes of a file, in which its kind must show."""
@@ -47,6 +66,9 @@ SHOWN = 80
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+MASK_SUFFIXES = (".png", ".tif", ".tiff")
+"""Of the files of a folder with a mask per nucleus."""
+_SQLITE = b"SQLite format 3\0"
 _NPY, _ZIP, _MATLAB = b"\x93NUMPY", b"PK\x03\x04", b"MATLAB "
 _HOVER_NET = re.compile(rb'"nuc"\s*:\s*\{')
 _PNG_DEPTH_AT = 24
@@ -183,17 +205,50 @@ def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], Scale]:
 # --- labels --------------------------------------------------------------------------
 
 
-def read_labels(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Instances:
-    """Read instance labels: PNG, TIFF, NPY, MAT, hover_net JSON or GeoJSON."""
+def read_labels(
+    path: str | os.PathLike[str], shape: tuple[int, int] | None = None, name: str = ""
+) -> Instances:
+    """Read instance labels of any kind that is known; a folder holds a mask per nucleus.
+
+    ``shape`` is needed for outlines, ``name`` of the image for files that tell of several.
+    """
     file = Path(path)
+    if file.is_dir():
+        masks = [p for p in sorted(file.iterdir()) if p.suffix.lower() in MASK_SUFFIXES]
+        planes = (_read_raster(p, _head(p, "a mask")).labels for p in masks)
+        return read_mask_folder(file, masks, planes)
     head = _head(file, "one label file")
-    if head.lstrip()[:1] in (b"{", b"[") or is_rois(head):
-        return _outlines(file, head, shape)
+    polygons = read_outlines(file, head, name)
+    if polygons is not None:
+        return _drawn(file, head, polygons, shape)
     found = _read_raster(file, head)
     if len(found) != 1:
         return found
     note = f"there is only one id ({found.ids[0]}): if this is a mask, label its nuclei first"
     return replace(found, notes=(*found.notes, note))
+
+
+def read_outlines(file: Path, head: bytes | None = None, name: str = "") -> Polygons | None:
+    """Read a file of outlines by what its first bytes say; None where it is none."""
+    head = _head(file, "one label file") if head is None else head
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if is_rois(head):
+        return read_rois(file)
+    if head.startswith(_SQLITE):
+        return read_store(file)
+    if text[:1] == b"<":
+        return read_xml(file)
+    if text[:1] not in (b"{", b"["):
+        return None
+    if is_hovernet(file, head):
+        return read_hovernet_json(file)
+    kind = "" if b'"Feature' in head or file.suffix.lower() == ".geojson" else json_kind(head)
+    return read_json(file, kind, name) if kind else read_geojson(file)
+
+
+def is_hovernet(file: Path, head: bytes) -> bool:
+    """Tell hover_net's JSON by its first bytes."""
+    return file.suffix.lower() != ".geojson" and _HOVER_NET.search(head) is not None
 
 
 def _read_raster(file: Path, head: bytes) -> Instances:
@@ -208,12 +263,14 @@ def _read_raster(file: Path, head: bytes) -> Instances:
         return read_hovernet_mat(file)
     if head.startswith(_ZIP):
         why = "is an archive of arrays (.npz); save the labels alone: numpy.save('x.npy', a)"
+    elif file.suffix.lower() == ".dat":
+        why = "is a pickle of joblib; save it from TIAToolbox as GeoJSON or as a store (.db)"
     elif head.startswith(_JPEG):
         why = "is a JPEG, whose compression changes ids; export the labels as PNG or TIFF"
     else:
         why = (
-            "is no label file that is known; give a grey PNG, a TIFF, NPY, MAT of hover_net, "
-            "hover_net JSON or GeoJSON"
+            "is no label file that is known; give a grey PNG, a TIFF, NPY, MAT, JSON of hover_net, "
+            "CellViT or COCO, GeoJSON, ImageJ's ROIs or ImageScope's XML"
         )
     raise InputError(f"{file} {why}.")
 
@@ -234,7 +291,10 @@ def _read_npy(file: Path) -> Instances:
     """Read one array; its header is looked at first, so that a false size in it does no harm."""
     try:
         with file.open("rb") as handle:
-            size = _npy_bytes(handle)
+            shape, _, dtype = npy_header(handle)
+            if dtype.hasobject:
+                return read_cellpose(file)
+            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if size > file.stat().st_size:
                 raise ValueError(f"{size} bytes expected")
             check_room(size, str(file))
@@ -244,36 +304,21 @@ def _read_npy(file: Path) -> Instances:
         raise
     except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError,
             KeyError, RecursionError) as error:  # fmt: skip
-        pickled = "pickle" in str(error).lower() or "object" in str(error).lower()
-        remedy = (
-            "it holds Python objects, which are not opened: save the label array alone, "
-            "numpy.save('x.npy', labels)"
-            if pickled
-            else f"it is damaged or cut off ({plain(error, SHOWN)}); save it again"
-        )
-        raise InputError(f"{file} cannot be used: {remedy}.") from error
+        raise InputError(
+            f"{file} cannot be used: it is damaged or cut off ({plain(error, SHOWN)}); save it "
+            "again."
+        ) from error
     return instances_in(stored, f"{file}: the array")
 
 
-def _npy_bytes(handle: BinaryIO) -> int:
-    """Return the size that the header of an .npy file claims."""
-    form: Any = np.lib.format
-    old = form.read_magic(handle) == (1, 0)
-    read = form.read_array_header_1_0 if old else form.read_array_header_2_0
-    shape, _, dtype = read(handle)
-    return int(np.prod(shape, dtype=object)) * int(dtype.itemsize)
-
-
-def _outlines(file: Path, head: bytes, shape: tuple[int, int] | None) -> Instances:
-    """Draw the outlines of a JSON file; those of hover_net keep their ids."""
+def _drawn(file: Path, head: bytes, polygons: Polygons, shape: tuple[int, int] | None) -> Instances:
+    """Draw outlines; those of hover_net keep their ids."""
     if shape is None:
         raise InputError(
             f"{file} holds outlines, and no size of an image; give the image's shape (H, W) too."
         )
-    hover_net = file.suffix.lower() != ".geojson" and _HOVER_NET.search(head) is not None
-    readers = {is_rois(head): read_rois, hover_net: read_hovernet_json}
-    polygons = readers.get(True, read_geojson)(file)
-    ids = [int(text) for text in polygons.ids] if hover_net else range(1, len(polygons) + 1)
+    keeps = is_hovernet(file, head)
+    ids = [int(text) for text in polygons.ids] if keeps else range(1, len(polygons) + 1)
     if len(set(ids)) < len(ids) or max(ids, default=0) > MAX_LABEL:
         raise InputError(
             f"{file}: its ids repeat or exceed {MAX_LABEL}; number its nuclei from 1 on."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -44,8 +43,13 @@ from .module import (
 from .resume import (
     Position,
     all_finite,
+    changed_data,
+    check_position,
+    check_random_state,
+    fingerprint,
     load_resume,
     random_state,
+    resume_named,
     save_product,
     save_resume,
     seed_everything,
@@ -176,7 +180,7 @@ class Run:
     start: Start
     validator: Validator
     steps_per_epoch: int
-    fingerprint: str  # Of the data
+    fingerprint: Mapping[str, str]  # Of the data, by sample
 
     @property
     def total(self) -> int:
@@ -201,14 +205,17 @@ def _run(
     if found is None:
         start = start_of(config, data)
     else:
-        start = restored(found["header"], found["network"], bool(found["typed"]))
-        loss.load_state_dict(found["loss"])
+        with resume_named(folder.resume_file):
+            start = restored(found["header"], found["network"], bool(found["typed"]))
+            loss.load_state_dict(found["loss"])
+            check_random_state(found["random"])
     start.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     crops = crops_of(config, data, start)
     validator = Validator(data.val, loss, start.n_types, config.data.max_val)
     steps = len(crops) // _per_step(config)
     run = Run(folder, config, start, validator, steps, fingerprint(data))
-    position = _position(found, run)
+    with resume_named(folder.resume_file):
+        position = _position(found, run)
     if journal.active:
         validator.write_pinned(folder.path / "preview" / "image.npz")
         journal.write("start", **_announced(run, data, device, position))
@@ -276,20 +283,14 @@ def crops_of(config: TrainConfig, data: LoadedData, start: Start) -> CropDataset
     return crops
 
 
-def fingerprint(data: LoadedData) -> str:
-    """Tell data sets apart by the names of their samples, in their order."""
-    names = [[sample.name for sample in part] for part in (data.train, data.val)]
-    return hashlib.sha256(repr(names).encode()).hexdigest()
-
-
 def _position(found: Mapping[str, Any] | None, run: Run) -> Position:
     """Return where to begin; refuse to go on with other data or other epochs."""
     if found is None:
         return Position()
-    if found["data"] != run.fingerprint:
+    if difference := changed_data(found["data"], run.fingerprint):
         raise InputError(
-            "The data are not those the run began with (other images, or another order): put "
-            f"them back, or start a new run from {run.folder.best.name} of this one."
+            f"The data are not those the run began with ({difference}): put them back, or start a "
+            f"new run from {run.folder.best.name} of this one."
         )
     if found["steps_per_epoch"] != run.steps_per_epoch:
         raise InputError(
@@ -297,7 +298,9 @@ def _position(found: Mapping[str, Any] | None, run: Run) -> Position:
             f"{run.steps_per_epoch} now: put batch, crop and data back, or start a new run from "
             f"{run.folder.best.name} of this one."
         )
-    return Position(**found["position"])
+    position = Position(**found["position"])
+    check_position(position, run.total, run.steps_per_epoch)
+    return position
 
 
 def _announced(
@@ -554,7 +557,7 @@ class Conductor(L.Callback):
             "position": vars(self.position),
             "header": header.dump(self.run.start.info),
             "typed": self.run.start.typed,
-            "data": self.run.fingerprint,
+            "data": dict(self.run.fingerprint),
             "steps_per_epoch": self.run.steps_per_epoch,
         }
         save_resume(self.run.folder.resume_file, state)

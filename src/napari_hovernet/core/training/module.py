@@ -23,6 +23,7 @@ from ..networks.optimus import GRID
 from ..networks.registry import Network, build, names
 from ..params import LOSS_HEADS, SCRATCH, OptimParams, TrainConfig
 from ..types import ModelInfo, numbered
+from .resume import load_optimizer
 
 _LAST = ("u1", "u0")
 _BRANCHES = ("tp", "np", "hv")
@@ -362,7 +363,7 @@ class TrainingModule(L.LightningModule):
             groups, lr=self._optim.lr, weight_decay=self._optim.weight_decay
         )
         if self._optimizer_state is not None:
-            optimizer.load_state_dict(dict(self._optimizer_state))
+            load_optimizer(optimizer, self._optimizer_state)
             self._optimizer_state = None
         return optimizer
 
