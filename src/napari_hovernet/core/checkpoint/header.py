@@ -38,6 +38,8 @@ MAX_CONFIG_NUMBER = 65536
 """Bounds on a network's build arguments: more is a broken or hostile file."""
 
 MAX_TYPES = 1000
+MAX_NOTE = 1000
+"""Characters of a note that are kept."""
 
 
 def dump(info: ModelInfo) -> str:
@@ -113,7 +115,9 @@ def parse(text: str, name: str) -> ModelInfo:
         if not _is_type(entry, i):
             wanted = "an object with index (0, 1, 2 ...), name and color ([r, g, b], 0..255)"
             _fail(name, f"type {i}", entry, wanted)
-    types = {t["index"]: TypeInfo(t["name"], tuple(t["color"])) for t in found.pop("types")}
+    types = {t["index"]: TypeInfo(plain(t["name"]), tuple(t["color"])) for t in found.pop("types")}
+    found |= {field: plain(found[field]) for field in ("licence", "architecture", "mode")}
+    found["notes"] = [plain(note, MAX_NOTE) for note in found["notes"]]
     found |= {field: tuple(found[field]) for field in ("history", "notes", "origin")}
     found["mpp"] = None if found["mpp"] is None else float(found["mpp"])
     return ModelInfo(types=types, file_kind=KIND, **found)

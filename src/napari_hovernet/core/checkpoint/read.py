@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ...errors import CheckpointError, InputError, plain
-from ..inference.devices import is_out_of_memory, resolve_device
+from ...errors import CheckpointError, InputError, is_out_of_memory, plain
+from ..inference.devices import resolve_device
 from ..networks.registry import Network
 from ..pickles import scan
 from ..types import Model, ModelInfo
@@ -52,7 +52,7 @@ def read(path: Path, form: str) -> Any:
             "torch.save(model.state_dict(), 'weights.pth')."
         ) from error
     except Exception as error:  # a broken pickle can raise anything; all mean the same here
-        if isinstance(error, MemoryError) or is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise CheckpointError(
                 f"{path.name} does not fit into memory; close other programs."
             ) from error

@@ -11,19 +11,13 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import DeviceError
+from ...errors import is_out_of_memory as is_out_of_memory
 from ..limits import free_memory
 
 CPU, CUDA, MPS = "cpu", "cuda", "mps"
 
 PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
-
-_OUT_OF_MEMORY = (
-    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
-    "invalid buffer size", "canuse32bitindexmath", "int_max",
-)  # fmt: skip
-"""What torch says, in lower case, when a tensor is too large for a device."""
-
 
 @dataclass(frozen=True)
 class DeviceInfo:
@@ -137,18 +131,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision not in PRECISION_DTYPES:
         return nullcontext()
     return torch.autocast(device.type, dtype=PRECISION_DTYPES[precision])
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a tensor did not fit into memory.
-
-    Knows ``MemoryError``, torch's own error and the messages of CUDA, cuDNN, MPS, the CPU allocator
-    and the 32-bit index limit of some kernels.
-    """
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    text = str(error).lower() if isinstance(error, RuntimeError | TypeError) else ""
-    return any(phrase in text for phrase in _OUT_OF_MEMORY)
 
 
 class Mark:

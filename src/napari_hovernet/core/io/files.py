@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import reprlib
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from ...errors import InputError, OutputError, plain
 from ..hv import HVReading
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 TEMPORARY_PREFIX = ".napari-hovernet-"
 """Files of this name beside a result are left over from a killed process; delete them."""
 
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space or choose another folder",
     errno.EDQUOT: "your quota on this disk is used up: free some space or choose another folder",
@@ -97,7 +101,20 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def _temporary(folder: Path) -> Path:
-    return folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    """Name a hidden file; the name tells whose it is, so that the next run can sweep it."""
+    return folder / f"{TEMPORARY_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+
+
+def sweep(folder: Path) -> None:
+    """Remove hidden files and folders that processes of this computer left behind and are gone."""
+    with suppress(OSError):
+        for left in folder.glob(f"{TEMPORARY_PREFIX}{_HOST}-*.tmp"):
+            owner = left.name.removeprefix(f"{TEMPORARY_PREFIX}{_HOST}-").partition("-")[0]
+            if owner.isdigit() and int(owner) != os.getpid() and not psutil.pid_exists(int(owner)):
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
 
 
 def _flush(path: Path, flags: int) -> None:
@@ -135,7 +152,8 @@ def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Pat
     gone. Files of those names are replaced.
     """
     place = writable_folder(folder)
-    staging = place / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    sweep(place)
+    staging = _temporary(place)
     made = {(place / name).parent for name in names if not (place / name).parent.exists()}
     done = False
     try:
@@ -259,7 +277,7 @@ def types_from_json(value: Any) -> dict[int, TypeInfo]:
         name = entry.get("name") if isinstance(entry, dict) else None
         if not (key.isascii() and key.isdigit() and len(key) < 5 and isinstance(name, str)):
             return {}
-        found[int(key)] = TypeInfo(name, colour or (128, 128, 128))
+        found[int(key)] = TypeInfo(plain(name), colour or (128, 128, 128))
     return found
 
 

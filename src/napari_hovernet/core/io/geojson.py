@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError
+from ...errors import InputError, plain
 from ..types import Bool, Int32, Nuclei, TypeInfo, kernel
 from .files import (
     METADATA_KEY,
@@ -226,8 +226,9 @@ def nucleus_outlines(nuclei: Nuclei, i: int, labels: Int32 | None) -> list[list[
         return [[ring] for ring in contour_outlines(nuclei.contours[i])]
     row0, col0, row1, col1 = (int(n) for n in nuclei.bbox[i])
     rings = mask_outlines(labels[row0:row1, col0:col1] == nuclei.label[i])
+    corner = np.array([col0, row0])
     if len(rings) == 1:
-        return [[rings[0] + (col0, row0)]]
+        return [[rings[0] + corner]]
     areas = [_signed_area(ring) for ring in rings]
     outward = np.sign(areas[int(np.argmax(np.abs(areas)))])
     parts = [[ring] for ring, area in zip(rings, areas, strict=True) if area * outward > 0]
@@ -239,7 +240,7 @@ def nucleus_outlines(nuclei: Nuclei, i: int, labels: Int32 | None) -> list[list[
                 p for p in parts if cv2.pointPolygonTest(p[0].astype(np.float32), at, False) > 0
             )
             next(inside, parts[-1]).append(ring)
-    return [[ring + (col0, row0) for ring in part] for part in parts]
+    return [[ring + corner for ring in part] for part in parts]
 
 
 def contour_mask(contour: Int32) -> Bool:
@@ -277,7 +278,7 @@ MAX_MEASUREMENTS = 1000
 """Most different measurements that are read; QuPath's own exports have about 100."""
 
 
-def write_geojson(
+def write_geojson(  # noqa: PLR0913 - options of one file
     path: str | os.PathLike[str],
     nuclei: Nuclei,
     *,
@@ -463,7 +464,7 @@ def _class_of(value: Any) -> tuple[str, tuple[int, int, int] | None]:
     if not isinstance(name, str) and isinstance(names, list):
         name = ": ".join(str(part) for part in names)
     colour = color_of(value.get("color", value.get("colorRGB")))
-    return (name if isinstance(name, str) else ""), colour
+    return (plain(name) if isinstance(name, str) else ""), colour
 
 
 def _measured(value: Any, what: str) -> dict[str, float]:

@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...errors import CheckpointError, UserError, plain
+from ...errors import CheckpointError, UserError, is_out_of_memory, plain
 from ..checkpoint import save_model
 from ..checkpoint.header import finite
 from ..data.items import evenly, listed
 from ..data.samples import LoadedData, Sample
-from ..inference.devices import is_out_of_memory
 from ..io.files import atomic_path
 from ..networks.registry import Network
 from ..params import TrainConfig, config_as_dict
@@ -154,7 +153,7 @@ def resume_named(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, MemoryError) or is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise CheckpointError(
             f"{path} is damaged ({type(error).__name__}: {plain(error, 80)}); start a new run from "
