@@ -32,6 +32,8 @@ EDGE = 512
 KNOWN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("compact", {}),
     ("compact", {"widths": [32, 64, 128, 256], "n_types": 6}),
+    ("lite", {"n_types": 5}),
+    ("lite", {"widths": [32, 64, 96, 128], "n_types": 6}),
     ("hovernet", {"mode": "fast", "n_types": 6}),
     ("hovernet", {"mode": "original", "n_types": 6}),
     ("optimus", {}),

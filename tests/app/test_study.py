@@ -11,6 +11,7 @@ import pytest
 
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.study import (
+    Case,
     Findings,
     Given,
     Study,
@@ -18,9 +19,14 @@ from napari_hovernet.app.study import (
     TruthChoice,
     TruthSource,
     file_source,
+    finding_steps,
     truth_steps,
 )
+from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.io.labels import write_label_tiff
 from napari_hovernet.core.measure.magnitude import MagnitudeBands
+from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.types import CONSEP, Maps, ModelInfo
 
 
 def run(number=1, shape=(4, 5)):
@@ -198,3 +204,25 @@ def test_outlines_of_the_whole_image_are_cut_to_a_region(tmp_path: Path) -> None
     np.testing.assert_array_equal(whole.labels, np.where(labels() == 1, 5, 0))
     part = drive(truth_steps(file_source(path), Target((8, 10), (2, 6), region=True)))
     np.testing.assert_array_equal(part.labels, np.where(labels() == 1, 5, 0)[2:10, 6:16])
+
+
+def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Path) -> None:
+    labels = np.zeros((20, 30), np.int32)
+    labels[2:10, 2:10], labels[2:10, 15:25] = 1, 2
+    write_label_tiff(tmp_path / "x_labels.tif", labels)
+    (tmp_path / "x_types.csv").write_text("label,type,type_name\n1,1,Spindle\n2,2,inflammatory\n")
+    source = file_source(str(tmp_path / "x_labels.tif"))
+    truth = drive(truth_steps(source, Target(labels.shape)))
+    assert truth is drive(truth_steps(source, Target(labels.shape), truth)), "nothing has changed"
+    types = np.zeros((5, 20, 30), np.float32)
+    types[4], types[2][labels == 2], types[4][labels == 2] = labels == 1, 0, 1
+    maps = Maps(np=labels > 0, hv=hv_targets(labels), types=types)
+    info = ModelInfo("lite", types=dict(CONSEP))
+    case = Case(maps, labels, info, SeparationParams(), truth=truth.labels, read=truth.read)
+    found = drive(finding_steps(case))
+    assert found.comparison is not None
+    scores = found.comparison.prediction.typed
+    assert scores is not None
+    assert scores.type_accuracy == 0.5
+    assert scores.confusion[2, 4] == 1
+    assert [row.name for row in scores.types.values()] == [t.name for t in CONSEP.values()][1:]

@@ -34,6 +34,7 @@ from napari_hovernet.core.params import LOSS_PRESETS, DataParams, OptimParams, T
 from napari_hovernet.core.synthetic import TissueParams, tissue
 from napari_hovernet.core.training.files import EventWriter
 from napari_hovernet.core.types import ModelInfo
+from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError
 
 OPTIONS = options(TrainConfig)
@@ -81,6 +82,7 @@ def test_the_command_line_repeats_the_run(seed: int) -> None:
     chosen = [row for row in EVERY if rng.random() < 0.5]
     given = {key_of(known): other_value(known, rng) for _, known in chosen}
     given |= {"data": ["/some data/a", "/b.npz"], "start": "/models/it's mine.tar"}
+    given |= {"types": "/types.json"} if "types" in given else {}
     preset = rng.choice(["", *LOSS_PRESETS])
     config = config_from(given, preset)
     for path, known in chosen:
@@ -131,7 +133,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     say_what_is_missing(of_sources(tmp_path, start="scratch:compact"))
     with pytest.raises(InputError, match=r"no training data at .*nowhere: put them back"):
         say_what_is_missing(of_sources(tmp_path, tmp_path / "nowhere"))
-    with pytest.raises(InputError, match=r"no model at .*m\.tar: name a file, 'compact'"):
+    with pytest.raises(InputError, match=r"no model at .*m\.tar: name a file, .*'compact'"):
         say_what_is_missing(of_sources(tmp_path, start=str(tmp_path / "m.tar")))
 
 
@@ -179,7 +181,7 @@ def test_data_in_order(data):
     found = drive(check_steps(config(data)))
     assert not found.refused and not found.problems
     assert found.summary.startswith("2 to train, 1 to validate")
-    assert (found.data, found.start) == (config(data).data, "compact")
+    assert (found.data, found.start) == (config(data).data, DEFAULT)
 
 
 def test_data_that_are_gone_and_empty_labels_are_refused(data, tmp_path):

@@ -20,6 +20,7 @@ from napari_hovernet.app.runs import RunStore, Start, training_command
 from napari_hovernet.app.watch import RunWatch
 from napari_hovernet.cli import train as command
 from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.core.weights import DEFAULT
 
 FAKE = Path(__file__).parents[1] / "app" / "fake_training.py"
 
@@ -90,7 +91,7 @@ def test_a_table_of_epochs_and_what_was_written(train: Any, runs: RunStore) -> N
 def test_quiet_is_quiet_and_names_come_by_themselves(train: Any, runs: RunStore) -> None:
     outcome = train("-q")
     assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
-    assert runs.list()[0].name.startswith("compact-")
+    assert runs.list()[0].name.startswith(f"{DEFAULT}-")
 
 
 def test_detached_it_goes_on_and_is_told_how_to_attach(

@@ -122,6 +122,11 @@ def test_pannuke_is_as_published():
     ]
 
 
+def test_consep_is_in_the_order_of_its_label_files():
+    names = [t.name for t in CONSEP.values()]
+    assert names == ["background", "miscellaneous", "inflammatory", "epithelial", "spindle"]
+
+
 @pytest.mark.parametrize("types", [PANNUKE, CONSEP, MONUSAC, numbered(8)])
 def test_types_count_from_background_and_are_told_apart(types):
     assert list(types) == list(range(len(types)))

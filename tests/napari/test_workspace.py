@@ -10,6 +10,8 @@ import pytest
 from napari_hovernet._napari import workspace as module
 from napari_hovernet.app.study import verdict
 from napari_hovernet.core.separation.tuning import with_value
+from napari_hovernet.core.types import CONSEP, ModelInfo
+from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import UserError
 
 
@@ -32,7 +34,7 @@ def test_a_run_arrives_with_its_verdict(work, settle):
     work.run()
     settle(work)
     assert work.session.status.error == ""
-    assert names(work) == ["slide", "compact 1 · nuclei"]
+    assert names(work) == ["slide", f"{DEFAULT} 1 · nuclei"]
     assert work.viewer.layers.selection.active is active
     assert work.study.findings is not None
     assert verdict(work.study).text.startswith("2 nuclei")
@@ -163,7 +165,7 @@ def test_several_images_one_after_the_other(work, settle, jobs):
     work.run_layers([work.viewer.layers["slide"], other])
     settle(work)
     assert [run.image.name for run in work.session.runs] == ["slide", "two"]
-    assert [x for x in names(work) if "nuclei" in x] == ["compact 1 · nuclei", "compact 2 · nuclei"]
+    assert [x for x in names(work) if "nuclei" in x] == [f"{DEFAULT} {n} · nuclei" for n in (1, 2)]
     assert all(layer.visible for layer in work.viewer.layers)
 
 
@@ -210,3 +212,28 @@ def test_tabs_are_gone_to_by_name(work, tab):
     assert told == [tab] == [work.tab]
     with pytest.raises(UserError, match="choose one of"):
         work.go("nowhere")
+
+
+def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp_path, jobs):
+    from napari_hovernet._napari.panels.segment import RunOptions, folder_request  # noqa: PLC0415
+
+    options = RunOptions(work)
+    qtbot.addWidget(options)
+    box = options.form.boxes["views"]
+    box.setCurrentIndex(2)
+    box.activated.emit(2)
+    assert work.session.options.inference.views == 8
+    bad, good = tmp_path / "bad.json", tmp_path / "types.json"
+    bad.write_text("{}")
+    good.write_text('{"1": ["tumour", [255, 0, 0], [1, 2]]}')
+    said = []
+    work.said.connect(lambda text, tone: said.append((text, tone)))
+    options.types.choose(str(bad))
+    assert said[-1][1] == "bad" and work.session.options.types == ""
+    options.types.choose(str(good))
+    assert options.types.name.text() == "types.json"
+    known = ModelInfo("lite", types=dict(CONSEP))
+    work.session.describe_model(work.session.model.source, known)
+    assert work.request(work.image_layer()).types == folder_request(work).types == str(good)
+    work.session.describe_model(work.session.model.source, replace(known, types={}))
+    assert work.request(work.image_layer()).types == "" and not options.types.name.isEnabled()

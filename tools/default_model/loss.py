@@ -1,7 +1,8 @@
-"""Loss of the default model: NP cross entropy + Dice, HV error + gradient + magnitude."""
+"""Loss: NP cross entropy + Dice, HV error + gradient + magnitude + rest, types."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ import torch.nn.functional as F
 
 MAGNITUDE_EPSILON = 1e-6
 DICE_SMOOTH = 1.0
+TYPE_WEIGHTS = (0.4, 2.0, 1.2, 1.0, 1.0)
+"""Background, miscellaneous (3 % of the nuclei), inflammatory, epithelial, spindle."""
 
 
 @dataclass(frozen=True)
@@ -19,44 +22,55 @@ class LossWeights:
     dice: float = 1.0
     hv: float = 2.0
     gradient: float = 1.0
-    magnitude: float = 0.5
-
-
-EARLY = LossWeights()
-LATE = LossWeights(magnitude=1.5)
-"""Predicted offsets were 10 % too short after 1,600 steps with 0.5."""
-AGAIN = LossWeights(magnitude=4.0)
-"""And still 6 % too short after 1,200 more with 1.5."""
-
-
-def weights_at(step: int, late: int, again: int | None) -> LossWeights:
-    """Return the weights of a step: early, from ``late`` on, from ``again`` on."""
-    if again is not None and step >= again:
-        return AGAIN
-    return EARLY if step < late else LATE
+    magnitude: float = 2.0
+    outside: float = 0.5
+    types: float = 0.5
+    type_dice: float = 0.3
 
 
 def loss_terms(
-    out: dict[str, torch.Tensor], np_true: torch.Tensor, hv_true: torch.Tensor, real: torch.Tensor
+    out: dict[str, torch.Tensor], truth: Sequence[torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Return the unweighted terms; pixels outside the image (``real`` 0) do not count."""
+    """Return the unweighted terms of NP, HV, types and weights as the crops give them.
+
+    Pixels outside the image (weight 0) do not count.
+    """
+    np_true, hv_true, types, weight = truth
     logits, hv = out["np"].float(), out["hv"].float()
+    real, target = (weight > 0).float(), np_true.float()
     ce = F.cross_entropy(logits, np_true, reduction="none")
-    prob, target = logits.softmax(1)[:, 1], np_true.float()
-    both = (prob * target * real).sum()
-    total = ((prob + target) * real).sum()
-    inside = target * real
+    prob = logits.softmax(1)[:, 1]
+    both, total = (prob * target * real).sum(), ((prob + target) * real).sum()
+    inside, beyond = target * real, (1 - target) * real
     n = inside.sum().clamp(min=1.0)
     diff = _sobel(hv) - _sobel(hv_true)
     length = (hv.square().sum(1) + MAGNITUDE_EPSILON).sqrt()
     wanted = (hv_true.square().sum(1) + MAGNITUDE_EPSILON).sqrt()
     return {
-        "ce": (ce * real).sum() / real.sum().clamp(min=1.0),
+        "ce": (ce * weight).sum() / weight.sum().clamp(min=1.0),
         "dice": 1 - (2 * both + DICE_SMOOTH) / (total + DICE_SMOOTH),
         "hv": ((hv - hv_true).square().sum(1) * inside).sum() / (2 * n),
         "gradient": (diff.square().sum(1) * inside).sum() / (2 * n),
         "magnitude": ((length - wanted).square() * inside).sum() / n,
+        "outside": (hv.square().sum(1) * beyond).sum() / beyond.sum().clamp(min=1.0),
+        **_type_terms(out["tp"].float(), types),
     }
+
+
+def _type_terms(logits: torch.Tensor, types: torch.Tensor) -> dict[str, torch.Tensor]:
+    known = types >= 0
+    if not known.any():
+        nothing = logits.sum() * 0.0
+        return {"types": nothing, "type_dice": nothing}
+    ce = F.cross_entropy(logits, types, logits.new_tensor(TYPE_WEIGHTS), ignore_index=-1)
+    prob = (logits.softmax(1) * known[:, None])[:, 1:]
+    truth = F.one_hot(types.clamp(min=0), logits.shape[1]).movedim(3, 1)[:, 1:] * known[:, None]
+    axes = (0, 2, 3)
+    both, total = (prob * truth).sum(axes), prob.sum(axes) + truth.sum(axes)
+    # a type that no crop shows would ask for a probability of exactly zero
+    there = truth.sum(axes) > 0
+    dice = 1 - (2 * both + DICE_SMOOTH) / (total + DICE_SMOOTH)
+    return {"types": ce, "type_dice": (dice * there).sum() / there.sum().clamp(min=1)}
 
 
 def _sobel(hv: torch.Tensor) -> torch.Tensor:
@@ -68,7 +82,5 @@ def _sobel(hv: torch.Tensor) -> torch.Tensor:
 
 def weighted(terms: dict[str, torch.Tensor], weights: LossWeights) -> torch.Tensor:
     """Sum the terms with their weights."""
-    total = torch.zeros((), device=terms["ce"].device)
-    for name, value in terms.items():
-        total = total + getattr(weights, name) * value
-    return total
+    parts = [getattr(weights, name) * value for name, value in terms.items()]
+    return torch.stack(parts).sum()

@@ -158,11 +158,12 @@ def _read_any(path: Path) -> list[LAYER]:
 def _read_family(path: Path) -> list[LAYER]:
     """Show samples of a features file, evenly spread where there are many."""
     from ..app.jobs import drive  # noqa: PLC0415 - on first use
-    from ..app.tokens import evenly, picture_steps  # noqa: PLC0415
+    from ..app.tokens import MOST_SHOWN, picture_steps  # noqa: PLC0415
+    from ..core.data.items import evenly  # noqa: PLC0415
     from ..core.tokens.data import find_token_data  # noqa: PLC0415
 
     data = find_token_data([path], "")
-    chosen = evenly(len(data))
+    chosen = tuple(evenly(len(data), MOST_SHOWN))
     some = "" if len(chosen) == len(data) else f" ({len(chosen)} of {len(data)})"
     return token_pictures(drive(picture_steps(data, chosen)), f"{data.family}{some}")
 

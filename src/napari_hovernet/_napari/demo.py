@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.io.files import atomic_path
+from ..core.weights import DEFAULT
 from ..errors import DeviceError, UserError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the demonstration's arguments."""
     made = argparse.ArgumentParser(prog="napari-hovernet demo", description=__doc__.split("\n")[0])
     made.add_argument("--sample", choices=SAMPLES, default="ihc", help="image to segment")
-    made.add_argument("--model", default="compact", help="model name or checkpoint file")
+    made.add_argument("--model", default=DEFAULT, help="model name or checkpoint file")
     made.add_argument("--screenshot", type=Path, help="write a picture of the window and quit")
     return made
 

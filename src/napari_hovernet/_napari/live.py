@@ -154,6 +154,8 @@ class Live:
             mask=run.result.separation.mask if as_run else None,
             truth=None if truth is None else truth.labels,
             bands=study.bands,
+            read=None if truth is None else truth.read,
+            mpp=run.result.mpp,
         )
 
     def refresh(self) -> None:

@@ -339,7 +339,14 @@ class Workspace:
             inference=options.inference,
             separation=SeparationParams.preset(options.separation),
             box=box,
+            types=self.types_file,
         )
+
+    @property
+    def types_file(self) -> str:
+        """File by which the types of a run are named; "" where the model has none."""
+        info = self.session.model.info
+        return "" if info is not None and not info.types else self.session.options.types
 
     def _start(self, request: RunRequest, layer: Image, chosen: ImageChoice) -> None:
         place = images.placement(layer, self.viewer.dims.current_step)

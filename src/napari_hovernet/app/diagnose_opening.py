@@ -17,10 +17,10 @@ from ..core.diagnosis.setup import Setup
 from ..core.hv import HVConvention
 from ..core.io.files import load_json, read_params
 from ..core.types import Progress
+from ..core.weights import BUILT_IN, offered
 from ..errors import CheckpointError, InputError
 from .diagnose_items import DataFound, find_items
 
-BUILT_IN = "compact"
 AUGMENTATIONS = ("ours", "story", "none")
 """Augmentations that have a name."""
 DEFAULT_LOSS = "default"
@@ -165,8 +165,9 @@ def _predictor(choice: DiagnoseChoice, own: Own) -> tuple[Predictor | None, str]
         return Predictor.of(own.model), ""
     if not choice.model:
         return None, ""
-    if choice.model != BUILT_IN and not Path(choice.model).is_file():
-        raise InputError(f"{choice.model} is not there; give {BUILT_IN!r} or a checkpoint file.")
+    if choice.model not in BUILT_IN and not Path(choice.model).is_file():
+        names = " or ".join(map(repr, offered()))
+        raise InputError(f"{choice.model} is not there; give {names}, or a checkpoint file.")
     try:
         return Predictor.of(load_model(choice.model, choice.device)), ""
     except CheckpointError as error:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from ..core.data.pairs import Pair, labels_of, list_files
 from ..core.hv import read_hv
 from ..core.inference.images import ImageSource
@@ -19,10 +21,12 @@ from ..core.measure.blobs import BlobParams, blob_report
 from ..core.measure.compare import Comparison, Truth, check_truth, compare
 from ..core.measure.magnitude import MagnitudeBands, MagnitudeReport, magnitude_report
 from ..core.measure.metrics import BootstrapParams, Interval, bootstrap_mean
+from ..core.measure.nuclei import measure
+from ..core.measure.typed import Tally, pooled
 from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
 from ..core.separation.tuning import TuneParams
-from ..core.types import Bool, Int32, Maps, Model, Progress
+from ..core.types import Bool, Int32, Maps, Model, Progress, TypeInfo, TypeScheme, TypeScores
 from ..errors import DeviceError, InputError, UserError
 from .figures import (
     PictureParams,
@@ -33,6 +37,7 @@ from .figures import (
 )
 from .jobs import describe_failure
 from .segment import SegmentParams, model_metadata, segment_steps
+from .typed import ignored_area, ignoring, regrouped, scores_of, tally_of, typed_truth, types_by_id
 
 ALL, NO_SOURCE = "all", "(no source)"
 """Names of the group of all images, and of that of images whose source is not known."""
@@ -64,6 +69,21 @@ SCORES: Mapping[str, Score] = {
     "dice": Score(
         "Dice", "Nucleus against background pixels; blind to whether touching nuclei are apart. "
         "Beside it: what calling every pixel nucleus gets.", "high", "all_foreground_dice"),
+    "detection_f1": Score(
+        "Detection F1", "Are the nuclei found, whatever their outline? F1 of pairs of centroids at "
+        "most 3 um apart (12 px at 0.25 um).", "high"),
+    "detection_precision": Score("Detection precision", "Share of the found that are true.",
+                                 "high"),
+    "detection_recall": Score("Detection recall", "Share of the true that are found.", "high"),
+    "type_accuracy": Score(
+        "Type accuracy", "Share of the found nuclei that have the right type.", "high"),
+    "mpq": Score("mPQ", "PQ of each type that is there, averaged over types.", "high"),
+    "area_bias": Score(
+        "Bias of areas", "Mean relative difference between predicted and true areas of pairs with "
+        "IoU above 0.5; 0.1 = 10 % too large."),
+    "boundary_offset": Score(
+        "Offset of outlines (px)", "How far predicted outlines of those pairs lie outside the true "
+        "ones; below 0 = inside."),
     "cc_aji": Score(
         "AJI of connected components", "The mask with every connected area as one nucleus: the "
         "score without separation.", beside="connected components"),
@@ -114,6 +134,8 @@ class BatchParams:
     bootstrap: BootstrapParams = field(default_factory=BootstrapParams)  # Of the means' intervals
     picture: PictureParams = field(default_factory=PictureParams)
     n_pictures: int = 24  # Images of which pictures are kept: those of lowest AJI; 0 = none
+    true_types: TypeScheme | None = None  # How the true types are taken together
+    ignore: Path | None = None  # Folder of masks, named after the images, where nothing counts
 
     def __post_init__(self) -> None:
         if self.n_pictures < 0:
@@ -135,6 +157,8 @@ class ImageRow:
     scale: float = 1.0  # By which it was resized for the network, 1 = not at all
     notes: tuple[str, ...] = ()  # What was assumed or looks odd
     error: str = ""  # Why the image failed, "" if it did not
+    tally: Tally | None = None  # What it adds to the scores of types
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Where types were scored
 
     def __getitem__(self, key: str) -> float:
         """Return a score or count; NaN where there is none."""
@@ -150,6 +174,7 @@ class Group:
     n_failed: int
     means: Mapping[str, Interval]  # By score
     counts: Mapping[str, int]  # Sums over the images
+    typed: TypeScores  # Of all images together: are nuclei found, have they the right type
 
 
 @dataclass(frozen=True)
@@ -195,6 +220,8 @@ class Predicted:
     mpp: float | None = None  # As in ImageRow
     scale: float = 1.0
     truth: Truth | None = None  # True labels, where they do not lie in a file of their own
+    types: Mapping[int, int] | None = None  # By id, where nuclei have types
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -252,8 +279,12 @@ class ModelPredictor:
         if not self.tuning.hv.plain:
             maps = read_hv(maps, self.tuning.hv)
             stages = separate(maps, used)
+        names, nuclei = self.model.info.types, result.nuclei
+        if names and not self.tuning.hv.plain:
+            nuclei = measure(stages.labels, maps, names)
         return Predicted(file.source, stages.labels, maps, stages.mask, used, inference.image_mpp,
-                         scale, notes=result.notices)  # fmt: skip
+                         scale, notes=result.notices, types=types_by_id(nuclei) if names else None,
+                         type_names=names)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -262,6 +293,7 @@ class FolderPredictor:
 
     folder: Path
     separation: SeparationParams = field(default_factory=SeparationParams)
+    scheme: TypeScheme | None = None  # How their types are taken together
 
     def __post_init__(self) -> None:
         if not list_files(self.folder):
@@ -300,9 +332,12 @@ class FolderPredictor:
                 "prediction at the image's resolution."
             )
         notes = (*file.source.notes, *(f"prediction: {note}" for note in read.notes))
-        return Predicted(
-            file.source, read.labels, separation=self.separation, mpp=file.mpp, notes=notes
-        )
+        types, names = None, read.type_names
+        if read.type.any():
+            by_id = dict(zip(read.ids.tolist(), read.type.tolist(), strict=True))
+            types, names = regrouped(by_id, read.type_names, self.scheme)
+        return Predicted(file.source, read.labels, separation=self.separation, mpp=file.mpp,
+                         notes=notes, types=types, type_names=names)  # fmt: skip
 
 
 R = TypeVar("R")
@@ -361,9 +396,13 @@ def evaluate_steps(
     pictures: dict[str, tuple[float, Pictures]] = {}
 
     def judge(pair: Pair, predicted: Predicted, started: float) -> ImageRow:
-        truth, notes = true_labels(pair, predicted)
+        truth, notes = true_labels(pair, predicted, params)
+        truth, labels = truth.within(predicted.labels)
+        predicted = replace(predicted, labels=labels.astype(np.int32, copy=False))
         comparison = compare(truth, predicted.labels, predicted.maps, predicted.separation)
         values, verdict = _values(predicted, truth, comparison, params)
+        found = tally_of(truth, predicted.labels, predicted.types, predicted.mpp)
+        values |= scores_of(found)
         if params.n_pictures:
             shown = _pictures(predicted, truth, comparison, params)
             pictures[pair.name] = (values["aji"], shown)
@@ -372,7 +411,8 @@ def evaluate_steps(
         values["seconds"] = time.perf_counter() - started
         notes = tuple(dict.fromkeys((*predicted.notes, *notes, *comparison.notes)))
         return replace(_blank(pair), values=values, verdict=verdict, mpp=predicted.mpp,
-                       scale=predicted.scale, notes=notes)  # fmt: skip
+                       scale=predicted.scale, notes=notes, tally=found,
+                       type_names=truth.type_names if predicted.types else {})  # fmt: skip
 
     rows = yield from _rows(pairs, predictor, _blank, judge)
     yield Progress(len(pairs), len(pairs), "Taking means ...")
@@ -390,11 +430,14 @@ def _blank(pair: Pair) -> ImageRow:
     return ImageRow(pair.name, pair.source, pair.split, str(pair.image), str(pair.labels or ""))
 
 
-def true_labels(pair: Pair, predicted: Predicted) -> tuple[Truth, tuple[str, ...]]:
+def true_labels(
+    pair: Pair, predicted: Predicted, params: BatchParams | None = None
+) -> tuple[Truth, tuple[str, ...]]:
     """Return the true labels that came with a prediction, else those of the pair's file.
 
     With notes on what looks odd about the file.
     """
+    params = params or BatchParams()
     if predicted.truth is not None:
         return predicted.truth, predicted.truth.notes
     if pair.labels is None:
@@ -404,9 +447,12 @@ def true_labels(pair: Pair, predicted: Predicted) -> tuple[Truth, tuple[str, ...
     if read.metadata.get("model") and not read.metadata.get("corrections"):
         notes = (*notes, "the labels say that a model made them: are they the truth?")
     try:
-        return check_truth(read.labels, shape), notes
+        truth = check_truth(read.labels, shape)
     except InputError as error:
         raise InputError(f"{pair.labels.name}: {error}") from error
+    truth = typed_truth(truth, read, predicted.type_names, params.true_types)
+    area = ignored_area(params.ignore, pair.image, shape) if params.ignore else None
+    return truth if area is None else ignoring(truth, area), notes
 
 
 def _values(
@@ -470,7 +516,9 @@ def _group(name: str, rows: Sequence[ImageRow], params: BatchParams) -> Group:
     good = [row for row in rows if not row.error]
     means = {key: bootstrap_mean([row[key] for row in good], params.bootstrap) for key in SCORES}
     sums = {key: int(sum(row.values.get(key, 0) for row in good)) for key in COUNTS}
-    return Group(name, len(good), len(rows) - len(good), means, sums)
+    names = {k: info for row in good for k, info in row.type_names.items()}
+    typed = pooled([row.tally for row in good if row.tally is not None], names)
+    return Group(name, len(good), len(rows) - len(good), means, sums, typed)
 
 
 TRUE, PREDICTED = "true nuclei", "predicted nuclei"

@@ -43,7 +43,13 @@ SCHEMA_VERSION = 1
 DIGITS = 6
 """Significant digits in CSV and JSON."""
 TEXTS = ("name", "source", "split", "image", "labels")
-COLUMNS = (*TEXTS, *COUNTS, *SCORES, "verdict", "mpp", "scale", "seconds", "notes", "error")
+LATER = (
+    "detection_f1", "detection_precision", "detection_recall", "type_accuracy", "mpq", "area_bias",
+    "boundary_offset",
+)  # fmt: skip
+"""Scores whose columns stand at the end, so that those before stay where users' scripts look."""
+COLUMNS = (*TEXTS, *COUNTS, *(key for key in SCORES if key not in LATER), "verdict", "mpp",
+           "scale", "seconds", "notes", "error", *LATER)  # fmt: skip
 HEADLINE = ("aji", "pq", "dice")
 """Scores that get a scale of their own on the page."""
 STOPS = 9
@@ -141,6 +147,7 @@ def as_json(result: BatchResult, about: DataAbout) -> dict[str, Any]:
                 "failed": group.n_failed,
                 "scores": {key: _plain(asdict(found)) for key, found in group.means.items()},
                 "counts": dict(group.counts),
+                "typed": _json(group.typed.as_dict()),
             }
             for group in result.groups
         },
@@ -163,6 +170,15 @@ def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
         key: None if math.isnan(v) else v if isinstance(v, int) else float(f"{v:.{DIGITS}g}")
         for key, v in values.items()
     }
+
+
+def _json(value: Any) -> Any:
+    """Return plain values with numbers rounded and None for NaN, however deep."""
+    if isinstance(value, Mapping):
+        return {key: _json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_json(inner) for inner in value]
+    return _plain({"": value})[""] if isinstance(value, float) else value
 
 
 def render_html(result: BatchResult, about: DataAbout) -> str:

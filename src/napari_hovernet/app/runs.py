@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from ..core.io.files import TEMPORARY_PREFIX, output_error, writable_folder
 from ..core.params import SCRATCH, TrainConfig
 from ..core.training.files import RunFolder
+from ..core.weights import BUILT_IN, offered
 from ..errors import InputError, UserError, plain
 from .jobs import describe_failure
 from .processes import (
@@ -60,7 +61,6 @@ RUNS_ENV = "NAPARI_HOVERNET_RUNS"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Variables that bound the CPU threads of a process."""
 RESUMABLE = ("stopped", "failed", KILLED)
-BUILT_IN = "compact"
 SHOWN = 8
 """Names of runs that an error lists."""
 QUEUE, LOCK, BETWEEN = ".queue", "turn.lock", "~"
@@ -136,7 +136,7 @@ def is_run(path: Path) -> bool:
 
 def is_built_in(start: str) -> bool:
     """Tell a starting point that is no file: "compact" and "scratch:..."."""
-    return start == BUILT_IN or start.startswith(SCRATCH)
+    return start in BUILT_IN or start.startswith(SCRATCH)
 
 
 def say_what_is_missing(config: TrainConfig) -> None:
@@ -151,8 +151,8 @@ def say_what_is_missing(config: TrainConfig) -> None:
             )
     if not is_built_in(config.start) and not Path(config.start).is_file():
         raise InputError(
-            f"There is no model at {config.start}: name a file, {BUILT_IN!r}, or "
-            f"'{SCRATCH}{BUILT_IN}' for an untrained one."
+            f"There is no model at {config.start}: name a file, "
+            f"{', '.join(map(repr, offered()))}, or '{SCRATCH}compact' for an untrained one."
         )
 
 

@@ -13,7 +13,7 @@ from .._version import __version__
 from ..core.inference import predict_steps
 from ..core.inference.images import CropSource, as_source
 from ..core.inference.tiles import scaled_separation, working_scale
-from ..core.io.files import types_to_json
+from ..core.io.files import read_type_scheme, types_to_json
 from ..core.measure.nuclei import measure
 from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
@@ -204,6 +204,15 @@ def model_metadata(info: ModelInfo) -> dict[str, Any]:
     }
 
 
+def with_types(model: Model, path: str | os.PathLike[str] | None) -> Model:
+    """Return a model with the names, colours and groups of types of a file; None = as it is."""
+    if not path:
+        return model
+    from ..core.networks.regrouped import with_types as regrouped  # noqa: PLC0415 - on first use
+
+    return regrouped(model, read_type_scheme(path))
+
+
 @dataclass(frozen=True, eq=False)
 class RunRequest:
     """What to run."""
@@ -214,6 +223,7 @@ class RunRequest:
     inference: InferenceParams
     separation: SeparationParams
     box: tuple[int, int, int, int] | None = None
+    types: str = ""  # File of names, colours and groups of types; "" = as the model has them
 
 
 class ModelShelf:
@@ -250,7 +260,7 @@ class ModelShelf:
 def run_steps(request: RunRequest, shelf: ModelShelf) -> Generator[Progress, None, SegmentResult]:
     """Load the model and segment, step by step."""
     yield Progress(0, 0, "Loading the model ...")
-    model = shelf.get(request.model, request.device)
+    model = with_types(shelf.get(request.model, request.device), request.types)
     region = None
     if request.box is not None:
         r0, r1, c0, c1 = request.box

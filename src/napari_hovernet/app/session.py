@@ -21,6 +21,7 @@ from psygnal import Signal
 from ..core.io.files import atomic_path
 from ..core.params import InferenceParams
 from ..core.types import ModelInfo, Progress
+from ..core.weights import DEFAULT
 from ..errors import InputError, OutputError, UserError
 from .jobs import Change, History, OneThread
 
@@ -69,6 +70,7 @@ class Options:
     inference: InferenceParams = field(default_factory=InferenceParams)
     separation: str = "local"
     region: str = "layer"
+    types: str = ""  # File of names, colours and groups of types; "" = as the model has them
     replace_previous: bool = False
 
     def __post_init__(self) -> None:
@@ -157,7 +159,7 @@ class Settings:
     """Choices to start the next session with."""
 
     recent_models: tuple[str, ...] = ()
-    model: str = "compact"  # Last model: "compact" or a path
+    model: str = DEFAULT  # Last model: the name of a built-in one, or a path
     device: str = "auto"  # Last device: "auto", "cpu", "cuda:0", "mps".
     separation: str = "local"  # Last separation preset
     inference: InferenceParams = field(default_factory=InferenceParams)  # Last inference parameters

@@ -21,6 +21,7 @@ from .jobs import OneThread
 from .session import Run
 
 if TYPE_CHECKING:
+    from ..core.io.labels import Instances
     from ..core.measure.blobs import BlobReport
     from ..core.measure.changes import LabelDifference
     from ..core.measure.compare import Comparison
@@ -47,6 +48,7 @@ class TruthChoice:
     labels: Int32 | None = None  # int32 (H, W): Of the run's size, checked
     notes: tuple[str, ...] = ()  # What was assumed or looks odd
     error: str = ""  # Why they cannot be used, "" if they can
+    read: Instances | None = None  # As a file holds them: types and their names
 
 
 UNCERTAIN = (0.4, 0.7)
@@ -268,12 +270,13 @@ class Case:
     mask: Bool | None = None  # bool (H, W): Mask of the separation
     truth: Int32 | None = None  # int32 (H, W): Of the same size
     bands: MagnitudeBands | None = None
+    read: Instances | None = None  # The truth as its file holds it: types and their names
+    mpp: float | None = None  # Micrometres per pixel of the image, None = not known
 
 
 def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
     """Measure nuclei, judge magnitude, look for blobs, compare with the truth."""
     from ..core.measure.blobs import blob_report  # noqa: PLC0415 - on first use
-    from ..core.measure.compare import compare  # noqa: PLC0415
     from ..core.measure.magnitude import magnitude_report  # noqa: PLC0415
     from ..core.measure.nuclei import measure  # noqa: PLC0415
 
@@ -289,10 +292,24 @@ def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
     errors: tuple[str, ...] = ()
     if case.truth is not None:
         try:
-            comparison = compare(case.truth, case.labels, case.maps, case.separation)
+            comparison = _compared(case, nuclei)
         except UserError as error:  # a truth that cannot be used spoils nothing else
             errors = (str(error),)
     return Findings(nuclei, magnitude, blobs, comparison, errors, uncertain)
+
+
+def _compared(case: Case, nuclei: Nuclei) -> Comparison:
+    """Compare with the truth, types too where both have them."""
+    from ..core.measure.compare import check_truth, compare  # noqa: PLC0415 - on first use
+    from .typed import typed_truth, types_by_id  # noqa: PLC0415
+
+    if case.truth is None:
+        raise TypeError("There is no truth to compare with.")
+    truth = check_truth(case.truth, case.labels.shape)
+    if case.read is not None:
+        truth = typed_truth(truth, case.read, case.info.types)
+    types = types_by_id(nuclei) if case.info.types else None
+    return compare(truth, case.labels, case.maps, case.separation, types, case.mpp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,6 +319,7 @@ class Given:
     labels: npt.NDArray[Any]  # array (H, W): Not checked yet
     origin: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()  # What was assumed while they were read
+    read: Instances | None = None  # Where they are of a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,7 +362,7 @@ def file_source(path: str) -> TruthSource:
         from ..core.io.open import read_labels  # noqa: PLC0415 - on first use
 
         found = read_labels(path, target.reach if target.region else target.shape)
-        return Given(found.labels, notes=found.notes)
+        return Given(found.labels, notes=found.notes, read=found)
 
     return TruthSource(("file", path), path.replace("\\", "/").rsplit("/", 1)[-1], read)
 
@@ -365,7 +383,7 @@ def truth_steps(
             notes, offset = (*notes, note), None
         truth = check_truth(labels, target.shape, offset)
         notes = (*notes, *truth.notes)
-        choice = TruthChoice(source.key, source.name, truth.labels, notes)
+        choice = TruthChoice(source.key, source.name, truth.labels, notes, read=given.read)
     except UserError as error:
         choice = TruthChoice(source.key, source.name, error=str(error))
     return before if before is not None and _same(before, choice) else choice
@@ -388,11 +406,17 @@ def _part(given: Given, target: Target) -> tuple[npt.NDArray[Any], str]:
 
 
 def _same(a: TruthChoice, b: TruthChoice) -> bool:
-    if replace(a, labels=None).__dict__ != replace(b, labels=None).__dict__:
+    bare = [replace(one, labels=None, read=None).__dict__ for one in (a, b)]
+    if bare[0] != bare[1] or _types_read(a) != _types_read(b):
         return False
     if a.labels is None or b.labels is None:
         return a.labels is b.labels
     return np.array_equal(a.labels, b.labels)
+
+
+def _types_read(choice: TruthChoice) -> Any:
+    read = choice.read
+    return None if read is None else (read.type.tolist(), read.type_names)
 
 
 EMPTY = "-"

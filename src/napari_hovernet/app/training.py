@@ -30,11 +30,11 @@ PROCESS_BYTES = 0.8e9
 """Python with torch and Lightning."""
 PARAMETER_BYTES, FROZEN_BYTES = 16, 4
 """Weight, gradient and the optimiser's two moments, float32."""
-PIXEL_BYTES = {"compact": 2800, "hovernet": 36_000}
+PIXEL_BYTES = {"compact": 2800, "lite": 4100, "hovernet": 36_000}
 """What is kept for the way back, per pixel of the batch, float32: measured with crops of 256 px."""
-PIXEL_SECONDS = {"compact": 6e-6, "hovernet": 120e-6}
+PIXEL_SECONDS = {"compact": 6e-6, "lite": 5.2e-6, "hovernet": 120e-6}
 """Forward and back on two CPU cores, good to a factor of two; a run that was timed counts more."""
-PARAMETERS = {"compact": 2_077_668, "hovernet": 37_650_000}
+PARAMETERS = {"compact": 2_077_668, "lite": 1_088_705, "hovernet": 37_650_000}
 """Of untrained networks, whose file cannot be looked at."""
 
 
@@ -54,6 +54,8 @@ def config_from(given: Mapping[str, Any], preset: str = "", where: str = "") -> 
     }
     if given.get("data"):
         changes["data.sources"] = tuple(_absolute(str(path), where) for path in given["data"])
+    if given.get("types"):
+        changes["data.types"] = _absolute(str(given["types"]), where)
     if start := str(given.get("start") or ""):
         changes["start"] = start if is_built_in(start) else _absolute(start, where)
     changes["name"] = given.get("name") or config.name
@@ -116,17 +118,11 @@ def _words(name: str, value: Any) -> list[str]:
 
 def look_at_data(config: TrainConfig) -> DataReport:
     """Read the data and report on them: coverage, touching nuclei, label problems ..."""
-    from ..core.checkpoint import describe  # noqa: PLC0415 - loads torch
-    from ..core.data.load import load_samples  # noqa: PLC0415 - on first use
     from ..core.training.check import check_data  # noqa: PLC0415 - on first use
-    from ..core.training.module import needs_of  # noqa: PLC0415 - loads torch
+    from ..core.training.module import load_data  # noqa: PLC0415 - loads torch
 
     say_what_is_missing(config)
-    loaded = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
-    if config.start.startswith(SCRATCH):
-        return check_data(loaded)
-    n_types = describe(config.start).config.get("n_types")
-    return check_data(loaded, n_types=n_types if isinstance(n_types, int) else None)
+    return check_data(load_data(config))
 
 
 @dataclass(frozen=True)

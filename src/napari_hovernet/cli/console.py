@@ -96,7 +96,7 @@ def add_choice(group: argparse._ActionsContainer, known: Choice) -> None:
         return
     more: dict[str, Any] = {"type": int if known.whole else float, "metavar": "N"}
     if known.options and not known.loose:
-        more = {"choices": known.options}
+        more = {"choices": known.options, "type": type(known.options[0])}
     elif isinstance(default, tuple):
         more = {"type": float, "nargs": 2, "metavar": ("LOW", "HIGH")}
     elif isinstance(default, str):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..core.weights import offered
+
 STDOUT = "-"
 """``--json`` without a file."""
 OWN = "module:function or file.py:function of your own"
@@ -43,7 +45,7 @@ def add_diagnose(parser: argparse.ArgumentParser) -> None:
 def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--model", "--checkpoint", default="", metavar="M",
-        help=f"'compact' (built in), a checkpoint file, or {OWN} (image -> np, hv)",
+        help=f"{', '.join(offered())} (built in), a checkpoint file, or {OWN} (image -> np, hv)",
     )  # fmt: skip
     group.add_argument(
         "--data", default="", metavar="D",

@@ -6,21 +6,23 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..app import evaluate as batch
 from ..app import pages
 from ..app.jobs import drive
+from ..app.segment import with_types
 from ..core.checkpoint import load_model
 from ..core.data.items import Pair
 from ..core.data.pairs import DataChoice, find_data, spread
-from ..core.io.files import read_params, writable_folder
+from ..core.io.files import read_params, read_type_scheme, writable_folder
 from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
 from ..core.measure.metrics import Interval, bootstrap_mean
 from ..core.params import FAULTS, InferenceParams, SeparationParams
 from ..core.separation.tuning import TuneParams
+from ..core.weights import DEFAULT
 from ..errors import InputError, OutputError
 from .console import (
     ProgressBar,
@@ -36,12 +38,15 @@ from .console import (
 
 if TYPE_CHECKING:
     from ..app.tokens import TokenPredictor
+    from ..core.types import TypeScores
 
 ONLY_TOKENS = ("data_dir", "token_prefix", "seed", "truth")
 """Options that mean nothing without ``--family``."""
-ONLY_IMAGES = ("pred", "labels", "source", "pattern", "tile", "image_mpp", "model_mpp")
+ONLY_IMAGES = ("pred", "labels", "source", "pattern", "tile", "image_mpp", "model_mpp", "types",
+               "true_types", "ignore")  # fmt: skip
 """Options that mean nothing with it."""
 SCORES_HEAD = ("", "images", "AJI", "PQ", "Dice", "CC AJI", "oracle", "cosine", "magnitude")
+TYPES_HEAD = ("type", "true", "predicted", "F1", "precision", "recall", "PQ", "R2")
 MAGNITUDE_HEAD = ("image", "inside", "mean", "median", "p95", "outside", "verdict", "direction",
                   "[image max]")  # fmt: skip
 MISLEADING = "is misleading: it was {:g} to {:g} in every broken run.".format(*BROKEN_MAXIMA)
@@ -85,7 +90,12 @@ def run(options: Namespace) -> int:
     else:
         job = _labelled(options)
     pictures = options.output is not None and not options.no_html
-    params = batch.BatchParams() if pictures else batch.BatchParams(n_pictures=0)
+    true_types = options.true_types or options.types
+    params = batch.BatchParams(
+        true_types=None if true_types is None else read_type_scheme(true_types),
+        ignore=options.ignore,
+    )
+    params = params if pictures else replace(params, n_pictures=0)
     with ProgressBar("evaluate", quiet=options.quiet, unit=job.unit) as bar:
         result = drive(batch.evaluate_steps(job.pairs, job.predictor, params), bar)
     say_failures(result)
@@ -146,7 +156,8 @@ def _labelled(options: Namespace) -> Job:
     writable_folder(options.output)
     predictor: batch.Predictor
     if options.pred is not None:
-        predictor = batch.FolderPredictor(options.pred, tuning.separation)
+        scheme = None if options.types is None else read_type_scheme(options.types)
+        predictor = batch.FolderPredictor(options.pred, tuning.separation, scheme)
     else:
         predictor = _model_predictor(options, inference, tuning)
     left_out = tuple(pair.name for pair in found.unpaired)
@@ -190,7 +201,8 @@ def _model_predictor(
     options: Namespace, inference: InferenceParams, tuning: TuneParams
 ) -> batch.ModelPredictor:
     """Load the model, and say which it is."""
-    model = load_model(options.model or "compact", options.device)
+    model = load_model(options.model or DEFAULT, options.device)
+    model = with_types(model, getattr(options, "types", None))
     if not options.quiet:
         complain(introduction(model))
         if options.preset in FAULTS:
@@ -297,6 +309,7 @@ def summary(result: batch.BatchResult) -> str:
     became = ", ".join(f"{counts[f'n_{name}']:,} {name}" for name in batch.OUTCOMES)
     lines = [table([SCORES_HEAD, *map(_line, result.groups)]), ""]
     lines.append(f"{counts['n_true']:,} true nuclei, {counts['n_pred']:,} predicted: {became}")
+    lines += _of_types(overall.typed)
     if means["hv_zero_mse"].n:
         error, zero = (number(means[key].mean) for key in ("hv_mse", "hv_zero_mse"))
         lines.append(f"HV error {error}; a map of zeros has {zero}")
@@ -308,6 +321,25 @@ def summary(result: batch.BatchResult) -> str:
         f"Means over images; in brackets {percent:g} % bootstrap intervals.",
     ]
     return "\n".join(lines)
+
+
+def _of_types(scores: TypeScores) -> list[str]:
+    """Say whether nuclei are found, over all images together, and have the right types."""
+    f1, precision, recall = (number(x) for x in (scores.f1, scores.precision, scores.recall))
+    bias, offset = 100 * scores.area_bias, scores.boundary_offset
+    lines = [f"Detection F1 {f1} (precision {precision}, recall {recall}), all images together"]
+    if not math.isnan(bias):
+        lines[0] += f"; areas {bias:+.0f} %, outlines {offset:+.2f} px"
+    if not scores.types or math.isnan(scores.type_accuracy):
+        return lines
+    rows = [
+        (row.name, f"{row.n_true:,}", f"{row.n_pred:,}", *map(number, (row.f1, row.precision,
+         row.recall, row.pq, row.r2)))
+        for row in scores.types.values()
+    ]  # fmt: skip
+    shown = (number(x) for x in (scores.type_accuracy, scores.mpq, scores.mpq_plus, scores.bpq))
+    said = "Right type {}; mPQ {} (mean of images), mPQ+ {}, bPQ {} (all together)".format(*shown)
+    return [*lines, said, table([TYPES_HEAD, *rows])]
 
 
 def _line(group: batch.Group) -> list[str]:

@@ -14,6 +14,7 @@ from ..core.checkpoint import describe, load_model, save_model
 from ..core.inference.devices import list_devices
 from ..core.io.files import types_to_json
 from ..core.types import ModelInfo
+from ..core.weights import BUILT_IN, DEFAULT, BuiltIn, offered
 from ..errors import InputError, OutputError
 from .console import say
 
@@ -23,10 +24,24 @@ NEEDED = ("napari", "qtpy")
 
 
 def info(options: Namespace) -> int:
-    """Tell what a model file is."""
+    """Tell what a model file is, or list the built-in ones."""
+    if options.model is None:
+        models = [BUILT_IN[name] for name in offered()]
+        if options.json:
+            plain = [{**asdict(model), "default": model.name == DEFAULT} for model in models]
+            say(json.dumps(plain, indent=2))
+        else:
+            say("\n".join(map(listed, models)))
+        return 0
     found = describe(options.model)
     say(json.dumps(info_as_json(found), indent=2) if options.json else readable(found))
     return 0
+
+
+def listed(model: BuiltIn) -> str:
+    """Return what to know before a built-in model is chosen."""
+    name = f"{model.name} (default)" if model.name == DEFAULT else model.name
+    return f"{name:<20}{model.about}\n  {model.terms}\n  {model.attribution}"
 
 
 def info_as_json(found: ModelInfo) -> dict[str, Any]:
@@ -53,6 +68,7 @@ def readable(found: ModelInfo) -> str:
         "mpp": [f"{found.mpp:g} µm per pixel" if found.mpp else "not known"],
         "HV convention": [found.hv_convention],
         "licence": [found.licence or "not stated"],
+        "attribution": [BUILT_IN[found.source].attribution if found.source in BUILT_IN else ""],
         "file": [found.source],
         "kind of file": [found.file_kind],
         "SHA-256": [found.sha256],

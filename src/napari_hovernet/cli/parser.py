@@ -12,10 +12,14 @@ from .._version import __version__
 from ..core.choices import choices
 from ..core.io import USUAL
 from ..core.params import PRESETS, InferenceParams, SeparationParams
+from ..core.weights import DEFAULT, offered
 from .console import add_choice
 
-MODEL = "'compact' (built in, default) or a checkpoint file"
+NAMES = ", ".join(offered())
+MODEL = f"a built-in model ({NAMES}; default {DEFAULT}) or a checkpoint file"
 DEVICE = "auto (default), cpu, cuda, cuda:1 ... or mps"
+TYPES = ("names and colours of types, as hover_net's type_info.json; a third member of an entry "
+         "lists the types it takes together")  # fmt: skip
 PRESET = f"separation; default {PRESETS[0]}, the last two are faulty on purpose"
 EPILOG = """\
 examples:
@@ -74,7 +78,9 @@ COMMANDS = {
     "stop": Command(
         "Ask a training run to end after its step, with a checkpoint.",
         ".train:run", ".train_parser"),
-    "info": Command("Tell what a model file is, without running it.", ".models:info"),
+    "info": Command(
+        "Tell what a model file is, without running it; without a name, list the built-in "
+        "models with their licences.", ".models:info"),
     "export": Command(
         "Write a model in another format, told by the ending of OUT.", ".models:export"),
     "devices": Command(
@@ -115,7 +121,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
-    add("--model", default="compact", help=MODEL)
+    add("--model", default=DEFAULT, help=MODEL)
     add("--device", default="auto", help=DEVICE)
     files = parser.add_argument_group("files")
     files.add_argument("--formats", default=",".join(USUAL),
@@ -129,6 +135,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     add_choices(group, InferenceParams)
     group.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help=PRESET)
     add_choices(group, SeparationParams)
+    group.add_argument("--types", type=Path, metavar="FILE.json", help=TYPES)
     group.add_argument("--region", type=int, nargs=4, metavar=("R0", "C0", "R1", "C1"),
                        help="only rows R0 to R1 and columns C0 to C1")
     add("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
@@ -152,6 +159,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     origin.add_argument("--pred", type=Path, metavar="DIR",
         help="folder of predicted labels; no model runs")
     _add_batch(parser)
+    types = parser.add_argument_group("types").add_argument
+    types("--types", type=Path, metavar="FILE.json", help=TYPES)
+    types("--true-types", type=Path, metavar="FILE.json",
+        help="the same for the true types; default --types, else by name where labels name theirs")
+    types("--ignore", type=Path, metavar="DIR",
+        help="masks, named after the images, of what does not count; nor do areas of the class "
+        "Ignore*")
     parser.add_argument("--no-html", action="store_true", help="no HTML report, no pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
 
@@ -188,13 +202,14 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def add_info(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``info``."""
-    parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
+    parser.add_argument("model", metavar="MODEL", nargs="?",
+        help=f"{NAMES} or a checkpoint file; without it the built-in models are listed")
     add_devices(parser)
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``export``."""
-    parser.add_argument("model", metavar="MODEL", help="'compact' or a checkpoint file")
+    parser.add_argument("model", metavar="MODEL", help=f"{NAMES} or a checkpoint file")
     parser.add_argument("output", type=Path, metavar="OUT",
         help=".safetensors, .tar (hover_net) or .pth")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..app.export import output_paths, write_result
 from ..app.jobs import drive
-from ..app.segment import Region, SegmentParams, SegmentResult, segment_steps
+from ..app.segment import Region, SegmentParams, SegmentResult, segment_steps, with_types
 from ..core.checkpoint import load_model
 from ..core.io import FORMATS, parse_formats
 from ..core.io.files import writable_folder
@@ -66,7 +66,7 @@ def run(options: Namespace) -> int:
         say(f"All {len(found)} images have their results in {options.output}.")
         return 0
     writable_folder(options.output)
-    model = load_model(options.model, options.device)
+    model = with_types(load_model(options.model, options.device), options.types)
     if not options.quiet:
         complain(introduction(model))
     failed: list[str] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..core.choices import options
 from ..core.params import LOSS_PRESETS, TrainConfig
+from ..core.weights import DEFAULT, offered
 from .console import add_choice, help_of
 
 NO_EPOCHS = "none"
@@ -30,7 +31,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="MODEL",
-        help="'compact' (built in, default), a checkpoint file, or scratch:compact",
+        help=f"a built-in model ({', '.join(offered())}; default {DEFAULT}), a checkpoint file, "
+        "or scratch:compact",
     )
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
     groups["loss"].add_argument(

@@ -7,6 +7,7 @@ what :func:`choice` puts into a field; :func:`choices` lists it.
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -36,7 +37,7 @@ class Choice:
     span: tuple[float, float] | None = None  # What a slider or box offers; default low..high
     step: float | None = None
     odd: bool = False
-    options: tuple[str, ...] = ()  # Words to choose from
+    options: tuple[Any, ...] = ()  # Words or whole numbers to choose from
     loose: bool = False  # Other words are taken too, and checked where they are used
     none: str = ""  # What None is called; "" = None is refused
     option: str = ""  # Option of the command line, without dashes; "" = none
@@ -80,7 +81,7 @@ class Choice:
     def range_text(self) -> str:
         """What may be given, in words: "a number in 0..1", "1 or more"."""
         if self.options:
-            return f"one of {', '.join(self.options)}"
+            return f"one of {', '.join(map(str, self.options))}"
         kind = "an odd number" if self.odd else "a whole number" if self.whole else "a number"
         if self.high is not None:
             ends = f"{self.above if self.low is None else self.low:g}..{self.high:g}"
@@ -114,7 +115,7 @@ class Choice:
         if value is None and self.none:
             return
         if self.options:
-            if value not in self.options and not self.loose:
+            if (value not in self.options or isinstance(value, bool)) and not self.loose:
                 raise InputError(f"{self.name} is {value!r}; choose {self.range_text}.")
             return
         if not self.bounded:
@@ -166,6 +167,9 @@ def check_choices(value: Any) -> None:
         if isinstance(about.default, tuple) and isinstance(given, list):
             given = tuple(given)
             object.__setattr__(value, name, given)
+        elif about.options and isinstance(given, str):  # as a list to choose from shows it
+            given = {str(option): option for option in about.options}.get(given, given)
+            object.__setattr__(value, name, given)
         about.check(given)
 
 
@@ -201,6 +205,6 @@ def described(cls: type[T]) -> type[T]:
 
 def _type_of(about: Choice) -> str:
     if about.options:
-        return "{" + ", ".join(f'"{word}"' for word in about.options) + "}"
+        return "{" + ", ".join(map(json.dumps, about.options)) + "}"
     name = {"switch": "bool", "count": "int", "number": "float"}.get(about.kind)
     return name or type(about.default).__name__

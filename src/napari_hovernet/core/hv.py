@@ -465,3 +465,52 @@ def read_hv(maps: Maps, reading: HVReading) -> Maps:
     if reading.scale != 1.0:
         hv *= reading.scale
     return replace(maps, hv=hv)
+
+
+QUARTERS = 4
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A mirroring at the vertical axis, then quarter turns against the clock."""
+
+    flip: bool = False  # Left and right are swapped first
+    quarters: int = 0  # 0..3
+
+    def __post_init__(self) -> None:
+        if self.quarters not in range(QUARTERS):
+            raise InputError(f"quarters is {self.quarters}; give 0, 1, 2 or 3.")
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """2 x 2 matrix that an offset (x to the right, y down) is multiplied with."""
+        quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
+        mirror = np.diag([-1.0 if self.flip else 1.0, 1.0])
+        turned: npt.NDArray[np.float64] = np.linalg.matrix_power(quarter, self.quarters) @ mirror
+        return turned
+
+
+TURNS = tuple(Turn(flip, quarters) for flip in (False, True) for quarters in range(QUARTERS))
+"""All eight; the first changes nothing."""
+
+
+def turn_plane(array: npt.NDArray[Any], turn: Turn, axes: tuple[int, int] = (-2, -1)) -> Any:
+    """Turn rows and columns of an array, a view of it."""
+    turned = np.flip(array, axes[1]) if turn.flip else array
+    return np.rot90(turned, turn.quarters, axes)
+
+
+def turn_hv(hv: Float32, turn: Turn, order: str = "hv") -> Float32:
+    """Turn an HV map: its pixels change place, and its vectors turn with them.
+
+    The order must be the true one: with the other, flips negate the wrong channel and over all
+    eight turns nothing is left of the map. The sign does not matter.
+    ``hv`` float32 (2, H, W); returns float32 (2, H, W), or (2, W, H) after an odd number of quarter
+    turns.
+    """
+    if order not in ORDERS:
+        raise InputError(f"order is {order!r}; choose one of {', '.join(ORDERS)}.")
+    moved = turn_plane(hv, turn)
+    x, y = moved if order == "hv" else moved[::-1]
+    turned = [row[0] * x + row[1] * y for row in turn.matrix.astype(np.float32)]
+    return np.stack(turned if order == "hv" else turned[::-1])

@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 
 from ..errors import InputError
 from .choices import check_choices, choice, described
+from .weights import DEFAULT
 
 TILINGS = ("large", "reference")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+VIEWS = (1, 2, 8)
+"""Views of an image that are averaged: itself, its mirror image, all eight turns."""
 METHODS = ("local", "hover_net", "magnitude_peaks")
 LOCAL, PUBLISHED, PEAKS = ("local",), ("hover_net",), ("magnitude_peaks",)
 """Methods of separation, for the parameters that one of them alone reads."""
@@ -73,6 +76,10 @@ class InferenceParams:
         "auto", "Precision", "Arithmetic of the network; 'auto' = bfloat16 on a GPU that has it, "
         "float32 elsewhere.",
         options=PRECISIONS, option="precision")
+    views: int = choice(
+        1, "Views", "Careful mode: 2 averages the maps of the image and of its mirror image, 8 "
+        "those of all eight flips and turns. It takes as many times as long, and finds a little "
+        "more.", options=VIEWS, option="views")
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -364,6 +371,9 @@ class DataParams:
         "auto", "Stored HV", "How stored HV targets are read: a preset, or auto = found out and "
         "said. Targets of label images are computed and need none.",
         options=CONVENTIONS, loose=True, option="hv-convention", group="data")
+    types: str = choice(
+        "", "Types", "File of names and colours of the types, and of which types of the data each "
+        "takes together; empty = as the data have them.", option="types", group="data")
     max_val: int = choice(
         16, "Validation images", "Scored after each epoch at most; more take longer and tell "
         "more.", unit="at most", low=1, span=(1, 10_000), step=1, option="max-val",
@@ -426,7 +436,7 @@ class TrainConfig:
     """One training run; data, loss, augment and optim are parameters of their own."""
 
     start: str = choice(
-        "compact", "Start from", "Checkpoint to start from: a built-in model, a file, or "
+        DEFAULT, "Start from", "Checkpoint to start from: a built-in model, a file, or "
         "'scratch:NAME' for an untrained network (scratch:compact).")
     name: str = choice(
         "run", "Name", "Of the run and its folder: letters, digits, '-', '_' and '.'.")

@@ -187,9 +187,114 @@ class Outcomes:
         return {**found, "spurious": int((self.pred == "spurious").sum())}
 
 
+@dataclass(frozen=True)
+class TypeRow:
+    """Scores of one nucleus type, in 0..1 but for the counts and R²; NaN = not defined.
+
+    Parameters
+    ----------
+    name, color : str, tuple of int
+        As in :class:`TypeInfo`.
+    n_true, n_pred : int
+        Nuclei that have and that were given this type.
+    f1, precision, recall : float
+        By centroids; ``f1`` is hover_net's F1 of a type, which weighs a wrong type twice.
+    dq, sq, pq : float
+        By outlines, over all images together.
+    r2 : float
+        Coefficient of determination of the counts per image; below 0 = worse than their mean.
+    """
+
+    name: str
+    color: tuple[int, int, int]
+    n_true: int
+    n_pred: int
+    f1: float
+    precision: float
+    recall: float
+    dq: float
+    sq: float
+    pq: float
+    r2: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TypeScores:
+    """Are nuclei found, and do they have the right type, over one image or many together.
+
+    NaN stands for "not defined". Nuclei whose true type is not known are left out of all that
+    is said of types.
+
+    Parameters
+    ----------
+    n_images : int
+    precision, recall, f1 : float
+        Of finding nuclei, by centroids at most ``radius_um`` apart.
+    type_accuracy : float
+        Share of the found nuclei that have the right type.
+    type_f1 : float
+        Mean over the types of hover_net's F1.
+    bpq : float
+        Panoptic quality whatever the type, over all images together.
+    mpq : float
+        Mean over images of the mean over the types that are there (PanNuke).
+    mpq_plus : float
+        Mean over types of PQ over all images together (CoNIC).
+    r2 : float
+        Mean over types.
+    area_bias : float
+        Mean relative difference of the areas of pairs of outlines; 0.1 = 10 % too large.
+    boundary_offset : float
+        Mean distance, px, by which predicted outlines lie outside the true ones.
+    types : mapping of int to TypeRow
+        Scores of each type, background left out.
+    confusion : int array (T + 2, T + 2)
+        Nuclei by true type (rows) and predicted type (columns): 0 = no type, 1 to T, and last
+        "not there": missed in the last column, spurious in the last row.
+    means : mapping of str to float
+        Means over images of the scores that one image has too, by name.
+    radius_um : float
+        Micrometres.
+    """
+
+    n_images: int
+    precision: float
+    recall: float
+    f1: float
+    type_accuracy: float
+    type_f1: float
+    bpq: float
+    mpq: float
+    mpq_plus: float
+    r2: float
+    area_bias: float
+    boundary_offset: float
+    types: Mapping[int, TypeRow]
+    confusion: Int64
+    means: Mapping[str, float]
+    radius_um: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the rows and columns of ``confusion`` stand for."""
+        known = (self.types.get(k) for k in range(1, len(self.confusion) - 1))
+        numbered = enumerate(known, start=1)
+        return ("no type", *(r.name if r else f"type {k}" for k, r in numbered), "not there")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values; NaN stays NaN."""
+        plain = {name: value for name, value in vars(self).items() if name != "means"}
+        rows = {str(k): {**vars(row), "color": list(row.color)} for k, row in self.types.items()}
+        confusion = self.confusion.tolist()
+        return {**plain, "types": rows, "confusion": confusion, "means": dict(self.means)}
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Scores of predicted against true instances; all in 0..1, higher is better."""
+    """Scores of predicted against true instances; all in 0..1, higher is better.
+
+    ``typed`` says how nuclei are found and which type they have; None unless types were given.
+    """
 
     dice: float
     aji: float
@@ -200,6 +305,7 @@ class Evaluation:
     n_true: int
     n_pred: int
     outcomes: Outcomes
+    typed: TypeScores | None = None
 
     def as_dict(self) -> dict[str, float | int]:
         """Scores and counts as plain numbers, for a table or JSON."""
@@ -213,6 +319,51 @@ class TypeInfo:
 
     name: str
     color: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class TypeScheme:
+    """Types by name and colour, and which types of other data each of them takes together."""
+
+    names: Mapping[int, TypeInfo]  # Background, 0, included
+    takes: Mapping[int, tuple[int | str, ...]] = field(default_factory=dict)  # Numbers, or names
+
+    @property
+    def n(self) -> int:
+        """Number of types, background included."""
+        return max(self.names) + 1
+
+    def table(self, n: int, known: Mapping[int, TypeInfo] | None = None) -> Int64:
+        """Return the new number of each type from 0 to n - 1; 0 = none takes it.
+
+        ``known`` are their names so far. A type that is said to take nothing takes its own number.
+        """
+        found = np.zeros(n, np.int64)
+        for kind in sorted(set(self.names) - {0}):
+            for taken in self.takes.get(kind, (kind,)):
+                alike = [k for k, t in (known or {}).items() if same_name(t.name, taken)]
+                for old in [taken] if isinstance(taken, int) else alike:
+                    if 0 < old < n:
+                        found[old] = kind
+        return found
+
+
+def same_name(a: object, b: object) -> bool:
+    """Whether two names of types are the same; case and spaces around do not count."""
+    return str(a).strip().casefold() == str(b).strip().casefold()
+
+
+def by_name(known: Mapping[int, TypeInfo], wanted: Mapping[int, TypeInfo], n: int) -> Int64 | None:
+    """Return the number among ``wanted`` of each type 0 to n - 1 that has the same name there.
+
+    None where names tell nothing: where there are none, or none of them is wanted.
+    """
+    found = np.zeros(n, np.int64)
+    for old, info in known.items():
+        alike = [k for k, t in wanted.items() if k and same_name(t.name, info.name)]
+        if alike and 0 < old < n:
+            found[old] = alike[0]
+    return found if found.any() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,8 +504,9 @@ PANNUKE = _types(
 )
 """PanNuke, names and colours as published with its HoVer-Net; the others' follow it."""
 CONSEP = _types(
-    ("epithelial", ORANGE), ("inflammatory", GREEN), ("spindle", BLUE), ("miscellaneous", YELLOW)
+    ("miscellaneous", YELLOW), ("inflammatory", GREEN), ("epithelial", ORANGE), ("spindle", BLUE)
 )
+"""CoNSeP's merged classes, in the order of its authors' training code and label files."""
 MONUSAC = _types(
     ("epithelial", ORANGE), ("lymphocyte", GREEN), ("macrophage", RED), ("neutrophil", BLUE)
 )

@@ -59,6 +59,15 @@ def test_compact_is_read_from_its_shapes(config, cheap):
     assert found.info.config == {"n_types": None} | config
 
 
+@pytest.mark.parametrize(
+    "config", [{"widths": [4, 4, 6, 8]}, {"widths": [4, 8, 6, 5], "n_types": 3}]
+)
+def test_lite_is_read_from_its_shapes(config, cheap):
+    found = recognise(cheap("lite", **config), "m")
+    assert found.info.config == {"n_types": None} | config
+    assert found.info.architecture == "lite"
+
+
 def test_a_prefix_is_taken_off_once(cheap):
     state = {f"module.module.{k}": v for k, v in cheap("compact", widths=[4, 8]).items()}
     with pytest.raises(CheckpointError, match=r"its parts: module\)"):

@@ -31,7 +31,7 @@ def test_pannuke_is_assumed_from_six_classes_with_its_licence():
     assert all(word in notes for word in ("PanNuke are assumed", "0.25 assumed", "licence"))
 
 
-@pytest.mark.parametrize(("edge", "third"), [(5, "spindle"), (3, "macrophage")])
+@pytest.mark.parametrize(("edge", "third"), [(5, "epithelial"), (3, "macrophage")])
 def test_five_classes_are_told_apart_by_the_published_mode(edge, third):
     info = hovernet_info(hovernet(edge, 5), "hover_net", "m")
     assert info.types[3].name == third

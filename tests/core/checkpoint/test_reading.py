@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from napari_hovernet.core import weights
 from napari_hovernet.core.checkpoint import describe, header, load_model, save_model
-from napari_hovernet.core.checkpoint import read as reading
 from napari_hovernet.errors import CheckpointError, DeviceError
 
 
@@ -71,17 +71,28 @@ def test_legacy_pickles_are_read(tiny, tmp_path):
 
 
 def test_the_built_in_model_is_found_by_name(ours, monkeypatch):
-    monkeypatch.setattr(reading, "WEIGHTS", ours.parent)
+    monkeypatch.setattr(weights, "FOLDER", ours.parent)
     ours.rename(ours.with_name("compact.safetensors"))
+    assert weights.offered() == ("compact",)
     info = describe("compact")
     assert info.source == "compact"
     assert load_model("compact", "cpu").info.sha256 == info.sha256
 
 
 def test_without_the_built_in_model_the_remedy_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "WEIGHTS", tmp_path)
-    with pytest.raises(CheckpointError, match="install napari-hovernet again"):
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    assert weights.offered() == ()
+    with pytest.raises(CheckpointError, match=r"which has none.*install napari-hovernet again"):
         load_model("compact", "cpu")
+
+
+def test_what_is_said_of_a_built_in_model_is_in_its_header():
+    assert weights.DEFAULT in weights.offered()
+    for name in weights.offered():
+        known, info = weights.BUILT_IN[name], describe(name)
+        assert info.licence.startswith(known.licence)
+        assert known.commercial == ("NC" not in known.licence)
+        assert known.attribution
 
 
 @pytest.mark.parametrize("source", [None, 5])

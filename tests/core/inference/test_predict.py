@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_hovernet.core.hv import HVConvention
+from napari_hovernet.core.hv import TURNS, HVConvention, Turn, turn_hv, turn_plane
 from napari_hovernet.core.inference import devices, lane, predict, predict_steps
 from napari_hovernet.core.inference.images import as_source, scaled_length
 from napari_hovernet.core.inference.lane import Canvas, Lane, Timings, fill
@@ -374,8 +374,78 @@ def test_a_network_without_the_branches_is_named() -> None:
 
     queue = Lane(Other().eval(), CPU, "float32", HVConvention(), Timings())
     with pytest.raises(JobFailed, match="not hv; it is no HoVer-Net"):
-        queue.send(as_source(IMAGE), plan((8, 8), Other.geometry, 8))
+        queue.open(as_source(IMAGE), plan((8, 8), Other.geometry, 8))
+        queue.run(TURNS[0])
     assert not queue.busy
+
+
+def views_by_hand(m: Model, image: np.ndarray, turns: tuple[Turn, ...]) -> tuple[np.ndarray, ...]:
+    """Turn the whole image, predict, turn pixels and vectors back, take the mean."""
+    order = HVConvention.preset(m.info.hv_convention).order
+    sums: list[np.ndarray] = []
+    for turn in turns:
+        looked = np.ascontiguousarray(turn_plane(image, turn, (0, 1)))
+        with torch.inference_mode():
+            raw = m.network(torch.from_numpy(looked).permute(2, 0, 1)[None].float())
+        inward = HVConvention.preset(m.info.hv_convention).sign == "inward"
+        hv = raw["hv"][0].numpy() * (-1 if inward else 1)
+        back = next(t for t in TURNS if np.allclose(t.matrix @ turn.matrix, np.eye(2)))
+        maps = [
+            turn_plane(raw["np"].softmax(1)[0, 1].numpy(), back),
+            turn_hv(hv, back, order)[:: 1 if order == "hv" else -1],
+            turn_plane(raw["tp"].softmax(1)[0].numpy(), back),
+        ]
+        sums = [a + b for a, b in zip(sums, maps, strict=True)] if sums else maps
+    return tuple(total / len(turns) for total in sums)
+
+
+@pytest.mark.parametrize("convention", ["default", "vh_inward_radial"])
+@pytest.mark.parametrize(("views", "turns"), [(2, (TURNS[0], Turn(flip=True))), (8, TURNS)])
+def test_views_are_turned_back_with_their_vectors(
+    views: int, turns: tuple[Turn, ...], convention: str
+) -> None:
+    m, image = model(hv_convention=convention), IMAGE[:96, :64]
+    found = predict(m, image, InferenceParams(views=views))
+    for array, wanted in zip(arrays(found), views_by_hand(m, image, turns), strict=True):
+        np.testing.assert_allclose(array, wanted, atol=1e-5)
+
+
+def test_views_do_not_depend_on_the_tiles() -> None:
+    m = model()
+    whole = predict(m, IMAGE, InferenceParams(views=8))
+    tiled = predict(m, IMAGE, InferenceParams(views=8, tile=62, batch=3))
+    inside = (slice(None), slice(8, -8), slice(8, -8))
+    np.testing.assert_allclose(tiled.hv[inside], whole.hv[inside], atol=1e-5)
+    np.testing.assert_allclose(tiled.np[inside[1:]], whole.np[inside[1:]], atol=1e-5)
+
+
+def test_all_views_of_a_turned_image_are_the_turned_maps() -> None:
+    m, turn = model(), Turn(True, 1)
+    straight = predict(m, IMAGE[:64, :64], InferenceParams(views=8))
+    looked = np.ascontiguousarray(turn_plane(IMAGE[:64, :64], turn, (0, 1)))
+    turned = predict(m, looked, InferenceParams(views=8))
+    np.testing.assert_allclose(turned.hv, turn_hv(straight.hv, turn), atol=1e-5)
+    np.testing.assert_allclose(turned.np, turn_plane(straight.np, turn), atol=1e-5)
+
+
+def test_views_tell_their_progress_and_can_be_cancelled_between_them() -> None:
+    m, said, ran = model(), [], []
+    handle = m.network.register_forward_hook(lambda *_: ran.append(1))
+    steps = predict_steps(m, IMAGE, InferenceParams(views=8, tile=62, batch=1))
+    for step in steps:
+        said.append(step.message)
+        if "view 3 of 8" in step.message:
+            break
+    steps.close()
+    handle.remove()
+    assert len(ran) == 2
+    assert said[-1].startswith("tile 0 of ")
+
+
+@pytest.mark.parametrize("views", [0, 3, True, "9", None])
+def test_other_numbers_of_views_are_refused(views: Any) -> None:
+    with pytest.raises(InputError, match=r"views is .*; choose one of 1, 2, 8"):
+        InferenceParams(views=views)
 
 
 def test_hv_is_not_blended_across_its_jump() -> None:

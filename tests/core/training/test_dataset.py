@@ -169,15 +169,24 @@ def test_targets_of_256_come_at_the_size_of_the_decoders_maps() -> None:
     assert (mirrored.labels[:, ::-1] == small.labels).mean() > 0.97, "no shift"
 
 
+def test_nuclei_without_a_known_type_teach_none() -> None:
+    labels = nuclei()
+    half = np.where((labels > 0) & (labels % 2 == 0), 2, 0)
+    for types, known in ((None, set()), (half, {2})):
+        more = {} if types is None else {"types": types}
+        item = CropDataset([sample(**more)], CROP, STILL, n_types=3)[0]
+        inside = item["np"] > 0
+        assert set(item["nt"][inside].tolist()) == known | {-1}
+        assert (item["nt"][~inside] == 0).all()
+
+
 def test_what_cannot_be_trained_on_is_refused() -> None:
     with pytest.raises(InputError, match="no sample"):
         CropDataset([], CROP, STILL)
     with pytest.raises(InputError, match="length is 0"):
         CropDataset([sample()], CROP, STILL, length=0)
-    with pytest.raises(InputError, match="s0 has no types, and the model learns 4"):
-        _ = CropDataset([sample()], CROP, STILL, n_types=5)[0]
     wrong = sample(types=np.full((61, 83), 6))
-    with pytest.raises(InputError, match="has types 0 to 6; the model knows 0 to 4"):
+    with pytest.raises(InputError, match="has types up to 6; the model knows 0 to 4"):
         _ = CropDataset([wrong], CROP, STILL, n_types=5)[0]
     mixed = CropDataset([sample(), token_sample(labels=nuclei())], CROP, STILL, length=40)
     with pytest.raises(InputError, match="t0 has no image, others have"):

@@ -11,6 +11,7 @@ from napari_hovernet.errors import InputError
 
 NETWORKS = {
     "compact": {"widths": [4, 8], "n_types": 3},
+    "lite": {"widths": [4, 4, 6, 8], "n_types": 3},
     "hovernet": {"mode": "fast", "n_types": 3},
     "optimus": {"embed_dim": 8, "bottleneck": 4, "n_types": 3},
 }

@@ -9,6 +9,7 @@ from napari_hovernet.core.training.module import Freezer, gradient_shares, share
 
 CASES = {
     "compact": ({"widths": [4, 8], "n_types": 3}, (2, 3, 16, 16)),
+    "lite": ({"widths": [4, 4, 6, 8], "n_types": 3}, (2, 3, 16, 16)),
     "optimus": ({"embed_dim": 8, "bottleneck": 4, "n_types": 3}, (2, 261, 8)),
     "hovernet": ({"mode": "fast", "n_types": 3}, (2, 3, 96, 96)),
 }
@@ -22,7 +23,7 @@ def terms_of(network: Network, x: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "name", ["compact", "optimus", pytest.param("hovernet", marks=pytest.mark.slow)]
+    "name", ["compact", "lite", "optimus", pytest.param("hovernet", marks=pytest.mark.slow)]
 )
 def test_shares_add_up_and_leave_the_gradients_of_weights_alone(name: str) -> None:
     config, shape = CASES[name]

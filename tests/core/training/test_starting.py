@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
+import torch
 
+from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.data.samples import LoadedData, Sample
+from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.params import DataParams, TrainConfig
-from napari_hovernet.core.training.module import highest_type, needs_of, restored, start_of
+from napari_hovernet.core.training.module import (
+    highest_type,
+    load_data,
+    needs_of,
+    restored,
+    start_of,
+)
+from napari_hovernet.core.types import BACKGROUND, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError, InputError
 
 
@@ -29,7 +44,7 @@ def test_what_a_start_reads():
 
 
 def test_the_built_in_model_keeps_what_is_known_of_it():
-    start = start_of(TrainConfig(data=DataParams()), loaded())
+    start = start_of(TrainConfig(start="compact", data=DataParams()), loaded())
     assert start.info.architecture == "compact" and start.info.mpp == 0.25
     assert not start.typed and start.n_types is None
     assert start.info.origin, "where the weights come from is provenance"
@@ -40,6 +55,85 @@ def test_an_untrained_network_has_the_types_of_the_data():
     assert start.typed and start.n_types == 4
     assert len(start.info.types) == 4
     assert any("untrained" in note for note in start.notes)
+
+
+def typed_file(path: Path, names: tuple[str, ...] = ("round", "long", "flat")) -> str:
+    network = build("lite", {"n_types": len(names) + 1, "widths": (16, 16, 16, 16)})
+    types = {0: BACKGROUND} | {i: TypeInfo(n, (i, 0, 0)) for i, n in enumerate(names, start=1)}
+    info = ModelInfo("lite", mpp=0.25, types=types, config=dict(network.config))
+    save_model(Model(network, info, torch.device("cpu")), path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        ({}, True),  # numbers alone, which the model knows
+        ({1: "Round", 2: "long", 3: "flat"}, True),
+        ({1: "long", 2: "round", 3: "flat"}, False),
+        ({1: "round", 2: "long", 3: "flat", 4: "odd"}, False),
+    ],
+)
+def test_new_types_get_a_new_head_and_nothing_else(
+    tmp_path: Path, names: dict[int, str], kept: bool
+):
+    start = typed_file(tmp_path / "typed.safetensors")
+    infos = {k: TypeInfo(name, (9, 9, 9)) for k, name in names.items()}
+    data = replace(loaded(types=True), type_names={0: BACKGROUND, **infos} if infos else {})
+    found = start_of(TrainConfig(start=start), data)
+    before, after = load_model(start).network.state_dict(), found.network.state_dict()
+    changed = {
+        n for n in after if n not in before or not torch.equal(before[n].float(), after[n].float())
+    }
+    assert changed == (set() if kept else {"outputs.tp.1.weight", "outputs.tp.1.bias"})
+    assert found.typed and found.n_types == max(len(names), 3) + 1
+    assert found.info.config["n_types"] == found.n_types
+    if names:
+        assert {k: t.name for k, t in found.info.types.items() if k} == names
+    assert kept != any("a new type head learns" in note for note in found.notes)
+
+
+def test_a_model_without_types_gets_a_head_for_those_of_the_data():
+    found = start_of(TrainConfig(start="compact"), loaded(types=True))
+    assert found.typed and found.n_types == 4
+    said = "The model has no types: a new type head learns type 1, type 2, type 3."
+    assert said in found.notes
+
+
+def test_types_are_numbered_by_the_names_in_the_files(tmp_path: Path):
+    """Files of QuPath number classes as they come; the model's numbers count, or one for all."""
+    for k, order in enumerate((("long", "round"), ("flat", "long"))):
+        image = np.full((64, 64, 3), 200, np.uint8)
+        cv2.imwrite(str(tmp_path / f"i{k}.png"), image)
+        features = [square(8 + 20 * i, name) for i, name in enumerate(order)]
+        (tmp_path / f"i{k}.geojson").write_text(json.dumps(features))
+    params = DataParams((str(tmp_path),))
+    start = typed_file(tmp_path / "typed.safetensors")
+    found = load_data(TrainConfig(start=start, data=params))
+    assert [kinds(s) for s in found.all] in ([[1, 2], [2, 3]], [[2, 3], [1, 2]])
+    assert found.type_names[2].name == "long"
+    other = load_data(TrainConfig(start="scratch:compact", data=params))
+    assert [t.name for k, t in sorted(other.type_names.items()) if k] == ["long", "round", "flat"]
+    scheme = tmp_path / "types.json"
+    scheme.write_text('{"1": ["both", [1, 2, 3], ["round", "LONG"]]}')
+    grouped = load_data(TrainConfig(start=start, data=replace(params, types=str(scheme))))
+    assert sorted(kinds(s) for s in grouped.all) == [[0, 1], [1]]
+    assert start_of(TrainConfig(start=start), grouped).n_types == 2
+
+
+def square(at: int, name: str) -> dict[str, object]:
+    ring = [[at, at], [at + 10, at], [at + 10, at + 10], [at, at + 10], [at, at]]
+    return {
+        "type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"classification": {"name": name, "color": [1, 2, 3]}},
+    }  # fmt: skip
+
+
+def kinds(sample: Sample) -> list[int]:
+    """Types inside nuclei."""
+    arrays = sample.arrays
+    assert arrays.types is not None and arrays.labels is not None
+    return sorted(set(arrays.types[arrays.labels > 0].tolist()))
 
 
 def test_a_resumed_start_is_the_same_network():

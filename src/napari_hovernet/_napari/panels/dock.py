@@ -31,6 +31,7 @@ from qtpy.QtWidgets import (
 
 from ...app.session import VIEWS, Run, Status
 from ...app.study import verdict
+from ...core.weights import BUILT_IN, offered
 from ...errors import UserError
 from ..colours import COLUMNS, Legend, columns_for
 from ..jobs import bind
@@ -62,7 +63,7 @@ WIDTH = 316
 """Width in pixels at which the dock opens and nothing is cut off."""
 START_UP_MS = 50
 """The dock is drawn before torch is imported (in another thread, but sharing the GIL)."""
-BUILT_IN, ASK = "compact", "ask"
+ASK = "ask"
 SUFFIXES = (".safetensors", ".tar", ".pth", ".pt")
 """Endings of files that are taken for checkpoints when dropped; content decides later."""
 FILE_FILTER = "Checkpoints (*.safetensors *.tar *.pth *.pt);;All files (*)"
@@ -251,7 +252,7 @@ class HoverNetDock(QWidget):
     def _show_model(self, *_: Any) -> None:
         session = self.work.session
         model = session.model
-        known = dict.fromkeys((BUILT_IN, model.source, *session.settings.recent_models))
+        known = dict.fromkeys((*offered(), model.source, *session.settings.recent_models))
         entries = [(source, *_title_of(source)) for source in known]
         self.model.fill([*entries, (ASK, "Open a file ...", "Choose a checkpoint file.")])
         self.model.setValue(model.source)
@@ -484,8 +485,9 @@ class WindowEnd(QObject):
 
 
 def _title_of(source: str) -> tuple[str, str]:
-    if source == BUILT_IN:
-        return "compact (built in)", "Comes with the program, runs on any computer."
+    if source in BUILT_IN:
+        model = BUILT_IN[source]
+        return f"{source} (built in)", f"{model.about}. {model.terms}. {model.attribution}"
     folder, name = os.path.split(source)
     return f"{name} ({os.path.basename(folder) or folder})", source
 

@@ -42,6 +42,7 @@ from ..kit import (
 )
 from ..viewer import segmentable
 from ..workspace import Workspace
+from .card import TypesRow
 
 if TYPE_CHECKING:
     from ...app.segment import ModelShelf, RunRequest
@@ -62,6 +63,7 @@ SEPARATIONS = (
 WORDS = {
     "tiling": {"large": "large tiles (quick)", "reference": "hover_net's own tiles"},
     "precision": {"auto": "automatic"},
+    "views": {1: "1", 2: "2 (careful)", 8: "8 (slow)"},
 }
 SPLIT = {"local": "depth", "hover_net": "energy_threshold", "magnitude_peaks": "peak_distance"}
 """The number of each method that splits more where it is small."""
@@ -207,9 +209,11 @@ class RunOptions(QWidget):
         self.device = Combo("Device", "Where the network runs.", [(AUTO, "automatic", "")])
         self.device_note = Elided("")
         self.separation = Combo("Separation", "How touching nuclei are taken apart.", SEPARATIONS)
-        rows = rows_of(InferenceParams, "tiling", "tile", "batch", "precision")
+        rows = rows_of(InferenceParams, "views", "tiling", "tile", "batch", "precision")
         self.form = Form(rows, self.session.options.inference, WORDS)
-        rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation))
+        self.types = TypesRow(work)
+        rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation),
+                ("Types", self.types))  # fmt: skip
         for at, (title, widget) in enumerate(rows):
             self.form.form.insertRow(at, title, widget)
         opened = bool(work.forms["segment"].get("more"))
@@ -547,6 +551,7 @@ def folder_request(work: Workspace) -> RunRequest:
         image=None,
         inference=replace(options.inference, image_mpp=None),
         separation=SeparationParams.preset(options.separation),
+        types=work.types_file,
     )
 
 

@@ -21,6 +21,7 @@ from ..hv import PRESETS
 from ..limits import check_file
 from ..networks.registry import Network, build
 from ..types import ModelInfo, TypeInfo
+from ..weights import offered
 
 KEY = "napari_hovernet"
 """Name of the metadata entry that holds the header."""
@@ -249,8 +250,9 @@ def identify(path: Path) -> str:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; choose the model file in it.")
         if not path.exists():
+            built_in = " or ".join(map(repr, offered()))
             raise CheckpointError(
-                f"There is no file {path}; check the path, or give the built-in 'compact'."
+                f"There is no file {path}; check the path, or give the built-in {built_in}."
             )
         try:
             size = check_file(path, "a model file", MAX_FILE)

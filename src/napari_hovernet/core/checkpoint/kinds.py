@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -89,6 +89,8 @@ def recognise(payload: Any, name: str) -> Found:
         return Found(optimus_info(state, extras, name), state)
     if any(key.startswith("heads.np.") for key in state):
         return Found(compact_info(state, name), state)
+    if any(key.startswith("outputs.np.") for key in state):
+        return Found(lite_info(state, name), state)
     tops = _shown(dict.fromkeys(key.split(".")[0] for key in state))
     raise CheckpointError(
         f"{name} holds {len(state)} weights of a network that is not known here (its parts: "
@@ -211,14 +213,26 @@ def optimus_info(
 
 def compact_info(state: Mapping[str, torch.Tensor], name: str) -> ModelInfo:
     """Read the widths of a bare compact network, which says nothing else of itself."""
+    return _bare("compact", "down.{}.conv1.weight", "heads.tp.3.weight", state, name)
+
+
+def lite_info(state: Mapping[str, torch.Tensor], name: str) -> ModelInfo:
+    """Read the widths of a bare lite network, whose decoder's deepest block comes first."""
+    found = _bare("lite", "ups.{}.thin.conv.weight", "outputs.tp.1.weight", state, name)
+    return replace(found, config={**found.config, "widths": found.config["widths"][::-1]})
+
+
+def _bare(
+    architecture: str, block: str, head: str, state: Mapping[str, torch.Tensor], name: str
+) -> ModelInfo:
+    """Read widths, by the names of the blocks' first weights, and the number of types."""
     widths: list[int] = []
-    while f"down.{len(widths)}.conv1.weight" in state:
-        widths.append(shape(state, f"down.{len(widths)}.conv1.weight", name)[0])
-    head = "heads.tp.3.weight"
+    while block.format(len(widths)) in state:
+        widths.append(shape(state, block.format(len(widths)), name)[0])
     n_types = shape(state, head, name)[0] if head in state else None
     note = "bare weights: mpp, type names, licence and training are not in the file; export to " \
         ".safetensors keeps them"  # fmt: skip
-    return ModelInfo("compact", types={} if n_types is None else numbered(n_types),
+    return ModelInfo(architecture, types={} if n_types is None else numbered(n_types),
         file_kind="bare weights", config={"widths": widths, "n_types": n_types},
         notes=(note,))  # fmt: skip
 

@@ -20,6 +20,7 @@ from ..inference.devices import resolve_device
 from ..networks.registry import Network
 from ..pickles import scan
 from ..types import Model, ModelInfo
+from ..weights import BUILT_IN, DEFAULT, offered
 from . import header
 from .header import SAFETENSORS, ZIP, blank, damaged, fitted, identify, sha256
 from .kinds import Found, recognise
@@ -105,24 +106,19 @@ _ALLOWED: list[Any] = [
 ]
 """Names a file may ask for, and what it gets."""
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-"""Folder of the models that come with the package."""
-
-BUILT_IN = ("compact",)
-"""Names of the models that come with the package."""
-
 Source = str | os.PathLike[str]
 
 
-def load_model(source: Source = "compact", device: str | torch.device = "auto") -> Model:
+def load_model(source: Source = DEFAULT, device: str | torch.device = "auto") -> Model:
     """Load a model, ready to run.
 
     Parameters
     ----------
     source : str or path
-        "compact" for the built-in model (a file of that name is "./compact"), or a file:
-        hover_net ``.tar``, TIAToolbox or Optimus ``.pth``, ours ``.safetensors``. Its kind is
-        told from what is inside, never from its name, and no code in it is ever run.
+        The name of a built-in model, by default the best one ("compact" and others; a file of
+        that name is "./compact"), or a file: hover_net ``.tar``, TIAToolbox or
+        Optimus ``.pth``, ours ``.safetensors``. Its kind is told from what is inside, never
+        from its name, and no code in it is ever run.
     device : str or torch.device
         As :func:`napari_hovernet.core.inference.devices.resolve_device` takes it.
 
@@ -151,7 +147,7 @@ def load_model(source: Source = "compact", device: str | torch.device = "auto") 
     return Model(network.to(where).eval(), info, where)
 
 
-def describe(source: Source = "compact") -> ModelInfo:
+def describe(source: Source = DEFAULT) -> ModelInfo:
     """Tell everything about a model before it is run; checks the file as loading does."""
     return _read(source)[0]
 
@@ -184,13 +180,14 @@ def _read(source: Source) -> tuple[ModelInfo, Network, dict[str, torch.Tensor]]:
 
 def _path(source: Source) -> Path:
     if isinstance(source, str) and source in BUILT_IN:
-        path = WEIGHTS / f"{source}.safetensors"
-        if not path.is_file():
+        model = BUILT_IN[source]
+        if not model.there:
             raise CheckpointError(
-                f"The built-in model {source!r} is not in this installation ({path} is missing): "
-                "install napari-hovernet again, or give a model file."
+                f"The built-in model {source!r} is not in this installation ({model.path} is "
+                f"missing), which has {', '.join(offered()) or 'none'}: install napari-hovernet "
+                "again, or give a model file."
             )
-        return path
+        return model.path
     try:
         return Path(source).expanduser()
     except (TypeError, RuntimeError) as error:

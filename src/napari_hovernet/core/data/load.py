@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ import numpy.typing as npt
 from ...errors import InputError
 from ..hv import HVConvention, compact_ids
 from ..inference.images import UInt8, as_source
+from ..io.files import MAX_TYPE, read_type_scheme
 from ..io.labels import check_labels, renumbered
 from ..io.open import read_image, read_labels
 from ..limits import free_memory
 from ..measure.compare import check_truth
 from ..params import DataParams
+from ..types import BACKGROUND, TypeInfo, by_name
 from .items import Dataset, Item, dataset_of_stack, evenly, joined, listed, split_of
 from .kinds import (
     check_family,
@@ -127,13 +129,20 @@ class Gathered:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # What could not be used
     faults: list[str] = field(default_factory=list)  # Those with which it should not start
+    type_names: dict[int, TypeNames] = field(default_factory=dict)  # By place in ``samples``
 
 
-def load_samples(data: DataParams, *, needs: str = "image", seed: int = 0) -> LoadedData:
+TypeNames = Mapping[int, TypeInfo]
+
+
+def load_samples(
+    data: DataParams, *, needs: str = "image", seed: int = 0, known: TypeNames | None = None
+) -> LoadedData:
     """Read or list all samples and divide them into training and validation.
 
     Images with label files are read into memory; PanNuke folds, patches and family files stay on
-    the disk and are read sample by sample.
+    the disk and are read sample by sample. Types that files name are numbered as ``known`` where
+    all of them are known.
     """
     if needs not in NEEDS:
         raise InputError(f"needs is {needs!r}; choose one of {', '.join(NEEDS)}.")
@@ -149,10 +158,38 @@ def load_samples(data: DataParams, *, needs: str = "image", seed: int = 0) -> Lo
             f"Nothing in {where} can be used: {why}" if why else
             f"{where}: there is nothing to train on ({'; '.join(found.notes) or 'no image'})."
         )  # fmt: skip
-    divided = split_samples(_unique_names(found.samples), data.val_fraction, seed)
+    samples, names = _numbered_alike(found, data.types, known or {})
+    divided = split_samples(_unique_names(samples), data.val_fraction, seed)
     notes = (*filter(None, dict.fromkeys(found.notes)), *divided.notes)
     problems, faults = tuple(found.problems), tuple(found.faults)
-    return replace(divided, notes=notes, problems=problems, faults=faults)
+    return replace(divided, notes=notes, problems=problems, faults=faults, type_names=names)
+
+
+def _numbered_alike(
+    found: Gathered, scheme: str, known: TypeNames
+) -> tuple[list[Sample], TypeNames]:
+    """Give types one numbering, by a file of types or by their names; return it too."""
+    everywhere = range(len(found.samples))
+    if scheme:
+        groups, names = read_type_scheme(scheme), found.type_names
+        tables = {i: groups.table(MAX_TYPE + 1, names.get(i)) for i in everywhere}
+        return [found.samples[i].retyped(tables[i]) for i in everywhere], groups.names
+    named = {t.name.strip().casefold(): t for names in found.type_names.values()
+             for _, t in sorted(names.items())}  # fmt: skip
+    if not named:
+        return found.samples, {}
+    theirs = {t.name.strip().casefold() for k, t in known.items() if k}
+    new = {0: BACKGROUND} | dict(enumerate(named.values(), start=1))
+    wanted = known if set(named) <= theirs else new
+    if len(found.type_names) < len(found.samples):
+        first = next(t.name for k, t in sorted(wanted.items()) if k)
+        said = "some files name their types and others do not: there type 1 is taken for "
+        found.notes.append(said + repr(first))
+    samples = list(found.samples)
+    for i, own in found.type_names.items():
+        table = by_name(own, wanted, MAX_TYPE + 1)
+        samples[i] = samples[i] if table is None else samples[i].retyped(table)
+    return samples, wanted
 
 
 def gather(
@@ -232,11 +269,13 @@ def _read_pairs(items: Sequence[Item], found: Gathered) -> None:
     room, taken = free_memory() * MEMORY_SHARE, 0
     for item in items:
         try:
-            sample = _pair_sample(item)
+            sample, names = _pair_sample(item)
         except InputError as error:
             found.problems.append(str(error))
             found.faults += [str(error)] if isinstance(error, SizeError) else []
             continue
+        if names:
+            found.type_names[len(found.samples)] = names
         found.samples.append(sample)
         taken += sum(a.nbytes for a in vars(sample.arrays).values() if a is not None)
         if taken > room:
@@ -246,7 +285,8 @@ def _read_pairs(items: Sequence[Item], found: Gathered) -> None:
             )
 
 
-def _pair_sample(item: Item) -> Sample:
+def _pair_sample(item: Item) -> tuple[Sample, TypeNames]:
+    """Read a pair; with the names that its file gives the types."""
     if item.pair is None or item.pair.labels is None:
         raise InputError(f"{item.name} has no labels.")
     image = read_image(item.pair.image)
@@ -258,7 +298,7 @@ def _pair_sample(item: Item) -> Sample:
             f"{item.name}: the image is {height} x {width} pixels, its labels {rows} x {cols}; "
             "give labels of the very image, at its resolution."
         )
-    return Sample(
+    sample = Sample(
         item.name,
         item.group,
         split_of(item.split) or "",
@@ -267,6 +307,7 @@ def _pair_sample(item: Item) -> Sample:
         labels=compact_ids(instances.labels)[0],
         types=type_map(instances),
     )
+    return sample, instances.type_names
 
 
 # --- arrays in files ------------------------------------------------------------------

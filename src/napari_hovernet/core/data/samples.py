@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..hv import ORDERS, compact_ids, hv_targets, label_equal, magnitude
+from ..hv import TURNS as TURNS  # noqa: PLC0414 - asked for here
+from ..hv import Turn as Turn  # noqa: PLC0414 - asked for here
+from ..hv import compact_ids, hv_targets, label_equal, magnitude
+from ..hv import turn_hv as turn_hv  # noqa: PLC0414 - asked for here
+from ..hv import turn_plane as turn_plane  # noqa: PLC0414 - asked for here
 from ..inference.images import UInt8
 from ..masks import count_pixels
-from ..types import Float32, Int32
+from ..types import Float32, Int32, Int64, TypeInfo
 from .stores import SizeError
 
 SPLITS = ("train", "val", "")
@@ -45,9 +49,9 @@ class SampleArrays:
         if self.labels is None and (self.np_target is None or self.hv_target is None):
             raise InputError("there are neither labels nor NP and HV targets.")
         sizes = {
-            field.name: _size(field.name, getattr(self, field.name).shape)
-            for field in fields(self)
-            if field.name != "features" and getattr(self, field.name) is not None
+            f.name: _size(f.name, getattr(self, f.name).shape)
+            for f in fields(self)
+            if f.name != "features" and getattr(self, f.name) is not None
         }
         if len(set(sizes.values())) > 1:
             found = ", ".join(f"{name} {h} x {w}" for name, (h, w) in sizes.items())
@@ -148,11 +152,31 @@ class Sample:
         shape = (box[1] - box[0], box[3] - box[2])
         return Sample(name, "", split, mpp=self.mpp, reader=partial(_cut, self, box), shape=shape)
 
+    def retyped(self, table: Int64) -> Sample:
+        """Return the same sample with types by a table of new numbers; beyond it they become 0."""
+        made = Sample(self.name, self.group, self.split, mpp=self.mpp, shape=self._shape,
+                      reader=partial(_retyped, self, table))  # fmt: skip
+        if not self.stored:
+            made._arrays = made._reader()
+        return made
+
     def renamed(self, name: str) -> Sample:
         """Return the same sample under another name."""
         made = copy(self)
         made.name = name
         return made
+
+
+def _retyped(sample: Sample, table: Int64) -> SampleArrays:
+    """Look types up; below 0 they are not known and stay so."""
+    arrays, types = sample.arrays, sample.arrays.type_map
+    if types is None:
+        return arrays
+    found = np.where(types < len(table), table[np.clip(types, 0, len(table) - 1)], 0)
+    made = np.where(types < 0, types, found).astype(np.int32)
+    if arrays.types is not None:
+        return replace(arrays, types=made)
+    return replace(arrays, nt_target=made)
 
 
 def _cut(sample: Sample, box: tuple[int, int, int, int]) -> SampleArrays:
@@ -176,6 +200,7 @@ class LoadedData:
     problems: tuple[str, ...] = ()  # What could not be used, by name
     faults: tuple[str, ...] = ()  # Those with which training should not start
     split_words: str = ""  # How validation was divided from training
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # {} = the data name none
 
     @property
     def all(self) -> tuple[Sample, ...]:
@@ -399,55 +424,7 @@ def _small(grey: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.floa
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float64)
 
 
-# --- turns ---------------------------------------------------------------------------
-
-QUARTERS = 4
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A mirroring at the vertical axis, then quarter turns against the clock."""
-
-    flip: bool = False  # Left and right are swapped first
-    quarters: int = 0  # 0..3
-
-    def __post_init__(self) -> None:
-        if self.quarters not in range(QUARTERS):
-            raise InputError(f"quarters is {self.quarters}; give 0, 1, 2 or 3.")
-
-    @property
-    def matrix(self) -> npt.NDArray[np.float64]:
-        """2 x 2 matrix that an offset (x to the right, y down) is multiplied with."""
-        quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
-        mirror = np.diag([-1.0 if self.flip else 1.0, 1.0])
-        turned: npt.NDArray[np.float64] = np.linalg.matrix_power(quarter, self.quarters) @ mirror
-        return turned
-
-
-TURNS = tuple(Turn(flip, quarters) for flip in (False, True) for quarters in range(QUARTERS))
-"""All eight; the first changes nothing."""
-
-
-def turn_plane(array: npt.NDArray[Any], turn: Turn, axes: tuple[int, int] = (-2, -1)) -> Any:
-    """Turn rows and columns of an array, a view of it."""
-    turned = np.flip(array, axes[1]) if turn.flip else array
-    return np.rot90(turned, turn.quarters, axes)
-
-
-def turn_hv(hv: Float32, turn: Turn, order: str = "hv") -> Float32:
-    """Turn an HV map: its pixels change place, and its vectors turn with them.
-
-    The order must be the true one: with the other, flips negate the wrong channel and over all
-    eight turns nothing is left of the map. The sign does not matter.
-    ``hv`` float32 (2, H, W); returns float32 (2, H, W), or (2, W, H) after an odd number of quarter
-    turns.
-    """
-    if order not in ORDERS:
-        raise InputError(f"order is {order!r}; choose one of {', '.join(ORDERS)}.")
-    moved = turn_plane(hv, turn)
-    x, y = moved if order == "hv" else moved[::-1]
-    turned = [row[0] * x + row[1] * y for row in turn.matrix.astype(np.float32)]
-    return np.stack(turned if order == "hv" else turned[::-1])
+# --- tokens ---------------------------------------------------------------------------
 
 
 def turn_tokens(features: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ from ..params import InferenceParams
 from ..types import Maps, Model, Progress
 from . import devices
 from .images import ResampledSource, as_source
-from .lane import Canvas, Lane, Timings, back_reach
+from .lane import VIEW_TURNS, Canvas, Lane, Timings, back_reach
 from .tiles import choose_load, plan, working_scale
 
 
@@ -136,7 +136,7 @@ class _Run:
         )  # fmt: skip
         convention = HVConvention.preset(model.info.hv_convention)
         self.lane = Lane(network, self.device, self.precision, convention, timings)
-        self.reference = params.tiling == "reference"
+        self.reference, self.views = params.tiling == "reference", VIEW_TURNS[params.views]
         self.done_rows = 0
 
     def tiles(self) -> Generator[Progress, None, None]:
@@ -149,7 +149,13 @@ class _Run:
         batch = next(batches, None)
         while batch is not None or self.lane.busy:
             if batch is not None:
-                self.lane.send(self.source, batch)
+                self.lane.open(self.source, batch)
+                for number, view in enumerate(self.views, start=1):
+                    if number > 1:
+                        said = f"tile {done} of {total}, view {number} of {len(self.views)}"
+                        yield Progress(done, total, said)
+                    self.lane.run(view)
+                self.lane.queue()
                 batch = next(batches, None)
             if self.lane.full or batch is None:
                 done += self._collect()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError, JobFailed
-from ..hv import HVConvention
+from ..hv import TURNS, HVConvention, Turn
 from ..networks.registry import Network
 from ..types import Float32, Maps
 from . import devices
@@ -22,6 +22,8 @@ AHEAD = 2
 """Batches queued on a GPU before the oldest is collected, so that it never waits."""
 NP_HV = 3
 """Channels before those of the types in what :class:`Lane` gives: NP, H, V."""
+VIEW_TURNS = {1: TURNS[:1], 2: (TURNS[0], Turn(flip=True)), 8: TURNS}
+"""The views that are averaged, by their number."""
 
 
 @dataclass
@@ -34,6 +36,18 @@ class Timings:
     total: float = 0.0  # Wall-clock time
     pixels: int = 0  # Pixels of the result that were kept
     tiles: int = 0  # Tiles that were run
+
+
+@dataclass
+class _Open:
+    """A batch whose views are being run."""
+
+    tiles: tuple[Tile, ...]
+    pixels: torch.Tensor  # In main memory
+    image: torch.Tensor  # float32 (B, 3, h, w) on the device
+    started: devices.Mark
+    total: torch.Tensor | None = None  # Sum over the views so far
+    views: int = 0
 
 
 @dataclass
@@ -59,6 +73,7 @@ class Lane:
         self._network, self._device, self._precision = network, device, precision
         self._convention, self._timings = convention, timings
         self._pending: deque[_Pending] = deque()
+        self._open: _Open | None = None
         self._spare: list[torch.Tensor] = []
         self._pinned = devices.pins_memory(device)
         self._ahead = AHEAD if self._pinned else 1
@@ -73,22 +88,42 @@ class Lane:
         """Whether a batch is waiting to be collected."""
         return bool(self._pending)
 
-    def send(self, source: ImageSource, tiles: Sequence[Tile]) -> None:
-        """Read the tiles of a batch and queue it."""
+    def open(self, source: ImageSource, tiles: Sequence[Tile]) -> None:
+        """Read the tiles of a batch and bring them to the device."""
         started = time.perf_counter()
         pixels = self._buffer((len(tiles), *tiles[0].input.shape, 3), torch.uint8)
         for slot, tile in zip(pixels.numpy(), tiles, strict=True):
             fill(slot, source, tile.input)
         self._timings.read += time.perf_counter() - started
         begin = devices.Mark(self._device)
+        image = pixels.to(self._device, non_blocking=self._pinned).permute(0, 3, 1, 2)
+        self._open = _Open(tuple(tiles), pixels, image.float(), begin)
+
+    def run(self, view: Turn) -> None:
+        """Run the network on the open batch as it looks in a view, and add what it gives."""
+        batch = self._opened()
         with torch.inference_mode(), devices.autocast(self._device, self._precision):
-            image = pixels.to(self._device, non_blocking=self._pinned).permute(0, 3, 1, 2)
-            result = self._gather(self._network(image.float()))
-        if self._pinned:
-            host = self._buffer(tuple(result.shape), torch.float32)
-            result = host.copy_(result, non_blocking=True)
+            result = self._gather(self._network(_turned(batch.image, view)), view)
+            batch.total = result if batch.total is None else batch.total.add_(result)
+            batch.views += 1
+
+    def queue(self) -> None:
+        """Take the mean of the views of the open batch, to be collected."""
+        batch, self._open = self._opened(), None
+        if batch.total is None:
+            raise RuntimeError("no view of this batch was run")
+        with torch.inference_mode():
+            result = batch.total if batch.views == 1 else batch.total.div_(batch.views)
+            if self._pinned:
+                host = self._buffer(tuple(result.shape), torch.float32)
+                result = host.copy_(result, non_blocking=True)
         end = devices.Mark(self._device)
-        self._pending.append(_Pending(tuple(tiles), result, begin, end, pixels))
+        self._pending.append(_Pending(batch.tiles, result, batch.started, end, batch.pixels))
+
+    def _opened(self) -> _Open:
+        if self._open is None:
+            raise RuntimeError("no batch is open")
+        return self._open
 
     def collect(self) -> tuple[tuple[Tile, ...], Float32]:
         """Wait for the oldest batch; its outputs are float32 (B, 3 or 3 + C, h, w)."""
@@ -103,6 +138,7 @@ class Lane:
 
     def clear(self) -> None:
         """Forget everything queued, and the buffers."""
+        self._open = None
         self._pending.clear()
         self._spare.clear()
 
@@ -113,8 +149,8 @@ class Lane:
                 return self._spare.pop(index)
         return torch.empty(shape, dtype=dtype, pin_memory=self._pinned)
 
-    def _gather(self, raw: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Turn raw outputs into one float32 tensor: NP, H and V outward, types."""
+    def _gather(self, raw: dict[str, torch.Tensor], view: Turn) -> torch.Tensor:
+        """Turn raw outputs of a view into one float32 tensor: NP, H and V outward, types."""
         missing = sorted({"np", "hv"} - raw.keys())
         if missing:
             raise JobFailed(
@@ -127,7 +163,25 @@ class Lane:
         parts = [torch.sigmoid(logits[:, 1:2] - logits[:, :1]), hv]
         if "tp" in raw:
             parts.append(raw["tp"].float().softmax(dim=1))
+        if view != TURNS[0]:
+            parts = [_turned_back(part, view) for part in parts]
+            x, y = parts[1].unbind(1)
+            parts[1] = torch.stack([float(a) * x + float(b) * y for a, b in view.matrix.T], dim=1)
         return torch.cat([part.contiguous() for part in parts], dim=1)
+
+
+def _turned(image: torch.Tensor, view: Turn) -> torch.Tensor:
+    """Turn (B, C, h, w), in the memory format that it has."""
+    if view == TURNS[0]:
+        return image
+    image = image.flip(3) if view.flip else image
+    return image.rot90(view.quarters, (2, 3)).contiguous(memory_format=torch.channels_last)
+
+
+def _turned_back(plane: torch.Tensor, view: Turn) -> torch.Tensor:
+    """Undo :func:`_turned`; vectors are not turned with their pixels here."""
+    plane = plane.rot90(-view.quarters, (2, 3))
+    return plane.flip(3) if view.flip else plane
 
 
 def fill(slot: UInt8, source: ImageSource, box: Box) -> None:

@@ -24,7 +24,7 @@ from ...errors import InputError, OutputError, plain
 from ..hv import HVReading
 from ..limits import check_file, check_room
 from ..params import SeparationParams, from_values
-from ..types import TypeInfo
+from ..types import BACKGROUND, TypeInfo, TypeScheme, same_name
 
 if TYPE_CHECKING:
     from ..separation.tuning import TuneParams
@@ -179,6 +179,8 @@ JSON_IN_MEMORY = 10
 """Times its size that a parsed one takes in memory."""
 MAX_EDGE = 1_000_000
 """Largest height or width, pixels, that is taken for real."""
+MAX_TYPE = 255
+"""Largest type number taken for real."""
 METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
@@ -279,6 +281,68 @@ def types_from_json(value: Any) -> dict[int, TypeInfo]:
             return {}
         found[int(key)] = TypeInfo(plain(name), colour or (128, 128, 128))
     return found
+
+
+def read_type_scheme(path: str | os.PathLike[str]) -> TypeScheme:
+    """Read names and colours of types: ``{"1": ["epithelial", [255, 165, 0]], ...}``.
+
+    As hover_net's type_info.json. A third member lists the types, by number or name, that this one
+    takes together: ``["other", [0, 0, 255], [1, "spindle"]]``.
+    """
+    data = load_json(path)
+    names, takes = {0: BACKGROUND}, {}
+    with named(path):
+        if not isinstance(data, dict) or not set(data) - {"0"}:
+            raise InputError('it names no types; write {"1": ["epithelial", [255, 165, 0]], ...}.')
+        for key, entry in data.items():
+            if not (key.isascii() and key.isdigit() and int(key[:6]) <= MAX_TYPE):
+                raise InputError(f"type {key!r} is no whole number in 0..{MAX_TYPE}.")
+            kind = int(key)
+            names[kind], taken = _type_entry(entry, key)
+            if taken is not None and kind:
+                takes[kind] = taken
+        twice = _twice(
+            [t for taken in takes.values() for t in taken],
+            [info.name for k, info in names.items() if k],
+        )
+        if twice:
+            raise InputError(f"{twice!r} stands there twice; give every type one place.")
+    return TypeScheme(names, takes)
+
+
+def _type_entry(entry: Any, key: str) -> tuple[TypeInfo, tuple[int | str, ...] | None]:
+    """Read name, colour and what a type takes."""
+    if isinstance(entry, dict):  # as in our own results
+        entry = [entry.get("name"), entry.get("color"), *filter(None, [entry.get("takes")])]
+    parts = entry if isinstance(entry, list) else []
+    colour = color_of(parts[1]) if len(parts) in {2, 3} else None
+    if colour is None or not isinstance(parts[0], str) or not parts[0].strip():
+        raise InputError(f'type {key} is {_shown(entry)}; write ["name", [red, green, blue]].')
+    taken = parts[2] if len(parts) == 3 else None
+    if taken is None:
+        return TypeInfo(parts[0].strip(), colour), None
+    fits = isinstance(taken, list) and all(
+        (isinstance(t, int) and not isinstance(t, bool) and 0 < t <= MAX_TYPE)
+        or (isinstance(t, str) and t.strip())
+        for t in taken
+    )
+    if not fits:
+        raise InputError(f"type {key} takes {_shown(taken)}; list numbers from 1 on, or names.")
+    return TypeInfo(parts[0].strip(), colour), tuple(taken)
+
+
+def _twice(*lists: Sequence[int | str]) -> int | str | None:
+    """Return what is in one of the lists more than once, names whatever their case."""
+    for values in lists:
+        for i, value in enumerate(values):
+            if any(same_name(value, other) for other in values[:i]):
+                return value
+    return None
+
+
+def type_info_json(types: Mapping[int, TypeInfo]) -> dict[str, Any]:
+    """Return names and colours as hover_net's type_info.json has them."""
+    return {str(k): [t.name, list(t.color)] for k, t in types.items()}
 
 
 def color_of(value: Any) -> tuple[int, int, int] | None:

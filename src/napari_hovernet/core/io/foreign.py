@@ -25,7 +25,7 @@ from .labels import Instances, instances_in, instances_of
 
 MAX_XML_BYTES = 2**29
 """Of an XML file that is read; a parsed one takes some ten times that."""
-MAX_TYPE = 255
+
 TYPED_LENGTH = 1000
 """Characters of a row of an annotation store that are looked at for its type."""
 

@@ -19,6 +19,7 @@ from ...errors import InputError, OutputError, plain
 from ..limits import check_file, check_room
 from ..types import Int32, Nuclei
 from .files import (
+    MAX_TYPE,
     METADATA_KEY,
     atomic_path,
     load_json,
@@ -28,6 +29,7 @@ from .files import (
     own_shape,
     own_types,
     points,
+    type_info_json,
     types_to_json,
 )
 from .geojson import MAX_COORDINATE, Polygons, contour_mask, contour_outlines, default_types
@@ -35,8 +37,6 @@ from .labels import Instances, check_labels, instances_of, renumbered
 
 MAGNIFICATION_TIMES_MPP = 10.0
 """By custom 0.25 micrometres per pixel are called 40x, 0.5 are 20x."""
-MAX_TYPE = 255
-"""Largest type number taken for real."""
 
 
 def write_hovernet_json(
@@ -56,7 +56,9 @@ def write_hovernet_json(
         for i in range(len(nuclei)):
             entry = json.dumps(_entry(nuclei, i, offset, typed), allow_nan=False)
             file.write(f'{"," if i else ""}\n"{nuclei.label[i]}": {entry}')
-        file.write(f'\n}}, "{METADATA_KEY}": {json.dumps(about)}}}\n')
+        named_types = json.dumps(type_info_json(nuclei.type_names))
+        more = f'"type_info": {named_types}, ' if typed else ""
+        file.write(f'\n}}, {more}"{METADATA_KEY}": {json.dumps(about)}}}\n')
 
 
 def _not_held(nuclei: Nuclei) -> dict[str, str]:

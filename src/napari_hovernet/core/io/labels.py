@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ import tifffile
 
 from ...errors import InputError
 from ..limits import check_room
-from ..types import Int32
-from .files import METADATA_KEY, atomic_path
+from ..types import PALETTE, Int32, TypeInfo
+from .files import MAX_TYPE, METADATA_KEY, atomic_path
 from .tiff import main_series, tiff_file
 
 MAX_LABEL = 2**31 - 1
@@ -32,6 +34,7 @@ class Instances:
     type: Int32  # Type of each id, 0 = none
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # What was left out or assumed while reading
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Where the file names types
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -128,6 +131,46 @@ def one_plane(values: npt.NDArray[Any], what: str) -> tuple[npt.NDArray[Any], tu
         )
     note = f"the picture has {shape[2]} channels, all alike: the first is used"
     return np.ascontiguousarray(values[..., 0]), (note,)
+
+
+TYPE_TABLE = "_types.csv"
+TYPE_TABLES = (rf"\g<stem>{TYPE_TABLE}", r"\g<stem>.csv")
+"""Names of a table of types beside a label image ``STEM_labels.tif``; the first that is there."""
+_STEM = re.compile(r"(?P<stem>.+?)(_(lab|label|inst|instance|mask)s?)?$")
+_TYPE_COLUMNS = ("label", "type")
+
+
+def with_type_table(found: Instances, file: Path) -> Instances:
+    """Give instances the types of a table beside their file: columns label, type, type_name."""
+    for name in TYPE_TABLES:
+        beside = file.with_name(_STEM.sub(name, file.stem, count=1))
+        if not found.type.any() and beside.is_file():
+            found = _typed(found, beside)
+    return found
+
+
+def _typed(found: Instances, table: Path) -> Instances:
+    """Read the types of a table; one without the columns is about something else."""
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as handle:
+            rows = csv.DictReader(handle)
+            if not set(_TYPE_COLUMNS) <= set(rows.fieldnames or ()):
+                return found
+            typed = [(int(row["label"]), int(row["type"] or 0), row.get("type_name") or "")
+                     for row in rows]  # fmt: skip
+    except OSError as error:
+        raise InputError(f"{table} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{table}: label and type must be whole numbers ({error}).") from error
+    types = {label: kind for label, kind, _ in typed if 0 <= kind <= MAX_TYPE}
+    names = {kind: name.lstrip("'") for _, kind, name in typed if kind and name}
+    known = {
+        kind: TypeInfo(names[kind], PALETTE[(kind - 1) % len(PALETTE)]) for kind in sorted(names)
+    }
+    kinds = np.array([types.get(int(i), 0) for i in found.ids], np.int32)
+    named_so = table.name.endswith(TYPE_TABLE)
+    notes = found.notes if named_so else (*found.notes, f"types are those of {table.name}")
+    return replace(found, type=kinds, type_names=known, notes=notes)
 
 
 TILE = 512

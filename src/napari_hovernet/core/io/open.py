@@ -36,6 +36,7 @@ from .labels import (
     instances_in,
     present_ids,
     read_label_tiff,
+    with_type_table,
 )
 from .rois import is_rois, read_rois
 from .scale import Scale, of_dpi
@@ -221,7 +222,7 @@ def read_labels(
     polygons = read_outlines(file, head, name)
     if polygons is not None:
         return _drawn(file, head, polygons, shape)
-    found = _read_raster(file, head)
+    found = with_type_table(_read_raster(file, head), file)
     if len(found) != 1:
         return found
     note = f"there is only one id ({found.ids[0]}): if this is a mask, label its nuclei first"
@@ -332,4 +333,5 @@ def _drawn(file: Path, head: bytes, polygons: Polygons, shape: tuple[int, int] |
         text = f"{gone} of {len(polygons)} outlines lie outside of the image or under others"
         notes = (*notes, text)
     types = polygons.type[seen - 1][order]
-    return Instances(table[positions], table[seen][order], types, notes=notes)
+    names = {k: t for k, t in polygons.type_names.items() if t.name != f"type {k}"}
+    return Instances(table[positions], table[seen][order], types, notes=notes, type_names=names)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from ..hv import compact_ids, cosine, hv_targets, label_equal, length, moments
 from ..masks import clean_mask, label_parts
 from ..params import SeparationParams
 from ..separation import separate
-from ..types import Bool, Evaluation, Float32, Float64, Int32, Int64, Maps, Outcomes
+from ..types import Bool, Evaluation, Float32, Float64, Int32, Int64, Maps, Outcomes, TypeInfo
 from .metrics import Contingency, OutcomeParams, contingency, evaluate
+from .typed import without
 
 PREDICTION = "Prediction"
 CONNECTED = "Connected components only"
@@ -263,6 +264,17 @@ class Truth:
     labels: Int32  # int32 (H, W): A copy: 0 = background, one id per nucleus, ids may have gaps
     n: int  # Number of nuclei
     notes: tuple[str, ...] = ()  # What was assumed, changed or looks odd, in words for the user
+    types: Mapping[int, int] | None = None  # Type by id where they are known, 0 = not of this one
+    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Where they have names
+    ignore: Bool | None = None  # bool (H, W): Where nothing counts
+
+    def within(self, labels: npt.NDArray[Any]) -> tuple[Truth, npt.NDArray[Any]]:
+        """Return truth and predicted labels without what lies where nothing counts."""
+        if self.ignore is None:
+            return self, labels
+        kept = without(self.labels, self.ignore)
+        n = len(np.unique(kept[kept > 0]))
+        return replace(self, labels=kept, n=n), without(labels, self.ignore)
 
 
 def check_truth(
@@ -400,6 +412,8 @@ def compare(
     pred_labels: npt.ArrayLike,
     maps: Maps | None = None,
     params: SeparationParams | None = None,
+    types: Mapping[int, int] | None = None,
+    mpp: float | None = None,
 ) -> Comparison:
     """Score predicted instances, and the base rates beside them.
 
@@ -414,6 +428,8 @@ def compare(
         of ``separate``) and the HV scores. Without, the mask is ``pred_labels > 0``.
     params : SeparationParams, optional
         What they were separated with, default ``SeparationParams()``.
+    types, mpp : mapping of int to int, float, optional
+        Types of predicted nuclei by id, scored where the truth has some; micrometres per pixel.
 
     Returns
     -------
@@ -451,8 +467,12 @@ def compare(
     truth = true_labels
     if not isinstance(truth, Truth) or truth.labels.shape != predicted.shape:
         truth = check_truth(truth.labels if isinstance(truth, Truth) else truth, predicted.shape)
-    prediction = evaluate(truth.labels, predicted)
+    truth, predicted = truth.within(predicted)
+    both = {"types": types, "true_types": truth.types, "type_names": truth.type_names}
+    typed: dict[str, Any] = {} if types is None or truth.types is None else both
+    prediction = evaluate(truth.labels, predicted, mpp=mpp, **typed)
     mask: Bool = predicted > 0 if maps is None else clean_mask(maps.np, params)
+    mask = mask if truth.ignore is None else mask & ~truth.ignore
     return Comparison(
         prediction=prediction,
         connected_components=evaluate(truth.labels, label_parts(mask)[0]),

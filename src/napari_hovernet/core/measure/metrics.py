@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,7 +14,8 @@ from scipy import sparse, stats
 
 from ...errors import InputError
 from ..choices import check_choices, choice
-from ..types import Bool, Evaluation, Float64, Int64, Outcomes
+from ..types import Bool, Evaluation, Float64, Int64, Outcomes, TypeInfo
+from .typed import Tally, TypedParams, by_id, pooled, tally, without
 
 BAND_PIXELS = 1 << 20
 """Pixels read at a time; bounds the temporaries, never changes the result."""
@@ -222,10 +224,16 @@ class OutcomeParams:
         check_choices(self)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each may be left out
     true_labels: npt.ArrayLike,
     pred_labels: npt.ArrayLike,
     params: OutcomeParams | None = None,
+    *,
+    types: Any = None,
+    true_types: Any = None,
+    type_names: Mapping[int, TypeInfo] | None = None,
+    ignore: npt.ArrayLike | None = None,
+    mpp: float | None = None,
 ) -> Evaluation:
     """Score predicted against true instances.
 
@@ -235,6 +243,18 @@ def evaluate(
         0 = background; any other ids from 1 on, consecutive or not.
     params : OutcomeParams, optional
         Default ``OutcomeParams()``. ``match_iou`` holds for DQ, SQ and PQ too.
+    types, true_types : mapping, or int array (n,) or (H, W), optional
+        Types of the predicted and of the true nuclei: by id, one for each id (rising), or of
+        each pixel (the most frequent counts). 0 = none, in the truth: not known. With either,
+        ``typed`` is there.
+    type_names : mapping of int to TypeInfo, optional
+        Types that are scored, beside those that are met.
+    ignore : bool array (H, W), optional
+        Where nothing counts, neither misses nor what is found: pixels there are taken out of
+        both images, and nuclei that lie there with more than half of their pixels.
+    mpp : float, optional
+        Micrometres per pixel, for the distance within which a nucleus is found; 0.25 if not
+        given.
 
     Returns
     -------
@@ -253,11 +273,37 @@ def evaluate(
     >>> ev = evaluate([[1, 1, 0, 2]], [[7, 7, 0, 0]])
     >>> ev.n_true, ev.n_pred, ev.outcomes.counts()["missed"]
     (2, 1, 1)
+    >>> evaluate([[1, 0, 2]], [[1, 0, 2]], types=[3, 3], true_types=[3, 4]).typed.type_accuracy
+    0.5
     """
     params = OutcomeParams() if params is None else params
+    if ignore is not None:
+        types, true_types = by_id(pred_labels, types), by_id(true_labels, true_types, "true_types")
+        true_labels, pred_labels = (without(x, ignore) for x in (true_labels, pred_labels))
     table = contingency(true_labels, pred_labels)
     scores = dice(table), aji(table), aji_plus(table), *panoptic_quality(table, params.match_iou)
-    return Evaluation(*scores, table.n_true, table.n_pred, outcomes(table, params))
+    typed = None
+    if types is not None or true_types is not None:
+        found = tally_types(true_labels, pred_labels, (true_types, types), params, mpp, table)
+        typed = pooled([found], type_names)
+    return Evaluation(*scores, table.n_true, table.n_pred, outcomes(table, params), typed)
+
+
+def tally_types(
+    true_labels: npt.ArrayLike,
+    pred_labels: npt.ArrayLike,
+    types: tuple[Any, Any] = (None, None),
+    params: OutcomeParams | None = None,
+    mpp: float | None = None,
+    table: Contingency | None = None,
+) -> Tally:
+    """Count what one image adds to the scores of types; ``types`` are the true, the predicted."""
+    params = OutcomeParams() if params is None else params
+    table = contingency(true_labels, pred_labels) if table is None else table
+    hit = table.iou > params.match_iou
+    pairs = table.true_ids[table.true[hit]], table.pred_ids[table.pred[hit]], table.iou[hit]
+    labels = np.asarray(true_labels), np.asarray(pred_labels)
+    return tally(*labels, pairs, types, TypedParams().radius_px(mpp))
 
 
 def outcomes(table: Contingency, params: OutcomeParams | None = None) -> Outcomes:

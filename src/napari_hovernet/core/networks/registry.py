@@ -50,6 +50,7 @@ _REGISTRY = {
     "compact": ("compact", "CompactUNet"),
     "hovernet": ("hovernet", "HoVerNet"),
     "optimus": ("optimus", "OptimusDecoder"),
+    "lite": ("lite", "LiteUNet"),
 }
 
 

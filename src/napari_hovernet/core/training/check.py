@@ -110,7 +110,6 @@ class _Seen:
     errors: tuple[str, ...]
     leaks: Leaks
     sampled: bool
-    n_types: int | None
 
     def sum(self, name: str, labelled: bool = False) -> int:
         """Add a figure up over samples; ``labelled`` = those with instances alone."""
@@ -130,9 +129,7 @@ class _Seen:
         return _share(total, self.sum("inside"))
 
 
-def check_data(
-    loaded: LoadedData, *, n_types: int | None = None, samples: int = SAMPLES
-) -> DataReport:
+def check_data(loaded: LoadedData, *, samples: int = SAMPLES) -> DataReport:
     """Look at data before training."""
     train, val = (_some(s, samples) for s in (loaded.train, loaded.val))
     looks = spread(_look, (*train, *val))
@@ -146,7 +143,6 @@ def check_data(
         tuple(look for look in looks if isinstance(look, str)),
         Leaks(leaks.same, tuple(sorted(groups)), leaks.near),
         len(looks) < len(loaded.all),
-        n_types,
     )
     found = ((name, check(seen)) for name, check in CHECKS.items())
     return DataReport(
@@ -269,24 +265,19 @@ def _hv(seen: _Seen) -> Found | None:
 def _types(seen: _Seen) -> Found:
     typed = [f for f in seen.figures if f.highest_type >= 0]
     highest = max((f.highest_type for f in typed), default=-1)
-    if seen.n_types is None:
-        return OK, "types are there, but the model learns none" if typed else "no types"
-    if len(typed) < len(seen.figures):
-        missing = [f.name for f in seen.figures if f.highest_type < 0]
-        return FAULT, (
-            f"{len(missing)} images have no types ({_named(missing)}), and the model learns "
-            f"{seen.n_types - 1}; leave them out, or start from a model without types."
-        )
-    if highest >= seen.n_types:
-        return FAULT, (
-            f"types go up to {highest}, the model knows 1 to {seen.n_types - 1}; start from a "
-            "model with as many types."
-        )
+    if highest < 1:
+        return OK, "no types"
+    said = f"types 1 to {highest}"
+    if names := [t.name for k, t in sorted(seen.data.type_names.items()) if k]:
+        said = f"types {', '.join(names)}"
+    untyped_images = [f.name for f in seen.figures if f.highest_type < 0]
+    if untyped_images:
+        said += f"; {len(untyped_images)} images have none ({_named(untyped_images)})"
     shares = [f.untyped for f in typed if not math.isnan(f.untyped)]
     untyped = float(np.mean(shares)) if shares else 0.0
     if untyped > UNTYPED:
-        return WARN, f"types 1 to {highest}; {untyped:.0%} of nucleus pixels have none"
-    return OK, f"types 1 to {highest}"
+        return WARN, f"{said}; {untyped:.0%} of nucleus pixels have none and teach none"
+    return OK, said
 
 
 def _images(seen: _Seen) -> Found:

@@ -382,17 +382,15 @@ def targets_of(arrays: SampleArrays) -> tuple[npt.NDArray[np.bool_], Float32]:
 def types_of(
     arrays: SampleArrays, nucleus: npt.NDArray[np.bool_], n_types: int, name: str
 ) -> npt.NDArray[np.int64]:
-    """Return the type of each pixel, 0 outside nuclei."""
-    if arrays.type_map is None:
-        raise InputError(f"{name} has no types, and the model learns {n_types - 1}; leave it out.")
-    types = np.where(nucleus, arrays.type_map, 0).astype(np.int64)
-    low, high = int(types.min()), int(types.max())
-    if low < 0 or high >= n_types:
+    """Return the type of each pixel, 0 outside nuclei, -1 in those whose type is not known."""
+    known = np.zeros(nucleus.shape, np.int64) if arrays.type_map is None else arrays.type_map
+    high = int(known.max(initial=0))
+    if high >= n_types:
         raise InputError(
-            f"{name} has types {low} to {high}; the model knows 0 to {n_types - 1}. Start from a "
+            f"{name} has types up to {high}; the model knows 0 to {n_types - 1}. Start from a "
             "model with as many types, or renumber them."
         )
-    return types
+    return np.where(nucleus, np.where(known > 0, known, -1), 0).astype(np.int64)
 
 
 def at_output_size(arrays: SampleArrays, size: int = OUTPUT) -> SampleArrays:

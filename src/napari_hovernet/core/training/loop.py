@@ -22,7 +22,6 @@ import torch
 from ..._version import __version__
 from ...errors import InputError, UserError
 from ..checkpoint import header
-from ..data.load import load_samples
 from ..data.samples import LoadedData
 from ..inference import devices
 from ..losses import HoverLoss
@@ -35,7 +34,7 @@ from .module import (
     Diverged,
     Start,
     TrainingModule,
-    needs_of,
+    load_data,
     rate,
     restored,
     start_of,
@@ -195,7 +194,7 @@ def _run(
         torch.set_num_threads(config.threads)
     device = devices.resolve_device(config.device)
     precision = devices.choose_precision(device, PRECISIONS[config.precision])
-    data = load_samples(config.data, needs=needs_of(config.start), seed=config.seed)
+    data = load_data(config)
     if data.faults:
         raise InputError(" ".join(data.faults))
     found = load_resume(folder.resume_file) if resume and folder.resume_file.exists() else None

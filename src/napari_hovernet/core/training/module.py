@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import InputError, UserError
 from ..checkpoint import describe, header, load_model
+from ..data.load import load_samples
 from ..data.samples import LoadedData, Sample
 from ..hv import HVConvention
 from ..losses import PARTS, TERMS, HoverLoss
@@ -22,7 +23,7 @@ from ..networks.blocks import centre_crop
 from ..networks.optimus import GRID
 from ..networks.registry import Network, build, names
 from ..params import LOSS_HEADS, SCRATCH, OptimParams, TrainConfig
-from ..types import ModelInfo, numbered
+from ..types import ModelInfo, TypeInfo, numbered
 from .resume import load_optimizer
 
 _LAST = ("u1", "u0")
@@ -42,6 +43,7 @@ class Parts:
 
 FREEZE_PARTS: Mapping[str, Parts] = {
     "compact": Parts(("down",), ("heads",), ("heads.tp",), "heads.np"),
+    "lite": Parts(("encoder", "full"), ("outputs",), ("outputs.tp",), "shared"),
     "hovernet": Parts(
         ("conv0", "d0", "d1", "d2", "d3"),
         tuple(f"decoder.{branch}.{unit}" for branch in _BRANCHES for unit in _LAST),
@@ -185,6 +187,14 @@ def needs_of(start: str) -> str:
     return "tokens" if name == TOKENS else "image"
 
 
+def load_data(config: TrainConfig) -> LoadedData:
+    """Read what a run learns from; types are numbered as the starting model's where it has them."""
+    fresh = config.start.startswith(SCRATCH)
+    known = {} if fresh else describe(config.start).types
+    needs = needs_of(config.start)
+    return load_samples(config.data, needs=needs, seed=config.seed, known=known)
+
+
 def start_of(config: TrainConfig, data: LoadedData) -> Start:
     """Load or build the network of a run."""
     highest = highest_type(data.all)
@@ -203,7 +213,8 @@ def start_of(config: TrainConfig, data: LoadedData) -> Start:
     else:
         model = load_model(config.start, "cpu")
         network, info, notes = model.network, model.info, tuple(model.info.notes)
-    notes = (*notes, *_type_notes(network, highest, config.start), *_mpp_notes(info, data))
+    network, info, said = _with_types_of(network, info, data, config.seed)
+    notes = (*notes, *said, *_mpp_notes(info, data))
     n_types = network.config.get("n_types")
     if n_types and not info.types:
         info = replace(info, types=numbered(int(n_types)))
@@ -249,7 +260,7 @@ def _architecture(start: str) -> str:
 
 def _built(config: TrainConfig, data: LoadedData, highest: int | None) -> Network:
     name = _architecture(config.start)
-    wanted: dict[str, Any] = {"n_types": None if not highest else highest + 1}
+    wanted: dict[str, Any] = {"n_types": max((*data.type_names, highest)) + 1 if highest else None}
     if name == TOKENS:
         tokens = next((s.features for s in data.all if s.features is not None), None)
         if tokens is None:
@@ -260,25 +271,53 @@ def _built(config: TrainConfig, data: LoadedData, highest: int | None) -> Networ
     return build(name, wanted)
 
 
-def _type_notes(network: Network, highest: int | None, start: str) -> tuple[str, ...]:
-    n_types = network.config.get("n_types")
-    if not n_types:
-        note = "The data have types, but the network has no type head: they are not learned."
-        return (note,) if highest else ()
-    if highest is None:
-        return ("The data have no types: the type head stays as it is.",)
-    if highest >= n_types:
-        raise InputError(
-            f"The data have types up to {highest}, but {start} knows {n_types} (0 = background to "
-            f"{n_types - 1}): start from a model with {highest + 1}, from {SCRATCH}"
-            "NAME, or leave the types out of the data."
-        )
-    if highest < n_types - 1:
-        return (
-            f"The data have types up to {highest}, the network 0 to {n_types - 1}: types above "
+def _with_types_of(
+    network: Network, info: ModelInfo, data: LoadedData, seed: int
+) -> tuple[Network, ModelInfo, tuple[str, ...]]:
+    """Give a network the types of the data: it keeps its head where they are the same."""
+    highest, count = highest_type(data.all), int(network.config.get("n_types") or 0)
+    if not highest:
+        note = "The data have no types: the type head stays as it is."
+        return network, info, (note,) if count and highest is None else ()
+    own, names = _named(info.types), _named(data.type_names)
+    wanted = data.type_names if names else numbered(highest + 1)
+    needed = max((*wanted, highest)) + 1
+    if (count == needed and own in ({}, names)) if names else highest < count:
+        fewer = (
+            f"The data have types up to {highest}, the network 0 to {count - 1}: types above "
             f"{highest} are not seen and may be forgotten.",
         )
-    return ()
+        known = replace(info, types=dict(data.type_names or info.types))
+        return network, known, fewer if highest < count - 1 else ()
+    if info.architecture not in FREEZE_PARTS:
+        note = "The data have other types than the network, whose head is not known: none learns."
+        return network, info, (note,)
+    made = with_new_types(network, info.architecture, needed, seed)
+    listed = ", ".join(t.name for k, t in sorted(wanted.items()) if k)
+    before = f"{count - 1} unnamed types" if count else "no types"
+    before = f"other types ({', '.join(own.values())})" if own else before
+    note = f"The model has {before}: a new type head learns {listed}."
+    known = replace(info, types=dict(wanted), config=dict(made.config))
+    return made, replace(known, parameters=sum(p.numel() for p in made.parameters())), (note,)
+
+
+def _named(types: Mapping[int, TypeInfo]) -> dict[int, str]:
+    """Names of types in lower case, {} where they are but numbered."""
+    names = {k: t.name.strip().casefold() for k, t in types.items() if k}
+    return {} if all(name == f"type {k}" for k, name in names.items()) else names
+
+
+def with_new_types(network: Network, architecture: str, n_types: int, seed: int) -> Network:
+    """Build a network like another for other types; all but the last layer of the head is kept."""
+    torch.manual_seed(seed)
+    made = build(architecture, {**network.config, "n_types": n_types})
+    old, new = network.state_dict(), made.state_dict()
+    parts = FREEZE_PARTS[architecture].types
+    head = [name for name in new if _within(name, parts)]
+    last = head[-1].rpartition(".")[0]
+    kept = {k: v for k, v in old.items() if k in new and k.rpartition(".")[0] != last}
+    made.load_state_dict({**new, **kept})
+    return made
 
 
 def _mpp_notes(info: ModelInfo, data: LoadedData) -> tuple[str, ...]:

@@ -1,0 +1,151 @@
+"""Types named anew and taken together: the file, the network, and every kind of result."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import napari_hovernet as nh
+from napari_hovernet.core.io.files import read_type_scheme
+from napari_hovernet.core.io.geojson import read_geojson, write_geojson
+from napari_hovernet.core.io.hover_net import read_hovernet_json, write_hovernet_json
+from napari_hovernet.core.io.labels import write_label_tiff
+from napari_hovernet.core.io.open import read_labels
+from napari_hovernet.core.io.tables import write_table
+from napari_hovernet.core.measure.nuclei import measure
+from napari_hovernet.core.networks.registry import build
+from napari_hovernet.core.networks.regrouped import with_types
+from napari_hovernet.core.types import CONSEP, Model, ModelInfo, TypeInfo, by_name
+from napari_hovernet.errors import InputError
+
+GROUPS = {"1": ["tumour", [255, 0, 0], [3]], "2": ["other", [0, 0, 255], [1, "Spindle"]]}
+
+
+def written(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_file_of_hover_net_names_and_colours_types(tmp_path: Path):
+    plain = {"0": ["nolabel", [0, 0, 0]], "1": ["neopla", [255, 0, 0]], "2": ["x", [0, 9, 0]]}
+    scheme = read_type_scheme(written(tmp_path / "type_info.json", plain))
+    assert scheme.names[1] == TypeInfo("neopla", (255, 0, 0))
+    assert scheme.table(4).tolist() == [0, 1, 2, 0]
+    own = {str(k): {"name": t.name, "color": list(t.color)} for k, t in CONSEP.items()}
+    assert read_type_scheme(written(tmp_path / "own.json", own)).names == dict(CONSEP)
+
+
+def test_types_are_taken_together_by_number_and_by_name(tmp_path: Path):
+    scheme = read_type_scheme(written(tmp_path / "t.json", GROUPS))
+    assert scheme.table(5, CONSEP).tolist() == [0, 2, 0, 1, 2]
+    assert scheme.table(5).tolist() == [0, 2, 0, 1, 0], "without names there is no spindle"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ([], "names no types"),
+        ({"0": ["a", [0, 0, 0]]}, "names no types"),
+        ({"x": ["a", [0, 0, 0]]}, "'x' is no whole number"),
+        ({"1": ["a"]}, "type 1 is"),
+        ({"1": ["a", [0, 0, 300]]}, "type 1 is"),
+        ({"1": ["a", [0, 0, 0], [0]]}, "type 1 takes"),
+        ({"1": ["a", [0, 0, 0]], "2": ["A ", [0, 0, 0]]}, "'A' stands there twice"),
+        ({"1": ["a", [0, 0, 0], [3]], "2": ["b", [0, 0, 0], [3]]}, "3 stands there twice"),
+    ],
+)
+def test_an_unfit_file_is_refused_by_name(tmp_path: Path, content: object, says: str):
+    path = written(tmp_path / "bad.json", content)
+    with pytest.raises(InputError, match=says) as refused:
+        read_type_scheme(path)
+    assert "bad.json" in str(refused.value)
+
+
+def test_names_are_matched_whatever_their_case():
+    theirs = {1: TypeInfo("Epithelial ", (0, 0, 0)), 2: TypeInfo("strange", (0, 0, 0))}
+    table = by_name(theirs, CONSEP, 3)
+    assert table is not None and table.tolist() == [0, 3, 0]
+    assert by_name({1: TypeInfo("strange", (0, 0, 0))}, CONSEP, 2) is None
+
+
+def typed_model() -> Model:
+    torch.manual_seed(0)
+    network = build("lite", {"n_types": 5, "widths": (16, 16, 16, 16)}).eval()
+    info = ModelInfo("lite", types=dict(CONSEP), config=dict(network.config))
+    return Model(network, info, torch.device("cpu"))
+
+
+def test_probabilities_of_a_group_are_the_sum_of_its_own(tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    model = typed_model()
+    grouped = with_types(model, read_type_scheme(written(tmp_path / "t.json", GROUPS)))
+    before, after = nh.predict(model, image), nh.predict(grouped, image)
+    assert before.types is not None and after.types is not None
+    wanted = [before.types[[0, 2]].sum(0), before.types[3], before.types[[1, 4]].sum(0)]
+    np.testing.assert_allclose(after.types, wanted, atol=1e-5)
+    np.testing.assert_array_equal(after.np, before.np)
+    assert [t.name for t in grouped.info.types.values()] == ["background", "tumour", "other"]
+
+
+def test_names_and_colours_alone_leave_the_network_as_it_is(tmp_path: Path):
+    renamed = {str(k): [f"my {t.name}", [k, k, k]] for k, t in CONSEP.items() if k}
+    model = typed_model()
+    found = with_types(model, read_type_scheme(written(tmp_path / "t.json", renamed)))
+    assert found.network is model.network
+    assert found.info.types[2] == TypeInfo("my inflammatory", (2, 2, 2))
+
+
+def test_what_cannot_be_named_is_refused(tmp_path: Path):
+    scheme = read_type_scheme(written(tmp_path / "t.json", {"1": ["a", [0, 0, 0], ["none such"]]}))
+    with pytest.raises(InputError, match="None of the model's types"):
+        with_types(typed_model(), scheme)
+    untyped = Model(build("compact", {}), ModelInfo("compact"), torch.device("cpu"))
+    with pytest.raises(InputError, match="has no types that could be named"):
+        with_types(untyped, scheme)
+
+
+def test_every_export_holds_types_and_they_come_back(tmp_path: Path):
+    labels = np.zeros((30, 40), np.int32)
+    labels[2:10, 2:10], labels[15:25, 5:15], labels[5:15, 25:35] = 1, 2, 3
+    types = np.zeros((5, 30, 40), np.float32)
+    for label, kind in ((1, 3), (2, 2), (3, 3)):
+        types[kind][labels == label] = 1
+    maps = nh.Maps(np=labels > 0, hv=nh.hv_targets(labels), types=types)
+    nuclei = measure(labels, maps, dict(CONSEP))
+    write_geojson(tmp_path / "a.geojson", nuclei)
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    first = {"name": "epithelial", "color": [255, 165, 0]}
+    assert features[0]["properties"]["classification"] == first
+    assert read_geojson(tmp_path / "a.geojson").type.tolist() == [3, 2, 3]
+    write_hovernet_json(tmp_path / "a.json", nuclei)
+    assert json.loads((tmp_path / "a.json").read_text())["type_info"]["2"] == [
+        "inflammatory", [0, 255, 0],
+    ]  # fmt: skip
+    assert read_hovernet_json(tmp_path / "a.json").type_names[3].name == "epithelial"
+    write_table(tmp_path / "a.csv", nuclei)
+    rows = csv.DictReader((tmp_path / "a.csv").read_text("utf-8").splitlines())
+    assert [row["type_name"] for row in rows] == ["epithelial", "inflammatory", "epithelial"]
+    write_label_tiff(tmp_path / "a_labels.tif", labels)
+    found = read_labels(tmp_path / "a_labels.tif")  # its table lies beside it
+    assert found.type.tolist() == [3, 2, 3]
+    assert found.type_names[2].name == "inflammatory"
+    assert found.notes == ("types are those of a.csv",)
+
+
+def test_a_table_of_types_beside_labels_as_consep_is_often_stored(tmp_path: Path):
+    labels = np.zeros((8, 8), np.uint16)
+    labels[:2, :2], labels[5:, 5:] = 4, 7
+    write_label_tiff(tmp_path / "im_lab.tif", labels)
+    (tmp_path / "im_types.csv").write_text("label,type\n4,3\n9,1\n")
+    found = read_labels(tmp_path / "im_lab.tif")
+    assert (found.type.tolist(), found.type_names, found.notes) == ([3, 0], {}, ())
+    (tmp_path / "im_types.csv").write_text("label,type\n4,epithelial\n")
+    with pytest.raises(InputError, match=r"im_types.csv: label and type must be whole numbers"):
+        read_labels(tmp_path / "im_lab.tif")
+    (tmp_path / "im_types.csv").write_text("something,else\n1,2\n")
+    assert not read_labels(tmp_path / "im_lab.tif").type.any()
