@@ -111,6 +111,8 @@ class _Run:
 
     def __init__(self, model: Model, image: Any, params: InferenceParams, timings: Timings) -> None:
         network, self.device, self.timings = model.network, model.device, timings
+        if network.one_tile:
+            params = replace(params, tiling="reference", tile=None)
         if network.accepts != "image":
             raise InputError(
                 f"The {model.info.architecture} network takes cached {network.accepts} of a "

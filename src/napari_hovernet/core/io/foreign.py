@@ -19,7 +19,7 @@ from ...errors import InputError, plain
 from ..limits import check_file, check_room, npy_header
 from ..pickles import read_plain
 from ..types import Int32, TypeInfo
-from .files import load_json, member, named, numbers, points
+from .files import MAX_TYPE, load_json, member, named, numbers, points
 from .geojson import PALETTE, Polygons, Ring, mask_outlines
 from .labels import Instances, instances_in, instances_of
 

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -297,6 +297,9 @@ def _position(found: Mapping[str, Any] | None, run: Run) -> Position:
             f"{run.steps_per_epoch} now: put batch, crop and data back, or start a new run from "
             f"{run.folder.best.name} of this one."
         )
+    missing = [f.name for f in fields(Position) if f.name not in found["position"]]
+    if missing:
+        raise ValueError(f"its position lacks {', '.join(missing)}")
     position = Position(**found["position"])
     check_position(position, run.total, run.steps_per_epoch)
     return position
