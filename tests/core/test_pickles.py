@@ -1,4 +1,4 @@
-"""Pickles that would run code, never end or fill the memory are known before anything reads them."""
+"""Pickles that would run code, never end or fill the memory are known before they are read."""
 
 from __future__ import annotations
 

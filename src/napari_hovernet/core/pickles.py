@@ -97,8 +97,8 @@ class _Machine:
         else:
             self._apply(opcode, argument)
 
-    def _apply(self, opcode: Any, argument: Any) -> None:
-        """Take what an opcode takes, and put what it makes."""
+    def _taken(self, opcode: Any) -> list[_Node]:
+        """Take from the stack what an opcode takes."""
         taken: list[_Node] = []
         for kind in reversed(opcode.stack_before):
             if kind is pickletools.stackslice:
@@ -110,7 +110,11 @@ class _Machine:
                     pass
             elif (part := self._pop()) is not None:
                 taken.append(part)
-        taken.reverse()
+        return taken[::-1]
+
+    def _apply(self, opcode: Any, argument: Any) -> None:
+        """Take what an opcode takes, and put what it makes."""
+        taken = self._taken(opcode)
         if opcode.name in ("GLOBAL", "INST"):
             self._name(str(argument).replace(" ", "."))
         elif opcode.name == "STACK_GLOBAL":

@@ -25,9 +25,7 @@ def test_a_relative_is_refused_by_name_with_what_to_do(name, prefix, tmp_path):
     path = tmp_path / "m.pth"
     state = {prefix + key: torch.zeros(1) for key in RELATIVES[name]}
     torch.save({"model_state_dict": state, "epoch": 1}, path)
-    with pytest.raises(
-        CheckpointError, match=f"{name}.* not supported: .{{20}}"
-    ):
+    with pytest.raises(CheckpointError, match=f"{name}.* not supported: .{{20}}"):
         describe(path)
 
 

@@ -73,7 +73,6 @@ def test_prefixes_are_taken_off_until_names_are_known(cheap):
     assert recognise(state, "m").info.architecture == "compact"
 
 
-
 @pytest.mark.parametrize(
     ("payload", "match"),
     [

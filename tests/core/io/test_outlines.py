@@ -411,6 +411,9 @@ def square(at: int, edge: int) -> list[list[list[int]]]:
     return [[[at, at], [end, at], [end, end], [at, end], [at, at]]]
 
 
+PLACES = [(0, 30), (2, 5), (10, 5)]
+
+
 def drawn(kind: str | None, at: int, edge: int, key: str = "objectType") -> dict[str, Any]:
     properties = {} if kind is None else {key: kind}
     geometry = {"type": "Polygon", "coordinates": square(at, edge)}
@@ -431,7 +434,7 @@ def test_annotations_are_left_out_beside_detections_and_small_ones_lie_above(
     tmp_path: Path, kinds: list[str | None], ids: list[int], said: str, key: str
 ) -> None:
     """The annotation round all of them comes last, and must not cover them."""
-    found = [drawn(k, *place, key) for k, place in zip(kinds, [(0, 30), (2, 5), (10, 5)])]
+    found = [drawn(k, *place, key) for k, place in zip(kinds, PLACES, strict=True)]
     (tmp_path / "a.geojson").write_text(json.dumps(found[1:] + found[:1]))
     made = read_labels(tmp_path / "a.geojson", (32, 32))
     assert made.ids.tolist() == ids

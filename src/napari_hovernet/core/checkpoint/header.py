@@ -26,6 +26,9 @@ from ..weights import offered
 KEY = "napari_hovernet"
 """Name of the metadata entry that holds the header."""
 
+CHECKSUM = "napari_hovernet_weights"
+"""Name of the entry that holds the checksum of the weights."""
+
 SCHEMA = 1
 """Version of the header's form; a file with a higher one is refused."""
 
@@ -382,7 +385,9 @@ def fitted(
             if state[key].shape != wanted[key].shape
         ],
         "of a dtype that does not fit": [
-            f"{key} {state[key].dtype}{' without values' * state[key].is_meta}" for key in shared if not _castable(state[key], wanted[key])
+            f"{key} {state[key].dtype}{' without values' * state[key].is_meta}"
+            for key in shared
+            if not _castable(state[key], wanted[key])
         ],
     })  # fmt: skip
     if found:
@@ -414,6 +419,16 @@ def fitted(
             "damaged: take an earlier checkpoint."
         )
     return result
+
+
+def digest(state: Mapping[str, torch.Tensor]) -> str:
+    """Hash weights as they are stored, with their names, whatever their order."""
+    made = hashlib.sha256()
+    for key in sorted(state):
+        value = state[key].detach().contiguous()
+        made.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        made.update(value.view(torch.uint8).numpy() if value.ndim else value.numpy().tobytes())
+    return made.hexdigest()
 
 
 def finite(tensor: torch.Tensor) -> bool:

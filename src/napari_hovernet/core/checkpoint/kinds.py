@@ -149,7 +149,8 @@ def _without_prefix(state: Weights) -> Weights:
     if prefix is None:  # a relative: its prefixes are not known
         first = {key.partition(".")[0] for key in state}
         more = first in ({"module"}, {"model"})
-        return _without_prefix({k.partition(".")[2]: v for k, v in state.items()}) if more else state
+        inner = {k.partition(".")[2]: v for k, v in state.items()}
+        return _without_prefix(inner) if more else state
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
@@ -217,7 +218,8 @@ def hovernet_info(state: Mapping[str, torch.Tensor], kind: str, name: str) -> Mo
     layers = "decoder.ls.u0.conv.weight"
     n_layers = shape(state, layers, name)[0] if layers in state else None
     mpp = HOVERNET_MPP if n_layers is None else PLUS_MPP
-    config = {"mode": mode, "n_types": n_types} | ({} if n_layers is None else {"n_layers": n_layers})
+    config = {"mode": mode, "n_types": n_types}
+    config |= {} if n_layers is None else {"n_layers": n_layers}
     licence = PANNUKE_LICENCE if n_types == len(PANNUKE) else ""
     about = f"PanNuke's {licence} assumed (not for commercial use)"
     notes = (

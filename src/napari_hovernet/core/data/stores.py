@@ -58,8 +58,9 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class DiskArray:
-    """An array in a file, read piece by piece; not mapped, for a file cut off meanwhile would end
-    the process that has it mapped.
+    """An array in a file, read piece by piece.
+
+    Not mapped: a file that is cut off meanwhile would end the process that has it mapped.
     """
 
     path: Path
@@ -411,7 +412,9 @@ def _settled(parts: dict[str, Stored]) -> dict[str, Stored]:
     return parts
 
 
-def _as_part(part: str, stored: Stored, notes: list[str]) -> dict[str, Stored]:
+def _as_part(  # noqa: PLR0911 - a form of storage each
+    part: str, stored: Stored, notes: list[str]
+) -> dict[str, Stored]:
     """Fit an array to what it should be, by its axes; {} if it cannot be that."""
     shape, axes = stored.shape, AXES[part]
     if stored.dtype.hasobject:

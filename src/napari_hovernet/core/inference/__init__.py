@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...errors import InputError, JobFailed, UserError
+from ...errors import InputError, JobFailed, UserError, is_out_of_memory
 from ..hv import HVConvention
 from ..params import InferenceParams
 from ..types import Maps, Model, Progress
@@ -97,7 +97,7 @@ def predict_steps(
                     yield from run.tiles()
                     break
                 except Exception as error:
-                    if not devices.is_out_of_memory(error):
+                    if not is_out_of_memory(error):
                         raise
                 yield Progress(0, 0, "out of memory", run.shrink())
             return run.maps()

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 
 from ...errors import DeviceError
-from ...errors import is_out_of_memory as is_out_of_memory
 from ..limits import free_memory
 
 CPU, CUDA, MPS = "cpu", "cuda", "mps"
 
 PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
+
 
 @dataclass(frozen=True)
 class DeviceInfo:

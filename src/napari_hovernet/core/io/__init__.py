@@ -46,7 +46,8 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             "hovernet-json", ".json", "hover_net JSON", "hover_net:write_hovernet_json",
-            "as hover_net writes it: outer boundaries, no holes or second parts", f"{_WHOLE}, x then y",
+            "as hover_net writes it: outer boundaries, no holes or second parts",
+            f"{_WHOLE}, x then y",
             "hover_net's tools, napari", (".json",),
         ),
         Format(

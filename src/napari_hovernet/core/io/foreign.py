@@ -1,4 +1,4 @@
-"""Nuclei as other programs keep them: Cellpose, ImageScope, ASAP, COCO, CellViT, TIAToolbox, DSB."""
+"""Nuclei as others keep them: Cellpose, ImageScope, ASAP, COCO, CellViT, TIAToolbox, DSB 2018."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TYPED_LENGTH = 1000
 
 
 def read_cellpose(path: Path) -> Instances:
-    """Read the masks of Cellpose's ``x_seg.npy``: a pickle, of which plain values alone are read."""
+    """Read the masks of Cellpose's ``x_seg.npy``, a pickle: plain values alone are read."""
     check_file(path, "Cellpose's _seg.npy")
     check_room(4 * path.stat().st_size, path.name)
     with path.open("rb") as file, named(path):

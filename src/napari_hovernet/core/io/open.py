@@ -167,8 +167,8 @@ def read_image(path: str | Path) -> ImageFile:
     """Open a PNG, JPEG or TIFF (strips, tiles, pyramids, BigTIFF, SVS).
 
     mpp comes from OME-XML, an Aperio description, the resolution tags, or the resolution of a PNG
-    or JPEG, if it is a microscope's (see ``scale.py``). Pixels stay as they are stored: an EXIF orientation is
-    told, not applied.
+    or JPEG, if it is a microscope's (see ``scale.py``). Pixels stay as they are stored: an EXIF
+    orientation is told, not applied.
     """
     path = Path(path)
     head = _head(path, "an image file")

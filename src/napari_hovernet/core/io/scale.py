@@ -27,7 +27,7 @@ UNITS: Mapping[str, float] = {
 }  # fmt: skip
 """Micrometres of a unit, in small letters, both signs of micro as "u"."""
 _TAG_UNITS = {2: INCH, 3: 1e4, 4: 1e3, 5: 1.0}
-"""Of TIFF's resolution unit: inch, centimetre, and as libraries write them millimetre, micrometre"""
+"""Of TIFF's resolution unit: inch, centimetre; as libraries write it millimetre, micrometre."""
 _NUMBER = r"\s*[=:]\s*([0-9]+(?:[.,][0-9]*)?(?:[eE][+-]?\d+)?)"
 _MPP = re.compile(r"\bMPP" + _NUMBER, re.IGNORECASE)
 _MAGNIFICATION = re.compile(r"\b(?:AppMag|Magnification|Objective)" + _NUMBER, re.IGNORECASE)

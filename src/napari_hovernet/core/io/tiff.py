@@ -147,7 +147,7 @@ def main_series(file: tifffile.TiffFile) -> tuple[Any, tuple[str, ...]]:
         notes = (f"its OME-XML is not read ({plain(error, 80)})",)
         file.is_ome = False
         series = file.series
-    chosen = max(series, key=lambda found: _plane_pixels(found))
+    chosen = max(series, key=_plane_pixels)
     if len(series) > 1:
         which = series.index(chosen)
         first = "the first" if which == 0 else f"number {which + 1}, the largest,"

@@ -215,7 +215,7 @@ class HoVerNet(Network):
         self.upsample2x: nn.Module = _Unpool()
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp", and tissue layers "ls")."""
+        """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp", and layers "ls")."""
         _check_edges(x.shape[2:], self.geometry)
         skips = self._encode(x / 255.0)
         deep = skips.pop()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from scipy import linalg
 
-from ...errors import InputError, JobFailed, UserError
+from ...errors import InputError, JobFailed, UserError, is_out_of_memory
 from ..choices import check_choices, choice
 from ..hv import HVConvention, convert
 from ..inference import devices
@@ -238,7 +238,7 @@ def _decode(model: Model, tokens: npt.NDArray[Any], prefix: int) -> list[Maps | 
             return [str(error)]
         return [maps for row in tokens for maps in _decode(model, row[None], prefix)]
     except Exception as error:
-        if devices.is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise MemoryError from error
         raise JobFailed(f"The decoder failed ({type(error).__name__}: {error}).") from error
 

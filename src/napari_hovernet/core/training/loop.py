@@ -20,7 +20,7 @@ import lightning as L
 import torch
 
 from ..._version import __version__
-from ...errors import InputError, UserError
+from ...errors import InputError, UserError, is_out_of_memory
 from ..checkpoint import header
 from ..data.samples import LoadedData
 from ..inference import devices
@@ -344,7 +344,7 @@ def _outcome(conductor: Conductor) -> str:
 def _described(error: Exception, config: TrainConfig | None) -> dict[str, str]:
     """Turn what was raised into an "error" event: what happened, and what to do."""
     kind, message = type(error).__name__, str(error)
-    if devices.is_out_of_memory(error):
+    if is_out_of_memory(error):
         sizes = f" (now {config.optim.batch} crops of {config.data.crop} px)" if config else ""
         kind = "out of memory"
         message = (

@@ -182,7 +182,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
         optimizer.load_state_dict(dict(state))
         for group in optimizer.param_groups:
             for weight in group["params"]:
-                kept = optimizer.state[weight] if weight in optimizer.state else {}
+                kept = optimizer.state.get(weight, {})
                 moments = [kept[name] for name in ("exp_avg", "exp_avg_sq") if kept]
                 fits = (m.shape == weight.shape and finite(m.cpu()) for m in moments)
                 if not all(fits):
