@@ -427,7 +427,7 @@ def digest(state: Mapping[str, torch.Tensor]) -> str:
     for key in sorted(state):
         value = state[key].detach().contiguous()
         made.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        made.update(value.view(torch.uint8).numpy() if value.ndim else value.numpy().tobytes())
+        made.update(value.view(-1).view(torch.uint8).numpy().tobytes())
     return made.hexdigest()
 
 

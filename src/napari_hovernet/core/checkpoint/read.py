@@ -49,9 +49,9 @@ def read(path: Path, form: str) -> Any:
             what = "its pickle holds something other than weights and plain values"
             raise damaged(path.name, what) from error
         raise CheckpointError(
-            f"{path.name} asks to call {plain(found[1])} while it is read. Weights need no code, so "
-            "it is refused and nothing was run. If you trust where it comes from, open it there with "
-            "the program that wrote it and save the weights alone: "
+            f"{path.name} asks to call {plain(found[1])} while it is read. Weights need no code, "
+            "so it is refused and nothing was run. If you trust where it comes from, open it there "
+            "with the program that wrote it and save the weights alone: "
             "torch.save(model.state_dict(), 'weights.pth')."
         ) from error
     except Exception as error:  # a broken pickle can raise anything; all mean the same here

@@ -214,8 +214,8 @@ def _folder_pairs(folder: Path, choice: DataChoice) -> tuple[Pair, ...]:
         below = _below(folder, IMAGE_FOLDERS), _below(folder, LABEL_FOLDERS)
         if all(below):
             images, labels, apart = list(below[0].values()), below[1], True
-        if found := _one_mask_per_nucleus(folder, choice):
-            return found
+        if several := _one_mask_per_nucleus(folder, choice):
+            return several
     wanted = [p for p in images if p.suffix.lower() in SUFFIXES and _fits(p, choice)]
     twins = Counter(bare_name(p).lower() for p in wanted)
     names = [p.name if twins[bare_name(p).lower()] > 1 else bare_name(p) for p in wanted]
@@ -291,7 +291,7 @@ def _nothing_paired(path: Path, unpaired: tuple[Pair, ...], choice: DataChoice) 
         where = f"in {choice.labels} (the image's name, alone or with {ends})"
     return (
         f"{path}: {len(unpaired)} image(s) without labels ({names}{more}). Looked {where}, as "
-        f"{kinds}; for example {bare_name(unpaired[0].image)}{LABEL_ENDINGS[0]}.png. Name the "
+        f"{kinds}; for example {bare_name(unpaired[0].image)}{next(iter(LABEL_ENDINGS))}.png. Name the "
         "folder of the labels if they lie elsewhere."
     )
 

@@ -257,8 +257,9 @@ def own_types(data: Any) -> dict[int, TypeInfo]:
 def own_shape(data: Any) -> tuple[int, int] | None:
     """Return the height and width that a JSON file of ours covers; None in any other."""
     about = data.get(METADATA_KEY) if isinstance(data, dict) else None
-    sizes = [about.get(name) for name in ("offset", "shape")] if isinstance(about, dict) else []
-    if len(sizes) != 2 or not all(isinstance(n, list) and len(n) == 2 for n in sizes):
+    known = about if isinstance(about, dict) else {}
+    sizes: list[Any] = [known.get(name) for name in ("offset", "shape")]
+    if not all(isinstance(n, list) and len(n) == 2 for n in sizes):
         return None
     if not all(isinstance(v, int) and 0 <= v <= MAX_EDGE for size in sizes for v in size):
         return None

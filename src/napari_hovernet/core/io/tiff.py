@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from ..limits import check_file, check_room
 from .scale import Scale, of_tiff
 
 Array = npt.NDArray[Any]
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # errors say what counts
 
 CACHE_BYTES = 256 * 2**20
 """Decoded strips and tiles kept for the next region, bytes per file."""
@@ -67,8 +69,15 @@ class PagesArray:
                     block = self._block(file, part)
                     if block is not None:
                         _paste(out, block, part, r0, c0)
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        except Exception as error:  # tables that contradict each other
+            raise InputError(
+                f"{self.path.name} is damaged or cut off ({plain(error, 80)}); copy or export it "
+                "again."
+            ) from error
         return out
 
     def _parts(self, r0: int, r1: int, c0: int, c1: int) -> Iterator[_Part]:

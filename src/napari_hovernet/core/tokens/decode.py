@@ -14,6 +14,7 @@ from scipy import linalg
 
 from ...errors import InputError, JobFailed, UserError, is_out_of_memory
 from ..choices import check_choices, choice
+from ..data.stores import AnyArray
 from ..hv import HVConvention, convert
 from ..inference import devices
 from ..inference.images import UInt8
@@ -107,7 +108,7 @@ class TokenMaps:
 
 def predict_tokens_steps(
     model: Model,
-    features: npt.NDArray[Any],
+    features: AnyArray,
     params: TokenParams | None = None,
     indices: Sequence[int] | None = None,
 ) -> Generator[Progress, None, TokenMaps]:
@@ -183,7 +184,7 @@ def _empty(wanted: tuple[int, ...], n_types: int, notes: tuple[str, ...]) -> Tok
 
 
 def _decoded(
-    model: Model, features: npt.NDArray[Any], params: TokenParams, out: TokenMaps
+    model: Model, features: AnyArray, params: TokenParams, out: TokenMaps
 ) -> Generator[Progress, None, None]:
     """Fill the stacks; on lack of memory go on with smaller batches."""
     n, size, done = len(out), params.batch, 0
@@ -214,7 +215,7 @@ def _decoded(
 
 
 def _read(
-    features: npt.NDArray[Any], places: range, out: TokenMaps
+    features: AnyArray, places: range, out: TokenMaps
 ) -> tuple[list[int], npt.NDArray[np.float32]]:
     """Read the tokens of a batch; samples with NaN become errors."""
     rows = {p: np.asarray(features[out.indices[p]], np.float32) for p in places}
