@@ -13,7 +13,7 @@ import pytest
 
 from napari_hovernet.app.export import output_paths, write_result
 from napari_hovernet.app.segment import Region, SegmentParams, SegmentResult
-from napari_hovernet.core.io import FORMATS, Format
+from napari_hovernet.core.io import USUAL, Format
 from napari_hovernet.core.io.geojson import rasterize, read_geojson
 from napari_hovernet.core.io.hover_net import read_hovernet_json, read_hovernet_mat
 from napari_hovernet.core.io.labels import read_label_tiff
@@ -22,7 +22,7 @@ from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import OutputError
 
-ALL = tuple(FORMATS)
+ALL = USUAL
 
 
 @pytest.fixture

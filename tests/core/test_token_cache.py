@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.stores import npz_members, open_member
+from napari_hovernet.core.data.stores import DiskArray, npz_members, open_member
 from napari_hovernet.core.tokens.data import token_file
 from napari_hovernet.errors import InputError, OutputError
 
@@ -17,7 +17,7 @@ def test_batches_become_one_array_that_can_be_mapped(tmp_path):
             file.add(TOKENS[start : start + 2])
         assert not path.exists(), "only a whole file is put in place"
     found = open_member(path, "layer_24")
-    assert isinstance(found, np.memmap)
+    assert isinstance(found, DiskArray)
     np.testing.assert_array_equal(found, TOKENS.astype(np.float16))
     with np.load(path) as archive:
         assert int(archive["token_prefix"]) == 5

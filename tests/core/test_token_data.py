@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.data.samples import SampleArrays
-from napari_hovernet.core.data.stores import SizeError
+from napari_hovernet.core.data.stores import DiskArray, SizeError
 from napari_hovernet.core.hv import HVConvention, hv_targets
 from napari_hovernet.core.masks import label_parts
 from napari_hovernet.core.measure.metrics import evaluate
@@ -52,7 +52,7 @@ def targets(convention: HVConvention | None = None) -> dict[str, np.ndarray]:
 
 def test_tokens_are_mapped_and_named_as_in_training(folder):
     data = find_token_data([folder], "mine")
-    assert isinstance(data.tokens, np.memmap) and data.tokens.shape == (3, 261, 6)
+    assert isinstance(data.tokens, DiskArray) and data.tokens.shape == (3, 261, 6)
     assert (len(data), data.name(2), data.has_truth) == (3, "mine_00002", False)
     assert truth_of(data, 0) is None and data.image(0) is None
     assert "there is no mine_targets.npz" in " ".join(data.notes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 from napari.viewer import Viewer
 
 from ..core.io import FORMATS, Format
@@ -16,7 +17,7 @@ from ..core.types import Int32, Nuclei, TypeInfo
 from ..errors import InputError
 from .colours import UNTYPED, table_of
 from .layers import label_colormap
-from .viewer import METADATA_KEY
+from .viewer import METADATA_KEY, layer_mpp
 
 LAYER = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | list[str]], list[LAYER]]
@@ -83,7 +84,9 @@ def redo_run(viewer: Viewer) -> None:
 
 SNIFF_BYTES = 65536
 """How much of a JSON file is looked at to tell what it is."""
-FAMILY = "family"
+FAMILY, OUTLINES, LABELS = "family", "outlines", "labels"
+CELLPOSE = "_seg.npy"
+"""How the names of Cellpose's files end."""
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
@@ -94,26 +97,31 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 
 def kind_of(path: Path) -> str:
-    """Tell "geojson", "json" (hover_net), "mat", "family" or "" by the start of a file.
+    """Tell "outlines", "labels", "family" or "" (not ours) by the start of a file.
 
     "family" is an .npz of a token decoder, if its features are there. A file that cannot be
     opened is "": napari says so itself.
     """
     suffix = path.suffix.lower()
-    if suffix == ".mat":
-        return "mat"
+    if suffix == ".mat" or path.name.lower().endswith(CELLPOSE):
+        return LABELS
     if suffix == ".npz":
         from ..core.data.kinds import find_families  # noqa: PLC0415 - on first use
 
         return FAMILY if any(f.features is not None for f in find_families(path)) else ""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             start = file.read(SNIFF_BYTES)
     except OSError:
         return ""
-    if b'"Feature' in start or suffix == ".geojson":
-        return "geojson"
-    return "json" if b'"nuc"' in start else ""
+    from ..core.io.foreign import json_kind  # noqa: PLC0415
+    from ..core.io.rois import is_rois  # noqa: PLC0415
+
+    ours = b'"Feature' in start or suffix == ".geojson" or b'"nuc"' in start or is_rois(start)
+    region = suffix == ".xml" and b"<Annotation" in start
+    return OUTLINES if ours or region or (suffix == ".json" and json_kind(start)) else ""
 
 
 def read_results(path: str | list[str]) -> list[LAYER]:
@@ -126,22 +134,25 @@ def _read_any(path: Path) -> list[LAYER]:
     kind = kind_of(path)
     if kind == FAMILY:
         return _read_family(path)
-    if kind == "mat":
-        from ..core.io.hover_net import read_hovernet_mat  # noqa: PLC0415 - on first use
+    from ..core.io.open import read_labels, read_outlines  # noqa: PLC0415 - on first use
 
-        made = read_hovernet_mat(path)
+    if kind == LABELS:
+        made = read_labels(path)
         return [_layer(path, made.labels, {"index": made.ids, "type": made.type}, {}, made.notes)]
-    from ..core.io.geojson import rasterize, read_geojson  # noqa: PLC0415
-    from ..core.io.hover_net import read_hovernet_json  # noqa: PLC0415
+    from ..core.io.geojson import rasterize  # noqa: PLC0415
 
-    found = (read_geojson if kind == "geojson" else read_hovernet_json)(path)
+    found = read_outlines(path)
+    if found is None:
+        raise InputError(f"{path.name} holds no outlines of nuclei.")
     table: dict[str, Any] = {
         "index": np.arange(1, len(found) + 1),
         "id": list(found.ids),
         "type": found.type,
         **found.measurements,
     }
-    return [_layer(path, rasterize(found), table, found.type_names, found.notes)]
+    sizes = zip(found.box[2:], found.shape or (1, 1), strict=True)  # no nuclei: as the image
+    labels = rasterize(found, tuple(max(size) for size in sizes))  # type: ignore[arg-type]
+    return [_layer(path, labels, table, found.type_names, found.notes)]
 
 
 def _read_family(path: Path) -> list[LAYER]:
@@ -219,8 +230,20 @@ def labels_data(data: Any, attributes: Mapping[str, Any]) -> LabelsData:
     labels = _plane_of(data, str(attributes.get("name", "labels")))
     nuclei = measure(labels, type_names=_type_names(known))
     nuclei = _with_features(nuclei, attributes.get("features"))
-    row, col = known.get("offset", (0, 0))
-    return LabelsData(labels, nuclei, (int(row), int(col)), known.get("mpp"), known)
+    offset, mpp = _place_of(attributes)
+    row, col = known.get("offset", offset)
+    return LabelsData(labels, nuclei, (int(row), int(col)), known.get("mpp", mpp), known)
+
+
+def _place_of(attributes: Mapping[str, Any]) -> tuple[tuple[int, int], float | None]:
+    """First row and column of a layer of one's own, by its scale and translate, and its mpp."""
+    layer = Labels(
+        np.zeros((1, 1), np.uint8),
+        **{name: attributes[name][-2:] for name in ("scale", "translate", "units")
+           if attributes.get(name) is not None},
+    )  # fmt: skip
+    place = [round(float(t / s)) for t, s in zip(layer.translate, layer.scale, strict=True)]
+    return (place[0], place[1]), layer_mpp(layer)[0]
 
 
 def _plane_of(data: Any, name: str) -> Int32:
@@ -231,7 +254,9 @@ def _plane_of(data: Any, name: str) -> Int32:
         raise InputError(
             f"Layer {name!r} has shape {array.shape}: save one plane, or use napari's own TIFF."
         )
-    return array.astype(np.int32, copy=False)
+    from ..core.io.labels import renumbered  # noqa: PLC0415 - on first use
+
+    return renumbered(array, f"Layer {name!r}")[0]
 
 
 def _type_names(known: Mapping[str, Any]) -> dict[int, TypeInfo]:

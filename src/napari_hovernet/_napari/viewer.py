@@ -40,6 +40,10 @@ Box = tuple[int, int, int, int]
 """Rows r0..r1 and columns c0..c1 of an array, half open: (r0, r1, c0, c1)."""
 
 
+SQUARE = 0.01
+"""Relative difference of a pixel's height and width that is rounding."""
+
+
 def bare_viewer(viewer: Any) -> Any:
     """Return the viewer behind the proxy that napari hands to plugins."""
     return getattr(viewer, "__wrapped__", viewer)
@@ -280,7 +284,9 @@ def layer_mpp(layer: Layer) -> tuple[float | None, str]:
     noted = layer.metadata.get("mpp")
     if isinstance(noted, int | float) and MPP_LIMITS[0] <= noted <= MPP_LIMITS[1]:
         return float(noted), "layer metadata"
-    scale = float(layer.scale[-1])
+    tall, scale = _pixel_sides(layer)
+    if abs(tall - scale) > SQUARE * scale:
+        return None, f"not known: the layer's pixels are {scale:.4g} x {tall:.4g}, not square"
     unit = getattr(layer, "units", (None,))[-1]
     name = "" if unit is None else str(unit)
     if name not in _NOT_SAID:
@@ -288,6 +294,13 @@ def layer_mpp(layer: Layer) -> tuple[float | None, str]:
     if scale == 1.0:
         return None, "not known: the layer has no scale"
     return _in_range(scale, "layer scale, taken for µm")
+
+
+def _pixel_sides(layer: Layer) -> tuple[float, float]:
+    """Height and width of a pixel in the world: by scale and affine, however it is turned."""
+    inner = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear).linear_matrix
+    sides = np.linalg.norm(np.asarray(layer.affine.linear_matrix) @ inner, axis=0)
+    return float(sides[-2]), float(sides[-1])
 
 
 def _micrometres(unit: Any) -> float:

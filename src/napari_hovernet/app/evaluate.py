@@ -360,8 +360,6 @@ def _rows(
             continue
         except DeviceError:
             raise
-        except MemoryError:
-            why = "not enough memory for this image"
         except UserError as error:
             why = " ".join(str(error).split())
         except Exception as error:  # one image must not end the batch

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.io import FORMATS
+from ..core.io import FORMATS, USUAL
 from ..core.io.files import staged
 from .segment import SegmentResult, run_metadata
 
@@ -30,7 +30,7 @@ def about(result: SegmentResult, image_name: str) -> dict[str, Any]:
 def write_result(
     result: SegmentResult,
     stem: str | os.PathLike[str],
-    formats: Sequence[str] = tuple(FORMATS),
+    formats: Sequence[str] = USUAL,
     *,
     image_name: str = "",
 ) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..core.types import Progress
-from ..errors import JobFailed, UserError
+from ..errors import OUT_OF_MEMORY, JobFailed, UserError, is_out_of_memory, plain
 
 T = TypeVar("T")
 Steps = Generator[Progress, None, T]
@@ -40,10 +40,6 @@ def drive(
         raise JobCancelled("Cancelled; nothing was written.")
     except UserError:
         raise
-    except MemoryError as error:
-        raise JobFailed(
-            "Not enough memory for this image: segment a smaller region, or close other programs."
-        ) from error
     except Exception as error:
         raise JobFailed(describe_failure(error)) from error
     finally:
@@ -52,8 +48,10 @@ def drive(
 
 def describe_failure(error: BaseException) -> str:
     """Put an unexpected error into one line: its kind and the first line of its text."""
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {plain(lines[0])}" if lines else type(error).__name__
 
 
 class OneThread:

@@ -24,7 +24,7 @@ from ..core.io.files import TEMPORARY_PREFIX, output_error, writable_folder
 from ..core.params import SCRATCH, TrainConfig
 from ..core.training.files import RunFolder
 from ..core.weights import BUILT_IN, offered
-from ..errors import InputError, UserError
+from ..errors import InputError, UserError, plain
 from .jobs import describe_failure
 from .processes import (
     MARKER,
@@ -120,6 +120,15 @@ def info_of(folder: RunFolder) -> RunInfo:
     return replace(info, config=config, n_epochs=config.optim.epochs, can_resume=resumable)
 
 
+def _known(folder: RunFolder) -> RunInfo:
+    """Return what is known of a run; one broken run must not hide the others."""
+    try:
+        return info_of(folder)
+    except Exception as error:
+        why = f"its files cannot be read ({type(error).__name__}: {plain(error, 80)})"
+        return RunInfo(folder.name, folder, BROKEN, why, created=written(folder.config_file))
+
+
 def is_run(path: Path) -> bool:
     """Tell whether a folder is that of a run."""
     return (path / "config.json").is_file() or (path / "events.jsonl").is_file()
@@ -196,7 +205,7 @@ class RunStore:
         except OSError:
             return ()
         paths = (self.folder / name for name in names if not name.startswith("."))
-        found = [info_of(RunFolder(path)) for path in paths if is_run(path)]
+        found = [_known(RunFolder(path)) for path in paths if is_run(path)]
         return tuple(sorted(found, key=lambda info: (-info.created, info.name)))
 
     def info(self, run: RunFolder | str) -> RunInfo:

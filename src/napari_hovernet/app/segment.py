@@ -114,7 +114,7 @@ def segment_steps(
     del image  # the generator alone holds it, and lets go of it
     try:
         return (yield from steps)
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except Exception as error:
         raise JobFailed(describe_failure(error)) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from ..core.params import LOSS_HEADS, LOSS_TERMS
 from ..core.training.files import VERSION, RunFolder
+from ..errors import plain
 from .processes import ProcessMark, elsewhere, mark_from, process_of, read_mark
 
 ACTIVE = ("queued", "starting", "running", "paused")
@@ -32,8 +34,13 @@ GONE = (
     "Its process is gone and said nothing: it was killed, memory ran out, or the computer went "
     "down."
 )
+FULL_DISK = (
+    "Its process is gone, and the disk of the run is full: free some space, then resume it."
+)
 LOG_LINES, LOG_BYTES, LOG_WIDTH = 6, 8192, 300
 """What is shown of the end of a log."""
+MESSAGE = 2000
+"""Characters of a run's message that are shown."""
 CHUNK = 64 * 1024
 """Bytes read at a time: about 100 events, 1 to 2 ms."""
 BUDGET_S = 0.004
@@ -41,6 +48,9 @@ BUDGET_S = 0.004
 LOOK_S = 0.25
 """Time between two looks at the run's state and process."""
 FIRST_CAPACITY = 256
+LARGEST = 1e300
+FULL = 2**26
+"""Bytes free on the disk of a run below which it is named as the cause."""
 NAN = float("nan")
 
 SHARES = tuple(LOSS_TERMS)
@@ -66,7 +76,7 @@ Event = Mapping[str, Any]
 def number(value: Any) -> float:
     """Return a number as float; NaN for anything else."""
     fits = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if fits else NAN
+    return float(value) if fits and abs(value) < LARGEST else NAN
 
 
 def whole(value: Any) -> int:
@@ -77,7 +87,7 @@ def whole(value: Any) -> int:
 def numbers_in(value: Any) -> dict[str, float]:
     """Return the numbers of a mapping; what is none is left out."""
     pairs = value.items() if isinstance(value, Mapping) else ()
-    return {str(k): float(v) for k, v in pairs
+    return {str(k): number(v) for k, v in pairs
             if isinstance(v, int | float) and not isinstance(v, bool)}  # fmt: skip
 
 
@@ -136,10 +146,19 @@ def state_of(folder: RunFolder) -> RunState:
             return _state(status, mark.pid)
         status = folder.read_status()  # it may have ended properly between the two looks
         if status.get("state") not in FINISHED:
-            end = log_end(folder.log, 1).strip()[:LOG_WIDTH]
-            message = f"{GONE} The log ends with: {end}" if end else GONE
+            end = plain(log_end(folder.log, 1).strip(), LOG_WIDTH)
+            gone = FULL_DISK if disk_full(folder.path) else GONE
+            message = f"{gone} The log ends with: {end}" if end else gone
             return RunState(KILLED, message, None, _state(status).updated)
     return _state(status) if status.get("state") in FINISHED else RunState(NEW)
+
+
+def disk_full(path: Path) -> bool:
+    """Whether next to nothing is free on the disk of a folder."""
+    try:
+        return shutil.disk_usage(path).free < FULL
+    except OSError:
+        return False
 
 
 def log_end(path: Path, lines: int = LOG_LINES) -> str:
@@ -157,7 +176,7 @@ def log_end(path: Path, lines: int = LOG_LINES) -> str:
 def _state(status: Event, pid: int | None = None) -> RunState:
     updated = number(status.get("updated"))
     return RunState(
-        str(status.get("state")), str(status.get("message") or ""), pid,
+        str(status.get("state")), plain(status.get("message") or "", MESSAGE), pid,
         0.0 if math.isnan(updated) else updated,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.choices import Choice, choices
+from ..errors import plain
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -23,19 +24,21 @@ LOG_SECONDS = 30.0
 NAME_WIDTH = 28
 """Characters of an image's name in front of its progress bar."""
 NOTHING = "-"
+MOST, WITHIN = 10_000_000, "\n\t"
+"""Characters that are written at a time, and what they may hold beside printable ones."""
 SHOWN = 5
 """Names that are shown in a note."""
 
 
 def say(text: str) -> None:
     """Write one line to stdout."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{plain(text, MOST, WITHIN)}\n")
     sys.stdout.flush()
 
 
 def complain(text: str) -> None:
     """Write one line to stderr, with the program's name."""
-    sys.stderr.write(f"{PROGRAM}: {text}\n")
+    sys.stderr.write(f"{PROGRAM}: {plain(text, MOST, WITHIN)}\n")
     sys.stderr.flush()
 
 

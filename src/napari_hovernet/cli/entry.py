@@ -11,7 +11,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from ..errors import UserError
+from ..errors import OUT_OF_MEMORY, UserError
 from .console import complain, say_error
 from .parser import build_parser
 
@@ -33,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         say_error(error)
+        return USER_ERROR
+    except MemoryError:
+        if options.debug:
+            raise
+        complain(f"error: {OUT_OF_MEMORY}")
         return USER_ERROR
     except KeyboardInterrupt:
         complain("interrupted; no half-written file is left.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._version import __version__
 from ..core.choices import choices
-from ..core.io import FORMATS
+from ..core.io import USUAL
 from ..core.params import PRESETS, InferenceParams, SeparationParams
 from ..core.weights import DEFAULT, offered
 from .console import add_choice
@@ -124,7 +124,7 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     add("--model", default=DEFAULT, help=MODEL)
     add("--device", default="auto", help=DEVICE)
     files = parser.add_argument_group("files")
-    files.add_argument("--formats", default=",".join(FORMATS),
+    files.add_argument("--formats", default=",".join(USUAL),
                        help="separated by commas; default %(default)s")
     files.add_argument("--pattern", help="take only these names from folders, like '*_he.tif'")
     files.add_argument("--recursive", action="store_true", help="look into folders of folders too")

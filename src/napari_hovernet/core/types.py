@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -31,6 +32,10 @@ Bool = npt.NDArray[np.bool_]
 
 PROBABILITY_SLACK = 1e-3
 """Rounding a probability may show beyond 0..1 before it is refused (float16 files)."""
+
+
+HV_LIMIT = 1e6
+"""HV beyond is absurd, and its squares and sums would overflow."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,11 @@ class Maps:
             raise InputError(
                 f"Maps.np runs from {prob.min():g} to {prob.max():g}; it must be a probability "
                 "in 0..1 (softmax channel 1 of the NP branch, not its logits)."
+            )
+        if hv.size and not -HV_LIMIT <= hv.min() <= hv.max() <= HV_LIMIT:
+            raise InputError(
+                f"Maps.hv runs from {hv.min():g} to {hv.max():g}, where -1 to 1 is meant; look at "
+                "the network that made them, whose weights are damaged or diverged."
             )
         object.__setattr__(self, "np", prob)
         object.__setattr__(self, "hv", hv)
@@ -382,9 +392,34 @@ F = TypeVar("F", bound=Callable[..., object])
 def kernel(function: F) -> F:
     """Compile a loop over arrays to machine code that lets other threads run."""
     try:  # Keep it on disk; without a folder that can be written it is compiled in each process
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
+        made = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
         return cast(F, numba.njit(nogil=True)(function))
+    if (cache := getattr(made, "_cache", None)) is not None:
+        _mend_itself(cache)
+    return cast(F, made)
+
+
+def _mend_itself(cache: Any) -> None:
+    """Compile anew where what is kept is damaged (a power cut, a full disk), and replace it."""
+    load, save = cache.load_overload, cache.save_overload
+
+    def loaded(*given: Any) -> Any:
+        try:
+            return load(*given)
+        except Exception:
+            with suppress(Exception):
+                cache.flush()
+            return None
+
+    def saved(*given: Any) -> None:
+        try:
+            save(*given)
+        except Exception:
+            with suppress(Exception):
+                cache.flush()
+
+    cache.load_overload, cache.save_overload = loaded, saved
 
 
 @dataclass(frozen=True)

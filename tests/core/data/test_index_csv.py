@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ def test_every_column(tmp_path: Path) -> None:
         ("image,labels,mpp\nim/a.png,im/a_lab.png,0.25\n", "utf-8"),
         ("Image;Labels;MPP\r\nim\\a.png;im\\a_lab.png;0.25\r\n", "utf-8-sig"),
         ("image\tlabel\tmpp\nim/a.png\tim/a_lab.png\t.25", "utf-8"),
+        ("image;label;mpp\nim/a.png;im/a_lab.png;0,25\n", "cp1252"),
+        ("image\tlabel\tmpp\r\nim/a.png\tim/a_lab.png\t0,25\r\n", "utf-16"),
+        ("image;label;mpp;note\nim/a.png;im/a_lab.png;0,25;Größe 3 µm\n", "latin-1"),
     ],
 )
 def test_plain_columns_as_programs_write_them(tmp_path: Path, text: str, encoding: str) -> None:
@@ -115,8 +119,8 @@ def test_what_is_refused_says_where(tmp_path: Path, text: str, said: str) -> Non
 
 def test_a_file_that_is_no_text_or_not_there(tmp_path: Path) -> None:
     path = index(tmp_path, "")
-    path.write_bytes(b"\xff\xfe\x00i")
-    with pytest.raises(InputError, match="no text in UTF-8"):
+    path.write_bytes(b"image\0,label\n")
+    with pytest.raises(InputError, match="no text table"):
         read_index(path, EVERYTHING)
     with pytest.raises(InputError, match="is not there"):
         read_index(tmp_path / "none.csv", EVERYTHING)
@@ -125,3 +129,11 @@ def test_a_file_that_is_no_text_or_not_there(tmp_path: Path) -> None:
 def test_the_split_needs_its_column(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no column split, so 'val' is not in it"):
         read_index(index(tmp_path, "image,label\nim/a.png,l\n"), DataChoice(split="val"))
+
+
+def test_an_index_of_200_000_lines_takes_seconds(tmp_path: Path) -> None:
+    lines = "".join(f"im/{k}.png,im/{k}_lab.png\n" for k in range(200_000))
+    path = index(tmp_path, "image,label\nim/a.png,im/a_lab.png\n" + lines)
+    began = time.process_time()
+    assert len(read_index(path, EVERYTHING)) == 200_001
+    assert time.process_time() - began < 15

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from napari_hovernet.core.data.pairs import LABEL_ENDINGS, image_files, labels_of, list_files
+from napari_hovernet.core.data.names import LABEL_ENDINGS
+from napari_hovernet.core.data.pairs import (
+    find_pairs,
+    image_files,
+    labels_of,
+    list_files,
+    read_pair,
+)
 
 
 def files(*names: str) -> dict[str, Path]:
@@ -36,3 +45,48 @@ def test_hidden_files_and_folders_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "._a.png").touch()
     (tmp_path / "B.PNG").touch()
     assert list(list_files(tmp_path)) == ["b.png"]
+
+
+TREES = {
+    "Cellpose": ["x.png", "x_cp_masks.png", "x_flows.npy"],
+    "Cellpose, what its window saves": ["x.png", "x_seg.npy"],
+    "QuPath": ["x.png", "x.png.geojson"],
+    "QuPath's label images": ["x.png", "x-labelled.tif"],
+    "ImageJ": ["x.jpg", "x-mask.png"],
+    "MoNuSeg": ["Tissue Images/x.tif", "Annotations/x.xml"],
+    "MoNuSeg's test": ["x.tif", "x.xml"],
+    "gt": ["images/x.png", "gt/x.png"],
+    "mask": ["image/x.png", "mask/x.png"],
+    "NuInsSeg": ["tissue images/x.png", "label masks/x.tif", "mask binary/x.png"],
+    "Lizard": ["lizard_images1/Lizard_Images1/x.png", "lizard_labels/Lizard_Labels/Labels/x.mat"],
+    "CoNSeP": ["Images/x.png", "Labels/x.mat", "Overlay/x.png"],
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_labels_are_found_where_others_keep_them(tmp_path: Path, name: str) -> None:
+    for place in TREES[name]:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    (pair,) = find_pairs(tmp_path)
+    assert pair.name == "x"
+    assert pair.image == tmp_path / TREES[name][0]
+    assert pair.labels == tmp_path / TREES[name][1]
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_mask_per_nucleus_is_put_together(tmp_path: Path, several: bool) -> None:
+    """The tree of the Data Science Bowl 2018."""
+    for name in ("ab", "cd")[: 1 + several]:
+        place = tmp_path / name
+        for k, box in enumerate([(0, 4, 0, 4), (5, 8, 5, 8)]):
+            mask = np.zeros((9, 9), np.uint8)
+            mask[box[0] : box[1], box[2] : box[3]] = 255
+            (place / "masks").mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place / "masks" / f"m{k}.png"), mask)
+        (place / "images").mkdir()
+        cv2.imwrite(str(place / "images" / f"{name}.png"), np.zeros((9, 9, 3), np.uint8))
+    pairs = find_pairs(tmp_path if several else tmp_path / "ab")
+    assert [pair.name for pair in pairs] == ["ab", "cd"][: 1 + several]
+    labels = read_pair(pairs[0], ("labels",))["labels"]
+    assert np.unique(labels, return_counts=True)[1].tolist() == [56, 16, 9]

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from napari_hovernet.core import limits
 from napari_hovernet.core.inference import devices
-from napari_hovernet.errors import DeviceError
+from napari_hovernet.errors import DeviceError, is_out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -114,13 +115,13 @@ def test_the_list_names_gpus_with_their_free_memory(gpus: list[tuple[int, int]])
     ],
 )
 def test_lack_of_memory_is_recognised(error: Exception, expected: bool) -> None:
-    assert devices.is_out_of_memory(error) is expected
+    assert is_out_of_memory(error) is expected
 
 
 def test_a_real_failed_allocation_is_recognised() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert devices.is_out_of_memory(caught.value)
+    assert is_out_of_memory(caught.value)
 
 
 def test_precision_is_float32_on_a_cpu_unless_asked_for() -> None:
@@ -157,7 +158,7 @@ def test_free_memory_is_what_is_available_and_a_container_leaves(
         if text is not None:
             (tmp_path / name).write_text(f"{text}\n")
     groups = ((str(tmp_path / "limit"), str(tmp_path / "used")),)
-    monkeypatch.setattr(devices, "_CGROUPS", groups)
+    monkeypatch.setattr(limits, "_CGROUPS", groups)
     memory = SimpleNamespace(available=5000)
-    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: memory)
     assert devices.free_memory() == free

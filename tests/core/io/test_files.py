@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -199,7 +200,7 @@ def test_broken_json_is_refused_by_name(tmp_path: Path, content: bytes, said: st
 def test_a_missing_and_a_huge_file_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="is not there"):
         load_json(tmp_path / "none.json")
     (tmp_path / "a.json").write_text("[1, 2, 3]")
     assert load_json(tmp_path / "a.json") == [1, 2, 3]
@@ -390,3 +391,19 @@ def test_numbers_that_are_none_are_refused(write, number):
 def test_an_unfit_reading_of_hv_is_named(write, value):
     with pytest.raises(InputError, match=r"hv.*scale"):
         read_params(write(about(hv={"scale": value})))
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = atomic._temporary(tmp_path)
+    parts = mine.name.split("-")
+    dead = tmp_path / "-".join([*parts[:-2], str(gone.pid), parts[-1]])
+    other = tmp_path / "-".join([*parts[:-3], "00000000", str(gone.pid), parts[-1]])
+    dead.mkdir()
+    (dead / "x").touch()
+    mine.touch()
+    other.touch()
+    with atomic.staged(tmp_path, ["a"]) as staging:
+        (staging / "a").touch()
+    assert sorted(tmp_path.iterdir()) == sorted([mine, other, tmp_path / "a"])

@@ -110,8 +110,8 @@ def test_other_tiffs_are_read_and_pictures_refused(tmp_path: Path) -> None:
     back = read_label_tiff(tmp_path / "a.tif")
     assert back.ids.tolist() == [1]
     assert back.metadata == {}
-    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 6, 3), np.uint8))
-    with pytest.raises(InputError, match=r"b\.tif: the image has shape \(5, 6, 3\)"):
+    tifffile.imwrite(tmp_path / "b.tif", np.arange(90, dtype=np.uint8).reshape(5, 6, 3))
+    with pytest.raises(InputError, match=r"b\.tif: the image is a colour picture"):
         read_label_tiff(tmp_path / "b.tif")
 
 
@@ -162,11 +162,45 @@ def test_a_label_file_without_uid_is_read(tmp_path: Path) -> None:
     assert read_hovernet_mat(tmp_path / "n.mat").ids.tolist() == [1]
 
 
+MAP = np.array([[9, 0, 4], [4, 4, 0]])
+
+
+@pytest.mark.parametrize(
+    ("content", "types", "said"),
+    [
+        ({"id": [[4], [9]], "class": [[3], [1]], "bbox": np.zeros((2, 4))}, [3, 1], ""),
+        ({"id": [[9], [4]], "class": [[3], [1]]}, [1, 3], ""),
+        ({"inst_type": [[3], [1]]}, [3, 1], ""),
+        ({"inst_type": np.arange(1, 10).reshape(-1, 1)}, [4, 9], ""),
+        ({"type_map": [[2, 7, 1], [1, 0, 0]]}, [1, 2], "type_map"),
+        ({"type_map": [[2, 7, 1], [1, 0, 0]], "inst_type": [[1], [2], [3]]}, [1, 2], "3 rows"),
+        ({"inst_type": [[0], [0]]}, [0, 0], ""),
+    ],
+)
+def test_types_are_found_however_a_data_set_keeps_them(
+    tmp_path: Path, content: dict, types: list[int], said: str
+) -> None:
+    scipy_io.savemat(tmp_path / "n.mat", {"inst_map": MAP, **content})
+    found = read_hovernet_mat(tmp_path / "n.mat")
+    assert found.ids.tolist() == [4, 9]
+    assert found.type.tolist() == types
+    assert said in " ".join(found.notes)
+
+
+def test_a_variable_that_unpacks_to_far_more_than_it_claims_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"inst_map": np.zeros((2000, 2000)), "inst_uid": [[0]]}
+    scipy_io.savemat(tmp_path / "n.mat", content, do_compression=True)
+    monkeypatch.setattr(hovernet_mat, "MAX_MAT_BYTES", 2**20)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        read_hovernet_mat(tmp_path / "n.mat")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ({"other": np.eye(2)}, "no inst_map, only other"),
-        ({"inst_map": np.eye(2) * -1}, "runs from -1"),
         ({"inst_map": np.eye(2) * 0.5}, "fractions"),
         ({"inst_map": np.zeros((2, 2, 2))}, "shape"),
         ({"inst_map": np.array(["a"], object)}, "dtype"),
@@ -313,12 +347,54 @@ def test_whole_numbers_may_be_stored_as_floats(tmp_path: Path, labels: Int32) ->
     assert "read as one plane" in found.notes[0]
 
 
+@pytest.mark.parametrize("suffix", ["npy", "tif", "mat"])
+@pytest.mark.parametrize(
+    ("values", "labels", "said"),
+    [
+        (np.array([[0, 2**31, 2**40], [5, 5, 0]]), [[0, 2, 3], [1, 1, 0]], "numbered anew"),
+        (np.array([[0, 2**32 - 1], [2**32 - 1, 7]], np.uint32), [[0, 2], [2, 1]], "4294967295"),
+        (np.array([[-1, 0], [4, -2]]), [[0, 0], [4, 0]], "2 pixels of negative ids (-2, -1)"),
+        (np.array([[2.0**31, 1]]), [[2, 1]], "numbered anew"),
+        (np.array([[-1, 2**33]]), [[0, 1]], "negative"),
+    ],
+)
+def test_ids_beyond_bounds_are_numbered_anew_and_negative_ones_kept_apart(
+    tmp_path: Path, suffix: str, values: np.ndarray, labels: list[list[int]], said: str
+) -> None:
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "npy":
+        np.save(path, values)
+    elif suffix == "tif":
+        tifffile.imwrite(path, values)
+    else:
+        scipy_io.savemat(path, {"inst_map": values})
+    found = read_labels(path)
+    assert found.labels.tolist() == labels
+    assert said in " ".join(found.notes)
+
+
+def test_the_label_image_of_a_file_is_the_largest_and_not_its_first(tmp_path: Path) -> None:
+    labels = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    with tifffile.TiffWriter(tmp_path / "x.tif") as file:
+        file.write(np.zeros((5, 5), np.uint8), metadata=None)
+        file.write(labels, metadata=None)
+    found = read_labels(tmp_path / "x.tif")
+    np.testing.assert_array_equal(found.labels, labels)
+    assert "number 2, the largest" in found.notes[0]
+
+
 def colours(folder: Path) -> Path:
     return png(folder / "x.png", np.random.default_rng(0).integers(0, 9, (8, 8, 3), np.uint8))
 
 
 def colour_tiff(folder: Path) -> Path:
-    tifffile.imwrite(folder / "x.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+    values = np.random.default_rng(0).integers(0, 9, (8, 8, 3), np.uint8)
+    tifffile.imwrite(folder / "x.tif", values, photometric="rgb")
+    return folder / "x.tif"
+
+
+def tiff_stack(folder: Path) -> Path:
+    tifffile.imwrite(folder / "x.tif", np.zeros((5, 8, 8), np.uint8), photometric="minisblack")
     return folder / "x.tif"
 
 
@@ -336,11 +412,6 @@ def cut_off_deep(folder: Path) -> Path:
 
 def fractions(folder: Path) -> Path:
     np.save(folder / "x.npy", np.full((4, 4), 0.5))
-    return folder / "x.npy"
-
-
-def negative(folder: Path) -> Path:
-    np.save(folder / "x.npy", np.full((4, 4), -1))
     return folder / "x.npy"
 
 
@@ -397,11 +468,11 @@ def other_json(folder: Path) -> Path:
     ("make", "said"),
     [
         (colours, "colours are no ids"),
-        (colour_tiff, "not colours and not a stack"),
+        (colour_tiff, "colours are no ids"),
+        (tiff_stack, "not a stack"),
         (cut_off, "damaged or cut off"),
         (cut_off_deep, "damaged or cut off"),
         (fractions, "holds fractions"),
-        (negative, "runs from -1"),
         (stack, r"shape \(3, 4, 4\)"),
         (objects, "Python objects"),
         (false_size, "damaged or cut off"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_hovernet.core.io import geojson
+from napari_hovernet.core.io import FORMATS, geojson
 from napari_hovernet.core.io.geojson import (
     MAX_CONTOUR_EDGE,
     Polygons,
@@ -24,6 +25,8 @@ from napari_hovernet.core.io.geojson import (
     write_geojson,
 )
 from napari_hovernet.core.io.hover_net import read_hovernet_json, write_hovernet_json
+from napari_hovernet.core.io.open import read_labels
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import Int32, Nuclei
 from napari_hovernet.errors import InputError
 
@@ -372,3 +375,76 @@ def test_broken_json_of_hover_net_is_refused_by_name(tmp_path: Path, data: Any, 
     with pytest.raises(InputError, match=said) as caught:
         read_hovernet_json(file)
     assert "given.json" in str(caught.value)
+
+
+def ring_in_two_parts() -> Int32:
+    """A ring of 91 pixels with a hole of 9, and one id in two parts of 16."""
+    labels = np.zeros((30, 40), np.int32)
+    labels[2:12, 2:12] = 1
+    labels[5:8, 5:8] = 0
+    labels[16:20, 2:6] = 2
+    labels[20:24, 6:10] = 2  # touches by a corner
+    labels[16:20, 20:36] = 3
+    labels[17:19, 22:24], labels[17:19, 28:30] = 0, 0
+    labels[18, 29] = 4
+    labels[26:29, 20:23] = 3
+    return labels
+
+
+@pytest.mark.parametrize("name", ["geojson", "imagej-roi"])
+def test_holes_and_second_parts_are_kept(tmp_path: Path, name: str) -> None:
+    labels = ring_in_two_parts()
+    result = SimpleNamespace(labels=labels, nuclei=measure(labels), offset=(0, 0), mpp=None)
+    path = tmp_path / f"n{FORMATS[name].ending}"
+    FORMATS[name].write(path, result, {})
+    np.testing.assert_array_equal(read_labels(path, labels.shape).labels, labels)
+
+
+def test_hover_net_s_json_says_what_it_cannot_hold(tmp_path: Path) -> None:
+    write_hovernet_json(tmp_path / "n.json", measure(ring_in_two_parts()))
+    said = json.loads((tmp_path / "n.json").read_text())["napari_hovernet"]["not_held"]
+    assert said.startswith("holes and second parts of 2 nuclei (ids 1, 3)")
+
+
+def square(at: int, edge: int) -> list[list[list[int]]]:
+    end = at + edge
+    return [[[at, at], [end, at], [end, end], [at, end], [at, at]]]
+
+
+PLACES = [(0, 30), (2, 5), (10, 5)]
+
+
+def drawn(kind: str | None, at: int, edge: int, key: str = "objectType") -> dict[str, Any]:
+    properties = {} if kind is None else {key: kind}
+    geometry = {"type": "Polygon", "coordinates": square(at, edge)}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+@pytest.mark.parametrize("key", ["objectType", "object_type"])
+@pytest.mark.parametrize(
+    ("kinds", "ids", "said"),
+    [
+        (["annotation", "detection", "detection"], [1, 2], "1 annotations were left out"),
+        (["annotation", "cell", "cell"], [1, 2], "1 annotations were left out"),
+        (["annotation", "annotation", "annotation"], [1, 2, 3], ""),
+        ([None, None, None], [1, 2, 3], ""),
+    ],
+)
+def test_annotations_are_left_out_beside_detections_and_small_ones_lie_above(
+    tmp_path: Path, kinds: list[str | None], ids: list[int], said: str, key: str
+) -> None:
+    """The annotation round all of them comes last, and must not cover them."""
+    found = [drawn(k, *place, key) for k, place in zip(kinds, PLACES, strict=True)]
+    (tmp_path / "a.geojson").write_text(json.dumps(found[1:] + found[:1]))
+    made = read_labels(tmp_path / "a.geojson", (32, 32))
+    assert made.ids.tolist() == ids
+    assert (made.labels == 1).sum() == 25
+    assert said in " ".join(made.notes)
+
+
+def test_an_empty_result_keeps_the_size_of_its_image(tmp_path: Path, none: Nuclei) -> None:
+    about = {"shape": [30, 40], "offset": [2, 3]}
+    write_geojson(tmp_path / "a.geojson", none, metadata=about)
+    write_hovernet_json(tmp_path / "a.json", none, metadata=about)
+    assert read_geojson(tmp_path / "a.geojson").shape == (32, 43)
+    assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -505,6 +506,81 @@ def test_a_damaged_resume_file_is_refused_with_the_way_out(
     whole.resume_file.write_bytes(whole.resume_file.read_bytes()[:-100])
     assert engine.run_training(whole, resume=True) == 1
     assert "start a new run from best.safetensors" in whole.read_status()["message"]
+
+
+def put(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Return an edit of a resume file: a value at a place."""
+
+    def edit(state: dict[str, Any]) -> None:
+        at: Any = state
+        for name in path[:-1]:
+            at = at[name]
+        at[path[-1]] = value
+
+    return edit
+
+
+EDITS = {
+    "a step beyond the end": put("position", "step", value=10**9),
+    "a negative step": put("position", "step", value=-1),
+    "a step that is a text": put("position", "step", value="3"),
+    "an epoch that was not": put("position", "scored", value=2),
+    "no position": put("position", value={}),
+    "an unknown member": put("position", "more", value=1),
+    "no history": put("position", "history", value=[]),
+    "a history of numbers": put("position", "history", value=[1]),
+    "no weights": put("network", value={}),
+    "another weight": put("network", "down.0.conv1.weight", value=torch.zeros(1)),
+    "NaN": put("network", "down.0.conv1.weight", value=torch.full((4, 3, 3, 3), torch.nan)),
+    "no header": put("header", value="{}"),
+    "no optimiser": put("optimizer", value={}),
+    "another optimiser": put("optimizer", "state", 0, "exp_avg", value=torch.zeros(1)),
+    "an optimiser far on": put("optimizer", "state", 0, "step", value=torch.tensor(1e12)),
+    "no random numbers": put("random", value={}),
+    "short random numbers": put("random", "torch", value=torch.zeros(3, dtype=torch.uint8)),
+    "steps of a text": put("steps_per_epoch", value="x"),
+    "data of a number": put("data", value=3),
+    "a list": put("loss", value=[1]),
+}
+
+
+@pytest.fixture
+def halfway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: LoadedData) -> RunFolder:
+    """A run that was stopped in its second epoch."""
+    folder = folder_of(tmp_path, name="halfway")
+    after_step(monkeypatch, 4, lambda: folder.write_command("stop"))
+    assert engine.run_training(folder) == 0
+    return folder
+
+
+def test_edited_resume_files_are_refused_and_best_is_offered(
+    halfway: RunFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sound = halfway.resume_file.read_bytes()
+    for name, edit in EDITS.items():
+        state = torch.load(io.BytesIO(sound), weights_only=True)
+        edit(state)
+        torch.save(state, halfway.resume_file)
+        assert engine.run_training(halfway, resume=True) == 1, name
+        message = halfway.read_status()["message"]
+        assert "start" in message and "new run" in message and "best.safetensors" in message, name
+    assert "Traceback" not in capfd.readouterr().err
+    halfway.resume_file.write_bytes(sound)
+    assert engine.run_training(halfway, resume=True) == 0
+
+
+@pytest.mark.parametrize("what", ["image", "labels"])
+def test_changed_pixels_or_labels_are_named_on_resuming(
+    halfway: RunFolder, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    found = data_of()
+    changed = getattr(found.train[1].arrays, what)
+    changed[:] = 255 - changed if what == "image" else 0
+    monkeypatch.setattr(engine, "load_samples", lambda params, needs, seed: found)
+    assert engine.run_training(halfway, resume=True) == 1
+    message = halfway.read_status()["message"]
+    assert "1 of 4 images or their labels have changed" in message
+    assert found.train[1].name in message
 
 
 def test_faults_of_the_data_refuse_the_run(

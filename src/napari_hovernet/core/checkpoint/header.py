@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import math
+import reprlib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -15,14 +16,18 @@ import numpy as np
 import torch
 
 from ..._version import __version__
-from ...errors import CheckpointError, InputError
+from ...errors import CheckpointError, InputError, plain
 from ..hv import PRESETS
+from ..limits import check_file
 from ..networks.registry import Network, build
 from ..types import ModelInfo, TypeInfo
 from ..weights import offered
 
 KEY = "napari_hovernet"
 """Name of the metadata entry that holds the header."""
+
+CHECKSUM = "napari_hovernet_weights"
+"""Name of the entry that holds the checksum of the weights."""
 
 SCHEMA = 1
 """Version of the header's form; a file with a higher one is refused."""
@@ -37,6 +42,8 @@ MAX_CONFIG_NUMBER = 65536
 """Bounds on a network's build arguments: more is a broken or hostile file."""
 
 MAX_TYPES = 1000
+MAX_NOTE = 1000
+"""Characters of a note that are kept."""
 
 
 def dump(info: ModelInfo) -> str:
@@ -92,7 +99,7 @@ def parse(text: str, name: str) -> ModelInfo:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{name} has a header that is not JSON ({error}); the file is damaged: fetch or "
+            f"{name} has a header that is not JSON ({plain(error)}); the file is damaged: fetch or "
             "export it again."
         ) from error
     if not isinstance(data, dict):
@@ -112,7 +119,9 @@ def parse(text: str, name: str) -> ModelInfo:
         if not _is_type(entry, i):
             wanted = "an object with index (0, 1, 2 ...), name and color ([r, g, b], 0..255)"
             _fail(name, f"type {i}", entry, wanted)
-    types = {t["index"]: TypeInfo(t["name"], tuple(t["color"])) for t in found.pop("types")}
+    types = {t["index"]: TypeInfo(plain(t["name"]), tuple(t["color"])) for t in found.pop("types")}
+    found |= {field: plain(found[field]) for field in ("licence", "architecture", "mode")}
+    found["notes"] = [plain(note, MAX_NOTE) for note in found["notes"]]
     found |= {field: tuple(found[field]) for field in ("history", "notes", "origin")}
     found["mpp"] = None if found["mpp"] is None else float(found["mpp"])
     return ModelInfo(types=types, file_kind=KIND, **found)
@@ -184,8 +193,7 @@ def _check(data: dict[str, Any], name: str, field: str) -> Any:
 
 
 def _fail(name: str, field: str, value: object, wanted: str) -> NoReturn:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    shown = plain(reprlib.repr(value), 60)
     raise CheckpointError(
         f"{name} has {field} {shown} in its header, which should be {wanted}; the file is damaged "
         "or was not written by napari-hovernet: export it again."
@@ -195,6 +203,8 @@ def _fail(name: str, field: str, value: object, wanted: str) -> NoReturn:
 SAFETENSORS, ZIP, PICKLE = "safetensors", "zip", "pickle"
 """The forms a model file can have: safetensors, torch's zip, torch's older pickle."""
 
+MAX_FILE = 2**35
+"""Bytes of the largest file that is taken for a model."""
 MAX_HEADER = 100_000_000
 """Bytes a safetensors header may have; the format's own limit."""
 
@@ -242,12 +252,15 @@ def identify(path: Path) -> str:
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; choose the model file in it.")
-        if not path.is_file():
+        if not path.exists():
             built_in = " or ".join(map(repr, offered()))
             raise CheckpointError(
                 f"There is no file {path}; check the path, or give the built-in {built_in}."
             )
-        size = path.stat().st_size
+        try:
+            size = check_file(path, "a model file", MAX_FILE)
+        except InputError as error:
+            raise CheckpointError(str(error)) from error
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
@@ -288,7 +301,9 @@ def _unreadable(path: Path, error: OSError) -> CheckpointError:
 
 def damaged(name: str, detail: object) -> CheckpointError:
     """Say that a file of the right kind is broken."""
-    return CheckpointError(f"{name} is damaged or cut short ({detail}); fetch or export it again.")
+    return CheckpointError(
+        f"{name} is damaged or cut short ({plain(detail)}); fetch or export it again."
+    )
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
@@ -337,6 +352,8 @@ def _check_zip(path: Path, size: int) -> None:
         )
 
 
+MAX_WEIGHT = 1e12
+"""Largest weight that is taken for real; trained ones stay below 1e5, and products overflow."""
 SHOWN = 10
 """Names that a message lists before it only counts."""
 
@@ -368,7 +385,9 @@ def fitted(
             if state[key].shape != wanted[key].shape
         ],
         "of a dtype that does not fit": [
-            f"{key} {state[key].dtype}" for key in shared if not _castable(state[key], wanted[key])
+            f"{key} {state[key].dtype}{' without values' * state[key].is_meta}"
+            for key in shared
+            if not _castable(state[key], wanted[key])
         ],
     })  # fmt: skip
     if found:
@@ -383,6 +402,9 @@ def fitted(
     }
     floats = {key: value for key, value in result.items() if value.is_floating_point()}
     found = _listed({
+        "with values too large to compute with": [
+            k for k, v in floats.items() if finite(v) and v.numel() and v.abs().max() > MAX_WEIGHT
+        ],
         "with NaN or infinite values": [k for k, v in floats.items() if not finite(v)],
         "with a negative variance": [
             k for k, v in floats.items() if k.endswith("running_var") and v.min() < 0
@@ -397,6 +419,16 @@ def fitted(
             "damaged: take an earlier checkpoint."
         )
     return result
+
+
+def digest(state: Mapping[str, torch.Tensor]) -> str:
+    """Hash weights as they are stored, with their names, whatever their order."""
+    made = hashlib.sha256()
+    for key in sorted(state):
+        value = state[key].detach().contiguous()
+        made.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        made.update(value.view(-1).view(torch.uint8).numpy().tobytes())
+    return made.hexdigest()
 
 
 def finite(tensor: torch.Tensor) -> bool:
@@ -421,10 +453,12 @@ def _listed(faults: Mapping[str, Sequence[str]]) -> str:
     texts = []
     for what, names in faults.items():
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        texts += [f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})"] if names else []
+        shown = plain(", ".join(names[:SHOWN]), 600)
+        texts += [f"{len(names)} {what} ({shown}{more})"] if names else []
     return "; ".join(texts)
 
 
 def _castable(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     plain = found.layout == torch.strided and not found.is_quantized and not found.is_complex()
+    plain = plain and found.device.type == "cpu"  # a meta tensor has no values
     return plain and found.is_floating_point() == wanted.is_floating_point()

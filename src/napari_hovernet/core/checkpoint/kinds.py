@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -11,20 +12,48 @@ from typing import Any
 
 import torch
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, plain
 from ..hv import PRESETS
 from ..networks.hovernet import KERNEL
 from ..networks.optimus import TOKEN_PREFIX
 from ..params import FAMILIES
-from ..types import PANNUKE, ModelInfo, assumed, numbered
+from ..types import CONSEP, PANNUKE, ModelInfo, assumed, numbered
 from .header import WANTED, jsonable
 
 Weights = dict[str, torch.Tensor]
 
-WRAPPERS = ("desc", "model_state_dict", "state_dict", "model")
-"""Entries of a checkpoint dict that may hold the weights."""
-PREFIXES = ("module.", "model.")
-"""Left on every name by DataParallel and by wrappers; each is taken off once."""
+WRAPPERS = ("desc", "model_state_dict", "state_dict", "model", "net", "network", "ema", "weights")
+"""Entries of a checkpoint dict that may hold the weights, or a dict that does."""
+WRAPPED = 4
+"""Dicts within dicts that are looked into."""
+KNOWN = re.compile(
+    r"(?P<prefix>(?:\w+\.)*?)(decoder\.np\.|np_head\.|heads\.np\.|outputs\.np\.|nucleus_prediction\.)"
+)
+"""A name that tells a network, and what DataParallel, Lightning and other wrappers set before."""
+MONAI = "MONAI"
+_MONAI_NAMES = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"^conv0\.conv\.", "conv0./."),
+        (r"^res_blocks\.(d\d)\.layers\.denselayer_(\d+)\.layers\.", r"\1.units.\2."),
+        (r"^res_blocks\.(d\d)\.bna_block\.", r"\1.blk_bna."),
+        (r"^res_blocks\.(d\d)\.", r"\1."),
+        (r"^bottleneck\.conv_bottleneck\.", "conv_bot."),
+        (r"^nucleus_prediction\.", "decoder.np."),
+        (r"^horizontal_vertical\.", "decoder.hv."),
+        (r"^type_prediction\.", "decoder.tp."),
+        (r"\.decoder_blocks\.decoderblock1\.", ".u3."),
+        (r"\.decoder_blocks\.decoderblock2\.", ".u2."),
+        (r"\.denselayerdecoder(\d+)\.layers\.", lambda m: f".dense.units.{int(m[1]) - 1}."),
+        (r"\.conv1/norm\.", ".conv1/bn."),
+        (r"(\.u[23])\.bna_block\.", r"\1.dense.blk_bna."),
+        (r"\.output_features\.decoderblock3\.", ".u1."),
+        (r"\.output_features\.decoderblock4\.", ".u0."),
+    )
+)
+"""Names of MONAI's HoVerNet, and what they are called here, one after another."""
+PLUS_MPP = 0.5
+"""Micrometres per pixel that HoVerNet+ was published at."""
 HOVERNET_MPP = 0.25
 """Micrometres per pixel that every published HoVer-Net was trained at."""
 PANNUKE_LICENCE = "CC BY-NC-SA 4.0"
@@ -37,10 +66,6 @@ _OPTIMUS_REMEDY = (
     "load this one with the code that trained it"
 )
 _RELATIVES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "HoVerNet+": (
-        ("decoder.ls.",),
-        "it also segments tissue layers, at 0.5 mpp; run it with TIAToolbox, or take a HoVer-Net",
-    ),
     "CellViT": (
         ("nuclei_binary_map_decoder.", "hv_map_decoder.", "nuclei_type_maps_decoder."),
         f"its encoder is a vision transformer that is not built in; {_OWN_PROGRAM}",
@@ -76,15 +101,16 @@ def recognise(payload: Any, name: str) -> Found:
             f"{name} holds a {type(payload).__name__} instead of named weights; {WANTED}."
         )
     wrapper, state = _weights_in(payload, name)
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    state = _without_prefix(state)
     extras = {str(k): v for k, v in payload.items() if k != wrapper} if wrapper else {}
     refuse_foreign(name, state, extras)
     if any(key.startswith("decoder.np.") for key in state):
         kinds = {"desc": "hover_net", "": "tiatoolbox"}
         kind = kinds.get(wrapper, f"HoVer-Net under {wrapper!r}")
         return Found(hovernet_info(state, kind, name), state)
+    if any(key.startswith("nucleus_prediction.") for key in state):
+        state = {_from_monai(key): value for key, value in state.items()}
+        return Found(hovernet_info(state, MONAI, name), state)
     if any(key.startswith("np_head.") for key in state):
         return Found(optimus_info(state, extras, name), state)
     if any(key.startswith("heads.np.") for key in state):
@@ -109,11 +135,33 @@ def refuse_foreign(name: str, keys: Iterable[str], extras: Mapping[str, Any]) ->
             )
 
 
+def _from_monai(name: str) -> str:
+    """Return the name here of a weight of MONAI's HoVerNet."""
+    for pattern, called in _MONAI_NAMES:
+        name = pattern.sub(called, name)
+    return name
+
+
+def _without_prefix(state: Weights) -> Weights:
+    """Take off what wrappers set before every name; weights of other parts (a loss) stay out."""
+    found = {m["prefix"] for m in map(KNOWN.match, state) if m}
+    prefix = min(found, key=len, default=None)
+    if prefix is None:  # a relative: its prefixes are not known
+        first = {key.partition(".")[0] for key in state}
+        more = first in ({"module"}, {"model"})
+        inner = {k.partition(".")[2]: v for k, v in state.items()}
+        return _without_prefix(inner) if more else state
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
 def _weights_in(payload: Mapping[Any, Any], name: str) -> tuple[str, Weights]:
     """Find the entry that holds the weights, "" where they stand alone."""
     wrapper = next((w for w in WRAPPERS if isinstance(payload.get(w), Mapping)), "")
     state = payload[wrapper] if wrapper else payload
-    wrong = [k for k, v in state.items() if not isinstance(v, torch.Tensor)]
+    for _ in range(WRAPPED):
+        inner = next((w for w in WRAPPERS if isinstance(state.get(w), Mapping)), "")
+        state = state[inner] if inner else state
+    wrong = [k for k, v in state.items() if not _is_plain(v)]
     if not wrapper and (wrong or not state):
         raise CheckpointError(
             f"{name} holds no weights under any of {', '.join(WRAPPERS)}; its entries are: "
@@ -125,9 +173,14 @@ def _weights_in(payload: Mapping[Any, Any], name: str) -> tuple[str, Weights]:
     return wrapper, {str(k): v for k, v in state.items()}
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a tensor with numbers of its own, each in its place."""
+    return isinstance(value, torch.Tensor) and not value.is_nested and value.layout == torch.strided
+
+
 def _shown(names: Iterable[Any]) -> str:
     texts = [str(name) for name in names]
-    return ", ".join(texts[:SHOWN]) + (" ..." if len(texts) > SHOWN else "")
+    return plain(", ".join(texts[:SHOWN])) + (" ..." if len(texts) > SHOWN else "")
 
 
 # --- what their shapes tell -----------------------------------------------------------
@@ -158,15 +211,27 @@ def hovernet_info(state: Mapping[str, torch.Tensor], kind: str, name: str) -> Mo
     typed = any(key.startswith("decoder.tp.") for key in state)
     n_types = shape(state, "decoder.tp.u0.conv.weight", name)[0] if typed else None
     types, note = assumed(n_types, mode)
+    monai = kind == MONAI
+    if monai and n_types == len(CONSEP):
+        types, note = dict(CONSEP), f"type names are not in the file: {n_types}, CoNSeP's as in " \
+            "MONAI's model zoo"  # fmt: skip
+    layers = "decoder.ls.u0.conv.weight"
+    n_layers = shape(state, layers, name)[0] if layers in state else None
+    mpp = HOVERNET_MPP if n_layers is None else PLUS_MPP
+    config = {"mode": mode, "n_types": n_types}
+    config |= {} if n_layers is None else {"n_layers": n_layers}
     licence = PANNUKE_LICENCE if n_types == len(PANNUKE) else ""
     about = f"PanNuke's {licence} assumed (not for commercial use)"
     notes = (
         *([note] if note else []),
-        f"mpp is not in the file: {HOVERNET_MPP} assumed, as in all published weights",
+        f"mpp is not in the file: {mpp} assumed, as in all published weights",
         f"the licence is not in the file: {about if licence else 'see where it was published'}",
-    )
-    return ModelInfo("hovernet", mode=mode, types=types, mpp=HOVERNET_MPP, licence=licence,
-        file_kind=kind, config={"mode": mode, "n_types": n_types}, notes=notes)  # fmt: skip
+        *(["decoders are taken to be without padding, as in MONAI's model zoo"] if monai else []),
+        *([f"HoVerNet+: its network also gives {n_layers} tissue layers (output 'ls')"]
+          if n_layers else []),
+    )  # fmt: skip
+    return ModelInfo("hovernet-monai" if monai else "hovernet", mode=mode, types=types, mpp=mpp,
+        licence=licence, file_kind=kind, config=config, notes=notes)  # fmt: skip
 
 
 def optimus_info(

@@ -6,6 +6,7 @@ import argparse
 import os
 import pickle
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -14,15 +15,18 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, InputError, is_out_of_memory, plain
 from ..inference.devices import resolve_device
 from ..networks.registry import Network
+from ..pickles import scan
 from ..types import Model, ModelInfo
-from ..weights import BUILT_IN, DEFAULT, offered
+from ..weights import BUILT_IN, DEFAULT, FOLDER, offered
 from . import header
 from .header import SAFETENSORS, ZIP, blank, damaged, fitted, identify, sha256
 from .kinds import Found, recognise
 
+SUMS = "SHA256SUMS"
+"""File of checksums beside the built-in models."""
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 _SCALAR_KINDS = "fiub"
@@ -35,6 +39,7 @@ def read(path: Path, form: str) -> Any:
     Beyond tensors and Python's own types only numbers of numpy, ``argparse.Namespace`` and paths
     are allowed, because training scripts store them ("best_dice", "args").
     """
+    _check_pickle(path, form)
     try:
         with torch.serialization.safe_globals(_ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=form == ZIP)
@@ -44,14 +49,41 @@ def read(path: Path, form: str) -> Any:
             what = "its pickle holds something other than weights and plain values"
             raise damaged(path.name, what) from error
         raise CheckpointError(
-            f"{path.name} asks to call {found[1]} while it is read. Weights need no code, so it is "
-            "refused and nothing was run. If you trust where it comes from, open it there with "
-            "the program that wrote it and save the weights alone: "
+            f"{path.name} asks to call {plain(found[1])} while it is read. Weights need no code, "
+            "so it is refused and nothing was run. If you trust where it comes from, open it there "
+            "with the program that wrote it and save the weights alone: "
             "torch.save(model.state_dict(), 'weights.pth')."
         ) from error
     except Exception as error:  # a broken pickle can raise anything; all mean the same here
-        first = str(error).strip().partition("\n")[0][:120]
+        if is_out_of_memory(error):
+            raise CheckpointError(
+                f"{path.name} does not fit into memory; close other programs."
+            ) from error
+        first = plain(str(error).strip().partition("\n")[0], 120)
         raise damaged(path.name, first or type(error).__name__) from error
+
+
+LEGACY_PICKLES = 5
+"""Torch's older files are so many pickles, one after another, then the numbers."""
+
+
+def _check_pickle(path: Path, form: str) -> None:
+    """Look a pickle through before torch reads it: it must end, and fit into memory."""
+    try:
+        if form == ZIP:
+            with zipfile.ZipFile(path) as archive:
+                found = [n for n in archive.namelist() if n.rpartition("/")[2] == "data.pkl"]
+                seen = scan(archive.read(found[0]))
+        else:
+            with path.open("rb") as file:
+                seen = scan(file, LEGACY_PICKLES)
+    except InputError as error:
+        raise damaged(path.name, error) from error
+    except Exception as error:  # whatever is no pickle
+        raise damaged(path.name, plain(error, 120) or type(error).__name__) from error
+    if seen.storage > path.stat().st_size:
+        what = f"it claims {seen.storage:,} numbers in {path.stat().st_size:,} bytes"
+        raise damaged(path.name, what)
 
 
 def _scalar(dtype: Any, data: Any = None) -> Any:
@@ -127,6 +159,7 @@ def _read(source: Source) -> tuple[ModelInfo, Network, dict[str, torch.Tensor]]:
     path = _path(source)
     form, name = identify(path), path.name
     found = _from_safetensors(path) if form == SAFETENSORS else _from_torch(path, form)
+    _compare_with_list(path)
     network = blank(found.info, name)
     n_types, mode = network.config.get("n_types"), network.config.get("mode", "")
     contradiction = ""
@@ -164,6 +197,19 @@ def _path(source: Source) -> Path:
         raise CheckpointError(f"{source!r} is no path to a model file: {error}.") from error
 
 
+def _compare_with_list(path: Path) -> None:
+    """Refuse a built-in model that is not the one that was shipped."""
+    if path.parent != FOLDER or not (path.parent / SUMS).is_file():
+        return
+    lines = (line.split() for line in (path.parent / SUMS).read_text("utf-8").splitlines())
+    known = {parts[1]: parts[0] for parts in lines if len(parts) == 2}
+    if known.get(path.name, "") not in ("", sha256(path)):
+        raise CheckpointError(
+            f"{path.name} is not the file that was shipped (its checksum differs): install "
+            "napari-hovernet again."
+        )
+
+
 def _from_safetensors(path: Path) -> Found:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -172,6 +218,8 @@ def _from_safetensors(path: Path) -> Found:
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise damaged(path.name, error) from error
     if header.KEY in metadata:
+        if metadata.get(header.CHECKSUM, "") not in ("", header.digest(state)):
+            raise damaged(path.name, "its weights are not those of its checksum")
         return Found(header.parse(metadata[header.KEY], path.name), state)
     return recognise(state, path.name)
 

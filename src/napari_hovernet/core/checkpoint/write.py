@@ -74,7 +74,8 @@ def save_model(
         )
     state = stored_state(model.network, dtype)
     if suffix == ".safetensors":
-        data = safetensors_bytes(state, {header.KEY: _header(model)})
+        about = {header.KEY: _header(model), header.CHECKSUM: header.digest(state)}
+        data = safetensors_bytes(state, about)
     else:
         payload: Mapping[str, Any] = {"desc": state} if suffix == ".tar" else state
         if model.info.architecture == "optimus":

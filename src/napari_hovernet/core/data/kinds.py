@@ -116,7 +116,7 @@ def ids_of(files: FamilyFiles, name: str, n: int) -> tuple[str, ...]:
     """Return what the files say of each sample ("fold_ids", "image_ids"), () if nothing."""
     for file in (files.data, files.targets, files.features):
         if file is not None and name in npz_members(file):
-            values = open_member(file, name).reshape(-1)
+            values = np.asarray(open_member(file, name)).reshape(-1)
             if len(values) == n:
                 return tuple(str(value) for value in values)
     return ()
@@ -224,7 +224,9 @@ def _of_family(fold: Fold, n: int, family: str) -> list[int]:
     tissues = open_npy(fold.types)
     if tissues.shape != (n,):
         raise SizeError(f"{fold.types} has shape {tissues.shape} for {n} images.")
-    keep = [i for i, inside in enumerate(of_family(map(str, tissues), family)) if inside]
+    keep = [
+        i for i, inside in enumerate(of_family(map(str, np.asarray(tissues)), family)) if inside
+    ]
     if not keep:
         raise InputError(f"{fold.images} has no tissue of the family {family!r}.")
     return keep

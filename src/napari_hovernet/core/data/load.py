@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ..hv import HVConvention, compact_ids
-from ..inference.devices import free_memory
 from ..inference.images import UInt8, as_source
 from ..io.files import MAX_TYPE, read_type_scheme
-from ..io.labels import check_labels
+from ..io.labels import check_labels, renumbered
 from ..io.open import read_image, read_labels
+from ..limits import free_memory
 from ..measure.compare import check_truth
 from ..params import DataParams
 from ..types import BACKGROUND, TypeInfo, by_name
@@ -32,7 +32,7 @@ from .kinds import (
     patch_files,
     patches_data,
 )
-from .pairs import INDEX_NAME, find_splits, type_map
+from .pairs import INDEX_NAME, bare_name, find_splits, type_map
 from .samples import LoadedData, Sample, SampleArrays, split_samples
 from .stored_hv import StoredHV, look_at_hv, read_stored
 from .stores import ALIASES, CLASSES, MASKS, SizeError, Stack, open_npy, stack_of
@@ -296,7 +296,7 @@ def _pair_sample(item: Item) -> tuple[Sample, TypeNames]:
         raise InputError(f"{item.name} has no labels.")
     image = read_image(item.pair.image)
     height, width = image.source.shape
-    instances = read_labels(item.pair.labels, (height, width))
+    instances = read_labels(item.pair.labels, (height, width), bare_name(item.pair.image))
     if instances.labels.shape != (height, width):
         rows, cols = instances.labels.shape
         raise SizeError(
@@ -354,7 +354,7 @@ def read_checked(
         made["image"] = eight_bits(raw["image"], f"{called}[{item.index}]", scale)
     types = check_labels(raw["types"], "types") if "types" in raw else None
     if "labels" in raw:
-        labels = compact_ids(check_labels(raw["labels"], "instances"))[0]
+        labels = compact_ids(renumbered(raw["labels"], "instances")[0])[0]
         return SampleArrays(labels=labels, types=types, **made)
     nucleus = check_labels(raw["np"], "np_targets")
     vectors = read_stored(raw["hv"], hv.order, hv.sign, hv.divisor)

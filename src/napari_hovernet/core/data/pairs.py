@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -21,6 +22,7 @@ from ...errors import InputError
 from ..inference.images import ArraySource, ImageSource
 from ..io.labels import Instances
 from ..io.open import LABEL_SUFFIXES, SUFFIXES, read_image, read_labels
+from ..limits import check_file
 from ..types import Int32
 from . import items
 from .items import (
@@ -34,16 +36,19 @@ from .items import (
     listed,
     split_of,
 )
+from .names import (
+    IMAGE_FOLDERS,
+    LABEL_ENDINGS,
+    LABEL_FOLDERS,
+    NUCLEI_FOLDER,
+    folder_name,
+    label_names,
+)
 from .stores import only
 
 Pair = items.Pair
-LABEL_ENDINGS = ("_lab", "_labels", "_label", "_inst", "_instances", "_mask", "_masks")
-"""What follows the image's name in that of its labels, first choice first."""
 ALSO_IMAGES = frozenset(SUFFIXES) & frozenset(LABEL_SUFFIXES)
 """Endings of files that may be an image or labels."""
-IMAGE_FOLDERS = ("images", "image")
-LABEL_FOLDERS = ("labels", "label", "masks", "inst")
-"""Folders in which labels lie under the names of their images; case does not matter."""
 INDEX_NAME = "index.csv"
 """A folder that holds a file of this name is read by it."""
 IMAGE_COLUMNS = ("path", "image")
@@ -54,6 +59,7 @@ GROUP_COLUMNS = ("source_image", "slide", "case", "patient", "image_id")
 OWN_COLUMN = "corrected"
 """An index with this column was written by this program: its ``source`` names the slide."""
 DELIMITERS = ",;\t"
+MAX_INDEX_BYTES = 2**28
 ABOUT = re.compile(r"~?\s*(?P<number>\d+(\.\d*)?|\.\d+)(\s|$)")
 """A number, as in "0.25", or about one, as in "~0.5 (looks 20x)"."""
 SHOWN = 5
@@ -171,7 +177,7 @@ def labels_of(image: Path, files: Mapping[str, Path], *, apart: bool) -> Path | 
     """Find the labels of an image among the files of a folder."""
     stem = bare_name(image).lower()
     plain = [f"{stem}{s}" for s in LABEL_SUFFIXES if apart or s not in ALSO_IMAGES]
-    marked = [f"{stem}{end}{suffix}" for end in LABEL_ENDINGS for suffix in LABEL_SUFFIXES]
+    marked = [f"{name}{s}" for name in label_names(image, stem) for s in LABEL_SUFFIXES]
     for name in (*plain, *marked) if apart else (*marked, *plain):
         if name in files and files[name].resolve() != image.resolve():
             return files[name]
@@ -208,6 +214,8 @@ def _folder_pairs(folder: Path, choice: DataChoice) -> tuple[Pair, ...]:
         below = _below(folder, IMAGE_FOLDERS), _below(folder, LABEL_FOLDERS)
         if all(below):
             images, labels, apart = list(below[0].values()), below[1], True
+        if several := _one_mask_per_nucleus(folder, choice):
+            return several
     wanted = [p for p in images if p.suffix.lower() in SUFFIXES and _fits(p, choice)]
     twins = Counter(bare_name(p).lower() for p in wanted)
     names = [p.name if twins[bare_name(p).lower()] > 1 else bare_name(p) for p in wanted]
@@ -216,10 +224,31 @@ def _folder_pairs(folder: Path, choice: DataChoice) -> tuple[Pair, ...]:
 
 
 def _below(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    """List the files of the first folder that has one of the names; {} without such."""
-    folders = {p.name.lower(): p for p in sorted(folder.iterdir()) if p.is_dir()}
-    found = next((folders[name] for name in names if name in folders), None)
-    return {} if found is None else list_files(found)
+    """List the files of the folders that have one of the names; {} without such.
+
+    Of several the first name counts, with all its numbers (``images1``, ``images2``).
+    """
+    folders = [p for p in sorted(folder.iterdir()) if p.is_dir()]
+    for name in names:
+        mine = [p for p in folders if folder_name(p) == name]
+        found = {k: v for p in mine for k, v in (list_files(p) or _below(p, names)).items()}
+        if mine:
+            return found
+    return {}
+
+
+def _one_mask_per_nucleus(folder: Path, choice: DataChoice) -> tuple[Pair, ...]:
+    """List images with a folder of masks each: ``ID/images/ID.png``, ``ID/masks/*.png``."""
+    found = []
+    for place in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
+        masks, images = place / NUCLEI_FOLDER, place / IMAGE_FOLDERS[0]
+        if not (masks.is_dir() and images.is_dir()):
+            continue
+        shown, files = image_files(list_files(images)), list_files(masks)
+        own = len(shown) == 1 and files and labels_of(shown[0], files, apart=True) is None
+        if own and _fits(shown[0], choice):
+            found.append(Pair(bare_name(shown[0]), shown[0], masks))
+    return tuple(found)
 
 
 def _fits(image: Path, choice: DataChoice) -> bool:
@@ -262,7 +291,7 @@ def _nothing_paired(path: Path, unpaired: tuple[Pair, ...], choice: DataChoice) 
         where = f"in {choice.labels} (the image's name, alone or with {ends})"
     return (
         f"{path}: {len(unpaired)} image(s) without labels ({names}{more}). Looked {where}, as "
-        f"{kinds}; for example {bare_name(unpaired[0].image)}{LABEL_ENDINGS[0]}.png. Name the "
+        f"{kinds}; for example {bare_name(unpaired[0].image)}{next(iter(LABEL_ENDINGS))}.png. Name the "
         "folder of the labels if they lie elsewhere."
     )
 
@@ -318,14 +347,7 @@ def read_index(file: Path, choice: DataChoice) -> tuple[Pair, ...]:
 
 def _rows(file: Path) -> dict[int, Row]:
     """Read the lines by their numbers in the file, as texts by column."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{file} is not there; check the path.") from error
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is no text in UTF-8: {error}; save it as CSV UTF-8.") from error
+    text = read_text(file)
     delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
@@ -349,6 +371,24 @@ def _rows(file: Path) -> dict[int, Row]:
     if not rows:
         raise InputError(f"{file} names no image; it needs a line of column names, then images.")
     return rows
+
+
+def read_text(file: Path) -> str:
+    """Read a table that any program wrote: UTF-8, UTF-16 (Excel's "Unicode text") or Latin-1."""
+    check_file(file, "a CSV table", MAX_INDEX_BYTES)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from error
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252", "latin-1"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text.replace("\r\n", "\n")
+    raise InputError(f"{file} is no text table; save it as CSV UTF-8.")
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> str:
@@ -387,7 +427,7 @@ def _slashes(text: str) -> str:
 def _mpp(file: Path, number: int, text: str) -> float | None:
     if not text:
         return None
-    found = ABOUT.match(text)
+    found = ABOUT.match(text.replace(",", "."))
     value = float(found["number"]) if found else 0.0
     if not value > 0:
         raise InputError(
@@ -422,7 +462,7 @@ def read_pair(pair: Pair, parts: Sequence[str]) -> dict[str, Any]:
     source = read_image(pair.image).source
     made: dict[str, Any] = {}
     if pair.labels is not None and {"labels", "types"} & set(parts):
-        instances = read_labels(pair.labels, source.shape)
+        instances = read_labels(pair.labels, source.shape, bare_name(pair.image))
         made = {"labels": instances.labels, "types": type_map(instances)}
     labels = made.get("labels")
     fits = labels is None or labels.shape == source.shape

@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files, mapped into memory where they can be, never unpickled."""
+"""Arrays in .npy and .npz files, read piece by piece where they can be, never unpickled."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError
-from ..inference.devices import free_memory
+from ...errors import InputError, plain
+from ..limits import check_file, check_room, free_memory, npy_header
 from ..types import Int32
 
 PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
@@ -56,9 +56,67 @@ class Member:
         return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
 
 
-def open_npy(path: Path) -> npt.NDArray[Any]:
-    """Map an .npy file, read-only; nothing of it is in memory until it is used."""
-    return _mapped_npy(path, _stamp(path))
+@dataclass(frozen=True, eq=False)
+class DiskArray:
+    """An array in a file, read piece by piece.
+
+    Not mapped: a file that is cut off meanwhile would end the process that has it mapped.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int  # Where its values start, bytes
+    fortran: bool = False
+
+    def __post_init__(self) -> None:
+        if self.offset + self.nbytes > self.path.stat().st_size:
+            raise ValueError(f"{self.nbytes} bytes are missing")
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory, bytes."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        whole = self.fortran or not isinstance(index, int | np.integer) or not self.shape[0]
+        if whole:
+            return np.asarray(np.asarray(self)[index])
+        place = int(index) + (self.shape[0] if index < 0 else 0)
+        if not 0 <= place < self.shape[0]:
+            raise IndexError(f"{index} of {self.shape[0]}")
+        return self._read(place * (self.nbytes // self.shape[0]), self.shape[1:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        check_room(self.nbytes, str(self.path))
+        array = self._read(0, self.shape[::-1] if self.fortran else self.shape)
+        array = array.T if self.fortran else array
+        return array if dtype is None else array.astype(dtype)
+
+    def _read(self, start: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        count = int(np.prod(shape, dtype=object))
+        with self.path.open("rb") as file:
+            file.seek(self.offset + start)
+            data = file.read(count * self.dtype.itemsize)
+        if len(data) != count * self.dtype.itemsize:
+            raise InputError(f"{self.path} was cut off meanwhile; copy or save it again.")
+        return np.frombuffer(data, self.dtype, count).reshape(shape)
+
+
+AnyArray = npt.NDArray[Any] | DiskArray
+
+
+def open_npy(path: Path) -> DiskArray:
+    """Open an .npy file; nothing of it is in memory until it is used."""
+    return _opened_npy(path, _stamp(path))
 
 
 def npz_members(path: Path, *, objects: bool = False) -> Mapping[str, Member]:
@@ -67,27 +125,30 @@ def npz_members(path: Path, *, objects: bool = False) -> Mapping[str, Member]:
     return found if objects else {n: m for n, m in found.items() if not m.dtype.hasobject}
 
 
-def open_member(path: Path, name: str) -> npt.NDArray[Any]:
-    """Open one array of an .npz file: mapped if it is stored as it is, else read once."""
+def open_member(path: Path, name: str) -> AnyArray:
+    """Open one array of an .npz file: read in pieces if it is stored as it is, else once."""
     return _member(path, name, _stamp(path))
 
 
 def _stamp(path: Path) -> float:
     """Return when the file was changed, so that a new one is opened anew."""
-    try:
-        return path.stat().st_mtime
-    except OSError as error:
-        raise InputError(f"{path} is not there; check the path.") from error
+    check_file(path, "an .npy or .npz file")
+    return path.stat().st_mtime
 
 
 def _damaged(error: Exception) -> str:
-    return f"is damaged or cut off ({str(error)[:80]}); copy or save it again"
+    return f"is damaged or cut off ({plain(error, 80)}); copy or save it again"
 
 
 @lru_cache(maxsize=OPEN_ARRAYS)
-def _mapped_npy(path: Path, _: float) -> npt.NDArray[Any]:
+def _opened_npy(path: Path, _: float) -> DiskArray:
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            shape, fortran, dtype = npy_header(file)
+            offset = file.tell()
+        if dtype.hasobject:
+            raise ValueError("Python objects")
+        return DiskArray(path, dtype, shape, offset, fortran)
     except _ERRORS as error:
         pickled = any(word in str(error).lower() for word in ("object", "pickle"))
         raise InputError(f"{path} {_OBJECTS if pickled else _damaged(error)}.") from error
@@ -101,7 +162,7 @@ def _members(path: Path, _: float) -> Mapping[str, Member]:
             for info in archive.infolist():
                 if info.filename.endswith(".npy"):
                     with archive.open(info) as handle:
-                        shape, fortran, dtype = _npy_header(handle)
+                        shape, fortran, dtype = npy_header(handle)
                         size = handle.tell()
                     offset = None
                     if info.compress_type == zipfile.ZIP_STORED:
@@ -116,17 +177,8 @@ def _members(path: Path, _: float) -> Mapping[str, Member]:
     return MappingProxyType(found)
 
 
-def _npy_header(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    form: Any = np.lib.format
-    old = form.read_magic(handle) == (1, 0)
-    shape, fortran, dtype = (form.read_array_header_1_0 if old else form.read_array_header_2_0)(
-        handle
-    )
-    return tuple(int(n) for n in shape), bool(fortran), dtype
-
-
 @lru_cache(maxsize=OPEN_ARRAYS)
-def _member(path: Path, name: str, stamp: float) -> npt.NDArray[Any]:
+def _member(path: Path, name: str, stamp: float) -> AnyArray:
     members = _members(path, stamp)
     member = members.get(name)
     if member is None:
@@ -137,8 +189,7 @@ def _member(path: Path, name: str, stamp: float) -> npt.NDArray[Any]:
         raise InputError(f"{path}: {name} {_OBJECTS}.")
     try:
         if member.offset is not None and member.nbytes:
-            order: Any = "F" if member.fortran else "C"
-            return np.memmap(path, member.dtype, "r", member.offset, member.shape, order)
+            return DiskArray(path, member.dtype, member.shape, member.offset, member.fortran)
         free = free_memory()
         if member.nbytes > MEMORY_SHARE * free:
             raise InputError(
@@ -163,7 +214,7 @@ class _Stream:
         self._dtype, self._shape = member.dtype, member.shape[1:]
         self._bytes = int(np.prod(self._shape, dtype=object)) * member.dtype.itemsize
         self._handle = zipfile.ZipFile(path).open(f"{name}.npy")  # noqa: SIM115 - stays open
-        _npy_header(self._handle)
+        npy_header(self._handle)
         self._begin = self._handle.tell()
         self._lock = threading.Lock()
 
@@ -234,8 +285,8 @@ class Stored:
         return f"{self.path.name}: {self.name}" if self.name else self.path.name
 
     @property
-    def array(self) -> npt.NDArray[Any]:
-        """The whole array: mapped, or in memory where it is compressed."""
+    def array(self) -> AnyArray:
+        """The whole array: on the disk, or in memory where it is compressed."""
         return open_member(self.path, self.name) if self.name else open_npy(self.path)
 
     def read(self, index: int, *, stream: bool = True) -> npt.NDArray[Any]:
@@ -254,7 +305,8 @@ class Stored:
                 raise
             raise InputError(f"{self.called} {_damaged(error)}.") from error
         if self.channel is not None:
-            array = np.take(array, self.channel, array.shape.index(2))
+            axis = array.ndim - 1 if array.shape[-1] == 2 else array.shape.index(2)
+            array = np.take(array, self.channel, axis)
         return array
 
 
@@ -360,7 +412,9 @@ def _settled(parts: dict[str, Stored]) -> dict[str, Stored]:
     return parts
 
 
-def _as_part(part: str, stored: Stored, notes: list[str]) -> dict[str, Stored]:
+def _as_part(  # noqa: PLR0911 - a form of storage each
+    part: str, stored: Stored, notes: list[str]
+) -> dict[str, Stored]:
     """Fit an array to what it should be, by its axes; {} if it cannot be that."""
     shape, axes = stored.shape, AXES[part]
     if stored.dtype.hasobject:
@@ -368,6 +422,9 @@ def _as_part(part: str, stored: Stored, notes: list[str]) -> dict[str, Stored]:
         return {part: stored}
     if part == "labels" and len(shape) == 4 and shape[3] == CLASSES + 1:
         return {MASKS: stored}
+    if part == "labels" and len(shape) == 4 and shape[3] == 2:
+        notes.append(f"{stored.called} has two channels: ids, then types (as CoNIC's)")
+        return {"labels": replace(stored, channel=0), "types": replace(stored, channel=1)}
     if part == "np" and len(shape) == 4 and 2 in (shape[1], shape[3]):
         notes.append(f"{stored.called} has two channels; the second one is taken for nucleus.")
         return {part: replace(stored, channel=1)}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...errors import InputError, JobFailed, UserError
+from ...errors import InputError, JobFailed, UserError, is_out_of_memory
 from ..hv import HVConvention
 from ..params import InferenceParams
 from ..types import Maps, Model, Progress
@@ -97,7 +97,7 @@ def predict_steps(
                     yield from run.tiles()
                     break
                 except Exception as error:
-                    if not devices.is_out_of_memory(error):
+                    if not is_out_of_memory(error):
                         raise
                 yield Progress(0, 0, "out of memory", run.shrink())
             return run.maps()
@@ -111,6 +111,8 @@ class _Run:
 
     def __init__(self, model: Model, image: Any, params: InferenceParams, timings: Timings) -> None:
         network, self.device, self.timings = model.network, model.device, timings
+        if network.one_tile:
+            params = replace(params, tiling="reference", tile=None)
         if network.accepts != "image":
             raise InputError(
                 f"The {model.info.architecture} network takes cached {network.accepts} of a "
@@ -124,6 +126,8 @@ class _Run:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         n_types = int(network.config.get("n_types") or 0)
         self.canvas, self.geometry = Canvas(self.source.shape, n_types, scale), network.geometry
+        if params.image_mpp is None and (mpp := params.model_mpp or model.info.mpp):
+            self.notices.append(f"resolution not known, taken as the model's {mpp:g} µm per pixel")
         if scale != 1.0:
             self.notices.append(_resize_notice(model, params, scale))
             self.source = ResampledSource(self.source, scale)

@@ -7,43 +7,16 @@ import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import torch
 
 from ...errors import DeviceError
+from ..limits import free_memory
 
 CPU, CUDA, MPS = "cpu", "cuda", "mps"
 
 PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
-
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
-"""Where containers (control groups, version 2 and 1) say their limit and what is used of it."""
-
-_OUT_OF_MEMORY = (
-    "out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
-    "invalid buffer size", "canuse32bitindexmath", "int_max",
-)  # fmt: skip
-"""What torch says, in lower case, when a tensor is too large for a device."""
-
-
-def free_memory() -> int:
-    """Bytes of main memory that a process may still take; a container's limit counts."""
-    left = [int(psutil.virtual_memory().available)]
-    for limit, used in _CGROUPS:
-        try:
-            left.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return max(min(left), 1)
 
 
 @dataclass(frozen=True)
@@ -158,18 +131,6 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision not in PRECISION_DTYPES:
         return nullcontext()
     return torch.autocast(device.type, dtype=PRECISION_DTYPES[precision])
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a tensor did not fit into memory.
-
-    Knows ``MemoryError``, torch's own error and the messages of CUDA, cuDNN, MPS, the CPU allocator
-    and the 32-bit index limit of some kernels.
-    """
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    text = str(error).lower() if isinstance(error, RuntimeError | TypeError) else ""
-    return any(phrase in text for phrase in _OUT_OF_MEMORY)
 
 
 class Mark:

@@ -12,6 +12,7 @@ import torch
 
 from ...errors import InputError, JobFailed
 from ..hv import TURNS, HVConvention, Turn
+from ..limits import free_memory
 from ..networks.registry import Network
 from ..types import Float32, Maps
 from . import devices
@@ -210,7 +211,7 @@ class Canvas:
     """
 
     def __init__(self, shape: tuple[int, int], n_types: int, scale: float = 1.0) -> None:
-        needed, free = 4 * shape[0] * shape[1] * (NP_HV + n_types), devices.free_memory()
+        needed, free = 4 * shape[0] * shape[1] * (NP_HV + n_types), free_memory()
         if needed > free:
             raise InputError(
                 f"The maps of {shape[0]} x {shape[1]} px need {needed / 1e9:.1f} GB and "

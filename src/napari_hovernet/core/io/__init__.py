@@ -24,6 +24,7 @@ class Format:
     positions: str
     opens_in: str
     suffixes: tuple[str, ...]  # By which a viewer chooses it
+    usual: bool = True  # Whether it is written where no format is named
 
     def write(self, path: str | os.PathLike[str], result: Any, metadata: Any) -> None:
         """Write a result; its writer gets what its arguments name of it, and the metadata."""
@@ -45,7 +46,8 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             "hovernet-json", ".json", "hover_net JSON", "hover_net:write_hovernet_json",
-            "as hover_net writes it", f"{_WHOLE}, x then y",
+            "as hover_net writes it: outer boundaries, no holes or second parts",
+            f"{_WHOLE}, x then y",
             "hover_net's tools, napari", (".json",),
         ),
         Format(
@@ -58,12 +60,20 @@ FORMATS: Mapping[str, Format] = {
             "labels: 0 background, 1..n", _REGION, "anything that reads TIFF", (".tif", ".tiff"),
         ),
         Format(
+            "imagej-roi", "_rois.zip", "ImageJ ROIs", "rois:write_rois",
+            "outline and type (as group) of each nucleus, holes and second parts too",
+            f"{_WHOLE}, x then y", "ImageJ and Fiji (ROI Manager), napari", (".zip",),
+            usual=False,  # it ends at 65,000 pixels
+        ),
+        Format(
             "csv", ".csv", "CSV of features", "tables:write_table",
             "one line per nucleus", _WHOLE, "spreadsheets, R, Python", (".csv",),
         ),
     )
 }  # fmt: skip
 """Formats by name, in the order they are listed."""
+USUAL = tuple(name for name, found in FORMATS.items() if found.usual)
+"""Those that are written where none is named."""
 
 
 def parse_formats(text: str) -> tuple[str, ...]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
+import reprlib
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -15,9 +18,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
-from ...errors import InputError, OutputError
+from ...errors import InputError, OutputError, plain
 from ..hv import HVReading
+from ..limits import check_file, check_room
 from ..params import SeparationParams, from_values
 from ..types import BACKGROUND, TypeInfo, TypeScheme, same_name
 
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 TEMPORARY_PREFIX = ".napari-hovernet-"
 """Files of this name beside a result are left over from a killed process; delete them."""
 
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space or choose another folder",
     errno.EDQUOT: "your quota on this disk is used up: free some space or choose another folder",
@@ -95,7 +101,20 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def _temporary(folder: Path) -> Path:
-    return folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    """Name a hidden file; the name tells whose it is, so that the next run can sweep it."""
+    return folder / f"{TEMPORARY_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+
+
+def sweep(folder: Path) -> None:
+    """Remove hidden files and folders that processes of this computer left behind and are gone."""
+    with suppress(OSError):
+        for left in folder.glob(f"{TEMPORARY_PREFIX}{_HOST}-*.tmp"):
+            owner = left.name.removeprefix(f"{TEMPORARY_PREFIX}{_HOST}-").partition("-")[0]
+            if owner.isdigit() and int(owner) != os.getpid() and not psutil.pid_exists(int(owner)):
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
 
 
 def _flush(path: Path, flags: int) -> None:
@@ -133,7 +152,8 @@ def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Pat
     gone. Files of those names are replaced.
     """
     place = writable_folder(folder)
-    staging = place / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    sweep(place)
+    staging = _temporary(place)
     made = {(place / name).parent for name in names if not (place / name).parent.exists()}
     done = False
     try:
@@ -154,7 +174,11 @@ def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Pat
 
 
 MAX_JSON_BYTES = 2 * 2**30
-"""Larger files are refused: a parsed one takes ten times its size in memory."""
+"""Larger files are refused."""
+JSON_IN_MEMORY = 10
+"""Times its size that a parsed one takes in memory."""
+MAX_EDGE = 1_000_000
+"""Largest height or width, pixels, that is taken for real."""
 MAX_TYPE = 255
 """Largest type number taken for real."""
 METADATA_KEY = "napari_hovernet"
@@ -165,12 +189,8 @@ def load_json(path: str | os.PathLike[str]) -> Any:
     """Parse a JSON file."""
     file = Path(path)
     try:
-        size = file.stat().st_size
-        if size > MAX_JSON_BYTES:
-            raise InputError(
-                f"{file} has {size / 2**30:.1f} GiB; files up to {MAX_JSON_BYTES // 2**30} GiB "
-                "are read: export a smaller region."
-            )
+        size = check_file(file, "a JSON file", MAX_JSON_BYTES)
+        check_room(size * JSON_IN_MEMORY, file.name, "export a smaller region")
         return json.loads(file.read_bytes(), parse_constant=_refuse_constant)
     except OSError as error:
         raise InputError(f"Cannot read {file}: {error.strerror or error}.") from error
@@ -179,7 +199,7 @@ def load_json(path: str | os.PathLike[str]) -> Any:
     except InputError:
         raise
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an endless number
-        raise InputError(f"{file} is not valid JSON: {error}. Is it cut off?") from error
+        raise InputError(f"{file} is not valid JSON: {plain(error)}. Is it cut off?") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -213,7 +233,9 @@ def member(data: Any, key: str, what: str) -> Any:
     if not isinstance(data, dict):
         raise InputError(f"{what} must be an object with {key!r}, not {_shown(data)}.")
     if key not in data:
-        raise InputError(f"{what} lacks {key!r}; it has {', '.join(map(repr, data)) or 'nothing'}.")
+        raise InputError(
+            f"{what} lacks {key!r}; it has {plain(', '.join(map(repr, data)) or 'nothing')}."
+        )
     return data[key]
 
 
@@ -232,6 +254,19 @@ def own_types(data: Any) -> dict[int, TypeInfo]:
     return types_from_json(about.get("types")) if isinstance(about, dict) else {}
 
 
+def own_shape(data: Any) -> tuple[int, int] | None:
+    """Return the height and width that a JSON file of ours covers; None in any other."""
+    about = data.get(METADATA_KEY) if isinstance(data, dict) else None
+    known = about if isinstance(about, dict) else {}
+    sizes: list[Any] = [known.get(name) for name in ("offset", "shape")]
+    if not all(isinstance(n, list) and len(n) == 2 for n in sizes):
+        return None
+    if not all(isinstance(v, int) and 0 <= v <= MAX_EDGE for size in sizes for v in size):
+        return None
+    (row, col), (height, width) = sizes
+    return row + height, col + width
+
+
 def types_to_json(types: Mapping[int, TypeInfo]) -> dict[str, Any]:
     """Return type names and colours as plain values."""
     return {str(k): {"name": t.name, "color": list(t.color)} for k, t in types.items()}
@@ -245,7 +280,7 @@ def types_from_json(value: Any) -> dict[int, TypeInfo]:
         name = entry.get("name") if isinstance(entry, dict) else None
         if not (key.isascii() and key.isdigit() and len(key) < 5 and isinstance(name, str)):
             return {}
-        found[int(key)] = TypeInfo(name, colour or (128, 128, 128))
+        found[int(key)] = TypeInfo(plain(name), colour or (128, 128, 128))
     return found
 
 
@@ -324,8 +359,7 @@ def color_of(value: Any) -> tuple[int, int, int] | None:
 
 
 def _shown(value: Any, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length]} ..."
+    return plain(reprlib.repr(value), length)
 
 
 FORMAT = "napari-hovernet separation"

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError
+from ...errors import InputError, plain
 from ..types import Bool, Int32, Nuclei, TypeInfo, kernel
 from .files import (
     METADATA_KEY,
@@ -24,6 +24,7 @@ from .files import (
     load_json,
     member,
     named,
+    own_shape,
     own_types,
     points,
     types_to_json,
@@ -122,6 +123,7 @@ class Polygons:
     type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Name and colour of each type
     measurements: Mapping[str, Float64] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # What was left out or assumed while reading
+    shape: tuple[int, int] | None = None  # Height and width of the image, where the file says so
 
     def __post_init__(self) -> None:
         n = len(self.rings)
@@ -165,7 +167,10 @@ def _check_ring(identity: str, ring: Ring) -> None:
 def rasterize(
     polygons: Polygons, shape: tuple[int, int] | None = None, origin: tuple[int, int] = (0, 0)
 ) -> Int32:
-    """Draw outlines as a label image, int32 (H, W): pixels whose centre lies inside."""
+    """Draw outlines as a label image, int32 (H, W): pixels whose centre lies inside.
+
+    The large ones first, so that none covers a smaller one; entry i is drawn as i + 1.
+    """
     row0, col0 = origin
     if shape is None:
         shape = (max(polygons.box[2] - row0, 0), max(polygons.box[3] - col0, 0))
@@ -178,13 +183,25 @@ def rasterize(
     if not len(polygons) or not labels.size:
         return labels
     edges, first, spans = [], [0], np.empty((len(polygons), 2))
-    for i, rings in enumerate(polygons.rings):
+    order = np.argsort([-_area(rings) for rings in polygons.rings], kind="stable")
+    for i, rings in enumerate(polygons.rings[k] for k in order):
         edges += [np.hstack((ring, np.roll(ring, -1, axis=0))) for ring in rings]
         first.append(first[-1] + sum(len(ring) for ring in rings))
         spans[i] = min(r[:, 1].min() for r in rings), max(r[:, 1].max() for r in rings)
     moved = np.concatenate(edges) - np.array([col0, row0, col0, row0])
     fill(spans - row0, moved, np.array(first, np.int64), labels)
-    return labels
+    return np.concatenate([[0], order + 1]).astype(np.int32)[labels]
+
+
+def _area(rings: Sequence[Ring]) -> float:
+    """Area of an object, holes taken off; rings of a second part count too."""
+    areas = sorted((abs(_signed_area(ring)) for ring in rings), reverse=True)
+    return float(areas[0] - sum(areas[1:])) if len(areas) > 1 else float(areas[0])
+
+
+def _signed_area(ring: Ring) -> float:
+    x, y = (ring - ring[0]).T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
 def mask_outlines(mask: Bool) -> list[Ring]:
@@ -200,8 +217,34 @@ def mask_outlines(mask: Bool) -> list[Ring]:
     return [points[starts[i] : starts[i + 1]] - 1 for i in range(rings)]
 
 
-def contour_outlines(contour: Int32) -> list[Ring]:
-    """Turn boundary pixels into outlines along their outer edges."""
+def nucleus_outlines(nuclei: Nuclei, i: int, labels: Int32 | None) -> list[list[Ring]]:
+    """Outlines of a nucleus part by part, the outer ring first, then its holes.
+
+    Without the labels only what the contour encloses is known: no holes, no second part.
+    """
+    if labels is None:
+        return [[ring] for ring in contour_outlines(nuclei.contours[i])]
+    row0, col0, row1, col1 = (int(n) for n in nuclei.bbox[i])
+    rings = mask_outlines(labels[row0:row1, col0:col1] == nuclei.label[i])
+    corner = np.array([col0, row0])
+    if len(rings) == 1:
+        return [[rings[0] + corner]]
+    areas = [_signed_area(ring) for ring in rings]
+    outward = np.sign(areas[int(np.argmax(np.abs(areas)))])
+    parts = [[ring] for ring, area in zip(rings, areas, strict=True) if area * outward > 0]
+    parts.sort(key=lambda part: abs(_signed_area(part[0])))
+    for ring, area in zip(rings, areas, strict=True):
+        if area * outward < 0:
+            at = tuple((ring[0] + ring[1]) / 2)  # within one side, so on no side of another ring
+            inside = (
+                p for p in parts if cv2.pointPolygonTest(p[0].astype(np.float32), at, False) > 0
+            )
+            next(inside, parts[-1]).append(ring)
+    return [[ring + corner for ring in part] for part in parts]
+
+
+def contour_mask(contour: Int32) -> Bool:
+    """Fill boundary pixels within their bounding box, (h, w)."""
     if contour.ndim != 2 or contour.shape[1:] != (2,) or not len(contour):
         raise InputError(f"A contour has shape {contour.shape}; give x, y of boundary pixels.")
     start = contour.min(axis=0)
@@ -213,7 +256,13 @@ def contour_outlines(contour: Int32) -> list[Ring]:
     mask = np.zeros((height, width), np.uint8)
     local = np.ascontiguousarray(contour - start, dtype=np.int32)
     cv2.drawContours(mask, [local.reshape(-1, 1, 2)], -1, 1, cv2.FILLED)
-    return [ring + start for ring in mask_outlines(mask.astype(bool))]
+    return mask.astype(bool)
+
+
+def contour_outlines(contour: Int32) -> list[Ring]:
+    """Turn boundary pixels into outlines along their outer edges."""
+    mask = contour_mask(contour)
+    return [ring + contour.min(axis=0) for ring in mask_outlines(mask)]
 
 
 def default_types(names: Sequence[str]) -> dict[int, TypeInfo]:
@@ -229,7 +278,7 @@ MAX_MEASUREMENTS = 1000
 """Most different measurements that are read; QuPath's own exports have about 100."""
 
 
-def write_geojson(
+def write_geojson(  # noqa: PLR0913 - options of one file
     path: str | os.PathLike[str],
     nuclei: Nuclei,
     *,
@@ -237,10 +286,12 @@ def write_geojson(
     mpp: float | None = None,
     metadata: Mapping[str, Any] | None = None,
     object_type: str = "detection",
+    labels: Int32 | None = None,
 ) -> None:
     """Write nuclei for QuPath (File > Import objects from file, or drag and drop).
 
-    Outlines run along the pixel edges, so areas are exact and touching nuclei share a border.
+    Outlines run along the pixel edges, so areas are exact and touching nuclei share a border. With
+    ``labels`` holes and second parts are kept.
     Written nucleus by nucleus; memory does not grow with their number.
     """
     if object_type not in OBJECT_TYPES:
@@ -251,20 +302,23 @@ def write_geojson(
     seed = str(about.get("id", ""))
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
-        for i, feature in enumerate(_features(nuclei, offset, mpp, seed)):
+        for i, feature in enumerate(_features(nuclei, labels, offset, mpp, seed)):
             feature["properties"]["objectType"] = object_type
             file.write((",\n" if i else "\n") + json.dumps(feature, allow_nan=False))
         file.write(f'\n], "{METADATA_KEY}": {json.dumps(about)}}}\n')
 
 
 def _features(
-    nuclei: Nuclei, offset: tuple[int, int], mpp: float | None, seed: str
+    nuclei: Nuclei, labels: Int32 | None, offset: tuple[int, int], mpp: float | None, seed: str
 ) -> Iterator[dict[str, Any]]:
     shift = np.array([offset[1], offset[0]], np.float64)
-    for i, contour in enumerate(nuclei.contours):
+    for i in range(len(nuclei)):
         # Whole numbers, written without a dot; the first point again at the end
-        rings = [(ring + shift).astype(np.int64).tolist() for ring in contour_outlines(contour)]
-        closed = [[[*ring, ring[0]]] for ring in rings]
+        parts = [
+            [(ring + shift).astype(np.int64).tolist() for ring in part]
+            for part in nucleus_outlines(nuclei, i, labels)
+        ]
+        closed = [[[*ring, ring[0]] for ring in part] for part in parts]
         x, y = nuclei.centroid[i] + shift
         name = f"{seed}/{nuclei.label[i]}/{x:.3f}/{y:.3f}/{nuclei.area[i]}"
         properties: dict[str, Any] = {"measurements": _measurements(nuclei, i, mpp)}
@@ -309,7 +363,8 @@ def read_geojson(path: str | os.PathLike[str]) -> Polygons:
 
 
 def _polygons(data: Any) -> Polygons:
-    features = _feature_list(data)
+    every = _feature_list(data)
+    features, said = _nuclei_alone(every)
     rings, ids, classes, measured = [], [], [], []
     colours: dict[str, tuple[int, int, int] | None] = {}
     for i, feature in enumerate(features):
@@ -346,8 +401,27 @@ def _polygons(data: Any) -> Polygons:
         type=np.array([numbers_of.get(name, 0) for name in classes], np.int32),
         type_names=types,
         measurements={c: np.array([row.get(c, math.nan) for row in measured]) for c in columns},
-        notes=(f"{left_out} features that are no areas were left out",) if left_out else (),
+        notes=(*said, *[f"{left_out} features that are no areas were left out"][: bool(left_out)]),
+        shape=own_shape(data),
     )
+
+
+def _nuclei_alone(features: list[Any]) -> tuple[list[Any], tuple[str, ...]]:
+    """Leave annotations, tiles and cores out where a file has detections or cells."""
+    kinds = [_object_type(feature) for feature in features]
+    if not {"detection", "cell"} & set(kinds):
+        return features, ()
+    kept = [f for f, kind in zip(features, kinds, strict=True) if kind in ("", "detection", "cell")]
+    gone = len(features) - len(kept)
+    note = f"{gone} annotations were left out: the file holds detections or cells"
+    return kept, (note,) if gone else ()
+
+
+def _object_type(feature: Any) -> str:
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    known = properties if isinstance(properties, dict) else {}
+    kind = known.get("objectType", known.get("object_type"))
+    return kind.lower() if isinstance(kind, str) else ""
 
 
 def _feature_list(data: Any) -> list[Any]:
@@ -390,7 +464,7 @@ def _class_of(value: Any) -> tuple[str, tuple[int, int, int] | None]:
     if not isinstance(name, str) and isinstance(names, list):
         name = ": ".join(str(part) for part in names)
     colour = color_of(value.get("color", value.get("colorRGB")))
-    return (name if isinstance(name, str) else ""), colour
+    return (plain(name) if isinstance(name, str) else ""), colour
 
 
 def _measured(value: Any, what: str) -> dict[str, float]:

@@ -9,13 +9,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import io as scipy_io
 
-from ...errors import InputError, OutputError
+from ...errors import InputError, OutputError, plain
+from ..limits import check_file, check_room
 from ..types import Int32, Nuclei
 from .files import (
     MAX_TYPE,
@@ -25,13 +26,14 @@ from .files import (
     member,
     named,
     numbers,
+    own_shape,
     own_types,
     points,
     type_info_json,
     types_to_json,
 )
-from .geojson import MAX_COORDINATE, Polygons, contour_outlines, default_types
-from .labels import Instances, check_labels, instances_of
+from .geojson import MAX_COORDINATE, Polygons, contour_mask, contour_outlines, default_types
+from .labels import Instances, check_labels, instances_of, renumbered
 
 MAGNIFICATION_TIMES_MPP = 10.0
 """By custom 0.25 micrometres per pixel are called 40x, 0.5 are 20x."""
@@ -47,7 +49,7 @@ def write_hovernet_json(
 ) -> None:
     """Write nuclei as hover_net does."""
     mag = round(MAGNIFICATION_TIMES_MPP / mpp, 4) if mpp else None
-    about = {**(metadata or {}), "types": types_to_json(nuclei.type_names)}
+    about = {**(metadata or {}), "types": types_to_json(nuclei.type_names), **_not_held(nuclei)}
     typed = bool(nuclei.type_names) or bool(nuclei.type.any())
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(f'{{"mag": {json.dumps(mag)}, "nuc": {{')
@@ -57,6 +59,20 @@ def write_hovernet_json(
         named_types = json.dumps(type_info_json(nuclei.type_names))
         more = f'"type_info": {named_types}, ' if typed else ""
         file.write(f'\n}}, {more}"{METADATA_KEY}": {json.dumps(about)}}}\n')
+
+
+def _not_held(nuclei: Nuclei) -> dict[str, str]:
+    """Say which nuclei the format cannot hold: it knows the outer boundary of one part alone."""
+    short = [
+        int(nuclei.label[i])
+        for i, contour in enumerate(nuclei.contours)
+        if contour_mask(contour).sum() != nuclei.area[i]
+    ]
+    if not short:
+        return {}
+    shown = ", ".join(map(str, short[:10])) + (" ..." if len(short) > 10 else "")
+    text = f"holes and second parts of {len(short)} nuclei (ids {shown}); GeoJSON keeps them"
+    return {"not_held": text}
 
 
 def _entry(nuclei: Nuclei, i: int, offset: tuple[int, int], typed: bool) -> dict[str, Any]:
@@ -113,6 +129,7 @@ def _polygons(data: Any) -> Polygons:
         type=np.array(types, np.int32),
         type_names=own_types(data) or names,
         measurements={"Type probability": np.array(probabilities, np.float64)},
+        shape=own_shape(data),
     )
 
 
@@ -127,7 +144,12 @@ def _scalar(value: Any, what: str, absent: float) -> float:
 
 MAX_MAT_PIXELS = 2**29 - 2**20
 """Pixels of an int32 ``inst_map`` that fit into a version 5 MAT file (2 GiB per variable)."""
-NAMES = ("inst_map", "inst_uid", "inst_type", "inst_centroid")
+NAMES = ("inst_map", "inst_uid", "inst_type", "type_map", "id", "class")
+"""Variables that are read; the last two as Lizard calls them."""
+MAX_MAT_BYTES = 9 * MAX_MAT_PIXELS
+"""Most bytes that the variables of a file may unpack to."""
+_COMPRESSED, _TAG, _MAT_HEADER = 15, 8, 128
+_PIECE = 2**20
 
 
 def write_hovernet_mat(path: str | os.PathLike[str], labels: Int32, nuclei: Nuclei) -> None:
@@ -153,54 +175,103 @@ def write_hovernet_mat(path: str | os.PathLike[str], labels: Int32, nuclei: Nucl
 
 
 def read_hovernet_mat(path: str | os.PathLike[str]) -> Instances:
-    """Read a hover_net MAT result, or a label file of the same names (CoNSeP, PanNuke)."""
+    """Read a hover_net MAT result, or a label file with ``inst_map`` (CoNSeP, Lizard, PanNuke)."""
     with named(path):
-        content = _load(Path(path))
-        return _instances(check_labels(content["inst_map"], "inst_map"), content)
+        return _instances(_load(Path(path)))
 
 
 def _load(file: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read the four variables, after a look at their sizes."""
+    """Read the variables that are known, after a look at their sizes."""
+    check_file(file, "a MAT file")
     try:
         with open(file, "rb") as handle:
             sizes = {name: shape for name, shape, _ in scipy_io.whosmat(handle)}
             if "inst_map" not in sizes:
-                raise InputError(
-                    f"it has no inst_map, only {', '.join(sorted(sizes)) or 'nothing'}."
-                )
+                there = plain(", ".join(sorted(sizes)) or "nothing")
+                raise InputError(f"it has no inst_map, only {there}.")
             if int(np.prod(sizes["inst_map"], dtype=object)) > MAX_MAT_PIXELS:
                 raise InputError(f"its inst_map claims to be {sizes['inst_map']} pixels large.")
+            _check_unpacked(handle)
             handle.seek(0)
             content = scipy_io.loadmat(handle, variable_names=NAMES)
     except NotImplementedError as error:  # version 7.3 is HDF5
         raise InputError("it is of MAT version 7.3; save it with '-v7'.") from error
     except OSError as error:
         raise InputError(f"it cannot be read: {error.strerror or error}.") from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, zlib.error,
-            scipy_io.matlab.MatReadError) as error:  # fmt: skip
-        raise InputError(f"it is no MAT file, or is cut off ({error}).") from error
+    except InputError:
+        raise
+    except Exception as error:  # a broken file can raise anything there
+        raise InputError(f"it is no MAT file, or is cut off ({plain(error, 80)}).") from error
     return {name: np.asarray(content[name]) for name in NAMES if name in content}
 
 
-def _instances(labels: Int32, content: dict[str, npt.NDArray[Any]]) -> Instances:
-    found = instances_of(labels)
-    ids, uids, types = found.ids, _column(content, "inst_uid"), _column(content, "inst_type")
-    if uids is None:
-        uids = ids
-    elif missing := np.setdiff1d(ids, uids).size:
-        raise InputError(f"inst_uid lacks {missing} of the {len(ids)} ids in inst_map.")
-    elif gone := np.setdiff1d(uids, ids).size:
-        found = replace(found, notes=(f"{gone} ids of inst_uid have no pixel in inst_map",))
+def _check_unpacked(handle: BinaryIO) -> None:
+    """Unpack what is compressed, keeping nothing, to see that it does not fill the memory."""
+    handle.seek(0)
+    start = handle.read(_MAT_HEADER)
+    order: Literal["little", "big"] = "big" if start[-2:] == b"MI" else "little"
+    total = 0
+    while len(tag := handle.read(_TAG)) == _TAG:
+        kind, left = (int.from_bytes(tag[i : i + 4], order) for i in (0, 4))
+        if kind != _COMPRESSED:
+            handle.seek(left, os.SEEK_CUR)
+            continue
+        stream = zlib.decompressobj()
+        while left and (piece := handle.read(min(left, _PIECE))):
+            left -= len(piece)
+            while piece and total <= MAX_MAT_BYTES:
+                total += len(stream.decompress(piece, _PIECE))
+                piece = stream.unconsumed_tail
+    if total > MAX_MAT_BYTES:
+        raise InputError(f"it unpacks to more than {MAX_MAT_BYTES / 2**30:.1f} GiB.")
+    check_room(2 * total, "it")
+
+
+def _instances(content: dict[str, npt.NDArray[Any]]) -> Instances:
+    """Match ids and types, in whatever form they stand there; a type is never lost unsaid."""
+    labels, stored, notes = renumbered(content["inst_map"], "inst_map")
+    found = instances_of(labels, notes=notes)
+    uids = _column(content, "inst_uid", "id")
+    types = _column(content, "inst_type", "class")
+    if uids is not None:
+        if missing := np.setdiff1d(stored, uids).size:
+            raise InputError(f"inst_uid lacks {missing} of the {len(stored)} ids in inst_map.")
+        if gone := np.setdiff1d(uids, stored).size:
+            notes = (*notes, f"{gone} ids of inst_uid have no pixel in inst_map")
+    found = replace(found, notes=notes)
     if types is None:
-        return found
-    if len(types) != len(uids):
-        raise InputError(f"inst_type has {len(types)} rows for {len(uids)} nuclei.")
-    order = np.argsort(uids, kind="stable")
-    return replace(found, type=types[order[np.searchsorted(uids, ids, sorter=order)]])
+        return _by_type_map(found, content) if "type_map" in content else found
+    if len(types) == len(stored if uids is None else uids):
+        uids = stored if uids is None else uids
+        order = np.argsort(uids, kind="stable")
+        place = np.searchsorted(uids, stored, sorter=order)
+        return replace(found, type=types[order[place]])
+    if uids is None and len(stored) and len(types) >= stored.max():  # one row per id from 1 on
+        return replace(found, type=types[stored.astype(np.int64) - 1])
+    if "type_map" in content:
+        note = f"inst_type has {len(types)} rows for {len(stored)} nuclei: type_map is read"
+        return _by_type_map(replace(found, notes=(*notes, note)), content)
+    rows = len(stored if uids is None else uids)
+    raise InputError(f"inst_type has {len(types)} rows for {rows} nuclei.")
 
 
-def _column(content: dict[str, npt.NDArray[Any]], name: str) -> Int32 | None:
-    """Return an (n, 1) or (1, n) variable as (n,); None if it is not there."""
-    if name not in content:
-        return None
-    return check_labels(np.atleast_2d(content[name]), name).reshape(-1)
+def _by_type_map(found: Instances, content: dict[str, npt.NDArray[Any]]) -> Instances:
+    """Give each nucleus the type that most of its pixels have."""
+    kinds, _, _ = renumbered(content["type_map"], "type_map")
+    if kinds.shape != found.labels.shape:
+        raise InputError(f"type_map is {kinds.shape}, inst_map {found.labels.shape}.")
+    inside = (found.labels > 0) & (kinds > 0)
+    place = np.searchsorted(found.ids, found.labels[inside])
+    n = int(kinds.max(initial=0)) + 1
+    if n > MAX_TYPE + 1:
+        raise InputError(f"type_map runs to {n - 1}; types lie in 0..{MAX_TYPE}.")
+    votes = np.bincount(place * n + kinds[inside], minlength=len(found) * n).reshape(-1, n)
+    note = "types are those that most pixels of a nucleus have in type_map"
+    kind = votes.argmax(axis=1).astype(np.int32)
+    return replace(found, type=kind, notes=(*found.notes, note))
+
+
+def _column(content: dict[str, npt.NDArray[Any]], *names: str) -> Int32 | None:
+    """Return the first (n, 1) or (1, n) variable of these names as (n,); None if there is none."""
+    name = next((name for name in names if name in content), None)
+    return None if name is None else check_labels(np.atleast_2d(content[name]), name).reshape(-1)

@@ -16,8 +16,10 @@ import numpy.typing as npt
 import tifffile
 
 from ...errors import InputError
+from ..limits import check_room
 from ..types import PALETTE, Int32, TypeInfo
 from .files import MAX_TYPE, METADATA_KEY, atomic_path
+from .tiff import main_series, tiff_file
 
 MAX_LABEL = 2**31 - 1
 """Largest instance id that fits a label image."""
@@ -36,6 +38,39 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+COLOURS = (2, 3, 4)
+"""Sizes of a last axis that holds colours."""
+
+
+def renumbered(
+    values: npt.NDArray[Any], what: str
+) -> tuple[Int32, npt.NDArray[Any], tuple[str, ...]]:
+    """Return a label image as int32, the ids as stored in the order of those here, and notes.
+
+    Ids beyond int32 are numbered anew, each its own. Negative ones, by custom areas that do not
+    count, become background.
+    """
+    low = high = 0.0
+    if values.size and values.ndim == 2 and values.dtype.kind in "if":
+        low, high = float(values.min()), float(values.max())
+    elif values.size and values.dtype.kind == "u":
+        high = float(values.max())
+    notes: list[str] = []
+    if -np.inf < low < 0:
+        gone = values < 0
+        ids = ", ".join(f"{value:g}" for value in np.unique(values[gone])[:3])
+        notes.append(f"{np.count_nonzero(gone):,} pixels of negative ids ({ids}) are background")
+        values = np.where(gone, 0, values)
+    if MAX_LABEL < high < np.inf:
+        stored, inverse = np.unique(values, return_inverse=True)
+        inverse = inverse.reshape(values.shape) + int(bool(len(stored)) and stored[0] != 0)
+        notes.append(f"ids run to {high:.0f}: numbered anew from 1 on")
+        _ = check_labels(np.atleast_2d(stored - stored.min()) % 2, what)  # fractions
+        return inverse.astype(np.int32), stored[stored > 0], tuple(notes)
+    labels = check_labels(values, what)
+    return labels, present_ids(labels), tuple(notes)
 
 
 def check_labels(values: npt.NDArray[Any], what: str) -> Int32:
@@ -68,6 +103,34 @@ def instances_of(labels: Int32, **about: Any) -> Instances:
     """Make instances without types of a label image; ``about`` is metadata and notes."""
     ids = present_ids(labels)
     return Instances(labels, ids, np.zeros(len(ids), np.int32), **about)
+
+
+def instances_in(
+    values: npt.NDArray[Any], what: str, notes: tuple[str, ...] = (), **about: Any
+) -> Instances:
+    """Make instances of a stored label image: one plane of whole numbers, or all colours alike."""
+    plane, more = one_plane(values, what)
+    labels, _, renamed = renumbered(plane, what)
+    return instances_of(labels, notes=(*notes, *more, *renamed), **about)
+
+
+def one_plane(values: npt.NDArray[Any], what: str) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """Drop axes of one, and colours that are all alike; an alpha channel tells nothing of ids."""
+    shape = values.shape
+    if values.ndim > 2 and 1 in shape:
+        values = values.squeeze()
+        if values.ndim == 2:
+            return values, (f"shape {shape} is read as one plane",)
+    if values.ndim != 3 or values.shape[2] not in COLOURS or min(shape[:2]) <= max(COLOURS):
+        return values, ()
+    colours = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
+    if not (colours == colours[..., :1]).all():
+        raise InputError(
+            f"{what} is a colour picture of labels (shape {shape}); colours are no ids: export "
+            "the label image itself, as grey 16-bit PNG or TIFF."
+        )
+    note = f"the picture has {shape[2]} channels, all alike: the first is used"
+    return np.ascontiguousarray(values[..., 0]), (note,)
 
 
 TYPE_TABLE = "_types.csv"
@@ -116,8 +179,6 @@ TILED_FROM = 2048
 """Images with an edge of at least this many pixels are tiled."""
 BIG_TIFF_FROM = 2**31
 """Uncompressed bytes from which 64-bit offsets are used."""
-MAX_READ_PIXELS = 2**32
-"""Largest label image that is read, in pixels."""
 
 
 def write_label_tiff(
@@ -168,25 +229,19 @@ def _tiles(labels: Int32, dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
 
 
 def read_label_tiff(path: str | os.PathLike[str]) -> Instances:
-    """Read a label TIFF, ours or another's."""
+    """Read a label TIFF, ours or another's: its largest image, refused where it is a stack."""
     file = Path(path)
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            page = tiff.pages.first
-            pixels = int(np.prod(page.shape, dtype=object))
-            if pixels > MAX_READ_PIXELS:
-                raise InputError(f"{file}: it claims to be {page.shape} pixels large.")
-            values, description = page.asarray(), page.description
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except InputError:
-        raise
-    except Exception as error:  # tifffile and its codecs raise many kinds
-        raise InputError(f"{file} is no readable TIFF, or is cut off ({error}).") from error
+    with tiff_file(file) as tiff:
+        series, notes = main_series(tiff)
+        level = series.levels[0]
+        pixels = int(np.prod(level.shape, dtype=object))
+        check_room(pixels * level.dtype.itemsize, file.name)
+        values, description = level.asarray(), tiff.pages.first.description
     try:
         found = json.loads(description)
     except (ValueError, RecursionError):  # another program's words
         found = None
     about = found.get(METADATA_KEY) if isinstance(found, dict) else None
-    labels = check_labels(values, f"{file}: the image")
-    return instances_of(labels, metadata=about if isinstance(about, dict) else {})
+    return instances_in(
+        values, f"{file}: the image", notes, metadata=about if isinstance(about, dict) else {}
+    )

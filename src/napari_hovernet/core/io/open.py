@@ -6,67 +6,89 @@ import os
 import re
 import struct
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
-from typing import Any, BinaryIO, NamedTuple
-from xml.etree import ElementTree
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import tifffile
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from ...errors import InputError
-from ..inference.devices import free_memory
+from ...errors import InputError, plain
 from ..inference.images import ArraySource, ImageSource, as_source
+from ..limits import check_file, check_room, npy_header
+from .foreign import (
+    json_kind,
+    read_cellpose,
+    read_json,
+    read_mask_folder,
+    read_store,
+    read_xml,
+)
 from .geojson import Polygons, rasterize, read_geojson
 from .hover_net import read_hovernet_json, read_hovernet_mat
 from .labels import (
     MAX_LABEL,
-    MAX_READ_PIXELS,
     Instances,
-    check_labels,
-    instances_of,
+    instances_in,
     present_ids,
     read_label_tiff,
     with_type_table,
 )
+from .rois import is_rois, read_rois
+from .scale import Scale, of_dpi
+from .tiff import open_tiff
 
 Array = npt.NDArray[Any]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".svs", ".ndpi", ".btf", ".tf8")
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".mat", ".json", ".geojson")
+LABEL_SUFFIXES = (
+    ".png",
+    ".tif",
+    ".tiff",
+    ".npy",
+    ".mat",
+    ".json",
+    ".geojson",
+    ".zip",
+    ".xml",
+    ".db",
+)
 """Names of files that are looked for in a folder; what a file is, its content tells."""
 HEAD_BYTES = 65_536
 """First bytes of a file, in which its kind must show."""
 DECODE_BYTES = 8
 """Main memory that decoding a PNG or JPEG takes per pixel, bytes."""
-MAX_PNG_PIXELS = 2**30
-"""Largest label PNG that is decoded, in pixels."""
 SHOWN = 80
 """Characters of a decoder's own words in an error."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+MASK_SUFFIXES = (".png", ".tif", ".tiff")
+"""Of the files of a folder with a mask per nucleus."""
+_SQLITE = b"SQLite format 3\0"
 _NPY, _ZIP, _MATLAB = b"\x93NUMPY", b"PK\x03\x04", b"MATLAB "
 _HOVER_NET = re.compile(rb'"nuc"\s*:\s*\{')
 _PNG_DEPTH_AT = 24
+WITH_ALPHA = ("LA", "La", "PA", "RGBa")
+"""Pillow's modes that become RGBA."""
+OPENCV_PIXELS = 2**30
+"""Pixels beyond which OpenCV opens no picture; colours of 16 bits are then read as 8."""
+
+
+def _pixels(image: Image.Image) -> int:
+    return image.size[0] * image.size[1]
 
 
 def _head(path: Path, wanted: str) -> bytes:
     """Return the first bytes, or say why there are none."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give {wanted}.")
+    check_file(path, wanted)
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is not there; check the path.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not head:
@@ -84,17 +106,40 @@ def _picture(path: Path, head: bytes, too_large: str) -> Iterator[Image.Image]:
         # Not Image.open: it would refuse sizes that are usual here.
         with path.open("rb") as file, kind(file) as image:
             yield image
+    except InputError:
+        raise
     except MemoryError as error:
         raise InputError(f"{path} does not fit into memory; {too_large}.") from error
-    except (OSError, SyntaxError, EOFError, struct.error, zlib.error, cv2.error) as error:
+    except (
+        OSError,
+        SyntaxError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        struct.error,
+        zlib.error,
+        cv2.error,
+    ) as error:
         raise InputError(
-            f"{path} is damaged or cut off ({str(error)[:SHOWN]}); copy or export it again."
+            f"{path} is damaged or cut off ({plain(error, SHOWN)}); copy or export it again."
         ) from error
 
 
 def _deep(path: Path, head: bytes, image: Image.Image) -> Array | None:
-    """Decode a 16-bit PNG, which Pillow would cut to 8 bits; None for other pictures."""
-    if not head.startswith(_PNG) or head[_PNG_DEPTH_AT:][:1] != b"\x10":
+    """Decode a 16-bit PNG, which Pillow would cut to 8 bits; None for other pictures.
+
+    Grey ones beyond OpenCV's limit Pillow reads whole.
+    """
+    if head.startswith(_PNG) and image.mode == "I;16" and _pixels(image) > OPENCV_PIXELS:
+        return np.asarray(image)
+    if (
+        _pixels(image) > OPENCV_PIXELS
+        or not head.startswith(_PNG)
+        or head[_PNG_DEPTH_AT:][:1] != b"\x10"
+    ):
         return None
     image.verify()
     decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -103,217 +148,6 @@ def _deep(path: Path, head: bytes, image: Image.Image) -> Array | None:
     if decoded.ndim == 2:
         return np.asarray(decoded)
     return np.ascontiguousarray(decoded[..., [2, 1, 0, 3][: decoded.shape[2]]])
-
-
-# --- micrometres per pixel -----------------------------------------------------------
-
-MPP_RANGE = (0.05, 10.0)
-"""Micrometres per pixel that a microscope may give; print resolutions lie outside."""
-MPP_AGREE = 0.01
-"""Relative difference of horizontal and vertical mpp that is rounding."""
-_UNITS = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
-_INCH = 25_400.0
-_TIFF_UNITS = {2: _INCH, 3: _UNITS["cm"]}
-
-
-def dpi_mpp(dpi: tuple[float, float] | None) -> float | None:
-    """Turn pixels per inch (x, y) into mpp; None if not stated or not plausible."""
-    if not dpi or not all(value > 0 for value in dpi):
-        return None
-    return _plausible(_INCH / float(dpi[0]), _INCH / float(dpi[1]))
-
-
-def _plausible(x: float, y: float) -> float | None:
-    """Return the mean mpp of both axes, None if they differ or no microscope gives it."""
-    mpp = (x + y) / 2
-    square = abs(x - y) <= MPP_AGREE * mpp
-    return mpp if square and MPP_RANGE[0] <= mpp <= MPP_RANGE[1] else None
-
-
-def tiff_mpp(page: Any) -> float | None:
-    """Find mpp in OME-XML, Aperio's description or the resolution tags, the first there is."""
-    ome = page.parent.ome_metadata
-    aperio = re.search(r"\bMPP\s*=\s*([0-9.eE+-]+)", str(page.description or ""))
-    try:
-        if ome:
-            sides = _ome_sides(ome)
-        elif aperio:
-            sides = [float(aperio.group(1))] * 2
-        else:
-            unit = _TIFF_UNITS[int(getattr(page, "resolutionunit", 0) or 0)]
-            tags = [page.tags[name].value for name in ("XResolution", "YResolution")]
-            sides = [unit * below / above for above, below in tags]
-    except (ElementTree.ParseError, KeyError, ValueError, ZeroDivisionError):  # not stated
-        return None
-    return _plausible(*sides) if len(sides) == 2 else None
-
-
-def _ome_sides(xml: str) -> list[float]:
-    """Return the width and height of a pixel; [] where there are no pixels."""
-    for element in ElementTree.fromstring(xml).iter():
-        if element.tag.rpartition("}")[2] == "Pixels":
-            return [
-                float(element.attrib[f"PhysicalSize{axis}"])
-                * _UNITS[element.get(f"PhysicalSize{axis}Unit", "µm")]
-                for axis in "XY"
-            ]
-    return []
-
-
-# --- TIFF ----------------------------------------------------------------------------
-
-CACHE_BYTES = 256 * 2**20
-"""Decoded strips and tiles kept for the next region, bytes per file."""
-COLOUR_AXES = "SC"
-"""Names tifffile gives to axes that may hold the colours."""
-WHITE_IS_ZERO, PALETTE, SEPARATE = 0, 3, 2
-
-
-class _Part(NamedTuple):
-    """A strip or tile: its page, number, and the pixel and colour at which it starts."""
-
-    page: int
-    number: int
-    top: int
-    left: int
-    colour: int
-
-
-@dataclass(eq=False)
-class PagesArray:
-    """The finest level of a TIFF as a lazy (H, W, C) array; slicing decodes what it touches.
-
-    The file is opened for each read and not held open.
-    """
-
-    path: Path
-    pages: tuple[Any, ...]  # One page, or one page per colour
-    shape: tuple[int, int, int]  # Height, width, colours
-    dtype: np.dtype[Any]
-    ndim: int = 3
-    _cache: OrderedDict[tuple[int, int], Array] = field(default_factory=OrderedDict)
-    _lock: Lock = field(default_factory=Lock)
-
-    def __getitem__(self, key: tuple[slice, slice]) -> Array:
-        """Return rows and columns as (h, w, C)."""
-        r0, r1, _ = key[0].indices(self.shape[0])
-        c0, c1, _ = key[1].indices(self.shape[1])
-        out = np.zeros((r1 - r0, c1 - c0, self.shape[2]), self.dtype)
-        try:
-            with self._lock, self.path.open("rb") as file:
-                for part in self._parts(r0, r1, c0, c1):
-                    block = self._block(file, part)
-                    if block is not None:
-                        _paste(out, block, part, r0, c0)
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
-        return out
-
-    def _parts(self, r0: int, r1: int, c0: int, c1: int) -> Iterator[_Part]:
-        """Yield the strips or tiles that a region touches, in the order of the file."""
-        for number, page in enumerate(self.pages):
-            height, width = _part_size(page)
-            down, across = -(-self.shape[0] // height), -(-self.shape[1] // width)
-            planes = page.samplesperpixel if page.planarconfig == SEPARATE else 1
-            for plane in range(planes):
-                for i in range(r0 // height, -(-r1 // height)):
-                    for j in range(c0 // width, -(-c1 // width)):
-                        index = (plane * down + i) * across + j
-                        yield _Part(number, index, i * height, j * width, number + plane)
-
-    def _block(self, file: BinaryIO, part: _Part) -> Array | None:
-        """Return a decoded strip or tile as (h, w, C); None where the file leaves it out."""
-        key = (part.page, part.number)
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
-        block = self._decode(file, self.pages[part.page], part.number)
-        if block is None:
-            return None
-        self._cache[key] = block
-        size = sum(b.nbytes for b in self._cache.values())
-        while size > CACHE_BYTES and len(self._cache) > 1:
-            size -= self._cache.popitem(last=False)[1].nbytes
-        return block
-
-    def _decode(self, file: BinaryIO, page: Any, index: int) -> Array | None:
-        count = page.databytecounts[index]
-        if not count:
-            return None
-        file.seek(page.dataoffsets[index])
-        data = file.read(count)
-        try:
-            if len(data) != count:
-                raise ValueError(f"{count} bytes expected, {len(data)} found")
-            tables = page.jpegtables
-            decoded = page.decode(data, index, **({"jpegtables": tables} if tables else {}))[0]
-        except Exception as error:  # decoders raise errors of their own kinds
-            raise InputError(
-                f"{self.path.name} is damaged or cut off (part {index}: {error}); copy or "
-                "export it again."
-            ) from error
-        return None if decoded is None else _in_colour(np.asarray(decoded[0]), page)
-
-
-def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], float | None]:
-    """Open a TIFF without reading its pixels."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            level = file.series[0].levels[0]
-            pages = tuple(page.aspage() for page in level.pages if page is not None)
-            count, mpp = len(file.series), tiff_mpp(pages[0])
-            for page in pages:  # loaded while the file is open
-                _ = page.colormap, page.jpegtables, page.decode
-    except Exception as error:  # tifffile raises errors of many kinds
-        raise InputError(
-            f"{path.name} cannot be read as TIFF ({error}); is it complete?"
-        ) from error
-    notes = () if count == 1 else (f"the file holds {count} images: the first is used",)
-    shape, dtype = _size(path, level, pages), np.dtype(level.dtype)
-    if pages[0].photometric == PALETTE:
-        shape, dtype = (shape[0], shape[1], 3), np.dtype(np.uint8)
-    return PagesArray(path, pages, shape, dtype), notes, mpp
-
-
-def _size(path: Path, level: Any, pages: tuple[Any, ...]) -> tuple[int, int, int]:
-    """Return height, width and colours of a level, or refuse a stack."""
-    sizes = {axis: int(n) for axis, n in zip(level.axes, level.shape, strict=True)}
-    height, width = sizes.pop("Y", 0), sizes.pop("X", 0)
-    colours = int(np.prod([n for axis, n in sizes.items() if axis in COLOUR_AXES] or [1]))
-    stacked = any(n > 1 and axis not in COLOUR_AXES for axis, n in sizes.items())
-    if stacked or not height or not width or colours != pages[0].samplesperpixel * len(pages):
-        raise InputError(
-            f"{path.name} is a stack (axes {level.axes}, {tuple(level.shape)}); save one plane "
-            "of it as RGB."
-        )
-    return height, width, colours
-
-
-def _part_size(page: Any) -> tuple[int, int]:
-    """Return height and width of a page's strips or tiles."""
-    if page.is_tiled:
-        return int(page.tilelength), int(page.tilewidth)
-    return min(int(page.rowsperstrip), int(page.imagelength)), int(page.imagewidth)
-
-
-def _in_colour(block: Array, page: Any) -> Array:
-    """Look a palette up, and turn images whose 0 is white."""
-    if page.photometric == PALETTE and page.colormap is not None:
-        return np.asarray((page.colormap >> 8).astype(np.uint8).T[block[..., 0]])
-    if page.photometric == WHITE_IS_ZERO and block.dtype.kind == "u":
-        return np.asarray(np.iinfo(block.dtype).max - block)
-    return block
-
-
-def _paste(out: Array, block: Array, part: _Part, r0: int, c0: int) -> None:
-    """Copy the part of a strip or tile that a region starting at (r0, c0) shows."""
-    r, c = max(r0, part.top), max(c0, part.left)
-    end_r = min(r0 + out.shape[0], part.top + block.shape[0])
-    end_c = min(c0 + out.shape[1], part.left + block.shape[1])
-    colours = slice(part.colour, part.colour + block.shape[2])
-    out[r - r0 : end_r - r0, c - c0 : end_c - c0, colours] = block[
-        r - part.top : end_r - part.top, c - part.left : end_c - part.left
-    ]
 
 
 # --- images --------------------------------------------------------------------------
@@ -333,60 +167,89 @@ def read_image(path: str | Path) -> ImageFile:
     """Open a PNG, JPEG or TIFF (strips, tiles, pyramids, BigTIFF, SVS).
 
     mpp comes from OME-XML, an Aperio description, the resolution tags, or the resolution of a PNG
-    or JPEG, if it lies in ``MPP_RANGE``. Pixels stay as they are stored: an EXIF orientation is
-    told, not applied.
+    or JPEG, if it is a microscope's (see ``scale.py``). Pixels stay as they are stored: an EXIF
+    orientation is told, not applied.
     """
     path = Path(path)
     head = _head(path, "an image file")
     try:
-        data, notes, mpp = open_tiff(path) if head.startswith(_TIFF) else _decode(path, head)
+        data, notes, scale = open_tiff(path) if head.startswith(_TIFF) else _decode(path, head)
         source = as_source(data)
     except InputError as error:
         text = str(error)
         raise InputError(text if path.name in text else f"{path.name}: {text}") from error
+    notes = (*notes, *filter(None, [scale.note]))
     if notes and isinstance(source, ArraySource):
         source = replace(source, notes=(*notes, *source.notes))
     ome = re.fullmatch(r"(.*)\.ome\.tiff?", path.name, re.IGNORECASE)
-    return ImageFile(source, mpp, path, ome.group(1) if ome else path.stem)
+    return ImageFile(source, scale.mpp, path, ome.group(1) if ome else path.stem)
 
 
-def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], float | None]:
+def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], Scale]:
     """Decode a PNG or JPEG whole; its size is looked at before its pixels."""
     if not head.startswith((_PNG, _JPEG)):
         raise InputError(f"{path} is no PNG, JPEG or TIFF image; convert it first.")
     with _picture(path, head, "save it as a tiled TIFF") as image:
-        width, height = image.size
-        needed, free = width * height * DECODE_BYTES, free_memory()
-        if needed > free:
-            raise InputError(
-                f"{path.name} claims {width} x {height} px: decoding takes {needed / 1e9:.1f} GB "
-                f"and {free / 1e9:.1f} GB are free; save it as a tiled TIFF."
-            )
-        mpp, turn = dpi_mpp(image.info.get("dpi")), 1
+        check_room(_pixels(image) * DECODE_BYTES, path.name, "save it as a tiled TIFF")
+        scale, turn = of_dpi(image.info.get("dpi")), 1
         pixels = _deep(path, head, image)
         if pixels is None:
             turn = image.getexif().get(0x0112, 1)
             plain = image.mode in ("L", "RGB", "RGBA")  # not palettes, CMYK, 1-bit images
-            mode = "RGBA" if "transparency" in image.info else "RGB"
+            alpha = "transparency" in image.info or image.mode in WITH_ALPHA
+            mode = "RGBA" if alpha else "RGB"
             pixels = np.asarray(image if plain else image.convert(mode))
     note = f"the file asks to be turned when shown (EXIF orientation {turn}): read as stored"
-    return pixels, (note,) if turn != 1 else (), mpp
+    return pixels, (note,) if turn != 1 else (), scale
 
 
 # --- labels --------------------------------------------------------------------------
 
 
-def read_labels(path: str | os.PathLike[str], shape: tuple[int, int] | None = None) -> Instances:
-    """Read instance labels: PNG, TIFF, NPY, MAT, hover_net JSON or GeoJSON."""
+def read_labels(
+    path: str | os.PathLike[str], shape: tuple[int, int] | None = None, name: str = ""
+) -> Instances:
+    """Read instance labels of any kind that is known; a folder holds a mask per nucleus.
+
+    ``shape`` is needed for outlines, ``name`` of the image for files that tell of several.
+    """
     file = Path(path)
+    if file.is_dir():
+        masks = [p for p in sorted(file.iterdir()) if p.suffix.lower() in MASK_SUFFIXES]
+        planes = (_read_raster(p, _head(p, "a mask")).labels for p in masks)
+        return read_mask_folder(file, masks, planes)
     head = _head(file, "one label file")
-    if head.lstrip()[:1] in (b"{", b"["):
-        return _outlines(file, head, shape)
+    polygons = read_outlines(file, head, name)
+    if polygons is not None:
+        return _drawn(file, head, polygons, shape)
     found = with_type_table(_read_raster(file, head), file)
     if len(found) != 1:
         return found
     note = f"there is only one id ({found.ids[0]}): if this is a mask, label its nuclei first"
     return replace(found, notes=(*found.notes, note))
+
+
+def read_outlines(file: Path, head: bytes | None = None, name: str = "") -> Polygons | None:
+    """Read a file of outlines by what its first bytes say; None where it is none."""
+    head = _head(file, "one label file") if head is None else head
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if is_rois(head):
+        return read_rois(file)
+    if head.startswith(_SQLITE):
+        return read_store(file)
+    if text[:1] == b"<":
+        return read_xml(file)
+    if text[:1] not in (b"{", b"["):
+        return None
+    if is_hovernet(file, head):
+        return read_hovernet_json(file)
+    kind = "" if b'"Feature' in head or file.suffix.lower() == ".geojson" else json_kind(head)
+    return read_json(file, kind, name) if kind else read_geojson(file)
+
+
+def is_hovernet(file: Path, head: bytes) -> bool:
+    """Tell hover_net's JSON by its first bytes."""
+    return file.suffix.lower() != ".geojson" and _HOVER_NET.search(head) is not None
 
 
 def _read_raster(file: Path, head: bytes) -> Instances:
@@ -401,12 +264,14 @@ def _read_raster(file: Path, head: bytes) -> Instances:
         return read_hovernet_mat(file)
     if head.startswith(_ZIP):
         why = "is an archive of arrays (.npz); save the labels alone: numpy.save('x.npy', a)"
+    elif file.suffix.lower() == ".dat":
+        why = "is a pickle of joblib; save it from TIAToolbox as GeoJSON or as a store (.db)"
     elif head.startswith(_JPEG):
         why = "is a JPEG, whose compression changes ids; export the labels as PNG or TIFF"
     else:
         why = (
-            "is no label file that is known; give a grey PNG, a TIFF, NPY, MAT of hover_net, "
-            "hover_net JSON or GeoJSON"
+            "is no label file that is known; give a grey PNG, a TIFF, NPY, MAT, JSON of hover_net, "
+            "CellViT or COCO, GeoJSON, ImageJ's ROIs or ImageScope's XML"
         )
     raise InputError(f"{file} {why}.")
 
@@ -414,55 +279,47 @@ def _read_raster(file: Path, head: bytes) -> Instances:
 def _read_png(file: Path, head: bytes) -> Instances:
     """Read ids as stored: grey levels or numbers of a palette."""
     with _picture(file, head, "give a smaller part") as image:
-        width, height = image.size
-        if width * height > MAX_PNG_PIXELS:
-            raise InputError(f"{file} claims {width} x {height} px; give a smaller part.")
+        check_room(_pixels(image) * DECODE_BYTES, file.name)
         deep = _deep(file, head, image)
         values = np.asarray(image) if deep is None else deep
         notes: tuple[str, ...] = ()
         if deep is None and image.mode == "P":
             notes = ("the picture has a palette: its numbers are taken for ids",)
-    if values.ndim == 3:  # an alpha channel tells nothing of ids
-        colours = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
-        if not (colours == colours[..., :1]).all():
-            raise InputError(
-                f"{file} is a colour picture of labels (shape {values.shape}); colours are no "
-                "ids: export the label image itself, as grey 16-bit PNG or TIFF."
-            )
-        notes = (f"the picture has {values.shape[2]} channels, all alike: the first is used",)
-        values = np.ascontiguousarray(values[..., 0])
-    return instances_of(check_labels(values, f"{file}: the image"), notes=notes)
+    return instances_in(values, f"{file}: the image", notes)
 
 
 def _read_npy(file: Path) -> Instances:
-    """Read one array; it is mapped first, so that a false size in its header does no harm."""
+    """Read one array; its header is looked at first, so that a false size in it does no harm."""
     try:
-        stored = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError) as error:
-        pickled = "pickle" in str(error).lower() or "object" in str(error).lower()
-        remedy = (
-            "it holds Python objects, which are not opened: save the label array alone, "
-            "numpy.save('x.npy', labels)"
-            if pickled
-            else f"it is damaged or cut off ({str(error)[:SHOWN]}); save it again"
-        )
-        raise InputError(f"{file} cannot be used: {remedy}.") from error
-    if stored.size > MAX_READ_PIXELS:
-        raise InputError(f"{file} claims to be {stored.shape} large; give a smaller part.")
-    plane = stored.squeeze() if stored.ndim > 2 else stored
-    notes = () if plane.shape == stored.shape else (f"shape {stored.shape} is read as one plane",)
-    return instances_of(check_labels(np.array(plane), f"{file}: the array"), notes=notes)
+        with file.open("rb") as handle:
+            shape, _, dtype = npy_header(handle)
+            if dtype.hasobject:
+                return read_cellpose(file)
+            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if size > file.stat().st_size:
+                raise ValueError(f"{size} bytes expected")
+            check_room(size, str(file))
+            handle.seek(0)
+            stored = np.load(handle, allow_pickle=False)
+    except InputError:
+        raise
+    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError,
+            KeyError, RecursionError) as error:  # fmt: skip
+        raise InputError(
+            f"{file} cannot be used: it is damaged or cut off ({plain(error, SHOWN)}); save it "
+            "again."
+        ) from error
+    return instances_in(stored, f"{file}: the array")
 
 
-def _outlines(file: Path, head: bytes, shape: tuple[int, int] | None) -> Instances:
-    """Draw the outlines of a JSON file; those of hover_net keep their ids."""
+def _drawn(file: Path, head: bytes, polygons: Polygons, shape: tuple[int, int] | None) -> Instances:
+    """Draw outlines; those of hover_net keep their ids."""
     if shape is None:
         raise InputError(
             f"{file} holds outlines, and no size of an image; give the image's shape (H, W) too."
         )
-    hover_net = file.suffix.lower() != ".geojson" and _HOVER_NET.search(head) is not None
-    polygons: Polygons = read_hovernet_json(file) if hover_net else read_geojson(file)
-    ids = [int(text) for text in polygons.ids] if hover_net else range(1, len(polygons) + 1)
+    keeps = is_hovernet(file, head)
+    ids = [int(text) for text in polygons.ids] if keeps else range(1, len(polygons) + 1)
     if len(set(ids)) < len(ids) or max(ids, default=0) > MAX_LABEL:
         raise InputError(
             f"{file}: its ids repeat or exceed {MAX_LABEL}; number its nuclei from 1 on."

@@ -24,6 +24,8 @@ MODES = tuple(KERNEL)
 ENCODER = ((3, 64, 256, 1), (4, 128, 512, 2), (6, 256, 1024, 2), (3, 512, 2048, 2))
 """Residual stages: units, inner channels, outer channels, stride of the first unit."""
 
+LATE, EARLY = (0, 1, 0, 1), (2, 0, 2, 0)
+"""Zeros at the sides of a stride of 2: the published ones, and MONAI's, a pixel before."""
 STEM = 64
 BOTTOM = 1024
 GROWTH = 32
@@ -69,13 +71,14 @@ class _Bottleneck(nn.ModuleDict):
         self["conv2/bn"] = nn.BatchNorm2d(inner)
         self["conv3"] = nn.Conv2d(inner, outputs, 1, bias=False)
         self.stride = stride
+        self.pads = LATE
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if "preact/bn" in self:
             x = F.relu(self["preact/bn"](x), inplace=True)
         x = F.relu(conv_bn(x, self["conv1"], self["conv1/bn"]), inplace=True)
         if self.stride > 1:
-            x = F.pad(x, (0, 1, 0, 1))
+            x = F.pad(x, self.pads)
         x = F.relu(conv_bn(x, self["conv2"], self["conv2/bn"]), inplace=True)
         return cast("torch.Tensor", self["conv3"](x))
 
@@ -91,9 +94,10 @@ class _Stage(nn.Module):
         )
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
         self.blk_bna = _norm("bn", outputs)
+        self.early = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        kept = self.shortcut(x)
+        kept = self.shortcut(F.pad(x, (1, -1, 1, -1)) if self.early else x)
         for unit in self.units:
             x = unit(x)
             x += kept
@@ -178,17 +182,21 @@ class _Unpool(nn.Module):
 
 
 class HoVerNet(Network):
-    """HoVer-Net with NP and HV branches, and NT where types are asked for."""
+    """HoVer-Net with NP and HV branches, NT where types are asked for, and layers (HoVerNet+)."""
 
     elements_per_pixel = 256.0
 
-    def __init__(self, mode: str = "fast", n_types: int | None = None) -> None:
+    def __init__(
+        self, mode: str = "fast", n_types: int | None = None, n_layers: int | None = None
+    ) -> None:
         super().__init__()
         if mode not in MODES:
             raise InputError(f"mode is {mode!r}; choose one of {', '.join(MODES)}.")
         if n_types is not None and n_types < 2:
             raise InputError(f"n_types is {n_types}; it counts background too: give 2 or more.")
         self.config = {"mode": mode, "n_types": n_types}
+        if n_layers is not None:
+            self.config |= {"n_layers": n_layers}
         self.geometry, self.bytes_per_pixel = GEOMETRY[mode], BYTES[mode]
         self.conv0 = nn.ModuleDict(
             {
@@ -202,11 +210,12 @@ class HoVerNet(Network):
             inputs = outputs
         self.conv_bot = nn.Conv2d(inputs, BOTTOM, 1, bias=False)
         heads = ({} if n_types is None else {"tp": n_types}) | {"np": 2, "hv": 2}
+        heads |= {} if n_layers is None else {"ls": n_layers}
         self.decoder = nn.ModuleDict({k: _branch(KERNEL[mode], n) for k, n in heads.items()})
-        self.upsample2x = _Unpool()
+        self.upsample2x: nn.Module = _Unpool()
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp")."""
+        """Map float RGB 0..255 (B, 3, H, W) to raw "np", "hv" (and "tp", and layers "ls")."""
         _check_edges(x.shape[2:], self.geometry)
         skips = self._encode(x / 255.0)
         deep = skips.pop()
@@ -235,6 +244,34 @@ class HoVerNet(Network):
         u1, u0 = cast("nn.ModuleDict", branch["u1"]), cast("nn.ModuleDict", branch["u0"])
         x = F.relu(conv_bn(x, u1["conva"], u0["bn"]), inplace=True)
         return cast("torch.Tensor", u0["conv"](x))
+
+
+class _Smooth(nn.Module):
+    """Double height and width between pixels, corners on corners."""
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """Return the doubled map plus the middle of ``skip``."""
+        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
+        x += centre_crop(skip, *x.shape[2:])
+        return x
+
+
+class MonaiHoVerNet(HoVerNet):
+    """HoVer-Net as MONAI built it: strides begin a pixel earlier, maps are doubled smoothly.
+
+    The doubling lays corners on corners, so what it gives depends on the size of the tile: it runs
+    in tiles of the published size alone.
+    """
+
+    one_tile = True
+
+    def __init__(self, mode: str = "fast", n_types: int | None = None) -> None:
+        super().__init__(mode, n_types)
+        self.upsample2x = _Smooth()
+        for index in range(1, len(ENCODER)):
+            stage = cast("_Stage", self.get_submodule(f"d{index}"))
+            stage.early = True
+            cast("_Bottleneck", stage.units[0]).pads = EARLY
 
 
 def _check_edges(edges: Sequence[int], geometry: Geometry) -> None:

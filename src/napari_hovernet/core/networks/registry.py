@@ -35,6 +35,7 @@ class Network(nn.Module):
 
     geometry: Geometry
     config: Mapping[str, Any]  # JSON-able arguments that rebuild the network through :func:`build`.
+    one_tile: bool = False  # Whether what it gives depends on the tile: always the published plan
     accepts: str = "image"  # "image": float RGB 0..255 (B, 3, H, W)
     # Memory of a float32 pass without gradients, per input pixel, by benchmarks/memory.py: what
     # is alive at the fullest moment, and the largest tensor. Own networks may leave these.
@@ -49,6 +50,7 @@ class Network(nn.Module):
 _REGISTRY = {
     "compact": ("compact", "CompactUNet"),
     "hovernet": ("hovernet", "HoVerNet"),
+    "hovernet-monai": ("hovernet", "MonaiHoVerNet"),
     "optimus": ("optimus", "OptimusDecoder"),
     "lite": ("lite", "LiteUNet"),
 }

@@ -59,6 +59,15 @@ def shares(ends: Array, size: int) -> list[tuple[int, int]]:
 
 
 @kernel
+def level_of(energy: float, low: float, step: float) -> int:
+    """Return the step, 0 to ``LEVELS`` - 1, in which an energy lies; NaN lies in the lowest."""
+    place = (energy - low) * step
+    if not place > 0:
+        return 0
+    return int(place) if place < LEVELS - 1 else LEVELS - 1
+
+
+@kernel
 def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
     """Sort ``order``, flat indices of consecutive parts, by part, then energy, then position.
 
@@ -70,7 +79,7 @@ def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Arra
     first, last = parts[order[0]], parts[order[-1]]
     starts = np.zeros(last - first + 2, np.int64)
     for k in range(order.size):
-        level = int(min(max((energy[order[k]] - low) * step, 0.0), LEVELS - 1.0))
+        level = level_of(energy[order[k]], low, step)
         counts[level + 1] += 1
         starts[parts[order[k]] - first + 1] += 1
     for level in range(LEVELS):
@@ -79,7 +88,7 @@ def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Arra
         starts[part + 1] += starts[part]
     by_level = np.empty_like(order)
     for k in range(order.size):
-        level = int(min(max((energy[order[k]] - low) * step, 0.0), LEVELS - 1.0))
+        level = level_of(energy[order[k]], low, step)
         by_level[counts[level]] = order[k]
         counts[level] += 1
     for k in range(by_level.size):

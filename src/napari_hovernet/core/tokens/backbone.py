@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...errors import CheckpointError, InputError, JobFailed
+from ...errors import CheckpointError, InputError, JobFailed, is_out_of_memory
 from ..checkpoint import read as torchfiles
 from ..checkpoint.header import SAFETENSORS, identify
 from ..choices import check_choices, choice
@@ -173,7 +173,7 @@ def token_steps(
         except InputError:
             raise
         except Exception as error:
-            if not devices.is_out_of_memory(error) or size == 1:
+            if not is_out_of_memory(error) or size == 1:
                 what = f"{type(error).__name__}: {_first_line(error)}"
                 raise JobFailed(f"{backbone.name} failed ({what}).") from error
             size //= 2

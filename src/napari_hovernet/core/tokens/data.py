@@ -17,7 +17,7 @@ from ...errors import InputError
 from ..data.kinds import FamilyFiles, as_number, family_data, find_families, ids_of
 from ..data.load import eight_bits, load_samples
 from ..data.stored_hv import StoredHV, look_at_hv, read_stored
-from ..data.stores import Stack
+from ..data.stores import AnyArray, Stack
 from ..hv import compact_ids
 from ..inference.images import UInt8
 from ..io.files import atomic_path
@@ -76,7 +76,7 @@ class TokenData:
         return n, count, length
 
     @property
-    def tokens(self) -> npt.NDArray[Any]:
+    def tokens(self) -> AnyArray:
         """Tokens (N, T, D), mapped into memory where they are stored uncompressed."""
         return self.stack.parts["features"].array
 

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import torch
 from scipy import linalg
 
-from ...errors import InputError, JobFailed, UserError
+from ...errors import InputError, JobFailed, UserError, is_out_of_memory
 from ..choices import check_choices, choice
+from ..data.stores import AnyArray
 from ..hv import HVConvention, convert
 from ..inference import devices
-from ..inference.devices import free_memory
 from ..inference.images import UInt8
+from ..limits import free_memory
 from ..networks.optimus import GRID, OUTPUT
 from ..types import Float32, Maps, Model, Progress
 
@@ -107,7 +108,7 @@ class TokenMaps:
 
 def predict_tokens_steps(
     model: Model,
-    features: npt.NDArray[Any],
+    features: AnyArray,
     params: TokenParams | None = None,
     indices: Sequence[int] | None = None,
 ) -> Generator[Progress, None, TokenMaps]:
@@ -183,7 +184,7 @@ def _empty(wanted: tuple[int, ...], n_types: int, notes: tuple[str, ...]) -> Tok
 
 
 def _decoded(
-    model: Model, features: npt.NDArray[Any], params: TokenParams, out: TokenMaps
+    model: Model, features: AnyArray, params: TokenParams, out: TokenMaps
 ) -> Generator[Progress, None, None]:
     """Fill the stacks; on lack of memory go on with smaller batches."""
     n, size, done = len(out), params.batch, 0
@@ -214,7 +215,7 @@ def _decoded(
 
 
 def _read(
-    features: npt.NDArray[Any], places: range, out: TokenMaps
+    features: AnyArray, places: range, out: TokenMaps
 ) -> tuple[list[int], npt.NDArray[np.float32]]:
     """Read the tokens of a batch; samples with NaN become errors."""
     rows = {p: np.asarray(features[out.indices[p]], np.float32) for p in places}
@@ -238,7 +239,7 @@ def _decode(model: Model, tokens: npt.NDArray[Any], prefix: int) -> list[Maps | 
             return [str(error)]
         return [maps for row in tokens for maps in _decode(model, row[None], prefix)]
     except Exception as error:
-        if devices.is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise MemoryError from error
         raise JobFailed(f"The decoder failed ({type(error).__name__}: {error}).") from error
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
+from ...errors import UserError, plain
 from ..io.files import atomic_path, load_json, output_error
+from ..limits import check_file
 from ..params import TrainConfig, config_as_dict, config_from_dict
 
 VERSION = 1
 """Version of the form of a line of events; readers pass over lines with a higher one."""
+MOST_BYTES = 2**24
+"""Of a status or a command."""
 SHOWN = 60
 """Characters of a damaged line that its note shows."""
 COMMANDS = ("pause", "resume", "stop")
@@ -107,7 +110,7 @@ def _event(line: bytes) -> dict[str, Any]:
 
 
 def _damaged(line: bytes, why: str) -> dict[str, Any]:
-    shown = line[:SHOWN].decode("utf-8", "replace")
+    shown = plain(line[:SHOWN].decode("utf-8", "replace"))
     message = f"A line of the events was passed over ({why}): {shown}"
     return {"v": VERSION, "t": 0.0, "event": "damaged", "message": message}
 
@@ -233,8 +236,9 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        check_file(path, "a JSON file", MOST_BYTES)
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -12,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +20,7 @@ import lightning as L
 import torch
 
 from ..._version import __version__
-from ...errors import InputError, UserError
+from ...errors import InputError, UserError, is_out_of_memory
 from ..checkpoint import header
 from ..data.samples import LoadedData
 from ..inference import devices
@@ -43,8 +42,13 @@ from .module import (
 from .resume import (
     Position,
     all_finite,
+    changed_data,
+    check_position,
+    check_random_state,
+    fingerprint,
     load_resume,
     random_state,
+    resume_named,
     save_product,
     save_resume,
     seed_everything,
@@ -175,7 +179,7 @@ class Run:
     start: Start
     validator: Validator
     steps_per_epoch: int
-    fingerprint: str  # Of the data
+    fingerprint: Mapping[str, str]  # Of the data, by sample
 
     @property
     def total(self) -> int:
@@ -200,14 +204,17 @@ def _run(
     if found is None:
         start = start_of(config, data)
     else:
-        start = restored(found["header"], found["network"], bool(found["typed"]))
-        loss.load_state_dict(found["loss"])
+        with resume_named(folder.resume_file):
+            start = restored(found["header"], found["network"], bool(found["typed"]))
+            loss.load_state_dict(found["loss"])
+            check_random_state(found["random"])
     start.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     crops = crops_of(config, data, start)
     validator = Validator(data.val, loss, start.n_types, config.data.max_val)
     steps = len(crops) // _per_step(config)
     run = Run(folder, config, start, validator, steps, fingerprint(data))
-    position = _position(found, run)
+    with resume_named(folder.resume_file):
+        position = _position(found, run)
     if journal.active:
         validator.write_pinned(folder.path / "preview" / "image.npz")
         journal.write("start", **_announced(run, data, device, position))
@@ -275,20 +282,14 @@ def crops_of(config: TrainConfig, data: LoadedData, start: Start) -> CropDataset
     return crops
 
 
-def fingerprint(data: LoadedData) -> str:
-    """Tell data sets apart by the names of their samples, in their order."""
-    names = [[sample.name for sample in part] for part in (data.train, data.val)]
-    return hashlib.sha256(repr(names).encode()).hexdigest()
-
-
 def _position(found: Mapping[str, Any] | None, run: Run) -> Position:
     """Return where to begin; refuse to go on with other data or other epochs."""
     if found is None:
         return Position()
-    if found["data"] != run.fingerprint:
+    if difference := changed_data(found["data"], run.fingerprint):
         raise InputError(
-            "The data are not those the run began with (other images, or another order): put "
-            f"them back, or start a new run from {run.folder.best.name} of this one."
+            f"The data are not those the run began with ({difference}): put them back, or start a "
+            f"new run from {run.folder.best.name} of this one."
         )
     if found["steps_per_epoch"] != run.steps_per_epoch:
         raise InputError(
@@ -296,7 +297,12 @@ def _position(found: Mapping[str, Any] | None, run: Run) -> Position:
             f"{run.steps_per_epoch} now: put batch, crop and data back, or start a new run from "
             f"{run.folder.best.name} of this one."
         )
-    return Position(**found["position"])
+    missing = [f.name for f in fields(Position) if f.name not in found["position"]]
+    if missing:
+        raise ValueError(f"its position lacks {', '.join(missing)}")
+    position = Position(**found["position"])
+    check_position(position, run.total, run.steps_per_epoch)
+    return position
 
 
 def _announced(
@@ -338,7 +344,7 @@ def _outcome(conductor: Conductor) -> str:
 def _described(error: Exception, config: TrainConfig | None) -> dict[str, str]:
     """Turn what was raised into an "error" event: what happened, and what to do."""
     kind, message = type(error).__name__, str(error)
-    if devices.is_out_of_memory(error):
+    if is_out_of_memory(error):
         sizes = f" (now {config.optim.batch} crops of {config.data.crop} px)" if config else ""
         kind = "out of memory"
         message = (
@@ -553,7 +559,7 @@ class Conductor(L.Callback):
             "position": vars(self.position),
             "header": header.dump(self.run.start.info),
             "typed": self.run.start.typed,
-            "data": self.run.fingerprint,
+            "data": dict(self.run.fingerprint),
             "steps_per_epoch": self.run.steps_per_epoch,
         }
         save_resume(self.run.folder.resume_file, state)

@@ -24,6 +24,7 @@ from ..networks.registry import Network, build
 from ..params import LOSS_HEADS, SCRATCH, OptimParams, TrainConfig
 from ..types import ModelInfo, TypeInfo, numbered
 from .check import TOKENS, architecture_of
+from .resume import load_optimizer
 
 _LAST = ("u1", "u0")
 _BRANCHES = ("tp", "np", "hv")
@@ -374,7 +375,7 @@ class TrainingModule(L.LightningModule):
             groups, lr=self._optim.lr, weight_decay=self._optim.weight_decay
         )
         if self._optimizer_state is not None:
-            optimizer.load_state_dict(dict(self._optimizer_state))
+            load_optimizer(optimizer, self._optimizer_state)
             self._optimizer_state = None
         return optimizer
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, UserError, is_out_of_memory, plain
 from ..checkpoint import save_model
 from ..checkpoint.header import finite
+from ..data.items import evenly, listed
+from ..data.samples import LoadedData, Sample
 from ..io.files import atomic_path
 from ..networks.registry import Network
 from ..params import TrainConfig, config_as_dict
@@ -104,6 +108,98 @@ def save_resume(path: Path, state: Mapping[str, Any]) -> None:
         file.write(buffer.getbuffer())
 
 
+MOST_STEPS = 1e8
+"""No training has so many."""
+HASHED = 512
+"""Samples whose content is looked at; of more, so many evenly spread."""
+
+
+def fingerprint(data: LoadedData) -> dict[str, str]:
+    """Hash the content of each sample, by part and name, in their order; of some only the name."""
+    every = [(f"{part}/{s.name}", s) for part in ("train", "val") for s in getattr(data, part)]
+    looked = set(evenly(len(every), HASHED))
+    return {name: _digest(sample) if i in looked else "" for i, (name, sample) in enumerate(every)}
+
+
+def _digest(sample: Sample) -> str:
+    made = hashlib.blake2b(digest_size=8)
+    for array in vars(sample.arrays).values():
+        if array is not None:
+            made.update(f"{array.dtype}{array.shape}".encode())
+            made.update(np.ascontiguousarray(array).data)
+    return made.hexdigest()
+
+
+def changed_data(before: Any, now: Mapping[str, str]) -> str:
+    """Say in which samples data differ, "" if they do not; older files know no content."""
+    if isinstance(before, str):
+        names = [[n.partition("/")[2] for n in now if n.startswith(f"{part}/")]
+                 for part in ("train", "val")]  # fmt: skip
+        alike = before == hashlib.sha256(repr(names).encode()).hexdigest()
+        return "" if alike else "other images, or another order"
+    if not isinstance(before, Mapping) or list(before) != list(now):
+        return "other images, or another order"
+    other = [name.partition("/")[2] for name, digest in now.items() if before[name] != digest]
+    if not other:
+        return ""
+    return f"{len(other)} of {len(now)} images or their labels have changed: {plain(listed(other))}"
+
+
+@contextmanager
+def resume_named(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a resume file is used into its name and what to do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"{path} is damaged ({type(error).__name__}: {plain(error, 80)}); start a new run from "
+            "best.safetensors beside it."
+        ) from error
+
+
+def check_position(position: Position, total: int, per_epoch: int) -> None:
+    """Refuse a position that no run of this length can have."""
+    whole = [position.step, position.scored, position.best_epoch, position.counted]
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in whole):
+        raise ValueError("its position holds no whole numbers")
+    epochs, done = total // per_epoch, position.step // per_epoch
+    fits = 0 <= position.step <= total and -1 <= position.scored <= done <= epochs
+    fits &= -1 <= position.best_epoch <= position.scored and 0 <= position.counted <= per_epoch
+    if not fits or not isinstance(position.sums, dict):
+        raise ValueError(f"step {position.step} of {total}, epoch {position.scored} scored")
+    told = [entry["epoch"] for entry in position.history]
+    if told != sorted(set(told)) or (told[-1] if told else 0) != max(position.scored, 0):
+        raise ValueError(f"epochs {told[-3:]} are told, {position.scored} was scored last")
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Go on with the optimiser of a resume file, if it is one of these weights."""
+    with resume_named(Path("The resume file")):
+        optimizer.load_state_dict(dict(state))
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                kept = optimizer.state.get(weight, {})
+                moments = [kept[name] for name in ("exp_avg", "exp_avg_sq") if kept]
+                fits = (m.shape == weight.shape and finite(m.cpu()) for m in moments)
+                if not all(fits):
+                    raise ValueError("its optimiser is not one of these weights")
+                if kept and not 0 < float(kept["step"]) < MOST_STEPS:
+                    raise ValueError(f"its optimiser stands at step {float(kept['step']):g}")
+
+
+def check_random_state(state: Mapping[str, Any]) -> None:
+    """Try the random numbers of a resume file, and go back."""
+    before = random_state()
+    try:
+        set_random_state(state)
+    finally:
+        set_random_state(before)
+
+
 def load_resume(path: Path) -> dict[str, Any]:
     """Read a resume file; never runs code in it."""
     try:
@@ -113,7 +209,7 @@ def load_resume(path: Path) -> dict[str, Any]:
             f"Cannot read {path}: {error.strerror or error}; start the run anew."
         ) from error
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
+        first = plain((str(error).strip().splitlines() or [""])[0])
         raise CheckpointError(
             f"{path} is damaged ({first}); start a new run from best.safetensors beside it."
         ) from error

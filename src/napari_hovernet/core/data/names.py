@@ -1,0 +1,51 @@
+"""How data sets name the labels of an image: the one table, and what follows from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+LABEL_ENDINGS: Mapping[str, str] = {
+    "_lab": "this program",
+    "_labels": "this program, many others",
+    "_label": "many",
+    "_inst": "hover_net",
+    "_instances": "many",
+    "_cp_masks": "Cellpose",
+    "_seg": "Cellpose (.npy)",
+    "_masks": "many",
+    "_mask": "many",
+    "-labelled": "QuPath scripts",
+    "-labels": "QuPath scripts",
+    "-label": "QuPath scripts",
+    "-masks": "ImageJ",
+    "-mask": "ImageJ",
+    "_gt": "challenges",
+    "_rois": "this program, ImageJ",
+    "_annotations": "ASAP, COCO",
+}
+"""What follows the image's name (without or with its own ending) in that of its labels, first
+choice first, and who writes it."""
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "tissue images", "lizard images")
+LABEL_FOLDERS = (
+    "labels", "label", "masks", "inst", "mask", "gt", "ground truth", "groundtruth", "label masks",
+    "annotations", "lizard labels",
+)  # fmt: skip
+"""Folders in which labels lie under the names of their images; case, numbers at the end and
+underscores do not matter (NuInsSeg ``tissue images``, ``label masks``; Lizard
+``Lizard_Images1``, ``Lizard_Labels/Labels``; MoNuSeg ``Tissue Images``, ``Annotations``)."""
+NUCLEI_FOLDER = "masks"
+"""Folder with a mask per nucleus, beside ``images`` with the one image (DSB 2018)."""
+
+
+def folder_name(path: Path) -> str:
+    """Return a folder's name as the table has it."""
+    return re.sub(r"[\s_-]+", " ", path.name.lower()).strip().rstrip("0123456789").strip()
+
+
+def label_names(image: Path, stem: str) -> list[str]:
+    """Names, without ending and in small letters, that labels of an image may have."""
+    whole, stem = image.name.lower(), stem.lower()
+    marked = [f"{base}{end}" for base in (stem, whole) for end in LABEL_ENDINGS]
+    return [*marked, whole]

@@ -1,0 +1,257 @@
+"""TIFF files of any kind as lazy arrays: strips, tiles, pyramids, colours in planes."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from ...errors import InputError, plain
+from ..limits import check_file, check_room
+from .scale import Scale, of_tiff
+
+Array = npt.NDArray[Any]
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # errors say what counts
+
+CACHE_BYTES = 256 * 2**20
+"""Decoded strips and tiles kept for the next region, bytes per file."""
+MAX_PART_BYTES = 2**28
+"""A larger strip or tile is decoded only where the memory is there, bytes."""
+COLOUR_AXES = "SC"
+"""Names tifffile gives to axes that may hold the colours."""
+WHITE_IS_ZERO, COLOUR_TABLE, SEPARATE = 0, 3, 2
+PREMULTIPLIED, STRAIGHT = 1, 2
+"""TIFF's words for the kinds of alpha."""
+
+
+class _Part(NamedTuple):
+    """A strip or tile: its page, number, and the pixel and colour at which it starts."""
+
+    page: int
+    number: int
+    top: int
+    left: int
+    colour: int
+
+
+@dataclass(eq=False)
+class PagesArray:
+    """The finest level of a TIFF as a lazy (H, W, C) array; slicing decodes what it touches.
+
+    The file is opened for each read and not held open.
+    """
+
+    path: Path
+    pages: tuple[Any, ...]  # One page, or one page per colour
+    shape: tuple[int, int, int]  # Height, width, colours
+    dtype: np.dtype[Any]
+    ndim: int = 3
+    _cache: OrderedDict[tuple[int, int], Array] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Array:
+        """Return rows and columns as (h, w, C)."""
+        r0, r1, _ = key[0].indices(self.shape[0])
+        c0, c1, _ = key[1].indices(self.shape[1])
+        out = np.zeros((r1 - r0, c1 - c0, self.shape[2]), self.dtype)
+        try:
+            with self._lock, self.path.open("rb") as file:
+                for part in self._parts(r0, r1, c0, c1):
+                    block = self._block(file, part)
+                    if block is not None:
+                        _paste(out, block, part, r0, c0)
+        except InputError:
+            raise
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+        except Exception as error:  # tables that contradict each other
+            raise InputError(
+                f"{self.path.name} is damaged or cut off ({plain(error, 80)}); copy or export it "
+                "again."
+            ) from error
+        return out
+
+    def _parts(self, r0: int, r1: int, c0: int, c1: int) -> Iterator[_Part]:
+        """Yield the strips or tiles that a region touches, in the order of the file."""
+        for number, page in enumerate(self.pages):
+            height, width = part_size(page)
+            down, across = -(-self.shape[0] // height), -(-self.shape[1] // width)
+            planes = page.samplesperpixel if page.planarconfig == SEPARATE else 1
+            for plane in range(planes):
+                for i in range(r0 // height, -(-r1 // height)):
+                    for j in range(c0 // width, -(-c1 // width)):
+                        index = (plane * down + i) * across + j
+                        yield _Part(number, index, i * height, j * width, number + plane)
+
+    def _block(self, file: BinaryIO, part: _Part) -> Array | None:
+        """Return a decoded strip or tile as (h, w, C); None where the file leaves it out."""
+        key = (part.page, part.number)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        block = self._decode(file, self.pages[part.page], part.number)
+        if block is None:
+            return None
+        self._cache[key] = block
+        size = sum(b.nbytes for b in self._cache.values())
+        while size > CACHE_BYTES and len(self._cache) > 1:
+            size -= self._cache.popitem(last=False)[1].nbytes
+        return block
+
+    def _decode(self, file: BinaryIO, page: Any, index: int) -> Array | None:
+        count = page.databytecounts[index]
+        if not count:
+            return None
+        file.seek(page.dataoffsets[index])
+        data = file.read(count)
+        try:
+            if len(data) != count:
+                raise ValueError(f"{count} bytes expected, {len(data)} found")
+            tables = page.jpegtables
+            decoded = page.decode(data, index, **({"jpegtables": tables} if tables else {}))[0]
+        except Exception as error:  # decoders raise errors of their own kinds
+            raise InputError(
+                f"{self.path.name} is damaged or cut off (part {index}: {plain(error)}); "
+                "copy or export it again."
+            ) from error
+        return None if decoded is None else _in_colour(np.asarray(decoded[0]), page)
+
+
+@contextmanager
+def tiff_file(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF; whatever is wrong with its tables is said in one line."""
+    check_file(path, "a TIFF")
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path.name} does not fit into memory; give a smaller part.") from error
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # tifffile and its codecs raise errors of many kinds
+        raise InputError(
+            f"{path.name} cannot be read as TIFF ({plain(error)}); is it complete?"
+        ) from error
+
+
+def main_series(file: tifffile.TiffFile) -> tuple[Any, tuple[str, ...]]:
+    """Choose the image of a file: the largest, since thumbnails may come first."""
+    notes: tuple[str, ...] = ()
+    try:
+        series = file.series
+    except Exception as error:  # a broken OME-XML does not make the pixels unreadable
+        if not file.is_ome:
+            raise
+        notes = (f"its OME-XML is not read ({plain(error, 80)})",)
+        file.is_ome = False
+        series = file.series
+    chosen = max(series, key=_plane_pixels)
+    if len(series) > 1:
+        which = series.index(chosen)
+        first = "the first" if which == 0 else f"number {which + 1}, the largest,"
+        notes += (f"the file holds {len(series)} images: {first} is used",)
+    return chosen, notes
+
+
+def _plane_pixels(series: Any) -> int:
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return int(sizes.get("Y", 0)) * int(sizes.get("X", 0))
+
+
+def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], Scale]:
+    """Open a TIFF without reading its pixels."""
+    with tiff_file(path) as file:
+        series, notes = main_series(file)
+        level = series.levels[0]
+        pages = tuple(page.aspage() for page in level.pages if page is not None)
+        scale = of_tiff(pages[0])
+        for page in pages:  # loaded while the file is open
+            _ = page.colormap, page.jpegtables, page.decode
+        shape, dtype = _size(path, level, pages), np.dtype(level.dtype)
+        for page in pages:
+            _check_parts(path, page)
+    if len(pages) == 1 and shape[2] == 2 and _has_alpha(pages[0]):
+        shape = (shape[0], shape[1], 4)
+    if pages[0].photometric == COLOUR_TABLE:
+        shape, dtype = (shape[0], shape[1], 3), np.dtype(np.uint8)
+    return PagesArray(path, pages, shape, dtype), notes, scale
+
+
+def _check_parts(path: Path, page: Any) -> None:
+    """Refuse a strip or tile that alone would fill the memory."""
+    height, width = part_size(page)
+    size = height * width * page.samplesperpixel * np.dtype(page.dtype).itemsize
+    if size > MAX_PART_BYTES:
+        check_room(size, f"{path.name} (strips of {height} x {width} px)", "save it with tiles")
+
+
+def _size(path: Path, level: Any, pages: tuple[Any, ...]) -> tuple[int, int, int]:
+    """Return height, width and colours of a level, or refuse a stack."""
+    sizes = {axis: int(n) for axis, n in zip(level.axes, level.shape, strict=True)}
+    height, width = sizes.pop("Y", 0), sizes.pop("X", 0)
+    colours = int(np.prod([n for axis, n in sizes.items() if axis in COLOUR_AXES] or [1]))
+    stacked = any(n > 1 and axis not in COLOUR_AXES for axis, n in sizes.items())
+    if stacked or not height or not width or colours != pages[0].samplesperpixel * len(pages):
+        raise InputError(
+            f"{path.name} is a stack (axes {level.axes}, {tuple(level.shape)}); save one plane "
+            "of it as RGB."
+        )
+    return height, width, colours
+
+
+def part_size(page: Any) -> tuple[int, int]:
+    """Return height and width of a page's strips or tiles."""
+    if page.is_tiled:
+        return int(page.tilelength), int(page.tilewidth)
+    return min(int(page.rowsperstrip), int(page.imagelength)), int(page.imagewidth)
+
+
+def _in_colour(block: Array, page: Any) -> Array:
+    """Look a palette up, and turn images whose 0 is white."""
+    if page.photometric == COLOUR_TABLE and page.colormap is not None:
+        return np.asarray((page.colormap >> 8).astype(np.uint8).T[block[..., 0]])
+    if page.photometric == WHITE_IS_ZERO and block.dtype.kind == "u":
+        return np.asarray(np.iinfo(block.dtype).max - block)
+    return _with_alpha(block, page.extrasamples[0]) if _has_alpha(page) else block
+
+
+def _has_alpha(page: Any) -> bool:
+    """Whether the last sample of grey or RGB is alpha."""
+    known = bool(page.extrasamples) and page.extrasamples[0] in (PREMULTIPLIED, STRAIGHT)
+    return known and page.samplesperpixel in (2, 4) and np.dtype(page.dtype).kind == "u"
+
+
+def _with_alpha(block: Array, kind: int) -> Array:
+    """Return RGBA; colours that were multiplied by alpha are laid on white, so that none is twice.
+
+    ``block`` is (h, w, 2) or (h, w, 4).
+    """
+    colours, alpha = block[..., :-1], block[..., -1:]
+    if kind == PREMULTIPLIED:
+        most = np.iinfo(block.dtype).max
+        rest = most - alpha
+        colours = np.minimum(colours, most - rest) + rest
+        alpha = np.full_like(alpha, most)
+    return np.concatenate([*[colours] * (3 // colours.shape[2]), alpha], axis=2)
+
+
+def _paste(out: Array, block: Array, part: _Part, r0: int, c0: int) -> None:
+    """Copy the part of a strip or tile that a region starting at (r0, c0) shows."""
+    r, c = max(r0, part.top), max(c0, part.left)
+    end_r = min(r0 + out.shape[0], part.top + block.shape[0])
+    end_c = min(c0 + out.shape[1], part.left + block.shape[1])
+    colours = slice(part.colour, part.colour + block.shape[2])
+    out[r - r0 : end_r - r0, c - c0 : end_c - c0, colours] = block[
+        r - part.top : end_r - part.top, c - part.left : end_c - part.left
+    ]
