@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import napari_hovernet as nh
+from napari_hovernet.core.inference.regrouped import with_types
 from napari_hovernet.core.io.files import read_type_scheme
 from napari_hovernet.core.io.geojson import read_geojson, write_geojson
 from napari_hovernet.core.io.hover_net import read_hovernet_json, write_hovernet_json
@@ -19,7 +20,6 @@ from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.io.tables import write_table
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import build
-from napari_hovernet.core.inference.regrouped import with_types
 from napari_hovernet.core.types import CONSEP, Model, ModelInfo, TypeInfo, by_name
 from napari_hovernet.errors import InputError
 
