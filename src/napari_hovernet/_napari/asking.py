@@ -232,7 +232,7 @@ class Asking:
     def _start(self, name: str, steps: Callable[[], Any], take: Callable[[Any], None]) -> None:
         def progress(step: Progress) -> None:
             self.done, self.total = step.done, step.total
-            self.said = (step.message, "")
+            self.said = (f"Checking: {step.message}" if step.total else step.message, "")
             if hasattr(step, "findings"):
                 take(step.findings)
             self._tell()
