@@ -146,9 +146,39 @@ def journey(viewer: Any, dock: Any) -> dict[str, float]:
     for _ in range(2):
         click(dock.pages[0].live.undo)
         pump(lambda: not work.busy)
+    check(viewer, dock)
     METER.on = False
     figures["layers, whole journey"] = len(viewer.layers)
     return figures
+
+
+def check(viewer: Any, dock: Any) -> None:
+    """Blobs, one nucleus near, truth, errors, corrections, in the tab "Check"."""
+    work, page = dock.work, dock.pages[1]
+    truth = viewer.add_image(work.study.labels.astype(np.uint16), name="truth")
+    work.tuning.choose_preset("merging_relabel")
+    pump(lambda: not work.busy)
+    settle()
+
+    def phase(
+        name: str, action: Callable[[], Any], until: Callable[[], Any] = lambda: True
+    ) -> None:
+        METER.phase = f"check, {name}"
+        action()
+        pump(lambda: until() and not work.busy)
+        settle(0.3)
+
+    phase("enter", lambda: dock.tabs.setCurrentIndex(1), lambda: page.places.places)
+    phase("first nucleus", lambda: click(page.places.next), lambda: page.nucleus.view)
+    for _ in range(4):
+        phase("next nucleus", lambda: click(page.places.next))
+    labels = work.study.labels
+    phase("split", lambda: click(page.correct.split), lambda: work.study.labels is not labels)
+    phase("undo", lambda: click(page.correct.undo), lambda: work.layers.strokes == 0)
+    phase("truth", lambda: page.truth.choose(("layer", id(truth))), lambda: work.study.truth)
+    phase("error", lambda: click(page.places.next))
+    phase("outline", lambda: page.truth.outline.setChecked(True))
+    phase("leave", lambda: dock.tabs.setCurrentIndex(0))
 
 
 def words(dock: Any) -> int:

@@ -30,7 +30,7 @@ def dock(make_napari_viewer, qtbot):
     return dock
 
 
-def test_from_a_blob_to_training_data(dock, qtbot, tmp_path):
+def test_from_a_blob_to_training_data(dock, qtbot, tmp_path):  # noqa: PLR0915 - one journey
     work, study, page = dock.work, dock.work.study, dock.pages[1]
     viewer, bar = work.viewer, dock.tabs.tabBar()
     canvas = viewer.window._qt_viewer.canvas.native

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_hovernet._napari.panels.check import CheckTab
+from napari_hovernet._napari.panels.check import CheckTab, layer_source
 
 
 @pytest.fixture
@@ -176,3 +176,14 @@ def test_nothing_asks_for_more_width_than_the_dock_has(tab, blobs, settle, work)
     for part in tab.body.children():
         if hasattr(part, "minimumSizeHint"):
             assert part.minimumSizeHint().width() <= 280, part
+
+
+def test_a_part_of_the_truth_is_put_where_it_lies(work, blobs):
+    labels = np.arange(120 * 160, dtype=np.int32).reshape(120, 160)
+    part = work.viewer.add_labels(labels[20:60, 30:90], name="part", translate=(20, 30))
+    assert layer_source(part, blobs).read(None).origin == (20, 30)
+    stack = work.viewer.add_labels(np.stack([labels] * 3), name="stack")
+    stack.data[2] = 7
+    run = replace(blobs, placement=replace(blobs.placement, plane=(2,)))
+    found = layer_source(stack, run).read(None)
+    assert found.origin is None and (found.labels == 7).all()

@@ -162,6 +162,14 @@ def by_outcome(found: Findings) -> Colouring:
     return Colouring(table_of(outcomes.pred_ids, colours), Legend(chips))
 
 
+def colour_of(kind: str) -> RGB:
+    """Return the colour in which places of a kind are shown."""
+    from ..core.measure.compare import OUTCOME_COLORS  # noqa: PLC0415 - imports numba
+
+    known = {"blob": BLOB_COLOURS["blob"], "uncertain": UNCERTAIN_COLOUR, **OUTCOME_COLORS}
+    return known[kind]
+
+
 def by_column(column: str, nuclei: Nuclei, run: Run) -> Colouring:
     """Colour nuclei by a number of their features; shares from 0 to 1, areas by their spread."""
     values = np.asarray(feature_table(nuclei, run)[column], np.float64)

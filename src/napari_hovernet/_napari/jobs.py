@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -227,6 +228,17 @@ class Latest:
     def _start_waiting(self) -> None:
         if self._job is None:
             self._start()
+
+
+def calling(method: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Call a method of a widget that is not kept alive by it."""
+    ref = weakref.WeakMethod(method)
+
+    def call(*more: Any) -> Any:
+        found = ref()
+        return None if found is None else found(*arguments, *more)
+
+    return call
 
 
 def bind(owner: QObject, signal: Any, slot: Callable[..., Any]) -> None:

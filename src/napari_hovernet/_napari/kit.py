@@ -409,3 +409,11 @@ def grid_table(name: str, titles: Sequence[str]) -> Table:
 def icon(color: tuple[int, int, int]) -> QIcon:
     """Return a square icon of one RGB colour."""
     return QIcon(swatch(color))
+
+
+def dropped_file(event: Any, suffixes: tuple[str, ...]) -> str:
+    """Return the path of the one file that is dropped, "" if it has none of the endings."""
+    data = event.mimeData()
+    urls = data.urls() if data is not None and data.hasUrls() else []
+    path = str(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else ""
+    return path if path.lower().endswith(suffixes) else ""

@@ -90,6 +90,15 @@ def _uncertain(found: Findings) -> Generator[Place, None, None]:
         yield Place("uncertain", LOST_WORDS, (r0, r1, c0, c1), 0, LOST_WORDS)
 
 
+def box_of(found: Findings | None, nucleus: int) -> Box | None:
+    """Return the box (r0, r1, c0, c1) of a nucleus, None if it is not known."""
+    if found is None or nucleus not in found.nuclei.label:
+        return None
+    rows = np.flatnonzero(found.nuclei.label == nucleus)
+    r0, c0, r1, c1 = (int(x) for x in found.nuclei.bbox[rows[0]])
+    return r0, r1, c0, c1
+
+
 # ---------------------------------------------------------------- in words
 
 
@@ -253,7 +262,8 @@ def _by_hv(maps: Maps, rows: Int64, cols: Int64, params: SeparationParams) -> In
         cut = separate(Maps(np=mask, hv=hv), tried).labels
         if cut.max() > 1:
             break
-    return _filled(cut, mask > 0)[y, x]
+    found: Int32 = _filled(cut, mask > 0)[y, x]
+    return found
 
 
 def _filled(parts: Int32, mask: Any) -> Int32:
@@ -261,7 +271,7 @@ def _filled(parts: Int32, mask: Any) -> Int32:
     from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - on first use
 
     if not parts.any():
-        return mask.astype(np.int32)
+        return np.asarray(mask, np.int32)
     index = distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
     near = parts[tuple(index)]
     return np.where(mask, near, 0).astype(np.int32)

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from ...app import check
-from ...app.check import ERROR_KINDS, KINDS, Place
+from ...app.check import ERROR_KINDS, KINDS, Place, box_of
 from ...app.jobs import Steps
 from ...app.session import Run
 from ...app.study import (
-    Findings,
     Given,
     TruthChoice,
     TruthSource,
@@ -27,8 +26,8 @@ from ...app.study import (
 )
 from ...core.types import Progress
 from ...errors import InputError, UserError
-from ..colours import BLOB_COLOURS, UNCERTAIN_COLOUR, table_of
-from ..jobs import Handlers, Latest, bind
+from ..colours import colour_of, table_of
+from ..jobs import Handlers, Latest, bind, calling
 from ..kit import (
     Combo,
     Elided,
@@ -36,6 +35,7 @@ from ..kit import (
     Message,
     button,
     column,
+    dropped_file,
     grid_table,
     icon,
     named,
@@ -45,7 +45,7 @@ from ..kit import (
     set_note,
     tool,
 )
-from ..layers import label_colormap
+from ..layers import EDITS, label_colormap
 from ..viewer import Keys, full_data, holds_labels, on_click, origin_of
 from ..workspace import Workspace
 from .correct import CorrectBox, SaveBox
@@ -56,7 +56,6 @@ MOST_LISTED = 300
 LIST_PX = 72
 FOLLOW_MS = 400
 """Pause after the last edit of a truth before it is read again."""
-EDITS = ("paint", "data", "set_data")
 TRUTH = "truth"
 """Role of the layer of true nuclei that were not found as they are."""
 ERRORS = "errors"
@@ -73,7 +72,7 @@ class CheckTab(QWidget):
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work, self.study = work, work.study
-        self.active, self._view_before, self._seen = False, "", 0
+        self.active, self._built, self._view_before, self._seen = False, False, "", 0
         self._looking = Latest(work.runner, "Looking at a nucleus")
         self.pixel = Elided("Point at the image to read it.")
         named(self.pixel, "Under the mouse", "NP 0 to 1, HV right and down -1 to 1, its length, "
@@ -108,9 +107,9 @@ class CheckTab(QWidget):
             (study.labels_changed, self._look),
             (study.nucleus_changed, self._look),
             (work.layers.picked, self._picked),
-            (work.viewer.events.theme, self._themed),
         ):
             bind(self, signal, slot)
+        self._built = True
         self._themed()
         self._show()
 
@@ -130,7 +129,7 @@ class CheckTab(QWidget):
 
     def left(self) -> None:
         """Take marks away: frame, truth, brush, and the colours that came with the tab."""
-        if not self.active:
+        if not self.active or self.work.closed:
             return
         self.active, work = False, self.work
         for callbacks, own in ((work.viewer.mouse_drag_callbacks, self._clicks),
@@ -162,7 +161,7 @@ class CheckTab(QWidget):
         self.empty.setVisible(not there)
         self.magnitude.say(*check.magnitude_words(self.study.findings))
 
-    def _themed(self, _event: Any = None) -> None:
+    def _themed(self) -> None:
         self.nucleus.set_theme(str(self.work.viewer.theme))
 
     # ------------------------------------------------------------ mouse
@@ -231,16 +230,22 @@ class CheckTab(QWidget):
 
     # ------------------------------------------------------------ Qt events
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange and self._built:
+            self._themed()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take a file of labels; anything else goes to the dock, or to napari."""
-        if self.study.run is not None and dropped_labels(event):
+        if self.study.run is not None and dropped_file(event, LABEL_SUFFIXES):
             event.acceptProposedAction()
         else:
             event.ignore()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Compare with the labels that were dropped."""
-        self.truth.choose_file(dropped_labels(event))
+        self.truth.choose_file(dropped_file(event, LABEL_SUFFIXES))
         event.acceptProposedAction()
 
 
@@ -282,8 +287,7 @@ class TruthBox(QWidget):
         self.combo.picked.connect(self.choose)
         self.outline.toggled.connect(self._draw)
         for signal, slot in (
-            (work.viewer.layers.events.inserted, self._list),
-            (work.viewer.layers.events.removed, self._list),
+            (work.images_changed, self._list),
             (work.session.runs_changed, self._list),
             (self.study.run_changed, self._run_changed),
             (self.study.truth_changed, self._show),
@@ -441,9 +445,10 @@ class TruthBox(QWidget):
         def done(made: tuple[Any, Any]) -> None:
             if not self.outline.isChecked() or run is not self.study.run:
                 return
-            look = {"contour": 1, "colormap": label_colormap(made[1])}
-            layer = layers.extra(run, TRUTH, "labels", "true, not found", made[0], look)
-            layer.colormap = look["colormap"]
+            look, old = {"contour": 1, "colormap": label_colormap(made[1])}, layers.find(run, TRUTH)
+            layers.extra(run, TRUTH, "labels", "true, not found", made[0], look)
+            if isinstance(old, Labels):
+                old.colormap = look["colormap"]
 
         handlers = Handlers(done, lambda error: self.work.say(str(error), "bad"))
         self._painting.request(steps, handlers)
@@ -562,36 +567,8 @@ class PlacesBox(QWidget):
 # ---------------------------------------------------------------- helpers
 
 
-def calling(method: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """Call a method of a widget that is not kept alive by it."""
-    ref = weakref.WeakMethod(method)
-
-    def call(*more: Any) -> Any:
-        found = ref()
-        return None if found is None else found(*arguments, *more)
-
-    return call
-
-
 def _moves(moved: Callable[[Any], None]) -> Callable[[Any, Any], None]:
     return lambda _viewer, event: moved(tuple(event.position))
-
-
-def colour_of(kind: str) -> tuple[int, int, int]:
-    """Return the colour in which places of a kind are shown."""
-    from ...core.measure.compare import OUTCOME_COLORS  # noqa: PLC0415 - imports numba
-
-    known = {"blob": BLOB_COLOURS["blob"], "uncertain": UNCERTAIN_COLOUR, **OUTCOME_COLORS}
-    return known[kind]
-
-
-def box_of(found: Findings | None, nucleus: int) -> Any:
-    """Return the box (r0, r1, c0, c1) of a nucleus, None if it is not known."""
-    rows = () if found is None else np.flatnonzero(found.nuclei.label == nucleus)
-    if found is None or not len(rows):
-        return None
-    r0, c0, r1, c1 = (int(x) for x in found.nuclei.bbox[rows[0]])
-    return r0, r1, c0, c1
 
 
 def layer_source(layer: Image | Labels, run: Run) -> TruthSource:
@@ -613,11 +590,3 @@ def run_source(run: Run, work: Workspace) -> TruthSource:
     """Take the nuclei of another run, as they were left on screen."""
     labels = work.live.labels_of(run)
     return TruthSource(("run", run.id), run.title, lambda _: Given(labels, run.result.offset))
-
-
-def dropped_labels(event: Any) -> str:
-    """Return the path of a file of labels that is dropped, "" if it is none."""
-    data = event.mimeData()
-    urls = data.urls() if data is not None and data.hasUrls() else []
-    path = str(urls[0].toLocalFile()) if len(urls) == 1 and urls[0].isLocalFile() else ""
-    return path if path.lower().endswith(LABEL_SUFFIXES) else ""

@@ -42,6 +42,7 @@ from ..kit import (
     Switch,
     button,
     column,
+    dropped_file,
     named,
     row,
     scrolling,
@@ -350,14 +351,14 @@ class HoverNetDock(QWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take checkpoint files; anything else goes to napari."""
-        if dropped_checkpoint(event):
+        if dropped_file(event, SUFFIXES):
             event.acceptProposedAction()
         else:
             event.ignore()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Choose the checkpoint that was dropped."""
-        path = dropped_checkpoint(event)
+        path = dropped_file(event, SUFFIXES)
         if path:
             self.work.choose_model(path)
             event.acceptProposedAction()
@@ -507,13 +508,3 @@ def duration(seconds: float) -> str:
     if whole < HOUR_S:
         return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
     return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
-
-
-def dropped_checkpoint(event: QDragEnterEvent | QDropEvent) -> str:
-    """Return the path of a dropped checkpoint file, "" if it is none."""
-    data = event.mimeData()
-    urls = data.urls() if data is not None and data.hasUrls() else []
-    if len(urls) != 1 or not urls[0].isLocalFile():
-        return ""
-    path = str(urls[0].toLocalFile())
-    return path if path.lower().endswith(SUFFIXES) else ""

@@ -15,7 +15,7 @@ from ...app.check import area_words
 from ...app.study import case_of, two_runs_steps, why_not
 from ...core.types import Progress
 from ..jobs import Handlers, Latest, bind
-from ..kit import Combo, Elided, button, column, grid_table, named, note, plain, row
+from ..kit import Combo, Elided, button, column, grid_table, named, note, plain, row, swatch
 from ..layers import outlines
 from ..plots import GOOD, INSIDE, OUTSIDE, theme_colours
 from ..viewer import full_data
@@ -33,6 +33,8 @@ HEIGHT = 216
 LIMITS = (-1.25, 1.25)
 """Limits of the profiles; HV is nominally within -1 and 1."""
 ARROW, OUTLINE = (255, 235, 50), (255, 255, 255)
+EXACT = (0.67, 0.69)
+"""Mean magnitudes of exact maps of round nuclei."""
 SHADE = 50
 TIP = (
     "Left, top: HV as arrows, the outline white; they should fan out from one centre. Left, below: "
@@ -78,6 +80,8 @@ class NucleusBox(QWidget):
         layout.addWidget(self.title)
         layout.addWidget(self.canvas)
         self.view: NucleusView | None = None
+        self._text: Any = None
+        self._fill()
         self.setValue(None)
 
     def _plot(self, at: int, side: int) -> Any:
@@ -111,50 +115,64 @@ class NucleusBox(QWidget):
             self.title.setText(trouble or EMPTY)
             return
         self.title.setText(nucleus_words(view, mpp))
-        for plot in self.plots:
-            plot.clear()
         self._show_crop(view, picture)
         self._show_lengths(view)
         self._show_profile(self.across, view.across, view.id)
         self._show_profile(self.down, view.down, view.id)
+
+    def _fill(self) -> None:
+        """Make everything that is drawn, once: items that come and go are slow."""
+        self._image = pg.ImageItem(axisOrder="row-major")
+        self.crop.addItem(self._image)
+        self._outline = self.crop.plot(pen=pg.mkPen(OUTLINE, width=1.5))
+        self._arrows = self.crop.plot(connect="pairs", pen=pg.mkPen(ARROW, width=1.2))
+        band = pg.LinearRegionItem(EXACT, movable=False, brush=(*GOOD, 2 * SHADE))
+        for line in band.lines:
+            line.setPen(pg.mkPen(None))
+        self.lengths.addItem(band)
+        self._bars = self.lengths.plot(
+            [0, 1], [0], stepMode="center", fillLevel=0, brush=(*INSIDE, 2 * SHADE),
+            pen=pg.mkPen(INSIDE),
+        )  # fmt: skip
+        self._profiles: dict[Any, tuple[Any, ...]] = {}
+        for plot in (self.across, self.down):
+            shades = [
+                plot.plot([0, 1], [LIMITS[0]], stepMode="center", pen=pg.mkPen(None),
+                          fillLevel=LIMITS[0], brush=(*color, SHADE))
+                for color in (GOOD, OUTSIDE)
+            ]  # fmt: skip
+            dots = pg.mkPen(128, 128, 128, style=Qt.PenStyle.DotLine)
+            plot.addItem(pg.InfiniteLine(0, 0, pen=dots))
+            plot.setYRange(*LIMITS, padding=0)
+            self._profiles[plot] = (*shades, plot.plot(pen=pg.mkPen(INSIDE, width=2)))
 
     def _show_crop(self, view: NucleusView, picture: Any) -> None:
         from ...core.measure.magnitude import arrow_lines  # noqa: PLC0415 - imports numba
 
         box = view.box
         shown, top = (view.np, 1.0) if picture is None else (picture, 255)
-        image = pg.ImageItem(shown, axisOrder="row-major", levels=(0, top))
-        image.setRect(box.c0 - 0.5, box.r0 - 0.5, box.c1 - box.c0, box.r1 - box.r0)
+        self._image.setImage(shown, levels=(0, top))
+        self._image.setRect(box.c0 - 0.5, box.r0 - 0.5, box.c1 - box.c0, box.r1 - box.r0)
         lines = arrow_lines(view.arrows)
-        self.crop.addItem(image)
-        self.crop.plot(view.outline[:, 0], view.outline[:, 1], pen=pg.mkPen(OUTLINE, width=1.5))
-        self.crop.plot(lines[:, 0], lines[:, 1], connect="pairs", pen=pg.mkPen(ARROW, width=1.2))
+        self._outline.setData(view.outline[:, 0], view.outline[:, 1])
+        self._arrows.setData(lines[:, 0], lines[:, 1])
         self.crop.setRange(xRange=(box.c0 - 0.5, box.c1 - 0.5),
                            yRange=(box.r0 - 0.5, box.r1 - 0.5), padding=0)  # fmt: skip
 
     def _show_lengths(self, view: NucleusView) -> None:
         plot = self.lengths
         plot.setTitle(f"magnitude {view.magnitude.mean:.2f}", size="8pt", color=self._text)
-        band = pg.LinearRegionItem((0.67, 0.69), movable=False, brush=(*GOOD, 2 * SHADE))
-        for line in band.lines:
-            line.setPen(pg.mkPen(None))
-        plot.addItem(band)
-        plot.plot(view.edges, view.counts, stepMode="center", fillLevel=0,
-                  brush=(*INSIDE, 2 * SHADE), pen=pg.mkPen(INSIDE))  # fmt: skip
+        self._bars.setData(view.edges, view.counts)
         plot.setXRange(0, float(view.edges[-1]), padding=0)
         plot.setYRange(0, max(int(view.counts.max()), 1), padding=0.05)
 
-    @staticmethod
-    def _show_profile(plot: Any, profile: Profile, nucleus: int) -> None:
+    def _show_profile(self, plot: Any, profile: Profile, nucleus: int) -> None:
+        own_shade, other_shade, curve = self._profiles[plot]
         edges = np.append(profile.position, profile.position[-1] + 1) - 0.5
         own = profile.ids == nucleus
-        for shaded, color in ((own, GOOD), ((profile.ids > 0) & ~own, OUTSIDE)):
-            plot.plot(edges, np.where(shaded, LIMITS[1], LIMITS[0]), stepMode="center",
-                      pen=pg.mkPen(None), fillLevel=LIMITS[0], brush=(*color, SHADE))  # fmt: skip
-        zero = pg.InfiniteLine(0, 0, pen=pg.mkPen(128, 128, 128, style=Qt.PenStyle.DotLine))
-        plot.addItem(zero)
-        plot.plot(profile.position, profile.value, pen=pg.mkPen(INSIDE, width=2))
-        plot.setYRange(*LIMITS, padding=0)
+        for item, shaded in ((own_shade, own), (other_shade, (profile.ids > 0) & ~own)):
+            item.setData(edges, np.where(shaded, LIMITS[1], LIMITS[0]))
+        curve.setData(profile.position, profile.value)
         plot.setXRange(float(edges[0]), float(edges[-1]), padding=0)
 
 
@@ -318,6 +336,6 @@ def pixels_of(work: Workspace, run: Run) -> Any:
 
 
 def _chip(color: tuple[int, int, int], text: str) -> QWidget:
-    made = plain(f"■ {text}")
-    made.setStyleSheet("color: rgb({}, {}, {});".format(*color))
-    return made
+    patch = plain()
+    patch.setPixmap(swatch(color))
+    return row(patch, plain(text))
