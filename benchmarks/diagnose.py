@@ -17,8 +17,9 @@ import numpy as np
 from faults_common import SHARED, model
 from PIL import Image
 
+from napari_hovernet.core.data.items import dataset_of_arrays
 from napari_hovernet.core.diagnosis.bench import Bench
-from napari_hovernet.core.diagnosis.case import ArrayItems, Case, Predictor, Separator
+from napari_hovernet.core.diagnosis.case import Case, Predictor, Separator
 from napari_hovernet.core.diagnosis.engine import Found, diagnose_steps
 from napari_hovernet.core.losses import HoverLoss
 
@@ -39,7 +40,7 @@ def main() -> int:
     model()  # loading is not measured
     began = time.perf_counter()
     case = Case(
-        ArrayItems(image=images, labels=labels),
+        dataset_of_arrays(image=images, labels=labels),
         predictor=Predictor.of(model()),
         separator=Separator.of("local"),
         loss=HoverLoss(),

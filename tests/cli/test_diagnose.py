@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.app import diagnose
 from napari_hovernet.core.diagnosis import engine
-from napari_hovernet.core.diagnosis.registry import Check
-from napari_hovernet.core.diagnosis.report import FAULT, OK, WARN, Finding, Remedy
-from napari_hovernet.core.diagnosis.story_row import StoryRow
+from napari_hovernet.core.diagnosis.engine import Check, fault, ok, warn
+from napari_hovernet.core.diagnosis.report import Remedy
+from napari_hovernet.core.diagnosis.story_blob import StoryRow
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.synthetic import tissue
 from napari_hovernet.core.types import Progress
@@ -23,20 +22,15 @@ from napari_hovernet.core.types import Progress
 
 def swapped(bench: Any) -> Iterator[Any]:
     yield Progress(0, 0, "measuring")
-    good = bench.setup.hv_order == "vh"
-    yield Finding(
-        "model.hv_order",
-        OK if good else FAULT,
-        "HV channel order" if good else "HV channels are swapped",
-        "cosine 0.95" if good else "cosine 0.02",
-        certainty=0.0 if good else 0.97,
-        remedy=Remedy("Read HV as [V, H].", "hv_order", "vh"),
-    )
+    if bench.setup.hv_order == "vh":
+        yield ok("cosine 0.95")
+    else:
+        yield fault("cosine 0.02", title="HV channels are swapped", certainty=0.97,
+                    remedy=Remedy("Read HV as [V, H].", "hv_order", "vh"))  # fmt: skip
 
 
 def touching(bench: Any) -> Iterator[Any]:
-    yield Finding("data.touching", WARN, "Few touch", "2 %", certainty=0.3,
-                  remedy=Remedy("Add images."))  # fmt: skip
+    yield warn("2 %", title="Few touch", certainty=0.3, remedy=Remedy("Add images."))
 
 
 def stopped(bench: Any) -> Iterator[Any]:
@@ -44,20 +38,20 @@ def stopped(bench: Any) -> Iterator[Any]:
     raise KeyboardInterrupt
 
 
-SWAPPED = Check("model.hv_order", "HV order", ("maps",), swapped)
-TOUCHING = Check("data.touching", "Touching", ("labels",), touching)
-LOSS = Check("loss.share", "Shares", ("loss",), touching)
+SWAPPED = Check("model.hv_direction", "Direction of HV", swapped, ("maps",))
+TOUCHING = Check("data.labels", "Touching", touching, ("labels",))
+LOSS = Check("loss.weights", "Shares", touching, ("loss",))
 
 
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[Check]:
-    """The checks that run."""
+    """The checks that run; remedies are offered whatever they win."""
     found = [TOUCHING, SWAPPED, LOSS]
-    for module in (engine, diagnose):
-        monkeypatch.setattr(
-            module, "all_checks",
-            lambda families=(): tuple(c for c in found if not families or c.family in families),
-        )  # fmt: skip
+    monkeypatch.setattr(engine, "BETTER", -1.0)
+    monkeypatch.setattr(
+        engine, "all_checks",
+        lambda families=(): tuple(c for c in found if not families or c.family in families),
+    )  # fmt: skip
     return found
 
 
@@ -75,7 +69,8 @@ def test_a_fault_is_status_1_and_told_as_it_comes(run: Any, data: Path) -> None:
     assert found.status == 1
     lines = found.out.splitlines()
     assert lines[0] == "Most likely cause: HV channels are swapped (1 more to look at)."
-    assert "remedy    Read HV as [V, H]. (--apply model.hv_order)" in found.out
+    assert "remedy    Read HV as [V, H]. (--apply model.hv_direction)" in found.out
+    assert "Few touch (data.labels, 30% sure)" in found.out and "--all lists them" in found.out
     told = [line for line in found.err.splitlines() if "warn:" in line or "fault:" in line]
     assert told == [
         "napari-hovernet: warn: Few touch: 2 %",
@@ -90,12 +85,12 @@ def test_quiet_says_nothing_but_the_result(run: Any, data: Path) -> None:
 def test_a_warning_alone_is_status_0(run: Any, data: Path) -> None:
     found = run("diagnose", "--data", data, "--only", "data,loss")
     assert found.status == 0
-    assert "Worth a look: Few touch." in found.out and "loss.share" in found.out
-    assert "model.hv_order" not in found.out
+    assert "Worth a look: Few touch." in found.out and "loss.weights" not in found.out
+    assert "model.hv_direction" not in found.out
 
 
 def test_a_remedy_is_applied_and_both_are_shown(run: Any, data: Path) -> None:
-    found = run("diagnose", "--data", data, "--apply", "model.hv_order", "-q")
+    found = run("diagnose", "--data", data, "--apply", "model.hv_direction", "-q")
     assert found.status == 0
     assert found.out.index("HV channels are swapped") < found.out.index("fault -> ok: cosine 0.95")
     assert found.out.count("1. WARN") == 1
@@ -104,10 +99,10 @@ def test_a_remedy_is_applied_and_both_are_shown(run: Any, data: Path) -> None:
 
 
 def test_what_cannot_be_applied_is_said(run: Any, data: Path) -> None:
-    for name, words in (("data.touching", "outside of the program"), ("x.y", "no such finding")):
+    for name, words in (("data.labels", "outside of the program"), ("x.y", "no such finding")):
         found = run("diagnose", "--data", data, "--apply", name, "-q")
         assert found.status == 2
-        assert words in found.err and "can be applied: model.hv_order" in found.err
+        assert words in found.err and "can be applied: model.hv_direction" in found.err
 
 
 def test_json_and_report(run: Any, data: Path, tmp_path: Path) -> None:
@@ -116,7 +111,7 @@ def test_json_and_report(run: Any, data: Path, tmp_path: Path) -> None:
     page, file = tmp_path / "out.html", tmp_path / "out.json"
     found = run("diagnose", "--data", data, "--json", file, "--report", page)
     assert found.out.startswith("Most likely cause")
-    assert json.loads(file.read_text())["findings"][0]["id"] == "model.hv_order"
+    assert json.loads(file.read_text())["findings"][0]["id"] == "model.hv_direction"
     assert "HV channels are swapped" in page.read_text(encoding="utf-8")
     again = run("diagnose", "--data", data, "--report", page)
     assert again.status == 2 and "give --overwrite" in again.err
@@ -128,13 +123,13 @@ def test_json_and_report(run: Any, data: Path, tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_was_found(
     run: Any, data: Path, checks: list[Check], tmp_path: Path
 ) -> None:
-    checks[:] = [TOUCHING, Check("model.score", "Score", ("maps",), stopped), SWAPPED]
+    checks[:] = [TOUCHING, Check("model.score", "Score", stopped, ("maps",)), SWAPPED]
     page = tmp_path / "out.html"
     found = run("diagnose", "--data", data, "--json", "--report", page, "-q")
     assert found.status == 130
     report = json.loads(found.out)
     assert report["complete"] is False
-    assert [f["id"] for f in report["findings"]] == ["data.touching"]
+    assert [f["id"] for f in report["findings"]] == ["data.labels"]
     assert "Stopped before the end" in page.read_text(encoding="utf-8")
 
 
@@ -163,9 +158,9 @@ def test_code_of_the_users_own(run: Any, data: Path, tmp_path: Path, checks: lis
 
     def look(bench: Any) -> Iterator[Any]:
         seen.append((bench.case.separator.name, bench.case.loss(3), bench.case.augmentation))
-        yield Finding("separation.oracle", OK, "a", "b")
+        yield ok("b")
 
-    checks[:] = [Check("separation.oracle", "a", ("separation", "loss", "augmentation"), look)]
+    checks[:] = [Check("separation.oracle", "a", look, ("separation", "loss", "augmentation"))]
     (tmp_path / "mine.py").write_text(
         "def cut(np, hv):\n    return (np > 0.5).astype(int)\n"
         "def loss(x):\n    return x + 1\nRULES = {'flip': [[1, 0], [0, 1]]}\n"
@@ -202,6 +197,6 @@ def test_swapped_targets_are_found_and_mended_by_the_real_checks(run: Any, tmp_p
     found = run("diagnose", "--data", tmp_path, "--only", "data", "--apply", "first", "--json",
                 "-q")  # fmt: skip
     report = json.loads(found.out)
-    assert report["before"]["findings"][0]["id"] == "data.hv_order"
+    assert report["before"]["findings"][0]["id"] == "data.hv_convention"
     assert report["setup"] == {"target_order": "vh"}
     assert (found.status, report["verdicts"]["fault"]) == (0, 0)

@@ -58,7 +58,7 @@ def test_an_id_names_its_family_and_what_was_not_tested_says_what_to_give(
     assert report.passed
     assert all(f.id.startswith("separation.") for f in report.passed)
     assert all(f.evidence.startswith("Not tested: ") for f in report.not_tested)
-    assert sum("give " in f.evidence for f in report.not_tested) > 60
+    assert sum("give " in f.evidence for f in report.not_tested) > 20
     assert report.summary.startswith("Nothing wrong was found in ")
 
 
@@ -82,7 +82,7 @@ def test_faults_are_named_with_evidence_number_and_remedy() -> None:
     report = nh.diagnose(labels=labels, np=(labels > 0).astype(float), hv=hv[None], hv_are="maps")
     first = report.first
     assert first is not None
-    assert first.id == "model.hv_order"
+    assert first.id == "model.hv_direction"
     assert first.verdict == "fault"
     assert (first.remedy.action, first.remedy.value) == ("hv_order", "vh")
     assert first.certainty > 0.5

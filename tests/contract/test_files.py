@@ -200,7 +200,7 @@ def test_parameters_of_a_loss_are_read_by_the_diagnosis(run: Any, files: Path) -
         said = run(*argv, "--json")
         assert said.status in (0, 1), said.err
         tested = [f for f in json.loads(said.out)["findings"] if f["verdict"] != "not tested"]
-        assert len(tested) > 5
+        assert len(tested) >= 3
 
 
 # --- the token decoder's family --------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +200,7 @@ def svg(plot: Plot) -> str:
         if len(plot.series) > 1 and plot.kind != "matrix":
             axes.legend(fontsize=7)
         figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue().decode("utf-8")
+    text = re.sub(r"<metadata>.*?</metadata>", "", out.getvalue().decode("utf-8"), flags=re.DOTALL)
     return text[text.index("<svg") :]
 
 

@@ -58,6 +58,9 @@ PHRASES = {
 BETTER = 0.02
 """AJI that a remedy must win back to be worth offering: twice what another choice of what-if
 images changes."""
+UNSCORED = frozenset({"target_order", "target_sign", "target_divisor", "type_offset",
+                      "types_background"})  # fmt: skip
+"""Fields of the setup that change no nucleus, so that no score tells whether they help."""
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
@@ -205,7 +208,8 @@ def _try_remedies(bench: Bench, found: list[Finding]) -> Generator[Progress, Non
     """Set what each cause's remedy says and score again; what does not help is not offered."""
     before = math.nan
     for at, finding in enumerate(found):
-        if not (finding.wrong and finding.remedy.action) or finding.id.startswith("loss"):
+        action = finding.remedy.action
+        if not finding.wrong or not action or action in UNSCORED or finding.family == "loss":
             continue
         yield Progress(at, len(found), f"Trying a remedy of {finding.title}")
         if math.isnan(before):

@@ -100,23 +100,9 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
             yield Progress(0, 1, "watching the layers")
             run_part(bench, index)
     layers = list(seen.values())
-    plot = (
-        Plot(
-            "lines",
-            "Size of the values, layer by layer",
-            tuple(range(len(layers))),
-            (
-                (
-                    "log10 of the largest",
-                    tuple(float(np.log10(max(x.largest, 1e-12))) for x in layers),
-                ),
-            ),
-            "layer",
-            "log10",
-        )
-        if layers
-        else None
-    )
+    sizes = tuple(float(np.log10(max(x.largest, 1e-12))) for x in layers)
+    plot = Plot("lines", "Size of the values, layer by layer", tuple(range(len(layers))),
+                (("log10 of the largest", sizes),), "layer", "log10")  # fmt: skip
     broken = _broken(layers)
     if broken is not None:
         title, words, text, certainty = broken

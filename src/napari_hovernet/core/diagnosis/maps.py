@@ -144,12 +144,18 @@ HIGH_OUTSIDE, LOW_INSIDE = 0.1, 0.6
 large or incomplete move the best threshold, too, but not both medians."""
 
 
+MENDED = 0.6
+"""Dice that the best threshold must reach, else it is not the threshold that is wrong (planted: 0.8
+to 1)."""
+
+
 def squeezed(found: NP) -> bool:
     """Whether NP is no fair probability, by the labels."""
     if found.truth is None or found.truth.best < RELATED:
         return False
     shifted = _median(found.outside) >= HIGH_OUTSIDE or _median(found.inside) <= LOW_INSIDE
-    return shifted and found.dice(found.best) - found.dice(HALF) >= BIASED_GAIN
+    now, then = found.dice(HALF), found.dice(found.best)
+    return shifted and then - now >= BIASED_GAIN and then >= MENDED
 
 
 def _median(counts: Float64) -> float:

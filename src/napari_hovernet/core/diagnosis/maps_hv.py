@@ -239,10 +239,10 @@ def direction_of_hv(bench: Bench) -> Steps:
     if main.parts < LEAST_PARTS:
         yield skip("there are too few whole nuclei in the maps")
         return
+    what = "the true nuclei" if hv.truth is main else "single nuclei of NP"
     words = (
-        f"Mean cosine of HV to {'the true nuclei' if hv.truth is main else 'single nuclei of NP'}: "
-        f"{main.claimed:.2f} as it claims to be, {main.score:.2f} as {main.best.words}; to shapes "
-        f"of NP {hv.shapes.claimed:.2f}."
+        f"Mean cosine of HV to {what}: {main.claimed:.2f} as it claims to be, {main.score:.2f} "
+        f"as {main.best.words}; to shapes of NP {hv.shapes.claimed:.2f}."
     )
     common = _common(hv, main)
     if hv.length < 1e-3 or _one_sided(hv) or min(hv.spread) < EMPTY_CHANNEL * max(hv.spread):
@@ -260,12 +260,7 @@ def direction_of_hv(bench: Bench) -> Steps:
                         title=f"HV lies {shift_words(hv.shift)} of NP",
                         remedy=Remedy("Find what moves HV but not NP where maps are made or read."),
                         **common | {"certainty": _sure(hv, 0.9)})  # fmt: skip
-    elif (
-        main.best != READINGS[0]
-        and main.score >= POINTS
-        and main.lead >= LEAD
-        and not (_speaks_for_it(hv))
-    ):
+    elif _misreads(hv, main):
         yield _said(hv)(words, title=_misread(main.best), remedy=_read_as(main.best, bench),
                         plain="Borders are looked for where there are none.",
                         **common | {"certainty": _sure(hv, 0.96)})  # fmt: skip
@@ -321,6 +316,12 @@ def _said(hv: HV) -> Any:
 
 def _sure(hv: HV, by_labels: float) -> float:
     return by_labels if hv.by_labels else ALONE
+
+
+def _misreads(hv: HV, main: Fit) -> bool:
+    """Whether another reading than the claimed one fits, by far."""
+    fits = main.best != READINGS[0] and main.score >= POINTS and main.lead >= LEAD
+    return fits and not _speaks_for_it(hv)
 
 
 def _speaks_for_it(hv: HV) -> bool:

@@ -21,6 +21,7 @@ from ..tokens.decode import PATCH_PX
 from ..types import Progress
 from .bench import Bench, Variant
 from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .maps_hv import NO_WAY, hv_steps
 from .reading import Quality, correlation, quality
 from .report import Plot, Remedy
 
@@ -216,8 +217,11 @@ def the_same_place_again(bench: Bench) -> Steps:
     difference = max(r[0] for r in rows)
     prob, hv = (float(np.nanmedian([r[k] for r in rows])) if not all(
         math.isnan(r[k]) for r in rows) else 1.0 for k in (1, 2))  # fmt: skip
+    shown = yield from hv_steps(bench)
+    if shown.by_labels and shown.score < NO_WAY:
+        hv = 1.0  # it points nowhere in any tile: see its direction
     words = (
-        f"Two predictions of the same pixels differ by at most {difference:.3f} in NP; in a tile "
+        f"Two predictions of the same pixels differ by at most {difference:.3f}; in a tile "
         f"that begins elsewhere NP agrees by {prob:.2f} and HV by {hv:.2f} (1 in health)."
     )
     labelled = "labels" in bench.case.has
@@ -227,7 +231,7 @@ def the_same_place_again(bench: Bench) -> Steps:
     }
     if difference > SAME_NP:
         yield fault(words, title="The network answers at random", value=difference,
-                    threshold=SAME_NP, unit="NP", certainty=0.95,
+                    threshold=SAME_NP, unit="NP or HV", certainty=0.95,
                     remedy=Remedy("Call network.eval(): dropout or batch statistics are in use, or "
                                   "something random is left in its code."),
                     plain="Run it twice and you get two "
@@ -251,7 +255,8 @@ def _again(bench: Bench, index: int) -> tuple[float, float, float] | None:
     second = bench.part_changed(index, lambda part: part)
     if first is None or second is None:
         return None
-    difference = float(np.abs(first.np - second.np).max(initial=0))
+    difference = max(float(np.abs(x - y).max(initial=0))
+                     for x, y in ((first.np, second.np), (first.hv, second.hv)))  # fmt: skip
     if min(first.shape[0] - rows, first.shape[1] - cols) < 4 * MARGIN:
         return difference, math.nan, math.nan
     other = bench.part_changed(index, lambda part: part[rows:, cols:])

@@ -36,18 +36,9 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
             continue
         table = contingency(view.labels, cut)
         parts = contingency(view.labels, label_parts(view.prob > HALF)[0])
-        rows.append(
-            (
-                view,
-                aji(table),
-                aji(parts),
-                dice(table),
-                table.n_true,
-                table.n_pred,
-                float((view.prob > HALF).mean()),
-                float((view.labels > 0).mean()),
-            )
-        )
+        shares = (float((view.prob > HALF).mean()), float((view.labels > 0).mean()))
+        scores = (aji(table), aji(parts), dice(table), table.n_true, table.n_pred)
+        rows.append((view, *scores, *shares))
     if not rows:
         yield skip("no image has both labels and instances")
         return
@@ -70,15 +61,7 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
         yield ok(words, **common)
         return
     known = [f for f in bench.found if f.wrong and f.certainty >= ALONE]
-    answer = (
-        "no nuclei"
-        if share < 0.1 * truly
-        else "nuclei nearly everywhere"
-        if (share > min(3 * truly, 0.9))
-        else "nuclei in other places"
-        if area < 0.3
-        else ("nuclei of other outlines" if area < BAD_DICE else "nuclei cut in another way")
-    )
+    answer = _answer(share, truly, area)
     bad = area < BAD_DICE and not known
     yield (fault if bad and area < WEAK else warn)(
         f"{words} The network answers {answer} ({share:.0%} of the pixels, {truly:.0%} in truth); "
@@ -93,6 +76,17 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
         ), plain="The outlines do not fit the labels, for a reason this program does not know.",
         **common,
     )  # fmt: skip
+
+
+def _answer(share: float, truly: float, area: float) -> str:
+    """Say what comes out, by the share of nucleus here and in truth, and by Dice."""
+    if share < 0.1 * truly:
+        return "no nuclei"
+    if share > min(3 * truly, 0.9):
+        return "nuclei nearly everywhere"
+    if area < 0.3:
+        return "nuclei in other places"
+    return "nuclei of other outlines" if area < BAD_DICE else "nuclei cut in another way"
 
 
 def _ruled_out(found: Sequence[Finding], known: Sequence[Finding]) -> str:

@@ -70,13 +70,7 @@ def exact_maps_through_it(bench: Bench) -> Steps:
                     remedy=Remedy("Fix the seed of what is random, or "
                                   f"{OURS}.", *ANEW))  # fmt: skip
         return
-    nothing = np.zeros((64, 64), np.float32)
-    try:
-        spurious = bool(probe.separator.cut(Maps(np=nothing, hv=np.stack([nothing] * 2))).any())
-        why = "It finds nuclei in maps that are 0 everywhere." if spurious else ""
-    except UserError as error:
-        why = f"On maps without a nucleus: {error}"
-    if why:
+    if why := _without_nuclei(probe):
         yield fault(
             why,
             title="The separation fails on images without nuclei",
@@ -114,6 +108,16 @@ def exact_maps_through_it(bench: Bench) -> Steps:
                       plain="Use the built-in separation."),
         numbers=numbers, layers=LOOK, places=where[: bench.params.n_places],
     )  # fmt: skip
+
+
+def _without_nuclei(probe: Probe) -> str:
+    """Say what is wrong with what comes of maps without a nucleus, "" if nothing."""
+    nothing = np.zeros((64, 64), np.float32)
+    try:
+        spurious = bool(probe.separator.cut(Maps(np=nothing, hv=np.stack([nothing] * 2))).any())
+    except UserError as error:
+        return f"On maps without a nucleus: {error}"
+    return "It finds nuclei in maps that are 0 everywhere." if spurious else ""
 
 
 def _oracle(bench: Bench, probe: Probe) -> tuple[float, float, tuple[Place, ...]]:
@@ -186,12 +190,8 @@ FAR_OUT = 5.0
 def how_it_reads_hv(bench: Bench) -> Steps:
     """Order, sign, length, and what else is in the tile."""
     probe = yield from probe_steps(bench)
-    common: dict[str, Any] = {
-        "value": probe.exact.aji,
-        "threshold": BAD,
-        "unit": "AJI",
-        "layers": LOOK,
-    }
+    common: dict[str, Any] = {"value": probe.exact.aji, "threshold": BAD, "unit": "AJI",
+                              "layers": LOOK}  # fmt: skip
     way = probe.way
     if way is not None:
         axes = "the channels swapped" if way.order == "vh" else "the other sign"
@@ -206,16 +206,14 @@ def how_it_reads_hv(bench: Bench) -> Steps:
     if steady < STEADY:
         yield fault(
             f"{in_words(probe)}. Cut from {BEGINS[0]} rows and {BEGINS[1]} columns later on, the "
-            "same "
-            f"nuclei agree by an AJI of {steady:.2f} (healthy: above 0.97).",
+            f"same nuclei agree by an AJI of {steady:.2f} (healthy: above 0.97).",
             title="The cut depends on where the tile begins", certainty=0.92, decisive=True,
             remedy=Remedy(WHOLE, *ANEW), **common)  # fmt: skip
         return
     params = probe.separator.params
     if probe.bad or (params is not None and params.method == "local"):  # parameters: see tuning
         yield ok(f"{in_words(probe)}; no order or sign of HV, and no other place in the tile "
-                 "changes "
-                 "that.", **common)  # fmt: skip
+                 "changes that.", **common)  # fmt: skip
         return
     yield Progress(0, 1, "HV of other lengths")
     maps = exact_maps(probe.labels)

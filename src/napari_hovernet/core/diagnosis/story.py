@@ -19,7 +19,7 @@ from .. import losses as terms
 from ..losses import HoverLoss
 from ..params import LOSS_PRESETS
 from .engine import diagnose
-from .loss import read_loss, synthetic_batch
+from .loss_given import read_loss, synthetic_batch
 from .report import OK
 from .story_blob import StoryRow, blob_rows, scaled, trained, training_rows
 
