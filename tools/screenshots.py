@@ -32,7 +32,8 @@ TIMEOUT_S = 1200
 State = Callable[["Bench"], None]
 STATES: dict[str, State] = {}
 """States by name, in order: each starts where the one before has left the window."""
-IN_DOCS = {"readme": "view-hv", "panel": "ran"}
+IN_DOCS = {"readme": "view-hv", "panel": "ran", "fine-tune": "train-done",
+           "diagnose": "why-place", "diagnose-mended": "why-fixed"}
 """Pictures of the documentation, and the states they show."""
 
 
@@ -465,6 +466,58 @@ def tab_why(it: Bench) -> None:
 
 
 @state
+def why_asking(it: Bench) -> None:
+    """Make blobs, ask why, wait for the first cause."""
+    it.viewer.reset_view()
+    it.look("image")
+    it.work.live.drop_corrections()
+    it.work.tuning.choose_preset("merging_relabel")
+    it.done()
+    page = it.dock.pages[3]
+    page.ask()
+    pump(lambda: page.asking.finding is not None)
+    settle(0.2)
+
+
+@state
+def why_found(it: Bench) -> None:
+    """Wait for the rest."""
+    page = it.dock.pages[3]
+    pump(lambda: not page.asking.busy)
+    settle()
+
+
+@state
+def why_place(it: Bench) -> None:
+    """Fly to the worst example."""
+    it.dock.pages[3].card.show_place.click()
+    it.done()
+
+
+@state
+def why_fixed(it: Bench) -> None:
+    """Fix it."""
+    page = it.dock.pages[3]
+    page.card.fix.click()
+    pump(lambda: page.asking.fixed)
+    it.done()
+
+
+@state
+def why_files(it: Bench) -> None:
+    """Take it back; open the files."""
+    page = it.dock.pages[3]
+    page.card.undo.click()
+    it.done()
+    page.files_fold.head.setChecked(True)
+    settle(0.2)
+    bar = it.dock.tabs.widget(3).verticalScrollBar()
+    bar.setValue(bar.maximum())
+    it.viewer.reset_view()
+    settle()
+
+
+@state
 def bad_model(it: Bench) -> None:
     """Choose a checkpoint that is none."""
     it.dock.open_tab("segment")
@@ -516,13 +569,12 @@ def all_states(out: Path, sizes: list[str], themes: list[str], wanted: list[str]
 def docs(out: Path) -> None:
     """Make the pictures of the documentation."""
     it = bench("tissue", SIZES["1600"], "dark")
-    for name, function in STATES.items():
+    last = max(list(STATES).index(name) for name in IN_DOCS.values())
+    for name, function in list(STATES.items())[: last + 1]:
         function(it)
         for picture_name, shown in IN_DOCS.items():
             if shown == name:
                 save_screenshot(it.viewer, out / f"{picture_name}.png")
-        if name == "view-hv":
-            break
     it.viewer.close()
     it = bench("ihc", SIZES["1600"], "dark")
     it.run()

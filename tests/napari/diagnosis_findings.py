@@ -1,10 +1,10 @@
-"""Findings made up for tests of the panel: one cause, its symptom, a warning, and the rest."""
+"""Findings made up for tests of the tab "Why?": one cause, its symptom, a warning, and the rest."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from napari_hovernet.core.diagnosis.ranking import rank
+from napari_hovernet.core.diagnosis.engine import rank
 from napari_hovernet.core.diagnosis.report import (
     FAULT,
     NOT_TESTED,

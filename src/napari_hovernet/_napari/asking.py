@@ -232,7 +232,7 @@ class Asking:
     def _start(self, name: str, steps: Callable[[], Any], take: Callable[[Any], None]) -> None:
         def progress(step: Progress) -> None:
             self.done, self.total = step.done, step.total
-            self.said = (step.message, "")
+            self.said = (f"Checking: {step.message}" if step.total else step.message, "")
             if hasattr(step, "findings"):
                 take(step.findings)
             self._tell()
@@ -295,12 +295,12 @@ class Asking:
         if applied.asked_of.ticket != work.study.ticket:
             self.said = ("The nuclei have changed since: ask again.", "warn")
         else:
-            self.said, self._fixed = (f"Fixed: {arrowed(applied.words)}.", "good"), finding.id
             if finding.remedy.action in TUNABLE and not work.tuning_blocked():
                 self._applied = applied
                 work.tuning.edit(applied.tune)
             else:
                 self.why.put(applied)
+            self.said, self._fixed = (f"Fixed: {arrowed(applied.words)}.", "good"), finding.id
         self._tell()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QListWidget,
     QListWidgetItem,
+    QMenu,
     QProgressBar,
     QSizePolicy,
     QWidget,
@@ -17,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from ...app.diagnose_words import untested
 from ...core.diagnosis.report import DiagnosisReport
+from ...core.params import FAULTS
 from ...errors import UserError
 from ..asking import VIEWS, Asking, asking_for
 from ..jobs import bind
@@ -38,6 +41,13 @@ from .finding import FindingCard
 
 ROWS_SHOWN = 4
 SAVE_FILTER = "Report (*.html)"
+PLANTED: tuple[tuple[str, str, Any], ...] = (
+    ("Touching nuclei labelled anew", FAULTS["merging_relabel"], "merging_relabel"),
+    ("Seeds at the peaks of the magnitude", FAULTS["magnitude_peaks"], "magnitude_peaks"),
+    ("HV read as V, H", "Horizontal and vertical are taken for each other.", {"order": "vh"}),
+    ("HV read with the other sign", "Arrows are taken to point inward.", {"sign": "inward"}),
+)
+"""Faults of the story, and what is done for each."""
 
 
 class WhyTab(QWidget):
@@ -71,6 +81,13 @@ class WhyTab(QWidget):
         self.files = FilesBox(work, self.asking)
         self.files_fold = Fold("Files", self.files, "Ask about data sets and models in files; run "
                                "a token decoder.", opened=self.asking.about_files)  # fmt: skip
+        self.plant = button("Plant a fault", "Cut these nuclei as a known mistake did, to see what "
+                            "it does; Undo takes it back.")  # fmt: skip
+        self.plant.setMenu(QMenu(self))
+        for title, tip, change in PLANTED:
+            entry = self.plant.menu().addAction(title)
+            entry.setToolTip(tip)
+            entry.triggered.connect(lambda _=False, change=change: self._plant(change))
         self._pictured: tuple[Any, Any] = (None, None)
         self._lay_out()
         self._connect()
@@ -80,7 +97,7 @@ class WhyTab(QWidget):
         layout = column(self)
         layout.addWidget(row(self.start, self.bar, self.cancel, stretch=1))
         for widget in (self.message, self.card, self.list, row(self.code), self.others,
-                       self.save, self.files_fold):  # fmt: skip
+                       self.save, self.files_fold, row(self.plant)):  # fmt: skip
             layout.addWidget(widget)
         layout.addStretch(1)
 
@@ -120,6 +137,16 @@ class WhyTab(QWidget):
             action()
         except UserError as error:
             self.work.say(str(error), "bad")
+
+    def _plant(self, change: str | dict[str, str]) -> None:
+        """Take a faulty separation by its name, or read HV in a wrong way."""
+        tuning, blocked = self.work.tuning, self.work.tuning_blocked()
+        if blocked:
+            self.work.say(blocked, "bad")
+        elif isinstance(change, str):
+            tuning.choose_preset(change)
+        else:
+            tuning.edit(replace(tuning.params, hv=replace(tuning.params.hv, **change)))
 
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the report", "why.html", SAVE_FILTER)

@@ -1,0 +1,172 @@
+"""The tab "Why?" over findings made up, and its remedies over planted maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_hovernet._napari import asking as module
+from napari_hovernet._napari.panels.finding import FindingCard, draw, plain_number
+from napari_hovernet._napari.panels.why import WhyTab
+from napari_hovernet.app.diagnose import Diagnosis
+from napari_hovernet.core.diagnosis.engine import Found
+from napari_hovernet.core.diagnosis.report import DiagnosisReport, Plot
+
+LONG_MS = 60_000
+
+
+@pytest.fixture
+def run(work, planted_run, settle):
+    made = planted_run(work.image_layers()[0], shape=(64, 80))
+    work.session.finish(made)
+    settle(work)
+    return made
+
+
+@pytest.fixture
+def tab(qtbot, work, run):
+    tab = WhyTab(work)
+    qtbot.addWidget(tab)
+    tab.show()
+    return tab
+
+
+@pytest.fixture
+def asked(tab, findings, monkeypatch, qtbot):
+    """Ask; the checks find what is made up."""
+    made = findings.made_up()
+
+    def steps(_asked):
+        yield Found(1, 2, "separation", findings=made[:1])
+        return Diagnosis(None, None, DiagnosisReport(made, 1, 1))
+
+    monkeypatch.setattr(module, "why_steps", steps)
+    tab.start.click()
+    qtbot.waitUntil(lambda: not tab.asking.busy, timeout=LONG_MS)
+    return made
+
+
+def test_the_cause_is_first_with_picture_number_and_remedy(tab, asked, findings):
+    card = tab.card
+    assert card.title.text() == "Touching nuclei are merged again"
+    assert card.plot.isVisible() and card.number.text() == "0.287 AJI (bound 0.6)"
+    assert "97% sure; 1 more below" in tab.message.text() and tab.message.tone == "bad"
+    assert [tab.list.item(i).text() for i in range(tab.list.count())] == [
+        "Touching nuclei are merged again (97%)", "HV channels may be swapped (41%)"]  # fmt: skip
+    assert tab.others.head.text() == "3 in order, 3 not tested"
+    assert "Comes of it: Too few nuclei" in tab.rest.text()
+    assert "60 nuclei became 21." in card.details.text() and not card.details.isVisible()
+
+
+def test_another_finding_can_be_chosen_and_read_in_other_words(tab, asked, findings):
+    tab.list.setCurrentRow(1)
+    assert tab.card.title.text() == "HV channels may be swapped"
+    assert not tab.card.words.text()  # the title says it
+    tab.code.setChecked(True)
+    assert tab.card.words.text() == "Cosine 0.1."
+    assert tab.work.forms["why"]["code"] is True
+
+
+def test_what_was_found_survives_the_dock_and_other_nuclei_outdate_it(
+    tab, asked, work, run, qtbot, settle
+):
+    again = WhyTab(work)
+    qtbot.addWidget(again)
+    assert again.card.title.text() == tab.card.title.text()
+    labels = run.result.labels.copy()
+    labels[labels == 1] = 0
+    work.study.set_labels(labels, corrected=True)
+    assert "ask again" in again.message.text() and not again.card.fix.isEnabled()
+    work.study.set_labels(run.result.labels.copy(), corrected=False)
+    assert again.message.tone == "bad" and again.card.fix.isEnabled()
+    work.session.remove_run(run.id)
+    settle(work)
+    assert again.asking.findings == () and not again.start.isEnabled()
+
+
+def test_a_fix_changes_the_nuclei_before_all_checks_are_done_and_undo_takes_it_back(
+    tab, findings, monkeypatch, run, qtbot, settle
+):
+    work = tab.work
+    work.tuning.choose_preset("merging_relabel")
+    settle(work)
+    merged = work.study.labels.max()
+    made = findings.made_up()
+
+    def steps(_asked):
+        while True:
+            yield Found(1, 2, "separation", findings=made)
+
+    monkeypatch.setattr(module, "why_steps", steps)
+    tab.start.click()
+    qtbot.waitUntil(lambda: tab.asking.finding is not None, timeout=LONG_MS)
+    tab.card.fix.click()
+    qtbot.waitUntil(lambda: tab.asking.said[0].startswith("Fixed"), timeout=LONG_MS)
+    settle(work)
+    assert np.array_equal(work.study.labels > 0, run.result.labels > 0)
+    assert tab.asking.fixed and tab.card.title.text().startswith("✓")
+    tab.card.undo.click()
+    settle(work)
+    assert work.study.labels.max() == merged and work.tuning.params.separation.merge_touching
+    assert not tab.card.undo.isEnabled()
+
+
+def test_corrected_nuclei_are_fixed_and_brought_back(tab, asked, work, run, qtbot):
+    labels = np.where(run.result.labels > 3, 3, run.result.labels).astype(np.int32)
+    work.study.set_labels(labels, corrected=True)
+    tab.start.click()
+    qtbot.waitUntil(lambda: not tab.asking.busy, timeout=LONG_MS)
+    tab.asking.why.diagnosis = None  # the one made up has no bench
+    tab.card.fix.click()
+    qtbot.waitUntil(lambda: bool(tab.asking.said[0]), timeout=LONG_MS)
+    assert tab.asking.said[0].startswith("Fixed")
+    assert not work.study.instances.corrected
+    tab.card.undo.click()
+    assert work.study.labels is labels and work.study.instances.corrected
+
+
+def test_nothing_wrong_and_no_run_are_said(tab, work, run):
+    tab.asking.why.findings = ()
+    assert "Makes all checks" in tab.asking.headline()[0]
+    work.study.choose_run(None)
+    assert "run first" in tab.message.text() and not tab.start.isEnabled()
+
+
+def test_files_are_asked_about_without_a_run(tab, monkeypatch, findings, qtbot, tmp_path):
+    made = findings.made_up()
+
+    def opened(choice):
+        assert (choice.model, choice.data) == ("compact", str(tmp_path))
+        yield Found(0, 0, "opening")
+        return "case"
+
+    def checked(case):
+        yield Found(1, 2, "data", findings=made[:1])
+        return Diagnosis(case, None, DiagnosisReport(made, 1, 1))
+
+    monkeypatch.setattr(module, "open_steps", opened)
+    monkeypatch.setattr(module, "diagnosis_steps", checked)
+    tab.files.data.setValue(str(tmp_path))
+    tab.files.go.click()
+    qtbot.waitUntil(lambda: tab.asking.of_files is not None, timeout=LONG_MS)
+    assert tab.card.fix.text() == "Try it" and not tab.card.show_place.isVisible()
+    assert tab.save.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "series"),
+    [("bars", ("a", "b"), (("AJI", (0.3, 0.9)), ("PQ", (0.2, 0.8)))),
+     ("histogram", (0, 1, 2), (("inside", (3.0, 4.0)),)),
+     ("lines", (0.0, 1.0), (("cosine", (0.1, 0.2)),)),
+     ("matrix", ("x", "y"), (("u", (1.0, 2.0)), ("v", (3.0, 4.0))))],
+)  # fmt: skip
+def test_every_figure_is_drawn(qtbot, kind, x, series):
+    card = FindingCard()
+    qtbot.addWidget(card)
+    draw(card.plot, Plot(kind, "t", x, series, line=0.5))
+    assert len(card.plot.getPlotItem().items) >= len(series) if kind != "matrix" else 1
+
+
+def test_shares_are_percent_in_plain_words(findings):
+    symptom = next(f for f in findings.made_up() if f.id == findings.SYMPTOM)
+    assert plain_number(symptom) == "40 % (bound 20 %)"
