@@ -115,7 +115,8 @@ def _what_ifs() -> Iterator[WhatIf]:
         yield WhatIf(f"values are raised to {gamma:.2g} (gamma)", "input", 0.05,
                      _raised(gamma),
                      remedy=Remedy("Undo the gamma: images are linear in light (or were "
-                                   "brightened) where the network knows sRGB.", "input_gamma", gamma),
+                                   "brightened) where the network knows sRGB.",
+                                   "input_gamma", gamma),
                      title="Images have another gamma than the network knows")  # fmt: skip
     for offset in (-100.0, -50.0):
         yield WhatIf(f"{-offset:.0f} is subtracted", "input", 0.05, _added(offset),

@@ -327,7 +327,7 @@ TOGETHER = "Look where image and label files are cut, resized or flipped: both m
 
 @check("data.place", "Labels lie on their image", needs=("image", "labels"),
        explains=("data.complete", "data.coverage", "data.targets", "model.*",
-                 "separation.*"))  # fmt: skip
+                 "separation.tuning"))  # fmt: skip
 def place(bench: Bench) -> Steps:
     """Say whether labels are moved, turned, of another size, or those of another image."""
     for number, index in enumerate(_spread(bench.indices)):
