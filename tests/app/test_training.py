@@ -273,3 +273,12 @@ def test_words():
     assert Estimate(float("nan"), 2.0, 10_000, "a").words == (
         "About 2 s per step (as run a went): 5.6 h for 10,000 steps, without validation."
     )
+
+
+def test_a_family_without_data_is_looked_for_where_families_lie(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no data/family_data with digestive.*--data"):
+        say_what_is_missing(config_from({"family": "digestive"}))
+    (tmp_path / "data" / "family_data").mkdir(parents=True)
+    made = config_from({"family": "digestive"})
+    assert made.data.sources == (str(tmp_path / "data" / "family_data"),)

@@ -669,4 +669,5 @@ def test_magnitude_loss_names_shapes_that_do_not_fit(
     hv: tuple[int, ...], true: tuple[int, ...], mask: tuple[int, ...] | None
 ) -> None:
     with pytest.raises(InputError, match=r"give"):
-        magnitude_loss(torch.zeros(hv), torch.zeros(true), None if mask is None else torch.zeros(mask))
+        given = None if mask is None else torch.zeros(mask)
+        magnitude_loss(torch.zeros(hv), torch.zeros(true), given)

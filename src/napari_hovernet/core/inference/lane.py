@@ -197,11 +197,11 @@ def _turned_back(plane: torch.Tensor, view: Turn) -> torch.Tensor:
 
 def no_data(pixels: UInt8) -> Bool | None:
     """Pixels (h, w) of large areas of pure black, in which a scanner saw nothing; None without."""
-    black = ~pixels.any(axis=2)
+    black: Bool = ~np.any(pixels, axis=2)
     if np.count_nonzero(black) < BLACK_EDGE**2:
         return None
     window = np.ones((BLACK_EDGE, BLACK_EDGE), np.uint8)
-    opened = cv2.morphologyEx(black.view(np.uint8), cv2.MORPH_OPEN, window)
+    opened = cv2.morphologyEx(black.astype(np.uint8), cv2.MORPH_OPEN, window)
     return np.asarray(opened, np.uint8).view(np.bool_)
 
 
