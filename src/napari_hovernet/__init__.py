@@ -42,6 +42,7 @@ _EXPORTS = {
     "evaluate": "core.measure.metrics",
     "hv_targets": "core.hv",
     "load_model": "core.checkpoint",
+    "magnitude_loss": "core.losses",
     "magnitude_report": "core.measure.magnitude",
     "predict": "core.inference",
     "save_model": "core.checkpoint",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from .core.hv import hv_targets as hv_targets
     from .core.inference import predict as predict
     from .core.losses import HoverLoss as HoverLoss
+    from .core.losses import magnitude_loss as magnitude_loss
     from .core.measure.blobs import BlobParams as BlobParams
     from .core.measure.blobs import BlobReport as BlobReport
     from .core.measure.blobs import blob_report as blob_report

@@ -5,8 +5,8 @@ Every message names the offending value and says what to do about it.
 
 from __future__ import annotations
 
-MOST_SHOWN = 200
-"""Characters of a text out of a file that are shown."""
+MOST_SHOWN, MOST_WORDS = 200, 3000
+"""Characters of a text out of a file, and of a whole message, that are shown."""
 
 
 def plain(text: object, most: int = MOST_SHOWN, keep: str = "") -> str:
@@ -50,7 +50,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class UserError(Exception):
-    """A problem the user can act on; the text fits a dialog."""
+    """A problem the user can act on; the text fits a dialog, whatever names and files hold."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__(), MOST_WORDS)
 
 
 class InputError(UserError, ValueError):

@@ -272,3 +272,12 @@ def test_networks_nobody_measured_are_not_guessed():
 
 def test_words():
     assert Estimate(float("nan"), 2.0, 10_000, "a").words == ("About 5.6 h, as run a went.")
+
+
+def test_a_family_without_data_is_looked_for_where_families_lie(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no data/family_data with digestive.*--data"):
+        say_what_is_missing(config_from({"family": "digestive"}))
+    (tmp_path / "data" / "family_data").mkdir(parents=True)
+    made = config_from({"family": "digestive"})
+    assert made.data.sources == (str(tmp_path / "data" / "family_data"),)

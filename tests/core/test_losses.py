@@ -14,7 +14,7 @@ from torch import nn
 import napari_hovernet as nh
 from napari_hovernet.core import losses as terms
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.losses import HEADS, PARTS, TERMS, HoverLoss
+from napari_hovernet.core.losses import HEADS, PARTS, TERMS, HoverLoss, magnitude_loss
 from napari_hovernet.core.params import LOSS_PRESETS, LossParams
 from napari_hovernet.errors import InputError
 
@@ -647,3 +647,27 @@ def test_half_precision_is_summed_in_full(dtype: torch.dtype) -> None:
         assert torch.isfinite(grad).all()
     far = torch.full_like(true, 1.0)
     assert float(terms.hv_mse(far, true, mask)) == 1.0
+
+
+@pytest.mark.parametrize("form", ["none", "plane", "channel"])
+def test_magnitude_loss_takes_a_mask_in_either_form(form: str) -> None:
+    torch.manual_seed(0)
+    hv, true = torch.randn(2, 2, 5, 6), torch.randn(2, 2, 5, 6)
+    mask = torch.rand(2, 5, 6) > 0.5
+    given = {"none": None, "plane": mask, "channel": mask[:, None]}[form]
+    seen = torch.ones_like(mask) if form == "none" else mask
+    expected = (hv.norm(dim=1) - true.norm(dim=1))[seen].square().mean()
+    assert float(magnitude_loss(hv, true, given)) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("hv", "true", "mask"),
+    [((2, 5, 6), (2, 5, 6), None), ((1, 2, 5, 6), (1, 2, 5, 7), None),
+     ((1, 2, 5, 6), (1, 2, 5, 6), (1, 2, 5, 6))],
+)  # fmt: skip
+def test_magnitude_loss_names_shapes_that_do_not_fit(
+    hv: tuple[int, ...], true: tuple[int, ...], mask: tuple[int, ...] | None
+) -> None:
+    with pytest.raises(InputError, match=r"give"):
+        given = None if mask is None else torch.zeros(mask)
+        magnitude_loss(torch.zeros(hv), torch.zeros(true), given)

@@ -133,3 +133,41 @@ def test_skin_without_a_network_says_so(monkeypatch):
         writers.skin_sample()
     monkeypatch.setattr(data, "skin", lambda: np.zeros((9, 9, 3), np.uint8))
     assert writers.skin_sample()[0][2] == "image"
+
+
+@pytest.mark.parametrize("ending", ["geojson", "json"])
+def test_an_empty_result_opens_in_the_size_of_its_image(tmp_path, ending):
+    write = {"geojson": writers.write_geojson, "json": writers.write_hovernet_json}[ending]
+    about = {"metadata": {writers.METADATA_KEY: {"shape": [20, 30], "offset": [0, 0]}}}
+    path = str(tmp_path / f"a.{ending}")
+    write(path, np.zeros((20, 30), np.int32), about)
+    ((data, _, kind),) = get_reader(path)(path)
+    assert (kind, data.shape, data.max()) == ("labels", (20, 30), 0)
+
+
+def test_a_layer_of_one_s_own_is_saved_where_it_lies(tmp_path):
+    labels = np.zeros((8, 8), np.int64)
+    labels[2:5, 3:6] = 2**40
+    about = {"scale": (0.5, 0.5), "translate": (5.0, 10.0), "units": ("micrometer",) * 2}
+    found = writers.labels_data(labels, about)
+    assert found.offset == (10, 20)
+    assert found.mpp == 0.5
+    assert found.labels.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "affine", "mpp"),
+    [
+        ((0.25, 0.25), None, 0.25),
+        ((0.25, 0.5), None, None),
+        ((1.0, 1.0), np.diag([0.5, 0.5, 1.0]), 0.5),
+        ((0.5, 0.5), [[0, -1, 0], [1, 0, 0], [0, 0, 1]], 0.5),
+    ],
+)
+def test_the_size_of_a_pixel_is_that_in_the_world(scale, affine, mpp):
+    from napari.layers import Image  # noqa: PLC0415
+
+    layer = Image(np.zeros((40, 40)), scale=scale, affine=affine, units=("micrometer",) * 2)
+    found, source = layer_mpp(layer)
+    assert found == (None if mpp is None else pytest.approx(mpp))
+    assert ("not square" in source) == (mpp is None)

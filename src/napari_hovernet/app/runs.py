@@ -142,7 +142,11 @@ def is_built_in(start: str) -> bool:
 def say_what_is_missing(config: TrainConfig) -> None:
     """Check, without reading anything, that the data and the model are where they should be."""
     if not config.data.sources:
-        raise InputError("No training data are given: name a folder or file.")
+        family = f" (there is no data/family_data with {config.data.family})"
+        raise InputError(
+            f"No training data are given{family if config.data.family else ''}: name a folder or "
+            "file, --data DATA."
+        )
     for source in (*config.data.sources, *config.data.validation):
         if not Path(source).exists():
             raise InputError(

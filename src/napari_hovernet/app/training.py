@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PROGRAM = "napari-hovernet"
 DATA = "data"
 """Folder of a run for pairs made of a viewer's layers."""
+FAMILY_DATA = "data/family_data"
+"""Where the files of a family are looked for when no data are named."""
 PROCESS_BYTES = 0.8e9
 """Python with torch and Lightning."""
 PARAMETER_BYTES, FROZEN_BYTES = 16, 4
@@ -55,6 +57,8 @@ def config_from(given: Mapping[str, Any], preset: str = "", where: str = "") -> 
     }
     if given.get("data"):
         changes["data.sources"] = tuple(_absolute(str(path), where) for path in given["data"])
+    elif given.get("family") and Path(usual := _absolute(FAMILY_DATA, where)).is_dir():
+        changes["data.sources"] = (usual,)
     if given.get("types"):
         changes["data.types"] = _absolute(str(given["types"]), where)
     if given.get("val_data"):

@@ -99,6 +99,50 @@ def hv_magnitude(hv: Tensor, hv_target: Tensor, mask: Tensor, epsilon: float = E
     return masked_mean(error, mask)
 
 
+def magnitude_loss(hv_pred: Tensor, hv_true: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Squared error of the lengths of HV vectors: what ``lambda_magnitude`` weighs.
+
+    Parameters
+    ----------
+    hv_pred, hv_true : Tensor (B, 2, H, W)
+        Predicted and true HV.
+    mask : Tensor (B, H, W) or (B, 1, H, W), optional
+        Pixels that count, where it is above 0: nuclei, as a rule. None = all.
+
+    Returns
+    -------
+    Tensor
+        A scalar, the mean over those pixels; 0 where none counts.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ones = torch.ones(1, 2, 4, 4)
+    >>> round(float(magnitude_loss(0 * ones, ones)), 2)
+    2.0
+    """
+    shape = tuple(hv_pred.shape)
+    if len(shape) != 4 or shape[1] != 2 or tuple(hv_true.shape) != shape:
+        raise InputError(
+            f"hv_pred is {shape} and hv_true {tuple(hv_true.shape)}; give both as (B, 2, H, W)."
+        )
+    plane = (shape[0], *shape[2:])
+    if mask is None:
+        mask = torch.ones(plane, device=hv_pred.device)
+    elif tuple(mask.shape) == (shape[0], 1, *shape[2:]):
+        mask = mask[:, 0]
+    elif tuple(mask.shape) != plane:
+        raise InputError(
+            f"mask is {tuple(mask.shape)}; give {plane}, {(plane[0], 1, *plane[1:])} or None."
+        )
+    return hv_magnitude(hv_pred, hv_true, mask)
+
+
 def nt_loss(logits: Tensor, nt_target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Cross entropy of the types (B, C, H, W) where they are known and in the mask."""
     known = nt_target >= 0

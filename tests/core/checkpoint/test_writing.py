@@ -11,7 +11,7 @@ from napari_hovernet.core.checkpoint import describe, load_model, save_model
 from napari_hovernet.core.networks.hovernet import HoVerNet
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.types import Model, ModelInfo, TypeInfo
-from napari_hovernet.errors import OutputError
+from napari_hovernet.errors import CheckpointError, OutputError
 
 
 def same_weights(first, second):
@@ -180,3 +180,13 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(suffix, tiny, tmp_path
 def test_a_missing_folder_is_named(tiny, tmp_path):
     with pytest.raises(OutputError, match="folder does not exist"):
         save_model(tiny, tmp_path / "none" / "m.safetensors")
+
+
+def test_a_flipped_bit_of_a_weight_is_noticed(tiny, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_model(tiny, path)
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="not those of its checksum"):
+        load_model(path, "cpu")

@@ -60,7 +60,7 @@ def data_of(typed: bool = False) -> LoadedData:
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch) -> LoadedData:
     found = data_of()
-    monkeypatch.setattr(engine, "load_samples", lambda params, needs, seed: found)
+    monkeypatch.setattr(engine, "load_data", lambda config: found)
     return found
 
 
@@ -249,7 +249,7 @@ def test_stopped_anywhere_and_resumed_it_ends_bit_for_bit_the_same(
 def test_learned_weights_types_and_dropout_are_resumed_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "load_samples", lambda params, needs, seed: data_of(typed=True))
+    monkeypatch.setattr(engine, "load_data", lambda config: data_of(typed=True))
     start = tiny(tmp_path / "typed.safetensors", n_types=3)
     loss = LossParams(adaptive=True)
     whole, folder = (folder_of(tmp_path, name, start=start, loss=loss) for name in ("whole", "run"))
@@ -286,7 +286,7 @@ def test_other_data_or_epochs_are_refused_on_resuming(
     assert engine.run_training(whole, resume=True) == 1
     assert "had 3 steps" in events_of(whole, "error")[-1]["message"]
     fewer = LoadedData(data_of().train[:2], data_of().val)
-    monkeypatch.setattr(engine, "load_samples", lambda params, needs, seed: fewer)
+    monkeypatch.setattr(engine, "load_data", lambda config: fewer)
     assert engine.run_training(whole, resume=True) == 1
     assert "not those the run began with" in whole.read_status()["message"]
     assert whole.last.read_bytes() == before
@@ -300,7 +300,7 @@ import importlib.util
 spec = importlib.util.spec_from_file_location("test_engine", {file!r})
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-module.engine.load_samples = lambda params, needs, seed: module.data_of()
+module.engine.load_data = lambda config: module.data_of()
 module.callbacks.SAVE_SECONDS = 0.0
 sys.exit(module.engine.run_training(module.RunFolder(Path(sys.argv[1])), resume=len(sys.argv) > 2))
 """
@@ -480,11 +480,11 @@ def test_data_that_cannot_be_read_any_more_are_named(
 ) -> None:
     asked: list[int] = []
 
-    def gone(params: DataParams, needs: str, seed: int) -> LoadedData:
-        asked.append(seed)
+    def gone(config: TrainConfig) -> LoadedData:
+        asked.append(config.seed)
         raise InputError("There is nothing at /nowhere; was it moved?")
 
-    monkeypatch.setattr(engine, "load_samples", gone)
+    monkeypatch.setattr(engine, "load_data", gone)
     folder = folder_of(tmp_path)
     assert engine.run_training(folder) == 1
     assert "was it moved" in folder.read_status()["message"]
@@ -576,7 +576,7 @@ def test_changed_pixels_or_labels_are_named_on_resuming(
     found = data_of()
     changed = getattr(found.train[1].arrays, what)
     changed[:] = 255 - changed if what == "image" else 0
-    monkeypatch.setattr(engine, "load_samples", lambda params, needs, seed: found)
+    monkeypatch.setattr(engine, "load_data", lambda config: found)
     assert engine.run_training(halfway, resume=True) == 1
     message = halfway.read_status()["message"]
     assert "1 of 4 images or their labels have changed" in message
@@ -587,7 +587,7 @@ def test_faults_of_the_data_refuse_the_run(
     tmp_path: Path, data: LoadedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faulty = replace(data, faults=("Every image is all nucleus.",))
-    monkeypatch.setattr(engine, "load_samples", lambda params, needs, seed: faulty)
+    monkeypatch.setattr(engine, "load_data", lambda config: faulty)
     folder = folder_of(tmp_path)
     assert engine.run_training(folder) == 1
     assert "all nucleus" in events_of(folder, "error")[0]["message"]

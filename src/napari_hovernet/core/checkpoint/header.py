@@ -26,8 +26,8 @@ from ..weights import offered
 KEY = "napari_hovernet"
 """Name of the metadata entry that holds the header."""
 
-CHECKSUM = "napari_hovernet_weights"
-"""Name of the entry that holds the checksum of the weights."""
+CHECKSUM = "weights_sha256"
+"""Member of the header that holds the checksum of the weights."""
 
 SCHEMA = 1
 """Version of the header's form; a file with a higher one is refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 import re
@@ -218,9 +219,11 @@ def _from_safetensors(path: Path) -> Found:
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         raise damaged(path.name, error) from error
     if header.KEY in metadata:
-        if metadata.get(header.CHECKSUM, "") not in ("", header.digest(state)):
+        info = header.parse(metadata[header.KEY], path.name)
+        said = json.loads(metadata[header.KEY]).get(header.CHECKSUM)
+        if said not in (None, header.digest(state)):
             raise damaged(path.name, "its weights are not those of its checksum")
-        return Found(header.parse(metadata[header.KEY], path.name), state)
+        return Found(info, state)
     return recognise(state, path.name)
 
 

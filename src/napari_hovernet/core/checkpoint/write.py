@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -74,8 +75,8 @@ def save_model(
         )
     state = stored_state(model.network, dtype)
     if suffix == ".safetensors":
-        about = {header.KEY: _header(model), header.CHECKSUM: header.digest(state)}
-        data = safetensors_bytes(state, about)
+        about = {**json.loads(_header(model)), header.CHECKSUM: header.digest(state)}
+        data = safetensors_bytes(state, {header.KEY: json.dumps(about, sort_keys=True)})
     else:
         payload: Mapping[str, Any] = {"desc": state} if suffix == ".tar" else state
         if model.info.architecture == "optimus":

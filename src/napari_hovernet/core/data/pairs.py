@@ -282,6 +282,7 @@ def _folders_in(path: Path) -> str:
 def _nothing_paired(path: Path, unpaired: tuple[Pair, ...], choice: DataChoice) -> str:
     names = ", ".join(pair.image.name for pair in unpaired[:SHOWN])
     more = " ..." if len(unpaired) > SHOWN else ""
+    first = next(iter(LABEL_ENDINGS))
     ends, kinds = ", ".join(LABEL_ENDINGS), ", ".join(LABEL_SUFFIXES)
     where = (
         f"beside each image (its name with {ends}), in a folder labels/ beside images/, and in "
@@ -291,7 +292,7 @@ def _nothing_paired(path: Path, unpaired: tuple[Pair, ...], choice: DataChoice) 
         where = f"in {choice.labels} (the image's name, alone or with {ends})"
     return (
         f"{path}: {len(unpaired)} image(s) without labels ({names}{more}). Looked {where}, as "
-        f"{kinds}; for example {bare_name(unpaired[0].image)}{next(iter(LABEL_ENDINGS))}.png. Name the "
+        f"{kinds}; for example {bare_name(unpaired[0].image)}{first}.png. Name the "
         "folder of the labels if they lie elsewhere."
     )
 

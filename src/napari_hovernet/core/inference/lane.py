@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -14,7 +15,7 @@ from ...errors import InputError, JobFailed
 from ..hv import TURNS, HVConvention, Turn
 from ..limits import free_memory
 from ..networks.registry import Network
-from ..types import Float32, Maps
+from ..types import Bool, Float32, Maps
 from . import devices
 from .images import ImageSource, UInt8, resample, scaled_length, taps
 from .tiles import Box, Tile, mirror
@@ -37,6 +38,10 @@ class Timings:
     total: float = 0.0  # Wall-clock time
     pixels: int = 0  # Pixels of the result that were kept
     tiles: int = 0  # Tiles that were run
+
+
+BLACK_EDGE = 33
+"""Edge, pixels, of a square of pure black that is no nucleus."""
 
 
 @dataclass
@@ -135,6 +140,11 @@ class Lane:
         if self._pinned:
             self._spare += [batch.input, batch.result]
         values: Float32 = batch.result.cpu().numpy()
+        for tile, pixels, value in zip(batch.tiles, batch.input.numpy(), values, strict=True):
+            black = no_data(pixels)
+            if black is not None:
+                where = tile.output.slices((tile.input.r0, tile.input.c0))
+                value[0][black[where]] = 0.0
         return batch.tiles, values
 
     def clear(self) -> None:
@@ -183,6 +193,16 @@ def _turned_back(plane: torch.Tensor, view: Turn) -> torch.Tensor:
     """Undo :func:`_turned`; vectors are not turned with their pixels here."""
     plane = plane.rot90(-view.quarters, (2, 3))
     return plane.flip(3) if view.flip else plane
+
+
+def no_data(pixels: UInt8) -> Bool | None:
+    """Pixels (h, w) of large areas of pure black, in which a scanner saw nothing; None without."""
+    black: Bool = ~np.any(pixels, axis=2)
+    if np.count_nonzero(black) < BLACK_EDGE**2:
+        return None
+    window = np.ones((BLACK_EDGE, BLACK_EDGE), np.uint8)
+    opened = cv2.morphologyEx(black.astype(np.uint8), cv2.MORPH_OPEN, window)
+    return np.asarray(opened, np.uint8).view(np.bool_)
 
 
 def fill(slot: UInt8, source: ImageSource, box: Box) -> None:

@@ -182,7 +182,7 @@ def read_hovernet_mat(path: str | os.PathLike[str]) -> Instances:
 
 def _load(file: Path) -> dict[str, npt.NDArray[Any]]:
     """Read the variables that are known, after a look at their sizes."""
-    check_file(file, "a MAT file")
+    check_file(file, "a MAT file", MAX_MAT_BYTES)
     try:
         with open(file, "rb") as handle:
             sizes = {name: shape for name, shape, _ in scipy_io.whosmat(handle)}
@@ -213,6 +213,8 @@ def _check_unpacked(handle: BinaryIO) -> None:
     total = 0
     while len(tag := handle.read(_TAG)) == _TAG:
         kind, left = (int.from_bytes(tag[i : i + 4], order) for i in (0, 4))
+        if not kind or not left:
+            break
         if kind != _COMPRESSED:
             handle.seek(left, os.SEEK_CUR)
             continue

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ..limits import check_file
 from ..types import Nuclei
 from .files import METADATA_KEY, atomic_path
 
@@ -40,6 +41,9 @@ COMPARISON_COLUMNS = ("row", *SCORE_COLUMNS, *HV_COLUMNS, *OUTCOME_COLUMNS)
 TEXT_COLUMNS = ("type_name",)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A text that starts so would be run by a spreadsheet; it is written after an apostrophe."""
+
+MAX_TABLE_BYTES = 2**31
+"""Of a table that is read."""
 
 Column = npt.NDArray[np.float64] | tuple[str, ...]
 Row = dict[str, str | float | int]
@@ -135,6 +139,7 @@ def _shown(value: float) -> str:
 def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
     """Read a table of features by column: text for ``type_name``, else numbers with NaN."""
     file = Path(path)
+    check_file(file, "a CSV table", MAX_TABLE_BYTES)
     try:
         with open(file, encoding="utf-8", newline="") as handle:
             header, *rows = list(csv.reader(handle)) or [[]]
