@@ -244,8 +244,10 @@ class PagesArray:
         try:
             if len(data) != count:
                 raise ValueError(f"{count} bytes expected, {len(data)} found")
-            tables = page.jpegtables
-            decoded = page.decode(data, index, **({"jpegtables": tables} if tables else {}))[0]
+            # Strips and tiles of NDPI have their tables in a header of the page.
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+            given = {name: table for name, table in tables.items() if table}
+            decoded = page.decode(data, index, **given)[0]
         except Exception as error:  # decoders raise errors of their own kinds
             raise InputError(
                 f"{self.path.name} is damaged or cut off (part {index}: {error}); copy or "
@@ -254,24 +256,36 @@ class PagesArray:
         return None if decoded is None else _in_colour(np.asarray(decoded[0]), page)
 
 
-def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], float | None]:
-    """Open a TIFF without reading its pixels."""
+def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...], float | None]:
+    """Open a level of a TIFF, 0 the finest, without reading its pixels; mpp is that of level 0."""
     try:
         with tifffile.TiffFile(path) as file:
-            level = file.series[0].levels[0]
+            level = file.series[0].levels[number]
             pages = tuple(page.aspage() for page in level.pages if page is not None)
-            count, mpp = len(file.series), tiff_mpp(pages[0])
+            mpp = tiff_mpp(file.series[0].levels[0].pages[0].aspage())
+            others = [image for image in file.series[1:] if not _accompanies(image)]
             for page in pages:  # loaded while the file is open
-                _ = page.colormap, page.jpegtables, page.decode
+                _ = page.colormap, page.jpegtables, page.jpegheader, page.decode
     except Exception as error:  # tifffile raises errors of many kinds
         raise InputError(
             f"{path.name} cannot be read as TIFF ({error}); is it complete?"
         ) from error
+    count = len(others) + 1
     notes = () if count == 1 else (f"the file holds {count} images: the first is used",)
     shape, dtype = _size(path, level, pages), np.dtype(level.dtype)
     if pages[0].photometric == PALETTE:
         shape, dtype = (shape[0], shape[1], 3), np.dtype(np.uint8)
     return PagesArray(path, pages, shape, dtype), notes, mpp
+
+
+ACCOMPANYING = ("thumbnail", "label", "macro", "map", "overview")
+"""Series of a slide's file that are no other images of the sample."""
+
+
+def _accompanies(series: Any) -> bool:
+    """Tell whether a series is the label, macro or thumbnail of a slide."""
+    about = f"{series.name} {series.pages[0].aspage().description}".lower()
+    return any(name in about for name in ACCOMPANYING)
 
 
 def _size(path: Path, level: Any, pages: tuple[Any, ...]) -> tuple[int, int, int]:
