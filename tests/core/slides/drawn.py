@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import tifffile
@@ -16,14 +17,14 @@ from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.types import Int32, Model, ModelInfo, Nuclei
 
-SHAPE, MPP = (700, 900), 0.25
+SHAPE, MPP = (560, 700), 0.25
 
 
 class Stub(Network):
     """Reads NP from red, H from green and V from blue."""
 
     geometry = Geometry(divisor=8, remainder=0, margin=0, halo=8, reference_tile=64, minimum=8)
-    config: dict[str, object] = {}
+    config: ClassVar[dict[str, object]] = {}
     bytes_per_pixel, elements_per_pixel = 32.0, 4.0
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,13 @@ CPU, CUDA, MPS = "cpu", "cuda", "mps"
 PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
 
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
-"""Where containers (control groups, version 2 and 1) say their limit and what is used of it."""
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where control groups (of containers, of the jobs of a cluster) are, and which is our own."""
+_CGROUP_FILES = {
+    "": ("memory.max", "memory.current"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
+"""Names of limit and use, in version 2 and in version 1 (by the controller)."""
 
 _OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "not enough memory", "alloc_failed",
@@ -36,14 +36,32 @@ _OUT_OF_MEMORY = (
 
 
 def free_memory() -> int:
-    """Bytes of main memory that a process may still take; a container's limit counts."""
+    """Bytes of main memory that a process may still take; limits of its control groups count."""
     left = [int(psutil.virtual_memory().available)]
-    for limit, used in _CGROUPS:
+    for limit, used in _memory_files():
         try:
-            left.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+            left.append(int(limit.read_text()) - int(used.read_text()))
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return max(min(left), 1)
+
+
+def _memory_files() -> Iterator[tuple[Path, Path]]:
+    """Yield limit and use of the process's own control group and of all above it."""
+    try:
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        controller = "memory" if controllers else ""
+        root, group = _CGROUPS / controller, _CGROUPS / controller / name.lstrip("/")
+        for folder in (group, *group.parents):
+            yield tuple(folder / file for file in _CGROUP_FILES[controller])  # type: ignore[misc]
+            if folder == root:
+                break
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 
 from ...errors import InputError
-from ..choices import check_choices, choice, described
 from ..inference import predict_steps
 from ..inference.tiles import Box, scaled_separation, working_scale
 from ..masks import EIGHT, clean_mask, count_pixels, label_parts
@@ -26,15 +25,12 @@ from ..separation import separate
 from ..separation.local import TRUNCATE, cut_basins, squeeze_energy
 from ..separation.published import merged
 from ..types import Bool, Int8, Int32, Int64, Maps, Model, Nuclei, kernel
-from .mask import AUTO, OFF, TissueMask
+from .mask import TissueMask
+from .params import LARGEST, SlideParams
 from .source import SlideSource
 
-LARGEST = 2048
-"""Longest edge in pixels of a connected part that is taken whole; larger ones are cut."""
 UNCERTAIN = 24
 """Pixels along a cut in which it is not certain what is mask, at the first go."""
-GRID = 64
-"""Edges of cores are multiples of it, pixels."""
 QC_CELL = 256
 """Edge in pixels of the cells of the overview tables."""
 WEAK = 0.25
@@ -42,50 +38,14 @@ WEAK = 0.25
 SIDES, MOST_CONTEXT = 4, LARGEST + 256
 """Sides of a block; context that holds every part that is taken whole."""
 
-# fmt: off
 
-
-@described
-@dataclass(frozen=True)
-class SlideParams:
-    """How a slide is cut into blocks.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-    """
-
-    block: int = choice(
-        4096, "Block", "Edge of the blocks, a multiple of 64; the result does not depend on it, "
-        "memory does.", unit="px", low=GRID, high=16384, step=GRID, span=(512, 8192),
-        option="block")
-    context: int = choice(
-        96, "Context", "Pixels around a block that are looked at for nuclei which reach beyond it; "
-        "where that is too little, the block runs again with twice as many.",
-        unit="px", low=8, high=LARGEST, step=16, span=(16, 512), option="context")
-    level: int = choice(
-        0, "Level", "Of the slide's pyramid, 0 the finest.", low=0, high=32, step=1,
-        option="level")
-    mask: str = choice(
-        AUTO, "Tissue", "auto = found on an overview; off = all of the slide; or a file: GeoJSON, "
-        "or a picture of the whole slide that is not black on tissue.",
-        options=(AUTO, OFF), loose=True, option="mask")
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        if self.block % GRID:
-            raise InputError(f"block is {self.block}; give a multiple of {GRID}.")
-
-
-# fmt: on
 @dataclass(frozen=True)
 class Recipe:
     """All that decides what a slide's result is, besides slide, model and mask."""
 
     inference: InferenceParams
     separation: SeparationParams
-    slide: SlideParams
+    slide_params: SlideParams
 
     @property
     def exact(self) -> bool:
@@ -152,19 +112,23 @@ def segment_block(
     started = time.perf_counter()
     inference = replace(recipe.inference, image_mpp=source.mpp)
     params = scaled_separation(recipe.separation, working_scale(model.info, inference))
-    around, tries = [recipe.slide.context] * SIDES, 0
+    around, tries = [recipe.slide_params.context] * SIDES, 0
     while True:
         tries += 1
         window = _window(block.core, around, reach_of(params) + UNCERTAIN, source.shape)
         maps = _maps(model, source, inference, window)
         cut = _cut(maps, params, block, window, source.shape)
-        if not any(cut.leaves) or min(a for a, out in zip(around, cut.leaves) if out) >= MOST_CONTEXT:
+        if (
+            not any(cut.leaves)
+            or min(a for a, out in zip(around, cut.leaves, strict=True) if out) >= MOST_CONTEXT
+        ):
             break
         del maps
         around = [
-            min(2 * a, MOST_CONTEXT) if out else a for a, out in zip(around, cut.leaves, strict=True)
+            min(2 * a, MOST_CONTEXT) if out else a
+            for a, out in zip(around, cut.leaves, strict=True)
         ]
-    return _kept(block, window, maps, cut, tissue, (source.shape, tries, started), model)
+    return _kept(block, window, maps, cut, tissue, (source.shape, tries, started))
 
 
 def _window(core: Box, around: list[int], more: int, shape: tuple[int, int]) -> Box:
@@ -211,8 +175,8 @@ def _cut(
     inner = (window.r0 > 0, window.r1 < shape[0], window.c0 > 0, window.c1 < shape[1])
     rim = _uncertain(maps, params, inner) + reach_of(params)
     height, width = mask.shape
-    safe = [at if cut else far for at, far, cut in zip(
-        (rim, height - rim, rim, width - rim), (0, height, 0, width), inner, strict=True)]  # fmt: skip
+    ends, limits = (0, height, 0, width), (rim, height - rim, rim, width - rim)
+    safe = [at if cut else end for at, end, cut in zip(limits, ends, inner, strict=True)]
     core = np.array(block.core) - np.array([window.r0, window.r0, window.c0, window.c0])
     box, mine = part_boxes(parts, n, core)
     out = np.stack([box[:, 0] < safe[0], box[:, 1] > safe[1], box[:, 2] < safe[2],
@@ -261,7 +225,7 @@ def _uncertain(maps: Maps, params: SeparationParams, inner: tuple[bool, ...]) ->
 
 
 def label_parts_eight(mask: Bool) -> tuple[Int32, int]:
-    """Number the 8-connected parts of a mask; returns how many there are with 0."""
+    """Give each 8-connected part of a mask a number; the count includes 0."""
     n, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=EIGHT, ltype=cv2.CV_32S)
     return np.asarray(parts, np.int32), int(n)
 
@@ -291,7 +255,6 @@ def _kept(
     cut: _Cut,
     tissue: TissueMask,
     run: tuple[tuple[int, int], int, float],
-    model: Model,
 ) -> BlockResult:
     """Keep the nuclei that are the block's own, and measure them."""
     (_, width), tries, started = run
@@ -312,7 +275,7 @@ def _kept(
     first = (rows[at] + window.r0).astype(np.int64) * width + cols[at] + window.c0
     counted = _missed(maps, labels, core, (window.r0, window.c0))
     keep_own(labels, cut.parts, cut.whole, bounds, new)
-    nuclei = _placed(measure(labels, maps, model.info.types), window)
+    nuclei = _placed(measure(labels, maps), window)
     spill_at, spill_id = _spill(labels, core, window, width)
     where = core.slices()
     hv = np.clip(np.rint(maps.hv[(slice(None), *where)] * 100), -127, 127).astype(np.int8)
@@ -376,15 +339,13 @@ def part_boxes(parts: Any, n: int, core: Any) -> tuple[Any, Any]:
 
 @kernel
 def first_pixels(labels: Any, parts: Any, whole: Any, core: Any, first: Any) -> None:
-    """Write the first pixel (flat) of each label, -1 if none; of parts that are cut, in the core."""
+    """Write the first pixel of each label, -1 if none; of parts that are cut, in the core."""
     first[:] = -1
     for r in range(labels.shape[0]):
         inside = core[0] <= r < core[1]
         for c in range(labels.shape[1]):
             k = labels[r, c]
-            if k and first[k] < 0 and (
-                whole[parts[r, c]] or (inside and core[2] <= c < core[3])
-            ):
+            if k and first[k] < 0 and (whole[parts[r, c]] or (inside and core[2] <= c < core[3])):
                 first[k] = r * labels.shape[1] + c
 
 

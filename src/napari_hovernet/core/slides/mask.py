@@ -16,6 +16,7 @@ from ..io.geojson import rasterize, read_geojson
 from ..io.open import read_image
 from ..masks import EIGHT, fill_holes, label_parts
 from ..types import Bool
+from .params import AUTO, OFF
 from .source import SlideSource
 
 CELL_UM = 8.0
@@ -30,7 +31,6 @@ SMALLEST_UM2 = 20_000.0
 """Spots of less tissue are dust."""
 RIM_UM = 40.0
 """Added around what is found, so that no nucleus at a rim is lost."""
-AUTO, OFF = "auto", "off"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,14 @@ class TissueMask:
         return self.cells[box.r0 // s : -(-box.r1 // s), box.c0 // s : -(-box.c1 // s)]
 
 
+def cell_edge(mpp: float) -> int:
+    """Edge of a cell, pixels."""
+    return max(round(CELL_UM / mpp), 1)
+
+
 def find_tissue(source: SlideSource, wanted: str = AUTO) -> TissueMask:
     """Find the tissue, or read it from a file, or take all ("off")."""
-    step = max(round(CELL_UM / source.mpp), 1)
+    step = cell_edge(source.mpp)
     rows, cols = (-(-n // step) for n in source.shape)
     if wanted == OFF:
         return TissueMask(np.ones((rows, cols), np.bool_), step)

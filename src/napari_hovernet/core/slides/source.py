@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +29,8 @@ ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs")
 EXTRA = "pip install 'napari-hovernet[slides]'"
 OVERVIEW_PIXELS = 4_000_000
 """Pixels of a finer level that are read at a time to make an overview."""
+UNREADABLE = 128
+"""Shown on an overview where the slide cannot be read."""
 OPEN_SLIDES = 8
 """Slides that a process holds open."""
 MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3}
@@ -76,6 +78,13 @@ class SlideSource:
             _opened.cache_clear()
             raise
 
+    def readable(self, r0: int, r1: int, width: int) -> UInt8:
+        """Return rows, grey (as if it were tissue) where they cannot be read."""
+        try:
+            return self.read(r0, r1, 0, width)
+        except InputError:
+            return np.full((r1 - r0, width, 3), UNREADABLE, np.uint8)
+
     def overview(self, step: int) -> UInt8:
         """Return the slide reduced ``step`` times, from the coarsest level that is fine enough."""
         rows, cols = (-(-n // step) for n in self.shape)
@@ -90,7 +99,7 @@ class SlideSource:
         for first in range(0, rows, at_once):
             last = min(first + at_once, rows)
             top, bottom = (round(edge * height / rows) for edge in (first, last))
-            strip = source.read(top, max(bottom, top + 1), 0, width)
+            strip = source.readable(top, max(bottom, top + 1), width)
             size = (cols, last - first)
             out[first:last] = cv2.resize(strip, size, interpolation=cv2.INTER_AREA)
         return out
@@ -106,7 +115,9 @@ class _Opened:
     notes: tuple[str, ...] = ()
 
 
-def open_slide(path: str | os.PathLike[str], level: int = 0, mpp: float | None = None) -> SlideSource:
+def open_slide(
+    path: str | os.PathLike[str], level: int = 0, mpp: float | None = None
+) -> SlideSource:
     """Find out how a slide is read, its size and its mpp (that of the level, if it is given)."""
     where = os.fspath(path)
     kind, found = _find(where)
@@ -163,7 +174,7 @@ def _opened(where: str, kind: str, level: int) -> ArraySource:
 
 
 def _picture(where: str) -> _Opened:
-    """A PNG or JPEG, decoded whole."""
+    """Decode a PNG or JPEG whole."""
     file = read_image(where)
     source = file.source
     array = source.array if isinstance(source, ArraySource) else source
@@ -201,7 +212,7 @@ class _OpenSlideArray:
     slide: Any
     level: int
     shape: tuple[int, int, int]
-    dtype: np.dtype[Any] = np.dtype(np.uint8)
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
     ndim: int = 3
 
     def __getitem__(self, key: tuple[slice, slice]) -> Array:
