@@ -65,7 +65,7 @@ def test_cancelled_and_resumed(slide: Path, expected: np.ndarray, tmp_path: Path
     assert sum(store.done(b) is not None for b in store.blocks) == 3
     seen: list[Progress] = []
     drive(slide_steps(job(slide, out)), seen.append)
-    assert "block 3 of 9" in [s.message for s in seen if s.total == 9][0]
+    assert "block 3 of 6" in next(s.message for s in seen if s.total == 6)
     np.testing.assert_array_equal(labels(out), expected)
     (again,) = drive(slide_steps(job(slide, out)))  # finished: nothing is done again
     assert again.summary["nuclei"] == expected.max()
@@ -81,7 +81,7 @@ def test_killed_at_any_moment(slide: Path, expected: np.ndarray, tmp_path: Path)
         "--model", STUB, "--device", "cpu", "--block", "192", "--context", "48", "--mask", "off",
     ]  # fmt: skip
     rng = np.random.default_rng(1)
-    for kills in range(8):
+    for kills in range(4):
         process = subprocess.Popen([*command, *(["--workers", "1"] if kills % 2 else [])])
         begun = len(list((out / "blocks").glob("*.json"))) if out.exists() else 0
         while process.poll() is None and len(list((out / "blocks").glob("*.json"))) < begun + 1:
@@ -132,14 +132,9 @@ def test_an_unreadable_tile_fails_its_block_alone(
 ) -> None:
     bad = tmp_path / "a.tif"
     bad.write_bytes(slide.read_bytes())
-    with tifffile.TiffFile(bad) as file:
-        page = file.pages[0]
-        broken = page.chunked[1] * 3 + 3  # below and right of the first core's reach
-        offsets, counts = page.tags["TileOffsets"], list(page.databytecounts)
-    counts[broken + 3 * page.chunked[1]] = 7
     with tifffile.TiffFile(bad, mode="r+") as file:
+        counts = [*file.pages[0].databytecounts[:-1], 7]  # the tile below and right
         file.pages[0].tags["TileByteCounts"].overwrite(counts)
-    assert offsets.count == len(counts)
     out = tmp_path / "out.zarr"
     (outcome,) = drive(slide_steps(job(bad, out)))
     assert outcome.failed
