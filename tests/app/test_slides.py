@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -212,3 +214,49 @@ def test_a_separation_that_cannot_be_exact_says_so(slide: Path, tmp_path: Path) 
 def test_inference_options_that_do_not_matter_may_change(slide: Path, tmp_path: Path) -> None:
     drive(slide_steps(job(slide, tmp_path / "out.zarr", 512)))
     drive(slide_steps(job(slide, tmp_path / "out.zarr", 512, inference=InferenceParams(tile=64))))
+
+
+@pytest.mark.slow
+def test_dask_workers_of_their_own_processes(
+    slide: Path, expected: np.ndarray, tmp_path: Path
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    address = tmp_path / "scheduler.json"
+    python = [sys.executable, "-m", "distributed.cli"]
+    scheduler = ["dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file"]
+    worker = ["dask_worker", "--no-dashboard", "--no-nanny", "--nthreads", "1", "--scheduler-file"]
+    started = []
+    try:
+        for command in (scheduler, worker, worker):
+            name, *rest = command
+            line = [f"{python[-1]}.{name}", *rest, str(address)]
+            started.append(subprocess.Popen([*python[:2], *line]))
+        while not address.exists():
+            time.sleep(0.2)
+        at = json.loads(address.read_text())["address"]
+        with distributed.Client(at) as client:
+            client.wait_for_workers(2, timeout=120)
+        out = tmp_path / "out.zarr"
+        killed = False
+        for step in slide_steps(job(slide, out, work=WorkParams(scheduler=at))):
+            if step.done >= 1 and not killed:
+                started[1].kill()  # a machine is lost: dask gives its block to the other
+                killed = True
+        assert killed
+        np.testing.assert_array_equal(labels(out), expected)
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
+def test_no_scheduler_is_told(slide: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    lost = WorkParams(scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(InputError, match="No dask scheduler"):
+        drive(slide_steps(job(slide, tmp_path / "out.zarr", work=lost)))
+
+
+def test_a_task_is_less_than_a_kilobyte(slide: Path, tmp_path: Path) -> None:
+    (task, *_) = _tasks(slide, tmp_path / "out.zarr")
+    assert len(pickle.dumps(tuple(task))) < 1024

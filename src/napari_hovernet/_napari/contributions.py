@@ -83,7 +83,7 @@ def redo_run(viewer: Viewer) -> None:
 
 SNIFF_BYTES = 65536
 """How much of a JSON file is looked at to tell what it is."""
-FAMILY = "family"
+FAMILY, SLIDE = "family", "slide"
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
@@ -94,12 +94,14 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 
 def kind_of(path: Path) -> str:
-    """Tell "geojson", "json" (hover_net), "mat", "family" or "" by the start of a file.
+    """Tell "geojson", "json" (hover_net), "mat", "family", "slide" or "" by the start of a file.
 
-    "family" is an .npz of a token decoder, if its features are there. A file that cannot be
-    opened is "": napari says so itself.
+    "slide" is the store of a slide's result, "family" an .npz of a token decoder, if its features
+    are there. A file that cannot be opened is "": napari says so itself.
     """
     suffix = path.suffix.lower()
+    if path.is_dir():
+        return SLIDE if (path / "run.json").is_file() else ""
     if suffix == ".mat":
         return "mat"
     if suffix == ".npz":
@@ -126,6 +128,10 @@ def _read_any(path: Path) -> list[LAYER]:
     kind = kind_of(path)
     if kind == FAMILY:
         return _read_family(path)
+    if kind == SLIDE:
+        from .slides import read_slide  # noqa: PLC0415 - on first use
+
+        return read_slide(path)
     if kind == "mat":
         from ..core.io.hover_net import read_hovernet_mat  # noqa: PLC0415 - on first use
 

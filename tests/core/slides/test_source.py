@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_a_region_drawn_in_qupath_is_taken(tmp_path: Path, slide: Path) -> None:
     drawn = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
     drawn["properties"] = {}
     path = tmp_path / "region.geojson"
-    path.write_text(__import__("json").dumps(drawn))
+    path.write_text(json.dumps(drawn))
     cells = find_tissue(open_slide(slide), str(path)).cells
     assert cells[3:8, 4:11].all()
     assert not cells[:, 14:].any()
