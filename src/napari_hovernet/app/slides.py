@@ -353,7 +353,7 @@ def slide_steps(job: SlideJob) -> Generator[Progress, None, tuple[SlideOutcome, 
         for slide, store in zip(job.slides, store_paths(job), strict=True):
             yield Progress(0, 0, f"looking at {Path(slide).name}")
             try:
-                stack.enter_context(_locked(store))
+                stack.callback(_locked(store).release)
                 opened = _prepared(job, slide, store, info)
             except UserError as error:
                 if len(job.slides) == 1:
