@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("segment", "evaluate", "magnitude", "diagnose", "tokens", "train", "runs", "attach",
-            "stop", "info", "export", "devices", "check-loss", "demo")  # fmt: skip
+COMMANDS = ("segment", "slide", "evaluate", "magnitude", "diagnose", "tokens", "train", "runs",
+            "attach", "stop", "info", "export", "devices", "check-loss", "demo")  # fmt: skip
 IN_HELP = re.compile(r"default:? (?P<value>[^;]+)$")
 ENDINGS = ("t3.csv", "t3.geojson", "t3.json", "t3.mat", "t3_labels.tif")
 LEFT_S = 60.0

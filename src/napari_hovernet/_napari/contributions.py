@@ -84,7 +84,7 @@ def redo_run(viewer: Viewer) -> None:
 
 SNIFF_BYTES = 65536
 """How much of a JSON file is looked at to tell what it is."""
-FAMILY, OUTLINES, LABELS = "family", "outlines", "labels"
+FAMILY, OUTLINES, LABELS, SLIDE = "family", "outlines", "labels", "slide"
 CELLPOSE = "_seg.npy"
 """How the names of Cellpose's files end."""
 
@@ -97,12 +97,14 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 
 def kind_of(path: Path) -> str:
-    """Tell "outlines", "labels", "family" or "" (not ours) by the start of a file.
+    """Tell "outlines", "labels", "family", "slide" or "" (not ours) by the start of a file.
 
-    "family" is an .npz of a token decoder, if its features are there. A file that cannot be
-    opened is "": napari says so itself.
+    "slide" is the store of a slide's result, "family" an .npz of a token decoder, if its features
+    are there. A file that cannot be opened is "": napari says so itself.
     """
     suffix = path.suffix.lower()
+    if path.is_dir():
+        return SLIDE if (path / "run.json").is_file() else ""
     if suffix == ".mat" or path.name.lower().endswith(CELLPOSE):
         return LABELS
     if suffix == ".npz":
@@ -134,6 +136,10 @@ def _read_any(path: Path) -> list[LAYER]:
     kind = kind_of(path)
     if kind == FAMILY:
         return _read_family(path)
+    if kind == SLIDE:
+        from .slides import read_slide  # noqa: PLC0415 - on first use
+
+        return read_slide(path)
     from ..core.io.open import read_labels, read_outlines  # noqa: PLC0415 - on first use
 
     if kind == LABELS:

@@ -34,9 +34,7 @@ GONE = (
     "Its process is gone and said nothing: it was killed, memory ran out, or the computer went "
     "down."
 )
-FULL_DISK = (
-    "Its process is gone, and the disk of the run is full: free some space, then resume it."
-)
+FULL_DISK = "Its process is gone, and the disk of the run is full: free some space, then resume it."
 LOG_LINES, LOG_BYTES, LOG_WIDTH = 6, 8192, 300
 """What is shown of the end of a log."""
 MESSAGE = 2000

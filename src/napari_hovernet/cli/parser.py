@@ -25,6 +25,7 @@ EPILOG = """\
 examples:
   napari-hovernet segment slide.tif -o results
   napari-hovernet segment images/ -o results --model hovernet_fast.tar --device cuda
+  napari-hovernet slide slide.svs -o slide.zarr --workers 4
   napari-hovernet evaluate data/ -o report --split val
   napari-hovernet magnitude images/ --model hovernet_fast.tar
   napari-hovernet magnitude --family epidermal --checkpoint best.pth --n-samples 20
@@ -54,6 +55,9 @@ class Command:
 COMMANDS = {
     "segment": Command(
         "Segment images or whole folders and write the nuclei.", ".segment:run"),
+    "slide": Command(
+        "Segment whole slides, block by block, into a store that shows maps and nuclei at any "
+        "scale; goes on where it stopped.", ".slide:run", ".slide_parser"),
     "evaluate": Command(
         "Score predictions against true labels, image by image, beside what one gets for "
         "nothing; writes CSV, JSON and an HTML report.", ".evaluate:run"),

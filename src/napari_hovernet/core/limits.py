@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,14 +16,13 @@ from ..errors import InputError, plain
 MEMORY_SHARE = 0.6
 """Share of the free memory that the pixels of one file may take."""
 
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
-"""Where containers (control groups, version 2 and 1) say their limit and what is used of it."""
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where control groups (of containers, of the jobs of a cluster) are, and which is our own."""
+_CGROUP_FILES = {
+    "": ("memory.max", "memory.current"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
+"""Names of limit and use, in version 2 and in version 1 (by the controller)."""
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -33,14 +33,32 @@ _KINDS = (
 
 
 def free_memory() -> int:
-    """Bytes of main memory that a process may still take; a container's limit counts."""
+    """Bytes of main memory that a process may still take; limits of its control groups count."""
     left = [int(psutil.virtual_memory().available)]
-    for limit, used in _CGROUPS:
+    for limit, used in _memory_files():
         try:
-            left.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+            left.append(int(limit.read_text()) - int(used.read_text()))
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return max(min(left), 1)
+
+
+def _memory_files() -> Iterator[tuple[Path, Path]]:
+    """Yield limit and use of the process's own control group and of all above it."""
+    try:
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        controller = "memory" if controllers else ""
+        root, group = _CGROUPS / controller, _CGROUPS / controller / name.lstrip("/")
+        for folder in (group, *group.parents):
+            yield tuple(folder / file for file in _CGROUP_FILES[controller])  # type: ignore[misc]
+            if folder == root:
+                break
 
 
 def check_file(

@@ -540,13 +540,19 @@ R = TypeVar("R")
 
 MOST_WORKERS = 8
 """Threads used at most; beyond, memory is what limits."""
+_LIMIT = [MOST_WORKERS]
+
+
+def limit_workers(threads: int) -> None:
+    """Let :func:`spread` use at most so many threads in this process."""
+    _LIMIT[0] = max(threads, 1)
 
 
 def worker_count() -> int:
     """Return how many threads may work: the cores this process may use, up to a limit."""
     here = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
-    return max(1, min(cores, MOST_WORKERS))
+    return max(1, min(cores, MOST_WORKERS, _LIMIT[0]))
 
 
 def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:

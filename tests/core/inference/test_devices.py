@@ -154,11 +154,15 @@ def test_free_memory_is_what_is_available_and_a_container_leaves(
     free: int,
 ) -> None:
     assert 2**20 < devices.free_memory() < 2**50
-    for name, text in (("limit", limit), ("used", used)):
+    job = tmp_path / "slurm" / "job_7" / "step"
+    job.mkdir(parents=True)
+    for name, text in (("memory.max", limit), ("memory.current", used)):
         if text is not None:
-            (tmp_path / name).write_text(f"{text}\n")
-    groups = ((str(tmp_path / "limit"), str(tmp_path / "used")),)
-    monkeypatch.setattr(limits, "_CGROUPS", groups)
+            (job.parent / name).write_text(f"{text}\n")
+    own = tmp_path / "own"
+    own.write_text("1:cpu:/\n0::/slurm/job_7/step\n")
+    monkeypatch.setattr(limits, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(limits, "_OWN_CGROUP", own)
     memory = SimpleNamespace(available=5000)
     monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: memory)
     assert devices.free_memory() == free

@@ -57,6 +57,27 @@ def model(name: str = "compact", **info: Any) -> Model:
     return Model(network, ModelInfo("compact", **info), CPU)
 
 
+@pytest.mark.parametrize("name", ["compact", "valid"])
+@pytest.mark.parametrize("mpp", [None, 0.4, 0.2])
+def test_part_of_an_image_gets_what_the_whole_gives(name: str, mpp: float | None) -> None:
+    m = model(name, mpp=0.25)
+    params = InferenceParams(tile=64, image_mpp=mpp)
+    whole = predict(m, IMAGE, params)
+    for box in (Box(0, 20, 0, 30), Box(41, 97, 55, 130), Box(37, 60, 40, 41)):
+        *_, part = drained(predict_steps(m, IMAGE, params, box=box))
+        for a, b in zip(arrays(whole), arrays(part), strict=True):
+            np.testing.assert_allclose(a[(..., *box.slices())], b, atol=1e-5)
+
+
+def drained(steps: Any) -> list[Any]:
+    found: list[Any] = []
+    while True:
+        try:
+            found.append(next(steps))
+        except StopIteration as stop:
+            return [*found, stop.value]
+
+
 def arrays(maps: Maps) -> tuple[np.ndarray, ...]:
     return tuple(a for a in (maps.np, maps.hv, maps.types) if a is not None)
 

@@ -17,7 +17,7 @@ from ..types import Maps, Model, Progress
 from . import devices
 from .images import ResampledSource, as_source
 from .lane import VIEW_TURNS, Canvas, Lane, Timings, back_reach
-from .tiles import choose_load, plan, working_scale
+from .tiles import Box, choose_load, plan, plan_part, working_scale
 
 
 def predict(
@@ -79,17 +79,19 @@ def predict_steps(
     image: Any,
     params: InferenceParams | None = None,
     timings: Timings | None = None,
+    box: Box | None = None,
 ) -> Generator[Progress, None, Maps]:
     """Predict as :func:`predict`, step by step.
 
     Yields a :class:`Progress` for each thing to tell and after every batch of tiles. Closing the
-    generator cancels: what is queued is dropped and the device's memory freed.
+    generator cancels: what is queued is dropped and the device's memory freed. With ``box`` the
+    maps are those of this part, as a run over the whole image gives them.
     """
     timings = Timings() if timings is None else timings
     started = time.perf_counter()
     try:
         with _failures_named(model):
-            run = _Run(model, image, params or InferenceParams(), timings)
+            run = _Run(model, image, params or InferenceParams(), timings, box)
             for notice in run.notices:
                 yield Progress(0, 0, "preparing", notice)
             while True:
@@ -109,7 +111,14 @@ def predict_steps(
 class _Run:
     """One inference: what stays the same, and what is left to do."""
 
-    def __init__(self, model: Model, image: Any, params: InferenceParams, timings: Timings) -> None:
+    def __init__(
+        self,
+        model: Model,
+        image: Any,
+        params: InferenceParams,
+        timings: Timings,
+        box: Box | None = None,
+    ) -> None:
         network, self.device, self.timings = model.network, model.device, timings
         if network.one_tile:
             params = replace(params, tiling="reference", tile=None)
@@ -125,15 +134,18 @@ class _Run:
         network.eval()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         n_types = int(network.config.get("n_types") or 0)
-        self.canvas, self.geometry = Canvas(self.source.shape, n_types, scale), network.geometry
+        self.canvas = Canvas(self.source.shape, n_types, scale, box)
+        self.geometry = network.geometry
         if params.image_mpp is None and (mpp := params.model_mpp or model.info.mpp):
             self.notices.append(f"resolution not known, taken as the model's {mpp:g} µm per pixel")
         if scale != 1.0:
             self.notices.append(_resize_notice(model, params, scale))
             self.source = ResampledSource(self.source, scale)
             self.geometry = replace(self.geometry, halo=self.geometry.halo + back_reach(scale))
+        self.box = None if box is None else Box(*(int(edge * scale) for edge in box))
+        shape = self.source.shape if self.box is None else self.box.shape
         self.load = choose_load(
-            network, self.geometry, self.source.shape, params, self.device,
+            network, self.geometry, shape, params, self.device,
             half=self.precision != "float32",
         )  # fmt: skip
         convention = HVConvention.preset(model.info.hv_convention)
@@ -143,7 +155,11 @@ class _Run:
 
     def tiles(self) -> Generator[Progress, None, None]:
         """Run the tiles that reach below the rows done, telling of each batch."""
-        tiles = plan(self.source.shape, self.geometry, self.load.tile, self.reference)
+        shape, geometry, edges = self.source.shape, self.geometry, self.load.tile
+        if self.box is None:
+            tiles = plan(shape, geometry, edges, self.reference)
+        else:
+            tiles = plan_part(shape, geometry, edges, self.box, self.reference)
         tiles = tuple(tile for tile in tiles if tile.kept.r1 > self.done_rows)
         total, done, size = len(tiles), 0, self.load.batch
         yield Progress(0, total, f"tile 0 of {total}")

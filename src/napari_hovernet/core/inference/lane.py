@@ -230,7 +230,15 @@ class Canvas:
     ``reach`` more pixels around (:func:`back_reach`).
     """
 
-    def __init__(self, shape: tuple[int, int], n_types: int, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        whole: tuple[int, int],
+        n_types: int,
+        scale: float = 1.0,
+        box: Box | None = None,  # The part of it that is wanted
+    ) -> None:
+        self._whole, self._box = whole, box or Box(0, whole[0], 0, whole[1])
+        shape = self._box.shape
         needed, free = 4 * shape[0] * shape[1] * (NP_HV + n_types), free_memory()
         if needed > free:
             raise InputError(
@@ -244,15 +252,16 @@ class Canvas:
 
     def put(self, tile: Tile, values: Float32) -> None:
         """Keep what ``tile`` is to keep of its outputs (3 or 3 + C, h, w)."""
+        kept, box = tile.kept, self._box
+        rows = self._own(kept.r0, kept.r1, self._whole[0], (box.r0, box.r1))
+        cols = self._own(kept.c0, kept.c1, self._whole[1], (box.c0, box.c1))
+        if rows[0] >= rows[1] or cols[0] >= cols[1]:
+            return
+        own = Box(*rows, *cols)
+        where = own.slices((box.r0, box.c0))
         if self._scale == 1.0:
-            where = tile.kept.slices()
-            values = values[(slice(None), *tile.kept.slices((tile.output.r0, tile.output.c0)))]
+            values = values[(slice(None), *own.slices((tile.output.r0, tile.output.c0)))]
         else:
-            rows = self._own(tile.kept.r0, tile.kept.r1, self.np.shape[0])
-            cols = self._own(tile.kept.c0, tile.kept.c1, self.np.shape[1])
-            where = slice(*rows), slice(*cols)
-            if rows[0] == rows[1] or cols[0] == cols[1]:
-                return
             values = self._resized(values, (tile.output.r0, tile.output.c0), rows, cols)
         self.np[where] = values[0]
         self.hv[(slice(None), *where)] = values[1:NP_HV]
@@ -263,12 +272,14 @@ class Canvas:
         """Return the maps, without copying."""
         return Maps(np=self.np, hv=self.hv, types=self.types)
 
-    def _own(self, k0: int, k1: int, length: int) -> tuple[int, int]:
-        """Return the pixels of the image whose centre lies in k0..k1 of the resized one."""
+    def _own(self, k0: int, k1: int, length: int, wanted: tuple[int, int]) -> tuple[int, int]:
+        """Return the wanted pixels whose centre lies in k0..k1 of the resized image."""
+        if self._scale == 1.0:
+            return max(k0, wanted[0]), min(k1, wanted[1])
         low = 0 if k0 == 0 else int(np.ceil(k0 / self._scale - 0.5))
         last = k1 == scaled_length(length, self._scale)
         high = length if last else int(np.ceil(k1 / self._scale - 0.5))
-        return min(low, length), min(high, length)
+        return max(low, wanted[0]), min(high, wanted[1])
 
     def _resized(
         self,
@@ -279,7 +290,7 @@ class Canvas:
     ) -> Float32:
         """Bring a tile's outputs back to rows and columns of the image."""
         block = np.ascontiguousarray(np.moveaxis(values, 0, 2))
-        lengths = [scaled_length(n, self._scale) for n in self.np.shape]
+        lengths = [scaled_length(n, self._scale) for n in self._whole]
         out = np.empty((len(values), rows[1] - rows[0], cols[1] - cols[0]), np.float32)
         smooth, jumping = np.r_[0, NP_HV : len(values)], slice(1, NP_HV)
         for channels, method in ((smooth, SMOOTH), (jumping, JUMPING)):

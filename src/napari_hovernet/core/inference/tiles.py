@@ -43,6 +43,10 @@ class Box(NamedTuple):
         """Height and width."""
         return (self.r1 - self.r0, self.c1 - self.c0)
 
+    def moved(self, rows: int, cols: int) -> Box:
+        """Return it further down and to the right."""
+        return Box(self.r0 + rows, self.r1 + rows, self.c0 + cols, self.c1 + cols)
+
     def slices(self, origin: tuple[int, int] = (0, 0)) -> tuple[slice, slice]:
         """Slices that cut this box out of an array whose first pixel is ``origin``."""
         r, c = origin
@@ -82,6 +86,38 @@ def plan(
         for r in rows
         for c in cols
     )
+
+
+def plan_part(
+    shape: tuple[int, int],
+    geometry: Geometry,
+    tile: int | tuple[int, int],
+    box: Box,
+    reference: bool = False,
+) -> tuple[Tile, ...]:
+    """Cover a part of an image, so that ``box`` gets what a run over all of it gives.
+
+    Tiles are planned on an area around the box that starts on the network's grid, and moved to
+    where it lies; the network sees the image beyond it.
+    """
+    step, around = geometry.divisor, geometry.halo
+    if reference and geometry.margin:
+        edge = max(tile) if isinstance(tile, tuple) else tile
+        step, around = geometry.legal(edge) - 2 * geometry.margin, 0
+    (r0, r1), (c0, c1) = (
+        _part(low, high, n, step, around, geometry.minimum)
+        for low, high, n in ((box.r0, box.r1, shape[0]), (box.c0, box.c1, shape[1]))
+    )
+    tiles = plan((r1 - r0, c1 - c0), geometry, tile, reference)
+    return tuple(
+        Tile(t.input.moved(r0, c0), t.output.moved(r0, c0), t.kept.moved(r0, c0)) for t in tiles
+    )
+
+
+def _part(low: int, high: int, n: int, step: int, around: int, least: int) -> tuple[int, int]:
+    """Return the span on the grid of ``step`` that holds low..high and what is around."""
+    start = max(min(low - around, n - least), 0) // step * step
+    return start, min(-(-max(high + around, start + least) // step) * step, n)
 
 
 def _reference_spans(length: int, geometry: Geometry, edge: int) -> list[_Span]:

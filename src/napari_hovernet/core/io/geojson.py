@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -294,17 +295,39 @@ def write_geojson(  # noqa: PLR0913 - options of one file
     ``labels`` holes and second parts are kept.
     Written nucleus by nucleus; memory does not grow with their number.
     """
+    stream_geojson(
+        path, [(nuclei, labels)], nuclei.type_names, offset=offset, mpp=mpp, metadata=metadata,
+        object_type=object_type,
+    )  # fmt: skip
+
+
+def stream_geojson(  # noqa: PLR0913 - as write_geojson, and the types
+    path: str | os.PathLike[str],
+    parts: Iterable[tuple[Nuclei, Int32 | None]],
+    types: Mapping[int, TypeInfo],
+    *,
+    offset: tuple[int, int] = (0, 0),
+    mpp: float | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    object_type: str = "detection",
+) -> None:
+    """Write nuclei, with labels or without, that come part by part; a name in .gz is gzipped."""
     if object_type not in OBJECT_TYPES:
         raise InputError(
             f"object_type is {object_type!r}; choose one of {', '.join(OBJECT_TYPES)}."
         )
-    about = {**(metadata or {}), "types": types_to_json(nuclei.type_names)}
+    about = {**(metadata or {}), "types": types_to_json(types)}
     seed = str(about.get("id", ""))
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    opened: Any = gzip.open if os.fspath(path).endswith(".gz") else open
+    with atomic_path(path) as temporary, opened(temporary, "wt", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
-        for i, feature in enumerate(_features(nuclei, labels, offset, mpp, seed)):
+        between = "\n"
+        for feature in (
+            f for nuclei, labels in parts for f in _features(nuclei, labels, offset, mpp, seed)
+        ):
             feature["properties"]["objectType"] = object_type
-            file.write((",\n" if i else "\n") + json.dumps(feature, allow_nan=False))
+            file.write(between + json.dumps(feature, allow_nan=False))
+            between = ",\n"
         file.write(f'\n], "{METADATA_KEY}": {json.dumps(about)}}}\n')
 
 

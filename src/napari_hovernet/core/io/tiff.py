@@ -116,8 +116,10 @@ class PagesArray:
         try:
             if len(data) != count:
                 raise ValueError(f"{count} bytes expected, {len(data)} found")
-            tables = page.jpegtables
-            decoded = page.decode(data, index, **({"jpegtables": tables} if tables else {}))[0]
+            # Strips and tiles of NDPI have their tables in a header of the page.
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+            given = {name: table for name, table in tables.items() if table}
+            decoded = page.decode(data, index, **given)[0]
         except Exception as error:  # decoders raise errors of their own kinds
             raise InputError(
                 f"{self.path.name} is damaged or cut off (part {index}: {plain(error)}); "
@@ -157,11 +159,22 @@ def main_series(file: tifffile.TiffFile) -> tuple[Any, tuple[str, ...]]:
         file.is_ome = False
         series = file.series
     chosen = max(series, key=_plane_pixels)
-    if len(series) > 1:
+    count = sum(image is chosen or not _accompanies(image) for image in series)
+    if count > 1:
         which = series.index(chosen)
         first = "the first" if which == 0 else f"number {which + 1}, the largest,"
-        notes += (f"the file holds {len(series)} images: {first} is used",)
+        notes += (f"the file holds {count} images: {first} is used",)
     return chosen, notes
+
+
+ACCOMPANYING = ("thumbnail", "label", "macro", "map", "overview")
+"""Series of a slide's file that are no other images of the sample."""
+
+
+def _accompanies(series: Any) -> bool:
+    """Tell whether a series is the label, macro or thumbnail of a slide."""
+    about = f"{series.name} {series.pages[0].aspage().description}".lower()
+    return any(name in about for name in ACCOMPANYING)
 
 
 def _plane_pixels(series: Any) -> int:
@@ -169,15 +182,15 @@ def _plane_pixels(series: Any) -> int:
     return int(sizes.get("Y", 0)) * int(sizes.get("X", 0))
 
 
-def open_tiff(path: Path) -> tuple[PagesArray, tuple[str, ...], Scale]:
-    """Open a TIFF without reading its pixels."""
+def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...], Scale]:
+    """Open a level of a TIFF, 0 the finest, without reading its pixels; its scale is level 0's."""
     with tiff_file(path) as file:
         series, notes = main_series(file)
-        level = series.levels[0]
+        level = series.levels[number]
         pages = tuple(page.aspage() for page in level.pages if page is not None)
-        scale = of_tiff(pages[0])
+        scale = of_tiff(series.levels[0].pages[0].aspage())
         for page in pages:  # loaded while the file is open
-            _ = page.colormap, page.jpegtables, page.decode
+            _ = page.colormap, page.jpegtables, page.jpegheader, page.decode
         shape, dtype = _size(path, level, pages), np.dtype(level.dtype)
         for page in pages:
             _check_parts(path, page)

@@ -1,0 +1,264 @@
+"""Whole slides: equal to one big image, memory and time by size, writing, finish, kills.
+
+    python benchmarks/slides.py equal --edge 4000 --blocks 512 1024 2048
+    python benchmarks/slides.py grow --edges 1000 3000 10000
+    python benchmarks/slides.py kill --edge 600 --kills 50
+    python benchmarks/slides.py real ../shared/slides/CMU-1-Small-Region.svs --blocks 512 1024
+    python benchmarks/slides.py simulate --slides 1000 --seconds 40 --workers-of 1 32 128
+
+``equal``, ``grow`` and ``kill`` draw a slide whose pixels say what a network would give (tests/
+core/slides/drawn.py), so that blocks, separation, store and finish are measured, not a network.
+CPU seconds count, not those on the clock: they hold on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import tifffile
+
+ROOT = Path(__file__).resolve().parents[1]
+DRAWN = ROOT / "tests" / "core" / "slides" / "drawn.py"
+TILE, PATCH = 256, 1024
+COMMAND = [sys.executable, "-m", "napari_hovernet", "slide"]
+
+
+def drawn() -> Any:
+    """Import the drawing of the tests."""
+    spec = importlib.util.spec_from_file_location("drawn", DRAWN)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def mosaic(path: Path, edge: int) -> Path:
+    """Write a slide of ``edge`` px made of four drawn patches, cut where they end."""
+    patches = [drawn().scene((PATCH, PATCH), seed, chain=seed == 0) for seed in range(4)]
+
+    def tiles() -> Iterator[np.ndarray]:
+        for r in range(0, edge, TILE):
+            for c in range(0, edge, TILE):
+                patch = patches[(r // PATCH * 7 + c // PATCH * 3) % 4]
+                yield patch[r % PATCH :, c % PATCH :][:TILE, :TILE]
+
+    tifffile.imwrite(
+        path, tiles(), shape=(edge, edge, 3), dtype=np.uint8, tile=(TILE, TILE), bigtiff=True,
+        photometric="rgb", compression="zstd", resolution=(40_000, 40_000),
+        resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    return path
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """Run a command; CPU seconds and the largest memory of it or one of its processes."""
+    process, peak, cpu = psutil.Popen(command), 0, {}
+    while process.poll() is None:
+        try:
+            for one in [process, *process.children(recursive=True)]:
+                peak = max(peak, one.memory_info().rss)
+                cpu[one.pid] = sum(one.cpu_times()[:2])
+        except psutil.Error:
+            pass
+        time.sleep(0.05)
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return {"cpu": sum(cpu.values()), "peak_gb": peak / 1e9}
+
+
+def slide(path: Path, out: Path, block: int, *more: str) -> list[str]:
+    """Return the command of a run with stored maps."""
+    return [*COMMAND, str(path), "-o", str(out), "--model", f"{DRAWN}:stub", "--device", "cpu",
+            "--mask", "off", "--block", str(block), "-q", *more]  # fmt: skip
+
+
+def labels_of(out: Path) -> np.ndarray:
+    """Read the finest labels of a store."""
+    from napari_hovernet.core.slides.store import SlideStore  # noqa: PLC0415
+
+    return SlideStore(str(out)).group("r")["labels/0"][:]
+
+
+def equal(folder: Path, options: argparse.Namespace) -> None:
+    """Compare blocks of several sizes with the image in one piece, pixel by pixel."""
+    path = mosaic(folder / "slide.tif", options.edge)
+    expected, nuclei = drawn().single_run(tifffile.imread(path))
+    for block in options.blocks:
+        out = folder / f"{block}.zarr"
+        figures = measured(slide(path, out, block, "--workers", str(options.workers)))
+        summary = json.loads((out / "summary.json").read_text())
+        same = np.array_equal(labels_of(out), expected)
+        print(
+            f"{options.edge}^2, block {block}: {summary['nuclei']} of {len(nuclei)} nuclei, every "
+            f"pixel {'equal' if same else 'NOT EQUAL'}; {summary['repeated_blocks']} of "
+            f"{summary['blocks']} blocks twice; {figures['cpu']:.1f} CPU s, peak "
+            f"{figures['peak_gb']:.2f} GB",
+            flush=True,
+        )
+
+
+def grow(folder: Path, options: argparse.Namespace) -> None:
+    """Measure memory, time and size by the edge of the slide; then writing and finish alone."""
+    for edge in options.edges:
+        path, out = mosaic(folder / "slide.tif", edge), folder / "out.zarr"
+        figures = measured(slide(path, out, options.blocks[0]))
+        mpx = edge * edge / 1e6
+        size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file())
+        print(
+            f"{edge}^2: {figures['cpu']:.1f} CPU s ({figures['cpu'] / mpx:.3f} per Mpx with the "
+            f"start), peak {figures['peak_gb']:.2f} GB, {size / mpx / 1e6:.2f} B/px",
+            flush=True,
+        )
+        shutil.rmtree(out)
+    stages(folder, options)
+
+
+def stages(folder: Path, options: argparse.Namespace) -> None:
+    """Measure reading, computing, writing and the finish in CPU ms per Mpx."""
+    from napari_hovernet.core.params import InferenceParams, SeparationParams  # noqa: PLC0415
+    from napari_hovernet.core.slides.blocks import Recipe, segment_block  # noqa: PLC0415
+    from napari_hovernet.core.slides.finish import finish_steps  # noqa: PLC0415
+    from napari_hovernet.core.slides.mask import find_tissue  # noqa: PLC0415
+    from napari_hovernet.core.slides.params import OFF, SlideParams  # noqa: PLC0415
+    from napari_hovernet.core.slides.source import open_slide  # noqa: PLC0415
+    from napari_hovernet.core.slides.store import Run, create_store, write_block  # noqa: PLC0415
+
+    edge, model = 2 * options.blocks[0], drawn().stub()
+    source = open_slide(mosaic(folder / "stages.tif", edge))
+    recipe = Recipe(InferenceParams(), SeparationParams(), SlideParams(block=options.blocks[0]))
+    run, tissue = Run.of(source, recipe, model.info, "stub"), find_tissue(source, OFF)
+    for attempt in ("compiled", "measured"):  # the first pays for compiled loops
+        store = create_store(folder / f"{attempt}.zarr", run, tissue)
+        spent = {"segment_block": 0.0, "write_block": 0.0}
+        for block in store.blocks:
+            start = time.process_time()
+            result = segment_block(model, source, block, recipe, tissue)
+            between = time.process_time()
+            write_block(store, result)
+            spent["segment_block"] += between - start
+            spent["write_block"] += time.process_time() - between
+        start = time.process_time()
+        for _ in finish_steps(store):
+            pass
+        spent["finish"] = time.process_time() - start
+    told = ", ".join(f"{n} {s * 1e3 / (edge * edge / 1e6):.1f}" for n, s in spent.items())
+    print(f"{edge}^2, blocks of {options.blocks[0]}, CPU ms per Mpx: {told}", flush=True)
+
+
+def kill(folder: Path, options: argparse.Namespace) -> None:
+    """Kill a run again and again, itself or its worker, and compare what comes out in the end."""
+    path = mosaic(folder / "slide.tif", options.edge)
+    out, whole, rng = folder / "out.zarr", folder / "whole.zarr", np.random.default_rng(0)
+    subprocess.run(slide(path, whole, 128), check=True)
+    killed = {"run": 0, "worker": 0}
+    while sum(killed.values()) < options.kills:
+        process = psutil.Popen(slide(path, out, 128, "--workers", "2"))
+        time.sleep(rng.uniform(1, options.most))
+        try:
+            workers = process.children(recursive=True)
+            victim = rng.choice(workers) if len(workers) and rng.random() < 0.5 else process
+            if process.poll() is None:
+                victim.send_signal(signal.SIGKILL)
+                killed["run" if victim is process else "worker"] += 1
+        except psutil.Error:
+            pass
+        if process.poll() is None and victim is not process:
+            time.sleep(rng.uniform(0, 1))
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        if process.returncode == 0:  # done before it could be killed: begin anew
+            assert np.array_equal(labels_of(out), labels_of(whole)), "not equal"
+            shutil.rmtree(out)
+    subprocess.run(slide(path, out, 128), check=True)
+    same = np.array_equal(labels_of(out), labels_of(whole))
+    print(f"killed {killed}; resumed: every pixel {'equal' if same else 'NOT EQUAL'}", flush=True)
+
+
+def real(folder: Path, options: argparse.Namespace) -> None:
+    """Compare blocks with one piece on a real slide, with the built-in model."""
+    from napari_hovernet.core.checkpoint import load_model  # noqa: PLC0415
+    from napari_hovernet.core.inference import predict  # noqa: PLC0415
+    from napari_hovernet.core.inference.tiles import (  # noqa: PLC0415
+        scaled_separation,
+        working_scale,
+    )
+    from napari_hovernet.core.params import InferenceParams, SeparationParams  # noqa: PLC0415
+    from napari_hovernet.core.separation import separate  # noqa: PLC0415
+    from napari_hovernet.core.slides.source import open_slide  # noqa: PLC0415
+
+    source, model = open_slide(options.path), load_model("compact", "cpu")
+    params = InferenceParams(image_mpp=source.mpp, model_mpp=options.model_mpp)
+    cut = scaled_separation(SeparationParams(), working_scale(model.info, params))
+    expected = separate(predict(model, source, params), cut).labels
+    more = [] if options.model_mpp is None else ["--model-mpp", str(options.model_mpp)]
+    for block in options.blocks:
+        out = folder / f"{block}.zarr"
+        command = [*COMMAND, options.path, "-o", str(out), "--device", "cpu", "--mask", "off",
+                   "--block", str(block), "-q", *more]  # fmt: skip
+        figures = measured(command)
+        same = np.array_equal(labels_of(out), expected)
+        print(
+            f"{options.path}, block {block}: {expected.max()} nuclei, every pixel "
+            f"{'equal' if same else 'NOT EQUAL'}; {figures['cpu']:.0f} CPU s, peak "
+            f"{figures['peak_gb']:.2f} GB",
+            flush=True,
+        )
+
+
+def simulate(_: Path, options: argparse.Namespace) -> None:
+    """Play a queue of slides, longest first, on workers; costs drawn around what was measured."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(20, 120, options.slides)
+    cost = [np.sort(rng.lognormal(0, 0.4, n) * options.seconds)[::-1] for n in blocks]
+    tasks = np.concatenate(sorted(cost, key=lambda c: -len(c)))
+    for workers in options.workers_of:
+        free = [0.0] * workers
+        for seconds in tasks:
+            heapq.heapreplace(free, free[0] + seconds + options.dispatch)
+        took, ideal = max(free), tasks.sum() / workers
+        print(
+            f"{options.slides} slides, {len(tasks)} blocks, {workers} workers: {took / 3600:.1f} h "
+            f"({ideal / took:.1%} of the ideal)",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Run one of the benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("equal", "grow", "kill", "real", "simulate"))
+    parser.add_argument("path", nargs="?", default="")
+    parser.add_argument("--edge", type=int, default=4000)
+    parser.add_argument("--edges", type=int, nargs="+", default=[1000, 3000, 10_000])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[1024])
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--most", type=float, default=20.0, help="seconds before a kill")
+    parser.add_argument("--model-mpp", type=float)
+    parser.add_argument("--slides", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=40.0, help="of a block")
+    parser.add_argument("--dispatch", type=float, default=0.01, help="seconds to hand one out")
+    parser.add_argument("--workers-of", type=int, nargs="+", default=[1, 32, 128])
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="slides-"))
+    try:
+        globals()[options.what](folder, options)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

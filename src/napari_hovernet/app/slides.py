@@ -1,0 +1,534 @@
+"""Slides to results: blocks handed to workers, resumed, cancelled, finished."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import filelock
+
+from .._version import __version__
+from ..core.limits import free_memory
+from ..core.params import InferenceParams, SeparationParams
+from ..core.slides.blocks import Block, Recipe, reach_of, segment_block
+from ..core.slides.finish import finish_steps
+from ..core.slides.mask import find_tissue
+from ..core.slides.params import AUTO, OFF, SlideParams, WorkParams
+from ..core.slides.source import EXTRA, SlideSource, open_slide
+from ..core.slides.store import (
+    FAILED,
+    LOCK,
+    SUMMARY,
+    Run,
+    SlideStore,
+    create_store,
+    write_block,
+    write_json,
+)
+from ..core.types import Model, Progress, limit_workers
+from ..errors import InputError, JobFailed, OutputError, UserError
+from .jobs import describe_failure
+
+TRIES = 2
+"""Times a block is tried before it is listed as failed."""
+BLOCK_BYTES = 90
+"""Main memory per pixel of a block's window at its fullest: maps, stages, copies (measured)."""
+NETWORK_BYTES = 1_500_000_000
+"""Main memory of a worker beside that: libraries, network and a pass of it."""
+POLL_SECONDS, CLOSE_SECONDS = 0.5, 5.0
+ENDING = ".zarr"
+
+
+@dataclass(frozen=True)
+class SlideJob:
+    """Slides, and all that is to be done with them."""
+
+    slides: tuple[str, ...]
+    output: Path  # The store of one slide; a folder of stores for several
+    model: str = "compact"
+    device: str = "auto"
+    inference: InferenceParams = field(default_factory=InferenceParams)
+    separation: SeparationParams = field(default_factory=SeparationParams)
+    slide_params: SlideParams = field(default_factory=SlideParams)
+    work: WorkParams = field(default_factory=WorkParams)
+
+
+@dataclass(frozen=True)
+class SlideOutcome:
+    """What became of a slide."""
+
+    slide: str
+    store: str
+    summary: dict[str, Any] = field(default_factory=dict)
+    failed: tuple[str, ...] = ()  # Blocks, or the slide itself, and why
+
+
+# --- what a worker does --------------------------------------------------------------
+
+
+class Task(NamedTuple):
+    """All that goes over the wire: less than a kilobyte."""
+
+    store: str
+    block: Block
+    model: str
+    device: str
+    version: str = __version__
+
+
+class Outcome(NamedTuple):
+    """How a task ended; ``hopeless`` = the next would end alike."""
+
+    error: str = ""
+    hopeless: bool = False
+
+
+def work(task: Task) -> Outcome:
+    """Do a block and write it; what goes wrong is told, not raised."""
+    if task.version != __version__:
+        return Outcome(
+            f"the worker has version {__version__} of napari-hovernet and the run {task.version}; "
+            "install the same on all machines", True,
+        )  # fmt: skip
+    try:
+        store, block = _store(task.store, _stamp(task.store)), Block(*task.block)
+        model = _model(task.model, task.device)
+        if model.info.sha256 != store.run.sha256:
+            return Outcome(f"the model {task.model} has changed since the run was begun", True)
+        run = store.run
+        write_block(store, segment_block(model, run.source, block, run.recipe, store.tissue))
+    except OutputError as error:
+        return Outcome(str(error), True)
+    except UserError as error:
+        return Outcome(str(error))
+    except Exception as error:  # one block must not end the run
+        return Outcome(describe_failure(error))
+    return Outcome()
+
+
+def _stamp(path: str) -> float:
+    return os.stat(Path(path) / "run.json").st_mtime
+
+
+@lru_cache(maxsize=4)
+def _store(path: str, _stamp: float) -> SlideStore:
+    return SlideStore(path)
+
+
+@lru_cache(maxsize=1)
+def _model(source: str, device: str) -> Model:
+    """Load a model: a file, a built-in one, or one of your own by ``file.py:function``."""
+    file, _, function = source.rpartition(":")
+    if file.endswith(".py") and not Path(source).exists():
+        made: Model = getattr(_module(Path(file)), function)()
+        return made
+    from ..core.checkpoint import load_model  # noqa: PLC0415 - on first use
+
+    return load_model(source, device)
+
+
+def _module(file: Path) -> Any:
+    """Import a file of the user's own."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise InputError(f"{file} is not there; check the path.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- who does it ---------------------------------------------------------------------
+
+
+class _Crew(Protocol):
+    """Takes tasks and gives them back with what became of them."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks may be in work."""
+        ...
+
+    def submit(self, task: Task) -> None:
+        """Begin a task."""
+
+    def ended(self) -> list[tuple[Task, Outcome]]:
+        """Wait a moment for tasks that have ended."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; tasks in work are given up."""
+
+
+class _Alone:
+    """The process of the run does the work."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._tasks: list[Task] = []
+
+    def submit(self, task: Task) -> None:
+        self._tasks.append(task)
+
+    def ended(self) -> list[tuple[Task, Outcome]]:
+        task = self._tasks.pop()
+        return [(task, work(task))]
+
+    def close(self) -> None:
+        self._tasks.clear()
+
+
+def _serve(pipe: Any, threads: int) -> None:
+    """Work until the other end is closed, as it is when the run is killed."""
+    import torch  # noqa: PLC0415 - in the worker alone
+
+    torch.set_num_threads(threads)
+    limit_workers(threads)
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            pipe.send(work(Task(*pipe.recv())))
+
+
+class _Processes:
+    """Processes of this machine; one that dies is replaced, and its block is tried again."""
+
+    def __init__(self, count: int) -> None:
+        self.slots = count
+        self._context = multiprocessing.get_context("spawn")
+        self._threads = max(cores_given() // count, 1)
+        self._idle = [self._started() for _ in range(count)]
+        self._busy: dict[Any, tuple[Any, Task]] = {}
+
+    def _started(self) -> tuple[Any, Any]:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._threads), daemon=True)
+        process.start()
+        theirs.close()
+        return ours, process
+
+    def submit(self, task: Task) -> None:
+        pipe, process = self._idle.pop()
+        if not process.is_alive():
+            pipe.close()
+            pipe, process = self._started()
+        with suppress(OSError):  # it has died just now: told by `ended`
+            pipe.send(task)
+        self._busy[pipe] = (process, task)
+
+    def ended(self) -> list[tuple[Task, Outcome]]:
+        found = []
+        ready: list[Any] = wait(list(self._busy), POLL_SECONDS)
+        for pipe in ready:
+            process, task = self._busy.pop(pipe)
+            try:
+                outcome = Outcome(*pipe.recv())
+                self._idle.append((pipe, process))
+            except (EOFError, OSError):
+                process.join(POLL_SECONDS)
+                outcome = Outcome(f"its process ended with {process.exitcode} (out of memory?)")
+                pipe.close()
+                self._idle.append(self._started())
+            found.append((task, outcome))
+        return found
+
+    def close(self) -> None:
+        for pipe, _ in self._idle:
+            pipe.close()  # ends its process
+        for pipe, (process, _) in self._busy.items():
+            pipe.close()
+            process.terminate()
+        for process in [p for _, p in self._idle] + [p for p, _ in self._busy.values()]:
+            _ended(process)
+
+
+def _ended(process: Any) -> None:
+    process.join(CLOSE_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _served_by_dask(task: tuple[Any, ...]) -> Outcome:
+    """Work with the threads that the worker was given (dask says it by OMP_NUM_THREADS)."""
+    import torch  # noqa: PLC0415 - in the worker alone
+
+    limit_workers(torch.get_num_threads())
+    return work(Task(*task))
+
+
+class _Dask:
+    """Workers of a dask scheduler, wherever they are; one that is lost is replaced by dask."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            distributed: Any = importlib.import_module("distributed")
+        except ImportError as error:
+            raise InputError(
+                f"dask is not installed; {EXTRA.replace('slides', 'dask')}."
+            ) from error
+        try:
+            self._client = distributed.Client(address, timeout="20s", set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"No dask scheduler answers at {address} ({error}).") from error
+        self._tasks: dict[Any, Task] = {}
+
+    @property
+    def slots(self) -> int:
+        """Two tasks for each thread, so that no worker waits for the next."""
+        threads: int = sum(self._client.nthreads().values())
+        return 2 * max(threads, 1)
+
+    def submit(self, task: Task) -> None:
+        future = self._client.submit(_served_by_dask, tuple(task), pure=False)
+        self._tasks[future] = task
+
+    def ended(self) -> list[tuple[Task, Outcome]]:
+        found = []
+        for future in [f for f in self._tasks if f.done()]:
+            task = self._tasks.pop(future)
+            error = future.exception()
+            lost = Outcome("" if error is None else describe_failure(error))
+            found.append((task, lost if error is not None else future.result()))
+        if not found:
+            time.sleep(POLL_SECONDS / 5)
+        return found
+
+    def close(self) -> None:
+        self._client.cancel(list(self._tasks))
+        self._client.close()
+
+
+def _crew(params: WorkParams) -> _Crew:
+    if params.scheduler:
+        return _Dask(params.scheduler)
+    return _Processes(params.workers) if params.workers else _Alone()
+
+
+def cores_given() -> int:
+    """Return the cores this process may use: affinity, and the quota of its control group."""
+    here = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
+    for path in (Path("/sys/fs/cgroup/cpu.max"),):
+        with suppress(OSError, ValueError):
+            quota, period = path.read_text().split()
+            cores = min(cores, max(int(quota) // int(period), 1))
+    return max(cores, 1)
+
+
+# --- the run -------------------------------------------------------------------------
+
+
+@dataclass
+class _Slide:
+    """A slide in work."""
+
+    slide: str
+    store: SlideStore
+    left: set[Block]
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def slide_steps(job: SlideJob) -> Generator[Progress, None, tuple[SlideOutcome, ...]]:
+    """Segment slides block by block; what is done already is not done again.
+
+    Closing the generator stops the workers; the next run with the same parameters goes on.
+    """
+    yield Progress(0, 0, "opening the model")
+    info = _model(job.model, job.device).info
+    outcomes: list[SlideOutcome] = []
+    with ExitStack() as stack:
+        slides: list[_Slide] = []
+        for slide, store in zip(job.slides, store_paths(job), strict=True):
+            yield Progress(0, 0, f"looking at {Path(slide).name}")
+            try:
+                stack.callback(_locked(store).release)
+                opened = _prepared(job, slide, store, info)
+            except UserError as error:
+                if len(job.slides) == 1:
+                    raise
+                outcomes.append(SlideOutcome(slide, str(store), failed=(str(error),)))
+                yield Progress(0, 0, "", f"{slide}: {error}")
+                continue
+            notes = [*opened.store.run.source.notes]
+            if not opened.store.run.recipe.exact:
+                notes.append(
+                    "this separation looks at all of a tile, so blocks cannot give the result of "
+                    "one big image; 'local' can"
+                )
+            for note in notes:
+                yield Progress(0, 0, "", f"{Path(slide).name}: {note}")
+            slides.append(opened)
+        if slides:
+            _check_memory(job, slides)
+        yield from _run_blocks(job, slides)
+        for opened in slides:
+            outcomes.append((yield from _finished(opened)))
+    return tuple(outcomes)
+
+
+def store_paths(job: SlideJob) -> list[Path]:
+    """Name the store of each slide."""
+    if len(job.slides) == 1:
+        return [job.output]
+    names = [SlideSource(slide, "", (1, 1), 1.0).name for slide in job.slides]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"Several slides are called {', '.join(twice)}; run them one by one.")
+    return [job.output / f"{name}{ENDING}" for name in names]
+
+
+def _locked(store: Path) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(store / LOCK)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise InputError(
+            f"Another run writes {store}; wait for it, or choose another OUT."
+        ) from error
+    except OSError as error:
+        raise OutputError(f"Cannot write {store}: {error.strerror or error}.") from error
+    return lock
+
+
+def _prepared(job: SlideJob, slide: str, path: Path, info: Any) -> _Slide:
+    """Open a slide and its store; blocks that are done are left out."""
+    source = open_slide(slide, job.slide_params.level, job.inference.image_mpp)
+    there = SlideStore(str(path))
+    if (path / "run.json").exists() and there.run.recipe.slide_params.mask == job.slide_params.mask:
+        tissue = there.tissue if job.slide_params.mask in (AUTO, OFF) else None
+    else:
+        tissue = None
+    tissue = tissue or find_tissue(source, job.slide_params.mask)
+    if not tissue.cells.any():
+        raise InputError(f"There is no tissue on {slide}; run on all of it with --mask off.")
+    recipe = Recipe(replace(job.inference, image_mpp=None), job.separation, job.slide_params)
+    store = create_store(path, Run.of(source, recipe, info, job.model), tissue)
+    if store.finished:
+        return _Slide(slide, store, set())
+    return _Slide(slide, store, {b for b in store.blocks if store.done(b) is None})
+
+
+def _check_memory(job: SlideJob, slides: Sequence[_Slide]) -> None:
+    """Refuse what cannot fit before any work is done."""
+    if job.work.scheduler:
+        return
+    edge = max(
+        min(job.slide_params.block + 2 * (job.slide_params.context + reach_of(job.separation)),
+            max(s.store.run.source.shape)) for s in slides
+    )  # fmt: skip
+    each, count = edge * edge * BLOCK_BYTES + NETWORK_BYTES, max(job.work.workers, 1)
+    if each * count > free_memory():
+        raise InputError(
+            f"{count} worker(s) with blocks of {job.slide_params.block} px need about "
+            f"{each * count / 1e9:.1f} GB and {free_memory() / 1e9:.1f} GB of memory are free; "
+            "give fewer --workers or a smaller --block."
+        )
+
+
+def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, None, None]:
+    """Hand out blocks, those of the longest slide first, until none is left."""
+    by_length = sorted(slides, key=lambda s: -len(s.left))
+    queue = deque((s, b) for s in by_length for b in sorted(s.left))
+    total = sum(len(s.store.blocks) for s in slides)
+    if not queue:
+        return
+    crew, tries, busy = _crew(job.work), dict[Any, int](), dict[Task, _Slide]()
+    clock = _Clock(total, total - len(queue))
+    try:
+        yield clock.progress("")
+        while queue or busy:
+            while queue and len(busy) < crew.slots:
+                slide, block = queue.popleft()
+                task = Task(slide.store.path, block, job.model, job.device)
+                busy[task] = slide
+                crew.submit(task)
+            for task, outcome in crew.ended():
+                slide = busy.pop(task)
+                tries[task] = tries.get(task, 0) + 1
+                if outcome.hopeless:
+                    raise JobFailed(
+                        f"{outcome.error.rstrip('.')}. What is done is kept: run again."
+                    )
+                if outcome.error and tries[task] < TRIES:
+                    queue.append((slide, task.block))
+                    continue
+                if outcome.error:
+                    slide.failed[task.block.name] = outcome.error
+                    yield Progress(0, 0, "", f"block {task.block.name} failed: {outcome.error}")
+                slide.left.discard(task.block)
+                clock.done += 1
+            yield clock.progress(f", {len(busy)} in work")
+    finally:
+        crew.close()
+
+
+@dataclass
+class _Clock:
+    """Tells how long it will take, from what was done so far."""
+
+    total: int
+    done: int
+    begun: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.before = self.done
+
+    def progress(self, more: str) -> Progress:
+        """Return where the run stands."""
+        own, left = self.done - self.before, self.total - self.done
+        if own and left:
+            minutes = (time.monotonic() - self.begun) / own * left / 60
+            more += f", {minutes:.0f} min left" if minutes >= 1 else ", less than a minute left"
+        return Progress(self.done, self.total, f"block {self.done} of {self.total}{more}")
+
+
+def _finished(slide: _Slide) -> Generator[Progress, None, SlideOutcome]:
+    store, failed = slide.store, tuple(f"{k}: {v}" for k, v in sorted(slide.failed.items()))
+    if store.finished:
+        summary = json.loads((store.folder / SUMMARY).read_bytes())
+        return SlideOutcome(slide.slide, store.path, summary)
+    if failed:
+        write_json(store.folder / FAILED, slide.failed)
+    summary = yield from finish_steps(store)
+    return SlideOutcome(slide.slide, store.path, summary, failed)
+
+
+def watch_steps(path: str) -> Iterator[Progress]:
+    """Tell how far a run is that was started elsewhere, until it is finished."""
+    store = SlideStore(path)
+    blocks = store.blocks
+    clock: _Clock | None = None
+    while not store.finished:
+        done = sum(store.marker(b).exists() for b in blocks)
+        clock = clock or _Clock(len(blocks), done)
+        clock.done = done
+        yield clock.progress("")
+        if (store.folder / SUMMARY).exists():
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def lines_of(outcomes: Iterable[SlideOutcome]) -> Iterator[str]:
+    """Say in a line what became of each slide."""
+    for outcome in outcomes:
+        if not outcome.summary:
+            continue
+        found = outcome.summary
+        magnitude = found["magnitude_inside"]
+        inside = "" if magnitude is None else f", mean HV magnitude inside {magnitude:.2f}"
+        cut = found["cut_parts"]
+        more = f"; {cut} part(s) larger than 2,048 px were cut" if cut else ""
+        yield f"{outcome.slide}: {found['nuclei']} nuclei{inside} -> {outcome.store}{more}"

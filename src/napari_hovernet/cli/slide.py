@@ -1,0 +1,57 @@
+"""``napari-hovernet slide``: whole slides in, a store of nuclei and maps out."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from ..app.jobs import drive
+from ..app.slides import SlideJob, lines_of, slide_steps, watch_steps
+from ..core.params import InferenceParams, SeparationParams
+from ..core.slides.finish import export_geojson
+from ..core.slides.params import SlideParams, WorkParams
+from ..core.slides.store import SlideStore
+from ..errors import InputError
+from .console import ProgressBar, params_of, say, say_list
+
+
+def run(options: Namespace) -> int:
+    """Segment slides; 0 if all went well, 1 if something failed."""
+    if options.attach:
+        return _attach(options)
+    if not options.slides:
+        raise InputError("Give one slide or more.")
+    name = Path(options.slides[0]).name if len(options.slides) == 1 else "slides"
+    with ProgressBar(name, quiet=options.quiet, unit="block") as bar:
+        outcomes = drive(slide_steps(_job(options)), bar)
+    failed = [f"{o.slide}, {line}" for o in outcomes for line in o.failed]
+    for outcome in outcomes:
+        if options.geojson and outcome.summary:
+            store = Path(outcome.store)
+            export_geojson(SlideStore(outcome.store), store.with_suffix(".geojson.gz"))
+    if not options.quiet:
+        for line in lines_of(outcomes):
+            say(line)
+    if failed:
+        say_list(f"{len(failed)} failed; the same command tries them again", failed)
+    return 1 if failed else 0
+
+
+def _job(options: Namespace) -> SlideJob:
+    return SlideJob(
+        slides=tuple(options.slides),
+        output=options.output,
+        model=options.model,
+        device=options.device,
+        inference=params_of(options, InferenceParams()),
+        separation=params_of(options, SeparationParams.preset(options.preset)),
+        slide_params=params_of(options, SlideParams()),
+        work=params_of(options, WorkParams()),
+    )
+
+
+def _attach(options: Namespace) -> int:
+    with ProgressBar(options.output.name, quiet=options.quiet, unit="block") as bar:
+        for step in watch_steps(str(options.output)):
+            bar(step)
+    return 0

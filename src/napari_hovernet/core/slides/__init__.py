@@ -1,0 +1,1 @@
+"""Whole slides, block by block, with the result of one big image."""

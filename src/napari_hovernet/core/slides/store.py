@@ -1,0 +1,478 @@
+"""A slide's result as a folder: what was asked for, what each block found, and the maps.
+
+A block writes its data first and its marker last, each by a file beside it that is flushed and
+renamed, and only places of its own: the same block may be written twice, or by anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._version import __version__
+from ...errors import InputError
+from ..inference.tiles import Box
+from ..io.files import atomic_path, load_json, output_error, types_from_json, types_to_json
+from ..io.open import read_image
+from ..params import InferenceParams, SeparationParams
+from ..types import Int8, ModelInfo, TypeInfo, UInt8, kernel
+from .blocks import Block, BlockResult, Recipe, plan_blocks
+from .mask import TissueMask, cell_edge, save_mask
+from .params import SlideParams
+from .source import SlideSource, optional
+
+Array = npt.NDArray[Any]
+
+FORMAT = "napari-hovernet slide"
+RUN, TISSUE, BLOCKS, SUMMARY, NUCLEI = (
+    "run.json", "tissue.png", "blocks", "summary.json", "nuclei.parquet",
+)  # fmt: skip
+FAILED, LOCK = "failed.json", ".lock"
+CHUNK, SMALLEST_LEVEL = 512, 512
+"""Edge of the chunks, and of the coarsest level at most, pixels."""
+HV_STEPS, MAGNITUDE_STEPS = 100.0, 200.0
+"""What 1.0 is in the stored maps."""
+COLUMNS = ("bbox", "centroid", "area", "type", "type_probability", "magnitude_mean",
+           "magnitude_p95", "np_mean")  # fmt: skip
+"""Fields of :class:`Nuclei` that a block keeps."""
+
+
+# --- pyramids ------------------------------------------------------------------------
+
+
+@kernel
+def _pooled(fine: Any, way: int, out: Any) -> None:
+    """Halve a map: way 0 mean, 1 mean of what is not 0, 2 largest, 3 most frequent (0 last)."""
+    for r in range(out.shape[0]):
+        r1 = min(2 * r + 1, fine.shape[0] - 1)
+        for c in range(out.shape[1]):
+            c1 = min(2 * c + 1, fine.shape[1] - 1)
+            a, b = np.int64(fine[2 * r, 2 * c]), np.int64(fine[2 * r, c1])
+            d, e = np.int64(fine[r1, 2 * c]), np.int64(fine[r1, c1])
+            if way == 0:
+                out[r, c] = (a + b + d + e + 2) // 4
+            elif way == 1:
+                n = int(a > 0) + int(b > 0) + int(d > 0) + int(e > 0)
+                out[r, c] = (a + b + d + e + n // 2) // n if n else 0
+            elif way == 2:
+                out[r, c] = max(a, b, d, e)
+            elif a in (b, d, e) and a:
+                out[r, c] = a
+            elif b in (d, e) and b:
+                out[r, c] = b
+            elif d and d == e:
+                out[r, c] = d
+            else:
+                out[r, c] = a or b or d or e
+
+
+def halved(fine: Array, way: int | None) -> Array:
+    """Halve the last two axes; way None takes every second pixel (directions do not mix)."""
+    if way is None:
+        return np.ascontiguousarray(fine[..., ::2, ::2])
+    height, width = fine.shape
+    out = np.empty(((height + 1) // 2, (width + 1) // 2), fine.dtype)
+    _pooled(fine, way, out)
+    return out
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A pyramid of the result."""
+
+    dtype: str
+    way: int | None  # How it is halved
+    channels: int = 0
+    about: str = ""
+
+
+LAYERS: Mapping[str, Layer] = {
+    "labels": Layer("int32", 3, about="nuclei, 1..n by first pixel, row by row; 0 background"),
+    "np": Layer("uint8", 0, about="probability of nucleus x 255"),
+    "hv": Layer("int8", None, 2, about="HV (x to the right, y down) x 100, 0 outside the mask"),
+    "magnitude": Layer("uint8", 1, about="HV magnitude x 200; coarse levels: mean inside nuclei"),
+    "magnitude_max": Layer("uint8", 2, about="HV magnitude x 200; coarse levels: the largest"),
+}
+
+
+def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Sizes of the levels, halved until they are small."""
+    shapes = [shape]
+    while max(shapes[-1]) > SMALLEST_LEVEL:
+        shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+    return shapes
+
+
+def chunk_of(block: int) -> int:
+    """Return the largest chunk up to ``CHUNK`` of which a block is made."""
+    return max(n for n in range(1, CHUNK + 1) if block % n == 0)
+
+
+def own_levels(block: int, count: int) -> int:
+    """Levels that a block can write alone: whole chunks of its own."""
+    chunk, own = chunk_of(block), 1
+    while own < count and (block >> own << own) == block and (block >> own) % chunk == 0:
+        own += 1
+    return own
+
+
+# --- the run -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked for; the workers read it from the store."""
+
+    source: SlideSource
+    recipe: Recipe
+    model: str
+    sha256: str
+    types: Mapping[int, TypeInfo]
+    tissue_sha256: str = ""
+    version: str = __version__
+
+    @classmethod
+    def of(cls, source: SlideSource, recipe: Recipe, info: ModelInfo, model: str) -> Run:
+        """Describe a run with a loaded model."""
+        return cls(source, recipe, model, info.sha256, dict(info.types))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values (JSON-able)."""
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "slide": asdict(self.source),
+            "model": self.model,
+            "sha256": self.sha256,
+            "types": types_to_json(self.types),
+            "tissue": self.tissue_sha256,
+            **{name: asdict(getattr(self.recipe, name)) for name in _PARTS},
+        }
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What decides the result, by path; where slide and model lie does not."""
+        known = _plain(self.as_dict())
+        for name in ("format", "model"):
+            known.pop(name)
+        slide = known.pop("slide")
+        known["slide"] = {"name": self.source.name, **{k: slide[k] for k in ("shape", "level")}}
+        known["mpp"] = self.source.mpp
+        for name in ("tile", "batch", "image_mpp"):
+            known["inference"].pop(name)
+        known["slide_params"].pop("mask")  # the mask itself is told by "tissue"
+        return dict(_flat(known))
+
+    @property
+    def sha(self) -> str:
+        """Hash of what decides the result."""
+        text = json.dumps(self.deciding, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+_PARTS: Mapping[str, Any] = {
+    "inference": InferenceParams,
+    "separation": SeparationParams,
+    "slide_params": SlideParams,
+}
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            yield from _flat(inner, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", inner
+
+
+def _run_of(found: Mapping[str, Any], where: Path) -> Run:
+    if found.get("format") != FORMAT:
+        raise InputError(f"{where} is no result of a slide; choose another OUT.")
+    try:
+        slide = dict(found["slide"])
+        slide["shape"] = tuple(slide["shape"])
+        slide["levels"] = tuple(tuple(level) for level in slide["levels"])
+        slide["notes"] = tuple(slide["notes"])
+        parts: dict[str, Any] = {name: cls(**found[name]) for name, cls in _PARTS.items()}
+        return Run(
+            SlideSource(**slide),
+            Recipe(**parts),
+            found["model"], found["sha256"], types_from_json(found["types"]), found["tissue"],
+            found["version"],
+        )  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{where} cannot be understood ({error!r}); it may be of another version: choose "
+            "another OUT."
+        ) from error
+
+
+@dataclass(frozen=True)
+class SlideStore:
+    """The folder of a slide's result; cheap to make, opened where it is used."""
+
+    path: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return Path(self.path)
+
+    @cached_property
+    def run(self) -> Run:
+        """What was asked for."""
+        return _run_of(load_json(self.folder / RUN), self.folder / RUN)
+
+    @cached_property
+    def tissue(self) -> TissueMask:
+        """Where there is tissue."""
+        source = self.run.source
+        picture = read_image(self.folder / TISSUE).source
+        cells = picture.read(0, picture.shape[0], 0, picture.shape[1])[..., 0] > 0
+        return TissueMask(np.ascontiguousarray(cells), cell_edge(source.mpp))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks of the run."""
+        run = self.run
+        return plan_blocks(run.source.shape, run.recipe.slide_params.block, self.tissue)
+
+    @cached_property
+    def sha(self) -> str:
+        """Hash of what decides the result."""
+        return self.run.sha
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole result is there."""
+        return (self.folder / SUMMARY).exists() and not (self.folder / FAILED).exists()
+
+    def marker(self, block: Block) -> Path:
+        """Where the marker of a block lies."""
+        return self.folder / BLOCKS / f"{block.name}.json"
+
+    def data(self, block: Block) -> Path:
+        """Where what a block found lies, until the result is finished."""
+        return self.folder / BLOCKS / f"{block.name}.npz"
+
+    def done(self, block: Block) -> dict[str, Any] | None:
+        """Return the marker of a block, None if it is not done (for these parameters)."""
+        try:
+            found: dict[str, Any] = json.loads(self.marker(block).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if found.get("run") == self.sha else None
+
+    def group(self, mode: str = "r+") -> Any:
+        """Open the zarr group."""
+        return optional("zarr").open_group(self.path, mode=mode)
+
+
+def create_store(path: str | os.PathLike[str], run: Run, tissue: TissueMask) -> SlideStore:
+    """Make the store, or open it if it is of the same run; refuse it with what differs if not."""
+    store = SlideStore(os.fspath(path))
+    run = replace(run, tissue_sha256=hashlib.sha256(tissue.cells.tobytes()).hexdigest())
+    if (store.folder / RUN).exists():
+        _refuse_other(store.run, run, store.folder)
+        return store
+    if store.folder.exists() and not _may_begin(store.folder):
+        raise InputError(f"{path} is there and no result of a slide; choose another OUT.")
+    try:
+        (store.folder / BLOCKS).mkdir(parents=True, exist_ok=True)
+        _make_arrays(store, run)
+        save_mask(store.folder / TISSUE, tissue)
+    except OSError as error:
+        raise output_error(path, error) from error
+    write_json(store.folder / RUN, run.as_dict())  # last: without it there is no store
+    return store
+
+
+def _may_begin(folder: Path) -> bool:
+    """Whether a folder is empty, or a store was begun there and no more."""
+    if not any(path.name != LOCK for path in folder.iterdir()):
+        return True
+    return (folder / BLOCKS).is_dir() and not any((folder / BLOCKS).iterdir())
+
+
+def _refuse_other(there: Run, wanted: Run, folder: Path) -> None:
+    before, now = there.deciding, wanted.deciding
+    names = [n for n in sorted({*before, *now}) if before.get(n) != now.get(n)]
+    if names:
+        told = "; ".join(f"{n} was {before.get(n)!r}, now {now.get(n)!r}" for n in names[:5])
+        raise InputError(
+            f"{folder} was begun otherwise: {told}. Give the same again, or another OUT."
+        )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, all of it or nothing."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _make_arrays(store: SlideStore, run: Run) -> None:
+    codecs = optional("zarr.codecs")
+    group, mpp = optional("zarr").open_group(store.path, mode="a"), run.source.mpp
+    block = run.recipe.slide_params.block
+    shapes, chunk = level_shapes(run.source.shape), chunk_of(block)
+    alone = own_levels(block, len(shapes))
+    for name, layer in LAYERS.items():
+        inner = group.create_group(
+            name, overwrite=True, attributes=multiscales(name, layer, len(shapes), mpp)
+        )
+        more = (layer.channels,) if layer.channels else ()
+        size = np.dtype(layer.dtype).itemsize
+        shuffle = "shuffle" if size > 1 else "noshuffle"
+        packed = codecs.BloscCodec(cname="zstd", clevel=1, shuffle=shuffle, typesize=size)
+        for level, shape in enumerate(shapes):
+            shard = block >> level if level < alone and block >> level > chunk else None
+            inner.create_array(
+                str(level), shape=(*more, *shape), dtype=layer.dtype, fill_value=0,
+                chunks=(*more, chunk, chunk), compressors=[packed],
+                shards=(*more, shard, shard) if shard else None,
+            )  # fmt: skip
+
+
+def multiscales(name: str, layer: Layer, levels: int, mpp: float) -> dict[str, Any]:
+    """Return the attributes that OME-Zarr 0.5 asks for."""
+    space = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
+    ones = [1.0] if layer.channels else []
+    datasets = []
+    for level in range(levels):
+        scale, shift = mpp * 2**level, mpp * (2**level - 1) / 2
+        moves = [
+            {"type": "scale", "scale": [*ones, scale, scale]},
+            {"type": "translation", "translation": [*(0.0 for _ in ones), shift, shift]},
+        ]
+        datasets.append({"path": str(level), "coordinateTransformations": moves})
+    channel = [{"name": "c", "type": "channel"}] if layer.channels else []
+    about = {"name": name, "axes": [*channel, *space], "datasets": datasets, "metadata":
+             {"description": layer.about}}  # fmt: skip
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [about]}
+    if name == "labels":
+        ome["image-label"] = {"version": "0.5"}
+    return {"ome": ome}
+
+
+# --- blocks --------------------------------------------------------------------------
+
+
+def put(group: Any, name: str, core: Box, values: Array, levels: int) -> list[Path]:
+    """Write a block's part of a pyramid; returns where its files lie."""
+    way, files = LAYERS[name].way, []
+    for level in range(levels):
+        array = group[f"{name}/{level}"]
+        r, c = core.r0 >> level, core.c0 >> level
+        h, w = values.shape[-2:]
+        array[..., r : r + h, c : c + w] = values
+        edge = (array.shards or array.chunks)[-2:]
+        leading = ("0",) if values.ndim == 3 else ()
+        places = [str(r // edge[0]), str(c // edge[1])]
+        files.append(Path(name, str(level), "c", *leading, *places))
+        if level + 1 < levels:
+            values = halved(values, way)
+    return files
+
+
+def magnitude_of(hv: Int8) -> UInt8:
+    """Return the stored magnitude of stored HV."""
+    length = np.hypot(hv[0].astype(np.float32), hv[1].astype(np.float32))
+    length *= MAGNITUDE_STEPS / HV_STEPS
+    stored: UInt8 = np.minimum(np.rint(length, out=length), 255).astype(np.uint8)
+    return stored
+
+
+def write_block(store: SlideStore, result: BlockResult) -> None:
+    """Write maps, nuclei and labels of a block, then its marker."""
+    block, group = result.block, store.group()
+    run = store.run
+    levels = own_levels(run.recipe.slide_params.block, len(level_shapes(run.source.shape)))
+    magnitude = magnitude_of(result.hv)
+    maps = {"np": result.np, "hv": result.hv, "magnitude": magnitude, "magnitude_max": magnitude}
+    try:
+        files = [f for name, m in maps.items() for f in put(group, name, block.core, m, levels)]
+        for file in files:
+            _flush(store.folder / file)
+        with atomic_path(store.data(block)) as temporary, temporary.open("wb") as data:
+            np.savez(data, allow_pickle=False, **_packed(result))
+    except OSError as error:
+        raise output_error(store.path, error) from error
+    nuclei = result.nuclei
+    write_json(store.marker(block), {
+        "run": store.sha,
+        "nuclei": len(nuclei),
+        "tries": result.tries,
+        "window": list(result.window),
+        "cut": result.cut,
+        "seconds": round(result.seconds, 3),
+        "magnitude_sum": float((nuclei.magnitude_mean * nuclei.area).sum()),
+        "area": int(nuclei.area.sum()),
+    })  # fmt: skip
+
+
+def _flush(path: Path) -> None:
+    if path.exists():  # empty chunks have no file
+        handle = os.open(path, os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _blosc() -> Any:
+    return optional("numcodecs").Blosc(cname="lz4", clevel=1, shuffle=1)
+
+
+def _packed(result: BlockResult) -> dict[str, Array]:
+    nuclei = result.nuclei
+    kind: Any = np.uint16 if len(nuclei) < 2**16 else np.int32
+    labels = np.ascontiguousarray(result.labels.astype(kind))
+    packed = np.frombuffer(_blosc().encode(labels), np.uint8)
+    lengths = np.array([len(c) for c in nuclei.contours], np.int64)
+    points = np.concatenate(nuclei.contours) if len(nuclei) else np.zeros((0, 2), np.int32)
+    return {
+        "labels": packed,
+        "wide": np.array(labels.itemsize),
+        "shape": np.array(labels.shape),
+        **{name: getattr(result, name) for name in ("spill_at", "spill_id", "first", "missed")},
+        **{name: getattr(nuclei, name) for name in COLUMNS},
+        "points": points.astype(np.int32),
+        "starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class BlockData:
+    """What a block has written; every member is read when it is asked for."""
+
+    path: Path
+
+    def __getitem__(self, names: tuple[str, ...]) -> tuple[Array, ...]:
+        """Read members by name."""
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                return tuple(file[name] for name in names)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{self.path} cannot be read ({error}); delete it and its .json, and run again."
+            ) from error
+
+    def labels(self) -> Array:
+        """Return the labels of the core, of the block's own nuclei."""
+        packed, wide, shape = self["labels", "wide", "shape"]
+        kind = np.uint16 if int(wide) == 2 else np.int32
+        flat = np.frombuffer(_blosc().decode(packed.tobytes()), kind)
+        return flat.reshape(tuple(shape))

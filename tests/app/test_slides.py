@@ -1,0 +1,262 @@
+"""Runs of slides: killed and resumed, with bad slides, bad blocks and bad stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_hovernet.app import slides
+from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.slides import SlideJob, Task, slide_steps, store_paths, watch_steps, work
+from napari_hovernet.core.params import InferenceParams
+from napari_hovernet.core.slides.params import OFF, SlideParams, WorkParams
+from napari_hovernet.core.slides.store import SlideStore
+from napari_hovernet.core.types import Progress
+from napari_hovernet.errors import InputError, JobFailed, OutputError
+
+pytest.importorskip("zarr")
+pytest.importorskip("pyarrow")
+
+DRAWN = Path(__file__).parents[1] / "core" / "slides" / "drawn.py"
+STUB = f"{DRAWN}:stub"
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("slide") / "a.tif"
+    drawn = slides._module(DRAWN)
+    return drawn.write_slide(path, drawn.scene((380, 450)))
+
+
+def job(slide: Path, out: Path, block: int = 192, **more: object) -> SlideJob:
+    params = SlideParams(block=block, context=48, mask=OFF)
+    return SlideJob((str(slide),), out, STUB, "cpu", slide_params=params, **more)
+
+
+def labels(store: Path) -> np.ndarray:
+    return SlideStore(str(store)).group("r")["labels/0"][:]
+
+
+@pytest.fixture(scope="module")
+def expected(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    out = tmp_path_factory.mktemp("expected") / "out.zarr"
+    (outcome,) = drive(slide_steps(job(slide, out, 512)))
+    assert outcome.summary["nuclei"] == labels(out).max() > 100
+    return labels(out)
+
+
+def test_cancelled_and_resumed(slide: Path, expected: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    steps = slide_steps(job(slide, out))
+    for step in steps:
+        if step.done == 3:
+            break
+    steps.close()
+    store = SlideStore(str(out))
+    assert sum(store.done(b) is not None for b in store.blocks) == 3
+    seen: list[Progress] = []
+    drive(slide_steps(job(slide, out)), seen.append)
+    assert "block 3 of 6" in next(s.message for s in seen if s.total == 6)
+    np.testing.assert_array_equal(labels(out), expected)
+    (again,) = drive(slide_steps(job(slide, out)))  # finished: nothing is done again
+    assert again.summary["nuclei"] == expected.max()
+    assert list(watch_steps(str(out))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_killed_at_any_moment(slide: Path, expected: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    command = [
+        sys.executable, "-m", "napari_hovernet", "slide", str(slide), "-o", str(out), "-q",
+        "--model", STUB, "--device", "cpu", "--block", "192", "--context", "48", "--mask", "off",
+    ]  # fmt: skip
+    rng = np.random.default_rng(1)
+    for kills in range(4):
+        process = subprocess.Popen([*command, *(["--workers", "1"] if kills % 2 else [])])
+        begun = len(list((out / "blocks").glob("*.json"))) if out.exists() else 0
+        while process.poll() is None and len(list((out / "blocks").glob("*.json"))) < begun + 1:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command, check=False).returncode == 0
+    np.testing.assert_array_equal(labels(out), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_worker_that_dies_is_replaced(slide: Path, expected: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    crew = slides._Processes(2)
+    try:
+        tasks = _tasks(slide, out)
+        crew.submit(tasks[0])
+        (process, _), *_ = crew._busy.values()
+        os.kill(process.pid, signal.SIGKILL)
+        found = []
+        while not found:
+            found = crew.ended()
+        assert "process ended" in found[0][1].error
+        crew.submit(tasks[0])
+        found = []
+        while not found:
+            found = crew.ended()
+        assert found[0][1].error == ""
+    finally:
+        crew.close()
+    drive(slide_steps(job(slide, out, work=WorkParams(workers=2))))
+    np.testing.assert_array_equal(labels(out), expected)
+
+
+def _tasks(slide: Path, out: Path) -> list[Task]:
+    steps = slide_steps(job(slide, out))
+    for step in steps:
+        if step.total:
+            break
+    steps.close()
+    return [Task(str(out), block, STUB, "cpu") for block in SlideStore(str(out)).blocks]
+
+
+def test_an_unreadable_tile_fails_its_block_alone(
+    slide: Path, expected: np.ndarray, tmp_path: Path
+) -> None:
+    bad = tmp_path / "a.tif"
+    bad.write_bytes(slide.read_bytes())
+    with tifffile.TiffFile(bad, mode="r+") as file:
+        counts = [*file.pages[0].databytecounts[:-1], 7]  # the tile below and right
+        file.pages[0].tags["TileByteCounts"].overwrite(counts)
+    out = tmp_path / "out.zarr"
+    (outcome,) = drive(slide_steps(job(bad, out)))
+    assert outcome.failed
+    assert len(outcome.summary["missing_blocks"]) < len(SlideStore(str(out)).blocks)
+    assert "damaged" in (out / "failed.json").read_text()
+    bad.write_bytes(slide.read_bytes())  # copied again
+    slides._store.cache_clear()
+    (outcome,) = drive(slide_steps(job(bad, out)))
+    assert not outcome.failed
+    assert not (out / "failed.json").exists()
+    np.testing.assert_array_equal(labels(out), expected)
+
+
+def test_a_bad_slide_among_others_does_not_stop_them(slide: Path, tmp_path: Path) -> None:
+    both = replace(job(slide, tmp_path / "out", 512), slides=(str(tmp_path / "no.svs"), str(slide)))
+    bad, good = drive(slide_steps(both))
+    assert "not there" in bad.failed[0]
+    assert good.summary["nuclei"] > 100
+    with pytest.raises(InputError, match="are called a"):
+        store_paths(replace(both, slides=(str(slide), str(slide))))
+
+
+def test_two_runs_into_one_store(slide: Path, tmp_path: Path) -> None:
+    first = slide_steps(job(slide, tmp_path / "out.zarr"))
+    while not next(first).total:
+        pass
+    with pytest.raises(InputError, match="Another run"):
+        drive(slide_steps(job(slide, tmp_path / "out.zarr")))
+    first.close()
+
+
+def test_a_worker_of_another_version_ends_the_run(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (task, *_) = _tasks(slide, tmp_path / "out.zarr")
+    outcome = work(task._replace(version="0.0.1"))
+    assert outcome.hopeless
+    assert "0.0.1" in outcome.error
+    monkeypatch.setattr(slides, "work", lambda task: outcome)
+    with pytest.raises(JobFailed, match="What is done is kept"):
+        drive(slide_steps(job(slide, tmp_path / "out.zarr")))
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("Cannot write: the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slides, "write_block", full)
+        with pytest.raises(JobFailed, match="disk is full"):
+            drive(slide_steps(job(slide, tmp_path / "out.zarr")))
+    (outcome,) = drive(slide_steps(job(slide, tmp_path / "out.zarr")))
+    assert outcome.summary["nuclei"] > 100
+
+
+def test_too_little_memory_is_told_first(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slides, "free_memory", lambda: 10**9)
+    with pytest.raises(InputError, match="smaller --block"):
+        drive(slide_steps(job(slide, tmp_path / "out.zarr")))
+
+
+def test_a_separation_that_cannot_be_exact_says_so(slide: Path, tmp_path: Path) -> None:
+    from napari_hovernet.core.params import SeparationParams  # noqa: PLC0415
+
+    seen: list[Progress] = []
+    params = SeparationParams.preset("hover_net")
+    drive(slide_steps(job(slide, tmp_path / "out.zarr", 512, separation=params)), seen.append)
+    assert any("one big image" in s.notice for s in seen)
+
+
+def test_inference_options_that_do_not_matter_may_change(slide: Path, tmp_path: Path) -> None:
+    drive(slide_steps(job(slide, tmp_path / "out.zarr", 512)))
+    drive(slide_steps(job(slide, tmp_path / "out.zarr", 512, inference=InferenceParams(tile=64))))
+
+
+@pytest.mark.slow
+def test_dask_workers_of_their_own_processes(
+    slide: Path, expected: np.ndarray, tmp_path: Path
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    address = tmp_path / "scheduler.json"
+    python = [sys.executable, "-m", "distributed.cli"]
+    scheduler = ["dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file"]
+    worker = ["dask_worker", "--no-dashboard", "--no-nanny", "--nthreads", "1", "--scheduler-file"]
+    started = []
+    try:
+        for command in (scheduler, worker, worker):
+            name, *rest = command
+            line = [f"{python[-1]}.{name}", *rest, str(address)]
+            started.append(subprocess.Popen([*python[:2], *line]))
+        while not address.exists():
+            time.sleep(0.2)
+        at = json.loads(address.read_text())["address"]
+        with distributed.Client(at) as client:
+            client.wait_for_workers(2, timeout=120)
+        out = tmp_path / "out.zarr"
+        killed = False
+        for step in slide_steps(job(slide, out, work=WorkParams(scheduler=at))):
+            if step.done >= 1 and not killed:
+                started[1].kill()  # a machine is lost: dask gives its block to the other
+                killed = True
+        assert killed
+        np.testing.assert_array_equal(labels(out), expected)
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
+def test_no_scheduler_is_told(slide: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    lost = WorkParams(scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(InputError, match="No dask scheduler"):
+        drive(slide_steps(job(slide, tmp_path / "out.zarr", work=lost)))
+
+
+def test_a_task_is_less_than_a_kilobyte(slide: Path, tmp_path: Path) -> None:
+    (task, *_) = _tasks(slide, tmp_path / "out.zarr")
+    assert len(pickle.dumps(tuple(task))) < 1024

@@ -1,0 +1,166 @@
+"""Slides of every kind give the same pixels, and say what they are."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_hovernet.core.slides.mask import find_tissue, save_mask, tissue_cells
+from napari_hovernet.core.slides.params import OFF
+from napari_hovernet.core.slides.source import open_slide
+from napari_hovernet.errors import InputError
+
+from .drawn import MPP, SHAPE, write_slide
+
+BOX = (100, 317, 250, 433)
+
+
+def crop(image: np.ndarray) -> np.ndarray:
+    return image[BOX[0] : BOX[1], BOX[2] : BOX[3]]
+
+
+def ome_zarr(path: Path, image: np.ndarray, version: str, unit: str = "micrometer") -> Path:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    datasets = []
+    for level in (0, 1):
+        planes = np.moveaxis(image[:: 2**level, :: 2**level], 2, 0)[None]
+        array = group.create_array(str(level), data=planes, chunks=(1, 3, 128, 128))
+        assert array.shape[0] == 1
+        scale = [1, 1, MPP * 2**level, MPP * 2**level]
+        moves = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": str(level), "coordinateTransformations": moves})
+    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}]
+    axes += [{"name": axis, "type": "space", "unit": unit} for axis in "yx"]
+    scales = [{"version": version, "axes": axes, "datasets": datasets}]
+    about = {"multiscales": scales}
+    group.attrs.update(about if version == "0.4" else {"ome": {"version": "0.5", **about}})
+    return path
+
+
+@pytest.mark.parametrize("kind", ["tiff", "ome-tiff", "svs", "zarr 0.4", "zarr 0.5"])
+def test_copies_of_one_image_give_the_same(kind: str, image: np.ndarray, tmp_path: Path) -> None:
+    if kind == "tiff":
+        path = write_slide(tmp_path / "a.tif", image)
+    elif kind == "ome-tiff":
+        path = tmp_path / "a.ome.tif"
+        about = {"PhysicalSizeX": MPP, "PhysicalSizeY": MPP, "axes": "YXS"}
+        with tifffile.TiffWriter(path, ome=True) as file:
+            file.write(image, tile=(128, 128), photometric="rgb", subifds=1, metadata=about)
+            file.write(image[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
+    elif kind == "svs":
+        path = tmp_path / "a.svs"
+        with tifffile.TiffWriter(path) as file:
+            text = f"Aperio Image Library v11\r\n700x560|AppMag = 40|MPP = {MPP}"
+            file.write(image, tile=(240, 240), photometric="rgb", description=text, metadata=None)
+            label = np.full((30, 40, 3), 9, np.uint8)
+            file.write(label, photometric="rgb", description="label", metadata=None)
+    else:
+        path = ome_zarr(tmp_path / "a.ome.zarr", image, kind[5:])
+    source = pickle.loads(pickle.dumps(open_slide(path)))
+    assert source.shape == SHAPE
+    assert source.mpp == pytest.approx(MPP)
+    assert source.name == "a"
+    assert not [note for note in source.notes if "images" in note]
+    np.testing.assert_array_equal(source.read(*BOX), crop(image))
+    assert source.overview(8).shape == (70, 88, 3)
+    if kind in ("ome-tiff", "zarr 0.4", "zarr 0.5"):
+        coarse = open_slide(path, level=1)
+        assert (coarse.shape, coarse.mpp) == ((280, 350), 2 * source.mpp)
+
+
+def test_without_mpp_it_stops(image: np.ndarray, tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "a.tif", image, mpp=None)
+    with pytest.raises(InputError, match="--image-mpp"):
+        open_slide(path)
+    assert open_slide(path, mpp=0.5).mpp == 0.5
+    zarr = ome_zarr(tmp_path / "b.zarr", image, "0.5", unit="pixel")
+    with pytest.raises(InputError, match="--image-mpp"):
+        open_slide(zarr)
+
+
+def test_bad_slides_are_named(image: np.ndarray, slide: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not there"):
+        open_slide(tmp_path / "no.svs")
+    with pytest.raises(InputError, match="level 7"):
+        open_slide(slide, level=7)
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(slide.read_bytes()[:100_000])
+    with pytest.raises(InputError, match=r"cut\.tif"):
+        open_slide(cut, mpp=0.25).read(0, SHAPE[0], 0, SHAPE[1])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="slide"):
+        open_slide(tmp_path / "empty")
+    (tmp_path / "x.mrxs").write_text("no slide")
+    with pytest.raises(InputError, match="cannot be read as a slide"):
+        open_slide(tmp_path / "x.mrxs")
+    with pytest.raises(InputError, match="OME-Zarr"):
+        open_slide("memory://nothing-here.zarr")
+
+
+def test_sixteen_bits_are_told(image: np.ndarray, tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "deep.tif", image.astype(np.uint16) * 257)
+    source = open_slide(path)
+    assert any("16-bit" in note for note in source.notes)
+    np.testing.assert_array_equal(source.read(*BOX), crop(image))
+
+
+def test_tissue_is_found_saved_and_read_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = np.full((1200, 1600, 3), 240, np.float64)
+    picture[300:900, 400:1100] = (200, 130, 180)
+    picture[100:110, 1500:1510] = (90, 60, 90)  # dust
+    picture = (picture + rng.normal(0, 4, picture.shape)).clip(0, 255).astype(np.uint8)
+    source = open_slide(write_slide(tmp_path / "a.tif", picture, mpp=2.0))
+    tissue = find_tissue(source)
+    assert tissue.step == 4
+    assert tissue.cells[80:220, 110:270].all()
+    assert not tissue.cells[:60].any()
+    assert not tissue.cells[:, 320:].any()
+    save_mask(tmp_path / "mask.png", tissue)
+    again = find_tissue(source, str(tmp_path / "mask.png"))
+    np.testing.assert_array_equal(again.cells, tissue.cells)
+    assert find_tissue(source, OFF).share == 1
+    with pytest.raises(InputError, match="proportions"):
+        save_mask(tmp_path / "other.png", type(tissue)(tissue.cells[:100], 4))
+        find_tissue(source, str(tmp_path / "other.png"))
+
+
+def test_a_region_drawn_in_qupath_is_taken(tmp_path: Path, slide: Path) -> None:
+    ring = [[100, 50], [400, 50], [400, 300], [100, 300], [100, 50]]
+    drawn = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    drawn["properties"] = {}
+    path = tmp_path / "region.geojson"
+    path.write_text(json.dumps(drawn))
+    cells = find_tissue(open_slide(slide), str(path)).cells
+    assert cells[3:8, 4:11].all()
+    assert not cells[:, 14:].any()
+
+
+def test_fluorescence_is_refused() -> None:
+    with pytest.raises(InputError, match="fluorescence"):
+        tissue_cells(np.full((50, 60, 3), 4, np.uint8), 8.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "mpp"),
+    [
+        ("CMU-1-Small-Region.svs", 0.499),
+        ("CMU-1-Small-Region-dicom", 0.499),
+        ("dapi.ndpi", 0.2282),
+    ],
+)
+def test_real_slides_open(shared: Path, name: str, mpp: float) -> None:
+    if not (shared / "slides" / name).exists():
+        pytest.skip(f"needs {name}")
+    if name.endswith("dicom"):
+        pytest.importorskip("openslide")
+    source = open_slide(shared / "slides" / name)
+    assert source.mpp == pytest.approx(mpp, abs=1e-4)
+    assert not [note for note in source.notes if "images" in note]
+    assert source.read(500, 600, 700, 900).shape == (100, 200, 3)

@@ -1,0 +1,161 @@
+"""The store: the finished result is that of one image, and nothing half done passes for done."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.slides.blocks import Recipe, segment_block
+from napari_hovernet.core.slides.finish import export_geojson, finish_steps, read_nuclei
+from napari_hovernet.core.slides.mask import find_tissue
+from napari_hovernet.core.slides.params import OFF, SlideParams
+from napari_hovernet.core.slides.source import open_slide
+from napari_hovernet.core.slides.store import (
+    Run,
+    SlideStore,
+    create_store,
+    halved,
+    level_shapes,
+    own_levels,
+    write_block,
+)
+from napari_hovernet.errors import InputError
+
+from .drawn import single_run, stub
+
+pytest.importorskip("zarr")
+pytest.importorskip("pyarrow")
+
+RECIPE = Recipe(InferenceParams(), SeparationParams(), SlideParams(block=256, context=64))
+
+
+def made(slide: Path, out: Path, recipe: Recipe = RECIPE) -> SlideStore:
+    source = open_slide(slide)
+    run = Run.of(source, recipe, stub().info, "stub")
+    return create_store(out, run, find_tissue(source, OFF))
+
+
+def compute(store: SlideStore) -> None:
+    for block in store.blocks:
+        if store.done(block) is None:
+            run = store.run
+            write_block(store, segment_block(stub(), run.source, block, run.recipe, store.tissue))
+
+
+def finish(store: SlideStore) -> dict:
+    steps = finish_steps(store)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+@pytest.fixture(scope="module")
+def finished(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> SlideStore:
+    store = made(slide, tmp_path_factory.mktemp("store") / "out.zarr")
+    compute(store)
+    finish(store)
+    return SlideStore(store.path)
+
+
+def test_finished_store_holds_the_result_of_one_image(
+    finished: SlideStore, image: np.ndarray
+) -> None:
+    labels, nuclei = single_run(image)
+    group = finished.group("r")
+    np.testing.assert_array_equal(group["labels/0"][:], labels)
+    parts = list(read_nuclei(finished))
+    ids = np.concatenate([part.label for part in parts])
+    order = np.argsort(ids)
+    np.testing.assert_array_equal(ids[order], np.arange(1, len(nuclei) + 1))
+    contours = [c for part in parts for c in part.contours]
+    for k, i in enumerate(order):
+        np.testing.assert_array_equal(contours[i], nuclei.contours[k])
+    assert finished.finished
+    assert not list((finished.folder / "blocks").glob("*.npz"))
+
+
+def test_maps_and_overviews_fit_the_labels(finished: SlideStore) -> None:
+    group = finished.group("r")
+    labels, hv = group["labels/0"][:], group["hv/0"][:]
+    magnitude = group["magnitude/0"][:]
+    inside = labels > 0
+    assert magnitude[inside].mean() / 200 == pytest.approx(
+        np.hypot(*hv[:, inside].astype(float)).mean() / 100, abs=0.01
+    )
+    assert len(group["labels"]) == len(level_shapes(labels.shape)) == 2
+    assert set(np.unique(group["labels/1"][:])) <= set(np.unique(labels))
+    assert group["qc/nuclei/0"][:].sum() == labels.max()
+    assert group["np/0"][:][inside].mean() > 200  # holes are filled
+    ome = dict(group["labels"].attrs)["ome"]["multiscales"][0]
+    assert ome["datasets"][1]["coordinateTransformations"][0]["scale"] == [0.5, 0.5]
+    geo = json.loads(
+        __import__("pyarrow.parquet").parquet.read_schema(finished.folder / "nuclei.parquet")
+        .metadata[b"geo"]
+    )  # fmt: skip
+    assert geo["primary_column"] == "geometry"
+
+
+def test_geojson_is_streamed_and_packed(finished: SlideStore, tmp_path: Path) -> None:
+    export_geojson(finished, tmp_path / "out.geojson.gz")
+    found = json.loads(gzip.decompress((tmp_path / "out.geojson.gz").read_bytes()))
+    assert len(found["features"]) == int(finished.group("r")["labels/0"][:].max())
+
+
+def test_missing_blocks_are_told_and_made_good_later(slide: Path, tmp_path: Path) -> None:
+    store = made(slide, tmp_path / "out.zarr")
+    compute(store)
+    lost = store.blocks[4]
+    store.marker(lost).unlink()  # killed after its data, before its marker
+    (store.folder / "failed.json").write_text("{}")
+    assert finish(store)["missing_blocks"] == [lost.name]
+    assert not store.finished
+    compute(store)
+    finish(store)
+    again = store.group("r")["labels/0"][:]
+    assert store.finished
+    assert again[lost.core.slices()].any()
+
+
+def test_other_parameters_are_refused_by_name(slide: Path, tmp_path: Path) -> None:
+    made(slide, tmp_path / "out.zarr")
+    made(slide, tmp_path / "out.zarr")  # the same goes on
+    other = replace(RECIPE, separation=SeparationParams(np_threshold=0.6))
+    with pytest.raises(InputError, match=r"separation.np_threshold was 0.45, now 0.6"):
+        made(slide, tmp_path / "out.zarr", other)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("1")
+    with pytest.raises(InputError, match="no result of a slide"):
+        made(slide, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_markers_of_other_parameters_do_not_count(finished: SlideStore) -> None:
+    block = finished.blocks[0]
+    marker = finished.marker(block)
+    before = marker.read_bytes()
+    try:
+        marker.write_bytes(before[:20])  # cut off
+        assert finished.done(block) is None
+        marker.write_text(json.dumps({"run": "other"}))
+        assert finished.done(block) is None
+    finally:
+        marker.write_bytes(before)
+
+
+def test_pyramids_keep_what_they_promise() -> None:
+    labels = np.array([[0, 5, 7], [5, 0, 7], [0, 0, 0]], np.int32)
+    np.testing.assert_array_equal(halved(labels, 3), [[5, 7], [0, 0]])
+    magnitude = np.array([[0, 100], [0, 200]], np.uint8)
+    assert halved(magnitude, 1) == 150
+    assert halved(magnitude, 2) == 200
+    assert halved(magnitude, 0) == 75
+    assert own_levels(4096, 8) == 4
+    assert own_levels(192, 8) == 1
