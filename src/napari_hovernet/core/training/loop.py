@@ -207,6 +207,8 @@ def _run(
         with resume_named(folder.resume_file):
             start = restored(found["header"], found["network"], bool(found["typed"]))
             loss.load_state_dict(found["loss"])
+            if not (all_finite(start.network) and all_finite(loss)):
+                raise ValueError("its weights hold NaN or infinite values")
             check_random_state(found["random"])
     start.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     crops = crops_of(config, data, start)

@@ -150,6 +150,9 @@ def resume_named(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a resume file is used into its name and what to do."""
     try:
         yield
+    except CheckpointError as error:
+        way_out = "start a new run from best.safetensors beside it."
+        raise CheckpointError(f"{path} cannot be used ({error}); {way_out}") from error
     except UserError:
         raise
     except Exception as error:
