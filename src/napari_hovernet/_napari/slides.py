@@ -81,13 +81,13 @@ def read_slide(path: Path) -> list[LAYER]:
         source = open_slide(run.source.path, run.source.level, mpp)
         levels = [SlideLevel(replace(source, level=n, shape=source.levels[n]))
                   for n in range(source.level, len(source.levels))]  # fmt: skip
-        layers.append((levels, look("slide", rgb=True, multiscale=True), "image"))
+        layers.append(_pictured(levels, look("slide", rgb=True), "image"))
     except UserError:  # moved: its result can be looked at without it
         pass
     for key, (title, colours, one) in SHOWN.items():
         about = look(title, colormap=colours, contrast_limits=(0, one), visible=False,
-                     blending="additive", multiscale=True)  # fmt: skip
-        layers.append((_pyramid(group, key), about, "image"))
+                     blending="additive")  # fmt: skip
+        layers.append(_pictured(_pyramid(group, key), about, "image"))
     if "qc" in group:
         for key in sorted(group["qc"]):
             values = group[f"qc/{key}/0"][:]
@@ -95,8 +95,14 @@ def read_slide(path: Path) -> list[LAYER]:
             about = look(key.replace("_", " "), 256, colormap="inferno", visible=False,
                          contrast_limits=(0.0, high), opacity=0.6)  # fmt: skip
             layers.append((values, about, "image"))
-    layers.append((_pyramid(group, "labels"), look("nuclei", multiscale=True), "labels"))
+    layers.append(_pictured(_pyramid(group, "labels"), look("nuclei"), "labels"))
     return layers
+
+
+def _pictured(levels: list[Any], about: dict[str, Any], kind: str) -> LAYER:
+    """Describe a pyramid; one of a single level is none to napari."""
+    several = len(levels) > 1
+    return (levels if several else levels[0], {**about, "multiscale": several}, kind)
 
 
 def _pyramid(group: Any, name: str) -> list[Any]:
