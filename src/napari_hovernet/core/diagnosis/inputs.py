@@ -493,8 +493,11 @@ def adapted(bench: Bench) -> Predictor | None:
         module.reset_running_stats()
         module.momentum = None
         module.train()
-    with torch.inference_mode():
-        for given in inputs:
-            other(given)
+    try:
+        with torch.inference_mode():
+            for given in inputs:
+                other(given)
+    except ValueError:  # a part so small that a layer has one value: no statistics
+        return None
     model = replace(predictor.model, network=other.eval())
     return Predictor.of(model) if norms and inputs else None
