@@ -387,8 +387,7 @@ def place_of_the_maps(bench: Bench) -> Steps:
         yield from parts or [
             ok(
                 f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and not better "
-                "moved "
-                "or turned.",
+                "moved or turned.",
                 value=0.0,
                 threshold=LEAST_SHIFT,
                 unit="px",
@@ -543,7 +542,6 @@ def _strangers(views: Sequence[View], found: NP) -> Steps:
         certainty=0.93 if agree and by == "labels" else ALONE, layers=("image", "truth", "np"),
         remedy=Remedy("Look at what is kept between two images: a cache, or a constant input."
                       if same else "Put maps (or tokens) and images in the same order: pair both "
-                                   "by "
-                      "name, and mind 10 before 2."),
+                                   "by name, and mind 10 before 2."),
         plain="What is drawn belongs to another picture.",
     )  # fmt: skip

@@ -410,8 +410,7 @@ def length_of_hv(bench: Bench) -> Steps:
         yield _said(hv)(words, title=f"The {name} channel of HV is empty", threshold=EMPTY_CHANNEL,
                         certainty=_sure(hv, 0.95), remedy=Remedy(
                             "One of two channels is nothing: look at the HV head (two outputs?) "
-                            "and "
-                            "at what writes it, or train again."), **common)  # fmt: skip
+                            "and at what writes it, or train again."), **common)  # fmt: skip
     elif hv.ends >= SATURATED:
         yield _said(hv)(f"{words} {hv.ends:.0%} of the pixels stand at -1 or 1 (healthy: below 5 "
                         "%).",
@@ -474,12 +473,11 @@ def _short(hv: HV, words: str, points: bool, common: dict[str, Any]) -> Steps:
     if points:
         factor = hv.usual / max(hv.length, 1e-9)
         yield warn(f"{words} It points right, and length alone makes no blob: a separation that "
-                   "looks at directions gives the same nuclei.", title="HV is short but points "
-                                                                       "right",
+                   "looks at directions gives the same nuclei.",
+                   title="HV is short but points right",
                    certainty=0.4, threshold=COLLAPSED,
                    remedy=Remedy(f"Train on, or multiply HV by {factor:.2g}; look elsewhere for "
-                                 "what "
-                                 "merges nuclei."), **common)  # fmt: skip
+                                 "what merges nuclei."), **common)  # fmt: skip
         return
     yield _said(hv)(f"{words} It points nowhere.", title="HV has collapsed", threshold=COLLAPSED,
                     certainty=_sure(hv, 0.9), plain="The network has not learned where the centres "

@@ -229,8 +229,7 @@ def how_it_reads_hv(bench: Bench) -> Steps:
         near = 0.0
     words = (
         f"AJI {probe.exact.aji:.2f} on exact maps, {by[worst]:.2f} if HV is {worst:g} times "
-        "as "
-        f"long, {near:.2f} beside larger and smaller nuclei."
+        f"as long, {near:.2f} beside larger and smaller nuclei."
     )
     plot = Plot(
         "bars",
@@ -389,8 +388,8 @@ SURE = 0.1
 """AJI won here from which on a value that is not the preset's is a fault."""
 ALTERNATIVES: Mapping[str, tuple[Any, ...]] = {"np_threshold": (0.3, 0.6), "depth": (0.08, 0.3)}
 """Tried of parameters that are as the preset has them; they suit maps that are worse than ours."""
-KINDS = {"np_threshold": "The NP threshold does not fit", "min_mean_np": "The least mean NP does "
-                                                                         "not fit",
+KINDS = {"np_threshold": "The NP threshold does not fit",
+         "min_mean_np": "The least mean NP does not fit",
          "min_area": "The smallest area does not fit (pixels, not square micrometres)"}  # fmt: skip
 LEAST_NUCLEI = 30
 
@@ -525,9 +524,9 @@ def _of_a_function(probe: Probe) -> Steps:
         )
     elif ours - mine >= LOST and max(few, many) >= SHARE * n:
         over = many > few
-        yield fault(f"{words}.", title="Nuclei are broken up" if over else "Nuclei are merged or "
-                                                                           "lost",
-                    certainty=0.8, remedy=Remedy(
+        yield fault(f"{words}.", certainty=0.8,
+                    title="Nuclei are broken up" if over else "Nuclei are merged or lost",
+                    remedy=Remedy(
                         f"Make it less ready to {'cut' if over else 'merge'} or drop (seeds, "
                         f"markers, thresholds), or {OURS}.", *ANEW), **common)  # fmt: skip
     else:
