@@ -306,7 +306,7 @@ TYPED = 0.05
 
 
 @check("loss.weights", "What counts in the loss, and how much", needs=("loss",),
-       explains=("model.np*", "model.types"))  # fmt: skip
+       explains=("model.types", "model.score"))  # fmt: skip
 def loss_weights(bench: Bench) -> Steps:
     """Judge which pixels count, by what it is divided, and the shares of the terms."""
     yield Progress(0, 2, "Pixels that count in the loss")
