@@ -227,8 +227,10 @@ LOSSES = (
     (lambda p, t, m: ((p - t).square() * m[:, None]).mean(), "weights", "nucleus pixels"),
     (lambda p, t, m: mean((p - t).square(), 1 - m), "weights", "mask"),
     (lambda p, t, m: ((p - t).square() * m[:, None]).sum(), "weights", "Divide"),
-    (HoverLoss(lambda_hv=400.0), "weights", "lambda_hv"),
-    (HoverLoss(nt_inside_only=False), "weights", "nt_inside_only"),
+    pytest.param(HoverLoss(lambda_hv=400.0), "weights", "lambda_hv", marks=pytest.mark.slow),
+    pytest.param(
+        HoverLoss(nt_inside_only=False), "weights", "nt_inside_only", marks=pytest.mark.slow
+    ),
 )
 """Loss, check and a word of the remedy."""
 

@@ -8,6 +8,7 @@ from napari_hovernet.core.diagnosis import story
 from napari_hovernet.core.diagnosis.story_blob import StoryRow, blob_rows, mean_transform
 
 
+@pytest.mark.slow
 def test_what_is_said_of_the_loss_and_of_the_blob_holds() -> None:
     rows = (*story.loss_rows(), mean_transform(), *blob_rows())
     assert [row.claim for row in rows if not row.holds] == []

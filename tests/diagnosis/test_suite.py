@@ -40,6 +40,7 @@ def test_there_are_enough_cases_in_both_halves(suite: Any) -> None:
     assert families == {"data", "model", "separation", "loss", "augmentation"}
 
 
+@pytest.mark.slow
 def test_every_case_can_be_built(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The networks are replaced: only what is planted is of interest."""
     common = import_module("faults_common")

@@ -40,10 +40,12 @@ from .report import Plot, Remedy
 
 LAYERS = ("image", "truth", "target_hv_x", "target_hv_y")
 PLAIN = "What the network is shown in training is not what it is told to find."
+LEARNED = ("model.np", "model.hv_*", "model.types", "model.score")
+"""What comes of learning from it; files, layers and what goes in are causes of their own."""
 
 
 @check("augmentation.labels", "Image, labels and types move together", needs=("augmentation",),
-       explains=("augmentation.hv", "model.*"))  # fmt: skip
+       explains=("augmentation.hv", *LEARNED))  # fmt: skip
 def augmentation_labels(bench: Bench) -> Steps:
     """Judge whether labels and types go with their image, and ids stay."""
     if read(bench).rules:
@@ -99,7 +101,7 @@ def augmentation_labels(bench: Bench) -> Steps:
 
 
 @check("augmentation.image", "Images after augmentation", needs=("augmentation",),
-       explains=("model.*",))  # fmt: skip
+       explains=LEARNED)  # fmt: skip
 def augmentation_image(bench: Bench) -> Steps:
     """Judge range and colours of the images that come back."""
     if read(bench).rules:

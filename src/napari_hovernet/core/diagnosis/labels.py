@@ -129,7 +129,7 @@ def _borders(ids: Int32) -> tuple[int, tuple[int, ...]]:
 
 @check("data.labels", "Labels are instances", needs=("labels",),
        explains=("data.complete", "data.coverage", "data.hv_*", "data.targets", "model.score",
-                 "model.np*", "model.hv*", "separation.tuning"))  # fmt: skip
+                 "model.np*", "model.hv*"))  # fmt: skip
 def labels_are_instances(bench: Bench) -> Steps:
     """Say whether every nucleus has one id of its own, whole and in one piece."""
     found: list[Shapes] = []
@@ -451,7 +451,7 @@ def _by_network(bench: Bench, items: Sequence[Item]) -> float:
 
 
 @check("data.complete", "All nuclei are labelled", needs=("image", "labels"),
-       explains=("model.score", "model.np*", "separation.tuning"),
+       explains=("model.score", "model.np*"),
        after=("data.place", "data.labels", "data.coverage"))  # fmt: skip
 def complete(bench: Bench) -> Steps:
     """Say whether nuclei were left out: what looks like the labelled ones, outside of them."""

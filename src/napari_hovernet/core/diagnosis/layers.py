@@ -124,8 +124,7 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
             value=won.mean, threshold=won.what.need, unit="agreement",
             certainty=0.9 if labelled else ALONE,
             remedy=Remedy("Check that the running statistics were saved and loaded; let the "
-                          "network "
-                          "see images like these in training mode once, or fine-tune it."),
+                          "network see images like these in training mode once, or fine-tune it."),
         )  # fmt: skip
         return
     yield Progress(0, 1, "batch norm")
@@ -156,22 +155,21 @@ def _broken(layers: Sequence[_Layer]) -> tuple[str, str, str, float] | None:
                     f"Run in float32; {earlier}", 0.95)  # fmt: skip
         before = float(np.median(sizes)) if sizes else 0.0
         if x.largest > EXPLODES or (before > 0 and x.size > GROWTH * before):
-            return (f"Values explode in layer {x.name}", f"Values reach {x.largest:.3g} in "
-                                                         f"{x.name}; "
-                    f"those before are about {before:.3g} (healthy: up to 300).",
+            return (f"Values explode in layer {x.name}",
+                    f"Values reach {x.largest:.3g} in {x.name}; those before are about "
+                    f"{before:.3g} (healthy: up to 300).",
                     "Look at weights and batch norms of that layer, and at the scale of the "
-                    "input; "
-                    f"{earlier}", 0.92)  # fmt: skip
+                    f"input; {earlier}", 0.92)  # fmt: skip
         sizes.append(x.size)
     for x in layers:
         n = len(x.low)
         if x.name.startswith("output") and x.flat == 1:
-            return (f"The network's {x.name[7:]} is the same everywhere", f"{x.name} does not "
-                                                                          "change "
-                    "over the image.", f"The network is dead: {earlier}", 0.9)  # fmt: skip
+            return (f"The network's {x.name[7:]} is the same everywhere",
+                    f"{x.name} does not change over the image.",
+                    f"The network is dead: {earlier}", 0.9)  # fmt: skip
         if n >= LEAST_CHANNELS and x.dead >= DEAD:
-            return (f"Layer {x.name} is dead", f"{x.dead:.0%} of its {n} channels are 0 "
-                                               "everywhere.",
+            return (f"Layer {x.name} is dead",
+                    f"{x.dead:.0%} of its {n} channels are 0 everywhere.",
                     f"Weights were lost or training killed it: {earlier}", 0.88)  # fmt: skip
         if n >= LEAST_CHANNELS and x.flat >= FLAT and x.dead == 0:
             return (f"Channels of layer {x.name} are dead", f"{x.flat:.0%} of its {n} channels are "

@@ -40,7 +40,8 @@ ROOT = ("Put a small epsilon under every root, sqrt(s + 1e-6), not outside of it
 
 
 @check("loss.gradient", "The gradient reaches HV, and is finite", needs=("loss",),
-       explains=("loss.minimum", "model.*"))  # fmt: skip
+       explains=("loss.minimum", "model.weights", "model.np", "model.hv_*",
+                 "model.score"))  # fmt: skip
 def loss_gradient(bench: Bench) -> Steps:
     """Judge value and gradient at zero and near it, without nuclei, in three precisions."""
     yield Progress(0, 1, "Gradients of the loss")
@@ -305,7 +306,7 @@ TYPED = 0.05
 
 
 @check("loss.weights", "What counts in the loss, and how much", needs=("loss",),
-       explains=("model.np*", "model.types"))  # fmt: skip
+       explains=("model.types", "model.score"))  # fmt: skip
 def loss_weights(bench: Bench) -> Steps:
     """Judge which pixels count, by what it is divided, and the shares of the terms."""
     yield Progress(0, 2, "Pixels that count in the loss")

@@ -295,6 +295,7 @@ def wrong_answers(loss: HvLoss, b: Batch) -> dict[str, float]:
     dealt.permute(0, 2, 3, 1)[m] = vectors[torch.randperm(len(vectors), generator=rng())]
     noise = m[:, None] * torch.randn(t.shape, generator=rng())
     noise -= m[:, None] * (noise.sum((2, 3)) / m.sum((1, 2)).clamp(min=1)[:, None])[..., None, None]
+    signs = torch.tensor([-1.0, 1.0])[:, None, None]
     asked = {
         "truth": t, "HV = 0": 0 * t, "the negated truth": -t, "the truth dealt out anew": dealt,
         "the truth with noise": t + 0.3 * noise,
@@ -302,9 +303,7 @@ def wrong_answers(loss: HvLoss, b: Batch) -> dict[str, float]:
         "the truth with its channels swapped": t.flip(1),
         "the negated truth with its channels swapped": -t.flip(1),
         "half of the truth": 0.5 * t, "twice the truth": 2 * t,
-        "the truth with its first channel (h, along x) negated": t * torch.tensor([-1, 1])[:, None,
-                                                                                           None],
-        "the truth with its second channel (v, along y) negated": t * torch.tensor([1, -1])[:, None,
-                                                                                            None],
+        "the truth with its first channel (h, along x) negated": t * signs,
+        "the truth with its second channel (v, along y) negated": -t * signs,
     }  # fmt: skip
     return {name: value(loss, p, t, m) for name, p in asked.items()}

@@ -46,7 +46,7 @@ FEW = 0.05
 
 
 @check("model.failures", "Maps of every image", needs=("maps",), after=("model.checkpoint",),
-       explains=("model.*", "separation.tuning"))  # fmt: skip
+       explains=("model.*",))  # fmt: skip
 def maps_of_every_image(bench: Bench) -> Steps:
     """Predict (or read) maps of all images that can be read."""
     yield from view_steps(bench)
@@ -212,7 +212,7 @@ COVER = 0.5
 
 @check("model.np", "NP is the probability of nucleus", needs=("maps",), after=CAUSES,
        explains=("model.place", "model.hv_*", "model.score", "model.input", "model.mpp",
-                 "separation.tuning", "data.complete"))  # fmt: skip
+                 "data.complete"))  # fmt: skip
 def np_is_a_probability(bench: Bench) -> Steps:
     """Which channel, which activation, which range."""
     raw = [r.np for i in bench.map_indices if (r := bench.raw(i)) is not None and r.np is not None]
@@ -351,8 +351,8 @@ STRANGE = 0.15
 
 
 @check("model.place", "Place of the maps", needs=("maps",), after=CAUSES,
-       explains=("model.hv_*", "model.score", "model.np", "model.input", "model.mpp", "model.tiles",
-                 "separation.tuning", "data.complete", "data.place"))  # fmt: skip
+       explains=("model.hv_length", "model.score", "model.np", "model.input", "model.mpp",
+                 "model.tiles", "data.complete", "data.place"))  # fmt: skip
 def place_of_the_maps(bench: Bench) -> Steps:
     """Shifted, turned, of other images, stitched with an offset."""
     views = yield from view_steps(bench)
@@ -387,8 +387,7 @@ def place_of_the_maps(bench: Bench) -> Steps:
         yield from parts or [
             ok(
                 f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and not better "
-                "moved "
-                "or turned.",
+                "moved or turned.",
                 value=0.0,
                 threshold=LEAST_SHIFT,
                 unit="px",
@@ -543,7 +542,6 @@ def _strangers(views: Sequence[View], found: NP) -> Steps:
         certainty=0.93 if agree and by == "labels" else ALONE, layers=("image", "truth", "np"),
         remedy=Remedy("Look at what is kept between two images: a cache, or a constant input."
                       if same else "Put maps (or tokens) and images in the same order: pair both "
-                                   "by "
-                      "name, and mind 10 before 2."),
+                                   "by name, and mind 10 before 2."),
         plain="What is drawn belongs to another picture.",
     )  # fmt: skip

@@ -34,7 +34,7 @@ from .reading import (
     pooled,
     view_steps,
 )
-from .report import Place, Plot, Remedy
+from .report import FAULT, Place, Plot, Remedy
 
 NOISE_UNIT = 0.6745 * 6.0**0.5
 """Median absolute second difference of independent noise, in its standard deviations."""
@@ -231,7 +231,7 @@ EMPTY_CHANNEL = 0.15
 
 
 @check("model.hv_direction", "Direction of HV", needs=("maps",), after=CAUSES,
-       explains=("model.score", "model.hv_length", "separation.tuning"))  # fmt: skip
+       explains=("model.score", "model.hv_length"))  # fmt: skip
 def direction_of_hv(bench: Bench) -> Steps:
     """Order, sign, place, sharpness: does HV point away from the centres."""
     hv = yield from hv_steps(bench)
@@ -270,14 +270,20 @@ def direction_of_hv(bench: Bench) -> Steps:
                         remedy=Remedy("Look for dropout or batch statistics left in training mode; "
                                       "smooth HV (larger scales of the separation)."),
                         **common | {"certainty": _sure(hv, 0.85)})  # fmt: skip
-    elif hv.blurred[1] >= max(hv.blurred[0] + SMEAR_GAIN, POINTS):
+    elif any(f.id == "model.place" and f.verdict == FAULT for f in bench.found):
+        yield ok(f"{words} How well it fits is open until the maps are in place.", **common)
+    else:
+        yield from _vague(hv, main, words, common)
+
+
+def _vague(hv: HV, main: Fit, words: str, common: dict[str, Any]) -> Steps:
+    """Smeared, learned along one axis alone, or hardly at all."""
+    if hv.blurred[1] >= max(hv.blurred[0] + SMEAR_GAIN, POINTS):
         yield _said(hv)(f"{words} It follows targets that were blurred ({hv.blurred[1]:.2f}) "
-                        "better "
-                        f"than sharp ones ({hv.blurred[0]:.2f}).", title="HV is smeared",
+                        f"better than sharp ones ({hv.blurred[0]:.2f}).", title="HV is smeared",
                         remedy=Remedy("Look for a blur or a bilinear resize of HV (take the "
-                                      "nearest "
-                                      "pixel), and for targets that were resized after they were "
-                                      "computed."),
+                                      "nearest pixel), and for targets that were resized after "
+                                      "they were computed."),
                         **common | {"certainty": _sure(hv, 0.85)})  # fmt: skip
     elif _lame(main):
         yield _said(hv)(words, title=f"HV along {_lame(main)} was not learned", remedy=ANEW,
@@ -372,7 +378,7 @@ def _lame(fitted: Fit) -> str:
 
 
 @check("model.hv_length", "Length of HV", needs=("maps",), after=CAUSES,
-       explains=("model.score", "model.hv_direction", "separation.tuning"))  # fmt: skip
+       explains=("model.score", "model.hv_direction"))  # fmt: skip
 def length_of_hv(bench: Bench) -> Steps:
     """Collapsed, saturated, one-sided, of another scale."""
     hv = yield from hv_steps(bench)
@@ -404,8 +410,7 @@ def length_of_hv(bench: Bench) -> Steps:
         yield _said(hv)(words, title=f"The {name} channel of HV is empty", threshold=EMPTY_CHANNEL,
                         certainty=_sure(hv, 0.95), remedy=Remedy(
                             "One of two channels is nothing: look at the HV head (two outputs?) "
-                            "and "
-                            "at what writes it, or train again."), **common)  # fmt: skip
+                            "and at what writes it, or train again."), **common)  # fmt: skip
     elif hv.ends >= SATURATED:
         yield _said(hv)(f"{words} {hv.ends:.0%} of the pixels stand at -1 or 1 (healthy: below 5 "
                         "%).",
@@ -468,12 +473,11 @@ def _short(hv: HV, words: str, points: bool, common: dict[str, Any]) -> Steps:
     if points:
         factor = hv.usual / max(hv.length, 1e-9)
         yield warn(f"{words} It points right, and length alone makes no blob: a separation that "
-                   "looks at directions gives the same nuclei.", title="HV is short but points "
-                                                                       "right",
+                   "looks at directions gives the same nuclei.",
+                   title="HV is short but points right",
                    certainty=0.4, threshold=COLLAPSED,
                    remedy=Remedy(f"Train on, or multiply HV by {factor:.2g}; look elsewhere for "
-                                 "what "
-                                 "merges nuclei."), **common)  # fmt: skip
+                                 "what merges nuclei."), **common)  # fmt: skip
         return
     yield _said(hv)(f"{words} It points nowhere.", title="HV has collapsed", threshold=COLLAPSED,
                     certainty=_sure(hv, 0.9), plain="The network has not learned where the centres "

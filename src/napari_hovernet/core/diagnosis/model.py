@@ -27,7 +27,7 @@ from .report import Plot, Remedy
 
 BROKEN = ("model.checkpoint", "model.weights", "model.failures", "model.tiles")
 """Beside a decisive fault of these, no what-if is tried."""
-SYMPTOMS = ("model.np", "model.place", "model.hv_*", "model.score", "separation.tuning")
+SYMPTOMS = ("model.np", "model.place", "model.hv_*", "model.score")
 SHOWN = 4
 SLOW = 2.0
 """CPU seconds of one part (a hover_net takes 8, ``compact`` 0.2) from which on little is tried."""
@@ -48,9 +48,7 @@ def network_of(bench: Bench) -> Any:
 # --- file and weights ------------------------------------------------------------------
 
 
-@check("model.checkpoint", "Model file", needs=("model",), explains=("model.*",
-                                                                     "separation.tuning"),
-       first=True)  # fmt: skip
+@check("model.checkpoint", "Model file", needs=("model",), explains=("model.*",), first=True)
 def model_file(bench: Bench) -> Steps:
     """Say why a file could not be loaded."""
     predictor, error = bench.case.predictor, bench.case.model_error
@@ -85,7 +83,7 @@ DRAWN = 0.8
 network was never trained: one alone may have it by chance."""
 
 
-@check("model.weights", "Weights", needs=("model",), explains=("model.*", "separation.tuning"),
+@check("model.weights", "Weights", needs=("model",), explains=("model.*",),
        after=("model.checkpoint",), first=True)  # fmt: skip
 def weights_were_trained(bench: Bench) -> Steps:
     """NaN, never trained, constant, zero."""

@@ -325,9 +325,13 @@ Words = tuple[Any, ...]
 TOGETHER = "Look where image and label files are cut, resized or flipped: both must get the same."
 
 
+BY_LABELS = ("model.np", "model.place", "model.hv_*", "model.score", "model.input", "model.mpp",
+             "model.types")  # fmt: skip
+"""What is judged by labels. Weights, layers and tiles are not: they are causes of their own."""
+
+
 @check("data.place", "Labels lie on their image", needs=("image", "labels"),
-       explains=("data.complete", "data.coverage", "data.targets", "model.*",
-                 "separation.tuning"))  # fmt: skip
+       explains=("data.complete", "data.coverage", "data.targets", *BY_LABELS))  # fmt: skip
 def place(bench: Bench) -> Steps:
     """Say whether labels are moved, turned, of another size, or those of another image."""
     for number, index in enumerate(_spread(bench.indices)):

@@ -18,7 +18,7 @@ from scipy import fft, ndimage
 
 from ...errors import UserError
 from ..data.samples import TURNS, Turn, turn_hv, turn_plane
-from ..hv import NO_DIRECTION, hv_targets
+from ..hv import NO_DIRECTION, compact_ids, hv_targets
 from ..inference.images import UInt8
 from ..masks import label_parts
 from ..separation import separate
@@ -68,7 +68,8 @@ def _views(bench: Bench) -> Generator[View, None, None]:
         labels, image = item.labels, item.image
         fits = labels is not None and labels.shape == maps.shape and bool(labels.any())
         dark = image is not None and image.shape[:2] == maps.shape
-        yield View(item.index, item.name, maps.np, maps.hv, labels if fits else None,
+        small = compact_ids(labels)[0] if fits and labels is not None else None
+        yield View(item.index, item.name, maps.np, maps.hv, small,
                    darkness(image) if dark and image is not None else None)  # fmt: skip
 
 
@@ -345,6 +346,7 @@ def quality(
         most = surface.flat[0 if fixed else np.abs(surface).argmax()]
         surface *= np.sign(most) or 1
         found, by_labels = abs(float(most)), True
+        labels = compact_ids(labels)[0]
         target = labels if fixed else np.roll(labels, _peak(surface), (0, 1))
     score = fit(maps.hv, hv_targets(target)).score if target.any() else 0.0
     areas = np.bincount(target.ravel())[1:]

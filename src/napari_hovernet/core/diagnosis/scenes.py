@@ -6,9 +6,10 @@ AJI of 0.94 to 1, connected components with 0.29.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from ..synthetic import HV_GRAIN, HV_NOISE, blurred, planted_maps, smooth_noise
 from ..types import Float32, Int32, Maps, Progress
 from .bench import Bench
 from .case import Separator
-from .reading import READINGS
+from .reading import READINGS, Reading
+
+T = TypeVar("T")
 
 GROUPS = (2,) * 2 + (3,) * 8 + (4,) * 8
 """Nuclei per cluster: 60 in all; the AJI of the clusters is 60 / sum of squares = 0.29."""
@@ -79,6 +82,10 @@ def soft_maps(labels: Int32, seed: int = 0) -> Maps:
     return Maps(np=planted_maps(labels, seed, SOFT_NOISE).np, hv=np.stack(hv))
 
 
+def _written(maps: Maps, reading: Reading) -> Maps:
+    return Maps(np=maps.np, hv=reading.written(maps.hv))
+
+
 def inside_out(maps: Maps) -> Maps:
     """Keep the directions of HV, but make it long in the centre and short on the rim."""
     length = maps.magnitude
@@ -131,37 +138,49 @@ class Probe:
     error: str = ""  # Why it failed on touching nuclei
     kept: dict[str, Any] = field(default_factory=dict)
 
-    def of(self, name: str, maps: Maps, labels: Int32) -> Score:
-        """Score the cut of a scene; what fails has found nothing."""
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what is made when first asked for."""
         if name not in self.kept:
+            self.kept[name] = make()
+        kept: T = self.kept[name]
+        return kept
+
+    def of(self, name: str, maps: Callable[[], Maps], labels: Int32) -> Score:
+        """Score the cut of a scene; what fails has found nothing."""
+
+        def make() -> Score:
             try:
-                self.kept[name] = score(labels, self.separator.cut(maps))
+                return score(labels, self.separator.cut(maps()))
             except UserError:
-                self.kept[name] = Score(n=int(labels.max()), few=int(labels.max()))
-        found: Score = self.kept[name]
-        return found
+                return Score(n=int(labels.max()), few=int(labels.max()))
+
+        return self.once(name, make)
 
     @property
     def labels(self) -> Int32:
         """Touching nuclei."""
-        made: Int32 = self.kept.setdefault("labels", clusters(self.radius))
-        return made
+        return self.once("labels", lambda: clusters(self.radius))
+
+    @property
+    def maps(self) -> Maps:
+        """Exact maps of them."""
+        return self.once("maps", lambda: exact_maps(self.labels))
 
     @property
     def exact(self) -> Score:
         """Touching nuclei, exact maps."""
-        return self.of("exact", exact_maps(self.labels), self.labels)
+        return self.of("exact", lambda: self.maps, self.labels)
 
     @property
     def soft(self) -> Score:
         """Touching nuclei, maps of a good network."""
-        return self.of("soft", soft_maps(self.labels), self.labels)
+        return self.of("soft", lambda: soft_maps(self.labels), self.labels)
 
     @property
     def alone(self) -> Score:
         """Nuclei that stand alone, maps of a good network."""
         labels = singles(self.radius)
-        return self.of("alone", soft_maps(labels), labels)
+        return self.of("alone", lambda: soft_maps(labels), labels)
 
     @property
     def bad(self) -> bool:
@@ -176,7 +195,7 @@ class Probe:
     def steady(self) -> float:
         """AJI of the cut to one that begins elsewhere, in what both see whole."""
         r, c = BEGINS
-        maps, inner = exact_maps(self.labels), np.s_[r : -2 * r, c : -2 * c]
+        maps, inner = self.maps, np.s_[r : -2 * r, c : -2 * c]
         first = self.separator.cut(maps)[r:, c:][inner]
         later = self.separator.cut(Maps(np=maps.np[r:, c:], hv=maps.hv[:, r:, c:]))[inner]
         return evaluate(compact_ids(first)[0], compact_ids(later)[0]).aji if first.any() else 1.0
@@ -184,8 +203,7 @@ class Probe:
     @property
     def way(self) -> Any:
         """The reading of HV in which it works; None if it works as it should, or in none."""
-        maps = exact_maps(self.labels)
-        tried = {r: self.of(r.words, Maps(np=maps.np, hv=r.written(maps.hv)), self.labels)
+        tried = {r: self.of(r.words, partial(_written, self.maps, r), self.labels)
                  for r in READINGS[1:]} if self.bad else {}  # fmt: skip
         best = max(tried, key=lambda r: tried[r].aji, default=None)
         return best if best is not None and self.cured(tried[best]) else None
@@ -196,7 +214,7 @@ class Probe:
         return (
             self.bad
             and self.way is None
-            and self.cured(self.of("inside out", inside_out(exact_maps(self.labels)), self.labels))
+            and self.cured(self.of("inside out", lambda: inside_out(self.maps), self.labels))
         )
 
     @property
@@ -207,7 +225,7 @@ class Probe:
             return False
         if params is not None and not params.merge_touching:
             return False  # ours: parameters that merge are for separation.tuning
-        cut = self.separator.cut(exact_maps(self.labels))
+        cut = self.separator.cut(self.maps)
         return as_components(cut) >= SAME
 
 
@@ -229,13 +247,13 @@ def probe_steps(bench: Bench) -> Generator[Progress, None, Probe]:
     yield Progress(0, 1, "generated nuclei")
 
     def make() -> Probe:
-        areas = [np.bincount(item.labels.ravel())[1:] for i in bench.variant_indices
+        areas = [np.bincount(compact_ids(item.labels)[0].ravel())[1:] for i in bench.variant_indices
                  if (item := bench.item(i)) is not None and item.labels is not None]  # fmt: skip
         known = np.concatenate([a[a > 0] for a in areas]) if areas else np.zeros(0)
         radius = float(np.sqrt(np.median(known) / np.pi)) if known.size else 12.0
         probe = Probe(bench.separator, min(max(radius, RADIUS[0]), RADIUS[1]))
         try:
-            probe.separator.cut(exact_maps(probe.labels))
+            probe.separator.cut(probe.maps)
         except UserError as error:
             probe.error = str(error)
         return probe

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from .bench import Bench
 from .case import Separator
 from .engine import ALONE, Steps, check, fault, ok, skip, warn
 from .reading import view_steps
-from .report import Place, Plot, Remedy
+from .report import FAULT, Place, Plot, Remedy
 from .scenes import (
     BAD,
     BEGINS,
@@ -60,7 +61,7 @@ def exact_maps_through_it(bench: Bench) -> Steps:
                     title="The separation fails with an error", certainty=0.97, remedy=remedy,
                     decisive=True)  # fmt: skip
         return
-    maps = exact_maps(probe.labels)
+    maps = probe.maps
     repeat = evaluate(probe.separator.cut(maps), probe.separator.cut(maps)).aji
     if repeat < 1 and probe.separator.cut(maps).any():
         yield fault("Cut twice, the same maps gave instances that agree by an AJI of "
@@ -147,7 +148,7 @@ def _oracle(bench: Bench, probe: Probe) -> tuple[float, float, tuple[Place, ...]
 
 def misplaced(probe: Probe) -> str:
     """Say where instances lie if that is not where nuclei are, "" if they do."""
-    found, truth = probe.separator.cut(exact_maps(probe.labels)) > 0, probe.labels > 0
+    found, truth = probe.separator.cut(probe.maps) > 0, probe.labels > 0
     if found.mean() > 0.95:
         return "it takes everything for nucleus (no mask of NP)"
     score = np.fft.irfft2(np.fft.rfft2(found) * np.conj(np.fft.rfft2(truth)), truth.shape)
@@ -216,9 +217,9 @@ def how_it_reads_hv(bench: Bench) -> Steps:
                  "changes that.", **common)  # fmt: skip
         return
     yield Progress(0, 1, "HV of other lengths")
-    maps = exact_maps(probe.labels)
-    by = {f: probe.of(f"x {f}", Maps(np=maps.np, hv=np.float32(f) * maps.hv), probe.labels).aji
-          for f in FACTORS}  # fmt: skip
+    maps = probe.maps
+    by = {f: probe.of(f"x {f}", partial(Maps, np=maps.np, hv=np.float32(f) * maps.hv),
+                      probe.labels).aji for f in FACTORS}  # fmt: skip
     worst = min(by, key=lambda f: by[f])
     height, width = probe.labels.shape
     try:
@@ -228,8 +229,7 @@ def how_it_reads_hv(bench: Bench) -> Steps:
         near = 0.0
     words = (
         f"AJI {probe.exact.aji:.2f} on exact maps, {by[worst]:.2f} if HV is {worst:g} times "
-        "as "
-        f"long, {near:.2f} beside larger and smaller nuclei."
+        f"as long, {near:.2f} beside larger and smaller nuclei."
     )
     plot = Plot(
         "bars",
@@ -260,10 +260,10 @@ def _hot_pixels(
     usual = [float(np.quantile(np.abs(v.hv), 0.995)) for v in views]
     far = [k for k, (high, low) in enumerate(zip(most, usual, strict=True))
            if high > FAR_OUT * max(low, 0.2)]  # fmt: skip
-    maps = exact_maps(probe.labels)
+    maps = probe.maps
     hv = maps.hv.copy()
     hv[:, 0, 0] = max(most, default=0.0)
-    hot = probe.of("hot", Maps(np=maps.np, hv=hv), probe.labels).aji if far else 1.0
+    hot = probe.of("hot", lambda: Maps(np=maps.np, hv=hv), probe.labels).aji if far else 1.0
     if hot >= probe.exact.aji - DROP:
         yield ok(words, plot=plot, **common)
         return
@@ -388,8 +388,8 @@ SURE = 0.1
 """AJI won here from which on a value that is not the preset's is a fault."""
 ALTERNATIVES: Mapping[str, tuple[Any, ...]] = {"np_threshold": (0.3, 0.6), "depth": (0.08, 0.3)}
 """Tried of parameters that are as the preset has them; they suit maps that are worse than ours."""
-KINDS = {"np_threshold": "The NP threshold does not fit", "min_mean_np": "The least mean NP does "
-                                                                         "not fit",
+KINDS = {"np_threshold": "The NP threshold does not fit",
+         "min_mean_np": "The least mean NP does not fit",
          "min_area": "The smallest area does not fit (pixels, not square micrometres)"}  # fmt: skip
 LEAST_NUCLEI = 30
 
@@ -406,7 +406,9 @@ def parameters_of_the_separation(bench: Bench) -> Steps:
     if params is None or params.method not in ("local", "hover_net"):
         yield from _of_a_function(probe)
         return
-    views = (yield from view_steps(bench)) if "maps" in bench.case.has else ()
+    # labels or maps that are at fault are no witness of parameters: generated nuclei are
+    spoilt = any(f.verdict == FAULT and f.family in ("data", "model") for f in bench.found)
+    views = (yield from view_steps(bench)) if "maps" in bench.case.has and not spoilt else ()
     pairs = [(bench.maps(v.index), v.labels) for v in views if v.labels is not None]
     pairs = pairs[: bench.params.n_variants]
     few = sum(len(np.unique(labels)) for _, labels in pairs if labels is not None) < LEAST_NUCLEI
@@ -502,7 +504,7 @@ def _of_a_function(probe: Probe) -> Steps:
     labels = singles(probe.radius)
     sharp, found_at = exact_maps(labels), 1.0
     for level in np.arange(0.05, 1, 0.05):
-        maps = Maps(np=sharp.np * np.float32(level), hv=sharp.hv)
+        maps = partial(Maps, np=sharp.np * np.float32(level), hv=sharp.hv)
         if probe.of(f"NP {level:.2f}", maps, labels).few < labels.max() / 2:
             found_at = float(level)
             break
@@ -522,9 +524,9 @@ def _of_a_function(probe: Probe) -> Steps:
         )
     elif ours - mine >= LOST and max(few, many) >= SHARE * n:
         over = many > few
-        yield fault(f"{words}.", title="Nuclei are broken up" if over else "Nuclei are merged or "
-                                                                           "lost",
-                    certainty=0.8, remedy=Remedy(
+        yield fault(f"{words}.", certainty=0.8,
+                    title="Nuclei are broken up" if over else "Nuclei are merged or lost",
+                    remedy=Remedy(
                         f"Make it less ready to {'cut' if over else 'merge'} or drop (seeds, "
                         f"markers, thresholds), or {OURS}.", *ANEW), **common)  # fmt: skip
     else:
