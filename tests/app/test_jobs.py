@@ -60,7 +60,7 @@ def test_runtime_errors_become_job_failed_with_their_cause() -> None:
 
 
 def test_no_memory_says_what_to_do() -> None:
-    with pytest.raises(JobFailed, match="smaller region"):
+    with pytest.raises(JobFailed, match="part of the image or a smaller tile"):
         drive(count(1, MemoryError()))
 
 

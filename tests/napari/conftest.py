@@ -217,3 +217,13 @@ def training():
 def store(training, tmp_path):
     """Store of training runs that starts no process."""
     return training.FakeStore(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def findings():
+    """Findings made up for the tab "Why?": the module ``diagnosis_findings`` beside this."""
+    path = Path(__file__).with_name("diagnosis_findings.py")
+    spec = importlib.util.spec_from_file_location("diagnosis_findings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

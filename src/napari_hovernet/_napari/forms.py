@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QSizePolicy,
     QSlider,
     QWidget,
@@ -305,6 +306,8 @@ class Form(QWidget):
             words = self._words.get(about.name, {})
             entries = [(word, words.get(word, word), "") for word in about.options]
             box = Combo(about.title, about.help, entries)
+        elif about.kind == "text":
+            box = QLineEdit()
         else:
             box = Number(about)
         (low, high), numeric = about.offered, about.kind in ("count", "number")
@@ -315,7 +318,7 @@ class Form(QWidget):
 
     def _add(self, about: Choice) -> None:
         box = self.boxes[about.name]
-        signals = {"switch": "toggled", "word": "picked"}
+        signals = {"switch": "toggled", "word": "picked", "text": "editingFinished"}
         changed = getattr(box, signals.get(about.kind, "valueChanged"))
         changed.connect(lambda _=None, name=about.name: self._edited(name))
         if about.kind == "switch":
@@ -363,6 +366,8 @@ def _show(box: Any, about: Choice, value: Any) -> None:
         box.setChecked(bool(value))
     elif about.kind == "word":
         box.setValue(value)
+    elif about.kind == "text":
+        box.setText(value)
     elif value is None:
         box.setValue(box.minimum())
     else:
@@ -375,6 +380,8 @@ def _read(box: Any, about: Choice) -> Any:
         return box.isChecked()
     if about.kind == "word":
         return box.value()
+    if about.kind == "text":
+        return box.text().strip()
     if about.none and box.value() == box.minimum():
         return None
     return round(box.value()) if about.whole else box.value()

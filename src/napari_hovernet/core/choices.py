@@ -54,7 +54,7 @@ class Choice:
 
     @property
     def kind(self) -> str:
-        """Return "switch", "word", "count", "number", "pair" or "other"."""
+        """Return "switch", "word", "count", "number", "pair", "text" or "other"."""
         if self.options:
             return "word"
         if isinstance(self.default, bool):
@@ -63,7 +63,7 @@ class Choice:
             return "pair" if len(self.default) == 2 and self.bounded else "other"
         if isinstance(self.default, int | float) or self.bounded:
             return "count" if self.whole else "number"
-        return "other"
+        return "text" if isinstance(self.default, str) else "other"
 
     @property
     def bounded(self) -> bool:

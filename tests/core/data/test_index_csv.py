@@ -131,6 +131,7 @@ def test_the_split_needs_its_column(tmp_path: Path) -> None:
         read_index(index(tmp_path, "image,label\nim/a.png,l\n"), DataChoice(split="val"))
 
 
+@pytest.mark.slow
 def test_an_index_of_200_000_lines_takes_seconds(tmp_path: Path) -> None:
     lines = "".join(f"im/{k}.png,im/{k}_lab.png\n" for k in range(200_000))
     path = index(tmp_path, "image,label\nim/a.png,im/a_lab.png\n" + lines)

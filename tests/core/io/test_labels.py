@@ -479,7 +479,7 @@ def other_json(folder: Path) -> Path:
         (archive, "archive of arrays"),
         (jpeg, "compression changes ids"),
         (missing, "is not there"),
-        (a_folder, "is a folder"),
+        (a_folder, "holds no mask"),
         (twice_the_same_id, "repeat"),
         (other_json, "lacks 'type'"),
     ],

@@ -19,7 +19,7 @@ def test_every_architecture_builds_from_its_own_config(name):
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(InputError, match="compact, hovernet, optimus"):
+    with pytest.raises(InputError, match="compact, hovernet, hovernet-monai, optimus, lite"):
         build("unet", {})
 
 

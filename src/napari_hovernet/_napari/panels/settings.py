@@ -49,7 +49,7 @@ class SettingsDialog(QDialog):
             self.forms[name] = form
             lines.addWidget(Fold(title, self._with_preset(form) if name == "loss" else form,
                                  f"All of {title.lower()}.", opened=name == "loss"))  # fmt: skip
-        machine = [about for about in rows_of(TrainConfig) if about.kind != "other"]
+        machine = [about for about in rows_of(TrainConfig) if about.kind not in ("text", "other")]
         self.forms[""] = Form(machine, config)
         lines.addWidget(Fold("Machine and seed", self.forms[""], "Precision, GPUs, seed."))
         lines.addStretch(1)
