@@ -46,7 +46,7 @@ def test_store_opens_as_layers(store: Path) -> None:
     labels = viewer.layers[-1]
     assert labels.multiscale
     assert labels.scale.tolist() == [0.25, 0.25]
-    qc = viewer.layers["a · weak share"]
+    qc = viewer.layers["a · weak share per 256 px"]
     assert qc.extent.world[1].max() <= 256 * 3 * 0.25
 
 

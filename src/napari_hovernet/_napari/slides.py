@@ -92,7 +92,8 @@ def read_slide(path: Path) -> list[LAYER]:
         for key in sorted(group["qc"]):
             values = group[f"qc/{key}/0"][:]
             high = float(values.max()) or 1.0
-            about = look(key.replace("_", " "), 256, colormap="inferno", visible=False,
+            title = f"{key.replace('_', ' ')} per 256 px"
+            about = look(title, 256, colormap="inferno", visible=False,
                          contrast_limits=(0.0, high), opacity=0.6)  # fmt: skip
             layers.append((values, about, "image"))
     layers.append(_pictured(_pyramid(group, "labels"), look("nuclei"), "labels"))
