@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from napari_hovernet._napari.panels.why import WhyTab
 from napari_hovernet.app.diagnose import Diagnosis
 from napari_hovernet.core.diagnosis.engine import Found
 from napari_hovernet.core.diagnosis.report import DiagnosisReport, Plot
+from napari_hovernet.core.types import Progress
 
 LONG_MS = 60_000
 
@@ -93,9 +96,12 @@ def test_a_fix_changes_the_nuclei_before_all_checks_are_done_and_undo_takes_it_b
     merged = work.study.labels.max()
     made = findings.made_up()
 
+    over = threading.Event()
+
     def steps(_asked):
-        while True:
-            yield Found(1, 2, "separation", findings=made)
+        yield Found(1, 2, "separation", findings=made)
+        while not over.wait(0.02):  # until it is cancelled
+            yield Progress(1, 2, "the rest")
 
     monkeypatch.setattr(module, "why_steps", steps)
     tab.start.click()
@@ -109,6 +115,7 @@ def test_a_fix_changes_the_nuclei_before_all_checks_are_done_and_undo_takes_it_b
     settle(work)
     assert work.study.labels.max() == merged and work.tuning.params.separation.merge_touching
     assert not tab.card.undo.isEnabled()
+    over.set()
 
 
 def test_corrected_nuclei_are_fixed_and_brought_back(tab, asked, work, run, qtbot):
