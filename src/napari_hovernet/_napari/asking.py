@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..app.diagnose import (
     unfinished,
     why_steps,
 )
+from ..core.diagnosis.engine import Found
 from ..core.types import Progress
 from ..errors import InputError, UserError
 from . import viewer as images
@@ -41,6 +43,8 @@ TUNABLE = ("separation", "np_threshold", "hv_order", "hv_sign", "hv_scale")
 OF_MAPS = (*TUNABLE, "np_channel", "np_activation", "labels_turn", "labels_shift", "labels_zoom",
            "maps_turn", "maps_shift")  # fmt: skip
 """Remedies that need no network: they can be applied before all checks are done."""
+PAUSE_S = 0.15
+"""Least time between two steps that are shown within a check."""
 LEAST_HALF, MARGIN = 48, 8
 """Pixels shown at least on either side of an example, and around it."""
 VIEWS = {"np": "probability", "hv_x": "hv", "hv_y": "hv", "magnitude": "magnitude"}
@@ -63,7 +67,7 @@ class Asking:
         self._found: tuple[Finding, ...] = ()  # In files, so far
         self._job: QtJob | None = None
         self._applied: Applied | None = None  # By the tuner
-        self._fixed = ""
+        self._fixed, self._told = "", 0.0
         self._pictured: tuple[str, Box] = ("", (0, 0, 0, 0))
         work.study.run_changed.connect(self._other_run)
         work.study.labels_changed.connect(self._other_labels)
@@ -233,8 +237,10 @@ class Asking:
         def progress(step: Progress) -> None:
             self.done, self.total = step.done, step.total
             self.said = (f"Checking: {step.message}" if step.total else step.message, "")
-            if hasattr(step, "findings"):
+            if isinstance(step, Found):
                 take(step.findings)
+            elif time.monotonic() - self._told < PAUSE_S:
+                return  # steps may come faster than they can be shown
             self._tell()
 
         def done(diagnosis: Diagnosis) -> None:
@@ -389,6 +395,7 @@ class Asking:
         write_html(target if target.suffix else target.with_suffix(".html"), diagnosis)
 
     def _tell(self) -> None:
+        self._told = time.monotonic()
         self.changed.emit(self)
 
 

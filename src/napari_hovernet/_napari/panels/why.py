@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import is_
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -88,7 +89,7 @@ class WhyTab(QWidget):
             entry = self.plant.menu().addAction(title)
             entry.setToolTip(tip)
             entry.triggered.connect(lambda _=False, change=change: self._plant(change))
-        self._pictured: tuple[Any, Any] = (None, None)
+        self._pictured: tuple[Any, ...] = ((), None, None)
         self._lay_out()
         self._connect()
         self._show()
@@ -199,8 +200,9 @@ class WhyTab(QWidget):
     def _show_picture(self, *_: Any) -> None:
         """Show the figure of a finding, or the worst place of it as it is on screen now."""
         asking, finding = self.asking, self.asking.finding
-        key = (finding, self.work.study.labels if finding is not None else None)
-        if all(a is b for a, b in zip(key, self._pictured, strict=True)) and not asking.busy:
+        about = (finding.id, len(asking.places)) if finding is not None else None
+        key = (about, finding and finding.plot, self.work.study.labels)
+        if key[0] == self._pictured[0] and all(map(is_, key[1:], self._pictured[1:])):
             return
         self._pictured = key
         self.card.set_picture(asking.picture(), len(asking.places))
