@@ -60,7 +60,7 @@ def test_a_user_error_is_one_line_and_status_2(run: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(models, "devices", raising(InputError("first\nsecond")))
     outcome = run("devices")
     assert outcome.status == 2
-    assert outcome.err == "napari-hovernet: error: first second\n"
+    assert outcome.err == "napari-hovernet: error: first\\nsecond\n"
     assert outcome.out == ""
 
 

@@ -231,12 +231,18 @@ class Latest:
 
 
 def calling(method: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """Call a method of a widget that is not kept alive by it."""
+    """Call a method of a widget that is not kept alive by it; not once Qt has deleted that."""
     ref = weakref.WeakMethod(method)
 
     def call(*more: Any) -> Any:
         found = ref()
-        return None if found is None else found(*arguments, *more)
+        if found is None:
+            return None
+        try:
+            found.__self__.objectName()
+        except RuntimeError:  # the wrapper outlives what it wraps
+            return None
+        return found(*arguments, *more)
 
     return call
 

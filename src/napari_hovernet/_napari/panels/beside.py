@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDialog, QWidget
 from ...app.before_after import Pair
 from ...core.types import Progress
 from ...errors import UserError
-from ..jobs import Handlers, bind
+from ..jobs import Handlers, bind, calling
 from ..kit import Combo, Message, button, column, plain, row
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Beside(QDialog):
         which = self.image.value()
         self.epoch.setEnabled(which == PINNED)
         self.again.setEnabled(True)
-        handlers = Handlers(self._show, self._failed, self._progress, lambda: self._say("Stopped."))
+        handlers = Handlers(calling(self._show), calling(self._failed), calling(self._progress),
+                            calling(self._say, "Stopped."))  # fmt: skip
         try:
             if which == PINNED:
                 self.training.compare_pinned(int(self.epoch.value()), handlers)
