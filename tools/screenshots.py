@@ -32,8 +32,13 @@ TIMEOUT_S = 1200
 State = Callable[["Bench"], None]
 STATES: dict[str, State] = {}
 """States by name, in order: each starts where the one before has left the window."""
-IN_DOCS = {"readme": "view-hv", "panel": "ran", "fine-tune": "train-done",
-           "diagnose": "why-place", "diagnose-mended": "why-fixed"}
+IN_DOCS = {
+    "readme": "view-hv",
+    "panel": "ran",
+    "fine-tune": "train-done",
+    "diagnose": "why-place",
+    "diagnose-mended": "why-fixed",
+}
 """Pictures of the documentation, and the states they show."""
 
 

@@ -14,6 +14,7 @@ from napari_hovernet.app.diagnose import Diagnosis
 from napari_hovernet.core.diagnosis.engine import Found
 from napari_hovernet.core.diagnosis.report import DiagnosisReport, Plot
 from napari_hovernet.core.types import Progress
+from napari_hovernet.core.weights import DEFAULT
 
 LONG_MS = 60_000
 
@@ -143,7 +144,7 @@ def test_files_are_asked_about_without_a_run(tab, monkeypatch, findings, qtbot, 
     made = findings.made_up()
 
     def opened(choice):
-        assert (choice.model, choice.data) == ("compact", str(tmp_path))
+        assert (choice.model, choice.data) == (DEFAULT, str(tmp_path))
         yield Found(0, 0, "opening")
         return "case"
 

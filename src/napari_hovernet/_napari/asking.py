@@ -28,6 +28,7 @@ from ..app.diagnose import (
 )
 from ..core.diagnosis.engine import Found
 from ..core.types import Progress
+from ..core.weights import DEFAULT
 from ..errors import InputError, UserError
 from . import viewer as images
 from .jobs import Handlers, QtJob
@@ -178,7 +179,7 @@ class Asking:
         self._stop()
         self.of_files, self._found, self.chosen, self._applied = None, (), "", None
         pixels, shelf = self._image(), work.shelf
-        source, device = run.result.info.source or "compact", work.session.options.device
+        source, device = run.result.info.source or DEFAULT, work.session.options.device
         asked = self.why.ask(None, lambda: shelf.get(source, device))
 
         def steps() -> Steps[Diagnosis]:

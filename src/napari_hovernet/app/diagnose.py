@@ -28,13 +28,13 @@ from ..core.io.files import load_json, read_params
 from ..core.params import InferenceParams
 from ..core.separation.tuning import TuneParams
 from ..core.types import Int32, Maps, Model, Progress
+from ..core.weights import BUILT_IN, offered
 from ..errors import CheckpointError, InputError
 from .jobs import OneThread
 from .study import InstanceImage, Study, TruthChoice
 
 # --- files -----------------------------------------------------------------------------
 
-BUILT_IN = "compact"
 AUGMENTATIONS = ("ours", "story", "none")
 """Augmentations that have a name."""
 DEFAULT_LOSS = "default"
@@ -44,7 +44,7 @@ DEFAULT_LOSS = "default"
 class DiagnoseChoice:
     """What a user chooses: paths and names only; "" = none."""
 
-    model: str = ""  # "compact" or a checkpoint file
+    model: str = ""  # A built-in model or a checkpoint file
     data: str = ""  # See :func:`.core.data.load.open_dataset`
     separation: str = ""  # A preset's name, or a file of the tuner
     family: str = ""  # Organ family of the token decoder, "" = all
@@ -129,8 +129,9 @@ def _predictor(choice: DiagnoseChoice, own: Own) -> tuple[Predictor | None, str]
         return Predictor.of(own.model), ""
     if not choice.model:
         return None, ""
-    if choice.model != BUILT_IN and not Path(choice.model).is_file():
-        raise InputError(f"{choice.model} is not there; give {BUILT_IN!r} or a checkpoint file.")
+    if choice.model not in BUILT_IN and not Path(choice.model).is_file():
+        names = " or ".join(map(repr, offered()))
+        raise InputError(f"{choice.model} is not there; give {names}, or a checkpoint file.")
     try:
         return Predictor.of(load_model(choice.model, choice.device)), ""
     except CheckpointError as error:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from ...app.curves import PLOTS, points
 from ...core.params import SCRATCH, DataParams, LossParams, OptimParams, TrainConfig
+from ...core.weights import BUILT_IN, offered
 from ...errors import UserError
 from ..forms import Form, Number, rows_of
 from ..jobs import bind
@@ -54,7 +55,7 @@ TITLE_PX = 122
 """Pixels for the titles of fields, so that these stand in one column."""
 FEW = 40
 """Lines of fewer points show the points themselves."""
-BUILT_IN, ASK, UNTRAINED = "compact", "ask", f"{SCRATCH}compact"
+ASK, UNTRAINED = "ask", f"{SCRATCH}compact"
 MODEL_FILTER = "Checkpoints (*.safetensors *.tar *.pth *.pt);;All files (*)"
 DATA_FILTER = "Training data (*.csv *.npz *.npy *.mat);;All files (*)"
 SHARE, FOLDER = "share", "folder"
@@ -275,7 +276,7 @@ class SetUp(QWidget):
 
     def _show(self, *_: Any) -> None:
         config: TrainConfig = self.training.config
-        known = dict.fromkeys((config.start, BUILT_IN, self.work.session.model.source,
+        known = dict.fromkeys((config.start, *offered(), self.work.session.model.source,
                                *self.work.session.settings.recent_models))  # fmt: skip
         entries = [(source, model_title(source), source) for source in known]
         entries += [(UNTRAINED, "untrained", "A network that knows nothing yet.")]
@@ -337,7 +338,7 @@ class SetUp(QWidget):
 
 def model_title(source: str) -> str:
     """Return what a starting point is called."""
-    return "built-in" if source == BUILT_IN else Path(source).name
+    return f"{source} (built in)" if source in BUILT_IN else Path(source).name
 
 
 # ---------------------------------------------------------------- a run
