@@ -137,4 +137,4 @@ def test_the_python_about_the_loss_runs(known: dict[str, Any]) -> None:
     assert sum(names["shares"].values()) == pytest.approx(1)
     assert names["shares"]["hv_magnitude"] > 0
     assert names["hv"].grad.abs().sum() > 0
-    assert all(check.passed for check in names["checks"])
+    assert all(row.holds for row in names["rows"])

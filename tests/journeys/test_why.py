@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -82,4 +80,3 @@ def test_from_a_blob_to_its_cause_and_apart(dock, qtbot):
     assert not work.layers.nuclei._overlays["selection_box"].visible
     assert len(viewer.layers) <= 4 and dock.width() <= 340
     assert page.minimumSizeHint().width() <= 316
-    assert not {"torch._dynamo", "triton"} & set(sys.modules)
