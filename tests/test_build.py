@@ -127,7 +127,7 @@ def test_the_wheel_names_its_command_its_plugin_and_both_licences(wheel: Path) -
         metadata = Parser().parsestr(file.read(info["METADATA"]).decode())
     assert "napari-hovernet = napari_hovernet.cli:main" in entry_points
     assert "napari-hovernet = napari_hovernet:napari.yaml" in entry_points
-    assert metadata["License-Expression"] == "BSD-3-Clause AND CC-BY-NC-SA-4.0"
+    assert metadata["License-Expression"] == "BSD-3-Clause AND CC-BY-NC-SA-4.0 AND Apache-2.0"
     assert "Framework :: napari" in metadata.get_all("Classifier", [])
 
 
