@@ -30,11 +30,12 @@ import torch
 from default_model.data import Crops, load_split
 from default_model.judge import as_model, judge, quick, told
 from default_model.loss import loss_terms, weighted
-from default_model.recipe import COMPACT, IMAGENET, STAGES, Stage, imagenet_weights, network
+from default_model.recipe import IMAGENET, STAGES, Stage, imagenet_weights, network
 from default_model.speed import fast_bfloat16, quicken
 from torch.utils.data import DataLoader, Subset
 
 import napari_hovernet as nh
+from napari_hovernet.core.weights import BUILT_IN
 
 LOG_EVERY = 25
 
@@ -100,8 +101,8 @@ class Run:
         if stage.start == IMAGENET:
             weights = imagenet_weights(args.imagenet, self.model)
             self.model.load_state_dict({**self.model.state_dict(), **weights})
-        elif stage.start == COMPACT:
-            known = nh.load_model(COMPACT).network.state_dict()
+        elif stage.start in BUILT_IN:
+            known = nh.load_model(stage.start).network.state_dict()
             self.model.load_state_dict({**self.model.state_dict(), **known})  # types are new
         else:
             before = torch.load(args.out / stage.start / "state.pt", weights_only=True)
