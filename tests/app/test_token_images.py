@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -58,6 +59,18 @@ def test_a_folder_becomes_a_family_with_its_truth(vit, tmp_path):
     np.testing.assert_allclose(data.tokens, image_tokens(vit, [picture(0), picture(1)]), atol=0.01)
     assert data.image(0).shape == (224, 224, 3)
     assert truth_of(data, 1).labels[60, 60] and (truth_of(data, 1).labels > 0).sum() == 35 * 35
+
+
+def test_outlines_are_drawn_at_the_size_of_their_image(vit, tmp_path):
+    folder = write_tiles(tmp_path, labelled=0)
+    ring = [[40, 40], [80, 40], [80, 80], [40, 80], [40, 40]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+               "properties": {}}  # fmt: skip
+    for i in range(2):
+        (folder / f"t{i}.geojson").write_text(json.dumps([feature]))
+    drive(cache_steps(find_pictures(folder), vit, tmp_path / "mine_features.npz"))
+    truth = truth_of(find_token_data([tmp_path], "mine"), 1).labels
+    assert truth[60, 60] == 1 and (truth > 0).sum() == 35 * 35
 
 
 def test_labels_of_some_alone_are_left_out_and_it_is_said(vit, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def pinned_steps(folder: RunFolder, before: int, after: int) -> Steps[Pair]:
         for epoch in (before, after):
             with np.load(folder.preview_of(epoch)) as file:
                 drawn.append((f"epoch {epoch}" if epoch else "before", file["labels"]))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{folder.name} has kept no picture of these epochs: {error}.") from error
     return pair_of(image, drawn[0], drawn[1], truth)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..core.checkpoint import load_model
 from ..core.data.items import Dataset, Item, Pair, dataset_of_stack, evenly
-from ..core.data.pairs import DataChoice, find_data
+from ..core.data.pairs import DataChoice, bare_name, find_data
 from ..core.data.stores import Stack, Stored, npz_members, open_member, open_npy
 from ..core.hv import read_hv
 from ..core.inference.images import UInt8, as_source
@@ -205,6 +205,11 @@ class TokenPictures:
     truth: Int32 | None  # True nuclei
     of_tokens: bool  # Whether ``images`` show tokens
     notes: tuple[str, ...] = ()
+    untold: frozenset[int] = frozenset()  # Places whose truth could not be read
+
+    def truth_at(self, place: int) -> Int32 | None:
+        """Return the true nuclei of a sample, or None if there are none to compare with."""
+        return None if self.truth is None or place in self.untold else self.truth[place]
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +288,7 @@ def picture_steps(
     """Read images (or show tokens) and true nuclei of samples, step by step."""
     images: list[UInt8] = []
     labels: npt.NDArray[np.int32] = np.zeros((len(indices), OUTPUT, OUTPUT), np.int32)
-    notes, known = [*data.notes], False
+    notes, untold = [*data.notes], set(range(len(indices)))
     for place, index in enumerate(indices):
         yield Progress(place, len(indices), f"Reading {data.name(index)}")
         image = data.image(index)
@@ -294,7 +299,8 @@ def picture_steps(
             notes.append(str(error))
             continue
         if found is not None:
-            labels[place], known = found.labels, True
+            labels[place] = found.labels
+            untold.discard(place)
             notes += found.notes
     of_tokens = "image" not in data.has
     if of_tokens:
@@ -306,9 +312,10 @@ def picture_steps(
         indices,
         tuple(map(data.name, indices)),
         principal_rgb(data.tokens[list(indices)]) if of_tokens else np.stack(images),
-        labels if known else None,
+        labels if len(untold) < len(indices) else None,
         of_tokens,
         tuple(dict.fromkeys(notes)),
+        frozenset(untold),
     )
 
 
@@ -318,12 +325,15 @@ def _judged(
     """Separate every sample and compare it with its truth."""
     labels: npt.NDArray[np.int32] = np.zeros(maps.np.shape, np.int32)
     rows: list[dict[str, float]] = []
-    true = -1 if pictures.truth is None else 0
+    true, found_nuclei = -1 if pictures.truth is None else 0, 0
     for place in (p for p in range(len(maps)) if p not in maps.errors):
         yield Progress(place, len(maps), f"Separating {pictures.names[place]}")
         one = maps.maps(place)
         labels[place] = separate(one, tuning.separation).labels
-        truth = None if pictures.truth is None else pictures.truth[place]
+        truth = pictures.truth_at(place)
+        if truth is None and pictures.truth is not None:
+            continue  # its truth could not be read: no score, and no nuclei beside those of others
+        found_nuclei += int(labels[place].max(initial=0))
         report = magnitude_report(one, labels[place] if truth is None else truth)
         row = {"magnitude": report.inside.mean, "largest": report.whole_image_max,
                "cosine": report.direction}  # fmt: skip
@@ -338,7 +348,7 @@ def _judged(
             }
         rows.append(row)
     means = {k: bootstrap_mean([row.get(k, math.nan) for row in rows]).mean for k in MEANS}
-    return labels, means, (true, int(labels.max(axis=(1, 2), initial=0).sum()))
+    return labels, means, (true, found_nuclei)
 
 
 def sample_steps(stacks: TokenStacks, place: int) -> Generator[Progress, None, SegmentResult]:
@@ -446,7 +456,11 @@ def _size_notes(pictures: Dataset, backbone: Backbone) -> tuple[str, ...]:
 def _write_data(pictures: Dataset, output: Path) -> tuple[Path, tuple[str, ...]]:
     path, edges = output.with_name(output.name.removesuffix(FEATURES) + DATA), (OUTPUT, OUTPUT)
     images = [cv2.resize(read_picture(i), edges, interpolation=cv2.INTER_AREA) for i in pictures]
-    known = [nearest(read_labels(p.labels).labels) for p in pictures.pairs if p.labels]
+    known = [
+        nearest(read_labels(p.labels, read_picture(item).shape[:2], bare_name(p.image)).labels)
+        for item in pictures
+        if (p := item.pair) is not None and p.labels
+    ]
     names = np.array([item.name for item in pictures])
     arrays: dict[str, Any] = {"images": np.stack(images), "image_ids": names}
     notes: tuple[str, ...] = ()

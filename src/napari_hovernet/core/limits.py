@@ -19,10 +19,11 @@ MEMORY_SHARE = 0.6
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 """Where control groups (of containers, of the jobs of a cluster) are, and which is our own."""
 _CGROUP_FILES = {
-    "": ("memory.max", "memory.current"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
-"""Names of limit and use, in version 2 and in version 1 (by the controller)."""
+"""Files of limit and use, and the line of memory.stat with the cache of files that the kernel
+gives back, in version 2 and in version 1 (by the controller)."""
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -35,16 +36,26 @@ _KINDS = (
 def free_memory() -> int:
     """Bytes of main memory that a process may still take; limits of its control groups count."""
     left = [int(psutil.virtual_memory().available)]
-    for limit, used in _memory_files():
+    for folder, (limit, used, cache) in _memory_groups():
         try:
-            left.append(int(limit.read_text()) - int(used.read_text()))
+            taken = int((folder / used).read_text()) - _cached(folder, cache)
+            left.append(int((folder / limit).read_text()) - taken)
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return max(min(left), 1)
 
 
-def _memory_files() -> Iterator[tuple[Path, Path]]:
-    """Yield limit and use of the process's own control group and of all above it."""
+def _cached(group: Path, line: str) -> int:
+    """Bytes of a control group's files in memory that are given back when they are needed."""
+    try:
+        stats = dict(row.split() for row in (group / "memory.stat").read_text().splitlines())
+        return int(stats[line])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def _memory_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Yield the process's own control group and all above it, with the names of their files."""
     try:
         lines = _OWN_CGROUP.read_text().splitlines()
     except OSError:  # not Linux
@@ -56,7 +67,7 @@ def _memory_files() -> Iterator[tuple[Path, Path]]:
         controller = "memory" if controllers else ""
         root, group = _CGROUPS / controller, _CGROUPS / controller / name.lstrip("/")
         for folder in (group, *group.parents):
-            yield tuple(folder / file for file in _CGROUP_FILES[controller])  # type: ignore[misc]
+            yield folder, _CGROUP_FILES[controller]
             if folder == root:
                 break
 

@@ -515,10 +515,14 @@ PALETTE = (RED, GREEN, BLUE, YELLOW, ORANGE, (0, 255, 255), (255, 0, 255), (128,
 """Colours of types nobody has named, used in turn."""
 
 
+def unnamed(kind: int, name: str = "") -> TypeInfo:
+    """Name and colour a type by its number from 1, or colour one that has a name."""
+    return TypeInfo(name or f"type {kind}", PALETTE[(kind - 1) % len(PALETTE)])
+
+
 def numbered(n_types: int) -> dict[int, TypeInfo]:
     """Name types by their number; 0 is background."""
-    named = {i: TypeInfo(f"type {i}", PALETTE[(i - 1) % len(PALETTE)]) for i in range(1, n_types)}
-    return {0: BACKGROUND, **named}
+    return {0: BACKGROUND, **{kind: unnamed(kind) for kind in range(1, n_types)}}
 
 
 def assumed(n_types: int | None, mode: str) -> tuple[dict[int, TypeInfo], str]:

@@ -39,6 +39,15 @@ def test_a_folder_of_images_and_labels(tmp_path: Path) -> None:
     assert "1 images without labels are left out (alone)" in found.notes
 
 
+def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
+    pair(tmp_path, "a")
+    pair(tmp_path, "A")
+    if len(list(tmp_path.iterdir())) < 4:
+        pytest.skip("this file system does not tell upper case from lower case")
+    with pytest.raises(InputError, match=r"A\.png and a\.png, which differ|A_lab.png and a_lab"):
+        gather([tmp_path])
+
+
 def test_folders_train_and_valid_are_a_split_and_test_is_kept_out(tmp_path: Path) -> None:
     for split, names in (("train", "ab"), ("valid", "c"), ("test", "de")):
         for name in names:

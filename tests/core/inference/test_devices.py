@@ -137,13 +137,14 @@ def test_precision_is_float32_on_a_cpu_unless_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "used", "free"),
+    ("limit", "used", "cache", "free"),
     [
-        ("3000", "1000", 2000),
-        ("90000", "0", 5000),
-        ("max", "0", 5000),
-        ("1000", "2000", 1),
-        (None, None, 5000),
+        ("3000", "1000", None, 2000),
+        ("3000", "2500", "anon 500\ninactive_file 2000", 2500),  # given back when it is needed
+        ("90000", "0", None, 5000),
+        ("max", "0", None, 5000),
+        ("1000", "2000", None, 1),
+        (None, None, None, 5000),
     ],
 )
 def test_free_memory_is_what_is_available_and_a_container_leaves(
@@ -151,12 +152,14 @@ def test_free_memory_is_what_is_available_and_a_container_leaves(
     monkeypatch: pytest.MonkeyPatch,
     limit: str | None,
     used: str | None,
+    cache: str | None,
     free: int,
 ) -> None:
     assert 2**20 < devices.free_memory() < 2**50
     job = tmp_path / "slurm" / "job_7" / "step"
     job.mkdir(parents=True)
-    for name, text in (("memory.max", limit), ("memory.current", used)):
+    texts = {"memory.max": limit, "memory.current": used, "memory.stat": cache}
+    for name, text in texts.items():
         if text is not None:
             (job.parent / name).write_text(f"{text}\n")
     own = tmp_path / "own"

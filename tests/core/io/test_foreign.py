@@ -134,6 +134,20 @@ def test_each_is_read_with_its_types(tmp_path: Path, make: Callable[[Path], Path
     assert set(found.type.tolist()) == {TYPED.get(make, 0)}
 
 
+@pytest.mark.parametrize("make", [coco, cellvit])
+def test_large_ones_are_known_by_their_first_bytes(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    """The list of images, or what is said of the slide, may fill all that is looked at."""
+    path = make(tmp_path)
+    content = json.loads(path.read_text())
+    many = [{"id": 100 + k, "file_name": f"other_{k}.png"} for k in range(20_000)]
+    padded = {"images": content.pop("images") + many} if "images" in content else {
+        "wsi_metadata": {"slide": "s" * 500_000}}  # fmt: skip
+    path.write_text(json.dumps({**padded, **content}))
+    np.testing.assert_array_equal(read_labels(path, SHAPE, "x").labels, EXPECTED)
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_each_cut_off_or_damaged_is_read_or_refused(
     tmp_path: Path, make: Callable[[Path], Path]

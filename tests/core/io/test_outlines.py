@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,6 @@ from scipy import ndimage as ndi
 
 from napari_hovernet.core.io import FORMATS, geojson
 from napari_hovernet.core.io.geojson import (
-    MAX_CONTOUR_EDGE,
     Polygons,
     contour_outlines,
     fill,
@@ -24,8 +24,13 @@ from napari_hovernet.core.io.geojson import (
     trace,
     write_geojson,
 )
-from napari_hovernet.core.io.hover_net import read_hovernet_json, write_hovernet_json
+from napari_hovernet.core.io.hover_net import (
+    MAX_CONTOUR_EDGE,
+    read_hovernet_json,
+    write_hovernet_json,
+)
 from napari_hovernet.core.io.open import read_labels
+from napari_hovernet.core.io.rois import write_rois
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import Int32, Nuclei
 from napari_hovernet.errors import InputError
@@ -110,10 +115,11 @@ def test_bad_rings_are_refused_by_name(ring: np.ndarray, said: str) -> None:
         Polygons(((SQUARE,), (ring,)), ids=("a", "b"))
 
 
-def test_absurd_sizes_are_refused_before_memory_is_taken() -> None:
-    far = np.array([[0, 0], [MAX_CONTOUR_EDGE, 0]], np.int32)
-    with pytest.raises(InputError, match="spans 4097 x 1"):
-        contour_outlines(far)
+def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    far = {"contour": [[0, 0], [MAX_CONTOUR_EDGE, 0], [0, 1]], "type": None}
+    (tmp_path / "far.json").write_text(json.dumps({"nuc": {"1": far}}))
+    with pytest.raises(InputError, match="Nucleus '1': its contour spans 4097"):
+        read_hovernet_json(tmp_path / "far.json")
     with pytest.raises(InputError, match="has shape"):
         contour_outlines(np.zeros((0, 2), np.int32))
     with pytest.raises(InputError, match="too large"):
@@ -389,6 +395,26 @@ def ring_in_two_parts() -> Int32:
     labels[18, 29] = 4
     labels[26:29, 20:23] = 3
     return labels
+
+
+def test_one_giant_blob_is_exported_like_any_nucleus(tmp_path: Path) -> None:
+    labels = np.zeros((4, MAX_CONTOUR_EDGE + 9), np.int32)
+    labels[1:3, 2:-2] = 1
+    nuclei = measure(labels)
+    write_geojson(tmp_path / "n.geojson", nuclei)
+    np.testing.assert_array_equal(read_labels(tmp_path / "n.geojson", labels.shape).labels, labels)
+    write_hovernet_json(tmp_path / "n.json", nuclei)
+
+
+def test_regions_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    nuclei = measure(np.kron([[1, 2]], np.ones((4, 4), int)).astype(np.int32))
+    write_rois(tmp_path / "n.zip", nuclei)
+    with zipfile.ZipFile(tmp_path / "n.zip") as archive:
+        regions = [archive.read(name) for name in archive.namelist()]
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for folder, region in zip("ab", regions, strict=True):
+            archive.writestr(f"{folder}/1.roi", region)
+    assert len(read_labels(tmp_path / "two.zip", (8, 8)).ids) == 2
 
 
 @pytest.mark.parametrize("name", ["geojson", "imagej-roi"])

@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+import napari_hovernet as nh
 from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.data.samples import LoadedData, Sample
+from napari_hovernet.core.io.geojson import write_geojson
+from napari_hovernet.core.io.hover_net import write_hovernet_json
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.check import load_data, needs_of
 from napari_hovernet.core.training.module import highest_type, restored, start_of
-from napari_hovernet.core.types import BACKGROUND, Model, ModelInfo, TypeInfo
+from napari_hovernet.core.types import BACKGROUND, CONSEP, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError, InputError
 
 
@@ -114,6 +118,24 @@ def test_types_are_numbered_by_the_names_in_the_files(tmp_path: Path):
     grouped = load_data(TrainConfig(start=start, data=replace(params, types=str(scheme))))
     assert sorted(kinds(s) for s in grouped.all) == [[0, 1], [1]]
     assert start_of(TrainConfig(start=start), grouped).n_types == 2
+
+
+def test_own_exports_keep_their_numbers(tmp_path: Path):
+    """They name background too, as type 0, which is no type to count."""
+    labels = np.zeros((64, 400), np.int32)
+    labels[8:18, 8:18], labels[30:40, 380:390] = 1, 2
+    maps = nh.Maps(np=labels > 0, hv=nh.hv_targets(labels),
+                   types=np.stack([labels == k for k in range(5)]).astype(np.float32))  # fmt: skip
+    nuclei = measure(labels, maps, dict(CONSEP))
+    cv2.imwrite(str(tmp_path / "i.png"), np.full((64, 400, 3), 200, np.uint8))
+    for name, write in (("i.geojson", write_geojson), ("i.json", write_hovernet_json)):
+        write(tmp_path / name, nuclei)
+        found = load_data(TrainConfig(start="scratch:compact", data=DataParams((str(tmp_path),))))
+        names = {k: t.name for k, t in found.type_names.items()}
+        assert names[0] == "background" and set(names) == {0, 1, 2, 3, 4}, name
+        seen = [names[k] for s in found.all for k in kinds(s)]
+        assert seen == ["miscellaneous", "inflammatory"], name
+        (tmp_path / name).unlink()
 
 
 def square(at: int, name: str) -> dict[str, object]:

@@ -180,7 +180,7 @@ def _numbered_alike(
         tables = {i: groups.table(MAX_TYPE + 1, names.get(i)) for i in everywhere}
         return [found.samples[i].retyped(tables[i]) for i in everywhere], groups.names
     named = {t.name.strip().casefold(): t for names in found.type_names.values()
-             for _, t in sorted(names.items())}  # fmt: skip
+             for k, t in sorted(names.items()) if k}  # fmt: skip
     if not named:
         return found.samples, {}
     theirs = {t.name.strip().casefold() for k, t in known.items() if k}
@@ -410,7 +410,7 @@ def _check_there(data: Dataset, there: set[str], needs: str) -> None:
 
 def _settled_hv(data: Dataset, stack: Stack, convention: str, found: Gathered) -> StoredHV:
     """Settle how stored HV is read: as named, or as found."""
-    name, labelled = data.origin, "labels" in stack.parts
+    name, labelled = data.origin, "labels" in stack.has
     try:
         seen, divisor, note = look_at_hv(stack, name)
     except SizeError:

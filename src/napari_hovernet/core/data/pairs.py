@@ -159,7 +159,15 @@ def list_files(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder} is a file; give a folder.") from error
     except OSError as error:
         raise InputError(f"Cannot look into {folder}: {error.strerror or error}.") from error
-    return {p.name.lower(): p for p in found if not p.name.startswith(".") and p.is_file()}
+    files: dict[str, Path] = {}
+    for path in (p for p in found if not p.name.startswith(".") and p.is_file()):
+        other = files.setdefault(path.name.lower(), path)
+        if other is not path and path.suffix.lower() in (*SUFFIXES, *LABEL_SUFFIXES):
+            raise InputError(
+                f"{folder} has {other.name} and {path.name}, which differ in upper and lower case "
+                "alone; rename one of them."
+            )
+    return files
 
 
 def image_files(files: Mapping[str, Path]) -> list[Path]:

@@ -123,7 +123,7 @@ def look_at_hv(stack: Stack, name: str) -> tuple[HVFinding, float, str]:
     shape = stack.parts["hv"].shape
     if len(shape) != 4 or shape[1] != 2:
         raise SizeError(f"{name}: HV has shape {shape}; it must be (N, 2, H, W).")
-    truth = "labels" if "labels" in stack.parts else "np"
+    truth = "labels" if "labels" in stack.has else "np"
     read = [stack.read(i, ("hv", truth), stream=False) for i in evenly(stack.n, PROBED)]
     divisor, note = divisor_of(np.stack([arrays["hv"] for arrays in read]), f"{name}: HV")
     probes = []

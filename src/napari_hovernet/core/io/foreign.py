@@ -18,9 +18,9 @@ import numpy.typing as npt
 from ...errors import InputError, plain
 from ..limits import check_file, check_room, npy_header
 from ..pickles import read_plain
-from ..types import Int32, TypeInfo
+from ..types import Int32, unnamed
 from .files import MAX_TYPE, load_json, member, named, numbers, points
-from .geojson import PALETTE, Polygons, Ring, mask_outlines
+from .geojson import Polygons, Ring, mask_outlines
 from .labels import Instances, instances_in, instances_of
 
 MAX_XML_BYTES = 2**29
@@ -110,7 +110,7 @@ def _polygons(
     rings: Sequence[tuple[Ring, ...]], types: Sequence[int], names: Sequence[str],
     notes: tuple[str, ...] = (), ids: Sequence[str] = (),
 ) -> Polygons:  # fmt: skip
-    infos = {k: TypeInfo(name, PALETTE[k % len(PALETTE)]) for k, name in enumerate(names, start=1)}
+    infos = {k: unnamed(k, name) for k, name in enumerate(names, start=1)}
     return Polygons(tuple(rings), tuple(ids), np.array(types, np.int32), infos, notes=notes)
 
 
@@ -119,10 +119,14 @@ def _polygons(
 
 def json_kind(head: bytes) -> str:
     """Tell "coco", "cellvit", "tiatoolbox" or "" by the first bytes of a JSON file."""
-    if (b'"annotations"' in head and b'"images"' in head) or b'"segmentation"' in head:
+    # of a large file the head shows its images, or what it says of the slide, and no more
+    pictures = b'"images"' in head and (b'"annotations"' in head or b'"file_name"' in head)
+    if pictures or b'"segmentation"' in head:
         return "coco"
+    if b'"wsi_metadata"' in head:
+        return "cellvit"
     if b'"contour"' in head and b'"nuc"' not in head:
-        return "cellvit" if b'"cells"' in head or b'"wsi_metadata"' in head else "tiatoolbox"
+        return "cellvit" if b'"cells"' in head else "tiatoolbox"
     return ""
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError, plain
-from ..types import Bool, Int32, Nuclei, TypeInfo, kernel
+from ..types import Bool, Int32, Nuclei, TypeInfo, kernel, unnamed
 from .files import (
     METADATA_KEY,
     atomic_path,
@@ -99,15 +99,8 @@ Ring = Float64
 
 MAX_COORDINATE = 1_000_000.0
 """Largest pixel coordinate taken for real; the largest slides have about 300,000."""
-MAX_CONTOUR_EDGE = 4096
-"""Largest width or height in pixels of a single nucleus given by its boundary pixels."""
 MAX_LABEL_PIXELS = 2**30
 """Largest label image that is drawn, in pixels (4 GiB)."""
-PALETTE = (
-    (230, 75, 53), (77, 187, 213), (0, 160, 135), (60, 84, 136),
-    (243, 155, 127), (132, 145, 180), (145, 209, 194), (176, 156, 133),
-)  # fmt: skip
-"""Colours, RGB, of types that come without one; repeated when there are more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,10 +243,6 @@ def contour_mask(contour: Int32) -> Bool:
         raise InputError(f"A contour has shape {contour.shape}; give x, y of boundary pixels.")
     start = contour.min(axis=0)
     width, height = (int(n) for n in contour.max(axis=0) - start + 1)
-    if max(width, height) > MAX_CONTOUR_EDGE:
-        raise InputError(
-            f"A contour spans {width} x {height} pixels; a nucleus has at most {MAX_CONTOUR_EDGE}."
-        )
     mask = np.zeros((height, width), np.uint8)
     local = np.ascontiguousarray(contour - start, dtype=np.int32)
     cv2.drawContours(mask, [local.reshape(-1, 1, 2)], -1, 1, cv2.FILLED)
@@ -264,11 +253,6 @@ def contour_outlines(contour: Int32) -> list[Ring]:
     """Turn boundary pixels into outlines along their outer edges."""
     mask = contour_mask(contour)
     return [ring + contour.min(axis=0) for ring in mask_outlines(mask)]
-
-
-def default_types(names: Sequence[str]) -> dict[int, TypeInfo]:
-    """Give colours to types that have none, numbered from 1."""
-    return {i + 1: TypeInfo(name, PALETTE[i % len(PALETTE)]) for i, name in enumerate(names)}
 
 
 ID_NAMESPACE = uuid.UUID("6f1f1d3e-6a0e-5c52-9b1b-2a0c3f3f7c11")
@@ -346,8 +330,7 @@ def _features(
         name = f"{seed}/{nuclei.label[i]}/{x:.3f}/{y:.3f}/{nuclei.area[i]}"
         properties: dict[str, Any] = {"measurements": _measurements(nuclei, i, mpp)}
         if kind := int(nuclei.type[i]):
-            default = TypeInfo(f"type {kind}", PALETTE[kind % len(PALETTE)])
-            info = nuclei.type_names.get(kind, default)
+            info = nuclei.type_names.get(kind) or unnamed(kind)
             properties["classification"] = {"name": info.name, "color": list(info.color)}
         yield {
             "type": "Feature",
@@ -417,7 +400,7 @@ def _polygons(data: Any) -> Polygons:
     for name, colour in colours.items():
         if name not in numbers_of:
             numbers_of[name] = k = max(types, default=0) + 1
-            types[k] = TypeInfo(name, colour or PALETTE[(k - 1) % len(PALETTE)])
+            types[k] = TypeInfo(name, colour) if colour else unnamed(k, name)
     return Polygons(
         rings=tuple(rings),
         ids=tuple(ids),

@@ -17,7 +17,7 @@ from scipy import io as scipy_io
 
 from ...errors import InputError, OutputError, plain
 from ..limits import check_file, check_room
-from ..types import Int32, Nuclei
+from ..types import Int32, Nuclei, unnamed
 from .files import (
     MAX_TYPE,
     METADATA_KEY,
@@ -32,9 +32,11 @@ from .files import (
     type_info_json,
     types_to_json,
 )
-from .geojson import MAX_COORDINATE, Polygons, contour_mask, contour_outlines, default_types
+from .geojson import MAX_COORDINATE, Polygons, contour_mask, contour_outlines
 from .labels import Instances, check_labels, instances_of, renumbered
 
+MAX_CONTOUR_EDGE = 4096
+"""Largest width or height in pixels of a single nucleus given by its boundary pixels."""
 MAGNIFICATION_TIMES_MPP = 10.0
 """By custom 0.25 micrometres per pixel are called 40x, 0.5 are 20x."""
 
@@ -116,13 +118,19 @@ def _polygons(data: Any) -> Polygons:
                 f"{what}: its contour is empty or leaves the +-{MAX_COORDINATE:,.0f} pixels "
                 "that an image can have."
             )
+        span = int((contour.max(axis=0) - contour.min(axis=0)).max()) + 1
+        if span > MAX_CONTOUR_EDGE:  # before memory is taken
+            raise InputError(
+                f"{what}: its contour spans {span} pixels; a nucleus has at most "
+                f"{MAX_CONTOUR_EDGE}."
+            )
         rings.append(tuple(contour_outlines(np.rint(contour).astype(np.int32))))
         kind = _scalar(entry.get("type"), f"{what}: type", 0)
         if kind != int(kind) or not 0 <= kind <= MAX_TYPE:
             raise InputError(f"{what}: type is {kind:g}; types are whole numbers in 0..{MAX_TYPE}.")
         types.append(int(kind))
         probabilities.append(_scalar(entry.get("type_prob"), f"{what}: type_prob", math.nan))
-    names = default_types([f"type {k + 1}" for k in range(max(types, default=0))])
+    names = {k: unnamed(k) for k in range(1, max(types, default=0) + 1)}
     return Polygons(
         rings=tuple(rings),
         ids=tuple(nuclei),

@@ -17,7 +17,7 @@ import tifffile
 
 from ...errors import InputError
 from ..limits import check_room
-from ..types import PALETTE, Int32, TypeInfo
+from ..types import Int32, TypeInfo, unnamed
 from .files import MAX_TYPE, METADATA_KEY, atomic_path
 from .tiff import main_series, tiff_file
 
@@ -164,9 +164,7 @@ def _typed(found: Instances, table: Path) -> Instances:
         raise InputError(f"{table}: label and type must be whole numbers ({error}).") from error
     types = {label: kind for label, kind, _ in typed if 0 <= kind <= MAX_TYPE}
     names = {kind: name.lstrip("'") for _, kind, name in typed if kind and name}
-    known = {
-        kind: TypeInfo(names[kind], PALETTE[(kind - 1) % len(PALETTE)]) for kind in sorted(names)
-    }
+    known = {kind: unnamed(kind, names[kind]) for kind in sorted(names)}
     kinds = np.array([types.get(int(i), 0) for i in found.ids], np.int32)
     named_so = table.name.endswith(TYPE_TABLE)
     notes = found.notes if named_so else (*found.notes, f"types are those of {table.name}")

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from ...errors import InputError, OutputError, plain
 from ..limits import check_file
-from ..types import Int32, Nuclei, TypeInfo
+from ..types import Int32, Nuclei, unnamed
 from .files import atomic_path
-from .geojson import PALETTE, Polygons, Ring, default_types, nucleus_outlines
+from .geojson import Polygons, Ring, nucleus_outlines
 
 MAGIC = b"Iout"
 HEAD, HEAD2 = 64, 64
@@ -59,7 +59,7 @@ def write_rois(
             rings = [(ring + shift).astype(np.int64) for part in parts for ring in part]
             name = f"{nuclei.label[i]:06d}"
             kind = int(nuclei.type[i])
-            known = nuclei.type_names.get(kind, TypeInfo("", PALETTE[kind % len(PALETTE)]))
+            known = nuclei.type_names.get(kind) or unnamed(kind)
             entry = zipfile.ZipInfo(f"{name}.roi")  # of no date, so that the same is the same
             archive.writestr(entry, _packed(rings, name, kind, known.color), zipfile.ZIP_DEFLATED)
 
@@ -132,7 +132,7 @@ def read_rois(path: str | os.PathLike[str]) -> Polygons:
         rings=tuple(rings for rings, _ in areas.values()),
         ids=tuple(areas),
         type=np.array(kinds, np.int32),
-        type_names=default_types([f"type {k + 1}" for k in range(max(kinds, default=0))]),
+        type_names={k: unnamed(k) for k in range(1, max(kinds, default=0) + 1)},
         notes=(f"{gone} regions that are no areas were left out",) if gone else (),
     )
 
@@ -144,7 +144,8 @@ def _members(file: Path) -> dict[str, bytes]:
             raise InputError("there is no .roi in it; save it from ImageJ's ROI Manager.")
         if len(entries) > MAX_ROIS or any(e.file_size > MAX_ROI_BYTES for e in entries):
             raise InputError("its regions claim to be too many or too large.")
-        return {Path(e.filename).stem: archive.read(e) for e in entries}
+        # by their whole names: two folders of an archive may hold regions of one name
+        return {e.filename[: -len(".roi")]: archive.read(e) for e in entries}
 
 
 def _unpacked(data: bytes) -> tuple[tuple[Ring, ...], int]:
