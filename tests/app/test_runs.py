@@ -204,10 +204,6 @@ def test_pause_go_on_and_stop(
     until(store, run, "paused")
     store.resume(run)
     until(store, run, "running")
-    store.pause(run)
-    until(store, run, "paused")
-    store.resume_paused(run)
-    until(store, run, "running")
     store.stop(run)
     assert until(store, run, "stopped", "killed") == "stopped"
 

@@ -9,7 +9,6 @@ import pytest
 from napari_hovernet.app.tuning import MERGE_S, UNDO_LIMIT, Edits, Tuned, Tuning
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.inference.tiles import scaled_separation
-from napari_hovernet.core.measure.sweep import Sweep, SweepAxis
 from napari_hovernet.core.params import PRESETS, InferenceParams, SeparationParams
 from napari_hovernet.core.separation.tuning import StageCounts, TuneParams
 from napari_hovernet.core.types import ModelInfo
@@ -41,7 +40,7 @@ def tuning():
 def heard(tuning):
     """What the signals carried, in the order they came."""
     values = []
-    for name in ("params", "tuned", "sweep"):
+    for name in ("params", "tuned"):
         signal = getattr(tuning, f"{name}_changed")
         signal.connect(lambda value, name=name: values.append((name, value)))
     return values
@@ -108,14 +107,13 @@ def test_only_so_many_edits_are_kept(tuning):
 def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
     tuning.edit(depth(0.2))
     tuning.take(answer(depth(0.2)))
-    tuning.take_sweep(Sweep(TuneParams(), SweepAxis("depth", (0.1,)), None, None))
     heard.clear()
     cut = SeparationParams(depth=0.33)
     tuning.begin(result(cut))
     assert tuning.params == tuning.start == TuneParams(cut)
-    assert tuning.tuned is tuning.sweep is None
+    assert tuning.tuned is None
     assert not (tuning.can_undo or tuning.can_redo)
-    assert heard == [("params", TuneParams(cut)), ("tuned", None), ("sweep", None)]
+    assert heard == [("params", TuneParams(cut)), ("tuned", None)]
     tuning.begin(None)
     assert tuning.params == TuneParams()
 
@@ -170,13 +168,3 @@ def test_an_answer_to_older_parameters_is_dropped(tuning, heard):
     before = len(heard)
     assert not tuning.take(answer(depth(0.2)))
     assert tuning.tuned is None and len(heard) == before
-
-
-def test_a_sweep_is_kept_until_the_next_run(tuning, heard):
-    found = Sweep(TuneParams(), SweepAxis("depth", (0.1,)), None, None)
-    tuning.take_sweep(found)
-    assert tuning.sweep is found and heard == [("sweep", found)]
-    tuning.edit(depth(0.2))
-    assert tuning.sweep is found
-    tuning.begin(None)
-    assert tuning.sweep is None

@@ -18,7 +18,6 @@ from napari_hovernet.core.measure.blobs import (
     BlobRow,
     blob_report,
     explain,
-    explain_report,
 )
 from napari_hovernet.core.measure.kernels import find_cores, hull_pixels, seam_lengths
 from napari_hovernet.core.measure.magnitude import MagnitudeBands
@@ -400,19 +399,6 @@ def test_what_is_not_suspected() -> None:
     many = replace(BLOB, status="separated", n_instances=4)
     assert explain(many) == "4 nuclei, not suspected."
     assert "dropped it" in explain(replace(BLOB, status="empty", n_instances=0))
-
-
-def test_the_report_names_its_measure_and_scattered_ids() -> None:
-    labels = np.zeros((40, 60), int)
-    assert explain_report(blob_report(None, labels)) == ""
-    labels[2:12, 2:12] = labels[22:32, 2:12] = 1
-    labels[2:12, 30:40] = 2
-    said = explain_report(blob_report(None, labels))
-    assert said == (
-        "One nucleus is taken to have 100 px. 1 id lies on several parts that do not touch."
-    )
-    labels[22:32, 30:40] = 2
-    assert "2 ids lie on" in explain_report(blob_report(None, labels))
 
 
 RULES = (0.75, 0.4)

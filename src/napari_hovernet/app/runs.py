@@ -282,10 +282,6 @@ class RunStore:
         """Ask a running run to stay between two steps; it keeps its memory and its turn."""
         self._ask(run, "pause", ("running", "paused", "starting"))
 
-    def resume_paused(self, run: RunFolder | str) -> None:
-        """Ask a paused run to go on."""
-        self._ask(run, "resume", ("paused", "running"))
-
     def stop(self, run: RunFolder | str) -> None:
         """Ask a run to finish its step, write a checkpoint and end; one that waits just ends."""
         self._ask(run, "stop", ACTIVE)

@@ -12,7 +12,6 @@ from psygnal import Signal
 from ..core.hv import read_hv
 from ..core.inference.tiles import scaled_separation, working_scale
 from ..core.measure.nuclei import measure
-from ..core.measure.sweep import Sweep
 from ..core.params import SeparationParams
 from ..core.separation.tuning import (
     StageCounts,
@@ -55,13 +54,11 @@ class Tuning:
 
     params_changed: ClassVar[Signal] = Signal(object)
     tuned_changed: ClassVar[Signal] = Signal(object)
-    sweep_changed: ClassVar[Signal] = Signal(object)
 
     def __init__(self) -> None:
         # To be read by all, and changed by the methods below alone:
         self.start = TuneParams()  # What the run was cut with: where reset leads
         self.tuned: Tuned | None = None  # The latest answer
-        self.sweep: Sweep | None = None  # The latest sweep
         self._scale = 1.0
         self._done: list[TuneParams] = [self.start]
         self._undone: list[TuneParams] = []
@@ -95,10 +92,9 @@ class Tuning:
             self._scale = working_scale(result.info, result.params.inference)
         edits = edits or Edits((self.start,))
         self._done, self._undone, self._last = list(edits.done), list(edits.undone), ("", 0.0)
-        self.tuned = self.sweep = None
+        self.tuned = None
         self.params_changed.emit(self.params)
         self.tuned_changed.emit(None)
-        self.sweep_changed.emit(None)
 
     def preset(self, name: str) -> SeparationParams:
         """Return a preset with its lengths in pixels of this run."""
@@ -158,11 +154,6 @@ class Tuning:
         if self.tuned is not None:
             self.tuned = None
             self.tuned_changed.emit(None)
-
-    def take_sweep(self, sweep: Sweep | None) -> None:
-        """Take in a finished sweep."""
-        self.sweep = sweep
-        self.sweep_changed.emit(sweep)
 
     def _moved(self) -> None:
         self._last = ("", 0.0)

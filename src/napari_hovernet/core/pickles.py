@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import InputError, plain
 
@@ -21,7 +20,6 @@ MAX_NODES = 8_000_000
 MAX_DEPTH = 60
 """Levels of values within values."""
 
-_CALLS = frozenset(("REDUCE", "NEWOBJ", "NEWOBJ_EX", "BUILD", "OBJ", "INST"))
 _INTO = frozenset(("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"))
 """Opcodes that change the value below what they take."""
 _SIZED = ("bytearray", "range", "repeat", "zeros", "empty", "ones")
@@ -275,12 +273,3 @@ def _opened(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_opened(part) for part in value]
     return value
-
-
-def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
-    """Yield the arrays of an opened pickle."""
-    if isinstance(value, np.ndarray):
-        yield value
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for part in parts:
-        yield from arrays_in(part)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.data.items import source_of, split_of
-from napari_hovernet.core.data.load import load_samples, samples_from_arrays
+from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
@@ -58,22 +58,6 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     with pytest.raises(InputError, match=r"can be used: .*a\.png"):
         load_samples(DataParams(sources=(str(tmp_path),)))
-
-
-def test_arrays_of_the_viewer() -> None:
-    labels = np.zeros((6, 7), np.int64)
-    labels[1:3, 1:3] = 2
-    grey = samples_from_arrays(np.full((6, 7), 5, np.uint8), labels, "layer", mpp=0.5)
-    assert (grey.name, grey.arrays.image.shape, grey.mpp) == ("layer", (6, 7, 3), 0.5)
-    assert grey.arrays.labels.dtype == np.int32
-    for image, given, words in (
-        (np.zeros((6, 6, 3), np.uint8), labels, "the labels is 6 x 7 pixels, the image 6 x 6"),
-        (np.full((6, 7, 3), np.nan), labels, "NaN"),
-        (np.zeros((6, 7, 3), np.uint8), labels - 1, "goes down to -1"),
-        (np.zeros((6, 7, 3), np.uint8), labels * 0.3, "fractions"),
-    ):
-        with pytest.raises(InputError, match=f"layer: .*{words}"):
-            samples_from_arrays(image, given, "layer")
 
 
 def test_names_of_splits_and_patches() -> None:

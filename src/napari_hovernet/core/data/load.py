@@ -14,12 +14,11 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ..hv import HVConvention, compact_ids
-from ..inference.images import UInt8, as_source
+from ..inference.images import UInt8
 from ..io.files import MAX_TYPE, read_type_scheme
 from ..io.labels import check_labels, renumbered
 from ..io.open import read_image, read_labels
 from ..limits import free_memory
-from ..measure.compare import check_truth
 from ..params import DataParams
 from ..types import BACKGROUND, TypeInfo, by_name
 from .items import Dataset, Item, dataset_of_stack, evenly, joined, listed, split_of
@@ -208,21 +207,6 @@ def gather(
         for data in places:
             _gather(data, needs, convention, found)
     return found
-
-
-def samples_from_arrays(
-    image: Any, labels: npt.ArrayLike, name: str = "image", *, mpp: float | None = None
-) -> Sample:
-    """Make a sample of an image and its labels (H, W) in memory."""
-    try:
-        source = as_source(image)
-        height, width = source.shape
-        truth = check_truth(labels, source.shape)
-        pixels = np.ascontiguousarray(source.read(0, height, 0, width))
-    except InputError as error:
-        text = str(error).replace("The truth", "the labels").replace("the run", "the image")
-        raise InputError(f"{name}: {text}") from error
-    return Sample(name, mpp=mpp, image=pixels, labels=truth.labels)
 
 
 def _token_data(path: Path, family: str) -> list[Dataset]:

@@ -497,15 +497,3 @@ def explain(
         hv = f"HV is {rim:.2f} on its rim and does not turn back inside: to the network it is one "
         hv += "nucleus, and it may be."
     return f"{said} {hv}"
-
-
-def explain_report(report: BlobReport) -> str:
-    """Say how the image was measured: one nucleus, and what the count leaves open."""
-    if not report.n_instances:
-        return ""
-    said = f"One nucleus is taken to have {report.median_area:,.0f} px."
-    if report.n_scattered:
-        lie = "lies" if report.n_scattered == 1 else "lie"
-        said += f" {counted(report.n_scattered, 'id', 'ids')} {lie} on several parts that do not "
-        said += "touch."
-    return said

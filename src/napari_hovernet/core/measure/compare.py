@@ -94,7 +94,6 @@ class Places:
     errors: tuple[ErrorPlace, ...]
     pred_ids: Int64  # Ids of the predicted instances, ascending
     pred_iou: Float64  # Largest IoU of each with a true nucleus
-    pred_partner: Int64  # Id of that true nucleus, 0 = none
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,11 +203,10 @@ def error_places(
     errors.sort(
         key=lambda e: (ERROR_KINDS.index(e.kind), -max(len(e.true_ids), len(e.pred_ids)), -e.area)
     )
-    iou, partner = np.zeros(table.n_pred), np.zeros(table.n_pred, np.int64)
+    iou = np.zeros(table.n_pred)
     order = np.argsort(table.iou, kind="stable")
     iou[table.pred[order]] = table.iou[order]
-    partner[table.pred[order]] = table.true_ids[table.true[order]]
-    return Places(tuple(errors), table.pred_ids, iou, partner)
+    return Places(tuple(errors), table.pred_ids, iou)
 
 
 def _place(

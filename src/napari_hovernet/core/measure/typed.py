@@ -39,20 +39,19 @@ Matched = tuple[Int64, Int64, Float64]
 
 IGNORED = "ignore"
 """How the name of a class begins whose areas do not count, as QuPath's "Ignore*"."""
+IGNORED_SHARE = 0.5
+"""A nucleus with more than this share of its pixels in such an area does not count."""
 
 
 @dataclass(frozen=True)
 class TypedParams:
-    """When a nucleus is found, and which part of an image does not count."""
+    """When a nucleus is found."""
 
     # fmt: off
     radius_um: float = choice(
         3.0, "Found within", "A nucleus is found if a predicted centroid lies this near: 12 px at "
         "0.25 um per pixel, as the papers have it.",
         unit="um", above=0, span=(0.5, 20), step=0.25)
-    ignored_share: float = choice(
-        0.5, "Ignored from", "A nucleus with more than this share of its pixels in a region that "
-        "does not count is left out.", low=0, high=0.999, step=0.05)
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -87,7 +86,9 @@ class Tally:
         return len(self.outlines) - 1
 
 
-def without(labels: npt.ArrayLike, ignore: npt.ArrayLike, share: float = 0.5) -> npt.NDArray[Any]:
+def without(
+    labels: npt.ArrayLike, ignore: npt.ArrayLike, share: float = IGNORED_SHARE
+) -> npt.NDArray[Any]:
     """Take out of labels what lies in a region (H, W) that does not count.
 
     Nuclei with more than ``share`` of their pixels there go as a whole, others lose those pixels.
