@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 import zipfile
 from pathlib import Path
@@ -259,6 +260,19 @@ def test_classes_of_other_programs_are_numbered_as_they_come(tmp_path: Path) -> 
     assert back.type.tolist() == [1, 2, 1]
     assert [info.name for info in back.type_names.values()] == ["Tumor", "Immune: Positive"]
     assert back.type_names[1].color == (200, 0, 0)
+
+
+def test_measurements_that_are_no_number_are_nan_and_coordinates_are_refused(
+    tmp_path: Path,
+) -> None:
+    """QuPath writes NaN where it could not measure."""
+    text = json.dumps(feature(properties={"measurements": {"Solidity": math.nan, "Area": 3.0}}))
+    (tmp_path / "q.geojson").write_text(text)
+    back = read_geojson(tmp_path / "q.geojson").measurements
+    assert np.isnan(back["Solidity"][0]) and back["Area"][0] == 3
+    broken = [[1, math.nan], *RING[1:]]
+    with pytest.raises(InputError, match="ring"):
+        read(tmp_path, [feature(geometry={"type": "Polygon", "coordinates": [broken]})])
 
 
 def test_measurements_before_qupath_0_4_are_read(tmp_path: Path) -> None:

@@ -185,13 +185,13 @@ METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
 
-def load_json(path: str | os.PathLike[str]) -> Any:
-    """Parse a JSON file."""
+def load_json(path: str | os.PathLike[str], *, nan: bool = False) -> Any:
+    """Parse a JSON file; ``nan`` lets numbers be NaN or infinite, as QuPath writes them."""
     file = Path(path)
     try:
         size = check_file(file, "a JSON file", MAX_JSON_BYTES)
         check_room(size * JSON_IN_MEMORY, file.name, "export a smaller region")
-        return json.loads(file.read_bytes(), parse_constant=_refuse_constant)
+        return json.loads(file.read_bytes(), parse_constant=float if nan else _refuse_constant)
     except OSError as error:
         raise InputError(f"Cannot read {file}: {error.strerror or error}.") from error
     except RecursionError as error:

@@ -363,7 +363,7 @@ def read_geojson(path: str | os.PathLike[str]) -> Polygons:
     Of QuPath's cells the nucleus is taken. Points and lines are left out; ``notes`` says how many.
     Classes are numbered as in the files we write, else as they come.
     """
-    data = load_json(path)
+    data = load_json(path, nan=True)
     with named(path):
         return _polygons(data)
 

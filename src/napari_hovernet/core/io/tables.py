@@ -157,7 +157,8 @@ def read_table(path: str | os.PathLike[str]) -> dict[str, Column]:
 
 def _column(file: Path, name: str, fields: list[str]) -> Column:
     if name in TEXT_COLUMNS:
-        return tuple(fields)
+        marked = tuple(f"'{start}" for start in FORMULA_STARTS)
+        return tuple(text[1:] if text.startswith(marked) else text for text in fields)
     try:
         return np.array([float(text) if text else math.nan for text in fields], np.float64)
     except ValueError as error:
