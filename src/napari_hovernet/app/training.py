@@ -33,12 +33,6 @@ PROCESS_BYTES = 0.8e9
 """Python with torch and Lightning."""
 PARAMETER_BYTES, FROZEN_BYTES = 16, 4
 """Weight, gradient and the optimiser's two moments, float32."""
-PIXEL_BYTES = {"compact": 2800, "lite": 4100, "hovernet": 36_000}
-"""What is kept for the way back, per pixel of the batch, float32: measured with crops of 256 px."""
-PIXEL_SECONDS = {"compact": 6e-6, "lite": 5.2e-6, "hovernet": 120e-6}
-"""Forward and back on two CPU cores, good to a factor of two; a run that was timed counts more."""
-PARAMETERS = {"compact": 2_077_668, "lite": 1_088_705, "hovernet": 37_650_000}
-"""Of untrained networks, whose file cannot be looked at."""
 
 
 # Choices
@@ -254,15 +248,18 @@ def estimate(
 
     ``pixels`` are those that are trained on, as far as they are known.
     """
+    from ..core.networks.registry import Network, class_of, names  # noqa: PLC0415 - loads torch
+
     name = info.architecture if info else config.start.removeprefix(SCRATCH)
-    parameters = info.parameters if info else PARAMETERS.get(name, 0)
+    network = class_of(name) if name in names() else Network
+    parameters = info.parameters if info else network.usual_parameters
     optim = config.optim
     step = optim.batch * config.data.crop**2
     weights = parameters * (FROZEN_BYTES if optim.freeze == "all but heads" else PARAMETER_BYTES)
     rate, run = _rate(config, runs)
     return Estimate(
-        PROCESS_BYTES + weights + PIXEL_BYTES.get(name, math.nan) * step,
-        step / rate if rate else step * PIXEL_SECONDS.get(name, math.nan),
+        PROCESS_BYTES + weights + network.training_bytes * step,
+        step / rate if rate else step * network.training_seconds,
         (optim.steps_per_epoch or math.ceil(pixels / step)) * optim.epochs,
         run,
     )

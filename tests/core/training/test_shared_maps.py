@@ -29,7 +29,7 @@ def test_shares_add_up_and_leave_the_gradients_of_weights_alone(name: str) -> No
     config, shape = CASES[name]
     torch.manual_seed(0)
     network = build(name, config).train()
-    with shared_maps(network, name) as caught:
+    with shared_maps(network) as caught:
         terms = terms_of(network, torch.rand(shape))
     before = torch.get_rng_state()
     shares = gradient_shares(caught[0], terms, ONE)
@@ -43,7 +43,7 @@ def test_shares_add_up_and_leave_the_gradients_of_weights_alone(name: str) -> No
 
 def test_a_heads_share_grows_with_its_weight_and_is_nothing_at_0() -> None:
     network = build("compact", {"widths": [4, 8], "n_types": 3}).train()
-    with shared_maps(network, "compact") as caught:
+    with shared_maps(network) as caught:
         terms = terms_of(network, torch.rand(2, 3, 16, 16))
     one = gradient_shares(caught[0], terms, ONE)
     ten = gradient_shares(caught[0], terms, {**ONE, "hv": 10.0, "nt": 0.0})
@@ -53,14 +53,15 @@ def test_a_heads_share_grows_with_its_weight_and_is_nothing_at_0() -> None:
 
 def test_it_works_with_everything_before_the_heads_frozen() -> None:
     network = build("compact", {"widths": [4, 8], "n_types": 3})
-    Freezer(network, "compact", OptimParams(freeze="all but heads"), typed=True).apply(1)
-    with shared_maps(network, "compact") as caught:
+    Freezer(network, OptimParams(freeze="all but heads"), typed=True).apply(1)
+    with shared_maps(network) as caught:
         terms = terms_of(network, torch.rand(2, 3, 16, 16))
     assert all(share > 0 for share in gradient_shares(caught[0], terms, ONE).values())
 
 
 def test_nothing_is_caught_of_a_network_whose_parts_are_not_known() -> None:
     network = build("compact", {"widths": [4, 8]})
-    with shared_maps(network, "other") as caught:
+    network.parts = None
+    with shared_maps(network) as caught:
         network(torch.rand(1, 3, 16, 16))
     assert caught == []

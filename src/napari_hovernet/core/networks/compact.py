@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...errors import InputError
-from .registry import Geometry, Network
+from .registry import Geometry, Network, Parts
 
 DEFAULT_WIDTHS = (16, 32, 64, 128, 256)
 
@@ -33,6 +33,9 @@ class _Residual(nn.Module):
 
 class CompactUNet(Network):
     """A residual U-Net; output has the size of the input."""
+
+    parts = Parts(("down",), ("heads",), ("heads.tp",), "heads.np")
+    training_bytes, training_seconds, usual_parameters = 2800, 6e-6, 2_077_668
 
     PIXEL_MEAN: ClassVar[float] = 180.0
     PIXEL_STD: ClassVar[float] = 60.0

@@ -14,7 +14,7 @@ from torch import nn
 
 from ...errors import InputError
 from .blocks import centre_crop, conv_bn
-from .registry import Geometry, Network
+from .registry import Geometry, Network, Parts
 
 KERNEL = {"fast": 3, "original": 5}
 """Decoder kernel edge by mode."""
@@ -183,6 +183,16 @@ class _Unpool(nn.Module):
 
 class HoVerNet(Network):
     """HoVer-Net with NP and HV branches, NT where types are asked for, and layers (HoVerNet+)."""
+
+    # The encoder is what its authors freeze.
+    parts = Parts(
+        ("conv0", "d0", "d1", "d2", "d3"),
+        tuple(f"decoder.{branch}.{unit}" for branch in ("tp", "np", "hv") for unit in ("u1", "u0")),
+        ("decoder.tp",),
+        "upsample2x",
+        leaves=True,
+    )
+    training_bytes, training_seconds, usual_parameters = 36_000, 120e-6, 37_650_000
 
     elements_per_pixel = 256.0
 

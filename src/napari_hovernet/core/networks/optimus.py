@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...errors import InputError
-from .registry import Geometry, Network
+from .registry import Geometry, Network, Parts
 
 WIDTHS = (128, 64, 64, 64)
 """Channels after each up-block; the first takes what the bottleneck gives."""
@@ -60,6 +60,9 @@ class _Head(nn.Module):
 
 class OptimusDecoder(Network):
     """Decoder of 16 x 16 patch tokens into 224 x 224 maps."""
+
+    # The real encoder is outside the file: the first layer stands for it.
+    parts = Parts(("bottleneck",), ("np_head", "hv_head", "nt_head"), ("nt_head",), "np_head")
 
     accepts = "tokens"
     bytes_per_pixel, elements_per_pixel = 1100.0, 84.0  # Of the maps it gives

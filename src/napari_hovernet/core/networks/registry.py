@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +31,17 @@ class Geometry:
         return edge + (self.remainder - edge) % self.divisor
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Names of a network's modules by what they do."""
+
+    encoder: tuple[str, ...]  # Those that read the input
+    heads: tuple[str, ...]
+    types: tuple[str, ...]  # Those that nothing but the type loss reaches
+    shared: str  # Where the maps that all heads share pass: into this module ...
+    leaves: bool = False  # ... or out of it, when it is called first
+
+
 class Network(nn.Module):
     """Base of all networks: a module that knows its geometry and its build arguments."""
 
@@ -41,6 +53,12 @@ class Network(nn.Module):
     # is alive at the fullest moment, and the largest tensor. Own networks may leave these.
     bytes_per_pixel: float = 4096.0
     elements_per_pixel: float = 512.0
+    # Of a training, per pixel of the batch, float32, with crops of 256 px: what is kept for the
+    # way back, and seconds of two CPU cores, good to a factor of two. NaN = not measured.
+    training_bytes: float = math.nan
+    training_seconds: float = math.nan
+    usual_parameters: int = 0  # Of one built without arguments
+    parts: Parts | None = None  # None = all of it learns, or none
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return raw outputs "np" (B, 2, h, w), "hv" (B, 2, h, w) and, if typed, "tp"."""
@@ -61,12 +79,18 @@ def names() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
-def build(name: str, config: Mapping[str, Any]) -> Network:
-    """Build an untrained network by registry name."""
+def class_of(name: str) -> type[Network]:
+    """Return the class of an architecture, by its name."""
     if name not in _REGISTRY:
         raise InputError(f"Unknown architecture {name!r}; known are {', '.join(_REGISTRY)}.")
     module, cls = _REGISTRY[name]
-    factory: Callable[..., Network] = getattr(import_module(f".{module}", __package__), cls)
+    found: type[Network] = getattr(import_module(f".{module}", __package__), cls)
+    return found
+
+
+def build(name: str, config: Mapping[str, Any]) -> Network:
+    """Build an untrained network by registry name."""
+    factory: Callable[..., Network] = class_of(name)
     try:
         return factory(**config)
     except TypeError as error:

@@ -26,49 +26,15 @@ from ..types import ModelInfo, TypeInfo, numbered
 from .check import TOKENS, architecture_of
 from .resume import load_optimizer
 
-_LAST = ("u1", "u0")
-_BRANCHES = ("tp", "np", "hv")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Names of a network's modules by what they do."""
-
-    encoder: tuple[str, ...]  # Those that read the input
-    heads: tuple[str, ...]
-    types: tuple[str, ...]  # Those that nothing but the type loss reaches
-    shared: str  # Where the maps that all heads share pass: into this module ...
-    leaves: bool = False  # ... or out of it, when it is called first
-
-
-FREEZE_PARTS: Mapping[str, Parts] = {
-    "compact": Parts(("down",), ("heads",), ("heads.tp",), "heads.np"),
-    "lite": Parts(("encoder", "full"), ("outputs",), ("outputs.tp",), "shared"),
-    "hovernet": Parts(
-        ("conv0", "d0", "d1", "d2", "d3"),
-        tuple(f"decoder.{branch}.{unit}" for branch in _BRANCHES for unit in _LAST),
-        ("decoder.tp",),
-        "upsample2x",
-        leaves=True,
-    ),
-    "optimus": Parts(("bottleneck",), ("np_head", "hv_head", "nt_head"), ("nt_head",), "np_head"),
-}
-"""By architecture. HoVer-Net's encoder is what its authors freeze; the token decoder's real
-encoder is outside the file, so its first layer stands for it."""
-
 
 class Freezer:
     """Sets what of a network learns in an epoch."""
 
-    def __init__(
-        self, network: Network, architecture: str, optim: OptimParams, typed: bool
-    ) -> None:
+    def __init__(self, network: Network, optim: OptimParams, typed: bool) -> None:
         self._network, self._optim, self._typed = network, optim, typed
-        self._parts = FREEZE_PARTS.get(architecture)
-        if optim.freeze != "nothing" and self._parts is None:
+        if optim.freeze != "nothing" and network.parts is None:
             raise InputError(
-                f"The parts of a {architecture!r} network are not known, only those of "
-                f"{', '.join(FREEZE_PARTS)}; choose freeze 'nothing'."
+                f"The parts of a {type(network).__name__} are not known; choose freeze 'nothing'."
             )
 
     def apply(self, epoch: int) -> None:
@@ -88,7 +54,7 @@ class Freezer:
                 yield weight
 
     def _frozen(self, name: str, epoch: int) -> bool:
-        parts = self._parts
+        parts = self._network.parts
         if parts is None or not name:
             return False
         if not self._typed and _within(name, parts.types):
@@ -110,10 +76,10 @@ LIFT = 4096.0
 
 
 @contextmanager
-def shared_maps(network: Network, architecture: str) -> Iterator[list[Tensor]]:
+def shared_maps(network: Network) -> Iterator[list[Tensor]]:
     """Catch the maps that all heads work on while the network runs."""
     caught: list[Tensor] = []
-    parts = FREEZE_PARTS.get(architecture)
+    parts = network.parts
     if parts is None:
         yield caught
         return
@@ -262,7 +228,7 @@ def _with_types_of(
         )
         known = replace(info, types=dict(data.type_names or info.types))
         return network, known, fewer if highest < count - 1 else ()
-    if info.architecture not in FREEZE_PARTS:
+    if network.parts is None:
         note = "The data have other types than the network, whose head is not known: none learns."
         return network, info, (note,)
     made = with_new_types(network, info.architecture, needed, seed)
@@ -285,8 +251,8 @@ def with_new_types(network: Network, architecture: str, n_types: int, seed: int)
     torch.manual_seed(seed)
     made = build(architecture, {**network.config, "n_types": n_types})
     old, new = network.state_dict(), made.state_dict()
-    parts = FREEZE_PARTS[architecture].types
-    head = [name for name in new if _within(name, parts)]
+    types = network.parts.types if network.parts else ()
+    head = [name for name in new if _within(name, types)]
     last = head[-1].rpartition(".")[0]
     kept = {k: v for k, v in old.items() if k in new and k.rpartition(".")[0] != last}
     made.load_state_dict({**new, **kept})
@@ -343,14 +309,14 @@ class TrainingModule(L.LightningModule):
         self.network, self.loss = start.network, loss
         self.architecture = start.info.architecture
         self.numbers, self.compare_heads = StepNumbers(), False
-        self.freezer = Freezer(start.network, self.architecture, optim, start.typed)
+        self.freezer = Freezer(start.network, optim, start.typed)
         self._convention = HVConvention.preset(start.info.hv_convention)
         self._optim, self._optimizer_state = optim, optimizer_state
         self._typed = start.typed
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch; see :class:`~.dataset.CropDataset` for its parts."""
-        watch = shared_maps(self.network, self.architecture) if self.compare_heads else None
+        watch = shared_maps(self.network) if self.compare_heads else None
         with watch or nullcontext([]) as caught:
             raw = self.network(_input(batch))
         hv = outward(raw["hv"], self._convention)
