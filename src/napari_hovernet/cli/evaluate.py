@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..app.tokens import TokenPredictor
     from ..core.types import TypeScores
 
-ONLY_TOKENS = ("data_dir", "token_prefix", "seed", "truth")
+ONLY_TOKENS = ("data_dir", "token_prefix", "types_background", "seed", "truth")
 """Options that mean nothing without ``--family``."""
 ONLY_IMAGES = ("pred", "labels", "source", "pattern", "tile", "image_mpp", "model_mpp", "types",
                "true_types", "ignore")  # fmt: skip
@@ -232,7 +232,7 @@ def token_job(options: Namespace, given: Sequence[Path]) -> Job:
             raise InputError(f"--{name.replace('_', '-')} is about images; leave --family out.")
     if not options.model:
         raise InputError("Name the token decoder: --checkpoint FILE.pth (or .safetensors).")
-    model = load_model(options.model, options.device)
+    model = load_model(options.model, options.device, types_background=options.types_background)
     folders = [*([] if options.data_dir is None else [options.data_dir]), *given]
     beside = [Path(options.model).expanduser().resolve().parent, Path.cwd()]
     data = find_token_data(folders or beside, options.family)

@@ -18,6 +18,8 @@ def add_family(parser: argparse.ArgumentParser) -> None:
     add("--data-dir", type=Path, metavar="D", help=where)
     add("--token-prefix", choices=PREFIXES, help="tokens before the patches; historical = the "
         "slice 1:257; default file = as the checkpoint says")  # fmt: skip
+    add("--types-background", action=argparse.BooleanOptionalAction, help="whether class 0 of the "
+        "types is background; default as the checkpoint says, else yes")  # fmt: skip
     add("--truth", choices=TRUTHS, help="how true nuclei are told apart; default auto: instances, "
         "else HV, else components")  # fmt: skip
     add("--seed", type=int, help="draw the samples by it instead of spreading them")

@@ -375,6 +375,10 @@ class DataParams:
     types: str = choice(
         "", "Types", "File of names and colours of the types, and of which types of the data each "
         "takes together; empty = as the data have them.", option="types", group="data")
+    types_background: bool = choice(
+        True, "Types have background", "Whether type 0 of stored types is background. Off = it is "
+        "the first type, as the Optimus family stores them, and all are numbered one higher.",
+        option="types-background", group="data")
     max_val: int = choice(
         16, "Validation images", "Scored after each epoch at most; more take longer and tell "
         "more.", unit="at most", low=1, span=(1, 10_000), step=1, option="max-val",

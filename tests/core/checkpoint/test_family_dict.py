@@ -11,6 +11,7 @@ from napari_hovernet.core.checkpoint.kinds import family_of, family_payload
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
 from napari_hovernet.core.types import Model, ModelInfo
+from napari_hovernet.errors import CheckpointError
 
 KEYS = (
     "epoch", "model_state_dict", "optimizer_state_dict", "best_dice", "best_loss", "best_hv_mse",
@@ -74,6 +75,30 @@ def test_what_a_foreign_dict_says_is_passed_on(ours, tmp_path):
         assert raw[key] == foreign[key]
     assert raw["token_prefix"] == 5
     assert "assumed" in " ".join(describe(tmp_path / "f.pth").notes)
+
+
+def test_types_without_background_are_numbered_from_1(ours, tmp_path):
+    """As the family stores them: class 0 is neoplastic, and background has no class."""
+    torch.save({"model_state_dict": ours.network.state_dict()}, tmp_path / "bare.pth")
+    tokens = torch.rand(2, 261, 8)
+    plain = load_model(tmp_path / "bare.pth", "cpu")
+    assert "types_background=False" in " ".join(plain.info.notes)
+    model = load_model(tmp_path / "bare.pth", "cpu", types_background=False)
+    assert [t.name for t in model.info.types.values()][:2] == ["background", "neoplastic"]
+    with torch.no_grad():
+        types = model.network(tokens)["tp"]
+        assert torch.equal(types[:, 1:], plain.network(tokens)["tp"])
+    assert float(types.softmax(1)[:, 0].max()) == 0
+    for name in ("again.pth", "again.safetensors"):
+        save_model(model, tmp_path / name)
+        back = load_model(tmp_path / name, "cpu")
+        assert back.network.config == model.network.config, name
+        assert back.info.types == model.info.types
+    raw = torch.load(tmp_path / "again.pth", weights_only=True)
+    assert (raw["n_classes"], raw["types_background"]) == (5, False)
+    assert load_model(tmp_path / "again.pth", types_background=True).network.config["n_types"] == 5
+    with pytest.raises(CheckpointError, match="no token decoder with types"):
+        load_model("compact", types_background=False)
 
 
 def test_what_was_assumed_stays_said_after_an_export(ours, tmp_path):

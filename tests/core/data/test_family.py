@@ -74,6 +74,15 @@ def test_stored_hv_comes_as_ours(tmp_path: Path, order: str, sign: str, int8: bo
     assert "only flipped and turned" in text
 
 
+def test_types_counted_from_0_inside_nuclei(tmp_path: Path) -> None:
+    """Class 0 is a type there, and background has none of its own."""
+    write(tmp_path, nt_targets=((LABELS % 5) * (LABELS > 0)).astype(np.uint8))
+    sample = tokens(tmp_path, types_background=False).train[0]
+    nucleus = sample.arrays.np_target > 0
+    assert set(sample.arrays.type_map[nucleus].tolist()) == {1, 2, 3, 4, 5}
+    assert not sample.arrays.type_map[~nucleus].any()
+
+
 def test_labels_are_taken_where_they_are_and_the_convention_is_named(tmp_path: Path) -> None:
     write(tmp_path, HVConvention.preset("vh_inward_radial"), inst_maps=LABELS)
     data = tokens(tmp_path)

@@ -10,6 +10,7 @@ import torch
 
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.checkpoint import load_model, save_model
+from napari_hovernet.core.losses import HoverLoss
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import DataParams, LossParams, OptimParams, TrainConfig
 from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
@@ -17,6 +18,7 @@ from napari_hovernet.core.tokens.data import find_token_data, membership, truth_
 from napari_hovernet.core.tokens.decode import predict_tokens_steps
 from napari_hovernet.core.training import loop as engine
 from napari_hovernet.core.training.files import RunFolder
+from napari_hovernet.core.training.module import Start, TrainingModule
 from napari_hovernet.core.types import Model, ModelInfo
 
 
@@ -55,6 +57,22 @@ def test_it_learns_and_writes_the_familys_dict(run: Path) -> None:
     assert raw["epoch"] == raw["history"][-1]["epoch"] - 1
     assert raw["args"]["loss"]["lambda_magnitude"] == 1.0
     assert (run / "run" / "last.pth").exists()
+
+
+def test_a_decoder_without_background_learns_types_in_nuclei_alone() -> None:
+    """It has no answer for background, so nothing there may count, whatever the loss asks."""
+    torch.manual_seed(0)
+    network = OptimusDecoder(8, 4, 6, 5, types_background=False)
+    start = Start(network, ModelInfo("optimus"), (), typed=True)
+    module = TrainingModule(start, HoverLoss(nt_inside_only=False), OptimParams())
+    nucleus = torch.zeros(2, 224, 224, dtype=torch.int64)
+    nucleus[:, 50:90, 50:90] = 1
+    batch = {"tokens": torch.rand(2, 261, 8), "np": nucleus, "nt": 3 * nucleus,
+             "hv": torch.zeros(2, 2, 224, 224)}  # fmt: skip
+    loss = module.training_step(batch, 0)
+    loss.backward()
+    assert 0 < loss.item() < 50
+    assert float(network.nt_head.head[3].bias.grad.abs().sum()) > 0
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from ..hv import PRESETS
 from ..networks.hovernet import KERNEL
 from ..networks.optimus import TOKEN_PREFIX
 from ..params import FAMILIES
-from ..types import CONSEP, PANNUKE, ModelInfo, assumed, numbered
+from ..types import CONSEP, PANNUKE, ModelInfo, TypeInfo, assumed, numbered
 from .header import WANTED, jsonable
 
 Weights = dict[str, torch.Tensor]
@@ -240,10 +240,12 @@ def optimus_info(
     """Read the sizes of an Optimus decoder, and what its dict says of the training."""
     bottleneck, embed_dim, *_ = shape(state, "bottleneck.0.weight", name)
     notes = ["decodes the tokens of a vision transformer (H-optimus-0), not images"]
-    n_types = None
+    n_types, background = None, extras.get("types_background") is not False
     if any(key.startswith("nt_head.") for key in state):
-        n_types = shape(state, "nt_head.head.3.weight", name)[0]
-        notes.append(f"what the {n_types} types are is not in the file: 0 taken as background")
+        n_types = shape(state, "nt_head.head.3.weight", name)[0] + (not background)
+        zero = "0 taken as background (types_background=False if 0 is a type)"
+        said_so = "types_background" in extras
+        notes += [] if said_so else [f"what the {n_types} types are is not in the file: {zero}"]
     prefix = extras.get("token_prefix")
     if not isinstance(prefix, int) or isinstance(prefix, bool) or not 0 <= prefix <= 4096:
         prefix = TOKEN_PREFIX
@@ -260,15 +262,36 @@ def optimus_info(
     training, history = _training_in(extras)
     return ModelInfo(
         "optimus",
-        types={} if n_types is None else numbered(n_types),
+        types=family_types(n_types, background),
         hv_convention=str(convention),
         file_kind="optimus",
         config={"embed_dim": embed_dim, "bottleneck": bottleneck, "n_types": n_types,
-                "token_prefix": prefix},
+                "token_prefix": prefix, **({} if background else {"types_background": False})},
         training=training,
         history=history,
         notes=(*notes, *(note for note in said if isinstance(note, str) and ASSUMED in note)),
     )  # fmt: skip
+
+
+def family_types(n_types: int | None, background: bool) -> dict[int, TypeInfo]:
+    """Name the types of a decoder; those without background are PanNuke's where they are five."""
+    if n_types is None:
+        return {}
+    return dict(PANNUKE) if not background and n_types == len(PANNUKE) else numbered(n_types)
+
+
+def with_background(info: ModelInfo, background: bool, name: str) -> ModelInfo:
+    """Say of a token decoder whether class 0 of its types is background."""
+    count = info.config.get("n_types")
+    if info.architecture != "optimus" or not count:
+        raise CheckpointError(f"{name} is no token decoder with types; leave types_background out.")
+    was = bool(info.config.get("types_background", True))
+    n_types = int(count) + was - background
+    config = {k: v for k, v in info.config.items() if k != "types_background"}
+    config |= {"n_types": n_types} | ({} if background else {"types_background": False})
+    notes = tuple(note for note in info.notes if "0 taken as background" not in note)
+    types = info.types if was == background else family_types(n_types, background)
+    return replace(info, config=config, types=types, notes=notes)
 
 
 def compact_info(state: Mapping[str, torch.Tensor], name: str) -> ModelInfo:
@@ -303,7 +326,8 @@ NOTES, ASSUMED = "notes", "assumed"
 """Entry that keeps what was assumed about a file, so that no assumption becomes a fact."""
 BEST = ("best_dice", "best_loss", "best_hv_mse", "best_nt_acc", "combined_score")
 """Scores of the family's dict, in its order."""
-DERIVED = ("epoch", *BEST, "family", "organs", "n_classes", "token_prefix", NOTES)
+DERIVED = ("epoch", *BEST, "family", "organs", "n_classes", "token_prefix", "types_background",
+           NOTES)  # fmt: skip
 """Entries that follow from the training arguments and the history."""
 NOT_TRAINING = ("optimizer_state_dict", "scheduler_state_dict", "history", "hv_convention", NOTES)
 OWN_ARGS = ("schema", "data", "optim", "seed")
@@ -343,6 +367,7 @@ def family_payload(
     last = info.history[-1].get("epoch") if info.history else None
     epoch = last - 1 if own and isinstance(last, int) else earlier.get("epoch", last)
     family = str(earlier.get("family") or family_of(training))
+    background = bool(config.get("types_background", True))
     return {
         "epoch": epoch if isinstance(epoch, int) else len(info.history) - 1,
         "model_state_dict": dict(state),
@@ -352,8 +377,9 @@ def family_payload(
         "organs": list(earlier.get("organs") or FAMILIES.get(family.lower(), ())),
         "args": jsonable(arguments),
         "hv_convention": info.hv_convention,
-        "n_classes": config["n_types"],
+        "n_classes": config["n_types"] if background else config["n_types"] - 1,
         "token_prefix": config["token_prefix"],
+        **({} if background else {"types_background": False}),
         "history": jsonable(info.history),
         NOTES: [note for note in info.notes if ASSUMED in note],
     }

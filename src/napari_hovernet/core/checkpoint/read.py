@@ -24,7 +24,7 @@ from ..types import Model, ModelInfo
 from ..weights import BUILT_IN, DEFAULT, FOLDER, offered
 from . import header
 from .header import SAFETENSORS, ZIP, blank, damaged, fitted, identify, sha256
-from .kinds import Found, recognise
+from .kinds import Found, recognise, with_background
 
 SUMS = "SHA256SUMS"
 """File of checksums beside the built-in models."""
@@ -112,7 +112,12 @@ _ALLOWED: list[Any] = [
 Source = str | os.PathLike[str]
 
 
-def load_model(source: Source = DEFAULT, device: str | torch.device = "auto") -> Model:
+def load_model(
+    source: Source = DEFAULT,
+    device: str | torch.device = "auto",
+    *,
+    types_background: bool | None = None,
+) -> Model:
     """Load a model, ready to run.
 
     Parameters
@@ -124,6 +129,10 @@ def load_model(source: Source = DEFAULT, device: str | torch.device = "auto") ->
         from its name, and no code in it is ever run.
     device : str or torch.device
         As :func:`napari_hovernet.core.inference.devices.resolve_device` takes it.
+    types_background : bool, optional
+        Of a token decoder: whether class 0 of its types is background. False = class 0 is the
+        first type, as the Optimus family stores them; all are then numbered from 1. Default: as
+        the file says, else True.
 
     Returns
     -------
@@ -134,7 +143,8 @@ def load_model(source: Source = DEFAULT, device: str | torch.device = "auto") ->
     ------
     CheckpointError
         If the file cannot be read, is not a model, is one that is not supported, or does not
-        fit its network in every name, shape and value.
+        fit its network in every name, shape and value; if ``types_background`` is given for
+        another network than a token decoder with types.
     DeviceError
         If the device is not there.
 
@@ -145,7 +155,7 @@ def load_model(source: Source = DEFAULT, device: str | torch.device = "auto") ->
     ('fast', 6)
     """
     where = resolve_device(device)
-    info, network, state = _read(source)
+    info, network, state = _read(source, types_background)
     network.load_state_dict(state, strict=True, assign=True)
     return Model(network.to(where).eval(), info, where)
 
@@ -155,12 +165,16 @@ def describe(source: Source = DEFAULT) -> ModelInfo:
     return _read(source)[0]
 
 
-def _read(source: Source) -> tuple[ModelInfo, Network, dict[str, torch.Tensor]]:
+def _read(
+    source: Source, types_background: bool | None = None
+) -> tuple[ModelInfo, Network, dict[str, torch.Tensor]]:
     """Read, check and describe a file; the network is still without weights."""
     path = _path(source)
     form, name = identify(path), path.name
     found = _from_safetensors(path) if form == SAFETENSORS else _from_torch(path, form)
     _compare_with_list(path)
+    if types_background is not None:
+        found = replace(found, info=with_background(found.info, types_background, name))
     network = blank(found.info, name)
     n_types, mode = network.config.get("n_types"), network.config.get("mode", "")
     contradiction = ""

@@ -156,6 +156,9 @@ def load_samples(
         sample.split = "val"
     for name in ("samples", "notes", "problems", "faults"):
         getattr(found, name).extend(getattr(held, name))
+    if not data.types_background:
+        higher = np.arange(1, MAX_TYPE + 2)
+        found.samples = [s.retyped(higher) if s.stored else s for s in found.samples]
     if not found.samples:
         where, why = listed(data.sources), "; ".join(found.problems[:3])
         raise InputError(

@@ -173,6 +173,8 @@ def _retyped(sample: Sample, table: Int64) -> SampleArrays:
     if types is None:
         return arrays
     found = np.where(types < len(table), table[np.clip(types, 0, len(table) - 1)], 0)
+    if table[0]:  # what was 0 is a type inside nuclei alone
+        found[(arrays.labels if arrays.labels is not None else arrays.np_target) == 0] = 0
     made = np.where(types < 0, types, found).astype(np.int32)
     if arrays.types is not None:
         return replace(arrays, types=made)

@@ -58,6 +58,10 @@ class _Head(nn.Module):
         return out
 
 
+NEVER = -1e4
+"""Logit of a class that is never the answer; float16 holds it."""
+
+
 class OptimusDecoder(Network):
     """Decoder of 16 x 16 patch tokens into 224 x 224 maps."""
 
@@ -73,6 +77,7 @@ class OptimusDecoder(Network):
         bottleneck: int = 256,
         n_types: int | None = 5,
         token_prefix: int = TOKEN_PREFIX,
+        types_background: bool = True,
     ) -> None:
         super().__init__()
         if min(embed_dim, bottleneck) < 1 or token_prefix < 0:
@@ -88,6 +93,8 @@ class OptimusDecoder(Network):
             "n_types": n_types,
             "token_prefix": token_prefix,
         }
+        if not types_background:  # the head has types alone; background is put before them
+            self.config |= {"types_background": False}
         self.geometry = Geometry(
             divisor=OUTPUT, remainder=0, margin=0, halo=0, reference_tile=OUTPUT, minimum=OUTPUT
         )
@@ -103,7 +110,8 @@ class OptimusDecoder(Network):
         self.dropout = nn.Dropout2d(DROPOUT)
         self.np_head = _Head(widths[-1], 2)
         self.hv_head = nn.Sequential(_Head(widths[-1], 2), nn.Tanh())
-        self.nt_head = None if n_types is None else _Head(widths[-1], n_types)
+        own = None if n_types is None else n_types - (not types_background)
+        self.nt_head = None if own is None else _Head(widths[-1], own)
 
     def forward(self, x: torch.Tensor, token_prefix: int | None = None) -> dict[str, torch.Tensor]:
         """Map float tokens (B, N, D) to raw "np", tanh "hv" (and "tp") at 224 x 224.
@@ -116,7 +124,10 @@ class OptimusDecoder(Network):
         x = F.interpolate(self.up4(x), size=(OUTPUT, OUTPUT), mode="bilinear", align_corners=False)
         out: dict[str, torch.Tensor] = {"np": self.np_head(x), "hv": self.hv_head(x)}
         if self.nt_head is not None:
-            out["tp"] = self.nt_head(x)
+            types = self.nt_head(x)
+            never = types.new_full((len(types), 1, *types.shape[2:]), NEVER)
+            alone = not self.config.get("types_background", True)
+            out["tp"] = torch.cat([never, types], dim=1) if alone else types
         return out
 
     def _patches(self, tokens: torch.Tensor, token_prefix: int | None) -> torch.Tensor:

@@ -322,6 +322,8 @@ class TrainingModule(L.LightningModule):
         hv = outward(raw["hv"], self._convention)
         true = {name: _cropped(x, raw["np"]) for name, x in batch.items() if name in _PLANES}
         types = raw.get("tp") if self._typed else None
+        if types is not None and not self.network.config.get("types_background", True):
+            true["nt"] = true["nt"].where(true["nt"] > 0, -1)  # it has no answer for background
         total: Tensor
         total, terms = self.loss(
             raw["np"], hv, types, true["np"], true["hv"], true.get("nt"), true.get("valid")
