@@ -26,7 +26,7 @@ from napari_hovernet.core.tokens.data import (
     truth_of,
 )
 from napari_hovernet.core.tokens.decode import TokenParams, predict_tokens_steps
-from napari_hovernet.core.types import Model, ModelInfo
+from napari_hovernet.core.types import Model, ModelInfo, numbered
 from napari_hovernet.errors import InputError
 
 
@@ -86,6 +86,25 @@ def test_evaluation_has_base_rates_and_the_misleading_maximum(data, model):
         assert row["whole_image_max"] >= row["magnitude_inside"] > 0
         assert 0 < row["hv_zero_mse"] < 0.5 and -1 <= row["hv_cosine"] <= 1
     assert result.predictor["token_prefix"] == {"choice": "file", "tokens": 5}
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_types_are_scored_as_the_decoder_numbers_them(folder, data, background):
+    """Types of the family's targets start at 0 where the decoder's do."""
+    torch.manual_seed(2)
+    network = OptimusDecoder(8, 4, 5 + (not background), types_background=background).eval()
+    info = ModelInfo("optimus", types=numbered(5 + (not background)))
+    predictor = TokenPredictor(Model(network, info, torch.device("cpu")), data, (1, 3))
+    pairs = pairs_of(data, predictor.model, (1, 3))
+    found = drive(predictor.steps(pairs[0]))
+    labels, stored = found.truth.labels, np.load(folder / "skin_targets.npz")["nt_targets"][1]
+    at = ((np.arange(224) + 0.5) * len(stored) / 224).astype(int)
+    kinds = stored[at[:, None], at] + (not background)
+    for nucleus in np.unique(labels[labels > 0]):
+        assert found.truth.types[nucleus] == np.bincount(kinds[labels == nucleus]).argmax()
+    assert set(found.types) == set(np.unique(found.labels[found.labels > 0]))
+    rows = drive(evaluate_steps(pairs, predictor)).rows
+    assert all(0 <= row["type_accuracy"] <= 1 for row in rows)
 
 
 def test_magnitude_is_measured_inside_true_nuclei(data, model):

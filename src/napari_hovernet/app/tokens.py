@@ -19,6 +19,7 @@ from ..core.data.stores import Stack, Stored, npz_members, open_member, open_npy
 from ..core.hv import read_hv
 from ..core.inference.images import UInt8, as_source
 from ..core.io.files import atomic_path
+from ..core.io.labels import check_labels
 from ..core.io.open import read_image, read_labels
 from ..core.measure.compare import Truth, check_truth, compare, hv_scores
 from ..core.measure.magnitude import BROKEN_MAXIMA, magnitude_report
@@ -51,6 +52,7 @@ from ..core.types import Int32, Model, ModelInfo, Progress
 from ..errors import InputError, UserError
 from .evaluate import Predicted
 from .segment import SegmentParams, SegmentResult, model_metadata
+from .typed import types_by_id
 
 MOST_SHOWN = 64
 """Samples of a file that are shown without being asked for more, evenly spread."""
@@ -147,6 +149,10 @@ class TokenPredictor:
             self.true_magnitudes[pair.name] = hv_scores(maps.hv, found.labels).true_magnitude
             checked = check_truth(found.labels, (OUTPUT, OUTPUT))
             truth = Truth(checked.labels, checked.n, (*found.notes, *checked.notes))
+        names, types = self.model.info.types, None
+        if names:
+            types = types_by_id(measure(stages.labels, maps, names))
+            truth = truth and replace(truth, types=self._true_types(index, truth), type_names=names)
         return Predicted(
             image=as_source(sample_image(self.data, index)),
             labels=stages.labels,
@@ -154,7 +160,21 @@ class TokenPredictor:
             mask=stages.mask,
             separation=self.tuning.separation,
             truth=truth,
+            types=types,
+            type_names=names,
         )
+
+    def _true_types(self, index: int, truth: Truth) -> dict[int, int] | None:
+        """Return the most frequent stored type of each true nucleus, numbered as the decoder's."""
+        if "types" not in self.data.has:
+            return None
+        kinds = nearest(
+            check_labels(self.data.read(index, "types"), f"{self.data.name(index)}: types")
+        )
+        kinds = kinds + (not self.model.network.config.get("types_background", True))
+        votes = np.zeros((int(truth.labels.max(initial=0)) + 1, int(kinds.max(initial=0)) + 1), int)
+        np.add.at(votes, (truth.labels, kinds), 1)
+        return dict(enumerate(votes.argmax(axis=1).tolist()))
 
     def _batch_with(self, index: int) -> Generator[Progress, None, TokenMaps]:
         """Return a decoded batch that holds a sample."""
