@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-
-from .recipe import Stage
 
 NAMES = {
     "plain": "validation images as they are",
@@ -101,11 +100,11 @@ Nuclei found in plain black, white, grey and light grey squares of 256 px: {flat
 
 
 def write(
-    target: Path, scores: dict[str, object], stages: list[Stage], weights: str, licence: str,
-    parameters: int,
+    target: Path, scores: dict[str, object], stages: list[dict[str, Any]], weights: str,
+    licence: str, parameters: int,
 ) -> Path:  # fmt: skip
     """Write the card of the weights in ``target`` beside them; return its path."""
-    sources = {source.split("_")[0] for stage in stages for source in stage.shares}
+    sources = {source.split("_")[0] for stage in stages for source in stage["shares"]}
     free = "monuseg" not in sources
     types = scores["plain"]["types"]
     text = CARD.format(
@@ -113,8 +112,8 @@ def write(
         file=target.name,
         size=target.stat().st_size / 1e6,
         parameters=parameters,
-        network=NETWORKS[stages[-1].architecture],
-        start=STARTS[stages[-1].architecture],
+        network=NETWORKS[stages[-1]["architecture"]],
+        start=STARTS[stages[-1]["architecture"]],
         licence=licence,
         commercial="allowed" if free else "not allowed (MoNuSeg's licence); `lite-free` may be",
         data="\n".join(text for source, text in DATA.items() if source in sources),
@@ -122,7 +121,7 @@ def write(
         "help to choose them; its scores are told for comparison."
         if free
         else "",
-        stages=", ".join(f"`{s.name}` ({s.steps} steps)" for s in stages),
+        stages=", ".join(f"`{s['name']}` ({s['steps']} steps)" for s in stages),
         weights=weights,
         scores=_table(scores),
         types=", ".join(f"{k} F1 {v:.2f}" for k, v in types.items()),
