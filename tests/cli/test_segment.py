@@ -321,11 +321,11 @@ def test_a_folder_gives_its_readable_images_in_order(tree: Path) -> None:
 
 
 def test_results_are_not_taken_for_images(tree: Path) -> None:
-    (tree / "a_labels.tif").touch()
+    (tree / "z_labels.tif").touch()
     (tree / "out").mkdir()
     (tree / "out" / "c.png").touch()
-    assert "a_labels.tif" in names(tree, Search(SUFFIXES, leave_out=tree.parent / "other"))
-    assert "a_labels.tif" not in names(tree, Search(SUFFIXES, leave_out=tree))
+    assert "z_labels.tif" in names(tree, Search(SUFFIXES, leave_out=tree.parent / "other"))
+    assert "z_labels.tif" not in names(tree, Search(SUFFIXES, leave_out=tree))
     inside = names(tree, Search(SUFFIXES, recursive=True, leave_out=tree / "out"))
     assert "out/c.png" not in inside
     assert "sub/a.png" in inside
@@ -334,6 +334,26 @@ def test_results_are_not_taken_for_images(tree: Path) -> None:
 def test_each_image_once_and_files_whatever_their_ending(tree: Path) -> None:
     found = find_inputs([tree / "a.png", tree, tree / "text.txt"], Search(SUFFIXES))
     assert [i.path.name for i in found] == ["a.png", "b.TIF", "text.txt"]
+
+
+def test_labels_beside_their_image_are_no_image(tmp_path: Path) -> None:
+    for name in ("a.png", "a_lab.png", "b_mask.png"):
+        (tmp_path / name).touch()
+    names = [image.stem.name for image in find_inputs([tmp_path], Search((".png",)))]
+    assert names == ["a", "b_mask"], "an image may be called mask"
+    every = find_inputs([tmp_path], Search((".png",), pattern="*.png"))
+    assert len(every) == 3, "who names a pattern means it"
+
+
+def test_file_names_that_are_no_text(segment: Segment, images: Path, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, as Latin-1 names of other systems are."""
+    try:
+        strange = tmp_path / os.fsdecode(b"pr\xe4parat.tif")
+        strange.write_bytes((images / "b.tif").read_bytes())
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 names alone")
+    assert segment(strange, "-o", tmp_path / "out").status == 0
+    assert len(files_below(tmp_path / "out")) == len(ENDINGS)
 
 
 def test_a_folder_without_images_is_refused_with_what_helps(tree: Path) -> None:

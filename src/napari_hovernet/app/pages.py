@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
-from ..core.io.files import atomic_path, staged
+from ..core.io.files import SHOWN_AS, atomic_path, staged
 from ..core.io.tables import FORMULA_STARTS
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.params import FAULTS
@@ -90,7 +90,7 @@ def write_reports(
     with staged(folder, list(texts)) as staging:
         for name, text in texts.items():
             with atomic_path(staging / name) as temporary:
-                temporary.write_text(text, encoding="utf-8", newline="")
+                temporary.write_text(text, encoding="utf-8", errors=SHOWN_AS, newline="")
     return targets
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
-from ..core.io.files import atomic_path
+from ..core.io.files import SHOWN_AS, atomic_path
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
 from ..core.measure.metrics import evaluate
@@ -171,7 +171,7 @@ def write_report(folder: RunFolder) -> Path:
     """Write the report of a run as it stands now, and return where it is."""
     page = render_run(RunWatch(folder).catch_up(), folder)
     with atomic_path(folder.report) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors=SHOWN_AS)
     return folder.report
 
 

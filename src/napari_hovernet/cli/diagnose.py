@@ -25,7 +25,7 @@ from ..app.jobs import drive
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.engine import Found
 from ..core.diagnosis.report import FAMILIES, FAULT, WARN, Finding
-from ..core.io.files import atomic_path
+from ..core.io.files import SHOWN_AS, atomic_path
 from ..core.types import Progress
 from ..errors import InputError, OutputError
 from .console import ProgressBar, complain, introduction, one_line, say
@@ -199,7 +199,7 @@ def _give_json(options: Namespace, make: Any) -> None:
         say(text)
         return
     with atomic_path(options.json) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", errors=SHOWN_AS)
     if not options.quiet:
         complain(f"written: {options.json}")
 

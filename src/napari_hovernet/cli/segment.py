@@ -159,11 +159,23 @@ def _images_in(folder: Path, search: Search) -> list[Path]:
     except OSError as error:
         raise InputError(f"Cannot look into {folder}: {error.strerror or error}.") from error
     images = [file for file in files if _fits(file, folder, search)]
+    if search.pattern is None:
+        images = _without_labels(images)
     if not images:
         wanted = search.pattern or ", ".join(f"*{suffix}" for suffix in search.suffixes)
         more = "" if search.recursive else "; --recursive looks into the folders in it"
         raise InputError(f"The folder {folder} holds no image ({wanted}){more}.")
     return images
+
+
+def _without_labels(images: Sequence[Path]) -> list[Path]:
+    """Leave out the labels that lie beside their image."""
+    from ..core.data.pairs import image_files  # noqa: PLC0415 - for folders alone
+
+    kept: set[Path] = set()
+    for folder in {image.parent for image in images}:
+        kept.update(image_files({i.name: i for i in images if i.parent == folder}))
+    return [image for image in images if image in kept]
 
 
 def _fits(file: Path, folder: Path, search: Search) -> bool:

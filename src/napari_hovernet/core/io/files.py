@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 TEMPORARY_PREFIX = ".napari-hovernet-"
 """Files of this name beside a result are left over from a killed process; delete them."""
 
+SHOWN_AS = "backslashreplace"
+"""How texts for people hold file names whose bytes are no UTF-8."""
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space or choose another folder",

@@ -20,6 +20,7 @@ from ...errors import InputError, plain
 from ..types import Bool, Int32, Nuclei, TypeInfo, kernel, unnamed
 from .files import (
     METADATA_KEY,
+    SHOWN_AS,
     atomic_path,
     color_of,
     load_json,
@@ -301,7 +302,7 @@ def stream_geojson(  # noqa: PLR0913 - as write_geojson, and the types
             f"object_type is {object_type!r}; choose one of {', '.join(OBJECT_TYPES)}."
         )
     about = {**(metadata or {}), "types": types_to_json(types)}
-    seed = str(about.get("id", ""))
+    seed = str(about.get("id", "")).encode("utf-8", SHOWN_AS).decode()
     opened: Any = gzip.open if os.fspath(path).endswith(".gz") else open
     with atomic_path(path) as temporary, opened(temporary, "wt", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
