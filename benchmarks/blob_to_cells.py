@@ -32,8 +32,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from napari_hovernet.app.evaluate import ModelPredictor, evaluate_steps
+from napari_hovernet.app.evaluate import evaluate_steps
 from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.predictors import ModelPredictor
 from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.data.pairs import find_pairs

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.app.evaluate import Predicted
+from napari_hovernet.app.predictors import Predicted
 from napari_hovernet.core.data.pairs import Pair
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.io.open import read_image, read_labels

@@ -16,25 +16,31 @@ import pytest
 import tifffile
 import torch
 
+import napari_hovernet as nh
 from napari_hovernet.app.evaluate import (
     PREDICTED,
     TRUE,
     BatchParams,
     BatchResult,
-    FolderPredictor,
     MagnitudeResult,
-    ModelPredictor,
-    Predicted,
     evaluate_steps,
     magnitude_steps,
 )
 from napari_hovernet.app.jobs import JobCancelled, drive
 from napari_hovernet.app.pages import magnitude_as_json
+from napari_hovernet.app.predictors import (
+    FolderPredictor,
+    ModelPredictor,
+    Predicted,
+    StackPredictor,
+)
 from napari_hovernet.app.segment import SegmentParams, segment_steps
 from napari_hovernet.core.checkpoint import load_model
+from napari_hovernet.core.data.load import datasets
 from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, spread
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.io.labels import write_label_tiff
+from napari_hovernet.core.io.open import read_image, read_labels
 from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.params import InferenceParams, SeparationParams
@@ -425,6 +431,35 @@ def test_the_resolution_is_that_of_the_user_the_index_or_the_file(
     assert without.mpp == pytest.approx(0.5)
     assert by_file.separation.scales == (0.75, 1.5)  # in pixels of this image
     assert "mpp of the file" in ModelPredictor(model).describe()["resampling"]
+
+
+@pytest.mark.parametrize("kind", ["PanNuke", "CoNIC", "npz, 0..1"])
+def test_images_in_arrays_are_scored_like_files(
+    tmp_path: Path, pairs: tuple[Pair, ...], model: Model, kind: str
+) -> None:
+    place = tmp_path / "arrays"
+    place.mkdir()
+    images = np.stack([read_image(p.image).source.read(0, 40, 0, 40) for p in pairs])
+    labels = np.stack([read_labels(p.labels).labels[:40, :40] for p in pairs])
+    if kind == "PanNuke":
+        masks = np.zeros((*labels.shape, 6))
+        masks[..., 2], masks[..., 5] = labels, labels == 0
+        for name, array in (("images/fold1/images", images * 1.0), ("masks/fold1/masks", masks)):
+            (place / name).parent.mkdir(parents=True)
+            np.save(place / f"{name}.npy", array)
+        np.save(place / "images/fold1/types.npy", np.array(["Breast"] * len(images)))
+    elif kind == "CoNIC":
+        np.save(place / "images.npy", images)
+        np.save(place / "labels.npy", np.stack([labels, 3 * (labels > 0)], -1).astype(np.uint16))
+    else:
+        np.savez(place / "x.npz", images=(images / 255).astype(np.float32), inst_maps=labels)
+    stacks = StackPredictor(model, data=tuple(datasets(place, need_labels=True)))
+    for k, pair in enumerate(stacks.pairs):
+        found = drive(stacks.steps(pair))
+        np.testing.assert_array_equal(found.truth.labels > 0, labels[k] > 0)
+        plain = nh.predict(model, images[k])
+        np.testing.assert_allclose(found.maps.np, plain.np, atol=1e-3)
+    assert len(run(stacks.pairs, stacks, QUICK).rows) == len(images)
 
 
 def test_predictions_are_found_by_the_images_name_or_the_pairs(

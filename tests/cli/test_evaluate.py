@@ -88,6 +88,15 @@ def test_predictions_of_a_folder_need_no_model(
     assert "evaluation.html" in outcome.err
 
 
+def test_without_a_folder_for_reports_it_prints_and_writes_nothing(
+    run: Any, data: Path, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    found = run("evaluate", data, "--pred", tmp_path / "pred", "-q")
+    assert found.status == 0 and "AJI" in found.out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_model_runs_and_tells_what_it_is(
     run: Any, data: Path, tmp_path: Path, model_file: Path
 ) -> None:
@@ -400,7 +409,6 @@ def test_it_says_where_it_looked(run: Any, place: Path, tmp_path: Path, monkeypa
         (("evaluate", "--family", "skin", "--pred", "x"), "--pred is about images"),
         (("evaluate", "x", "-o", "y", "--seed", "1"), "--seed needs --family"),
         (("magnitude", "x", "--token-prefix", "1"), "--token-prefix needs --family"),
-        (("evaluate", "x"), "-o OUT"),
         (("evaluate", "-o", "y"), "Name the images"),
         (("magnitude",), "Name the images"),
     ],

@@ -6,27 +6,20 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core.data.pairs import Pair, labels_of, list_files
-from ..core.hv import read_hv
-from ..core.inference.images import ImageSource
-from ..core.inference.tiles import scaled_separation, working_scale
-from ..core.io.open import read_image, read_labels
+from ..core.data.pairs import Pair
+from ..core.io.open import read_labels
 from ..core.measure.blobs import BlobParams, blob_report
 from ..core.measure.compare import Comparison, Truth, check_truth, compare
 from ..core.measure.magnitude import MagnitudeBands, MagnitudeReport, magnitude_report
 from ..core.measure.metrics import BootstrapParams, Interval, bootstrap_mean
-from ..core.measure.nuclei import measure
 from ..core.measure.typed import Tally, pooled
-from ..core.params import InferenceParams, SeparationParams
-from ..core.separation import separate
-from ..core.separation.tuning import TuneParams
-from ..core.types import Bool, Int32, Maps, Model, Progress, TypeInfo, TypeScheme, TypeScores
+from ..core.types import Progress, TypeInfo, TypeScheme, TypeScores
 from ..errors import DeviceError, InputError, UserError
 from .figures import (
     PictureParams,
@@ -36,8 +29,8 @@ from .figures import (
     worst_window,
 )
 from .jobs import describe_failure
-from .segment import SegmentParams, model_metadata, segment_steps
-from .typed import ignored_area, ignoring, regrouped, scores_of, tally_of, typed_truth, types_by_id
+from .predictors import Predicted, Predictor
+from .typed import ignored_area, ignoring, scores_of, tally_of, typed_truth
 
 ALL, NO_SOURCE = "all", "(no source)"
 """Names of the group of all images, and of that of images whose source is not known."""
@@ -206,138 +199,6 @@ class BatchResult:
     def overall(self) -> Group:
         """Means of all images."""
         return self.groups[-1]
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """A prediction for one image."""
-
-    image: ImageSource  # For pictures
-    labels: Int32  # int32 (H, W): Instances, 0 = background
-    maps: Maps | None = None  # What they were cut from, HV read as the parameters say
-    mask: Bool | None = None  # bool (H, W): Mask of the separation
-    separation: SeparationParams = field(default_factory=SeparationParams)
-    mpp: float | None = None  # As in ImageRow
-    scale: float = 1.0
-    truth: Truth | None = None  # True labels, where they do not lie in a file of their own
-    types: Mapping[int, int] | None = None  # By id, where nuclei have types
-    type_names: Mapping[int, TypeInfo] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-class Predictor(Protocol):
-    """Anything that gives a prediction for a pair; one more kind is one more class."""
-
-    def describe(self) -> dict[str, Any]:
-        """Say where the predictions come from, JSON-able."""
-        ...
-
-    def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
-        """Predict for one image, step by step."""
-        ...
-
-
-@dataclass(frozen=True)
-class ModelPredictor:
-    """Runs a network, as :func:`.segment.segment_steps` does."""
-
-    model: Model
-    inference: InferenceParams = field(default_factory=InferenceParams)
-    tuning: TuneParams = field(default_factory=TuneParams)
-    use_mpp: bool = False  # Whether the mpp of the data set counts
-
-    def describe(self) -> dict[str, Any]:
-        """Return model, parameters and how the resolution is handled."""
-        how = "mpp of the data set, else of the file" if self.use_mpp else "mpp of the file"
-        if self.inference.image_mpp is not None:
-            how = "every image is taken to have image_mpp"
-        return {
-            "model": model_metadata(self.model.info),
-            "device": str(self.model.device),
-            "inference": asdict(self.inference),
-            "separation": asdict(self.tuning.separation),
-            "hv_reading": asdict(self.tuning.hv),
-            "resampling": f"{how}; where it is not known, or within the tolerance of the "
-            "model's, images are not resized (see mpp and scale of each row)",
-        }
-
-    def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
-        """Read, predict and separate one image."""
-        yield Progress(0, 0, "reading")
-        file = read_image(pair.image)
-        inference = self.inference
-        if inference.image_mpp is None:
-            stated = pair.mpp if self.use_mpp and pair.mpp is not None else file.mpp
-            inference = replace(inference, image_mpp=stated)
-        params = SegmentParams(inference, self.tuning.separation)
-        result = yield from segment_steps(self.model, file.source, params)
-        maps, stages = result.maps, result.separation
-        if maps is None or stages is None:
-            raise InputError(f"{pair.name}: the run kept no maps.")  # pragma: no cover
-        scale = working_scale(self.model.info, inference)
-        used = scaled_separation(self.tuning.separation, scale)
-        if not self.tuning.hv.plain:
-            maps = read_hv(maps, self.tuning.hv)
-            stages = separate(maps, used)
-        names, nuclei = self.model.info.types, result.nuclei
-        if names and not self.tuning.hv.plain:
-            nuclei = measure(stages.labels, maps, names)
-        return Predicted(file.source, stages.labels, maps, stages.mask, used, inference.image_mpp,
-                         scale, notes=result.notices, types=types_by_id(nuclei) if names else None,
-                         type_names=names)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class FolderPredictor:
-    """Reads predicted labels from files; no network runs, so there are no maps."""
-
-    folder: Path
-    separation: SeparationParams = field(default_factory=SeparationParams)
-    scheme: TypeScheme | None = None  # How their types are taken together
-
-    def __post_init__(self) -> None:
-        if not list_files(self.folder):
-            raise InputError(f"The folder of predictions {self.folder} holds no file.")
-
-    def describe(self) -> dict[str, Any]:
-        """Return the folder."""
-        return {
-            "model": None,
-            "predictions": str(self.folder),
-            "separation": asdict(self.separation),
-            "resampling": "none: labels were read from files",
-        }
-
-    def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
-        """Read image and predicted labels."""
-        yield Progress(0, 0, "reading")
-        file = read_image(pair.image)
-        files = list_files(self.folder)
-        named = Path(f"{Path(pair.name).name}.png")
-        found = labels_of(pair.image, files, apart=True) or labels_of(named, files, apart=True)
-        if found is None:
-            raise InputError(
-                f"{self.folder} holds no prediction for {pair.image.name}; name it after the "
-                f"image, like {pair.image.stem}_labels.tif."
-            )
-        if pair.labels is not None and found.resolve() == pair.labels.resolve():
-            raise InputError(
-                f"{found} is the true label file; give a folder that holds predictions alone."
-            )
-        read = read_labels(found, file.source.shape)
-        if read.labels.shape != file.source.shape:
-            ours, theirs = (" x ".join(map(str, x.shape)) for x in (read.labels, file.source))
-            raise InputError(
-                f"{found} is {ours} pixels, the image {pair.image.name} {theirs}; give the "
-                "prediction at the image's resolution."
-            )
-        notes = (*file.source.notes, *(f"prediction: {note}" for note in read.notes))
-        types, names = None, read.type_names
-        if read.type.any():
-            by_id = dict(zip(read.ids.tolist(), read.type.tolist(), strict=True))
-            types, names = regrouped(by_id, read.type_names, self.scheme)
-        return Predicted(file.source, read.labels, separation=self.separation, mpp=file.mpp,
-                         notes=notes, types=types, type_names=names)  # fmt: skip
 
 
 R = TypeVar("R")

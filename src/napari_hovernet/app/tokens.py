@@ -50,9 +50,9 @@ from ..core.tokens.decode import (
 )
 from ..core.types import Int32, Model, ModelInfo, Progress
 from ..errors import InputError, UserError
-from .evaluate import Predicted
+from .predictors import Predicted
 from .segment import SegmentParams, SegmentResult, model_metadata
-from .typed import types_by_id
+from .typed import majority, types_by_id
 
 MOST_SHOWN = 64
 """Samples of a file that are shown without being asked for more, evenly spread."""
@@ -172,9 +172,7 @@ class TokenPredictor:
             check_labels(self.data.read(index, "types"), f"{self.data.name(index)}: types")
         )
         kinds = kinds + (not self.model.network.config.get("types_background", True))
-        votes = np.zeros((int(truth.labels.max(initial=0)) + 1, int(kinds.max(initial=0)) + 1), int)
-        np.add.at(votes, (truth.labels, kinds), 1)
-        return dict(enumerate(votes.argmax(axis=1).tolist()))
+        return majority(truth.labels, kinds)
 
     def _batch_with(self, index: int) -> Generator[Progress, None, TokenMaps]:
         """Return a decoded batch that holds a sample."""

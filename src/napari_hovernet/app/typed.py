@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..core.data.pairs import labels_of, list_files
 from ..core.io.open import read_labels
@@ -20,6 +21,14 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..core.io.labels import Instances
     from ..core.types import Nuclei
+
+
+def majority(labels: Int32, kinds: npt.NDArray[Any]) -> dict[int, int]:
+    """Return the most frequent type of each nucleus by its id; both (H, W), 0 = none."""
+    ids, where = np.unique(labels, return_inverse=True)
+    votes = np.zeros((len(ids), int(kinds.max(initial=0)) + 1), int)
+    np.add.at(votes, (where.reshape(labels.shape), kinds), 1)
+    return dict(zip(ids.tolist(), votes.argmax(axis=1).tolist(), strict=True))
 
 
 def types_by_id(nuclei: Nuclei) -> dict[int, int]:

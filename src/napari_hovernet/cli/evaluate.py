@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..app import evaluate as batch
-from ..app import pages
+from ..app import pages, predictors
 from ..app.jobs import drive
 from ..app.segment import with_types
 from ..core.checkpoint import load_model
-from ..core.data.items import Pair
+from ..core.data.items import Dataset, Pair
+from ..core.data.load import datasets
 from ..core.data.pairs import DataChoice, find_data, spread
 from ..core.io.files import read_params, read_type_scheme, writable_folder
 from ..core.measure.magnitude import BLIND, BROKEN_MAXIMA, MagnitudeBands
@@ -56,7 +57,7 @@ MISLEADING = "is misleading: it was {:g} to {:g} in every broken run.".format(*B
 class Job:
     """What is run on which images, or samples of cached features."""
 
-    predictor: batch.Predictor
+    predictor: predictors.Predictor
     pairs: Sequence[Pair]
     about: pages.DataAbout
     tokens: TokenPredictor | None = None  # The predictor, where it is of tokens
@@ -148,16 +149,18 @@ def _labelled(options: Namespace) -> Job:
     _refuse_tokens(options)
     if options.data is None:
         raise InputError("Name the images: DATA is a folder or an index.csv (or give --family).")
-    if options.output is None:
-        raise InputError("Name the folder for the reports: -o OUT.")
     inference, tuning = params_of(options, InferenceParams()), tuning_of(options)
+    if arrays := _arrays(options):
+        model = _model_predictor(options, inference, tuning)
+        return _stacked(predictors.StackPredictor(**vars(model), data=arrays), options)
     found = find_data(options.data, _choice(options, need_labels=True))
     pairs = spread(found.pairs, options.n_samples)
-    writable_folder(options.output)
-    predictor: batch.Predictor
+    if options.output is not None:
+        writable_folder(options.output)
+    predictor: predictors.Predictor
     if options.pred is not None:
         scheme = None if options.types is None else read_type_scheme(options.types)
-        predictor = batch.FolderPredictor(options.pred, tuning.separation, scheme)
+        predictor = predictors.FolderPredictor(options.pred, tuning.separation, scheme)
     else:
         predictor = _model_predictor(options, inference, tuning)
     left_out = tuple(pair.name for pair in found.unpaired)
@@ -167,6 +170,29 @@ def _labelled(options: Namespace) -> Job:
     labels = None if options.labels is None else str(options.labels)
     choices |= {"labels": labels, "found": len(found.pairs)}
     return Job(predictor, pairs, pages.DataAbout(found.origin, left_out, choices))
+
+
+def _arrays(options: Namespace) -> tuple[Dataset, ...]:
+    """Open images and labels in arrays (PanNuke, CoNIC, .npz), if that is what lies there."""
+    named = (options.pred, options.source, options.labels, options.pattern)
+    if any(value is not None for value in named) or options.data.suffix.lower() == ".csv":
+        return ()
+    try:
+        found = datasets(options.data, split=options.split, need_labels=True)
+    except InputError:
+        return ()  # the search for files says what is wrong
+    return tuple(d for d in found if d.stack is not None and {"image", "labels"} <= d.has)
+
+
+def _stacked(predictor: predictors.StackPredictor, options: Namespace) -> Job:
+    every = [p for p in predictor.pairs if options.split in (None, p.split)]
+    if not every:
+        raise InputError(f"{options.data} has no image of the split {options.split!r}.")
+    if options.output is not None:
+        writable_folder(options.output)
+    choices = {"split": options.split, "n_samples": options.n_samples, "found": len(every)}
+    about = pages.DataAbout(str(options.data), (), choices)
+    return Job(predictor, spread(every, options.n_samples), about)
 
 
 def _unlabelled(options: Namespace) -> Job:
@@ -199,7 +225,7 @@ def tuning_of(options: Namespace) -> TuneParams:
 
 def _model_predictor(
     options: Namespace, inference: InferenceParams, tuning: TuneParams
-) -> batch.ModelPredictor:
+) -> predictors.ModelPredictor:
     """Load the model, and say which it is."""
     model = load_model(options.model or DEFAULT, options.device)
     model = with_types(model, getattr(options, "types", None))
@@ -207,7 +233,7 @@ def _model_predictor(
         complain(introduction(model))
         if options.preset in FAULTS:
             complain(f"note: {FAULTS[options.preset]}")
-    return batch.ModelPredictor(model, inference, tuning, options.use_mpp)
+    return predictors.ModelPredictor(model, inference, tuning, options.use_mpp)
 
 
 def _refuse_tokens(options: Namespace) -> None:

@@ -57,8 +57,10 @@ def test_labels_elsewhere_may_have_the_images_own_name(tmp_path: Path) -> None:
 def test_a_split_may_be_a_folder(tmp_path: Path) -> None:
     touch(tmp_path, "Test/Images/a.png", "Test/Labels/a.mat", "Train/Images/b.png")
     assert shown(find_pairs(tmp_path, split="Test")) == {"a": "a.mat"}
-    with pytest.raises(InputError, match=r"holds no image .*it has the folders Test, Train"):
-        find_data(tmp_path)
+    (pair,) = find_data(tmp_path).pairs
+    assert (pair.name, pair.split) == ("a", "Test")
+    with pytest.raises(InputError, match=r"holds no image .*it has the folders Images"):
+        find_data(tmp_path / "Train", DataChoice(pattern="*.svs"))
     with pytest.raises(InputError, match="nor a folder 'val'"):
         find_data(tmp_path, DataChoice(split="val"))
     with pytest.raises(InputError, match="nor a folder"):

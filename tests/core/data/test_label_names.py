@@ -60,6 +60,11 @@ TREES = {
     "NuInsSeg": ["tissue images/x.png", "label masks/x.tif", "mask binary/x.png"],
     "Lizard": ["lizard_images1/Lizard_Images1/x.png", "lizard_labels/Lizard_Labels/Labels/x.mat"],
     "CoNSeP": ["Images/x.png", "Labels/x.mat", "Overlay/x.png"],
+    "Cellpose's own images": ["x_img.png", "x_masks.png"],
+    "TNBC": ["Slide_01/x.png", "GT_01/x.png"],
+    "CoNSeP's root": ["CoNSeP/Train/Images/x.png", "CoNSeP/Train/Labels/x.mat"],
+    "NuInsSeg's root": ["human liver/tissue images/x.png", "human liver/label masks/x.tif"],
+    "MoNuSAC's root": ["TCGA-5P/TCGA-5P-1/x.tif", "TCGA-5P/TCGA-5P-1/x.xml"],
 }
 
 
@@ -69,9 +74,20 @@ def test_labels_are_found_where_others_keep_them(tmp_path: Path, name: str) -> N
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).touch()
     (pair,) = find_pairs(tmp_path)
-    assert pair.name == "x"
+    assert pair.name in ("x", "x_img")
     assert pair.image == tmp_path / TREES[name][0]
     assert pair.labels == tmp_path / TREES[name][1]
+
+
+def test_a_data_set_is_found_from_its_root_with_splits_and_sources(tmp_path: Path) -> None:
+    for place in ("Train/Images/x.png", "Train/Labels/x.mat", "Test/Images/x.png",
+                  "Test/Labels/x.mat", "other/y.png", ".git/z.png", ".git/z_lab.png"):  # fmt: skip
+        (tmp_path / "CoNSeP" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "CoNSeP" / place).touch()
+    found = find_pairs(tmp_path)
+    assert [(p.name, p.split, p.source) for p in found] == [
+        ("CoNSeP/Test/x", "Test", "CoNSeP/Test"), ("CoNSeP/Train/x", "Train", "CoNSeP/Train"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("several", [True, False])

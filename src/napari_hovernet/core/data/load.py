@@ -312,7 +312,7 @@ def _list_stored(data: Dataset, needs: str, convention: str, found: Gathered) ->
     if data.stack is not None:
         there -= {part for part, s in data.stack.parts.items() if s.dtype.hasobject}
         _check_there(data, there, needs)
-        scale, note = _image_scale(data)
+        scale, note = image_scale(data)
         found.notes.append(note)
         if "hv" in there:
             hv = _settled_hv(data, data.stack, convention, found)
@@ -434,7 +434,7 @@ def _settled_hv(data: Dataset, stack: Stack, convention: str, found: Gathered) -
     return StoredHV(named.order, named.sign, divisor)
 
 
-def _image_scale(data: Dataset) -> tuple[float, str]:
+def image_scale(data: Dataset) -> tuple[float, str]:
     """Tell whether floats run to 1 rather than 255."""
     stored = data.stack.parts.get("image") if data.stack else None
     if stored is None or stored.dtype.kind != "f":

@@ -27,14 +27,18 @@ LABEL_ENDINGS: Mapping[str, str] = {
 }
 """What follows the image's name (without or with its own ending) in that of its labels, first
 choice first, and who writes it."""
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "tissue images", "lizard images")
+IMAGE_ENDINGS = ("_img", "_image", "_raw", "_he")
+"""What may follow the name of an image that its labels do not have (Cellpose: ``x_img.png`` and
+``x_masks.png``)."""
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "tissue images", "lizard images", "slide")
 LABEL_FOLDERS = (
     "labels", "label", "masks", "inst", "mask", "gt", "ground truth", "groundtruth", "label masks",
     "annotations", "lizard labels",
 )  # fmt: skip
 """Folders in which labels lie under the names of their images; case, numbers at the end and
 underscores do not matter (NuInsSeg ``tissue images``, ``label masks``; Lizard
-``Lizard_Images1``, ``Lizard_Labels/Labels``; MoNuSeg ``Tissue Images``, ``Annotations``)."""
+``Lizard_Images1``, ``Lizard_Labels/Labels``; MoNuSeg ``Tissue Images``, ``Annotations``; TNBC
+``Slide_01``, ``GT_01``)."""
 NUCLEI_FOLDER = "masks"
 """Folder with a mask per nucleus, beside ``images`` with the one image (DSB 2018)."""
 
@@ -47,5 +51,11 @@ def folder_name(path: Path) -> str:
 def label_names(image: Path, stem: str) -> list[str]:
     """Names, without ending and in small letters, that labels of an image may have."""
     whole, stem = image.name.lower(), stem.lower()
-    marked = [f"{base}{end}" for base in (stem, whole) for end in LABEL_ENDINGS]
-    return [*marked, whole]
+    marked = [f"{base}{end}" for base in (stem, whole, shortened(stem)) for end in LABEL_ENDINGS]
+    return [*dict.fromkeys(marked), whole]
+
+
+def shortened(stem: str) -> str:
+    """Return the name of an image in small letters without what says that it is one."""
+    ending = next((end for end in IMAGE_ENDINGS if stem.endswith(end) and stem != end), "")
+    return stem.removesuffix(ending)

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
@@ -43,6 +43,7 @@ from .names import (
     NUCLEI_FOLDER,
     folder_name,
     label_names,
+    shortened,
 )
 from .stores import only
 
@@ -64,6 +65,8 @@ ABOUT = re.compile(r"~?\s*(?P<number>\d+(\.\d*)?|\.\d+)(\s|$)")
 """A number, as in "0.25", or about one, as in "~0.5 (looks 20x)"."""
 SHOWN = 5
 """Names that are shown in an error."""
+DEEPEST, MAX_FOLDERS = 4, 200
+"""How deep, and among how many folders of a folder, a data set is looked for."""
 WHOLE = 1536
 """Longest edge, pixels, of an image that is read whole where a region is enough."""
 REGION = 1024
@@ -110,7 +113,35 @@ def find_data(path: str | PathLike[str], choice: DataChoice | None = None) -> Da
     folder = _split_folder(path, choice.split)
     if (folder / INDEX_NAME).is_file():
         return find_data(folder / INDEX_NAME, replace(choice, split=None))
-    return _dataset(_folder_pairs(folder, choice), folder, choice)
+    found = _folder_pairs(folder, choice)
+    if choice.need_labels and choice.labels is None and not any(pair.labels for pair in found):
+        found = _pairs_below(folder, choice) or found
+    return _dataset(found, folder, choice)
+
+
+def _pairs_below(root: Path, choice: DataChoice) -> tuple[Pair, ...]:
+    """List the images with labels in the folders of a folder, as published data sets have them."""
+    places = [(p, tuple(x for x in pairs if x.labels)) for p, pairs in _trees(root, choice, 0)]
+    twins = Counter(pair.name for _, pairs in places for pair in pairs)
+    found = []
+    for place, pairs in places:
+        where = place.relative_to(root)
+        split = next((name for name in where.parts if split_of(name) != ""), "")
+        for pair in pairs:
+            name = pair.name if twins[pair.name] == 1 else f"{where.as_posix()}/{pair.name}"
+            found.append(replace(pair, name=name, source=where.as_posix(), split=split))
+    return tuple(found)
+
+
+def _trees(folder: Path, choice: DataChoice, depth: int) -> Iterator[tuple[Path, tuple[Pair, ...]]]:
+    """Yield the folders below, not too deep, in which images have labels."""
+    pairs = _folder_pairs(folder, choice) if depth else ()
+    if any(pair.labels for pair in pairs):
+        yield folder, pairs
+        return
+    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for place in below[:MAX_FOLDERS] if depth < DEEPEST else ():
+        yield from _trees(place, choice, depth + 1)
 
 
 def find_splits(path: Path, split: str | None = None, *, need_labels: bool = False) -> Dataset:
@@ -174,6 +205,7 @@ def image_files(files: Mapping[str, Path]) -> list[Path]:
     """Return the images among files: those with an image's ending that are nobody's labels."""
     images = [path for path in files.values() if path.suffix.lower() in SUFFIXES]
     names = {bare_name(path).lower() for path in images}
+    names |= {shortened(name) for name in names}
 
     def owned(name: str) -> bool:
         return any(name.endswith(e) and name.removesuffix(e) in names for e in LABEL_ENDINGS)
