@@ -31,6 +31,7 @@ from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.tokens.data import TRUTHS as KNOWN_TRUTHS
 from napari_hovernet.core.tokens.decode import TOKEN_PREFIXES
 from napari_hovernet.core.types import Progress
+from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError
 
 
@@ -54,6 +55,12 @@ def test_hyphens_and_underscores_are_the_same() -> None:
         "--image-mpp", "--skip-existing", "--model-mpp=0.5", "a_b.png", "-o", "x_y",
     ]  # fmt: skip
     assert with_dashes(["--", "--a_b"]) == ["--", "--a_b"]
+
+
+@pytest.mark.parametrize("command", ["segment", "slide"])
+def test_the_model_that_the_help_calls_the_default_is_the_default(command: str) -> None:
+    parsed = build_parser(command).parse_args([command, "image.png", "-o", "out"])
+    assert parsed.model == DEFAULT
 
 
 def test_a_user_error_is_one_line_and_status_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
