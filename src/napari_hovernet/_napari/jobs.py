@@ -173,12 +173,15 @@ class Latest:
     """Runs one job at a time and keeps at most one waiting: the newest.
 
     A new request cancels the job under way (it stops before its next step) and replaces
-    the one that waits. What a cancelled job answers is never delivered.
+    the one that waits. What a cancelled job answers is never delivered; nor is anything
+    once Qt has deleted the ``owner``.
     """
 
-    def __init__(self, runner: QtRunner, name: str) -> None:
+    def __init__(self, runner: QtRunner, name: str, owner: QObject | None = None) -> None:
         self._runner = runner
         self._name = name
+        if owner is not None:
+            owner.destroyed.connect(lambda *_: self.cancel())
         self._job: QtJob | None = None
         self._waiting: tuple[Callable[[], Steps[Any]], Handlers] | None = None
 

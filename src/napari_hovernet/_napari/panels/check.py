@@ -73,7 +73,7 @@ class CheckTab(QWidget):
         super().__init__()
         self.work, self.study = work, work.study
         self.active, self._built, self._view_before, self._seen = False, False, "", 0
-        self._looking = Latest(work.runner, "Looking at a nucleus")
+        self._looking = Latest(work.runner, "Looking at a nucleus", self)
         self.pixel = Elided("Point at the image to read it.")
         named(self.pixel, "Under the mouse", "NP 0 to 1, HV right and down -1 to 1, its length, "
               "and the nucleus with its area.")  # fmt: skip
@@ -255,8 +255,8 @@ class TruthBox(QWidget):
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work, self.study = work, work.study
-        self._reading = Latest(work.runner, "Reading the truth")
-        self._painting = Latest(work.runner, "Painting the truth")
+        self._reading = Latest(work.runner, "Reading the truth", self)
+        self._painting = Latest(work.runner, "Painting the truth", self)
         self._fresh = False
         self._followed: weakref.ref[Layer] | None = None
         self._hidden: weakref.ref[Layer] | None = None

@@ -106,7 +106,7 @@ class TokenBox(QWidget):
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work = work
-        self._running = Latest(work.runner, "Decoding tokens")
+        self._running = Latest(work.runner, "Decoding tokens", self)
         tip = "FAMILY_features.npz: tokens of a frozen ViT; targets and images beside it are read."
         self.features = Place("Features", tip, work, "features", FEATURES)
         tip = "A file of the token decoder: Optimus .pth, or ours."

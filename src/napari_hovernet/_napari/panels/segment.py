@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDialog, QFileDialog, QMenu, QWidget
 
 from ...app.jobs import Steps
@@ -383,8 +382,6 @@ class RunBox(QWidget):
 class ParamsDialog(QDialog):
     """All numbers nuclei are cut with, live; in files; and kept as a run of its own."""
 
-    kept = Signal()
-
     def __init__(self, work: Workspace, parent: QWidget) -> None:
         super().__init__(parent)
         self.work, self.tuning = work, work.tuning
@@ -487,7 +484,6 @@ class ParamsDialog(QDialog):
         def done(kept: Run) -> None:
             work.session.add_run(replace(kept, id=work.free_number()),
                                  f"Kept as {kept.title}.")  # fmt: skip
-            self.kept.emit()
 
         self._keeping.request(steps, Handlers(done, lambda error: work.say(str(error), "bad")))
 
