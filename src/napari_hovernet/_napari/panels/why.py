@@ -244,8 +244,7 @@ class WhyTab(QWidget):
         counts = f"{len(report.passed)} in order, {len(report.not_tested)} not tested"
         self.others.head.setText(counts)
         self.others.setVisible(bool(lines))
-        finished = self.asking.of_files or self.asking.why.diagnosis
-        self.save.setVisible(finished is not None)
+        self.save.setVisible(self.asking.finished is not None)
 
     def _show_theme(self, *_: Any) -> None:
         self.card.plot.set_theme(str(getattr(self.work.viewer, "theme", "dark")))
