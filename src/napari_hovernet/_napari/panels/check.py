@@ -259,7 +259,7 @@ class TruthBox(QWidget):
         self._painting = Latest(work.runner, "Painting the truth", self)
         self._fresh = False
         self._followed: weakref.ref[Layer] | None = None
-        self._hidden: weakref.ref[Layer] | None = None
+        self._edited = calling(self._soon)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(FOLLOW_MS)
@@ -296,6 +296,8 @@ class TruthBox(QWidget):
             bind(self, signal, slot)
         self._list()
         self._show()
+        if self.study.truth is not None:
+            self.read()  # follow its layer again; it may have been drawn on meanwhile
 
     # ------------------------------------------------------------ which
 
@@ -322,7 +324,7 @@ class TruthBox(QWidget):
             return
         if layer is not None and layer.visible:
             layer.visible = False
-            self._hidden = weakref.ref(layer)
+            self.work.forms["check"]["hidden"] = weakref.ref(layer)  # outlives the dock
         self._fresh = True
         self.read(key)
 
@@ -371,10 +373,9 @@ class TruthBox(QWidget):
         return next((x for x in self.work.viewer.layers if ("layer", id(x)) == key), None)
 
     def _unhide(self) -> None:
-        layer = None if self._hidden is None else self._hidden()
+        layer = self.work.forms["check"].pop("hidden", lambda: None)()
         if layer is not None:
             layer.visible = True
-        self._hidden = None
 
     def _follow(self, layer: Layer | None) -> None:
         """Read a layer again whenever it was drawn on."""
@@ -389,7 +390,7 @@ class TruthBox(QWidget):
                 getattr(layer.events, name).connect(self._edited)
                 self._followed = weakref.ref(layer)
 
-    def _edited(self, _event: Any = None) -> None:
+    def _soon(self, _event: Any = None) -> None:
         self._timer.start()
 
     # ------------------------------------------------------------ what is seen
