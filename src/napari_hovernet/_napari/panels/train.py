@@ -84,34 +84,45 @@ class TrainTab(QWidget):
         layout.addStretch(1)
         self.combo.picked.connect(training.choose)
         bind(self, training.runs_changed, self._show)
+        bind(self, training.view_changed, self._poll_or_not)
         self.timer = QTimer(self)
         self.timer.setInterval(POLL_MS)
         self.timer.timeout.connect(training.poll)
+        self._looked_at = False
         self._show()
 
     def shown(self) -> None:
         """Look at the runs from now on, and ask before a window closes over one of them."""
+        self._looked_at = True
         self.training.read_start()
         self.training.poll()
-        self.timer.start()
+        self._poll_or_not()
         ask_before_closing(self.window(), self.training)
 
     def left(self) -> None:
         """Look on only at what goes on."""
-        if self.training.view is None or not self.training.view.active:
+        self._looked_at = False
+        self._poll_or_not()
+
+    def _poll_or_not(self, *_: Any) -> None:
+        """Poll while the tab is looked at, or a chosen run goes on, or is yet to be read."""
+        view, chosen = self.training.view, self.training.chosen
+        if not self._looked_at and not (chosen and (view is None or view.active)):
             self.timer.stop()
+        elif not self.timer.isActive():
+            self.timer.start()
 
     def _show(self, *_: Any) -> None:
+        self._poll_or_not()
         training = self.training
         entries = [("", "New training", "Set a training up.")]
-        known = {run.name for run in training.runs} | {"", training.chosen}
         for run in training.runs:
             aji = run.score("aji")
             score = "" if math.isnan(aji) else f" · AJI {aji:.2f}"
             entries.append((run.name, f"{run.name} · {run.state}{score}", run.message))
         if training.chosen not in {value for value, *_ in entries}:
             entries.append((training.chosen, f"{training.chosen} · starting", ""))
-        self.combo.fill([entry for entry in entries if entry[0] in known])
+        self.combo.fill(entries)
         self.combo.setValue(training.chosen)
         self.setup.setVisible(not training.chosen)
         self.run.setVisible(bool(training.chosen))
