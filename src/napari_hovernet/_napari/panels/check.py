@@ -13,7 +13,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from ...app import check
-from ...app.check import ERROR_KINDS, KINDS, Place, box_of
+from ...app.check import KINDS, Place, box_of
 from ...app.jobs import Steps
 from ...app.session import Run
 from ...app.study import (
@@ -24,7 +24,7 @@ from ...app.study import (
     target_of,
     truth_steps,
 )
-from ...core.types import Progress
+from ...core.types import Outcomes, Progress
 from ...errors import InputError, UserError
 from ..colours import colour_of, table_of
 from ..jobs import Handlers, Latest, bind, calling
@@ -43,6 +43,7 @@ from ..kit import (
     plain,
     row,
     set_note,
+    silent,
     tool,
 )
 from ..layers import EDITS, label_colormap
@@ -527,7 +528,7 @@ class PlacesBox(QWidget):
         self._places = check.places_of(self.study.findings)
         form = self.work.forms["check"]
         if form.get("kind") == ERRORS and "missed" in self._places:  # compared for the first time
-            form["kind"] = check.first_kind({k: self._places[k] for k in ERROR_KINDS}, "merged")
+            form["kind"] = check.first_kind({k: self._places[k] for k in Outcomes.ERRORS}, "merged")
             self._at, self._now = -1, None
         chosen = form.get("kind")
         kind = chosen if chosen in self._places else check.first_kind(self._places)
@@ -544,13 +545,12 @@ class PlacesBox(QWidget):
 
     def _fill(self) -> None:
         places, picture = self.places, icon(colour_of(self.kind.value()))
-        self.list.blockSignals(True)
-        self.list.clear()
-        for place in places[:MOST_LISTED]:
-            item = QListWidgetItem(picture, place.words)
-            item.setToolTip(place.tip)
-            self.list.addItem(item)
-        self.list.blockSignals(False)
+        with silent(self.list):
+            self.list.clear()
+            for place in places[:MOST_LISTED]:
+                item = QListWidgetItem(picture, place.words)
+                item.setToolTip(place.tip)
+                self.list.addItem(item)
         for widget in (self.back, self.next):
             widget.setEnabled(bool(places))
         self.list.setVisible(bool(places))
@@ -560,9 +560,8 @@ class PlacesBox(QWidget):
         n = len(self.places)
         at = self._at if self._now is not None else -1
         self.count.setText(f"{at + 1} of {n}" if at >= 0 else "none" if not n else "")
-        self.list.blockSignals(True)
-        self.list.setCurrentRow(at if at < self.list.count() else -1)
-        self.list.blockSignals(False)
+        with silent(self.list):
+            self.list.setCurrentRow(at if at < self.list.count() else -1)
 
 
 # ---------------------------------------------------------------- helpers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -437,18 +437,12 @@ class ParamsDialog(QDialog):
     def _load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load parameters", "", PARAMS_FILTER)
         if path:
-            self._try(lambda: self.load_from(path))
+            self.work.attempt(lambda: self.load_from(path))
 
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save parameters", "", PARAMS_FILTER)
         if path:
-            self._try(lambda: self.save_to(path))
-
-    def _try(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except UserError as error:
-            self.work.say(str(error), "bad")
+            self.work.attempt(lambda: self.save_to(path))
 
     def load_from(self, path: str) -> None:
         """Take parameters from a file; they are in pixels of whatever they were saved for."""

@@ -23,10 +23,10 @@ from qtpy.QtWidgets import (
 from ...app.curves import PLOTS, points
 from ...core.params import SCRATCH, DataParams, LossParams, OptimParams, TrainConfig
 from ...core.weights import BUILT_IN, offered
-from ...errors import UserError
 from ..forms import Form, Number, rows_of
 from ..jobs import bind
 from ..kit import (
+    CHECKPOINT_FILTER,
     RUN_STYLE,
     Combo,
     Elided,
@@ -56,7 +56,6 @@ TITLE_PX = 122
 FEW = 40
 """Lines of fewer points show the points themselves."""
 ASK, UNTRAINED = "ask", f"{SCRATCH}compact"
-MODEL_FILTER = "Checkpoints (*.safetensors *.tar *.pth *.pt);;All files (*)"
 DATA_FILTER = "Training data (*.csv *.npz *.npy *.mat);;All files (*)"
 SHARE, FOLDER = "share", "folder"
 PAUSES = {"running": ("Pause", "Stay between two steps, with memory and turn."),
@@ -247,10 +246,7 @@ class SetUp(QWidget):
 
     def go(self) -> None:
         """Start; a reason not to is shown."""
-        try:
-            self.training.start()
-        except UserError as error:
-            self.work.say(str(error), "bad")
+        self.work.attempt(self.training.start)
 
     def open_settings(self) -> None:
         """Open the window with all settings; the viewer goes on beside it."""
@@ -278,7 +274,7 @@ class SetUp(QWidget):
 
     def _start_picked(self, start: str) -> None:
         if start == ASK:
-            start, _ = QFileDialog.getOpenFileName(self, "Start from", "", MODEL_FILTER)
+            start, _ = QFileDialog.getOpenFileName(self, "Start from", "", CHECKPOINT_FILTER)
         if start:
             self._edit(start=start)
         self._show()
@@ -407,10 +403,7 @@ class RunPage(QWidget):
             self.training.do("pause" if info.state == "running" else "resume")
 
     def _use(self) -> None:
-        try:
-            self.training.use()
-        except UserError as error:
-            self.work.say(str(error), "bad")
+        self.work.attempt(self.training.use)
 
     def open_beside(self) -> None:
         """Open the window that shows before and after."""
