@@ -25,8 +25,6 @@ from napari_hovernet.app.watch import (
     FIRST_CAPACITY,
     GONE,
     QUIET_S,
-    SHARES,
-    TERMS,
     VAL,
     Growing,
     RunView,
@@ -38,6 +36,7 @@ from napari_hovernet.app.watch import (
     state_of,
     write_state,
 )
+from napari_hovernet.core.params import LOSS_NAMES, LOSS_PARTS
 from napari_hovernet.core.training.files import EventWriter, RunFolder
 
 
@@ -101,7 +100,8 @@ def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) 
     assert watch.poll()
     view = watch.view
     assert view.steps["step"].tolist() == [1, 2, 3, 4]
-    for name in (*TERMS, *(f"share_{name}" for name in SHARES), "magnitude", "lr", "total"):
+    shares = [f"share_{name}" for name in LOSS_PARTS]
+    for name in (*LOSS_NAMES, *shares, "magnitude", "lr", "total"):
         assert view.steps.known(name), name
     for name in VAL:
         np.testing.assert_array_equal(view.epochs[name], [r.score(name) for r in view.rows])

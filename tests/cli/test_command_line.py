@@ -26,11 +26,9 @@ from napari_hovernet.cli.console import (
 )
 from napari_hovernet.cli.entry import _stop_cleanly_when_told, with_dashes
 from napari_hovernet.cli.parser import build_parser
-from napari_hovernet.cli.token_parser import PREFIXES, TRUTHS
 from napari_hovernet.core.params import InferenceParams, SeparationParams
-from napari_hovernet.core.tokens.data import TRUTHS as KNOWN_TRUTHS
-from napari_hovernet.core.tokens.decode import TOKEN_PREFIXES
 from napari_hovernet.core.types import Progress
+from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError
 
 
@@ -54,6 +52,12 @@ def test_hyphens_and_underscores_are_the_same() -> None:
         "--image-mpp", "--skip-existing", "--model-mpp=0.5", "a_b.png", "-o", "x_y",
     ]  # fmt: skip
     assert with_dashes(["--", "--a_b"]) == ["--", "--a_b"]
+
+
+@pytest.mark.parametrize("command", ["segment", "slide"])
+def test_the_model_that_the_help_calls_the_default_is_the_default(command: str) -> None:
+    parsed = build_parser(command).parse_args([command, "image.png", "-o", "out"])
+    assert parsed.model == DEFAULT
 
 
 def test_a_user_error_is_one_line_and_status_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,12 +144,6 @@ def test_a_log_file_gets_notices_and_no_bar(capsys: pytest.CaptureFixture[str]) 
         for done in range(5):
             bar(Progress(done, 4, "tile", notice="tile halved" if done == 2 else ""))
     assert capsys.readouterr().err == "napari-hovernet: note: a.tif: tile halved\n"
-
-
-def test_the_choices_are_those_that_are_known() -> None:
-    known = {name.split()[0] for name in TOKEN_PREFIXES}
-    assert set(PREFIXES) == known
-    assert set(TRUTHS) == set(KNOWN_TRUTHS)
 
 
 def test_numbers_and_tables() -> None:

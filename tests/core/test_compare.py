@@ -13,7 +13,6 @@ import pytest
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.masks import label_parts
 from napari_hovernet.core.measure.compare import (
-    ERROR_KINDS,
     LEVELS,
     TruthParams,
     VerdictParams,
@@ -27,7 +26,7 @@ from napari_hovernet.core.measure.compare import (
 from napari_hovernet.core.measure.metrics import OutcomeParams, evaluate
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
-from napari_hovernet.core.types import Maps
+from napari_hovernet.core.types import Maps, Outcomes
 from napari_hovernet.errors import InputError
 
 SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")
@@ -323,7 +322,9 @@ def test_places_add_up_to_the_counts_and_come_worst_first() -> None:
     assert kinds.count("spurious") == counts["spurious"]
     is_merged = result.outcomes.true_ids[result.outcomes.true == "merged"]
     assert set(is_merged.tolist()) <= set(merged)
-    assert [ERROR_KINDS.index(k) for k in kinds] == sorted(ERROR_KINDS.index(k) for k in kinds)
+    assert [Outcomes.ERRORS.index(k) for k in kinds] == sorted(
+        Outcomes.ERRORS.index(k) for k in kinds
+    )
     missed = [p.area for p in errors if p.kind == "missed"]
     assert missed == sorted(missed, reverse=True)
 

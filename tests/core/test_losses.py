@@ -14,8 +14,8 @@ from torch import nn
 import napari_hovernet as nh
 from napari_hovernet.core import losses as terms
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.losses import HEADS, PARTS, TERMS, HoverLoss, magnitude_loss
-from napari_hovernet.core.params import LOSS_PRESETS, LossParams
+from napari_hovernet.core.losses import HoverLoss, magnitude_loss
+from napari_hovernet.core.params import LOSS_HEADS, LOSS_NAMES, LOSS_PARTS, LOSS_PRESETS, LossParams
 from napari_hovernet.errors import InputError
 
 Batch = tuple[torch.Tensor, ...]
@@ -68,13 +68,13 @@ def test_every_term_the_total_and_the_gradient_equal_the_reference(
     if not adaptive:
         assert batch[1].grad.norm().item() == pytest.approx(want["hv_grad_norm"], abs=1e-5)
     else:
-        assert loss.weights() == {head: want[f"w_{head}"] for head in HEADS}
+        assert loss.weights() == {head: want[f"w_{head}"] for head in LOSS_HEADS}
 
 
 def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
     loss = HoverLoss(0.5, 3.0, 0.25, lambda_magnitude=7.0, lambda_gradient=0.125)
     total, terms = loss(*batch_of())
-    assert tuple(terms) == TERMS
+    assert tuple(terms) == LOSS_NAMES
     t = {name: value.item() for name, value in terms.items()}
     assert t["hv"] == pytest.approx(t["hv_mse"] + 0.125 * t["hv_gradient"] + 7 * t["hv_magnitude"])
     assert total.item() == pytest.approx(0.5 * t["np"] + 3 * t["hv"] + 0.25 * t["nt"])
@@ -127,13 +127,13 @@ def test_learned_weights_are_at_rest_where_each_is_one_over_its_term() -> None:
     loss = HoverLoss(adaptive=True)
     batch = batch_of()
     with torch.no_grad():
-        best = torch.stack([loss(*batch)[1][head] for head in HEADS]).log()
+        best = torch.stack([loss(*batch)[1][head] for head in LOSS_HEADS]).log()
     for off, sign in ((0.0, 0), (0.3, 1), (-0.3, -1)):
         loss.s.grad = None
         loss.s.data = best + off
         loss(*batch)[0].backward()
         grad = torch.where(loss.s.grad.abs() < 1e-5, 0, loss.s.grad.sign())
-        assert grad.tolist() == [sign] * len(HEADS)
+        assert grad.tolist() == [sign] * len(LOSS_HEADS)
 
 
 def test_a_head_without_weight_takes_no_part_in_learned_weights() -> None:
@@ -141,7 +141,7 @@ def test_a_head_without_weight_takes_no_part_in_learned_weights() -> None:
     total, terms = loss(*batch_of())
     total.backward()
     assert total.item() == pytest.approx((terms["np"] + terms["hv"]).item())
-    assert loss.s.grad[HEADS.index("nt")] == 0
+    assert loss.s.grad[LOSS_HEADS.index("nt")] == 0
     assert loss.weights()["nt"] == 0
     assert loss.shares(terms)["nt"] == 0
 
@@ -151,7 +151,7 @@ def test_every_learned_weight_has_a_gradient_even_without_types() -> None:
     logits, hv, _, nuclei, true, _ = batch_of()
     loss(logits, hv, None, nuclei, true, None)[0].backward()
     assert loss.s.grad is not None
-    assert loss.s.grad[HEADS.index("nt")] == 0
+    assert loss.s.grad[LOSS_HEADS.index("nt")] == 0
     assert (loss.s.grad[:2] != 0).all()
 
 
@@ -165,7 +165,7 @@ def test_shares_are_parts_of_the_total() -> None:
     loss = HoverLoss(0.5, 3.0, 0.25)
     total, terms = loss(*batch_of())
     shares = loss.shares(terms)
-    assert tuple(shares) == PARTS
+    assert tuple(shares) == LOSS_PARTS
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["np"] == pytest.approx(0.5 * terms["np"].item() / total.item(), rel=1e-5)
     part = 3 * 5 * terms["hv_magnitude"].item() / total.item()
@@ -176,8 +176,8 @@ def test_shares_are_parts_of_the_total() -> None:
 
 def test_shares_of_nothing_and_of_nan() -> None:
     loss = HoverLoss()
-    assert set(loss.shares(dict.fromkeys(TERMS, 0.0)).values()) == {0.0}
-    broken = {**dict.fromkeys(TERMS, 1.0), "hv_mse": float("nan")}
+    assert set(loss.shares(dict.fromkeys(LOSS_NAMES, 0.0)).values()) == {0.0}
+    broken = {**dict.fromkeys(LOSS_NAMES, 1.0), "hv_mse": float("nan")}
     assert all(np.isnan(share) for share in loss.shares(broken).values())
 
 
@@ -255,7 +255,7 @@ def test_a_padded_crop_has_the_loss_of_the_crop(nt_inside_only: bool) -> None:
     want, want_terms = loss(*batch)
     got, got_terms = loss(*padded, valid=valid)
     assert got.item() == pytest.approx(want.item(), rel=1e-5)
-    for name in TERMS:
+    for name in LOSS_NAMES:
         assert got_terms[name].item() == pytest.approx(want_terms[name].item(), rel=1e-5), name
     assert loss(*padded)[0].item() != pytest.approx(want.item(), rel=1e-3)
 

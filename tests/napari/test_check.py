@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
 
-from napari_hovernet._napari.panels.check import CheckTab, layer_source
+from napari_hovernet._napari.panels.check import CheckTab, TruthBox, layer_source
 
 
 @pytest.fixture
@@ -189,3 +189,20 @@ def test_a_part_of_the_truth_is_put_where_it_lies(work, blobs):
     run = replace(blobs, placement=replace(blobs.placement, plane=(2,)))
     found = layer_source(stack, run).read(None)
     assert found.origin is None and (found.labels == 7).all()
+
+
+def test_a_truth_is_followed_and_shown_again_though_the_dock_was_closed_meanwhile(
+    work, blobs, qtbot
+):
+    layer, first = work.viewer.add_labels(work.study.labels.copy(), name="true"), TruthBox(work)
+    first.choose(("layer", id(layer)))
+    qtbot.waitUntil(lambda: work.study.truth is not None, timeout=20_000)
+    assert not layer.visible
+    first.deleteLater()
+    QCoreApplication.sendPostedEvents(first, QEvent.Type.DeferredDelete)
+    again = TruthBox(work)
+    qtbot.addWidget(again)
+    layer.data_setitem((np.array([0]), np.array([0])), np.array([99]))
+    qtbot.waitUntil(lambda: bool(work.study.truth.labels[0, 0]), timeout=20_000)
+    again.choose(None)
+    assert layer.visible

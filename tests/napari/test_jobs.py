@@ -300,6 +300,24 @@ def test_a_deleted_widget_is_called_no_more(qtbot):
     emitter.changed.emit("two")
 
 
+def test_a_deleted_widget_gets_no_answer(runner, qtbot):
+    told, label, go = Told(), QLabel(), threading.Event()
+
+    def steps():
+        yield Progress(0, 1)
+        go.wait(10)
+        return "late"
+
+    latest = Latest(runner, "test", label)
+    latest.request(steps, told.handlers())
+    qtbot.waitUntil(lambda: bool(told.said), timeout=60000)
+    with qtbot.waitSignal(label.destroyed, timeout=2000):
+        label.deleteLater()
+    go.set()
+    qtbot.waitUntil(lambda: not latest.busy, timeout=60000)
+    assert told.end == ("cancelled", None)
+
+
 def test_an_emitter_that_has_let_go_first_is_fine(qtbot):
     emitter, label = Emitter(), QLabel()
     bind(label, emitter.changed, lambda text: label.setText(str(text)))

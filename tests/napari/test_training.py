@@ -65,6 +65,20 @@ def test_a_run_that_never_got_better_says_so_whatever_was_remarked(tab, trainer,
     assert trainer.outcome.model == run.folder.last
 
 
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_a_run_is_looked_at_while_it_goes_on_though_the_tab_was_left_at_once(
+    tab, trainer, store, qtbot, state
+):
+    store.record("r", state=state)
+    tab.shown()
+    tab.left()
+    assert not tab.timer.isActive()
+    trainer.choose("r")
+    assert trainer.view is None and tab.timer.isActive()
+    qtbot.waitUntil(lambda: trainer.view is not None, timeout=LONG_MS)
+    assert tab.timer.isActive() is trainer.view.active is (state == "running")
+
+
 def test_a_better_one_is_used_for_this_session_alone(tab, trainer, store, work, qtbot):
     run = store.record("r")
     saved(run, "best")

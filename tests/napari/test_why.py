@@ -140,8 +140,10 @@ def test_nothing_wrong_and_no_run_are_said(tab, work, run):
     assert "run first" in tab.message.text() and not tab.start.isEnabled()
 
 
-def test_files_are_asked_about_without_a_run(tab, monkeypatch, findings, qtbot, tmp_path):
-    made = findings.made_up()
+def test_files_are_asked_about_whatever_is_on_screen(
+    tab, asked, monkeypatch, findings, qtbot, tmp_path
+):
+    made, of_run, go = findings.made_up(), tab.asking.finished, threading.Event()
 
     def opened(choice):
         assert (choice.model, choice.data) == (DEFAULT, str(tmp_path))
@@ -150,13 +152,21 @@ def test_files_are_asked_about_without_a_run(tab, monkeypatch, findings, qtbot, 
 
     def checked(case):
         yield Found(1, 2, "data", findings=made[:1])
+        go.wait(20)
+        yield Found(2, 2, "data", findings=made)
         return Diagnosis(case, None, DiagnosisReport(made, 1, 1))
 
     monkeypatch.setattr(module, "open_steps", opened)
     monkeypatch.setattr(module, "diagnosis_steps", checked)
     tab.files.data.setValue(str(tmp_path))
+    assert of_run is not None and tab.save.isVisible()
     tab.files.go.click()
-    qtbot.waitUntil(lambda: tab.asking.of_files is not None, timeout=LONG_MS)
+    assert not tab.save.isVisible() and tab.asking.finding is None
+    qtbot.waitUntil(lambda: tab.asking.finding is not None, timeout=LONG_MS)
+    tab.work.study.choose_run(None)  # no reason to stop
+    go.set()
+    qtbot.waitUntil(lambda: tab.asking.finished is not None, timeout=LONG_MS)
+    assert tab.asking.finished is not of_run and tab.asking.finished.case == "case"
     assert tab.card.fix.text() == "Try it" and not tab.card.show_place.isVisible()
     assert tab.save.isVisible()
 

@@ -61,7 +61,8 @@ class Asking:
         self.work = work
         self.why = Why(work.study)
         # To be read by all, and changed by the methods below alone:
-        self.of_files: Diagnosis | None = None  # None = what is on screen is asked about
+        self.about_files = False  # Whether files were asked about last, not what is on screen
+        self.of_files: Diagnosis | None = None  # Of files, once it is finished
         self.chosen = ""  # Id of the finding looked at, "" = the first cause
         self.said: tuple[str, str] = ("", "")  # What goes on or was done, and its tone
         self.done = self.total = 0  # Checks
@@ -87,9 +88,9 @@ class Asking:
         return self._found if self.about_files else self.why.findings
 
     @property
-    def about_files(self) -> bool:
-        """Whether files were asked about last."""
-        return self.of_files is not None or bool(self._found)
+    def finished(self) -> Diagnosis | None:
+        """The diagnosis that is shown, None until it has ended: what a report is made of."""
+        return self.of_files if self.about_files else self.why.diagnosis
 
     @property
     def causes(self) -> tuple[Finding, ...]:
@@ -177,7 +178,8 @@ class Asking:
         if run is None:
             raise InputError(self.why.blocked)
         self._stop()
-        self.of_files, self._found, self.chosen, self._applied = None, (), "", None
+        self.about_files, self.of_files, self._found = False, None, ()
+        self.chosen, self._applied = "", None
         pixels, shelf = self._image(), work.shelf
         source, device = run.result.info.source or DEFAULT, work.session.options.device
         asked = self.why.ask(None, lambda: shelf.get(source, device))
@@ -200,7 +202,7 @@ class Asking:
     def ask_files(self, choice: DiagnoseChoice) -> None:
         """Ask about files: data, a model, a separation, a loss."""
         self._stop()
-        self.of_files, self._found, self.chosen = None, (), ""
+        self.about_files, self.of_files, self._found, self.chosen = True, None, (), ""
 
         def steps() -> Steps[Diagnosis]:
             case = yield from open_steps(choice)
@@ -365,17 +367,20 @@ class Asking:
     # ------------------------------------------------------------ what changes meanwhile
 
     def _other_run(self, _run: Any) -> None:
-        self._stop()
-        self._applied, self.said = None, ("", "")
-        if not self.about_files:
-            self.why.findings, self.why.diagnosis, self.why.asked = (), None, None
+        self._applied = None
+        self.why.findings, self.why.diagnosis, self.why.asked = (), None, None
+        if not self.about_files:  # a question about files is another matter
+            self._stop()
+            self.said = ("", "")
         self._tell()
 
     def _other_labels(self, _value: Any = None) -> None:
         """Let what was found hold again once the very nuclei are back that were asked about."""
         asked: Asked | None = self.why.asked
         study = self.work.study
-        if asked is None or study.labels is None or asked.ticket == study.ticket:
+        if self.about_files or asked is None or study.labels is None:
+            return
+        if asked.ticket == study.ticket:
             return
         truth = None if study.truth is None else study.truth.labels
         same = study.labels is asked.labels or np.array_equal(study.labels, asked.labels)
@@ -389,11 +394,10 @@ class Asking:
         """Write the report as a page; a file of that name is replaced."""
         from ..app.diagnose_page import write_html  # noqa: PLC0415 - on first use
 
-        diagnosis = self.of_files or self.why.diagnosis
-        if diagnosis is None:
+        if self.finished is None:
             raise InputError("There is no finished diagnosis to save.")
         target = Path(path)
-        write_html(target if target.suffix else target.with_suffix(".html"), diagnosis)
+        write_html(target if target.suffix else target.with_suffix(".html"), self.finished)
 
     def _tell(self) -> None:
         self._told = time.monotonic()

@@ -17,9 +17,8 @@ from ..core.types import Int32, Nuclei, TypeInfo
 from ..errors import InputError
 from .colours import UNTYPED, table_of
 from .layers import label_colormap
-from .viewer import METADATA_KEY, layer_mpp
+from .viewer import LAYER, METADATA_KEY, layer_mpp
 
-LAYER = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | list[str]], list[LAYER]]
 PLUGIN, WIDGET = "napari-hovernet", "HoVer-Net"
 

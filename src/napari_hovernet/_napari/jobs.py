@@ -7,6 +7,7 @@ reach napari from there.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import warnings
@@ -16,12 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal, Slot
+from qtpy.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from ..app.jobs import JobCancelled, Steps, describe_failure, drive
 from ..core.types import Progress
 from ..errors import JobFailed, UserError
 
+TURN_MS = 10
+"""Pause in which the event loop surely turns, so that what takes long is not done at once."""
 CLOSE_WAIT_S = 5.0
 """Longest wait for running steps when a viewer closes."""
 
@@ -134,16 +137,29 @@ class QtRunner(QObject):
     def _deliver(self, job: QtJob, kind: str, value: Any) -> None:
         if self._closed:
             return
-        if kind == "progress":
-            if job.handlers.progress and not job.cancel_requested:
-                job.handlers.progress(value)
-            return
-        self._jobs.remove(job)
-        if kind == "cancelled" or job.cancel_requested:  # also when the last step was under way
-            if job.handlers.cancelled:
-                job.handlers.cancelled()
-        else:
-            getattr(job.handlers, kind)(value)
+        with no_collection():
+            if kind == "progress":
+                if job.handlers.progress and not job.cancel_requested:
+                    job.handlers.progress(value)
+                return
+            self._jobs.remove(job)
+            if kind == "cancelled" or job.cancel_requested:  # also when the last step was under way
+                if job.handlers.cancelled:
+                    job.handlers.cancelled()
+            else:
+                getattr(job.handlers, kind)(value)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Leave garbage to the next turn of the event loop: a full collection takes 30 ms and more."""
+    usual = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if usual:
+            QTimer.singleShot(TURN_MS, gc.enable)
 
 
 @contextmanager
@@ -173,12 +189,15 @@ class Latest:
     """Runs one job at a time and keeps at most one waiting: the newest.
 
     A new request cancels the job under way (it stops before its next step) and replaces
-    the one that waits. What a cancelled job answers is never delivered.
+    the one that waits. What a cancelled job answers is never delivered; nor is anything
+    once Qt has deleted the ``owner``.
     """
 
-    def __init__(self, runner: QtRunner, name: str) -> None:
+    def __init__(self, runner: QtRunner, name: str, owner: QObject | None = None) -> None:
         self._runner = runner
         self._name = name
+        if owner is not None:
+            owner.destroyed.connect(lambda *_: self.cancel())
         self._job: QtJob | None = None
         self._waiting: tuple[Callable[[], Steps[Any]], Handlers] | None = None
 

@@ -41,6 +41,9 @@ SWITCH_STYLE = (
     "QToolButton:hover { border-color: #5573e0; }"
     "QToolButton:checked { background-color: #3f5fd0; color: white; }"
 )
+CHECKPOINTS = (".safetensors", ".tar", ".pth", ".pt")
+"""Endings of files that are taken for checkpoints; content decides later."""
+CHECKPOINT_FILTER = f"Checkpoints ({' '.join('*' + end for end in CHECKPOINTS)});;All files (*)"
 SMALL_STYLE = "QToolButton { border: 1px solid rgba(128, 138, 153, 110); border-radius: 2px; }"
 """A small button that can be seen as one."""
 

@@ -385,9 +385,14 @@ class RunLayers:
         if not self._ours and event.source is self.nuclei:
             self.edited.emit(event.source)
 
+    def lacks(self, run: Run, picture: MapPicture | None) -> bool:
+        """Whether the layer of a map is yet to be made."""
+        role = _role_of(picture)
+        return role is not None and self.find(run, role) is None
+
     def _show_map(self, run: Run, picture: MapPicture | None) -> None:
         """Show one map and hide the other; made when first looked at."""
-        wanted = None if picture is None else (DIRECTIONS if picture.view == "hv" else VALUES)
+        wanted = _role_of(picture)
         for role in (VALUES, DIRECTIONS):
             layer = self.find(run, role)
             if role != wanted and layer is not None and layer.visible:
@@ -473,6 +478,10 @@ class _flag:  # noqa: N801 - reads as a word
 def label_colormap(colors: Any) -> CyclicLabelColormap:
     """Make napari's colormap of a table of colours: no dictionary, nothing to compile."""
     return CyclicLabelColormap(colors, name="nuclei", background_value=0)
+
+
+def _role_of(picture: MapPicture | None) -> str | None:
+    return None if picture is None else DIRECTIONS if picture.view == "hv" else VALUES
 
 
 def plane_of(layer: Labels) -> Int32:

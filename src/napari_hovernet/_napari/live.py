@@ -7,6 +7,9 @@ found in it. Everything is computed by worker threads and painted by :mod:`.laye
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -28,7 +31,7 @@ from .colours import (
     found_columns,
     map_picture,
 )
-from .jobs import Handlers, Latest
+from .jobs import TURN_MS, Handlers, Latest, no_collection
 from .layers import Picture, label_colormap, outlines, preferences
 from .viewer import Box, camera_of, view_box
 
@@ -78,6 +81,8 @@ class Live:
         self._settle = _timer(SETTLE_MS, self._tune_whole)
         self._refresh = _timer(REFRESH_MS, self.refresh)
         self._repaint = _timer(0, self._request_picture)
+        self._later: Callable[[], None] | None = None  # Shows a map whose layer is yet to be made
+        self._new_map = _timer(TURN_MS, self._show_new_map)
         self._look = _timer(CAMERA_MS, self._draw_arrows)
         self._drawn = _timer(REFRESH_MS, self._take_drawing)
         self._connect()
@@ -101,7 +106,7 @@ class Live:
     def busy(self) -> bool:
         """Whether something is on its way to the screen."""
         jobs = (self._in_view, self._whole, self._finding, self._picturing, self._arrows)
-        timers = (self._settle, self._refresh, self._repaint, self._drawn)
+        timers = (self._settle, self._refresh, self._repaint, self._drawn, self._new_map)
         return any(job.busy for job in jobs) or any(timer.isActive() for timer in timers)
 
     # ------------------------------------------------------------ which run
@@ -200,6 +205,7 @@ class Live:
     def _request_picture(self) -> None:
         work, study = self.work, self.work.study
         run, shown, found = study.run, study.instances, study.findings
+        self._new_map.stop()
         if work.closed or run is None or shown is None:
             return
         view, column = work.session.view, work.session.colour_by
@@ -213,11 +219,16 @@ class Live:
             picture = self._map_of(run, view, params, colormap)
             return Picture(shown.labels, colours, picture, table)
 
-        def done(picture: Picture) -> None:
+        def done(picture: Picture, *, whole: bool = False) -> None:
             if run is not study.run or work.closed:
                 return
             if study.instances is not shown or self._tuning():
                 return  # a newer picture is on its way
+            if not whole and work.layers.lacks(run, picture.map):
+                work.layers.show(run, replace(picture, map=None))
+                self._later = partial(done, picture, whole=True)
+                self._new_map.start()
+                return
             work.layers.show(run, picture)
             work.legend_changed.emit(picture.colouring.legend)
             self._draw_arrows()
@@ -226,6 +237,13 @@ class Live:
             _LOG.warning("Painting %s: %s", run.title, error)
 
         self._picturing.request(steps, Handlers(done, failed))
+
+    def _show_new_map(self) -> None:
+        """Show a map in a turn of the event loop of its own: to make its layer takes 0.1 s."""
+        later, self._later = self._later, None
+        if later is not None:
+            with no_collection():
+                later()
 
     def _tuning(self) -> bool:
         """Whether the screen is ahead of the study: an edit is painted, its whole on the way."""

@@ -11,9 +11,8 @@ import numpy as np
 from ..core.slides.source import SlideSource, open_slide
 from ..core.slides.store import MAGNITUDE_STEPS, SlideStore
 from ..errors import UserError
-from .viewer import METADATA_KEY
+from .viewer import LAYER, METADATA_KEY
 
-LAYER = tuple[Any, dict[str, Any], str]
 MICROMETRES = ("micrometer", "micrometer")
 SHOWN = {
     "np": ("NP", "gray", 255.0),

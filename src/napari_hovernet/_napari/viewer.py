@@ -18,6 +18,8 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+LAYER = tuple[Any, dict[str, Any], str]
+"""A layer as napari takes it from readers: data, keywords, kind."""
 METADATA_KEY = "napari_hovernet"
 """Key under which layers carry what this plugin knows of them."""
 MPP_LIMITS = (0.02, 20.0)

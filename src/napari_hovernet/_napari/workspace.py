@@ -171,6 +171,13 @@ class Workspace:
         """Show one message in the dock; ``tone`` is "good", "warn", "bad" or ""."""
         self.said.emit(text, tone)
 
+    def attempt(self, action: Callable[[], Any]) -> None:
+        """Do what the user asked for; a reason not to is said, not raised."""
+        try:
+            action()
+        except UserError as error:
+            self.say(str(error), "bad")
+
     def add_data_folder(self, folder: str) -> None:
         """Note a folder of images with labels; "Train" offers it."""
         kept = (f for f in self.data_folders if f != folder)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.types import Int32, Int64, Maps, Progress
+from ..core.types import Int32, Int64, Maps, Outcomes, Progress
 from ..errors import InputError
 from .study import Case, Findings, TruthChoice
 
@@ -26,7 +26,6 @@ KINDS = {
     "spurious": "Extra", "uncertain": "Uncertain",
 }  # fmt: skip
 """Kinds of places to look at, worst first, and their titles."""
-ERROR_KINDS = ("merged", "split", "missed", "spurious")
 SPLIT_TRIES = 4
 """How often the depth is halved until a nucleus falls apart."""
 LEAST_PART = 10
@@ -53,7 +52,7 @@ def places_of(found: Findings | None) -> dict[str, tuple[Place, ...]]:
     listed = {"blob": tuple(_blob(row, found) for row in found.blobs.suspects)}
     if found.comparison is not None and found.comparison.places is not None:
         errors = found.comparison.places.errors
-        for kind in ERROR_KINDS:
+        for kind in Outcomes.ERRORS:
             listed[kind] = tuple(_error(e) for e in errors if e.kind == kind)
     listed["uncertain"] = tuple(_uncertain(found))
     return listed
@@ -134,7 +133,7 @@ def truth_words(truth: TruthChoice | None, found: Findings | None) -> tuple[str,
     c = found.comparison
     counts, scores = c.prediction.outcomes.counts(), c.prediction
     said = f"{counts['matched']:,} of {scores.n_true:,} true nuclei found"
-    parts = [f"{counts[k]:,} {KINDS[k].lower()}" for k in ERROR_KINDS if counts[k]]
+    parts = [f"{counts[k]:,} {KINDS[k].lower()}" for k in Outcomes.ERRORS if counts[k]]
     said = ", ".join((said, *parts)) + "."
     said += f" AJI {scores.aji:.2f}; {c.connected_components.aji:.2f} without separation, "
     said += f"{c.oracle.aji:.2f} from perfect maps."

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.params import LOSS_TERMS
-from .watch import duration
+from .watch import FAILURES, duration
 
 if TYPE_CHECKING:
     from .runs import RunInfo
@@ -27,7 +27,6 @@ MOST_POINTS = 1500
 """Points that are drawn of one line; more are averaged in blocks."""
 LEAST_GAIN = 0.005
 """AJI that has to be gained before a model is called better: less is chance on few images."""
-BAD_STATES = ("failed", "killed", "broken")
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def state_words(info: RunInfo | None, view: RunView | None) -> tuple[str, str]:
     """Say in a line or two what a run does and how far it is, and in which tone."""
     if info is None:
         return "", ""
-    if info.state in BAD_STATES:
+    if info.state in FAILURES:
         return _trouble(info, view), "bad"
     if view is None:
         return f"{info.name}: reading ...", ""

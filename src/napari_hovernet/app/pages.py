@@ -34,6 +34,7 @@ from .evaluate import (
     MagnitudeRow,
 )
 from .figures import MAGNITUDE_LIMITS, NUCLEUS_LINE, magnitude_colours
+from .watch import duration
 
 STEM = "evaluation"
 """Name of the files without their endings."""
@@ -258,7 +259,7 @@ def render(template: str, **context: Any) -> str:
     """Fill a template of this package; every value is escaped."""
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                        lstrip_blocks=True)  # fmt: skip
-    page.filters.update(number=number, count=count, rgb=rgb, place=place, png=png)
+    page.filters.update(number=number, count=count, rgb=rgb, place=place, png=png, took=took)
     source = files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     return page.from_string(source).render(made=made, version=__version__, **context)
@@ -273,9 +274,14 @@ def number(value: Any, digits: int = 3) -> str:
 
 def count(value: Any) -> str:
     """Return a whole number, a dash where there is none."""
-    if not isinstance(value, int | float) or math.isnan(value):
+    if not isinstance(value, int | float) or not math.isfinite(value):
         return NOTHING
     return f"{int(value):,}"
+
+
+def took(seconds: float) -> str:
+    """Return a time, a dash where there is none."""
+    return duration(seconds) or NOTHING
 
 
 def rgb(colour: Sequence[int]) -> str:

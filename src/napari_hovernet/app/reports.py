@@ -8,16 +8,12 @@ import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, StrictUndefined
 
-from .._version import __version__
 from ..core.io.files import SHOWN_AS, atomic_path
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
@@ -38,8 +34,9 @@ from .figures import (
     svg_of,
     worst_window,
 )
+from .pages import render, rgb
 from .training import command_line
-from .watch import EpochRow, RunView, RunWatch, duration
+from .watch import EpochRow, RunView, RunWatch
 
 EPOCHS = (0, 5)
 """Epochs that are shown beside the last one."""
@@ -157,7 +154,6 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]] | N
 TEMPLATE = "run.html"
 STOPS = 9
 """Colours of the scale bar."""
-NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 HEADLINE = (
     ("aji", "AJI", "cc_aji", "connected components", "oracle_aji", "oracle"),
     ("dice", "Dice", "all_foreground_dice", "all foreground", "", ""),
@@ -177,13 +173,7 @@ def write_report(folder: RunFolder) -> Path:
 
 def render_run(view: RunView, folder: RunFolder) -> str:
     """Return the report."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                              lstrip_blocks=True)  # fmt: skip
-    environment.filters.update(
-        number=_number, count=_count, duration=lambda seconds: duration(seconds) or NOTHING
-    )
-    source = files(__package__).joinpath("templates", TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(source).render(_context(view, folder))
+    return render(TEMPLATE, **_context(view, folder))
 
 
 def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
@@ -193,8 +183,6 @@ def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
     notes = view.start.get("notes")
     return {
         "run": view,
-        "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        "version": __version__,
         "start": view.start,
         "config": config,
         "how": json.dumps(config_as_dict(config), indent=2) if config else "",
@@ -207,8 +195,8 @@ def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
         "rows": view.rows,
         "has_instances": any("aji" in row.val for row in view.rows),
         "shots": [_shown(shot) for shot in shots_of(view, folder.path)],
-        "outcomes": [(name, _rgb(colour)) for name, colour in OUTCOME_COLORS.items()],
-        "colours": [_rgb(colour) for colour in magnitude_colours(STOPS)],
+        "outcomes": [(name, rgb(colour)) for name, colour in OUTCOME_COLORS.items()],
+        "colours": [rgb(colour) for colour in magnitude_colours(STOPS)],
         "limits": MAGNITUDE_LIMITS,
         "bands": MagnitudeBands(),
         "files": [path.name for path in (folder.best, folder.last) if path.exists()]
@@ -254,17 +242,3 @@ def _shown(shot: Shot) -> dict[str, Any]:
 
 def _data(picture: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
-
-
-def _number(value: Any, digits: int = 3) -> str:
-    if not isinstance(value, int | float) or math.isnan(value):
-        return NOTHING
-    return f"{value:.{digits}f}".replace("-", MINUS)
-
-
-def _count(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else NOTHING
-
-
-def _rgb(colour: tuple[int, ...]) -> str:
-    return f"rgb({', '.join(str(part) for part in colour)})"

@@ -217,8 +217,8 @@ def with_types(model: Model, path: str | os.PathLike[str] | None) -> Model:
 class RunRequest:
     """What to run."""
 
-    model: str  # "compact" or a path
-    device: str  # "compact" or a path
+    model: str  # Name of a built-in model, or a path
+    device: str  # "auto", "cpu", "cuda:0" ...
     image: Any  # One plane, (H, W) or (H, W, 3 or 4), numpy, dask, zarr or the like
     inference: InferenceParams
     separation: SeparationParams

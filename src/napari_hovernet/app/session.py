@@ -39,7 +39,7 @@ NO_IMAGE = "Open an image first: File > Open Sample > HoVer-Net, or drop a file 
 class ModelChoice:
     """The chosen model and what is known of it."""
 
-    source: str  # "compact" or the path of a checkpoint
+    source: str  # Name of a built-in model, or the path of a checkpoint
     info: ModelInfo | None = None  # None while the file is being read, or when it could not be
     error: str = ""  # Why the file cannot be used, "" otherwise
 
@@ -116,7 +116,7 @@ def time_left(done: int, total: int, elapsed: float) -> float | None:
 
 
 def short_name(model: ModelChoice) -> str:
-    """Return a name for layers: "compact", or the file's name without its ending."""
+    """Return a name for layers: a built-in model's own, or the file's without its ending."""
     name = model.source.replace("\\", "/").rsplit("/", 1)[-1]
     return name.rsplit(".", 1)[0] or name
 

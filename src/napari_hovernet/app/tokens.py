@@ -28,6 +28,7 @@ from ..core.measure.nuclei import measure
 from ..core.networks.optimus import OUTPUT
 from ..core.separation import separate
 from ..core.separation.tuning import TuneParams
+from ..core.tokens import AS_FILE
 from ..core.tokens.backbone import Backbone, prefix_tokens, token_steps
 from ..core.tokens.data import (
     Membership,
@@ -40,7 +41,6 @@ from ..core.tokens.data import (
     truth_of,
 )
 from ..core.tokens.decode import (
-    AS_FILE,
     TokenMaps,
     TokenParams,
     check_tokens,
@@ -69,7 +69,7 @@ class TokenChoice:
     n_samples: int | None = None  # None = all
     split: str | None = None  # None = validation where it is known, else all
     seed: int | None = None  # Draw the samples by it
-    truth: str = "auto"  # See :data:`napari_hovernet.core.tokens.data.TRUTHS`.
+    truth: str = "auto"  # See :data:`napari_hovernet.core.tokens.TRUTHS`.
 
 
 def choose_samples(sides: Membership, choice: TokenChoice) -> tuple[int, ...]:
@@ -103,7 +103,7 @@ class TokenPredictor:
     indices: tuple[int, ...]  # Samples, in the order in which they will be asked for
     params: TokenParams = field(default_factory=TokenParams)
     tuning: TuneParams = field(default_factory=TuneParams)  # How HV is read and nuclei are cut
-    truth: str = "auto"  # See :data:`napari_hovernet.core.tokens.data.TRUTHS`.
+    truth: str = "auto"  # See :data:`napari_hovernet.core.tokens.TRUTHS`.
     true_magnitudes: dict[str, float] = field(default_factory=dict, init=False)
     _decoded: TokenMaps | None = field(default=None, init=False)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.params import LOSS_HEADS, LOSS_TERMS
+from ..core.params import LOSS_HEADS, LOSS_NAMES, LOSS_PARTS
 from ..core.training.files import VERSION, RunFolder
 from ..errors import plain
 from .processes import ProcessMark, elsewhere, mark_from, process_of, read_mark
@@ -47,24 +47,22 @@ LOOK_S = 0.25
 """Time between two looks at the run's state and process."""
 FIRST_CAPACITY = 256
 LARGEST = 1e300
+FAILURES = ("failed", "killed", "broken")
+"""States in which a run ends badly."""
 FULL = 2**26
 """Bytes free on the disk of a run below which it is named as the cause."""
 NAN = float("nan")
 
-SHARES = tuple(LOSS_TERMS)
-"""Terms of the loss whose weighted shares make up the total."""
-TERMS = (*SHARES, "hv")
-"""Terms of the loss, and what those of HV make together."""
 STEP_NUMBERS = ("step", "epoch", "t", "lr", "total", "magnitude", "true_magnitude",
                 "images_per_s", "eta_s")  # fmt: skip
-STEP_COLUMNS = (*STEP_NUMBERS, *TERMS, *(f"share_{name}" for name in SHARES))
+STEP_COLUMNS = (*STEP_NUMBERS, *LOSS_NAMES, *(f"share_{name}" for name in LOSS_PARTS))
 """Columns of ``RunView.steps``: terms by their names, weighted shares with "share_" in front."""
 HEAD_COLUMNS = ("step", "epoch", *LOSS_HEADS)
 """Columns of ``RunView.heads``: shares of the gradient's norm."""
 VAL = ("loss", "magnitude", "true_magnitude", "cosine", "hv_mse", "hv_zero_mse", "dice",
        "all_foreground_dice", "aji", "pq", "cc_aji", "oracle_aji")  # fmt: skip
 """What is measured on the validation images after each epoch."""
-EPOCH_COLUMNS = ("epoch", "seconds", "train_total", *VAL, *(f"train_{name}" for name in TERMS))
+EPOCH_COLUMNS = ("epoch", "seconds", "train_total", *VAL, *(f"train_{name}" for name in LOSS_NAMES))
 """Columns of ``RunView.epochs``: what was measured in validation by its name."""
 
 Float64 = npt.NDArray[np.float64]
@@ -511,8 +509,8 @@ class _Book:
         elif kind == "step":
             terms, shares = numbers_in(event.get("terms")), numbers_in(event.get("shares"))
             row = [number(event.get(name)) for name in STEP_NUMBERS]
-            row += [terms.get(name, NAN) for name in TERMS]
-            _put(self._steps, event, row + [shares.get(name, NAN) for name in SHARES])
+            row += [terms.get(name, NAN) for name in LOSS_NAMES]
+            _put(self._steps, event, row + [shares.get(name, NAN) for name in LOSS_PARTS])
         elif kind == "heads":
             shares = numbers_in(event.get("grad_share"))
             row = [number(event.get(name)) for name in ("step", "epoch")]
@@ -589,5 +587,5 @@ def _epochs(rows: Mapping[int, EpochRow]) -> Series:
     columns = Growing(EPOCH_COLUMNS)
     for row in rows.values():
         numbers = [row.epoch, row.seconds, row.total, *(row.score(name) for name in VAL)]
-        columns.add([*numbers, *(row.train.get(name, NAN) for name in TERMS)])
+        columns.add([*numbers, *(row.train.get(name, NAN) for name in LOSS_NAMES)])
     return columns.series()

@@ -250,8 +250,9 @@ def token_job(options: Namespace, given: Sequence[Path]) -> Job:
         choose_samples,
         token_pairs,
     )
+    from ..core.tokens import AS_FILE  # noqa: PLC0415 - on first use
     from ..core.tokens.data import find_token_data, membership  # noqa: PLC0415
-    from ..core.tokens.decode import AS_FILE, TokenParams  # noqa: PLC0415
+    from ..core.tokens.decode import TokenParams  # noqa: PLC0415
 
     for name in ONLY_IMAGES:
         if getattr(options, name, None) is not None:

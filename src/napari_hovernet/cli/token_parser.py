@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-PREFIXES = ("0", "1", "5", "historical", "file")
-TRUTHS = ("auto", "instances", "hv", "components")
+from ..core.tokens import TOKEN_PREFIXES, TRUTHS
+
 BACKBONE = "hf-hub:bioptimus/H-optimus-0"
 
 
@@ -16,7 +16,8 @@ def add_family(parser: argparse.ArgumentParser) -> None:
     add("--family", metavar="F", help="F_features.npz and F_targets.npz are read instead of images")
     where = "where they lie; default beside the checkpoint, then here"
     add("--data-dir", type=Path, metavar="D", help=where)
-    add("--token-prefix", choices=PREFIXES, help="tokens before the patches; historical = the "
+    prefixes = [name.split()[0] for name in TOKEN_PREFIXES]
+    add("--token-prefix", choices=prefixes, help="tokens before the patches; historical = the "
         "slice 1:257; default file = as the checkpoint says")  # fmt: skip
     add("--types-background", action=argparse.BooleanOptionalAction, help="whether class 0 of the "
         "types is background; default as the checkpoint says, else yes")  # fmt: skip

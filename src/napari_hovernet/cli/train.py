@@ -27,7 +27,7 @@ from ..app.runs import (
     training_command,
 )
 from ..app.training import config_from, default_name, look_at_data
-from ..app.watch import EpochRow, RunView, RunWatch, duration, process_file
+from ..app.watch import FAILURES, EpochRow, RunView, RunWatch, duration, process_file
 from ..core.choices import options as options_of
 from ..core.params import TrainConfig
 from ..core.training.files import RunFolder
@@ -40,7 +40,6 @@ REPORT_S = 20.0
 STAMP, WHEN = "%m%d-%H%M", "%Y-%m-%d %H:%M"
 STATUS = {"done": OK, "stopped": INTERRUPTED}
 """Exit status by the state in which a run ends; any other is a failure."""
-FAILURES = ("failed", "killed", "broken")
 LOOK_S = 0.2
 """Time between two looks."""
 WIDTH = 110

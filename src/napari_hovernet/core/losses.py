@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .params import LOSS_HEADS, LOSS_TERMS, LossParams
+from .params import LOSS_HEADS, LOSS_PARTS, LOSS_TERMS, LossParams
 
 EPSILON = LossParams().epsilon
 DICE_SMOOTH = LossParams().dice_smooth
@@ -166,13 +166,6 @@ def _blanked(maps: Tensor, valid: Tensor | None) -> Tensor:
     return maps if valid is None else torch.where(valid[:, None] > 0, maps, 0.0)
 
 
-HEADS = LOSS_HEADS
-PARTS = tuple(LOSS_TERMS)
-"""Terms that add up to the total; what :meth:`HoverLoss.shares` tells of."""
-TERMS = (*PARTS, "hv")
-"""Names of what :class:`HoverLoss` returns; "hv" is what the terms of that head make together."""
-
-
 class Batch(NamedTuple):
     """What :meth:`HoverLoss.forward` is given, and the pixels that count."""
 
@@ -268,7 +261,8 @@ class HoverLoss(nn.Module):
         weights = (lambda_np, lambda_hv, lambda_nt, lambda_gradient, lambda_magnitude)
         self.params = LossParams(*weights, epsilon, dice_smooth, nt_inside_only, adaptive)
         self.s: nn.Parameter | None
-        self.register_parameter("s", nn.Parameter(torch.zeros(len(HEADS))) if adaptive else None)
+        learned = nn.Parameter(torch.zeros(len(LOSS_HEADS))) if adaptive else None
+        self.register_parameter("s", learned)
 
     @classmethod
     def from_params(cls, params: LossParams) -> HoverLoss:
@@ -309,7 +303,7 @@ class HoverLoss(nn.Module):
         total : float32 tensor ()
             What is minimised; float64 if the maps are.
         terms : dict of float tensor ()
-            Unweighted, with their gradients: ``TERMS``. "nt" is 0 without types.
+            Unweighted, with their gradients: ``LOSS_NAMES``. "nt" is 0 without types.
 
         Raises
         ------
@@ -321,7 +315,7 @@ class HoverLoss(nn.Module):
         batch = Batch(*maps, nucleus_mask(np_target, valid), self.params)
         _check(batch)
         terms = {name: COMPUTE[name](batch) for name in LOSS_TERMS}
-        heads = {head: terms["np"].new_zeros(()) for head in HEADS}
+        heads = {head: terms["np"].new_zeros(()) for head in LOSS_HEADS}
         for name, term in LOSS_TERMS.items():
             heads[term.head] = heads[term.head] + term.weight_in(self.params) * terms[name]
         typed = nt_logits is not None and nt_target is not None
@@ -329,11 +323,11 @@ class HoverLoss(nn.Module):
 
     def weights(self) -> dict[str, float]:
         """Weights of the heads as they stand: the lambdas, or exp(-s) where they are learned."""
-        lambdas = {head: float(getattr(self.params, f"lambda_{head}")) for head in HEADS}
+        lambdas = {head: float(getattr(self.params, f"lambda_{head}")) for head in LOSS_HEADS}
         if self.s is None:
             return lambdas
-        learned = dict(zip(HEADS, (-self.s.detach()).exp().tolist(), strict=True))
-        return {head: learned[head] if lambdas[head] > 0 else 0.0 for head in HEADS}
+        learned = dict(zip(LOSS_HEADS, (-self.s.detach()).exp().tolist(), strict=True))
+        return {head: learned[head] if lambdas[head] > 0 else 0.0 for head in LOSS_HEADS}
 
     def shares(self, terms: Mapping[str, Tensor | float]) -> dict[str, float]:
         """Tell what share of the total each part makes, by the weights as they stand.
@@ -346,7 +340,7 @@ class HoverLoss(nn.Module):
         Returns
         -------
         dict of float
-            0..1 for each of ``PARTS``; they add up to 1, or are all 0 where the total is 0.
+            0..1 for each of ``LOSS_PARTS``; they add up to 1, or are all 0 where the total is 0.
             The ``s_i`` that are added with learned weights are left out. A part that is NaN
             makes all shares NaN.
 
@@ -357,7 +351,7 @@ class HoverLoss(nn.Module):
         >>> loss.shares(terms)["hv_magnitude"]
         0.25
         """
-        values = dict(zip(PARTS, _numbers([terms[name] for name in PARTS]), strict=True))
+        values = dict(zip(LOSS_PARTS, _numbers([terms[name] for name in LOSS_PARTS]), strict=True))
         heads = self.weights()
         weighted = {
             name: heads[term.head] * term.weight_in(self.params) * values[name]
@@ -373,7 +367,7 @@ class HoverLoss(nn.Module):
         each parameter's gradient.
         """
         total = terms["hv"].new_zeros(())
-        for index, head in enumerate(HEADS):
+        for index, head in enumerate(LOSS_HEADS):
             weight = getattr(self.params, f"lambda_{head}")
             if self.s is None:
                 total = total + weight * terms[head]

@@ -511,6 +511,10 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
     "nt": LossTerm("nt", "type"),
 }
 """All terms; how each is computed stands in :mod:`.losses` under the same name."""
+LOSS_PARTS = tuple(LOSS_TERMS)
+"""Names of the terms, whose weighted shares make up the total."""
+LOSS_NAMES = (*LOSS_PARTS, "hv")
+"""Names of what the loss returns; "hv" is what the terms of that head make together."""
 
 
 def config_as_dict(config: TrainConfig) -> dict[str, Any]:

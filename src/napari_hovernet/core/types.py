@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numba
 import numpy as np
@@ -173,6 +173,8 @@ class Separation:
 @dataclass(frozen=True, eq=False)
 class Outcomes:
     """What became of every nucleus, for true and for predicted instances."""
+
+    ERRORS: ClassVar = ("merged", "split", "missed", "spurious")  # In the order of a look
 
     true_ids: Int64  # Label ids as in the arrays given
     true: npt.NDArray[np.str_]  # "matched", "merged", "split" or "missed"

@@ -13,7 +13,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QListWidget, QListWidgetItem, QWidget
 
 from ...app import check
-from ...app.check import ERROR_KINDS, KINDS, Place, box_of
+from ...app.check import KINDS, Place, box_of
 from ...app.jobs import Steps
 from ...app.session import Run
 from ...app.study import (
@@ -24,7 +24,7 @@ from ...app.study import (
     target_of,
     truth_steps,
 )
-from ...core.types import Progress
+from ...core.types import Outcomes, Progress
 from ...errors import InputError, UserError
 from ..colours import colour_of, table_of
 from ..jobs import Handlers, Latest, bind, calling
@@ -43,6 +43,7 @@ from ..kit import (
     plain,
     row,
     set_note,
+    silent,
     tool,
 )
 from ..layers import EDITS, label_colormap
@@ -73,7 +74,7 @@ class CheckTab(QWidget):
         super().__init__()
         self.work, self.study = work, work.study
         self.active, self._built, self._view_before, self._seen = False, False, "", 0
-        self._looking = Latest(work.runner, "Looking at a nucleus")
+        self._looking = Latest(work.runner, "Looking at a nucleus", self)
         self.pixel = Elided("Point at the image to read it.")
         named(self.pixel, "Under the mouse", "NP 0 to 1, HV right and down -1 to 1, its length, "
               "and the nucleus with its area.")  # fmt: skip
@@ -255,11 +256,11 @@ class TruthBox(QWidget):
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work, self.study = work, work.study
-        self._reading = Latest(work.runner, "Reading the truth")
-        self._painting = Latest(work.runner, "Painting the truth")
+        self._reading = Latest(work.runner, "Reading the truth", self)
+        self._painting = Latest(work.runner, "Painting the truth", self)
         self._fresh = False
         self._followed: weakref.ref[Layer] | None = None
-        self._hidden: weakref.ref[Layer] | None = None
+        self._edited = calling(self._soon)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(FOLLOW_MS)
@@ -296,6 +297,8 @@ class TruthBox(QWidget):
             bind(self, signal, slot)
         self._list()
         self._show()
+        if self.study.truth is not None:
+            self.read()  # follow its layer again; it may have been drawn on meanwhile
 
     # ------------------------------------------------------------ which
 
@@ -322,7 +325,7 @@ class TruthBox(QWidget):
             return
         if layer is not None and layer.visible:
             layer.visible = False
-            self._hidden = weakref.ref(layer)
+            self.work.forms["check"]["hidden"] = weakref.ref(layer)  # outlives the dock
         self._fresh = True
         self.read(key)
 
@@ -371,10 +374,9 @@ class TruthBox(QWidget):
         return next((x for x in self.work.viewer.layers if ("layer", id(x)) == key), None)
 
     def _unhide(self) -> None:
-        layer = None if self._hidden is None else self._hidden()
+        layer = self.work.forms["check"].pop("hidden", lambda: None)()
         if layer is not None:
             layer.visible = True
-        self._hidden = None
 
     def _follow(self, layer: Layer | None) -> None:
         """Read a layer again whenever it was drawn on."""
@@ -389,7 +391,7 @@ class TruthBox(QWidget):
                 getattr(layer.events, name).connect(self._edited)
                 self._followed = weakref.ref(layer)
 
-    def _edited(self, _event: Any = None) -> None:
+    def _soon(self, _event: Any = None) -> None:
         self._timer.start()
 
     # ------------------------------------------------------------ what is seen
@@ -526,7 +528,7 @@ class PlacesBox(QWidget):
         self._places = check.places_of(self.study.findings)
         form = self.work.forms["check"]
         if form.get("kind") == ERRORS and "missed" in self._places:  # compared for the first time
-            form["kind"] = check.first_kind({k: self._places[k] for k in ERROR_KINDS}, "merged")
+            form["kind"] = check.first_kind({k: self._places[k] for k in Outcomes.ERRORS}, "merged")
             self._at, self._now = -1, None
         chosen = form.get("kind")
         kind = chosen if chosen in self._places else check.first_kind(self._places)
@@ -543,13 +545,12 @@ class PlacesBox(QWidget):
 
     def _fill(self) -> None:
         places, picture = self.places, icon(colour_of(self.kind.value()))
-        self.list.blockSignals(True)
-        self.list.clear()
-        for place in places[:MOST_LISTED]:
-            item = QListWidgetItem(picture, place.words)
-            item.setToolTip(place.tip)
-            self.list.addItem(item)
-        self.list.blockSignals(False)
+        with silent(self.list):
+            self.list.clear()
+            for place in places[:MOST_LISTED]:
+                item = QListWidgetItem(picture, place.words)
+                item.setToolTip(place.tip)
+                self.list.addItem(item)
         for widget in (self.back, self.next):
             widget.setEnabled(bool(places))
         self.list.setVisible(bool(places))
@@ -559,9 +560,8 @@ class PlacesBox(QWidget):
         n = len(self.places)
         at = self._at if self._now is not None else -1
         self.count.setText(f"{at + 1} of {n}" if at >= 0 else "none" if not n else "")
-        self.list.blockSignals(True)
-        self.list.setCurrentRow(at if at < self.list.count() else -1)
-        self.list.blockSignals(False)
+        with silent(self.list):
+            self.list.setCurrentRow(at if at < self.list.count() else -1)
 
 
 # ---------------------------------------------------------------- helpers

@@ -31,11 +31,14 @@ from qtpy.QtWidgets import (
 
 from ...app.session import VIEWS, Run, Status
 from ...app.study import verdict
+from ...app.watch import duration
 from ...core.weights import BUILT_IN, offered
 from ...errors import UserError
 from ..colours import COLUMNS, Legend, columns_for
-from ..jobs import bind
+from ..jobs import bind, calling
 from ..kit import (
+    CHECKPOINT_FILTER,
+    CHECKPOINTS,
     RUN_STYLE,
     SWITCH_STYLE,
     Combo,
@@ -65,9 +68,6 @@ WIDTH = 316
 START_UP_MS = 50
 """The dock is drawn before torch is imported (in another thread, but sharing the GIL)."""
 ASK = "ask"
-SUFFIXES = (".safetensors", ".tar", ".pth", ".pt")
-"""Endings of files that are taken for checkpoints when dropped; content decides later."""
-FILE_FILTER = "Checkpoints (*.safetensors *.tar *.pth *.pt);;All files (*)"
 VIEW_TITLES = {
     "image": ("H&E", "The image with outlines."),
     "probability": ("Probability", "NP: how likely each pixel is nucleus, 0 to 1."),
@@ -78,7 +78,6 @@ VIEW_TITLES = {
     "types": ("Types", "Nuclei by their type."),
 }
 TAB_CLASSES = (SegmentTab, CheckTab, TrainTab, WhyTab)
-HOUR_S, MINUTE_S = 3600, 60
 
 
 class HoverNetDock(QWidget):
@@ -101,7 +100,7 @@ class HoverNetDock(QWidget):
         self.message = Message("Message")
         self._lay_out()
         self._connect()
-        digits = {str(at): _Act(self, "look", name) for at, name in enumerate(VIEWS, start=1)}
+        digits = {str(at): calling(self.look, name) for at, name in enumerate(VIEWS, start=1)}
         self.keys = Keys(self.work.viewer, digits)
         self._show_all()
         QTimer.singleShot(START_UP_MS, self.work.start_up)
@@ -232,7 +231,8 @@ class HoverNetDock(QWidget):
         if source == ASK:
             now = self.work.session.model.source
             start = os.path.dirname(now) or os.path.expanduser("~")
-            source, _ = QFileDialog.getOpenFileName(self, "Open a checkpoint", start, FILE_FILTER)
+            title = "Open a checkpoint"
+            source, _ = QFileDialog.getOpenFileName(self, title, start, CHECKPOINT_FILTER)
             self._show_model()
         if source:
             self.work.choose_model(source)
@@ -352,14 +352,14 @@ class HoverNetDock(QWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take checkpoint files; anything else goes to napari."""
-        if dropped_file(event, SUFFIXES):
+        if dropped_file(event, CHECKPOINTS):
             event.acceptProposedAction()
         else:
             event.ignore()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Choose the checkpoint that was dropped."""
-        path = dropped_file(event, SUFFIXES)
+        path = dropped_file(event, CHECKPOINTS)
         if path:
             self.work.choose_model(path)
             event.acceptProposedAction()
@@ -379,18 +379,6 @@ class HoverNetDock(QWidget):
         super().hideEvent(event)
         self.keys.release()
         self.pages[TABS.index(self.work.tab)].left()
-
-
-class _Act:
-    """Calls a method of a dock, which it does not keep alive."""
-
-    def __init__(self, dock: HoverNetDock, method: str, *arguments: Any) -> None:
-        self._dock, self._method, self._arguments = weakref.ref(dock), method, arguments
-
-    def __call__(self) -> None:
-        dock = self._dock()
-        if dock is not None:
-            getattr(dock, self._method)(*self._arguments)
 
 
 class LegendStrip(QWidget):
@@ -495,18 +483,8 @@ def _title_of(source: str) -> tuple[str, str]:
 
 
 def progress_text(status: Status) -> str:
-    """Return "3 of 12, 8 s left"."""
+    """Return "3 of 12, 8.0 s left"."""
     if status.total <= 0:
         return ""
     left = "" if status.eta is None else f", {duration(status.eta)} left"
     return f"{status.done} of {status.total}{left}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in two units at most: "8 s", "1 min 15 s", "2 h 1 min"."""
-    whole = round(seconds)
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min {whole % MINUTE_S} s"
-    return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"

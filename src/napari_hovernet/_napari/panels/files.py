@@ -15,7 +15,18 @@ from ...core.types import Progress
 from ...errors import UserError
 from ..contributions import token_pictures
 from ..jobs import Handlers, Latest, bind
-from ..kit import Combo, Elided, Message, button, column, heading, plain, row, tool
+from ..kit import (
+    CHECKPOINT_FILTER,
+    Combo,
+    Elided,
+    Message,
+    button,
+    column,
+    heading,
+    plain,
+    row,
+    tool,
+)
 from ..viewer import METADATA_KEY, choice, placement
 from ..workspace import Workspace
 
@@ -26,7 +37,6 @@ if TYPE_CHECKING:
 
 TITLE_PX = 70
 NO_MODEL, CHOSEN, ASK = "", "chosen", "ask"
-CHECKPOINTS = "Checkpoints (*.safetensors *.tar *.pth *.pt);;All files (*)"
 DATA = "Data (*.csv *.npz *.npy *.mat *.png *.tif *.tiff);;All files (*)"
 FEATURES = "Features (*_features.npz *.npz);;All files (*)"
 SPLITS = (("", "validation, else all", "Validation samples where it is known which these are."),
@@ -106,11 +116,11 @@ class TokenBox(QWidget):
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work = work
-        self._running = Latest(work.runner, "Decoding tokens")
+        self._running = Latest(work.runner, "Decoding tokens", self)
         tip = "FAMILY_features.npz: tokens of a frozen ViT; targets and images beside it are read."
         self.features = Place("Features", tip, work, "features", FEATURES)
         tip = "A file of the token decoder: Optimus .pth, or ours."
-        self.checkpoint = Place("Decoder", tip, work, "decoder", CHECKPOINTS)
+        self.checkpoint = Place("Decoder", tip, work, "decoder", CHECKPOINT_FILTER)
         self.split = Combo("Which samples", "Which samples of the file are run.", SPLITS)
         self.go = button("Run decoder", "Decode up to 20 samples.", self.run)
         self.look = button("Nuclei of this sample", "Make a run of the sample in view, for all "

@@ -287,7 +287,7 @@ class CompareBox(QWidget):
     def __init__(self, work: Workspace) -> None:
         super().__init__()
         self.work, self.study = work, work.study
-        self._comparing = Latest(work.runner, "Comparing runs")
+        self._comparing = Latest(work.runner, "Comparing runs", self)
         self.window: CompareWindow | None = None
         self.combo = Combo("Other run", "Another run of the same image and region.")
         self.open = button("Side by side", "Both runs in a window of their own.", self.compare)

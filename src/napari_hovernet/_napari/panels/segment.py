@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDialog, QFileDialog, QMenu, QWidget
 
 from ...app.jobs import Steps
@@ -383,8 +382,6 @@ class RunBox(QWidget):
 class ParamsDialog(QDialog):
     """All numbers nuclei are cut with, live; in files; and kept as a run of its own."""
 
-    kept = Signal()
-
     def __init__(self, work: Workspace, parent: QWidget) -> None:
         super().__init__(parent)
         self.work, self.tuning = work, work.tuning
@@ -440,18 +437,12 @@ class ParamsDialog(QDialog):
     def _load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load parameters", "", PARAMS_FILTER)
         if path:
-            self._try(lambda: self.load_from(path))
+            self.work.attempt(lambda: self.load_from(path))
 
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save parameters", "", PARAMS_FILTER)
         if path:
-            self._try(lambda: self.save_to(path))
-
-    def _try(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except UserError as error:
-            self.work.say(str(error), "bad")
+            self.work.attempt(lambda: self.save_to(path))
 
     def load_from(self, path: str) -> None:
         """Take parameters from a file; they are in pixels of whatever they were saved for."""
@@ -487,7 +478,6 @@ class ParamsDialog(QDialog):
         def done(kept: Run) -> None:
             work.session.add_run(replace(kept, id=work.free_number()),
                                  f"Kept as {kept.title}.")  # fmt: skip
-            self.kept.emit()
 
         self._keeping.request(steps, Handlers(done, lambda error: work.say(str(error), "bad")))
 

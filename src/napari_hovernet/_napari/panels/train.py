@@ -23,10 +23,10 @@ from qtpy.QtWidgets import (
 from ...app.curves import PLOTS, points
 from ...core.params import SCRATCH, DataParams, LossParams, OptimParams, TrainConfig
 from ...core.weights import BUILT_IN, offered
-from ...errors import UserError
 from ..forms import Form, Number, rows_of
 from ..jobs import bind
 from ..kit import (
+    CHECKPOINT_FILTER,
     RUN_STYLE,
     Combo,
     Elided,
@@ -56,7 +56,6 @@ TITLE_PX = 122
 FEW = 40
 """Lines of fewer points show the points themselves."""
 ASK, UNTRAINED = "ask", f"{SCRATCH}compact"
-MODEL_FILTER = "Checkpoints (*.safetensors *.tar *.pth *.pt);;All files (*)"
 DATA_FILTER = "Training data (*.csv *.npz *.npy *.mat);;All files (*)"
 SHARE, FOLDER = "share", "folder"
 PAUSES = {"running": ("Pause", "Stay between two steps, with memory and turn."),
@@ -84,34 +83,45 @@ class TrainTab(QWidget):
         layout.addStretch(1)
         self.combo.picked.connect(training.choose)
         bind(self, training.runs_changed, self._show)
+        bind(self, training.view_changed, self._poll_or_not)
         self.timer = QTimer(self)
         self.timer.setInterval(POLL_MS)
         self.timer.timeout.connect(training.poll)
+        self._looked_at = False
         self._show()
 
     def shown(self) -> None:
         """Look at the runs from now on, and ask before a window closes over one of them."""
+        self._looked_at = True
         self.training.read_start()
         self.training.poll()
-        self.timer.start()
+        self._poll_or_not()
         ask_before_closing(self.window(), self.training)
 
     def left(self) -> None:
         """Look on only at what goes on."""
-        if self.training.view is None or not self.training.view.active:
+        self._looked_at = False
+        self._poll_or_not()
+
+    def _poll_or_not(self, *_: Any) -> None:
+        """Poll while the tab is looked at, or a chosen run goes on, or is yet to be read."""
+        view, chosen = self.training.view, self.training.chosen
+        if not self._looked_at and not (chosen and (view is None or view.active)):
             self.timer.stop()
+        elif not self.timer.isActive():
+            self.timer.start()
 
     def _show(self, *_: Any) -> None:
+        self._poll_or_not()
         training = self.training
         entries = [("", "New training", "Set a training up.")]
-        known = {run.name for run in training.runs} | {"", training.chosen}
         for run in training.runs:
             aji = run.score("aji")
             score = "" if math.isnan(aji) else f" · AJI {aji:.2f}"
             entries.append((run.name, f"{run.name} · {run.state}{score}", run.message))
         if training.chosen not in {value for value, *_ in entries}:
             entries.append((training.chosen, f"{training.chosen} · starting", ""))
-        self.combo.fill([entry for entry in entries if entry[0] in known])
+        self.combo.fill(entries)
         self.combo.setValue(training.chosen)
         self.setup.setVisible(not training.chosen)
         self.run.setVisible(bool(training.chosen))
@@ -236,10 +246,7 @@ class SetUp(QWidget):
 
     def go(self) -> None:
         """Start; a reason not to is shown."""
-        try:
-            self.training.start()
-        except UserError as error:
-            self.work.say(str(error), "bad")
+        self.work.attempt(self.training.start)
 
     def open_settings(self) -> None:
         """Open the window with all settings; the viewer goes on beside it."""
@@ -267,7 +274,7 @@ class SetUp(QWidget):
 
     def _start_picked(self, start: str) -> None:
         if start == ASK:
-            start, _ = QFileDialog.getOpenFileName(self, "Start from", "", MODEL_FILTER)
+            start, _ = QFileDialog.getOpenFileName(self, "Start from", "", CHECKPOINT_FILTER)
         if start:
             self._edit(start=start)
         self._show()
@@ -396,10 +403,7 @@ class RunPage(QWidget):
             self.training.do("pause" if info.state == "running" else "resume")
 
     def _use(self) -> None:
-        try:
-            self.training.use()
-        except UserError as error:
-            self.work.say(str(error), "bad")
+        self.work.attempt(self.training.use)
 
     def open_beside(self) -> None:
         """Open the window that shows before and after."""

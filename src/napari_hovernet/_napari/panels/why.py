@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 from ...app.diagnose_words import untested
 from ...core.diagnosis.report import DiagnosisReport
 from ...core.params import FAULTS
-from ...errors import UserError
 from ..asking import VIEWS, Asking, asking_for
 from ..jobs import bind
 from ..kit import (
@@ -128,16 +127,10 @@ class WhyTab(QWidget):
 
     def ask(self) -> None:
         """Ask why; a reason not to is shown."""
-        self._try(self.asking.ask)
+        self.work.attempt(self.asking.ask)
 
     def _fix(self) -> None:
-        self._try(self.asking.fix)
-
-    def _try(self, action: Any) -> None:
-        try:
-            action()
-        except UserError as error:
-            self.work.say(str(error), "bad")
+        self.work.attempt(self.asking.fix)
 
     def _plant(self, change: str | dict[str, str]) -> None:
         """Take a faulty separation by its name, or read HV in a wrong way."""
@@ -152,7 +145,7 @@ class WhyTab(QWidget):
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the report", "why.html", SAVE_FILTER)
         if path:
-            self._try(lambda: self.asking.save(path))
+            self.work.attempt(lambda: self.asking.save(path))
 
     def _picked(self, item: QListWidgetItem | None, *_: Any) -> None:
         if item is not None:
@@ -244,8 +237,7 @@ class WhyTab(QWidget):
         counts = f"{len(report.passed)} in order, {len(report.not_tested)} not tested"
         self.others.head.setText(counts)
         self.others.setVisible(bool(lines))
-        finished = self.asking.of_files or self.asking.why.diagnosis
-        self.save.setVisible(finished is not None)
+        self.save.setVisible(self.asking.finished is not None)
 
     def _show_theme(self, *_: Any) -> None:
         self.card.plot.set_theme(str(getattr(self.work.viewer, "theme", "dark")))

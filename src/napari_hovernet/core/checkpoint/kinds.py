@@ -336,7 +336,7 @@ ENDINGS = ("_features", "_targets", "_data_fixed")
 """What follows the family in a file's name, small letters."""
 
 
-def _is_own(training: Any) -> bool:
+def is_own(training: Any) -> bool:
     """Whether training facts are the arguments of a training of our own."""
     return isinstance(training, Mapping) and all(name in training for name in OWN_ARGS)
 
@@ -346,8 +346,8 @@ def _training_in(extras: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[dict[
     facts = {k: v for k, v in extras.items() if k not in NOT_TRAINING}
     facts = {k: vars(v) if isinstance(v, argparse.Namespace) else v for k, v in facts.items()}
     own = facts.get("args")
-    training: dict[str, Any] = jsonable(own if _is_own(own) else facts)
-    if not _is_own(own):
+    training: dict[str, Any] = jsonable(own if is_own(own) else facts)
+    if not is_own(own):
         training = {k: v for k, v in training.items() if v is not None}  # NaN: never measured
     history = jsonable(extras.get("history"))
     if isinstance(history, list) and all(isinstance(step, dict) for step in history):
@@ -359,7 +359,7 @@ def family_payload(
     info: ModelInfo, config: Mapping[str, Any], state: Mapping[str, torch.Tensor]
 ) -> dict[str, Any]:
     """Return what an Optimus ``.pth`` holds; ``torch.load(weights_only=True)`` reads it."""
-    training, own = info.training, _is_own(info.training)
+    training, own = info.training, is_own(info.training)
     earlier: Mapping[str, Any] = {} if own else training  # what a dict not ours said of itself
     arguments = training if own else earlier.get("args")
     if not isinstance(arguments, Mapping):

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.items import listed
 from ..types import Progress
 from .bench import Bench
 from .engine import ALONE, Steps, check, fault, ok, skip, warn
 from .inputs import GOOD, adapted, run_part, sweep_steps
-from .model import BROKEN, NORMS, SYMPTOMS, fresh_statistics, listed, network_of
+from .model import BROKEN, NORMS, SYMPTOMS, fresh_statistics, network_of
 from .report import Plot, Remedy
 
 LEAST_CHANNELS, DEAD, FLAT = 4, 0.9, 0.45

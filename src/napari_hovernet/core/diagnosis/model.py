@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.items import listed
 from ..networks.optimus import GRID
 from ..tokens.decode import PATCH_PX
 from ..types import Progress
@@ -28,15 +28,8 @@ from .report import Plot, Remedy
 BROKEN = ("model.checkpoint", "model.weights", "model.failures", "model.tiles")
 """Beside a decisive fault of these, no what-if is tried."""
 SYMPTOMS = ("model.np", "model.place", "model.hv_*", "model.score")
-SHOWN = 4
 SLOW = 2.0
 """CPU seconds of one part (a hover_net takes 8, ``compact`` 0.2) from which on little is tried."""
-
-
-def listed(names: Sequence[str]) -> str:
-    """List the first names and count the rest."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def network_of(bench: Bench) -> Any:

@@ -125,7 +125,7 @@ class _Run:
         if network.accepts != "image":
             raise InputError(
                 f"The {model.info.architecture} network takes cached {network.accepts} of a "
-                "feature extractor, not an image; use the panel Token decoder (or evaluate "
+                "feature extractor, not an image; use Why? > Files in napari (or evaluate "
                 "--family), or choose a HoVer-Net or the built-in model."
             )
         self.source, scale = as_source(image), working_scale(model.info, params)

@@ -397,7 +397,7 @@ def read_params(path: str | os.PathLike[str]) -> TuneParams:
     found = load_json(path)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(
-            f"{path} holds no separation parameters; save some in the panel Tune separation."
+            f"{path} holds no separation parameters; save some in Segment > All parameters."
         )
     version = found.get("version")
     if version != VERSION:

@@ -24,8 +24,6 @@ PREDICTION = "Prediction"
 CONNECTED = "Connected components only"
 ORACLE = "True maps, same separation (oracle)"
 """Titles of the rows of a comparison."""
-ERROR_KINDS = ("merged", "split", "missed", "spurious")
-"""Kinds of errors, in the order in which they are looked at."""
 
 OUTCOME_COLORS = {
     "matched": (0, 158, 115),
@@ -200,9 +198,8 @@ def error_places(
     found += [("spurious", nobody, at) for at in np.flatnonzero(spurious)[:, None]]
     extents = _extents(true_labels), _extents(pred_labels)
     errors = [_place(table, extents, *each) for each in found]
-    errors.sort(
-        key=lambda e: (ERROR_KINDS.index(e.kind), -max(len(e.true_ids), len(e.pred_ids)), -e.area)
-    )
+    rank = Outcomes.ERRORS.index
+    errors.sort(key=lambda e: (rank(e.kind), -max(len(e.true_ids), len(e.pred_ids)), -e.area))
     iou = np.zeros(table.n_pred)
     order = np.argsort(table.iou, kind="stable")
     iou[table.pred[order]] = table.iou[order]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ..checkpoint.kinds import is_own
 from ..data.kinds import FamilyFiles, as_number, family_data, find_families, ids_of
 from ..data.load import eight_bits, load_samples
 from ..data.stored_hv import StoredHV, look_at_hv, read_stored
@@ -27,9 +28,8 @@ from ..networks.optimus import OUTPUT
 from ..params import DataParams, TrainConfig, config_from_dict
 from ..separation import separate
 from ..types import Int32, Maps, ModelInfo
+from . import TRUTHS
 
-TRUTHS = ("auto", "instances", "hv", "components")
-"""How true nuclei are told apart; "auto" = the first of the others that can be had."""
 TRUTH_ARRAYS = {
     "instances": {"labels": "inst_maps"},
     "hv": {"np": "np_targets", "hv": "hv_targets"},
@@ -275,8 +275,6 @@ def token_file(
 
 VAL, TRAIN, UNKNOWN = "val", "train", ""
 NOT_KNOWN = "not known: may have been trained on"
-OURS = ("schema", "data", "optim", "seed")
-"""Entries of the training arguments that our own training writes."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +332,7 @@ def membership(info: ModelInfo, data: TokenData) -> Membership:
 def own_config(info: ModelInfo) -> TrainConfig | None:
     """Return how a checkpoint was trained, None if not by us."""
     stored: Any = info.training.get("args", info.training)
-    if not isinstance(stored, Mapping) or not all(name in stored for name in OURS):
+    if not is_own(stored):
         return None
     fields = {*TrainConfig.__dataclass_fields__, "schema"}
     try:

@@ -21,16 +21,11 @@ from ..inference.images import UInt8
 from ..limits import free_memory
 from ..networks.optimus import GRID, OUTPUT
 from ..types import Float32, Maps, Model, Progress
+from . import AS_FILE, HISTORICAL, TOKEN_PREFIXES
 
 PATCHES = GRID * GRID
 PATCH_PX = 14
 """Edge of a patch in pixels of the maps."""
-AS_FILE = "file"
-HISTORICAL = "historical 1:257"
-TOKEN_PREFIXES: Mapping[str, int | None] = MappingProxyType(
-    {AS_FILE: None, "0": 0, "1": 1, "5": 5, HISTORICAL: 1}
-)
-"""Tokens before the first patch, by name of the choice; None = as the checkpoint says."""
 PREFIX_WORDS: Mapping[str, str] = MappingProxyType({
     AS_FILE: "as the checkpoint says",
     "0": "no prefix: the first token is a patch",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ..data.items import listed
 from ..data.samples import (
     Leaks,
     LoadedData,
@@ -210,11 +211,6 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
 def _files(seen: _Seen) -> Found:
     problems = (*seen.data.problems, *seen.errors)
     tried = len(seen.data.all) + len(seen.data.problems)
@@ -240,7 +236,7 @@ def _nuclei(seen: _Seen) -> Found:
             )
     words = f"{seen.sum('nuclei'):,} nuclei"
     if empty:
-        words += f"; {len(empty)} images without any ({_named(empty)})"
+        words += f"; {len(empty)} images without any ({listed(empty)})"
     return WARN if len(empty) > len(seen.figures) / 2 else OK, words
 
 
@@ -254,7 +250,7 @@ def _coverage(seen: _Seen) -> Found:
             "channel, or background and nuclei are swapped. Look at the labels."
         )
     if full:
-        names = _named(full)
+        names = listed(full)
         return (
             WARN,
             f"{words}; above {FULL:.0%} in {len(full)} images ({names}): look at their labels",
@@ -269,7 +265,7 @@ def _instances(seen: _Seen) -> Found | None:
     if len(parted) > len(filled) / 2:
         return FAULT, (
             "labels are masks or maps of types, not instances: one id lies on many separate "
-            f"parts ({_named(parted)}). Give every nucleus an id of its own."
+            f"parts ({listed(parted)}). Give every nucleus an id of its own."
         )
     n, share = seen.sum("nuclei", labelled=True), seen.touching
     if n >= MASK_NUCLEI and share < TOUCHING:
@@ -278,7 +274,7 @@ def _instances(seen: _Seen) -> Found | None:
             "connected components of a mask. Nothing can be learned of touching nuclei from them."
         )
     if parted:
-        return WARN, f"one id lies on many parts in {len(parted)} images ({_named(parted)})"
+        return WARN, f"one id lies on many parts in {len(parted)} images ({listed(parted)})"
     return (OK, f"{share:.0%} of {n:,} nuclei touch another") if n else None
 
 
@@ -306,7 +302,7 @@ def _types(seen: _Seen) -> Found:
         said = f"types {', '.join(names)}"
     untyped_images = [f.name for f in seen.figures if f.highest_type < 0]
     if untyped_images:
-        said += f"; {len(untyped_images)} images have none ({_named(untyped_images)})"
+        said += f"; {len(untyped_images)} images have none ({listed(untyped_images)})"
     shares = [f.untyped for f in typed if not math.isnan(f.untyped)]
     untyped = float(np.mean(shares)) if shares else 0.0
     if untyped > UNTYPED:
@@ -318,7 +314,7 @@ def _images(seen: _Seen) -> Found:
     blank = [f.name for f in seen.figures if f.blank]
     if not blank:
         return OK, "no image is blank"
-    words = f"{len(blank)} images are of one colour ({_named(blank)})"
+    words = f"{len(blank)} images are of one colour ({listed(blank)})"
     return FAULT if len(blank) == len(seen.figures) else WARN, words
 
 
@@ -345,16 +341,16 @@ def _validation(seen: _Seen) -> Found:
 def _leak(seen: _Seen) -> Found:
     leaks = seen.leaks
     if leaks.same:
-        pairs = _named([f"{a} = {b}" for a, b in leaks.same])
+        pairs = listed([f"{a} = {b}" for a, b in leaks.same])
         n = len(leaks.same)
         return FAULT, f"{n} validation images are also trained on ({pairs}); remove them"
     if leaks.groups:
         return FAULT, (
             "parts of the same source image are in training and validation "
-            f"({_named(leaks.groups)}); put each image on one side"
+            f"({listed(leaks.groups)}); put each image on one side"
         )
     if leaks.near:
-        pairs = _named([f"{a} ~ {b}" for a, b in leaks.near])
+        pairs = listed([f"{a} ~ {b}" for a, b in leaks.near])
         return WARN, f"{len(leaks.near)} validation images look like training images ({pairs})"
     return OK, "no image is in training and validation"
 

@@ -17,11 +17,11 @@ from ...errors import InputError, UserError
 from ..checkpoint import header, load_model
 from ..data.samples import LoadedData, Sample
 from ..hv import HVConvention
-from ..losses import PARTS, TERMS, HoverLoss
+from ..losses import HoverLoss
 from ..networks.blocks import centre_crop
 from ..networks.optimus import GRID
 from ..networks.registry import Network, build
-from ..params import LOSS_HEADS, SCRATCH, OptimParams, TrainConfig
+from ..params import LOSS_HEADS, LOSS_NAMES, LOSS_PARTS, SCRATCH, OptimParams, TrainConfig
 from ..types import ModelInfo, TypeInfo, numbered
 from .check import TOKENS, architecture_of
 from .resume import load_optimizer
@@ -354,14 +354,14 @@ class TrainingModule(L.LightningModule):
         inside = true["np"] > 0
         if "valid" in true:
             inside &= true["valid"] > 0
-        wanted = {name: terms[name] for name in TERMS} | {
+        wanted = {name: terms[name] for name in LOSS_NAMES} | {
             "total": total,
             "magnitude": mean_length(hv, inside),
             "true_magnitude": mean_length(true["hv"], inside),
         }
         values = torch.stack([x.detach().float() for x in wanted.values()]).tolist()
         found = dict(zip(wanted, values, strict=True))
-        bad = next((name for name in (*PARTS, "total") if not math.isfinite(found[name])), "")
+        bad = next((name for name in (*LOSS_PARTS, "total") if not math.isfinite(found[name])), "")
         if bad:
             raise Diverged(
                 f"The loss term {bad} became {found[bad]}: training stopped, the last good "
@@ -369,7 +369,7 @@ class TrainingModule(L.LightningModule):
                 "precision 32.",
                 bad,
             )
-        own = {name: found[name] for name in TERMS}
+        own = {name: found[name] for name in LOSS_NAMES}
         lengths = found["magnitude"], found["true_magnitude"]
         self.numbers = StepNumbers(found["total"], own, self.loss.shares(own), *lengths)
 
