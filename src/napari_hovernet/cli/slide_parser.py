@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..core.params import PRESETS, InferenceParams, SeparationParams
 from ..core.slides.params import SlideParams, WorkParams
+from ..core.weights import DEFAULT
 from .parser import DEVICE, MODEL, PRESET, add_choices
 
 
@@ -16,7 +17,7 @@ def add_slide(parser: argparse.ArgumentParser) -> None:
     add("slides", nargs="*", metavar="SLIDE", help="file, folder of DICOM, or OME-Zarr (URL)")
     add("-o", "--output", type=Path, required=True, metavar="OUT.zarr",
         help="store of the result; a folder of stores for several slides")  # fmt: skip
-    add("--model", default="compact", help=MODEL)
+    add("--model", default=DEFAULT, help=MODEL)
     add("--device", default="auto", help=DEVICE)
     add("--geojson", action="store_true", help="write OUT.geojson.gz for QuPath, too")
     add("--attach", action="store_true", help="only show how far the run that writes OUT is")

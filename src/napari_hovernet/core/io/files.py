@@ -64,10 +64,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         temporary.touch(exist_ok=False)
         yield temporary
-        _flush(temporary, os.O_RDWR)
+        flush(temporary)
         os.replace(temporary, target)
         with suppress(OSError):  # makes the name survive a power cut; not every system can
-            _flush(target.parent, os.O_RDONLY)
+            flush(target.parent, os.O_RDONLY)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
@@ -117,7 +117,8 @@ def sweep(folder: Path) -> None:
                     left.unlink(missing_ok=True)
 
 
-def _flush(path: Path, flags: int) -> None:
+def flush(path: Path, flags: int = os.O_RDWR) -> None:
+    """Wait until what was written to a file is on the disk."""
     handle = os.open(path, flags)
     try:
         os.fsync(handle)
@@ -183,6 +184,12 @@ MAX_TYPE = 255
 """Largest type number taken for real."""
 METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a JSON file, all of it or nothing."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def load_json(path: str | os.PathLike[str]) -> Any:
@@ -378,8 +385,7 @@ LARGEST_EDGES = {
 def write_params(path: str | os.PathLike[str], params: TuneParams) -> None:
     """Write parameters; a file of that name is replaced."""
     about = {"format": FORMAT, "version": VERSION, **params_as_dict(params)}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_json(path, about)
 
 
 def params_as_dict(params: TuneParams) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ...errors import InputError
 from ..inference.tiles import Box
-from ..io.files import METADATA_KEY, atomic_path
+from ..io.files import METADATA_KEY, atomic_path, write_json
 from ..io.geojson import stream_geojson
 from ..types import Int32, Int64, Nuclei, Progress, kernel
 from .blocks import QC_CELL, WEAK, Block
@@ -34,7 +34,6 @@ from .store import (
     multiscales,
     own_levels,
     put,
-    write_json,
 )
 
 Array = npt.NDArray[Any]

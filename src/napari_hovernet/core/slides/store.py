@@ -21,7 +21,15 @@ import numpy.typing as npt
 from ..._version import __version__
 from ...errors import InputError
 from ..inference.tiles import Box
-from ..io.files import atomic_path, load_json, output_error, types_from_json, types_to_json
+from ..io.files import (
+    atomic_path,
+    flush,
+    load_json,
+    output_error,
+    types_from_json,
+    types_to_json,
+    write_json,
+)
 from ..io.open import read_image
 from ..params import InferenceParams, SeparationParams
 from ..types import Int8, ModelInfo, TypeInfo, UInt8, kernel
@@ -317,12 +325,6 @@ def _refuse_other(there: Run, wanted: Run, folder: Path) -> None:
         )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, all of it or nothing."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
 def _make_arrays(store: SlideStore, run: Run) -> None:
     codecs = optional("zarr.codecs")
     group, mpp = optional("zarr").open_group(store.path, mode="a"), run.source.mpp
@@ -404,8 +406,9 @@ def write_block(store: SlideStore, result: BlockResult) -> None:
     maps = {"np": result.np, "hv": result.hv, "magnitude": magnitude, "magnitude_max": magnitude}
     try:
         files = [f for name, m in maps.items() for f in put(group, name, block.core, m, levels)]
-        for file in files:
-            _flush(store.folder / file)
+        for file in (store.folder / file for file in files):
+            if file.exists():  # empty chunks have no file
+                flush(file)
         with atomic_path(store.data(block)) as temporary, temporary.open("wb") as data:
             np.savez(data, allow_pickle=False, **_packed(result))
     except OSError as error:
@@ -421,15 +424,6 @@ def write_block(store: SlideStore, result: BlockResult) -> None:
         "magnitude_sum": float((nuclei.magnitude_mean * nuclei.area).sum()),
         "area": int(nuclei.area.sum()),
     })  # fmt: skip
-
-
-def _flush(path: Path) -> None:
-    if path.exists():  # empty chunks have no file
-        handle = os.open(path, os.O_RDWR)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _blosc() -> Any:
