@@ -64,10 +64,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         temporary.touch(exist_ok=False)
         yield temporary
-        flush(temporary)
+        _flush(temporary, os.O_RDWR)
         os.replace(temporary, target)
         with suppress(OSError):  # makes the name survive a power cut; not every system can
-            flush(target.parent, os.O_RDONLY)
+            _flush(target.parent, os.O_RDONLY)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
@@ -117,8 +117,7 @@ def sweep(folder: Path) -> None:
                     left.unlink(missing_ok=True)
 
 
-def flush(path: Path, flags: int = os.O_RDWR) -> None:
-    """Wait until what was written to a file is on the disk."""
+def _flush(path: Path, flags: int) -> None:
     handle = os.open(path, flags)
     try:
         os.fsync(handle)
