@@ -34,6 +34,8 @@ import tifffile
 ROOT = Path(__file__).resolve().parents[1]
 DRAWN = ROOT / "tests" / "core" / "slides" / "drawn.py"
 TILE, PATCH = 256, 1024
+STEPS = (4, 16)
+"""Of the pyramid, as slide scanners write it."""
 COMMAND = [sys.executable, "-m", "napari_hovernet", "slide"]
 
 
@@ -46,20 +48,27 @@ def drawn() -> Any:
 
 
 def mosaic(path: Path, edge: int) -> Path:
-    """Write a slide of ``edge`` px made of four drawn patches, cut where they end."""
-    patches = [drawn().scene((PATCH, PATCH), seed, chain=seed == 0) for seed in range(4)]
+    """Write a slide of ``edge`` px made of four drawn patches, cut where they end; a pyramid."""
+    patches = np.stack([drawn().scene((PATCH, PATCH), seed, chain=seed == 0) for seed in range(4)])
 
-    def tiles() -> Iterator[np.ndarray]:
-        for r in range(0, edge, TILE):
-            for c in range(0, edge, TILE):
-                patch = patches[(r // PATCH * 7 + c // PATCH * 3) % 4]
-                yield patch[r % PATCH :, c % PATCH :][:TILE, :TILE]
+    def tiles(step: int) -> Iterator[np.ndarray]:
+        small, size = patches[:, ::step, ::step], PATCH // step
+        for r in range(0, -(-edge // step), TILE):
+            for c in range(0, -(-edge // step), TILE):
+                rows, cols = r + np.arange(TILE)[:, None], c + np.arange(TILE)
+                which = (rows // size * 7 + cols // size * 3) % 4
+                yield small[which, rows % size, cols % size]
 
-    tifffile.imwrite(
-        path, tiles(), shape=(edge, edge, 3), dtype=np.uint8, tile=(TILE, TILE), bigtiff=True,
-        photometric="rgb", compression="zstd", resolution=(40_000, 40_000),
-        resolutionunit="CENTIMETER",
-    )  # fmt: skip
+    about = {"dtype": np.uint8, "tile": (TILE, TILE), "photometric": "rgb", "compression": "zstd"}
+    steps = [step for step in STEPS if edge > step * TILE]
+    with tifffile.TiffWriter(path, bigtiff=True, ome=True) as file:
+        for step in (1, *steps):
+            shape = (-(-edge // step),) * 2
+            more = {"subfiletype": 1} if step > 1 else {
+                "subifds": len(steps),
+                "metadata": {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25, "axes": "YXS"},
+            }  # fmt: skip
+            file.write(tiles(step), shape=(*shape, 3), **about, **more)
     return path
 
 
@@ -94,7 +103,7 @@ def labels_of(out: Path) -> np.ndarray:
 
 def equal(folder: Path, options: argparse.Namespace) -> None:
     """Compare blocks of several sizes with the image in one piece, pixel by pixel."""
-    path = mosaic(folder / "slide.tif", options.edge)
+    path = mosaic(folder / "slide.ome.tif", options.edge)
     expected, nuclei = drawn().single_run(tifffile.imread(path))
     for block in options.blocks:
         out = folder / f"{block}.zarr"
@@ -113,7 +122,7 @@ def equal(folder: Path, options: argparse.Namespace) -> None:
 def grow(folder: Path, options: argparse.Namespace) -> None:
     """Measure memory, time and size by the edge of the slide; then writing and finish alone."""
     for edge in options.edges:
-        path, out = mosaic(folder / "slide.tif", edge), folder / "out.zarr"
+        path, out = mosaic(folder / "slide.ome.tif", edge), folder / "out.zarr"
         figures = measured(slide(path, out, options.blocks[0]))
         mpx = edge * edge / 1e6
         size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file())
@@ -137,7 +146,7 @@ def stages(folder: Path, options: argparse.Namespace) -> None:
     from napari_hovernet.core.slides.store import Run, create_store, write_block  # noqa: PLC0415
 
     edge, model = 2 * options.blocks[0], drawn().stub()
-    source = open_slide(mosaic(folder / "stages.tif", edge))
+    source = open_slide(mosaic(folder / "stages.ome.tif", edge))
     recipe = Recipe(InferenceParams(), SeparationParams(), SlideParams(block=options.blocks[0]))
     run, tissue = Run.of(source, recipe, model.info, "stub"), find_tissue(source, OFF)
     for attempt in ("compiled", "measured"):  # the first pays for compiled loops
@@ -160,7 +169,7 @@ def stages(folder: Path, options: argparse.Namespace) -> None:
 
 def kill(folder: Path, options: argparse.Namespace) -> None:
     """Kill a run again and again, itself or its worker, and compare what comes out in the end."""
-    path = mosaic(folder / "slide.tif", options.edge)
+    path = mosaic(folder / "slide.ome.tif", options.edge)
     out, whole, rng = folder / "out.zarr", folder / "whole.zarr", np.random.default_rng(0)
     subprocess.run(slide(path, whole, 128), check=True)
     killed = {"run": 0, "worker": 0}

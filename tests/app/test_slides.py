@@ -19,6 +19,7 @@ import tifffile
 from napari_hovernet.app import slides
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.slides import SlideJob, Task, slide_steps, store_paths, watch_steps, work
+from napari_hovernet.core import limits
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.slides.params import OFF, SlideParams, WorkParams
 from napari_hovernet.core.slides.store import SlideStore
@@ -46,6 +47,17 @@ def job(slide: Path, out: Path, block: int = 192, **more: object) -> SlideJob:
 
 def labels(store: Path) -> np.ndarray:
     return SlideStore(str(store)).group("r")["labels/0"][:]
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    """All files of a store but those that tell of the run itself."""
+    files = (file for file in store.rglob("*") if file.is_file())
+    own = {"run.json", "summary.json", ".lock"}
+    return {
+        str(file.relative_to(store)): file.read_bytes()
+        for file in files
+        if file.name not in own and file.parent.name != "blocks"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +209,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
 def test_too_little_memory_is_told_first(
     slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slides, "free_memory", lambda: 10**9)
+    monkeypatch.setattr(limits, "free_memory", lambda: 10**9)
     with pytest.raises(InputError, match="smaller --block"):
         drive(slide_steps(job(slide, tmp_path / "out.zarr")))
 
@@ -212,8 +224,12 @@ def test_a_separation_that_cannot_be_exact_says_so(slide: Path, tmp_path: Path) 
 
 
 def test_inference_options_that_do_not_matter_may_change(slide: Path, tmp_path: Path) -> None:
-    drive(slide_steps(job(slide, tmp_path / "out.zarr", 512)))
-    drive(slide_steps(job(slide, tmp_path / "out.zarr", 512, inference=InferenceParams(tile=64))))
+    out, other = tmp_path / "out.zarr", tmp_path / "other.zarr"
+    smaller = InferenceParams(tile=64)
+    drive(slide_steps(job(slide, out, 512)))
+    drive(slide_steps(job(slide, out, 512, inference=smaller)))  # finished: accepted as the same
+    drive(slide_steps(job(slide, other, 512, inference=smaller)))
+    assert contents(out) == contents(other)
 
 
 @pytest.mark.slow

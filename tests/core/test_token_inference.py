@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_hovernet.app.jobs import drive
+from napari_hovernet.core import limits
 from napari_hovernet.core.hv import HVConvention, convert
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.networks.optimus import OptimusDecoder
@@ -154,7 +155,7 @@ def test_a_network_of_images_takes_no_tokens():
 
 
 def test_too_many_samples_for_the_memory(tiny, monkeypatch):
-    monkeypatch.setattr(token_inference, "free_memory", lambda: 1000)
+    monkeypatch.setattr(limits, "free_memory", lambda: 1000)
     with pytest.raises(InputError, match="take fewer samples"):
         predict_tokens(tiny, tokens(2))
 

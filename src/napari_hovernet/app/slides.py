@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, Protocol
 import filelock
 
 from .._version import __version__
-from ..core.limits import free_memory
+from ..core.io.files import write_json
+from ..core.limits import check_room, cores_given
 from ..core.params import InferenceParams, SeparationParams
 from ..core.slides.blocks import Block, Recipe, reach_of, segment_block
 from ..core.slides.finish import finish_steps
@@ -35,9 +36,9 @@ from ..core.slides.store import (
     SlideStore,
     create_store,
     write_block,
-    write_json,
 )
 from ..core.types import Model, Progress, limit_workers
+from ..core.weights import DEFAULT
 from ..errors import InputError, JobFailed, OutputError, UserError
 from .jobs import describe_failure
 
@@ -57,7 +58,7 @@ class SlideJob:
 
     slides: tuple[str, ...]
     output: Path  # The store of one slide; a folder of stores for several
-    model: str = "compact"
+    model: str = DEFAULT
     device: str = "auto"
     inference: InferenceParams = field(default_factory=InferenceParams)
     separation: SeparationParams = field(default_factory=SeparationParams)
@@ -316,17 +317,6 @@ def _crew(params: WorkParams) -> _Crew:
     return _Processes(params.workers) if params.workers else _Alone()
 
 
-def cores_given() -> int:
-    """Return the cores this process may use: affinity, and the quota of its control group."""
-    here = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
-    for path in (Path("/sys/fs/cgroup/cpu.max"),):
-        with suppress(OSError, ValueError):
-            quota, period = path.read_text().split()
-            cores = min(cores, max(int(quota) // int(period), 1))
-    return max(cores, 1)
-
-
 # --- the run -------------------------------------------------------------------------
 
 
@@ -430,12 +420,10 @@ def _check_memory(job: SlideJob, slides: Sequence[_Slide]) -> None:
             max(s.store.run.source.shape)) for s in slides
     )  # fmt: skip
     each, count = edge * edge * BLOCK_BYTES + NETWORK_BYTES, max(job.work.workers, 1)
-    if each * count > free_memory():
-        raise InputError(
-            f"{count} worker(s) with blocks of {job.slide_params.block} px need about "
-            f"{each * count / 1e9:.1f} GB and {free_memory() / 1e9:.1f} GB of memory are free; "
-            "give fewer --workers or a smaller --block."
-        )
+    check_room(
+        each * count, f"{count} worker(s) with blocks of {job.slide_params.block} px",
+        "give fewer --workers or a smaller --block",
+    )  # fmt: skip
 
 
 def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, None, None]:

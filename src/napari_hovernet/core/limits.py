@@ -14,16 +14,17 @@ import psutil
 from ..errors import InputError, plain
 
 MEMORY_SHARE = 0.6
-"""Share of the free memory that the pixels of one file may take."""
+"""Share of the free memory that one thing may take: the pixels of a file, maps, workers."""
 
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 """Where control groups (of containers, of the jobs of a cluster) are, and which is our own."""
-_CGROUP_FILES = {
-    "": ("memory.max", "memory.current", "inactive_file"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-}
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 """Files of limit and use, and the line of memory.stat with the cache of files that the kernel
-gives back, in version 2 and in version 1 (by the controller)."""
+gives back, in version 2 and in version 1 of control groups."""
+_AFFINITY, _QUOTA = hasattr(os, "sched_getaffinity"), ("quota", "period")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -36,7 +37,8 @@ _KINDS = (
 def free_memory() -> int:
     """Bytes of main memory that a process may still take; limits of its control groups count."""
     left = [int(psutil.virtual_memory().available)]
-    for folder, (limit, used, cache) in _memory_groups():
+    for version, folder in _own_groups("memory"):
+        limit, used, cache = _MEMORY_FILES[version]
         try:
             taken = int((folder / used).read_text()) - _cached(folder, cache)
             left.append(int((folder / limit).read_text()) - taken)
@@ -54,20 +56,42 @@ def _cached(group: Path, line: str) -> int:
         return 0
 
 
-def _memory_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
-    """Yield the process's own control group and all above it, with the names of their files."""
+def cores_given() -> int:
+    """Cores this process may use: affinity, quotas of its control groups, its share of a job."""
+    cores = [len(os.sched_getaffinity(0)) if _AFFINITY else os.cpu_count() or 1]
+    for version, folder in _own_groups("cpu"):
+        try:
+            if version:
+                quota, period = ((folder / f"cpu.cfs_{n}_us").read_text() for n in _QUOTA)
+            else:
+                quota, period = (folder / "cpu.max").read_text().split()
+            if int(quota) > 0:  # -1 = no limit
+                cores.append(int(quota) // int(period))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if given.isdecimal():
+        cores.append(int(given))
+    return max(min(cores), 1)
+
+
+def _own_groups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Yield the folders of the process's own control group and of all above it.
+
+    Before each, 0 for version 2 of control groups, 1 for version 1.
+    """
     try:
         lines = _OWN_CGROUP.read_text().splitlines()
     except OSError:  # not Linux
         return
     for line in lines:
         _, controllers, name = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        controller = "memory" if controllers else ""
-        root, group = _CGROUPS / controller, _CGROUPS / controller / name.lstrip("/")
+        root = _CGROUPS / (controller if controllers else "")
+        group = root / name.lstrip("/")
         for folder in (group, *group.parents):
-            yield folder, _CGROUP_FILES[controller]
+            yield int(bool(controllers)), folder
             if folder == root:
                 break
 
@@ -99,8 +123,8 @@ def check_room(needed: int, name: str, remedy: str = "give a smaller part") -> N
     free = free_memory()
     if needed > free * MEMORY_SHARE:
         raise InputError(
-            f"{name} takes {needed / 1e9:.1f} GB of memory to read and {free / 1e9:.1f} GB are "
-            f"free; {remedy}."
+            f"{name}: {needed / 1e9:.1f} GB of memory needed, {free / 1e9:.1f} GB are free; "
+            f"{remedy}."
         )
 
 

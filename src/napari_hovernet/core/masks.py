@@ -17,14 +17,14 @@ FOUR = 4
 EIGHT = 8
 
 
-def label_parts(mask: Bool, min_area: int = 0) -> tuple[Int32, int]:
-    """Give each 4-connected part of ``mask`` with at least ``min_area`` pixels a number.
+def label_parts(mask: Bool, min_area: int = 0, connectivity: int = FOUR) -> tuple[Int32, int]:
+    """Give each connected part of ``mask`` with at least ``min_area`` pixels a number.
 
     Returns the (H, W) int32 numbers 1..n, 0 elsewhere, and n.
     """
     if not mask.size:
         return np.zeros(mask.shape, np.int32), 0
-    n, parts = _components(mask, FOUR)
+    n, parts = _components(mask, connectivity)
     if min_area <= 1:
         return parts, n - 1
     keep = count_pixels(parts.ravel(), n) >= min_area

@@ -219,6 +219,10 @@ SCHEMA = 1
 FREEZING = ("nothing", "encoder", "all but heads", "two phases")
 SCHEDULES = ("constant", "cosine", "step")
 TRAIN_PRECISIONS = ("auto", "32", "bf16", "16")
+FAMILY_ENDINGS: Mapping[str, str] = {
+    "features": "_features", "targets": "_targets", "data": "_data_fixed",
+}  # fmt: skip
+"""What follows the family in the names of its files, small letters."""
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "glandular": ("breast", "prostate", "thyroid", "pancreatic", "adrenalgland"),
     "digestive": ("colon", "stomach", "esophagus", "bileduct"),

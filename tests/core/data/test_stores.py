@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data import stores
+from napari_hovernet.core import limits
 from napari_hovernet.core.data.stores import DiskArray, npz_members, open_member, open_npy
 from napari_hovernet.errors import InputError
 
@@ -54,8 +54,8 @@ def test_one_too_large_for_the_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((100, 100)))
-    monkeypatch.setattr(stores, "free_memory", lambda: 100_000)
-    with pytest.raises(InputError, match="Save it uncompressed"):
+    monkeypatch.setattr(limits, "free_memory", lambda: 100_000)
+    with pytest.raises(InputError, match="save it uncompressed"):
         open_member(tmp_path / "a.npz", "x")
 
 

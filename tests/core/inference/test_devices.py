@@ -169,3 +169,33 @@ def test_free_memory_is_what_is_available_and_a_container_leaves(
     memory = SimpleNamespace(available=5000)
     monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: memory)
     assert devices.free_memory() == free
+
+
+@pytest.mark.parametrize(
+    ("files", "slurm", "cores"),
+    [
+        ({}, "", 8),
+        ({"slurm/job_7/cpu.max": "max 100000"}, "", 8),
+        ({"slurm/job_7/cpu.max": "250000 100000"}, "", 2),
+        ({"slurm/cpu.max": "300000 100000", "slurm/job_7/cpu.max": "500000 100000"}, "", 3),
+        ({"cpu.max": "50000 100000"}, "", 1),
+        ({"cpu/old/cpu.cfs_quota_us": "400000", "cpu/old/cpu.cfs_period_us": "100000"}, "", 4),
+        ({"cpu/old/cpu.cfs_quota_us": "-1", "cpu/old/cpu.cfs_period_us": "100000"}, "", 8),
+        ({}, "5", 5),
+        ({}, "x", 8),
+    ],
+)
+def test_a_worker_has_the_cores_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], slurm: str, cores: int
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    own = tmp_path / "own"
+    own.write_text("2:cpu,cpuacct:/old/step\n0::/slurm/job_7\n")
+    monkeypatch.setattr(limits, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(limits, "_OWN_CGROUP", own)
+    monkeypatch.setattr(limits, "_AFFINITY", False)
+    monkeypatch.setattr(limits.os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", slurm)
+    assert limits.cores_given() == cores

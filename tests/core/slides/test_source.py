@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_hovernet.core.slides.mask import find_tissue, save_mask, tissue_cells
 from napari_hovernet.core.slides.params import OFF
@@ -66,12 +67,27 @@ def test_copies_of_one_image_give_the_same(kind: str, image: np.ndarray, tmp_pat
     assert source.shape == SHAPE
     assert source.mpp == pytest.approx(MPP)
     assert source.name == "a"
-    assert not [note for note in source.notes if "images" in note]
+    assert source.notes == ()
     np.testing.assert_array_equal(source.read(*BOX), crop(image))
     assert source.overview(8).shape == (70, 88, 3)
     if kind in ("ome-tiff", "zarr 0.4", "zarr 0.5"):
         coarse = open_slide(path, level=1)
         assert (coarse.shape, coarse.mpp) == ((280, 350), 2 * source.mpp)
+
+
+def test_what_is_assumed_about_a_slide_is_told(image: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        about = {"photometric": "rgb", "metadata": None}
+        file.write(image, tile=(64, 64), description="AppMag = 40", **about)
+        file.write(image[:64, :64], tile=(64, 64), description="another section", **about)
+    several, custom = open_slide(path).notes
+    assert "holds 2 images" in several
+    assert "40x" in custom and "0.25" in custom
+    Image.fromarray(image[..., 0]).save(tmp_path / "a.png", dpi=(101_600, 101_600))
+    grey = open_slide(tmp_path / "a.png")
+    assert grey.notes == ("the image is grey: repeated to RGB",)
+    assert grey.mpp == pytest.approx(MPP)
 
 
 def test_without_mpp_it_stops(image: np.ndarray, tmp_path: Path) -> None:
@@ -162,5 +178,5 @@ def test_real_slides_open(shared: Path, name: str, mpp: float) -> None:
         pytest.importorskip("openslide")
     source = open_slide(shared / "slides" / name)
     assert source.mpp == pytest.approx(mpp, abs=1e-4)
-    assert not [note for note in source.notes if "images" in note]
+    assert source.notes == ()
     assert source.read(500, 600, 700, 900).shape == (100, 200, 3)

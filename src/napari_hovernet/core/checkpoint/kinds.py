@@ -16,7 +16,7 @@ from ...errors import CheckpointError, plain
 from ..hv import PRESETS
 from ..networks.hovernet import KERNEL
 from ..networks.optimus import TOKEN_PREFIX
-from ..params import FAMILIES
+from ..params import FAMILIES, FAMILY_ENDINGS
 from ..types import CONSEP, PANNUKE, ModelInfo, TypeInfo, assumed, numbered
 from .header import WANTED, jsonable
 
@@ -332,8 +332,6 @@ DERIVED = ("epoch", *BEST, "family", "organs", "n_classes", "token_prefix", "typ
 NOT_TRAINING = ("optimizer_state_dict", "scheduler_state_dict", "history", "hv_convention", NOTES)
 OWN_ARGS = ("schema", "data", "optim", "seed")
 """Entries that training arguments of our own have."""
-ENDINGS = ("_features", "_targets", "_data_fixed")
-"""What follows the family in a file's name, small letters."""
 
 
 def is_own(training: Any) -> bool:
@@ -393,7 +391,7 @@ def family_of(training: Mapping[str, Any]) -> str:
     names = set()
     for source in data.get("sources") or ():
         stem = PurePath(str(source)).stem
-        ending = next((e for e in ENDINGS if stem.lower().endswith(e)), "")
+        ending = next((e for e in FAMILY_ENDINGS.values() if stem.lower().endswith(e)), "")
         names.add(stem[: -len(ending)] if ending else "")
     return str(data.get("family") or (names.pop() if len(names) == 1 else ""))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ..params import FAMILIES
+from ..params import FAMILIES, FAMILY_ENDINGS
 from .items import Dataset, Item, dataset_of_stack, source_of, split_of
 from .stores import (
     CLASSES,
@@ -29,8 +29,6 @@ from .stores import (
     stack_of,
 )
 
-ENDINGS = {"features": "_features", "targets": "_targets", "data": "_data_fixed"}
-"""What follows the family in a file's name, small letters."""
 FAMILY_ARRAYS = {
     "image": ("images",),
     "labels": ("inst_maps",),
@@ -79,9 +77,9 @@ def find_families(path: Path, family: str = "") -> list[FamilyFiles]:
     found: dict[str, FamilyFiles] = {}
     for file in sorted((path if path.is_dir() else path.parent).glob("*.npz")):
         stem = file.stem.lower()
-        kind = next((k for k, ending in ENDINGS.items() if stem.endswith(ending)), None)
+        kind = next((k for k, ending in FAMILY_ENDINGS.items() if stem.endswith(ending)), None)
         if kind is not None:
-            name = file.stem[: -len(ENDINGS[kind])]
+            name = file.stem[: -len(FAMILY_ENDINGS[kind])]
             files = found.get(name, FamilyFiles(name))
             found[name] = replace(files, **{kind: file})  # type: ignore[arg-type]
     chosen = [f for f in found.values() if not family or f.name.lower() == family]

@@ -18,7 +18,7 @@ from ..inference.images import UInt8
 from ..io.files import MAX_TYPE, read_type_scheme
 from ..io.labels import check_labels, renumbered
 from ..io.open import read_image, read_labels
-from ..limits import free_memory
+from ..limits import MEMORY_SHARE, free_memory
 from ..params import DataParams
 from ..types import BACKGROUND, TypeInfo, by_name
 from .items import Dataset, Item, dataset_of_stack, evenly, joined, listed, split_of
@@ -38,8 +38,6 @@ from .stores import ALIASES, CLASSES, MASKS, SizeError, Stack, open_npy, stack_o
 
 NEEDS = ("image", "tokens")
 AUTO = "auto"
-MEMORY_SHARE = 0.6
-"""Share of the memory free at the start that images and labels may take."""
 PROBED = 8
 """Images of a stack that are looked at before training."""
 LEAST_AGREEMENT = 0.9

@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError, plain
-from ..limits import check_file, check_room, free_memory, npy_header
+from ..limits import check_file, check_room, npy_header
 from ..types import Int32
 
 PARTS = ("image", "labels", "np", "hv", "types", "instances", "features")
 """What an image can have; ``np`` and ``hv`` are maps or targets, ``instances`` predicted ones."""
 MAPS, TARGETS = "maps", "targets"
-MEMORY_SHARE = 0.5
-"""Share of the free memory that one compressed array may take."""
 OPEN_ARRAYS = 64
 """Arrays that are kept open."""
 STREAMED = 2**28
@@ -190,13 +188,8 @@ def _member(path: Path, name: str, stamp: float) -> AnyArray:
     try:
         if member.offset is not None and member.nbytes:
             return DiskArray(path, member.dtype, member.shape, member.offset, member.fortran)
-        free = free_memory()
-        if member.nbytes > MEMORY_SHARE * free:
-            raise InputError(
-                f"{path}: {name} is compressed and takes {member.nbytes / 1e9:.1f} GB, of "
-                f"{free / 1e9:.1f} GB free. Save it uncompressed (numpy.savez), then it is read "
-                "piece by piece."
-            )
+        save = "save it uncompressed (numpy.savez), then it is read piece by piece"
+        check_room(member.nbytes, f"{path}: {name} is compressed", save)
         with np.load(path, allow_pickle=False) as archive:
             array: npt.NDArray[Any] = archive[name]
     except InputError:

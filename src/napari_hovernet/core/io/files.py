@@ -187,6 +187,12 @@ METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
 
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a JSON file, all of it or nothing."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
 def load_json(path: str | os.PathLike[str], *, nan: bool = False) -> Any:
     """Parse a JSON file; ``nan`` lets numbers be NaN or infinite, as QuPath writes them."""
     file = Path(path)
@@ -380,8 +386,7 @@ LARGEST_EDGES = {
 def write_params(path: str | os.PathLike[str], params: TuneParams) -> None:
     """Write parameters; a file of that name is replaced."""
     about = {"format": FORMAT, "version": VERSION, **params_as_dict(params)}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_json(path, about)
 
 
 def params_as_dict(params: TuneParams) -> dict[str, Any]:

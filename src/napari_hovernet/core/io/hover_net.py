@@ -34,11 +34,10 @@ from .files import (
 )
 from .geojson import MAX_COORDINATE, Polygons, contour_mask, contour_outlines
 from .labels import Instances, check_labels, instances_of, renumbered
+from .scale import BY_CUSTOM
 
 MAX_CONTOUR_EDGE = 4096
 """Largest width or height in pixels of a single nucleus given by its boundary pixels."""
-MAGNIFICATION_TIMES_MPP = 10.0
-"""By custom 0.25 micrometres per pixel are called 40x, 0.5 are 20x."""
 
 
 def write_hovernet_json(
@@ -50,7 +49,7 @@ def write_hovernet_json(
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write nuclei as hover_net does."""
-    mag = round(MAGNIFICATION_TIMES_MPP / mpp, 4) if mpp else None
+    mag = round(BY_CUSTOM / mpp, 4) if mpp else None
     about = {**(metadata or {}), "types": types_to_json(nuclei.type_names), **_not_held(nuclei)}
     typed = bool(nuclei.type_names) or bool(nuclei.type.any())
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:

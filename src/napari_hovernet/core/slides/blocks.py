@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from ...errors import InputError
@@ -213,21 +212,15 @@ def _uncertain(maps: Maps, params: SeparationParams, inner: tuple[bool, ...]) ->
                 r, c = (rows + dr).clip(0, raw.shape[0] - 1), (cols + dc).clip(0, raw.shape[1] - 1)
                 grown[r, c] = True
         for mask in (kept[parts], (kept | small)[parts]):
-            holes, count = label_parts_eight(~mask)
-            sizes = count_pixels(holes.ravel(), count)
-            open_ = np.zeros(count, np.bool_)
+            holes, count = label_parts(~mask, connectivity=EIGHT)
+            sizes = count_pixels(holes.ravel(), count + 1)
+            open_ = np.zeros(count + 1, np.bool_)
             for edge in _edges(holes, inner):
                 open_[edge] = True
             open_[holes[grown]] = True
             open_[0] = False
             depth = max(depth, _depth((open_ & (sizes <= params.max_hole_area))[holes], inner))
     return depth
-
-
-def label_parts_eight(mask: Bool) -> tuple[Int32, int]:
-    """Give each 8-connected part of a mask a number; the count includes 0."""
-    n, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=EIGHT, ltype=cv2.CV_32S)
-    return np.asarray(parts, np.int32), int(n)
 
 
 def _edges(array: Any, inner: tuple[bool, ...]) -> list[Any]:

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..inference.tiles import Box
-from ..io.files import METADATA_KEY, atomic_path
+from ..io.files import METADATA_KEY, atomic_path, write_json
 from ..io.geojson import stream_geojson
 from ..types import Int32, Int64, Nuclei, Progress, kernel
 from .blocks import QC_CELL, WEAK, Block
@@ -34,7 +33,6 @@ from .store import (
     multiscales,
     own_levels,
     put,
-    write_json,
 )
 
 Array = npt.NDArray[Any]
@@ -125,36 +123,61 @@ def _spills(store: SlideStore, found: _Found) -> Spills:
 
 @kernel
 def _renumber(labels: Any, ids: Any, out: Any) -> None:
-    for i in range(labels.size):
-        out[i] = ids[labels[i]]
+    for r in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[r, c] = ids[labels[r, c]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Numbered:
+    """The labels of a block by their final ids, cut like an array: made a chunk at a time."""
+
+    shape: tuple[int, int]
+    own: Array | None  # By the block's own numbers; None where it is not done
+    ids: Int32
+    rows: Int64  # Pixels of nuclei of other blocks, and their ids
+    cols: Int64
+    other: Int32
+
+    def __getitem__(self, key: tuple[Any, slice, slice]) -> Int32:
+        """Return a part."""
+        (r0, r1, _), (c0, c1, _) = (k.indices(n) for k, n in zip(key[1:], self.shape, strict=True))
+        out = np.empty((max(r1 - r0, 0), max(c1 - c0, 0)), np.int32)
+        if self.own is None:
+            out[:] = 0
+        else:
+            _renumber(self.own[r0:r1, c0:c1], self.ids, out)
+        rows, cols = self.rows - r0, self.cols - c0
+        here = (rows >= 0) & (rows < out.shape[0]) & (cols >= 0) & (cols < out.shape[1])
+        out[rows[here], cols[here]] = self.other[here]
+        return out
 
 
 def _labels(store: SlideStore, found: _Found, spills: Spills) -> Generator[Progress, None, None]:
     """Write the labels, block by block: own nuclei, and those of others that reach in."""
     shape, edge = store.run.source.shape, store.run.recipe.slide_params.block
-    levels, group = own_levels(edge, len(level_shapes(shape))), store.group()
     done = {(b.row, b.col): b for b in found.done}
-    places = sorted({*done, *spills})
+    places, room = sorted({*done, *spills}), np.empty(edge * edge, np.int32)
     for k, (i, j) in enumerate(places):
-        r, c = i * edge, j * edge
-        core = Box(r, min(r + edge, shape[0]), c, min(c + edge, shape[1]))
-        out = np.zeros(core.shape, np.int32)
+        own, ids = None, np.zeros(1, np.int32)
         if (i, j) in done:
             data = BlockData(store.data(done[i, j]))
-            _renumber(data.labels().ravel(), found.ids(data[("first",)][0]), out.ravel())
-        for at, ids in spills.get((i, j), ()):
-            out[at // shape[1] - r, at % shape[1] - c] = ids
-        put(group, "labels", core, out, levels)
+            own, ids = data.labels(room), found.ids(data[("first",)][0])
+        size = (min(edge, shape[0] - i * edge), min(edge, shape[1] - j * edge))
+        empty = np.zeros(0, np.int64), np.zeros(0, np.int32)
+        at, other = (np.concatenate(p) for p in zip(empty, *spills.get((i, j), ()), strict=True))
+        rows, cols = at // shape[1] - i * edge, at % shape[1] - j * edge
+        put(store, "labels", (i, j), _Numbered(size, own, ids, rows, cols, other))
         yield Progress(k + 1, len(places), "labels")
 
 
 def _coarse_levels(store: SlideStore) -> None:
     """Halve what the blocks could not write alone, in strips."""
-    group, shapes = store.group(), level_shapes(store.run.source.shape)
+    shapes = level_shapes(store.run.source.shape)
     alone = own_levels(store.run.recipe.slide_params.block, len(shapes))
     for name, layer in LAYERS.items():
         for level in range(alone, len(shapes)):
-            fine, coarse = group[f"{name}/{level - 1}"], group[f"{name}/{level}"]
+            fine, coarse = (store.arrays[f"{name}/{n}"] for n in (level - 1, level))
             height, width = shapes[level]
             step = coarse.chunks[-2]
             rows = max(STRIP_PIXELS // (4 * width) // step, 1) * step
@@ -203,7 +226,9 @@ def _nuclei(store: SlideStore, found: _Found, quality: _Quality) -> Generator[Pr
     schema = _schema(arrow).with_metadata({"geo": json.dumps(GEO), METADATA_KEY: json.dumps(about)})
     with (
         atomic_path(store.folder / NUCLEI) as temporary,
-        parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        parquet.ParquetWriter(
+            temporary, schema, compression="zstd", use_dictionary=False
+        ) as writer,
     ):
         for k, block in enumerate(found.done):
             data = BlockData(store.data(block))
@@ -310,11 +335,11 @@ class _Quality:
 
 def write_overlay(store: SlideStore) -> None:
     """Write a picture of the slide with its nuclei coloured by HV magnitude."""
-    group, source = store.group(), store.run.source
+    source = store.run.source
     shapes = level_shapes(source.shape)
     level = next((k for k, s in enumerate(shapes) if max(s) <= OVERLAY_PIXELS), len(shapes) - 1)
-    magnitude = group[f"magnitude/{level}"][:]
-    nuclei = group[f"labels/{level}"][:] > 0
+    magnitude = store.arrays[f"magnitude/{level}"][:]
+    nuclei = store.arrays[f"labels/{level}"][:] > 0
     picture = cv2.resize(
         source.overview(max(2**level // 1, 1)), magnitude.shape[::-1],
         interpolation=cv2.INTER_AREA,
@@ -322,7 +347,7 @@ def write_overlay(store: SlideStore) -> None:
     heat = cv2.applyColorMap(magnitude, cv2.COLORMAP_VIRIDIS)
     shown = picture[..., ::-1].copy()
     shown[nuclei] = (shown[nuclei] * 0.4 + heat[nuclei] * 0.6).astype(np.uint8)
-    _, data = cv2.imencode(".png", shown)
+    _, data = cv2.imencode(".png", shown, (cv2.IMWRITE_PNG_COMPRESSION, 1))
     with atomic_path(store.folder / "overlay.png") as temporary:
         temporary.write_bytes(data.tobytes())
 

@@ -171,15 +171,14 @@ def _opened(where: str, kind: str, level: int) -> ArraySource:
         raise InputError(text if where in text else f"{where}: {text}") from error
     if not isinstance(source, ArraySource):  # pragma: no cover - readers give arrays
         raise InputError(f"{where} is no image.")
-    return source
+    # OpenSlide adds an alpha channel to whatever it reads: that tells nothing of the slide.
+    return replace(source, notes=()) if kind == OPENSLIDE else source
 
 
 def _picture(where: str) -> _Opened:
-    """Decode a PNG or JPEG whole."""
+    """Decode a PNG or JPEG whole; its source brings its notes."""
     file = read_image(where)
-    source = file.source
-    array = source.array if isinstance(source, ArraySource) else source
-    return _Opened(lambda _: array, (source.shape,), file.mpp)
+    return _Opened(lambda _: file.source, (file.source.shape,), file.mpp)
 
 
 # --- TIFF ----------------------------------------------------------------------------
@@ -199,10 +198,11 @@ def _tiff(where: str) -> _Opened:
         raise InputError(
             f"{where} has a level without rows and columns; is it complete?"
         ) from error
-    array, _, scale = open_tiff(path)
+    array, notes, scale = open_tiff(path)
     first = (int(array.shape[0]), int(array.shape[1]))
     levels = (first, *((int(h), int(w)) for h, w in sizes[1:]))
-    return _Opened(lambda level: open_tiff(path, level)[0], levels, scale.mpp)
+    notes = (*notes, *filter(None, [scale.note]))
+    return _Opened(lambda level: open_tiff(path, level)[0], levels, scale.mpp, notes)
 
 
 # --- OpenSlide -----------------------------------------------------------------------

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,14 @@ import numpy.typing as npt
 
 from ..._version import __version__
 from ...errors import InputError
-from ..inference.tiles import Box
-from ..io.files import atomic_path, load_json, output_error, types_from_json, types_to_json
+from ..io.files import (
+    atomic_path,
+    load_json,
+    output_error,
+    types_from_json,
+    types_to_json,
+    write_json,
+)
 from ..io.open import read_image
 from ..params import InferenceParams, SeparationParams
 from ..types import Int8, ModelInfo, TypeInfo, UInt8, kernel
@@ -37,6 +44,8 @@ RUN, TISSUE, BLOCKS, SUMMARY, NUCLEI = (
     "run.json", "tissue.png", "blocks", "summary.json", "nuclei.parquet",
 )  # fmt: skip
 FAILED, LOCK = "failed.json", ".lock"
+EMPTY = 64
+"""Times that a chunk of zeros is packed at least; it is left out, as zarr does."""
 CHUNK, SMALLEST_LEVEL = 512, 512
 """Edge of the chunks, and of the coarsest level at most, pixels."""
 HV_STEPS, MAGNITUDE_STEPS = 100.0, 200.0
@@ -58,7 +67,9 @@ def _pooled(fine: Any, way: int, out: Any) -> None:
             c1 = min(2 * c + 1, fine.shape[1] - 1)
             a, b = np.int64(fine[2 * r, 2 * c]), np.int64(fine[2 * r, c1])
             d, e = np.int64(fine[r1, 2 * c]), np.int64(fine[r1, c1])
-            if way == 0:
+            if a == b and a == d and a == e:
+                out[r, c] = a
+            elif way == 0:
                 out[r, c] = (a + b + d + e + 2) // 4
             elif way == 1:
                 n = int(a > 0) + int(b > 0) + int(d > 0) + int(e > 0)
@@ -93,10 +104,16 @@ class Layer:
     way: int | None  # How it is halved
     channels: int = 0
     about: str = ""
+    codec: str = "zstd"
 
 
 LAYERS: Mapping[str, Layer] = {
-    "labels": Layer("int32", 3, about="nuclei, 1..n by first pixel, row by row; 0 background"),
+    "labels": Layer(
+        "int32",
+        3,
+        about="nuclei, 1..n by first pixel, row by row; 0 background",
+        codec="lz4",
+    ),
     "np": Layer("uint8", 0, about="probability of nucleus x 255"),
     "hv": Layer("int8", None, 2, about="HV (x to the right, y down) x 100, 0 outside the mask"),
     "magnitude": Layer("uint8", 1, about="HV magnitude x 200; coarse levels: mean inside nuclei"),
@@ -276,6 +293,12 @@ class SlideStore:
             return None
         return found if found.get("run") == self.sha else None
 
+    @cached_property
+    def arrays(self) -> Mapping[str, Any]:
+        """All levels of all pyramids by their path, opened once: that takes its time."""
+        group, levels = self.group(), range(len(level_shapes(self.run.source.shape)))
+        return {f"{name}/{level}": group[f"{name}/{level}"] for name in LAYERS for level in levels}
+
     def group(self, mode: str = "r+") -> Any:
         """Open the zarr group."""
         return optional("zarr").open_group(self.path, mode=mode)
@@ -317,12 +340,6 @@ def _refuse_other(there: Run, wanted: Run, folder: Path) -> None:
         )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, all of it or nothing."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
 def _make_arrays(store: SlideStore, run: Run) -> None:
     codecs = optional("zarr.codecs")
     group, mpp = optional("zarr").open_group(store.path, mode="a"), run.source.mpp
@@ -335,8 +352,7 @@ def _make_arrays(store: SlideStore, run: Run) -> None:
         )
         more = (layer.channels,) if layer.channels else ()
         size = np.dtype(layer.dtype).itemsize
-        shuffle = "shuffle" if size > 1 else "noshuffle"
-        packed = codecs.BloscCodec(cname="zstd", clevel=1, shuffle=shuffle, typesize=size)
+        packed = codecs.BloscCodec(cname=layer.codec, clevel=1, shuffle="noshuffle", typesize=size)
         for level, shape in enumerate(shapes):
             shard = block >> level if level < alone and block >> level > chunk else None
             inner.create_array(
@@ -370,42 +386,88 @@ def multiscales(name: str, layer: Layer, levels: int, mpp: float) -> dict[str, A
 # --- blocks --------------------------------------------------------------------------
 
 
-def put(group: Any, name: str, core: Box, values: Array, levels: int) -> list[Path]:
-    """Write a block's part of a pyramid; returns where its files lie."""
-    way, files = LAYERS[name].way, []
-    for level in range(levels):
-        array = group[f"{name}/{level}"]
-        r, c = core.r0 >> level, core.c0 >> level
-        h, w = values.shape[-2:]
-        array[..., r : r + h, c : c + w] = values
-        edge = (array.shards or array.chunks)[-2:]
-        leading = ("0",) if values.ndim == 3 else ()
-        places = [str(r // edge[0]), str(c // edge[1])]
-        files.append(Path(name, str(level), "c", *leading, *places))
-        if level + 1 < levels:
-            values = halved(values, way)
-    return files
+def put(store: SlideStore, name: str, block: tuple[int, int], finest: Any, like: str = "") -> None:
+    """Write a block's part of a pyramid, a file a level; the finest is that of ``like``, if given.
+
+    ``finest`` is an array, or what is cut like one. Shards and chunks by the format of zarr 3,
+    whose own writing takes twice the time.
+    """
+    layer, edge = LAYERS[name], store.run.recipe.slide_params.block
+    leading = ("0",) if layer.channels else ()
+    count = own_levels(edge, len(level_shapes(store.run.source.shape)))
+    for level in range(count):
+        at = Path(str(level), "c", *leading, *map(str, block))
+        coarse = None
+        if level + 1 < count:
+            height, width = ((n + 1) // 2 for n in finest.shape[-2:])
+            coarse = np.zeros((*finest.shape[:-2], height, width), layer.dtype)
+        known = like and not level
+        data = _shard(finest, layer, (chunk_of(edge), edge >> level), coarse, pack=not known)
+        if known and (store.folder / like / at).exists():
+            data = (store.folder / like / at).read_bytes()
+        if data:  # what is empty has no file
+            (store.folder / name / at).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(store.folder / name / at) as temporary:
+                temporary.write_bytes(data)
+        finest = coarse
+
+
+def _shard(
+    values: Any, layer: Layer, edges: tuple[int, int], coarse: Array | None, pack: bool
+) -> bytes:
+    """Pack a block as a shard of zarr 3, or as the one chunk it is; nothing if all is 0.
+
+    Fills the next level on the way, while a chunk is at hand.
+    """
+    (chunk, edge), parts, size = edges, list[bytes](), 0
+    index = np.full((edge // chunk, edge // chunk, 2), 2**64 - 1, "<u8")
+    for i, j in np.ndindex(index.shape[:2]):
+        rows, cols = (slice(k * chunk, (k + 1) * chunk) for k in (i, j))
+        part = values[..., rows, cols]
+        if not part.size:  # beyond the slide
+            continue
+        if coarse is not None:
+            half = halved(part, layer.way)
+            r, c = i * chunk // 2, j * chunk // 2
+            coarse[..., r : r + half.shape[-2], c : c + half.shape[-1]] = half
+        if pack:
+            missing = [(0, 0)] * (part.ndim - 2) + [(0, chunk - n) for n in part.shape[-2:]]
+            whole = np.pad(part, missing) if max(missing) > (0, 0) else np.ascontiguousarray(part)
+            packed = _blosc(layer.codec).encode(whole)
+            if len(packed) * EMPTY < whole.nbytes and not part.any():
+                continue
+            parts.append(packed)
+            index[i, j] = size, len(packed)
+            size += len(packed)
+    if len(index) == 1 or not parts:
+        return b"".join(parts)
+    table = index.tobytes()
+    return b"".join((*parts, table, struct.pack("<I", optional("google_crc32c").value(table))))
+
+
+@kernel
+def _looked_up(hv: Any, table: Any, out: Any) -> None:
+    for i in range(out.size):
+        h, v = np.int32(hv[0, i]), np.int32(hv[1, i])
+        out[i] = table[h * h + v * v]
 
 
 def magnitude_of(hv: Int8) -> UInt8:
-    """Return the stored magnitude of stored HV."""
-    length = np.hypot(hv[0].astype(np.float32), hv[1].astype(np.float32))
-    length *= MAGNITUDE_STEPS / HV_STEPS
-    stored: UInt8 = np.minimum(np.rint(length, out=length), 255).astype(np.uint8)
-    return stored
+    """Return the stored magnitude of stored HV, by a table of the roots."""
+    length = np.sqrt(np.arange(2 * 128**2 + 1)) * (MAGNITUDE_STEPS / HV_STEPS)
+    out: UInt8 = np.empty(hv.shape[1:], np.uint8)
+    _looked_up(hv.reshape(2, -1), np.minimum(np.rint(length), 255).astype(np.uint8), out.ravel())
+    return out
 
 
 def write_block(store: SlideStore, result: BlockResult) -> None:
     """Write maps, nuclei and labels of a block, then its marker."""
-    block, group = result.block, store.group()
-    run = store.run
-    levels = own_levels(run.recipe.slide_params.block, len(level_shapes(run.source.shape)))
-    magnitude = magnitude_of(result.hv)
-    maps = {"np": result.np, "hv": result.hv, "magnitude": magnitude, "magnitude_max": magnitude}
+    block, magnitude = result.block, magnitude_of(result.hv)
     try:
-        files = [f for name, m in maps.items() for f in put(group, name, block.core, m, levels)]
-        for file in files:
-            _flush(store.folder / file)
+        put(store, "np", block[:2], result.np)
+        put(store, "hv", block[:2], result.hv)
+        put(store, "magnitude", block[:2], magnitude)
+        put(store, "magnitude_max", block[:2], magnitude, like="magnitude")
         with atomic_path(store.data(block)) as temporary, temporary.open("wb") as data:
             np.savez(data, allow_pickle=False, **_packed(result))
     except OSError as error:
@@ -423,24 +485,16 @@ def write_block(store: SlideStore, result: BlockResult) -> None:
     })  # fmt: skip
 
 
-def _flush(path: Path) -> None:
-    if path.exists():  # empty chunks have no file
-        handle = os.open(path, os.O_RDWR)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _blosc() -> Any:
-    return optional("numcodecs").Blosc(cname="lz4", clevel=1, shuffle=1)
+@cache
+def _blosc(codec: str) -> Any:
+    return optional("numcodecs").Blosc(cname=codec, clevel=1, shuffle=0)
 
 
 def _packed(result: BlockResult) -> dict[str, Array]:
     nuclei = result.nuclei
     kind: Any = np.uint16 if len(nuclei) < 2**16 else np.int32
     labels = np.ascontiguousarray(result.labels.astype(kind))
-    packed = np.frombuffer(_blosc().encode(labels), np.uint8)
+    packed = np.frombuffer(_blosc("lz4").encode(labels), np.uint8)
     lengths = np.array([len(c) for c in nuclei.contours], np.int64)
     points = np.concatenate(nuclei.contours) if len(nuclei) else np.zeros((0, 2), np.int32)
     return {
@@ -470,9 +524,10 @@ class BlockData:
                 f"{self.path} cannot be read ({error}); delete it and its .json, and run again."
             ) from error
 
-    def labels(self) -> Array:
-        """Return the labels of the core, of the block's own nuclei."""
+    def labels(self, room: Array) -> Array:
+        """Return the labels of the core, of the block's own nuclei, in ``room`` for int32."""
         packed, wide, shape = self["labels", "wide", "shape"]
         kind = np.uint16 if int(wide) == 2 else np.int32
-        flat = np.frombuffer(_blosc().decode(packed.tobytes()), kind)
+        flat = room.view(kind)[: shape.prod()]
+        _blosc("lz4").decode(packed, flat)
         return flat.reshape(tuple(shape))

@@ -18,7 +18,7 @@ from ..data.stores import AnyArray
 from ..hv import HVConvention, convert
 from ..inference import devices
 from ..inference.images import UInt8
-from ..limits import free_memory
+from ..limits import check_room
 from ..networks.optimus import GRID, OUTPUT
 from ..types import Float32, Maps, Model, Progress
 from . import AS_FILE, HISTORICAL, TOKEN_PREFIXES
@@ -35,8 +35,6 @@ PREFIX_WORDS: Mapping[str, str] = MappingProxyType({
     "takes four registers for patches",
 })  # fmt: skip
 """What each choice means."""
-MEMORY_SHARE = 0.5
-"""Share of the free memory that the maps of all samples may take."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +165,8 @@ def decode_tokens(model: Model, tokens: npt.NDArray[Any], prefix: int) -> list[M
 
 def _empty(wanted: tuple[int, ...], n_types: int, notes: tuple[str, ...]) -> TokenMaps:
     n = len(wanted)
-    needed, free = n * (3 + n_types) * OUTPUT * OUTPUT * 4, free_memory()
-    if needed > MEMORY_SHARE * free:
-        raise InputError(
-            f"The maps of {n} samples take {needed / 1e9:.1f} GB, of {free / 1e9:.1f} GB free; "
-            "take fewer samples."
-        )
+    needed = n * (3 + n_types) * OUTPUT * OUTPUT * 4
+    check_room(needed, f"The maps of {n} samples", "take fewer samples")
     types = np.zeros((n, n_types, OUTPUT, OUTPUT), np.float32) if n_types else None
     hv = np.zeros((n, 2, OUTPUT, OUTPUT), np.float32)
     return TokenMaps(np.zeros((n, OUTPUT, OUTPUT), np.float32), hv, types, wanted, notes=notes)

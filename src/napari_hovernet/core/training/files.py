@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError, plain
-from ..io.files import atomic_path, load_json, output_error
+from ..io.files import load_json, output_error, write_json
 from ..limits import check_file
 from ..params import TrainConfig, config_as_dict, config_from_dict
 
@@ -230,8 +230,7 @@ class RunFolder:
 
 def _write(path: Path, value: dict[str, Any]) -> None:
     folder_for(path)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    write_json(path, value)
 
 
 def _read(path: Path) -> dict[str, Any]:
