@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import filelock
 
 from .._version import __version__
-from ..core.limits import free_memory
+from ..core.limits import free_memory, freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
 from ..core.slides.blocks import Block, Recipe, reach_of, segment_block
 from ..core.slides.finish import finish_steps
@@ -196,7 +196,7 @@ def _serve(pipe: Any, threads: int) -> None:
 
     torch.set_num_threads(threads)
     limit_workers(threads)
-    with suppress(EOFError, OSError, KeyboardInterrupt):
+    with freed_memory_kept(), suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             pipe.send(work(Task(*pipe.recv())))
 
