@@ -21,7 +21,7 @@ import filelock
 
 from .._version import __version__
 from ..core.io.files import write_json
-from ..core.limits import check_room, cores_given
+from ..core.limits import check_room, cores_given, freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
 from ..core.slides.blocks import Block, Recipe, reach_of, segment_block
 from ..core.slides.finish import finish_steps
@@ -197,7 +197,7 @@ def _serve(pipe: Any, threads: int) -> None:
 
     torch.set_num_threads(threads)
     limit_workers(threads)
-    with suppress(EOFError, OSError, KeyboardInterrupt):
+    with freed_memory_kept(), suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             pipe.send(work(Task(*pipe.recv())))
 

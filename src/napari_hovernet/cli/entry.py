@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..errors import OUT_OF_MEMORY, UserError
 from .console import complain, say_error
@@ -27,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = next((a for a in arguments if not a.startswith("-")), "")
     options = build_parser(chosen).parse_args(arguments)
     try:
-        module, _, function = options.call.partition(":")
-        return int(getattr(import_module(module, __package__), function)(options))
+        return int(_imported(options.call)(options))
     except UserError as error:
         if options.debug:
             raise
@@ -46,6 +47,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+
+
+def _imported(call: str) -> Callable[[Any], int]:
+    """Import what a command runs, "module:function".
+
+    The collector of garbage finds none among modules that are being loaded, nor at the end in those
+    that stay: together it looked for 0.6 CPU s.
+    """
+    module, _, function = call.partition(":")
+    gc.disable()
+    try:
+        found: Callable[[Any], int] = getattr(import_module(module, __package__), function)
+    finally:
+        gc.enable()
+    gc.freeze()
+    atexit.register(gc.freeze)
+    return found
 
 
 def with_dashes(argv: Sequence[str]) -> list[str]:

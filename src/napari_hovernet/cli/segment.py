@@ -18,6 +18,7 @@ from ..core.checkpoint import load_model
 from ..core.io import FORMATS, parse_formats
 from ..core.io.files import writable_folder
 from ..core.io.open import SUFFIXES, read_image
+from ..core.limits import freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
 from ..core.types import Model, Progress
 from ..errors import DeviceError, InputError, OutputError, UserError
@@ -56,6 +57,7 @@ class Search:
     leave_out: Path = Path()  # A folder that is not looked into: that of the results
 
 
+@freed_memory_kept()
 def run(options: Namespace) -> int:
     """Segment all images; 0 if all went well, 1 if some failed."""
     params, formats = _params(options), parse_formats(options.formats)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..app.jobs import drive
 from ..app.slides import SlideJob, lines_of, slide_steps, watch_steps
+from ..core.limits import freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
 from ..core.slides.finish import export_geojson
 from ..core.slides.params import SlideParams, WorkParams
@@ -15,6 +16,7 @@ from ..errors import InputError
 from .console import ProgressBar, params_of, say, say_list
 
 
+@freed_memory_kept()
 def run(options: Namespace) -> int:
     """Segment slides; 0 if all went well, 1 if something failed."""
     if options.attach:

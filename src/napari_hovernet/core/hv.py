@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ..errors import InputError
 from .choices import check_choices, choice, described
@@ -272,6 +271,8 @@ def hv_targets(labels: npt.ArrayLike, convention: HVConvention | None = None) ->
     if n:
         _fill(ids, n, convention, hv)
     if convention.blur > 0 and ids.size:
+        from scipy import ndimage  # noqa: PLC0415 - on first use
+
         hv = ndimage.gaussian_filter(hv, (0, convention.blur, convention.blur))
     if convention.sign == "inward":
         np.negative(hv, out=hv)
@@ -398,6 +399,8 @@ def _fill(ids: Int32, n: int, convention: HVConvention, hv: Float32) -> None:
 
 def _deepest(ids: Int32, n: int) -> Float64:
     """Row and column of the pixel farthest from the outside of each nucleus."""
+    from scipy import ndimage  # noqa: PLC0415 - on first use
+
     centre = np.zeros((n + 1, 2))
     for index, box in enumerate(ndimage.find_objects(ids), start=1):
         if box is None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from .compiled import kernel as kernel  # noqa: PLC0414 - it is taken from here
 
 if TYPE_CHECKING:
     import torch
@@ -386,42 +385,6 @@ class Nuclei:
 
     def __len__(self) -> int:
         return len(self.label)
-
-
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def kernel(function: F) -> F:
-    """Compile a loop over arrays to machine code that lets other threads run."""
-    try:  # Keep it on disk; without a folder that can be written it is compiled in each process
-        made = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return cast(F, numba.njit(nogil=True)(function))
-    if (cache := getattr(made, "_cache", None)) is not None:
-        _mend_itself(cache)
-    return cast(F, made)
-
-
-def _mend_itself(cache: Any) -> None:
-    """Compile anew where what is kept is damaged (a power cut, a full disk), and replace it."""
-    load, save = cache.load_overload, cache.save_overload
-
-    def loaded(*given: Any) -> Any:
-        try:
-            return load(*given)
-        except Exception:
-            with suppress(Exception):
-                cache.flush()
-            return None
-
-    def saved(*given: Any) -> None:
-        try:
-            save(*given)
-        except Exception:
-            with suppress(Exception):
-                cache.flush()
-
-    cache.load_overload, cache.save_overload = loaded, saved
 
 
 @dataclass(frozen=True)

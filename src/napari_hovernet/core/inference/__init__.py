@@ -12,6 +12,7 @@ import torch
 
 from ...errors import InputError, JobFailed, UserError, is_out_of_memory
 from ..hv import HVConvention
+from ..limits import freed_memory_kept
 from ..params import InferenceParams
 from ..types import Maps, Model, Progress
 from . import devices
@@ -90,7 +91,7 @@ def predict_steps(
     timings = Timings() if timings is None else timings
     started = time.perf_counter()
     try:
-        with _failures_named(model):
+        with _failures_named(model), freed_memory_kept():
             run = _Run(model, image, params or InferenceParams(), timings, box)
             for notice in run.notices:
                 yield Progress(0, 0, "preparing", notice)

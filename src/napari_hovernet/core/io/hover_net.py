@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import io as scipy_io
 
 from ...errors import InputError, OutputError, plain
 from ..limits import check_file, check_room
@@ -177,6 +176,8 @@ def write_hovernet_mat(path: str | os.PathLike[str], labels: Int32, nuclei: Nucl
     }
     if nuclei.type_names or nuclei.type.any():
         content["inst_type"] = nuclei.type.reshape(-1, 1)
+    from scipy import io as scipy_io  # noqa: PLC0415 - on first use
+
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         scipy_io.savemat(file, content, do_compression=True)
 
@@ -189,6 +190,8 @@ def read_hovernet_mat(path: str | os.PathLike[str]) -> Instances:
 
 def _load(file: Path) -> dict[str, npt.NDArray[Any]]:
     """Read the variables that are known, after a look at their sizes."""
+    from scipy import io as scipy_io  # noqa: PLC0415 - on first use
+
     check_file(file, "a MAT file", MAX_MAT_BYTES)
     try:
         with open(file, "rb") as handle:
