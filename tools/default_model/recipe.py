@@ -77,7 +77,7 @@ STAGES = (
         architecture=COMPACT,
     ),
     Stage("free-4", "lite-free", FREE, steps=1500, rate=1e-3, seed=11, decay=0.5, loss=FLAT),
-    Stage("default-4", "free-4", ALL, steps=2400, rate=1e-3, seed=12, decay=0.55, loss=FLAT),
+    Stage("default-4", "free-4", ALL, steps=2000, rate=1e-3, seed=12, decay=0.55, loss=FLAT),
 )
 """In order. ``compact-typed`` teaches the earlier built-in model types, CoNSeP, and HV of zero
 outside nuclei. The free ones come from free ones only, so their weights never saw MoNuSeg;
