@@ -97,6 +97,22 @@ def test_without_a_folder_for_reports_it_prints_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_mask_given_for_instances_is_said(run: Any, tmp_path: Path) -> None:
+    mask = np.zeros((60, 60), np.uint8)
+    for at in range(0, 60, 10):
+        mask[at : at + 5, at : at + 5] = 255
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((60, 60, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / f"{name}_lab.png"), mask)
+    pred = tmp_path / "pred"
+    pred.mkdir()
+    for name in ("a", "b"):
+        cv2.imwrite(str(pred / f"{name}.png"), mask)
+    found = run("evaluate", tmp_path, "--pred", pred)
+    (said,) = (line for line in found.err.splitlines() if "looks like a mask" in line)
+    assert "a, b: " in said and "6 separate parts" in said
+
+
 def test_a_model_runs_and_tells_what_it_is(
     run: Any, data: Path, tmp_path: Path, model_file: Path
 ) -> None:

@@ -110,8 +110,8 @@ def run(options: Namespace) -> int:
         inside = result.overall.means["magnitude_inside"].mean
         largest = _mean(row["whole_image_max"] for row in result.rows if not row.error)
         say("\n".join([summary(result), *_about_tokens(job, inside, true, largest)]))
-    if job.tokens is not None:
-        _say_notes([row.notes for row in result.rows], job, options)
+    _say_notes(_noted(result) if job.tokens is None else [r.notes for r in result.rows],
+               job, options)  # fmt: skip
     if files and not options.quiet:
         complain(f"written: {', '.join(str(path) for path in files.values())}")
     return 1 if result.failed else 0
@@ -303,6 +303,15 @@ def _about_tokens(job: Job, inside: float, true: float, largest: float) -> list[
 
 def _mean(values: Iterable[float]) -> float:
     return bootstrap_mean(list(values)).mean
+
+
+def _noted(result: batch.BatchResult) -> list[tuple[str, ...]]:
+    """Return what was noted of images, each note once, with the first of those it is about."""
+    about: dict[str, list[str]] = {}
+    for row in result.rows:
+        for note in row.notes:
+            about.setdefault(note, []).append(row.name)
+    return [tuple(f"{names_of(names)}: {note}" for note, names in about.items())]
 
 
 def _say_notes(rows: Sequence[tuple[str, ...]], job: Job, options: Namespace) -> None:
