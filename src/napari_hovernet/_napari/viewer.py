@@ -259,7 +259,7 @@ def three_channels(layer: Image, others: Sequence[Layer]) -> tuple[Image, ...]:
 
 
 def units_of(layer: Layer, axes: Sequence[int] | None = None) -> dict[str, Any]:
-    """Return the units of a layer (of some axes) as a keyword: layers of others make napari warn."""
+    """Return the units of a layer (of some axes) as a keyword; napari warns of mixed ones."""
     units = getattr(layer, "units", None)  # from napari 0.6 on
     if units is None:
         return {}
