@@ -597,6 +597,8 @@ def all_states(out: Path, sizes: list[str], themes: list[str], wanted: list[str]
 
 def part(it: Bench, what: str) -> Any:
     """Return what the strip shows of a state, a pixmap: the place on the canvas, or the card."""
+    from qtpy.QtCore import Qt  # noqa: PLC0415
+
     width, height = STRIP_PX
     if what in {"why", "fix"}:
         page = it.dock.pages[3]
@@ -604,7 +606,8 @@ def part(it: Bench, what: str) -> Any:
     window = it.viewer.window._qt_window
     canvas = it.viewer.window._qt_viewer.canvas.native
     middle = canvas.mapTo(window, canvas.rect().center())
-    return window.grab().copy(middle.x() - width // 2, middle.y() - height // 2, width, height)
+    near = window.grab().copy(middle.x() - width, middle.y() - height, 2 * width, 2 * height)
+    return near.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
 
 
 def strip(parts: dict[str, Any], path: Path) -> None:
