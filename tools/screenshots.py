@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,27 @@ IN_DOCS = {
     "diagnose-mended": "why-fixed",
 }
 """Pictures of the documentation, and the states they show."""
+WAY = (
+    "first",
+    "running",
+    "ran",
+    "view-hv",
+    "tab-why",
+    "why-asking",
+    "why-found",
+    "why-place",
+    "why-fixed",
+    "tab-train",
+    "train-set-up",
+    "train-settings",
+    "train-running",
+    "train-done",
+)
+"""States gone through for them."""
+STRIP = {"why-place": ("blob", "why"), "why-fixed": ("fix", "apart")}
+"""The strip of four pictures: in each of two states a part of the canvas and a part of the dock."""
+STRIP_PX, GAP_PX = (300, 330), 8
+"""Width and height of one of the four, and what lies between them."""
 
 
 def state(function: State) -> State:
@@ -126,8 +147,8 @@ def more(it: Bench) -> None:
     """Open the fold; the resolution differs."""
     it.dock.pages[0].where.fold.head.setChecked(True)
     options = it.work.session.options
-    inference = type(options.inference)(image_mpp=0.5)
-    it.work.session.set_options(type(options)(inference=inference))
+    halved = type(options.inference)(image_mpp=0.5)
+    it.work.session.set_options(replace(options, inference=halved))
     settle()
 
 
@@ -135,7 +156,9 @@ def more(it: Bench) -> None:
 def running(it: Bench) -> None:
     """Start a run."""
     it.dock.pages[0].where.fold.head.setChecked(False)
-    it.work.session.set_options(type(it.work.session.options)())
+    options = it.work.session.options
+    known = type(options.inference)(image_mpp=0.25)
+    it.work.session.set_options(replace(options, inference=known))
     it.dock.start()
     settle(0.3)
 
@@ -322,7 +345,8 @@ def check_wrong_truth(it: Bench) -> None:
     import numpy as np  # noqa: PLC0415
 
     page = it.dock.pages[1]
-    layer = it.viewer.add_labels(np.ones((5, 300), int), name="a sliver of labels")
+    units = it.viewer.layers[0].units
+    layer = it.viewer.add_labels(np.ones((5, 300), int), name="a sliver of labels", units=units)
     page.truth.choose(("layer", id(layer)))
     pump(lambda: it.work.study.truth.error)
     it.done()
@@ -409,8 +433,6 @@ def train_settings(it: Bench) -> None:
 @state
 def train_running(it: Bench) -> None:
     """Start, and wait for the first epochs."""
-    from dataclasses import replace  # noqa: PLC0415
-
     page = it.dock.pages[2]
     page.setup._dialog.close()
     config = page.training.config
@@ -537,7 +559,9 @@ def planes(it: Bench) -> None:
     import numpy as np  # noqa: PLC0415
 
     it.work.choose_model("compact")
-    it.viewer.add_image(np.moveaxis(it.viewer.layers[0].data, 2, 0), rgb=False, name="planes")
+    tissue = it.viewer.layers[0]
+    units = (tissue.units[0], *tissue.units)
+    it.viewer.add_image(np.moveaxis(tissue.data, 2, 0), rgb=False, name="planes", units=units)
     it.done()
 
 
@@ -571,15 +595,49 @@ def all_states(out: Path, sizes: list[str], themes: list[str], wanted: list[str]
             it.viewer.close()
 
 
+def part(it: Bench, what: str) -> Any:
+    """Return what the strip shows of a state, a pixmap: the place on the canvas, or the card."""
+    from qtpy.QtCore import Qt  # noqa: PLC0415
+
+    width, height = STRIP_PX
+    if what in {"why", "fix"}:
+        page = it.dock.pages[3]
+        return page.grab().copy(0, page.message.y(), width, height)
+    window = it.viewer.window._qt_window
+    canvas = it.viewer.window._qt_viewer.canvas.native
+    middle = canvas.mapTo(window, canvas.rect().center())
+    near = window.grab().copy(middle.x() - width, middle.y() - height, 2 * width, 2 * height)
+    return near.scaledToWidth(width, Qt.TransformationMode.SmoothTransformation)
+
+
+def strip(parts: dict[str, Any], path: Path) -> None:
+    """Write the four pictures side by side, each under its word."""
+    from qtpy.QtGui import QColor, QPainter, QPixmap  # noqa: PLC0415
+
+    width, height = STRIP_PX
+    words = [word for pair in STRIP.values() for word in pair]
+    whole = QPixmap(len(words) * (width + GAP_PX) - GAP_PX, height + 24)
+    whole.fill(QColor("white"))
+    painter = QPainter(whole)
+    for at, word in enumerate(words):
+        painter.drawText(at * (width + GAP_PX) + 4, 16, f"{at + 1}. {word}")
+        painter.drawPixmap(at * (width + GAP_PX), 24, parts[word])
+    painter.end()
+    whole.save(str(path))
+
+
 def docs(out: Path) -> None:
     """Make the pictures of the documentation."""
+    parts: dict[str, Any] = {}
     it = bench("tissue", SIZES["1600"], "dark")
-    last = max(list(STATES).index(name) for name in IN_DOCS.values())
-    for name, function in list(STATES.items())[: last + 1]:
-        function(it)
+    for name in WAY:
+        STATES[name](it)
         for picture_name, shown in IN_DOCS.items():
             if shown == name:
                 save_screenshot(it.viewer, out / f"{picture_name}.png")
+        parts |= {what: part(it, what) for what in STRIP.get(name, ())}
+        if len(parts) == 2 * len(STRIP):
+            strip(parts, out / "story.png")
     it.viewer.close()
     it = bench("ihc", SIZES["1600"], "dark")
     it.run()

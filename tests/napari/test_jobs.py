@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import warnings
@@ -298,6 +299,17 @@ def test_a_deleted_widget_is_called_no_more(qtbot):
     label.deleteLater()
     qtbot.waitUntil(lambda: len(emitter.changed) == 0, timeout=2000)
     emitter.changed.emit("two")
+
+
+def test_no_garbage_is_collected_while_an_answer_is_shown(runner, qtbot):
+    def steps():
+        yield Progress(0, 1)
+
+    seen = []
+    runner.start("test", steps, Handlers(lambda _: seen.append(gc.isenabled()), seen.append))
+    qtbot.waitUntil(lambda: bool(seen), timeout=60000)
+    assert seen == [False]
+    qtbot.waitUntil(gc.isenabled, timeout=60000)
 
 
 def test_a_deleted_widget_gets_no_answer(runner, qtbot):

@@ -190,3 +190,9 @@ def test_edits_leave_ids_of_unchanged_nuclei_alone(scene):
     assert len(np.unique(found[labels == big])) == 2
     again = keep_ids(found, labels, used=labels)
     assert set(np.unique(again)) - set(np.unique(labels)) != set()
+
+
+def test_a_region_has_the_units_of_its_image(scene):
+    viewer, layers, _ = scene
+    viewer.layers[0].units = ("um",) * viewer.layers[0].ndim
+    assert layers.add_region(viewer.layers[0]).units == viewer.layers[0].units  # or napari warns

@@ -39,8 +39,9 @@ def test_what_cannot_be_segmented_is_told_and_offered(data, words, offer):
 @pytest.mark.parametrize("axis", [0, 2])
 def test_colours_on_an_axis_become_an_rgb_layer(axis):
     data = np.moveaxis(np.arange(H * W * 3, dtype=np.uint16).reshape(H, W, 3), 2, axis)
-    made = v.as_rgb(Image(data, rgb=False, scale=(1, 1, 1)), [])
+    made = v.as_rgb(Image(data, rgb=False, scale=(1, 1, 1), units=("um",) * 3), [])
     assert made.rgb and np.array_equal(made.data, np.moveaxis(data, axis, 2))
+    assert [str(unit) for unit in made.units] == ["micrometer"] * 2  # napari warns of others
 
 
 def test_three_channels_become_one_image():

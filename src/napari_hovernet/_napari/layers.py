@@ -20,7 +20,7 @@ from psygnal import Signal
 
 from ..core.types import kernel
 from .colours import MAPS, Colouring, MapPicture
-from .viewer import METADATA_KEY, Box
+from .viewer import METADATA_KEY, Box, units_of
 
 if TYPE_CHECKING:
     from ..app.session import Run
@@ -339,6 +339,7 @@ class RunLayers:
             ndim=image.ndim, name="region to segment", scale=image.scale,
             translate=image.translate, rotate=image.rotate, shear=image.shear, affine=image.affine,
             edge_color="yellow", face_color="transparent", edge_width=REGION_EDGE_PX,
+            **units_of(image),
         )  # fmt: skip
         self.viewer.layers.append(layer)
         self.viewer.layers.selection.active = layer

@@ -117,9 +117,8 @@ def placement(layer: Image, step: Sequence[int]) -> Placement:
         "rotate": np.asarray(layer.rotate),
         "shear": np.asarray(layer.shear),
         "affine": np.asarray(layer.affine.affine_matrix),
+        **units_of(layer),
     }
-    if hasattr(layer, "units"):
-        keywords["units"] = layer.units
     return Placement(plane_index(layer, step), keywords, tuple(float(t) for t in layer.translate))
 
 
@@ -259,6 +258,14 @@ def three_channels(layer: Image, others: Sequence[Layer]) -> tuple[Image, ...]:
     return found["red"], found["green"], found["blue"]
 
 
+def units_of(layer: Layer, axes: Sequence[int] | None = None) -> dict[str, Any]:
+    """Return the units of a layer (of some axes) as a keyword; napari warns of mixed ones."""
+    units = getattr(layer, "units", None)  # from napari 0.6 on
+    if units is None:
+        return {}
+    return {"units": tuple(units) if axes is None else tuple(units[i] for i in axes)}
+
+
 def as_rgb(layer: Image, others: Sequence[Layer]) -> Image:
     """Make an RGB layer of one whose colours lie on an axis, or of three channels."""
     axis = colour_axis(layer)
@@ -274,6 +281,7 @@ def as_rgb(layer: Image, others: Sequence[Layer]) -> Image:
         scale=np.asarray(layer.scale)[keep],
         translate=np.asarray(layer.translate)[keep],
         metadata=dict(layer.metadata),
+        **units_of(layer, keep),
     )
 
 
