@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog, QToolButton
 
-from napari_hovernet._napari.panels.check import CheckTab, TruthBox, layer_source
+from napari_hovernet._napari.panels.check import CheckTab
+from napari_hovernet._napari.panels.truth import TruthBox, layer_source
 
 
 @pytest.fixture
@@ -189,6 +192,36 @@ def test_a_part_of_the_truth_is_put_where_it_lies(work, blobs):
     run = replace(blobs, placement=replace(blobs.placement, plane=(2,)))
     found = layer_source(stack, run).read(None)
     assert found.origin is None and (found.labels == 7).all()
+
+
+def test_scores_are_copied_and_saved(work, blobs, qtbot, tmp_path, monkeypatch):
+    layer, box = work.viewer.add_labels(work.study.labels.copy(), name="true"), TruthBox(work)
+    qtbot.addWidget(box)
+    box.choose(("layer", id(layer)))
+    qtbot.waitUntil(lambda: bool(work.study.findings and work.study.findings.comparison),
+                    timeout=20_000)  # fmt: skip
+    press(box, "Copy scores")
+    lines = QGuiApplication.clipboard().text().splitlines()
+    assert lines[0].split("\t")[0] == "row" and len(lines) > 3
+    for name, first in (("s.csv", "row,"), ("s.json", "{"), ("plain", "row,")):
+        monkeypatch.setattr(
+            QFileDialog, "getSaveFileName", lambda *_, n=name: (str(tmp_path / n), "")
+        )
+        press(box, "Save scores")
+        written = tmp_path / (name if "." in name else f"{name}.csv")
+        assert written.read_text("utf-8").startswith(first)
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "no" / "s.csv"), "")
+    )
+    said = []
+    work.said.connect(lambda text, tone: said.append((tone, text)))
+    press(box, "Save scores")
+    assert said and said[0][0] == "bad" and "the folder does not exist" in said[0][1]
+
+
+def press(box, name):
+    (found,) = (b for b in box.findChildren(QToolButton) if b.accessibleName() == name)
+    found.click()
 
 
 def test_a_truth_is_followed_and_shown_again_though_the_dock_was_closed_meanwhile(

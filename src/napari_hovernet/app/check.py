@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..core.measure.blobs import BlobRow
     from ..core.measure.compare import ErrorPlace
     from ..core.params import SeparationParams
+    from .session import Run
 
 KINDS = {
     "blob": "Blobs", "merged": "Merged", "split": "Split", "missed": "Missed",
@@ -150,6 +151,30 @@ def score_rows(found: Findings | None) -> tuple[tuple[str, ...], ...]:
     lines = [(title, *(f"{getattr(e, name):.3f}" for name in ("dice", "aji", "pq")))
              for title, (_, e) in zip(titles, c.rows(), strict=True)]  # fmt: skip
     return (*lines, ("all nucleus", f"{c.all_foreground_dice:.3f}", "", ""))
+
+
+def scores_text(found: Findings) -> str:
+    """Return all scores as lines with tabs, "" without a truth."""
+    from ..core.io.tables import comparison_text  # noqa: PLC0415 - on first use
+
+    return comparison_text(found.comparison) if found.comparison is not None else ""
+
+
+def save_scores(path: str, found: Findings, run: Run | None) -> None:
+    """Write all scores: .json with the errors and their places, else as .csv."""
+    from ..core.io.tables import (  # noqa: PLC0415 - on first use
+        write_comparison_csv,
+        write_comparison_json,
+    )
+
+    if found.comparison is None:
+        raise InputError("There are no scores to save; choose a truth first.")
+    if path.lower().endswith(".json"):
+        about = {} if run is None else {"run": run.title, **run.metadata}
+        write_comparison_json(path, found.comparison, about)
+        return
+    name = path if path.lower().endswith(".csv") else f"{path}.csv"
+    write_comparison_csv(name, found.comparison)
 
 
 def remarks(found: Findings | None) -> str:
