@@ -209,6 +209,7 @@ class TokenRequest:
     choice: TokenChoice = field(default_factory=lambda: TokenChoice(n_samples=20))
     tuning: TuneParams = field(default_factory=TuneParams)
     device: str = "auto"
+    types_background: bool | None = None  # As load_model takes it
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,8 +273,8 @@ class TokenStacks:
 def token_run_steps(request: TokenRequest) -> Generator[Progress, None, TokenStacks]:
     """Load, decode, separate and compare, step by step."""
     yield Progress(0, 0, "Reading the checkpoint ...")
-    model, params, tuning = (
-        load_model(request.checkpoint, request.device), request.params, request.tuning)  # fmt: skip
+    params, tuning, background = request.params, request.tuning, request.types_background
+    model = load_model(request.checkpoint, request.device, types_background=background)
     data = find_token_data([Path(request.features)], "")
     check_tokens(model, data.shape, data.tokens.dtype, params)
     sides = membership(model.info, data)

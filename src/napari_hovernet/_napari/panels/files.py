@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QWidget
 
 from ...app.diagnose import DiagnoseChoice
 from ...app.session import ImageChoice, Run
@@ -23,6 +23,7 @@ from ..kit import (
     button,
     column,
     heading,
+    named,
     plain,
     row,
     tool,
@@ -122,13 +123,16 @@ class TokenBox(QWidget):
         tip = "A file of the token decoder: Optimus .pth, or ours."
         self.checkpoint = Place("Decoder", tip, work, "decoder", CHECKPOINT_FILTER)
         self.split = Combo("Which samples", "Which samples of the file are run.", SPLITS)
+        self.typed = QCheckBox("Class 0 is a type")
+        named(self.typed, "Class 0 is a type", "The decoder's types have no background: 0 is the "
+              "first type, as the Optimus family stores them.")  # fmt: skip
         self.go = button("Run decoder", "Decode up to 20 samples.", self.run)
         self.look = button("Nuclei of this sample", "Make a run of the sample in view, for all "
                            "tabs.", self.look_at)  # fmt: skip
         self.words = Message("What came out", 3)
         layout = column(self, 0)
         for widget in (self.features, self.checkpoint, row(self.split, self.go, stretch=0),
-                       self.words, row(self.look)):  # fmt: skip
+                       self.typed, self.words, row(self.look)):  # fmt: skip
             layout.addWidget(widget)
         bind(self, work.viewer.layers.events.inserted, self._layer_came)
         for layer in work.viewer.layers:
@@ -148,12 +152,14 @@ class TokenBox(QWidget):
             self.words.say("Choose features and a decoder first.", "warn")
             return
         split, device = self.split.value() or None, self.work.session.options.device
+        background = False if self.typed.isChecked() else None
 
         def steps() -> Steps[TokenStacks]:
             from ...app.tokens import TokenChoice, TokenRequest, token_run_steps  # noqa: PLC0415
 
             chosen = TokenChoice(n_samples=20, split=split)
-            request = TokenRequest(checkpoint, features, choice=chosen, device=device)
+            request = TokenRequest(checkpoint, features, choice=chosen, device=device,
+                                   types_background=background)  # fmt: skip
             return (yield from token_run_steps(request))
 
         def progress(step: Progress) -> None:
