@@ -14,11 +14,12 @@ CPU seconds count, not those on the clock: they hold on a machine that others us
 from __future__ import annotations
 
 import argparse
+import hashlib
 import heapq
 import importlib.util
 import json
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -167,33 +168,95 @@ def stages(folder: Path, options: argparse.Namespace) -> None:
     print(f"{edge}^2, blocks of {options.blocks[0]}, CPU ms per Mpx: {told}", flush=True)
 
 
+class Cluster:
+    """A dask scheduler and two workers, each a process that may be killed and is then replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.parts = folder, {}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+
+    def start(self) -> None:
+        """Start what does not run; workers that have lost their scheduler end by themselves."""
+        port = self.address.rpartition(":")[2]
+        more = ["--no-dashboard", "--port", port]
+        self._start("scheduler", "dask_scheduler", "--host", "127.0.0.1", *more)
+        for name in ("worker 1", "worker 2"):
+            self._start(name, "dask_worker", self.address, "--no-dashboard", "--no-nanny",
+                        "--nthreads", "1", "--death-timeout", "20")  # fmt: skip
+
+    def _start(self, name: str, module: str, *more: str) -> None:
+        if name not in self.parts or self.parts[name].poll() is not None:
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *more]
+            with (self.folder / "dask.log").open("a") as log:
+                self.parts[name] = psutil.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+
+    def kill(self, *names: str) -> None:
+        """Kill some of it."""
+        for name in names:
+            self.parts[name].kill()
+            self.parts[name].wait()
+
+
 def kill(folder: Path, options: argparse.Namespace) -> None:
-    """Kill a run again and again, itself or its worker, and compare what comes out in the end."""
+    """Kill a run again and again: itself, its workers, dask's workers and scheduler; compare."""
     path = mosaic(folder / "slide.ome.tif", options.edge)
     out, whole, rng = folder / "out.zarr", folder / "whole.zarr", np.random.default_rng(0)
     subprocess.run(slide(path, whole, 128), check=True)
-    killed = {"run": 0, "worker": 0}
+    expected, rounds, killed = contents(whole), 1, dict[str, int]()
+    cluster = Cluster(folder)
+    log = (folder / "runs.log").open("w")
     while sum(killed.values()) < options.kills:
-        process = psutil.Popen(slide(path, out, 128, "--workers", "2"))
-        time.sleep(rng.uniform(1, options.most))
-        try:
-            workers = process.children(recursive=True)
-            victim = rng.choice(workers) if len(workers) and rng.random() < 0.5 else process
-            if process.poll() is None:
-                victim.send_signal(signal.SIGKILL)
-                killed["run" if victim is process else "worker"] += 1
-        except psutil.Error:
-            pass
-        if process.poll() is None and victim is not process:
+        by_dask = sum(killed.values()) >= options.kills // 2
+        if by_dask:
+            cluster.start()
+        more = ["--scheduler", cluster.address] if by_dask else ["--workers", "2"]
+        run = psutil.Popen(slide(path, out, 128, *more), stdout=log, stderr=log)
+        begun = len(list(out.glob("blocks/*.json")))
+        while run.poll() is None and len(list(out.glob("blocks/*.json"))) <= begun:
+            time.sleep(0.05)  # a kill before the first block would test the start of Python
+        time.sleep(rng.uniform(0, options.most))
+        names = ["client", *cluster.parts] if by_dask else ["run", "worker"]
+        name = str(rng.choice(names))
+        if run.poll() is None:
+            if name in ("client", "run"):
+                run.kill()
+            elif name == "worker":
+                run.children()[-1].kill()
+            else:
+                cluster.kill(name)
+            kind = name.partition(" ")[0] + (" of dask" if name in cluster.parts else "")
+            killed[kind] = killed.get(kind, 0) + 1
             time.sleep(rng.uniform(0, 1))
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-        if process.returncode == 0:  # done before it could be killed: begin anew
-            assert np.array_equal(labels_of(out), labels_of(whole)), "not equal"
+            run.kill()
+        run.wait()
+        for name in list(out.glob("blocks/*.json")):
+            json.loads(name.read_bytes())  # a marker is whole or not there
+        if run.returncode == 0:  # done before it could be killed: begin anew
+            assert contents(out) == expected, "not equal"
             shutil.rmtree(out)
+            rounds += 1
     subprocess.run(slide(path, out, 128), check=True)
-    same = np.array_equal(labels_of(out), labels_of(whole))
-    print(f"killed {killed}; resumed: every pixel {'equal' if same else 'NOT EQUAL'}", flush=True)
+    cluster.kill(*cluster.parts)
+    same = contents(out) == expected
+    left = [f.name for f in out.rglob(".napari-hovernet-*")]
+    print(
+        f"killed {sum(killed.values())}: {killed}, in {rounds} slides; every file "
+        f"{'equal' if same else 'NOT EQUAL'}; {len(left)} temporary files left",
+        flush=True,
+    )
+
+
+def contents(store: Path) -> dict[str, str]:
+    """Hash all files of a store but those that tell of the run itself."""
+    own = ("run.json", "summary.json", ".lock")
+    files = [f for f in store.rglob("*") if f.is_file() and f.name not in own]
+    return {
+        str(f.relative_to(store)): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in files
+        if f.parent.name != "blocks" and not f.name.startswith(".napari-hovernet-")
+    }
 
 
 def real(folder: Path, options: argparse.Namespace) -> None:
@@ -255,7 +318,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, nargs="+", default=[1024])
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--most", type=float, default=20.0, help="seconds before a kill")
+    parser.add_argument("--most", type=float, default=3.0, help="seconds before a kill")
     parser.add_argument("--model-mpp", type=float)
     parser.add_argument("--slides", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=40.0, help="of a block")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import json
 import os
 import pickle
@@ -20,6 +22,7 @@ from napari_hovernet.app import slides
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.slides import SlideJob, Task, slide_steps, store_paths, watch_steps, work
 from napari_hovernet.core import limits
+from napari_hovernet.core.io import files
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.slides.params import OFF, SlideParams, WorkParams
 from napari_hovernet.core.slides.store import SlideStore
@@ -40,7 +43,7 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return drawn.write_slide(path, drawn.scene((380, 450)))
 
 
-def job(slide: Path, out: Path, block: int = 192, **more: object) -> SlideJob:
+def job(slide: Path | str, out: Path, block: int = 192, **more: object) -> SlideJob:
     params = SlideParams(block=block, context=48, mask=OFF)
     return SlideJob((str(slide),), out, STUB, "cpu", slide_params=params, **more)
 
@@ -192,18 +195,87 @@ def test_a_worker_of_another_version_ends_the_run(
         drive(slide_steps(job(slide, tmp_path / "out.zarr")))
 
 
+@pytest.mark.parametrize("what", ["hv/0/c/0/1", "0001_0001.npz", "labels/0", "summary.json"])
 def test_a_full_disk_ends_the_run_and_loses_nothing(
-    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    def full(*_: object) -> None:
-        raise OutputError("Cannot write: the disk is full")
+    real, out = files.os.replace, tmp_path / "out.zarr"
+
+    def full(temporary: Path, target: Path) -> None:
+        if what in Path(target).as_posix():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(temporary, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(slides, "write_block", full)
-        with pytest.raises(JobFailed, match="disk is full"):
-            drive(slide_steps(job(slide, tmp_path / "out.zarr")))
-    (outcome,) = drive(slide_steps(job(slide, tmp_path / "out.zarr")))
-    assert outcome.summary["nuclei"] > 100
+        patch.setattr(files.os, "replace", full)
+        with pytest.raises((JobFailed, OutputError), match="disk is full"):
+            drive(slide_steps(job(slide, out)))
+    assert not (out / "summary.json").exists()
+    drive(slide_steps(job(slide, out)))
+    np.testing.assert_array_equal(labels(out), expected)
+    assert not list(out.rglob(".napari-hovernet-*"))
+
+
+def test_a_place_that_cannot_be_written_is_told(slide: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("1")
+    with pytest.raises(OutputError, match="not a folder: choose another path"):
+        drive(slide_steps(job(slide, tmp_path / "file" / "out.zarr")))
+
+
+def test_a_slide_cut_off_gives_what_is_there(slide: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.tif").write_bytes(slide.read_bytes()[:-20_000])
+    (outcome,) = drive(slide_steps(job(tmp_path / "cut.tif", tmp_path / "out.zarr", 64)))
+    assert 0 < len(outcome.failed) < outcome.summary["blocks"]
+    assert "cut.tif is damaged or cut off" in outcome.failed[0]
+    assert outcome.summary["nuclei"] > 0
+
+
+def stored_far_away(image: np.ndarray) -> type:
+    """Put a slide into a store that is slow, and drops the next ``lost`` reads of pixels."""
+    zarr, fsspec = pytest.importorskip("zarr"), pytest.importorskip("fsspec")
+    memory = importlib.import_module("fsspec.implementations.memory").MemoryFileSystem
+
+    class Far(memory):  # type: ignore[misc, valid-type]
+        protocol, lost = "far", 0
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return memory._strip_protocol(path.replace("far://", "memory://"))
+
+        def cat_file(self, path: str, *given: object, **more: object) -> bytes:
+            if "/c/" in path:
+                time.sleep(0.01)
+                Far.lost -= 1
+                if Far.lost >= 0:
+                    raise ConnectionError("reset by peer")
+            return memory.cat_file(self, path, *given, **more)
+
+    fsspec.register_implementation("far", Far, clobber=True)
+    group = zarr.open_group("memory://a.zarr", mode="w")
+    group.create_array("0", data=image, chunks=(128, 128, 3))
+    axes = [{"name": a, "type": "space", "unit": "micrometer"} for a in "yx"]
+    scale = [{"type": "scale", "scale": [0.25, 0.25, 1]}]
+    level = {"path": "0", "coordinateTransformations": scale}
+    scales = [{"axes": [*axes, {"name": "c", "type": "channel"}], "datasets": [level]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": scales}
+    return Far
+
+
+def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_path: Path) -> None:
+    far, out = stored_far_away(tifffile.imread(slide)), tmp_path / "out.zarr"
+    far.lost = 1  # tried again
+    (outcome,) = drive(slide_steps(job("far://a.zarr", out)))
+    assert not outcome.failed
+    np.testing.assert_array_equal(labels(out), expected)
+    far.lost, out = 10**6, tmp_path / "other.zarr"
+    (outcome,) = drive(slide_steps(job("far://a.zarr", out)))
+    assert len(outcome.failed) == 6
+    assert "reset by peer" in outcome.failed[0]
+    far.lost = 0
+    drive(slide_steps(job("far://a.zarr", out)))
+    np.testing.assert_array_equal(labels(out), expected)
+    with pytest.raises(InputError, match="cannot be read as OME-Zarr"):
+        drive(slide_steps(job("far://lost.zarr", tmp_path / "third.zarr")))
 
 
 def test_too_little_memory_is_told_first(
@@ -264,6 +336,29 @@ def test_dask_workers_of_their_own_processes(
         for process in reversed(started):
             process.kill()
             process.wait()
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    file = tmp_path / "scheduler.json"
+    line = ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    module = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    scheduler = subprocess.Popen([*module, *line], cwd=tmp_path)
+    try:
+        while not file.exists():
+            time.sleep(0.2)
+        address = json.loads(file.read_text())["address"]
+        steps = slide_steps(job(slide, tmp_path / "out.zarr", work=WorkParams(scheduler=address)))
+        while not next(steps).total:
+            pass
+        scheduler.kill()
+        scheduler.wait()
+        with pytest.raises(JobFailed, match=r"scheduler at tcp.* is gone. What is done is kept"):
+            drive(steps)
+    finally:
+        scheduler.kill()
+        scheduler.wait()
 
 
 def test_no_scheduler_is_told(slide: Path, tmp_path: Path) -> None:

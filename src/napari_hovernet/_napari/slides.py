@@ -1,17 +1,40 @@
-"""The store of a slide as layers; pixels are read when they come into view."""
+"""The store of a slide as layers; pixels are read when they come into view.
+
+:class:`SlideView` is what moves with the camera: points of the nuclei in view, density where they
+are too many, blocks that land while a run goes on (started anywhere), clicks on hot spots.
+"""
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from napari.layers import Layer, Points
+from napari.utils.colormaps import ensure_colormap
+from qtpy.QtCore import QTimer
 
+from napari import current_viewer
+
+from ..core.slides.blocks import QC_CELL
+from ..core.slides.finish import read_places
 from ..core.slides.source import SlideSource, open_slide
-from ..core.slides.store import MAGNITUDE_STEPS, SlideStore
+from ..core.slides.store import BLOCKS, MAGNITUDE_STEPS, SlideStore, own_levels
+from ..core.weights import offered
 from ..errors import UserError
-from .viewer import LAYER, METADATA_KEY
+from .viewer import (
+    LAYER,
+    METADATA_KEY,
+    bare_viewer,
+    camera_of,
+    canvas_size,
+    on_click,
+    seen_corners,
+)
+from .workspace import workspace_for
 
 MICROMETRES = ("micrometer", "micrometer")
 SHOWN = {
@@ -64,13 +87,21 @@ class SlideLevel:
 
 
 def read_slide(path: Path) -> list[LAYER]:
+    """Return the layers of a store, and have them follow the viewer they are added to."""
+    viewer = current_viewer()
+    if viewer is not None:  # once napari has added them
+        QTimer.singleShot(0, lambda: follow(bare_viewer(viewer), path))
+    return read_layers(path)
+
+
+def read_layers(path: Path) -> list[LAYER]:
     """Return the slide (if it is still there), its maps, overviews and nuclei, lowest first."""
     store = SlideStore(str(path))
     run, group = store.run, store.group("r")
     name, mpp = run.source.name, run.source.mpp
 
-    def look(title: str, cell: int = 1, **more: Any) -> dict[str, Any]:
-        known = {"mpp": mpp, METADATA_KEY: {"slide": str(path), "mpp": mpp}}
+    def look(part: str, title: str, cell: int = 1, **more: Any) -> dict[str, Any]:
+        known = {"mpp": mpp, METADATA_KEY: {"slide": str(path), "part": part, "mpp": mpp}}
         shift = mpp * (cell - 1) / 2
         return {"name": f"{name} · {title}", "scale": (mpp * cell,) * 2, "units": MICROMETRES,
                 "translate": (shift, shift), "metadata": known, **more}  # fmt: skip
@@ -80,22 +111,23 @@ def read_slide(path: Path) -> list[LAYER]:
         source = open_slide(run.source.path, run.source.level, mpp)
         levels = [SlideLevel(replace(source, level=n, shape=source.levels[n]))
                   for n in range(source.level, len(source.levels))]  # fmt: skip
-        layers.append(_pictured(levels, look("slide", rgb=True), "image"))
+        layers.append(_pictured(levels, look(SLIDE, "slide", rgb=True), "image"))
     except UserError:  # moved: its result can be looked at without it
         pass
     for key, (title, colours, one) in SHOWN.items():
-        about = look(title, colormap=colours, contrast_limits=(0, one), visible=False,
-                     blending="additive")  # fmt: skip
-        layers.append(_pictured(_pyramid(group, key), about, "image"))
+        about = look(key, title, colormap=colours, contrast_limits=(0, one), blending="additive",
+                     visible=not store.finished and key == "magnitude")  # fmt: skip
+        layers.append(_pictured(_pyramid(store, group, key), about, "image"))
     if "qc" in group:
         for key in sorted(group["qc"]):
             values = group[f"qc/{key}/0"][:]
             high = float(values.max()) or 1.0
             title = f"{key.replace('_', ' ')} per 256 px"
-            about = look(title, 256, colormap="inferno", visible=False,
+            about = look(f"qc/{key}", title, QC_CELL, colormap="inferno", visible=False,
                          contrast_limits=(0.0, high), opacity=0.6)  # fmt: skip
             layers.append((values, about, "image"))
-    layers.append(_pictured(_pyramid(group, "labels"), look("nuclei"), "labels"))
+    labels = _pyramid(store, group, "labels")
+    layers.append(_pictured(labels, look(LABELS, "nuclei"), "labels"))
     return layers
 
 
@@ -105,6 +137,211 @@ def _pictured(levels: list[Any], about: dict[str, Any], kind: str) -> LAYER:
     return (levels if several else levels[0], {**about, "multiscale": several}, kind)
 
 
-def _pyramid(group: Any, name: str) -> list[Any]:
-    """Return the levels, finest first."""
-    return [group[f"{name}/{level}"] for level in sorted(group[name].array_keys(), key=int)]
+def _pyramid(store: SlideStore, group: Any, name: str) -> list[Any]:
+    """Return the levels, finest first; before the end only those that blocks write alone."""
+    levels = sorted(group[name].array_keys(), key=int)
+    alone = own_levels(store.run.recipe.slide_params.block, len(levels))
+    return [group[f"{name}/{n}"] for n in (levels if store.finished else levels[:alone])]
+
+
+# ---------------------------------------------------------------- what moves with the camera
+
+SLIDE, LABELS, POINTS, DENSITY = "slide", "labels", "points", "qc/nuclei"
+"""Parts of a slide's result, by which its layers are found."""
+MOST_POINTS = 50_000
+"""Nuclei in view beyond which their density is shown instead."""
+AROUND = 0.5
+"""Share of the view that is kept ready on each side, so that a small pan costs nothing."""
+HOT_WINDOW = 3 * QC_CELL
+"""Edge in pixels of what is flown to and computed again."""
+SETTLED_MS, LANDED_MS, READING_MS = 150, 2000, 300
+POINT_PX = 9
+
+_VIEWS: WeakKeyDictionary[Any, dict[str, SlideView]] = WeakKeyDictionary()
+
+
+def follow(viewer: Any, path: Path) -> SlideView:
+    """Return what moves with the camera for the layers of a store; made on the first call."""
+    views = _VIEWS.setdefault(viewer, {})
+    if str(path) not in views or views[str(path)].over:
+        views[str(path)] = SlideView(viewer, path)
+    return views[str(path)]
+
+
+class SlideView:
+    """Keeps the layers of a store fit for what is in view."""
+
+    def __init__(self, viewer: Any, path: Path) -> None:
+        self._viewer_ref, self.path = weakref.ref(viewer), path
+        self.store, self.over, self.landed = SlideStore(str(path)), False, -1
+        self._places: Any = None
+        self._ready: Any = None  # Box (r0, r1, c0, c1) of the points that are shown
+        self._many: bool | None = None
+        self._settled, self._clock = QTimer(), QTimer()
+        self._settled.setSingleShot(True)
+        self._settled.timeout.connect(self.look)
+        self._clock.timeout.connect(self.watch)
+        for event in (camera_of(viewer).events.center, camera_of(viewer).events.zoom):
+            event.connect(self._moved)
+        self._click = on_click(self._clicked)
+        viewer.mouse_drag_callbacks.append(self._click)
+        viewer.layers.events.removed.connect(self._removed)
+        if not self.store.finished:
+            self._clock.start(LANDED_MS)
+            self.watch()
+        self.look()
+
+    def layer(self, part: str) -> Any:
+        """Return the layer of a part, None if there is none."""
+        viewer, wanted = self._viewer_ref(), {"slide": str(self.path), "part": part}
+        layers = () if viewer is None else viewer.layers
+        known = ((x, x.metadata.get(METADATA_KEY, {})) for x in layers)
+        return next((x for x, k in known if wanted.items() <= k.items()), None)
+
+    def _moved(self, _event: Any = None) -> None:
+        self._settled.start(SETTLED_MS)
+
+    def _removed(self, _event: Any = None) -> None:
+        """Stop when the nuclei are gone: the user has closed the slide."""
+        if self.layer(LABELS) is None and not self.over:
+            self.over = True
+            self._settled.stop()
+            self._clock.stop()
+            viewer = self._viewer_ref()
+            if viewer is not None and self._click in viewer.mouse_drag_callbacks:
+                viewer.mouse_drag_callbacks.remove(self._click)
+
+    # -------------------------------------------------------- a run that goes on
+
+    def watch(self) -> None:
+        """Show blocks that have landed since, and the whole result at its end."""
+        if self.store.finished:
+            self._clock.stop()
+            self._renew()
+            return
+        landed = len(list((self.store.folder / BLOCKS).glob("*.json")))
+        labels = self.layer(LABELS)
+        if landed == self.landed or labels is None:
+            return
+        self.landed = landed
+        name = self.store.run.source.name
+        labels.name = f"{name} · nuclei: {landed} of {len(self.store.blocks)} blocks done"
+        for part in SHOWN:
+            if (layer := self.layer(part)) is not None:
+                layer.refresh()
+
+    def _renew(self) -> None:
+        viewer = self._viewer_ref()
+        if viewer is None:
+            return
+        for data, about, kind in read_layers(self.path):
+            part = about["metadata"][METADATA_KEY]["part"]
+            if part != SLIDE:
+                old = self.layer(part)
+                viewer.add_layer(Layer.create(data, about, kind))
+                if old is not None:
+                    viewer.layers.remove(old)
+        self._ready = self._many = None
+        self.look()
+
+    # -------------------------------------------------------- points and density
+
+    def look(self) -> None:
+        """Show the nuclei in view as points if they are few, else their density."""
+        viewer = self._viewer_ref()
+        if self.over or viewer is None or not self.store.finished:
+            return
+        if self._places is None:
+            self._places = read_places(self.store)
+        corners = seen_corners(viewer) / self.store.run.source.mpp
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        if (
+            self._ready is not None
+            and (self._ready[0] <= low).all()
+            and (high <= self._ready[1]).all()
+        ):
+            return
+        here = self._within(low, high)
+        many = int(here.sum()) > MOST_POINTS
+        self._ready = None
+        if not many:
+            more = (high - low) * AROUND
+            wide = self._within(low - more, high + more)
+            if int(wide.sum()) <= MOST_POINTS:
+                here, low, high = wide, low - more, high + more
+            self._ready = (low, high)
+        self._show(viewer, self._places[here] if not many else self._places[:0])
+        if many != self._many:  # only then: what the user hides stays hidden
+            self._many = many
+            if (density := self.layer(DENSITY)) is not None:
+                density.visible = many
+
+    def _within(self, low: Any, high: Any) -> Any:
+        x, y = self._places[:, 0], self._places[:, 1]
+        return (y >= low[0]) & (y < high[0]) & (x >= low[1]) & (x < high[1])
+
+    def _show(self, viewer: Any, places: Any) -> None:
+        layer, run = self.layer(POINTS), self.store.run
+        if layer is not None and not len(layer.data) and not len(places):
+            return
+        colours = ensure_colormap("viridis").map(places[:, 2]) if len(places) else "white"
+        known = {"slide": str(self.path), "part": POINTS, "mpp": run.source.mpp}
+        about = {
+            "name": f"{run.source.name} · nuclei in view by HV magnitude", "size": POINT_PX,
+            "scale": (run.source.mpp,) * 2, "units": MICROMETRES, "face_color": colours,
+            "border_width": 0, "metadata": {METADATA_KEY: known},
+        }  # fmt: skip
+        if layer is not None:  # a new layer takes less time than new points in an old one
+            about |= {"name": layer.name, "size": layer.current_size, "visible": layer.visible,
+                      "opacity": layer.opacity}  # fmt: skip
+        active = viewer.layers.selection.active
+        viewer.add_layer(Points(places[:, 1::-1], **about))
+        if layer is not None:
+            viewer.layers.remove(layer)
+        if active is not None and active in viewer.layers:
+            viewer.layers.selection.active = active
+
+    # -------------------------------------------------------- hot spots
+
+    def _clicked(self, position: Any) -> None:
+        viewer = self._viewer_ref()
+        active = None if viewer is None else viewer.layers.selection.active
+        known = {} if active is None else active.metadata.get(METADATA_KEY, {})
+        if known.get("slide") == str(self.path) and known.get("part", "").startswith("qc/"):
+            self.fly_to_hot_spot(active, position)
+
+    def fly_to_hot_spot(self, layer: Any, position: Any) -> None:
+        """Fly to the hottest of the cells around a click, and compute that window again."""
+        viewer, values = self._viewer_ref(), np.asarray(layer.data)
+        row, col = (int(i) for i in np.rint(layer.world_to_data(position)[-2:]))
+        if viewer is None or not (0 <= row < values.shape[0] and 0 <= col < values.shape[1]):
+            return
+        top, left = max(row - 1, 0), max(col - 1, 0)
+        around = values[top : row + 2, left : col + 2]
+        r, c = np.unravel_index(int(around.argmax()), around.shape)
+        mpp = self.store.run.source.mpp
+        camera = camera_of(viewer)
+        middle = [(first + i + 0.5) * QC_CELL * mpp for first, i in ((top, r), (left, c))]
+        camera.center = (*camera.center[:-2], *middle)
+        camera.zoom = float(min(canvas_size(viewer)) / (HOT_WINDOW * mpp))
+        self._compute(viewer)
+
+    def _compute(self, viewer: Any, waits: int = 30) -> None:
+        """Run the slide's model on what is in view, for the tabs to work on."""
+        work, slide, run = workspace_for(viewer), self.layer(SLIDE), self.store.run
+        if slide is None:
+            work.say("The slide is not where it was: only its stored result is shown.", "warn")
+            return
+        session = work.session
+        known = run.model in offered() or Path(run.model).is_file()
+        if known and session.model.source != run.model:
+            work.choose_model(run.model, remember=False)
+        if session.model.reading and waits:
+            QTimer.singleShot(READING_MS, lambda: self._compute(viewer, waits - 1))
+            return
+        work.choose_image(slide)
+        session.set_options(replace(session.options, region="view"))
+        try:
+            work.run()
+        except UserError as error:
+            work.say(str(error), "bad")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import filelock
 
 from .._version import __version__
-from ..core.io.files import write_json
+from ..core.io.files import output_error, write_json
 from ..core.limits import check_room, cores_given, freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
 from ..core.slides.blocks import Block, Recipe, reach_of, segment_block
@@ -283,6 +283,7 @@ class _Dask:
             self._client = distributed.Client(address, timeout="20s", set_as_default=False)
         except (OSError, ValueError) as error:
             raise InputError(f"No dask scheduler answers at {address} ({error}).") from error
+        self._address = address
         self._tasks: dict[Any, Task] = {}
 
     @property
@@ -296,9 +297,18 @@ class _Dask:
         self._tasks[future] = task
 
     def ended(self) -> list[tuple[Task, Outcome]]:
-        found = []
-        for future in [f for f in self._tasks if f.done()]:
+        found: list[tuple[Task, Outcome]] = []
+        if self._client.status == "closed":  # it has tried for as long as it waits to connect
+            raise JobFailed(
+                f"The dask scheduler at {self._address} is gone. What is done is kept: start it "
+                "and run again."
+            )
+        here = self._client.status == "running"
+        for future in [f for f in self._tasks if f.done() or (here and f.status == "lost")]:
             task = self._tasks.pop(future)
+            if not future.done():  # of a scheduler that was started anew
+                found.append((task, Outcome("the dask scheduler has lost it")))
+                continue
             error = future.exception()
             lost = Outcome("" if error is None else describe_failure(error))
             found.append((task, lost if error is not None else future.result()))
@@ -307,7 +317,8 @@ class _Dask:
         return found
 
     def close(self) -> None:
-        self._client.cancel(list(self._tasks))
+        with suppress(Exception):  # a scheduler that is gone needs no goodbye
+            self._client.cancel(list(self._tasks))
         self._client.close()
 
 
@@ -389,7 +400,7 @@ def _locked(store: Path) -> filelock.BaseFileLock:
             f"Another run writes {store}; wait for it, or choose another OUT."
         ) from error
     except OSError as error:
-        raise OutputError(f"Cannot write {store}: {error.strerror or error}.") from error
+        raise output_error(store, error) from error
     return lock
 
 
@@ -490,7 +501,10 @@ def _finished(slide: _Slide) -> Generator[Progress, None, SlideOutcome]:
         return SlideOutcome(slide.slide, store.path, summary)
     if failed:
         write_json(store.folder / FAILED, slide.failed)
-    summary = yield from finish_steps(store)
+    try:
+        summary = yield from finish_steps(store)
+    except OSError as error:
+        raise output_error(store.path, error) from error
     return SlideOutcome(slide.slide, store.path, summary, failed)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
-from ..io.files import METADATA_KEY, atomic_path, write_json
+from ..io.files import METADATA_KEY, TEMPORARY_PREFIX, atomic_path, sweep, write_json
 from ..io.geojson import stream_geojson
-from ..types import Int32, Int64, Nuclei, Progress, kernel
+from ..types import Float32, Int32, Int64, Nuclei, Progress, kernel
 from .blocks import QC_CELL, WEAK, Block
 from .source import optional
 from .store import (
@@ -86,6 +86,8 @@ def finish_steps(store: SlideStore) -> Generator[Progress, None, dict[str, Any]]
     write_overlay(store)
     missing = [b.name for b in store.blocks if b not in set(done)]
     summary = _summary(store, found, missing)
+    for left in [*store.folder.rglob(f"{TEMPORARY_PREFIX}*")]:  # of processes that were killed
+        sweep(left.parent)
     write_json(store.folder / SUMMARY, summary)
     if not missing:
         (store.folder / FAILED).unlink(missing_ok=True)
@@ -286,6 +288,17 @@ def read_nuclei(store: SlideStore) -> Iterator[Nuclei]:
             type_names=store.run.types,
             **{name: col[name].astype(np.float64) for name in COLUMNS[4:]},
         )
+
+
+def read_places(store: SlideStore) -> Float32:
+    """Read centre (x, y) and mean magnitude of all nuclei, (n, 3): 12 bytes each."""
+    file = optional("pyarrow.parquet").ParquetFile(store.folder / NUCLEI)
+    out, n = np.empty((file.metadata.num_rows, 3), np.float32), 0
+    for batch in file.iter_batches(columns=["x", "y", "magnitude_mean"]):
+        for k in range(3):
+            out[n : n + len(batch), k] = batch.column(k).to_numpy()
+        n += len(batch)
+    return out
 
 
 def export_geojson(store: SlideStore, path: Path) -> None:
