@@ -74,7 +74,7 @@ def test_from_an_image_to_saved_nuclei(viewer, bench, qtbot, tmp_path):
     assert not bench.run.isEnabled() and bench.cancel.isEnabled()
     done(bench, qtbot)
     assert work.session.status.error == ""
-    assert names(viewer, visible=True) == ["tissue", "compact-typed 1 · nuclei"]
+    assert names(viewer, visible=True) == ["tissue", "lite-typed 1 · nuclei"]
     assert viewer.layers.selection.active.name == "tissue"
     assert (tuple(viewer.scene.camera.center), viewer.scene.camera.zoom) == camera
     n = len(work.study.findings.nuclei)
@@ -87,11 +87,11 @@ def test_from_an_image_to_saved_nuclei(viewer, bench, qtbot, tmp_path):
         qtbot.keyClick(canvas, key)
         done(bench, qtbot)
         assert names(viewer, visible=True) == [
-            "tissue", f"compact-typed 1 · {name}", "compact-typed 1 · nuclei"]  # fmt: skip
+            "tissue", f"lite-typed 1 · {name}", "lite-typed 1 · nuclei"]  # fmt: skip
         assert bench.view.buttons[work.session.view].isChecked()
     qtbot.mouseClick(bench.view.buttons["blobs"], LEFT)
     done(bench, qtbot)
-    assert names(viewer, visible=True) == ["tissue", "compact-typed 1 · nuclei"]
+    assert names(viewer, visible=True) == ["tissue", "lite-typed 1 · nuclei"]
     assert "0 in blobs" in bench.legend.toolTip()
 
     sliders = bench.pages[0].live.rows

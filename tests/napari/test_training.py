@@ -162,7 +162,7 @@ def test_a_start_waits_for_the_check_and_copies_pairs(
     qtbot.waitUntil(lambda: bool(trainer.chosen), timeout=LONG_MS)
     run = store.find(trainer.chosen)
     assert run.read_config().data.sources == (str(run.path / "data"),)
-    assert run.name.startswith("compact-typed-20") and trainer.started == {run.name}
+    assert run.name.startswith("lite-typed-20") and trainer.started == {run.name}
 
 
 def test_validation_may_be_a_folder_or_a_share(tab, trainer):

@@ -49,8 +49,8 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     found.name: found
     for found in (
         BuiltIn(
-            "compact-typed", "nuclei and four types, trained on everything", "CC BY-NC-SA 4.0",
-            f"{_MONUSEG}; {_CONSEP}; {_DSB}", commercial=False,
+            "lite-typed", "nuclei and four types, trained on everything", "CC BY-NC-SA 4.0",
+            f"{_MONUSEG}; {_CONSEP}; {_DSB}; {_ENCODER}", commercial=False,
         ),
         BuiltIn(
             "lite-free", "nuclei and four types, for any use", "Apache 2.0",
