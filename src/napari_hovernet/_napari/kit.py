@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 SWATCH_PX = 12
-TONES = {"good": "#3aa05a", "warn": "#d8960e", "bad": "#e8503f", "": ""}
+TONES = {"good": "#2f9350", "warn": "#b87808", "bad": "#e8503f", "": ""}
 """Colours of messages, readable on napari's dark and light themes."""
 QUIET = "#808a99"
 RUN_STYLE = (
