@@ -89,11 +89,13 @@ def test_few_nuclei_are_points_and_many_a_density(
     places = view._places
     assert len(view.layer("points").data) == len(places) > 100
     assert not view.layer("qc/nuclei").visible
+    assert view.layer("labels").visible
     monkeypatch.setattr(slides_view, "MOST_POINTS", len(places) // 2)
     view._ready = None
     view.look()
     assert not len(view.layer("points").data)
     assert view.layer("qc/nuclei").visible
+    assert not view.layer("labels").visible
     height, width = seen_corners(viewer)[3] - seen_corners(viewer)[0]
     camera.zoom = camera.zoom * max(height, width) / (100 * 0.25)  # 100 px
     view.look()

@@ -273,8 +273,9 @@ class SlideView:
         self._show(viewer, self._places[here] if not many else self._places[:0])
         if many != self._many:  # only then: what the user hides stays hidden
             self._many = many
-            if (density := self.layer(DENSITY)) is not None:
-                density.visible = many
+            for part, wanted in ((DENSITY, many), (LABELS, not many)):
+                if (layer := self.layer(part)) is not None:
+                    layer.visible = wanted
 
     def _within(self, low: Any, high: Any) -> Any:
         x, y = self._places[:, 0], self._places[:, 1]
@@ -282,24 +283,23 @@ class SlideView:
 
     def _show(self, viewer: Any, places: Any) -> None:
         layer, run = self.layer(POINTS), self.store.run
-        if layer is not None and not len(layer.data) and not len(places):
+        if not len(places) and (layer is None or not len(layer.data)):
             return
-        colours = ensure_colormap("viridis").map(places[:, 2]) if len(places) else "white"
+        colours = ensure_colormap("viridis").map(places[:, 2])
+        if layer is not None:
+            layer.data = places[:, 1::-1]
+            if len(places):
+                layer.face_color = colours
+            return
         known = {"slide": str(self.path), "part": POINTS, "mpp": run.source.mpp}
+        active = viewer.layers.selection.active
         about = {
             "name": f"{run.source.name} · nuclei in view by HV magnitude", "size": POINT_PX,
-            "scale": (run.source.mpp,) * 2, "units": MICROMETRES, "face_color": colours,
-            "border_width": 0, "metadata": {METADATA_KEY: known},
+            "scale": (run.source.mpp,) * 2, "units": MICROMETRES, "border_width": 0,
+            "metadata": {METADATA_KEY: known},
         }  # fmt: skip
-        if layer is not None:  # a new layer takes less time than new points in an old one
-            about |= {"name": layer.name, "size": layer.current_size, "visible": layer.visible,
-                      "opacity": layer.opacity}  # fmt: skip
-        active = viewer.layers.selection.active
-        viewer.add_layer(Points(places[:, 1::-1], **about))
-        if layer is not None:
-            viewer.layers.remove(layer)
-        if active is not None and active in viewer.layers:
-            viewer.layers.selection.active = active
+        viewer.add_layer(Points(places[:, 1::-1], face_color=colours, **about))
+        viewer.layers.selection.active = active
 
     # -------------------------------------------------------- hot spots
 
