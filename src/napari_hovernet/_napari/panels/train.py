@@ -51,8 +51,8 @@ POLL_MS = 500
 """Time between two looks at the chosen run, so that the plot is drawn twice a second at most."""
 PLOT_PX = 170
 PARTS_OF_BAR = 1000
-TITLE_PX = 122
-"""Pixels for the titles of fields, so that these stand in one column."""
+TITLE_PX = 132
+"""Pixels for the titles of numbers, so that these stand in one column; lambda_magnitude fits."""
 FEW = 40
 """Lines of fewer points show the points themselves."""
 ASK, UNTRAINED = "ask", f"{SCRATCH}compact"
@@ -202,13 +202,11 @@ class SetUp(QWidget):
         layout.addWidget(buttons)
         for widget in (self.sources, self.counts, self.fold):
             layout.addWidget(widget)
-        titles = [plain("Start from"), plain("Validation")]
-        for title in titles:
-            title.setFixedWidth(TITLE_PX)
-        layout.addWidget(row(titles[0], self.start_from, stretch=1))
+        layout.addWidget(row(plain("Start from"), self.start_from, stretch=1))
         layout.addWidget(self.epochs)
         layout.addWidget(self.weight)
-        layout.addWidget(row(titles[1], _even(self.how, self.share, self.val_folder), stretch=1))
+        held = _even(self.how, self.share, self.val_folder)
+        layout.addWidget(row(plain("Validation"), held, stretch=1))
         layout.addWidget(row(self.all))
         layout.addWidget(self.time)
         layout.addWidget(self.start)
