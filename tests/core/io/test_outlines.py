@@ -6,6 +6,7 @@ import json
 import math
 import uuid
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from napari_hovernet.core.io.geojson import (
     contour_outlines,
     fill,
     mask_outlines,
+    nucleus_outlines,
     rasterize,
     read_geojson,
     trace,
@@ -33,7 +35,7 @@ from napari_hovernet.core.io.hover_net import (
 from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.io.rois import write_rois
 from napari_hovernet.core.measure.nuclei import measure
-from napari_hovernet.core.types import Int32, Nuclei
+from napari_hovernet.core.types import Int32, Nuclei, TypeInfo
 from napari_hovernet.errors import InputError
 
 
@@ -488,3 +490,37 @@ def test_an_empty_result_keeps_the_size_of_its_image(tmp_path: Path, none: Nucle
     write_hovernet_json(tmp_path / "a.json", none, metadata=about)
     assert read_geojson(tmp_path / "a.geojson").shape == (32, 43)
     assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)
+
+
+def test_an_id_is_what_the_standard_library_makes_of_its_name() -> None:
+    for name in ("", "a/1/2.000/3.000/4", "Kern µ/7/0.5"):
+        assert geojson._uuid(name) == str(uuid.uuid5(geojson.ID_NAMESPACE, name))
+
+
+def test_what_is_written_is_what_the_outlines_of_each_nucleus_are(tmp_path: Path) -> None:
+    labels = np.zeros((40, 50), np.int32)
+    labels[2:12, 3:13], labels[5:8, 6:9] = 1, 0  # a hole
+    labels[20:25, 5:9], labels[30:33, 5:9] = 2, 2  # two parts
+    labels[15:30, 20:40], labels[39, 49] = 3, 7
+    nuclei = measure(labels)
+    write_geojson(tmp_path / "a.geojson", nuclei, labels=labels, offset=(100, 1000))
+    features = json.loads((tmp_path / "a.geojson").read_text("utf-8"))["features"]
+    for i, feature in enumerate(features):
+        parts = nucleus_outlines(nuclei, i, labels)
+        closed = [
+            [[[x + 1000, y + 100] for x, y in [*ring.tolist(), ring[0].tolist()]] for ring in part]
+            for part in parts
+        ]
+        geometry = feature["geometry"]
+        assert geometry["type"] == ("Polygon" if len(parts) == 1 else "MultiPolygon")
+        assert geometry["coordinates"] == (closed[0] if len(parts) == 1 else closed)
+        assert feature["properties"]["measurements"]["Area px^2"] == nuclei.area[i]
+
+
+def test_a_name_with_half_a_character_is_escaped(tmp_path: Path) -> None:
+    labels = np.ones((3, 3), np.int32)
+    nuclei = replace(measure(labels), type=np.ones(1, np.int32),
+                     type_names={1: TypeInfo("a\ud800", (1, 2, 3))})  # fmt: skip
+    write_geojson(tmp_path / "a.geojson", nuclei, labels=labels)
+    found = json.loads((tmp_path / "a.geojson").read_text("utf-8"))["features"][0]
+    assert found["properties"]["classification"]["name"] == "a\ud800"

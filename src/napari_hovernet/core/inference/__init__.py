@@ -13,6 +13,7 @@ import torch
 from ...errors import InputError, JobFailed, UserError, is_out_of_memory
 from ..hv import HVConvention
 from ..limits import freed_memory_kept
+from ..networks.blocks import folded
 from ..params import InferenceParams
 from ..types import Maps, Model, Progress
 from . import devices
@@ -134,6 +135,7 @@ class _Run:
         self.precision = devices.choose_precision(self.device, params.precision)
         network.eval()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = folded(network)
         n_types = int(network.config.get("n_types") or 0)
         self.canvas = Canvas(self.source.shape, n_types, scale, box)
         self.geometry = network.geometry

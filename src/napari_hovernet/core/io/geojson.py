@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from ...errors import InputError, plain
 from ..types import Bool, Int32, Nuclei, TypeInfo, kernel, unnamed
@@ -65,6 +67,44 @@ def trace(mask: Array, points: Array, starts: Array) -> int:
 
 
 @kernel
+def trace_all(labels: Array, ids: Array, box: Array) -> tuple[Array, Array, Array]:
+    """Trace nuclei in their boxes (n, 4): all points (x, y), where rings start, and each's first.
+
+    Rings are closed, in pixels of ``labels``.
+    """
+    found = np.empty((FIRST_ROOM, 2), np.int32)
+    starts, first = np.zeros(len(ids) + 1, np.int64), np.zeros(len(ids) + 1, np.int64)
+    total, rings = 0, 0
+    height, width = labels.shape
+    for i in range(len(ids)):
+        top, left = box[i, 0] - 1, box[i, 1] - 1
+        bottom, right = min(box[i, 2], height), min(box[i, 3], width)
+        mask = np.zeros((max(bottom - top, 1) + 1, max(right - left, 1) + 1), np.uint8)
+        size = 0
+        for r in range(1, mask.shape[0] - 1):
+            for c in range(1, mask.shape[1] - 1):
+                inside = labels[top + r, left + c] == ids[i]
+                mask[r, c] = inside
+                size += inside
+        points, begins = np.empty((4 * size, 2), np.float64), np.empty(size + 1, np.int64)
+        count = trace(mask, points, begins)
+        if total + 5 * size > len(found):
+            found = np.concatenate((found, np.empty((len(found) + 5 * size, 2), np.int32)))
+        if rings + count >= len(starts):
+            starts = np.concatenate((starts, np.zeros(len(starts) + count, np.int64)))
+        for ring in range(count):
+            for k in range(begins[ring], begins[ring + 1] + 1):
+                at = k if k < begins[ring + 1] else begins[ring]
+                found[total, 0] = points[at, 0] + left
+                found[total, 1] = points[at, 1] + top
+                total += 1
+            rings += 1
+            starts[rings] = total
+        first[i + 1] = rings
+    return found[:total].copy(), starts[: rings + 1].copy(), first
+
+
+@kernel
 def fill(rings: Array, edges: Array, first: Array, labels: Array) -> None:
     """Set each object's number where a pixel centre lies inside an odd number of its rings.
 
@@ -98,6 +138,10 @@ def fill(rings: Array, edges: Array, first: Array, labels: Array) -> None:
 Float64 = npt.NDArray[np.float64]
 Ring = Float64
 
+FIRST_ROOM = 1024
+"""Entries that growing tables start with."""
+BLOCK = 4096
+"""Nuclei that are outlined and written together."""
 MAX_COORDINATE = 1_000_000.0
 """Largest pixel coordinate taken for real; the largest slides have about 300,000."""
 MAX_LABEL_PIXELS = 2**30
@@ -258,6 +302,7 @@ def contour_outlines(contour: Int32) -> list[Ring]:
 
 ID_NAMESPACE = uuid.UUID("6f1f1d3e-6a0e-5c52-9b1b-2a0c3f3f7c11")
 """Namespace of the UUIDs, which QuPath needs: one nucleus of one run always gets the same."""
+_NAMESPACE = ID_NAMESPACE.bytes
 OBJECT_TYPES = ("detection", "cell", "annotation")
 """QuPath's kinds of object; thousands of nuclei belong into detections."""
 MAX_MEASUREMENTS = 1000
@@ -304,58 +349,102 @@ def stream_geojson(  # noqa: PLR0913 - as write_geojson, and the types
     about = {**(metadata or {}), "types": types_to_json(types)}
     seed = str(about.get("id", "")).encode("utf-8", SHOWN_AS).decode()
     opened: Any = gzip.open if os.fspath(path).endswith(".gz") else open
-    with atomic_path(path) as temporary, opened(temporary, "wt", encoding="utf-8") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
-        between = "\n"
-        for feature in (
-            f for nuclei, labels in parts for f in _features(nuclei, labels, offset, mpp, seed)
-        ):
-            feature["properties"]["objectType"] = object_type
-            file.write(between + json.dumps(feature, allow_nan=False))
-            between = ",\n"
-        file.write(f'\n], "{METADATA_KEY}": {json.dumps(about)}}}\n')
+    with atomic_path(path) as temporary, opened(temporary, "wb") as file:
+        file.write(b'{"type": "FeatureCollection", "features": [')
+        between = b"\n"
+        for nuclei, labels in parts:
+            for start in range(0, len(nuclei), BLOCK):
+                rows = range(start, min(start + BLOCK, len(nuclei)))
+                features = _features(nuclei, labels, rows, (offset, mpp, seed))
+                lines = [_encoded(feature, object_type) for feature in features]
+                file.write(between + b",\n".join(lines))
+                between = b",\n"
+        file.write(f'\n], "{METADATA_KEY}": {json.dumps(about)}}}\n'.encode())
+
+
+def _encoded(feature: dict[str, Any], object_type: str) -> bytes:
+    feature["properties"]["objectType"] = object_type
+    try:
+        return orjson.dumps(feature, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # half a character in a name, which Python's encoder escapes
+        return json.dumps(feature, default=lambda a: a.tolist(), allow_nan=False).encode()
 
 
 def _features(
-    nuclei: Nuclei, labels: Int32 | None, offset: tuple[int, int], mpp: float | None, seed: str
+    nuclei: Nuclei,
+    labels: Int32 | None,
+    rows: range,
+    where: tuple[tuple[int, int], float | None, str],
 ) -> Iterator[dict[str, Any]]:
-    shift = np.array([offset[1], offset[0]], np.float64)
-    for i in range(len(nuclei)):
-        # Whole numbers, written without a dot; the first point again at the end
-        parts = [
-            [(ring + shift).astype(np.int64).tolist() for ring in part]
-            for part in nucleus_outlines(nuclei, i, labels)
-        ]
-        closed = [[[*ring, ring[0]] for ring in part] for part in parts]
-        x, y = nuclei.centroid[i] + shift
-        name = f"{seed}/{nuclei.label[i]}/{x:.3f}/{y:.3f}/{nuclei.area[i]}"
-        properties: dict[str, Any] = {"measurements": _measurements(nuclei, i, mpp)}
-        if kind := int(nuclei.type[i]):
+    """Make the features of some nuclei; ``where`` is the offset, mpp, and what tells runs apart."""
+    offset, mpp, seed = where
+    shift = np.array([offset[1], offset[0]], np.int32)
+    part = slice(rows.start, rows.stop)
+    shapes = list(_shapes(nuclei, labels, rows, shift))
+    kinds, measured = nuclei.type[part].tolist(), _measurements(nuclei, part, mpp)
+    centres, ids = (nuclei.centroid[part] + shift).tolist(), nuclei.label[part].tolist()
+    areas = nuclei.area[part].tolist()
+    for i, (x, y) in enumerate(centres):
+        properties: dict[str, Any] = {"measurements": measured[i]}
+        if kind := kinds[i]:
             info = nuclei.type_names.get(kind) or unnamed(kind)
             properties["classification"] = {"name": info.name, "color": list(info.color)}
+        shape = shapes[i]
         yield {
             "type": "Feature",
-            "id": str(uuid.uuid5(ID_NAMESPACE, name)),
+            "id": _uuid(f"{seed}/{ids[i]}/{x:.3f}/{y:.3f}/{areas[i]}"),
             "geometry": {
-                "type": "Polygon" if len(closed) == 1 else "MultiPolygon",
-                "coordinates": closed[0] if len(closed) == 1 else closed,
+                "type": "Polygon" if len(shape) == 1 else "MultiPolygon",
+                "coordinates": shape[0] if len(shape) == 1 else shape,
             },
             "properties": properties,
         }
 
 
-def _measurements(nuclei: Nuclei, i: int, mpp: float | None) -> dict[str, float]:
-    area = float(nuclei.area[i])
-    found = {
-        "Label": float(nuclei.label[i]),
+def _shapes(
+    nuclei: Nuclei, labels: Int32 | None, rows: range, shift: Int32
+) -> Iterator[list[list[Array]]]:
+    """Yield the closed rings of each nucleus, whole numbers, part by part."""
+    part = slice(rows.start, rows.stop)
+    found, (starts, first) = np.zeros((0, 2), np.int32), np.zeros((2, 1), np.int64)
+    if labels is not None:
+        found, starts, first = trace_all(labels, nuclei.label[part], nuclei.bbox[part])
+        found += shift
+        first = np.append(first, first[-1:])
+    for k, i in enumerate(rows):
+        if labels is not None and first[k + 1] - first[k] == 1:  # most: no hole, no second part
+            yield [[found[starts[first[k]] : starts[first[k] + 1]]]]
+            continue
+        outlines = nucleus_outlines(nuclei, i, labels)
+        yield [[np.vstack((r, r[:1])).astype(np.int32) + shift for r in one] for one in outlines]
+
+
+def _uuid(name: str) -> str:
+    """Return what ``uuid.uuid5`` gives for a name, in a tenth of the time."""
+    made = bytearray(hashlib.sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16])
+    made[6], made[8] = made[6] & 0x0F | 0x50, made[8] & 0x3F | 0x80
+    text = made.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _measurements(nuclei: Nuclei, part: slice, mpp: float | None) -> list[dict[str, float]]:
+    """Columns as QuPath shows them, a dictionary a nucleus; what is not known is left out."""
+    area = nuclei.area[part].astype(np.float64)
+    columns = {
+        "Label": nuclei.label[part].astype(np.float64),
         "Area px^2": area,
-        "Area µm^2": area * mpp * mpp if mpp else math.nan,
-        "Type probability": float(nuclei.type_probability[i]) if nuclei.type[i] else math.nan,
-        "HV magnitude mean": float(nuclei.magnitude_mean[i]),
-        "HV magnitude p95": float(nuclei.magnitude_p95[i]),
-        "NP mean": float(nuclei.np_mean[i]),
+        "Area µm^2": area * mpp * mpp if mpp else np.full(len(area), np.nan),
+        "Type probability": np.where(nuclei.type[part], nuclei.type_probability[part], np.nan),
+        "HV magnitude mean": nuclei.magnitude_mean[part],
+        "HV magnitude p95": nuclei.magnitude_p95[part],
+        "NP mean": nuclei.np_mean[part],
     }
-    return {k: round(v, 6) for k, v in found.items() if math.isfinite(v)}
+    known = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    table = [np.round(np.asarray(values, np.float64), 6).tolist() for values in known.values()]
+    rows = zip(*table, strict=True)
+    if all(np.isfinite(values).all() for values in known.values()):
+        return [dict(zip(known, row, strict=True)) for row in rows]
+    return [{k: v for k, v in zip(known, row, strict=True) if math.isfinite(v)} for row in rows]
 
 
 def read_geojson(path: str | os.PathLike[str]) -> Polygons:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ...errors import InputError
+from .blocks import conv_bn
 from .registry import Geometry, Network, Parts
 
 DEFAULT_WIDTHS = (16, 32, 64, 128, 256)
@@ -27,8 +28,8 @@ class _Residual(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return F.relu(self.bn2(self.conv2(y)) + self.skip(x), inplace=True)
+        y = conv_bn(x, self.conv1, self.bn1, "relu")
+        return conv_bn(y, self.conv2, self.bn2, "relu", plus=self.skip(x))
 
 
 class CompactUNet(Network):
@@ -56,7 +57,7 @@ class CompactUNet(Network):
         heads = {"np": 2, "hv": 2}
         if n_types is not None:
             heads["tp"] = n_types
-        self.heads = nn.ModuleDict({k: _head(widths[0], n) for k, n in heads.items()})
+        self.heads = nn.ModuleDict({k: _Head(widths[0], n) for k, n in heads.items()})
         self.geometry = _geometry(len(widths))
         # The last block is the fullest moment: its input, its maps, and all that is skipped.
         skips = sum(width / 4**level for level, width in enumerate(widths) if level)
@@ -76,13 +77,16 @@ class CompactUNet(Network):
         return {name: head(x) for name, head in self.heads.items()}
 
 
-def _head(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, inputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(inputs),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(inputs, outputs, 1),
-    )
+class _Head(nn.Sequential):
+    """A 3x3 convolution with batch norm and ReLU, and a 1x1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        conv = nn.Conv2d(inputs, inputs, 3, padding=1, bias=False)
+        last = nn.Conv2d(inputs, outputs, 1)
+        super().__init__(conv, nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return cast("torch.Tensor", self[3](conv_bn(x, self[0], self[1], "relu")))
 
 
 def _geometry(levels: int) -> Geometry:

@@ -76,10 +76,10 @@ class _Bottleneck(nn.ModuleDict):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if "preact/bn" in self:
             x = F.relu(self["preact/bn"](x), inplace=True)
-        x = F.relu(conv_bn(x, self["conv1"], self["conv1/bn"]), inplace=True)
+        x = conv_bn(x, self["conv1"], self["conv1/bn"], "relu")
         if self.stride > 1:
             x = F.pad(x, self.pads)
-        x = F.relu(conv_bn(x, self["conv2"], self["conv2/bn"]), inplace=True)
+        x = conv_bn(x, self["conv2"], self["conv2/bn"], "relu")
         return cast("torch.Tensor", self["conv3"](x))
 
 
@@ -134,7 +134,7 @@ def _dense_unit(inputs: int, kernel: int) -> nn.ModuleDict:
 
 def _dense_step(unit: nn.ModuleDict, x: torch.Tensor) -> torch.Tensor:
     x = F.relu(unit["preact_bna/bn"](x), inplace=True)
-    x = F.relu(conv_bn(x, unit["conv1"], unit["conv1/bn"]), inplace=True)
+    x = conv_bn(x, unit["conv1"], unit["conv1/bn"], "relu")
     return cast("torch.Tensor", unit["conv2"](x))
 
 
@@ -236,7 +236,7 @@ class HoVerNet(Network):
 
     def _encode(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return features at strides 1 and 2, and the sum of strides 4 and 8 at stride 4."""
-        x = F.relu(conv_bn(x, self.conv0["/"], self.conv0["bn"]), inplace=True)
+        x = conv_bn(x, self.conv0["/"], self.conv0["bn"], "relu")
         features: list[torch.Tensor] = []
         for index in range(len(ENCODER)):
             x = self.get_submodule(f"d{index}")(x)
@@ -252,7 +252,7 @@ class HoVerNet(Network):
             x = level["convf"](level["dense"](level["conva"](x)))
             x = self.upsample2x(x, skip)
         u1, u0 = cast("nn.ModuleDict", branch["u1"]), cast("nn.ModuleDict", branch["u0"])
-        x = F.relu(conv_bn(x, u1["conva"], u0["bn"]), inplace=True)
+        x = conv_bn(x, u1["conva"], u0["bn"], "relu")
         return cast("torch.Tensor", u0["conv"](x))
 
 

@@ -74,13 +74,10 @@ class _ConvBN(nn.Module):
         )
         self.bn = nn.BatchNorm2d(outputs, eps=EPS)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, plus: torch.Tensor | None = None) -> torch.Tensor:
         if self.pad is not None:
             x = F.pad(x, self.pad)
-        x = conv_bn(x, self.conv, self.bn)
-        if self.act == "relu6":
-            return F.relu6(x, inplace=True)
-        return F.relu(x, inplace=True) if self.act == "relu" else x
+        return conv_bn(x, self.conv, self.bn, self.act, plus)
 
 
 class _Inverted(nn.Module):
@@ -97,8 +94,7 @@ class _Inverted(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x if self.expand is None else self.expand(x)
-        y = self.project(self.depth(y))
-        return y + x if self.short else cast("torch.Tensor", y)
+        return cast("torch.Tensor", self.project(self.depth(y), x if self.short else None))
 
 
 class _Encoder(nn.Module):
