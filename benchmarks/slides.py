@@ -223,7 +223,8 @@ def kill(folder: Path, options: argparse.Namespace) -> None:
             if name in ("client", "run"):
                 run.kill()
             elif name == "worker":
-                run.children()[-1].kill()
+                for worker in run.children()[-1:]:  # none any more in the finish
+                    worker.kill()
             else:
                 cluster.kill(name)
             kind = name.partition(" ")[0] + (" of dask" if name in cluster.parts else "")

@@ -289,8 +289,17 @@ class _Dask:
     @property
     def slots(self) -> int:
         """Two tasks for each thread, so that no worker waits for the next."""
-        threads: int = sum(self._client.nthreads().values())
+        try:
+            threads: int = sum(self._client.nthreads().values())
+        except OSError as error:  # it has tried for as long as it waits to connect
+            raise self._gone() from error
         return 2 * max(threads, 1)
+
+    def _gone(self) -> JobFailed:
+        return JobFailed(
+            f"The dask scheduler at {self._address} is gone. What is done is kept: start it and "
+            "run again."
+        )
 
     def submit(self, task: Task) -> None:
         future = self._client.submit(_served_by_dask, tuple(task), pure=False)
@@ -298,11 +307,8 @@ class _Dask:
 
     def ended(self) -> list[tuple[Task, Outcome]]:
         found: list[tuple[Task, Outcome]] = []
-        if self._client.status == "closed":  # it has tried for as long as it waits to connect
-            raise JobFailed(
-                f"The dask scheduler at {self._address} is gone. What is done is kept: start it "
-                "and run again."
-            )
+        if self._client.status == "closed":
+            raise self._gone()
         here = self._client.status == "running"
         for future in [f for f in self._tasks if f.done() or (here and f.status == "lost")]:
             task = self._tasks.pop(future)
