@@ -152,13 +152,14 @@ def main_series(file: tifffile.TiffFile) -> tuple[Any, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     try:
         series = file.series
+        chosen = max(series, key=_plane_pixels)  # looks into the OME-XML, in some versions first
     except Exception as error:  # a broken OME-XML does not make the pixels unreadable
         if not file.is_ome:
             raise
         notes = (f"its OME-XML is not read ({plain(error, 80)})",)
         file.is_ome = False
         series = file.series
-    chosen = max(series, key=_plane_pixels)
+        chosen = max(series, key=_plane_pixels)
     count = sum(image is chosen or not _accompanies(image) for image in series)
     if count > 1:
         which = series.index(chosen)
