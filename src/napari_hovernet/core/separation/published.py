@@ -27,10 +27,7 @@ def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
     blur = (params.blur_size, params.blur_size)
     energy = np.negative(cv2.GaussianBlur(edges, blur, 0), out=edges)
     parts, n = label_parts(mask)
-    found = flood.count_markers(parts.ravel(), markers.ravel(), n)
-    found[0] = 0
-    labels = np.zeros_like(parts)
-    flood.watershed(energy, parts, found, markers, labels)
+    labels = flood.flood_from_markers(energy, parts, n, markers)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 
@@ -78,10 +75,7 @@ def separate_magnitude_peaks(maps: Maps, params: SeparationParams) -> Separation
     energy = np.negative(_stretched(maps.magnitude, mask))
     parts, n = label_parts(mask)
     markers = _peaks(energy, parts, n, params.peak_distance)
-    found = flood.count_markers(parts.ravel(), markers.ravel(), n)
-    found[0] = 0
-    labels = np.zeros_like(parts)
-    flood.watershed(energy, parts, found, markers, labels)
+    labels = flood.flood_from_markers(energy, parts, n, markers)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 
