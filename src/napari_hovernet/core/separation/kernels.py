@@ -122,20 +122,13 @@ def meet(root: int, other: int, level: float, depth: float, parent: Array, floor
 
 @kernel
 def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
-    """Find the basin of the next pixel, 0 for a new one; basins that meet there may join.
+    """Find the basin of a pixel at which basins meet; they may join.
 
     ``at`` is its index in the flat arrays ``energy`` and ``labels``.
     """
     column = at % width
     left = at - 1 if column > 0 else -1
     right = at + 1 if column < width - 1 else -1
-    least, most = 0, 0
-    for beside in (at - width, left, right, at + width):
-        if 0 <= beside < labels.size and labels[beside] != 0:
-            least = min(least, labels[beside]) if least else labels[beside]
-            most = max(most, labels[beside])
-    if least == most:  # most pixels: all flooded neighbours are of one basin, or there are none
-        return most
     parent, floor = basins
     home, lowest, deepest = 0, np.inf, 0
     for beside in (at - width, left, right, at + width):
@@ -159,15 +152,24 @@ def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: f
     n = 0
     for k in range(order.size):
         at = order[k]
-        home = settle(at, width, energy, labels, depth, (parent, floor))
-        if home == 0:
+        column = at % width
+        up = labels[at - width] if at >= width else 0
+        left = labels[at - 1] if column > 0 else 0
+        right = labels[at + 1] if column < width - 1 else 0
+        down = labels[at + width] if at + width < labels.size else 0
+        most = max(max(up, left), max(right, down))
+        one = (up == 0 or up == most) and (left == 0 or left == most)
+        if most == 0:
             n += 1
             if n == parent.size:
                 parent = np.append(parent, np.zeros_like(parent))
                 floor = np.append(floor, np.zeros_like(floor))
             parent[n], floor[n] = n, energy[at]
-            home = n
-        labels[at] = home
+            labels[at] = n
+        elif one and (right == 0 or right == most) and (down == 0 or down == most):
+            labels[at] = most  # most pixels; written out here, for a call would take four times
+        else:
+            labels[at] = settle(at, width, energy, labels, depth, (parent, floor))
     for k in range(order.size):
         labels[order[k]] = find_root(parent, labels[order[k]])
     return floor[: n + 1]
