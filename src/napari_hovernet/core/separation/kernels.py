@@ -157,8 +157,9 @@ def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: f
         left = labels[at - 1] if column > 0 else 0
         right = labels[at + 1] if column < width - 1 else 0
         down = labels[at + width] if at + width < labels.size else 0
-        most = max(max(up, left), max(right, down))
-        one = (up == 0 or up == most) and (left == 0 or left == most)
+        most = max(up, left, right, down)
+        one = ((up == 0) | (up == most)) & ((left == 0) | (left == most))
+        one &= ((right == 0) | (right == most)) & ((down == 0) | (down == most))
         if most == 0:
             n += 1
             if n == parent.size:
@@ -166,7 +167,7 @@ def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: f
                 floor = np.append(floor, np.zeros_like(floor))
             parent[n], floor[n] = n, energy[at]
             labels[at] = n
-        elif one and (right == 0 or right == most) and (down == 0 or down == most):
+        elif one:
             labels[at] = most  # most pixels; written out here, for a call would take four times
         else:
             labels[at] = settle(at, width, energy, labels, depth, (parent, floor))
