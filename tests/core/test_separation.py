@@ -438,10 +438,7 @@ def test_watershed_equals_scikit_image(seed):
     mask = landscape(seed + 10) > -0.1
     markers = ndimage.label((energy < -0.3) & mask)[0].astype(np.int32)
     parts, n = ndimage.label(mask)
-    parts = parts.astype(np.int32)
-    found = flood.count_markers(parts.ravel(), markers.ravel(), n)
-    labels = np.zeros_like(parts)
-    flood.watershed(energy, parts, found, markers, labels)
+    labels = flood.flood_from_markers(energy, parts.astype(np.int32), n, markers)
     np.testing.assert_array_equal(labels, skimage_watershed(energy, markers, mask=mask))
 
 

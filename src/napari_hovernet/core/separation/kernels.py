@@ -12,6 +12,7 @@ from ..types import kernel
 
 Array = npt.NDArray[Any]
 Basins = tuple[Array, Array]
+Heap = tuple[Array, Array, Array]
 
 LEVELS = 65536
 """Steps the energy is sorted by."""
@@ -121,20 +122,13 @@ def meet(root: int, other: int, level: float, depth: float, parent: Array, floor
 
 @kernel
 def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
-    """Find the basin of the next pixel, 0 for a new one; basins that meet there may join.
+    """Find the basin of a pixel at which basins meet; they may join.
 
     ``at`` is its index in the flat arrays ``energy`` and ``labels``.
     """
     column = at % width
     left = at - 1 if column > 0 else -1
     right = at + 1 if column < width - 1 else -1
-    least, most = 0, 0
-    for beside in (at - width, left, right, at + width):
-        if 0 <= beside < labels.size and labels[beside] != 0:
-            least = min(least, labels[beside]) if least else labels[beside]
-            most = max(most, labels[beside])
-    if least == most:  # most pixels: all flooded neighbours are of one basin, or there are none
-        return most
     parent, floor = basins
     home, lowest, deepest = 0, np.inf, 0
     for beside in (at - width, left, right, at + width):
@@ -158,15 +152,25 @@ def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: f
     n = 0
     for k in range(order.size):
         at = order[k]
-        home = settle(at, width, energy, labels, depth, (parent, floor))
-        if home == 0:
+        column = at % width
+        up = labels[at - width] if at >= width else 0
+        left = labels[at - 1] if column > 0 else 0
+        right = labels[at + 1] if column < width - 1 else 0
+        down = labels[at + width] if at + width < labels.size else 0
+        most = max(up, left, right, down)
+        one = ((up == 0) | (up == most)) & ((left == 0) | (left == most))
+        one &= ((right == 0) | (right == most)) & ((down == 0) | (down == most))
+        if most == 0:
             n += 1
             if n == parent.size:
                 parent = np.append(parent, np.zeros_like(parent))
                 floor = np.append(floor, np.zeros_like(floor))
             parent[n], floor[n] = n, energy[at]
-            home = n
-        labels[at] = home
+            labels[at] = n
+        elif one:
+            labels[at] = most  # most pixels; written out here, for a call would take four times
+        else:
+            labels[at] = settle(at, width, energy, labels, depth, (parent, floor))
     for k in range(order.size):
         labels[order[k]] = find_root(parent, labels[order[k]])
     return floor[: n + 1]
@@ -225,104 +229,123 @@ def count_markers(parts: Array, markers: Array, n: int) -> Array:
 
 
 @kernel
-def push(heap_key: Array, heap_at: Array, size: int, key: float, at: int) -> int:
-    """Add an entry to a binary heap held in two arrays; returns the new size.
+def push(heap: Heap, size: int, key: float, at: int, age: int) -> int:
+    """Add an entry to a binary heap of keys, pixels and ages; returns the new size.
 
-    Entries of equal key leave in the order they came: keys are compared together with the running
-    number in ``heap_at[:, 1]``, set by the caller in row ``size``.
+    Entries of equal key leave in the order they came: ``age`` is the largest so far.
     """
+    keys, pixels, ages = heap
     i = size
-    age = heap_at[size, 1]
-    while i > 0:
-        up = (i - 1) // 2
-        if heap_key[up] < key or (heap_key[up] == key and heap_at[up, 1] <= age):
-            break
-        heap_key[i] = heap_key[up]
-        heap_at[i, 0], heap_at[i, 1] = heap_at[up, 0], heap_at[up, 1]
+    while i > 0 and keys[(i - 1) >> 1] > key:
+        up = (i - 1) >> 1
+        keys[i], pixels[i], ages[i] = keys[up], pixels[up], ages[up]
         i = up
-    heap_key[i] = key
-    heap_at[i, 0], heap_at[i, 1] = at, age
+    keys[i], pixels[i], ages[i] = key, at, age
     return size + 1
 
 
 @kernel
-def pop(heap_key: Array, heap_at: Array, size: int) -> int:
+def pop(heap: Heap, size: int) -> int:
     """Drop the first entry of the heap; returns the new size."""
+    keys, pixels, ages = heap
     size -= 1
-    key = heap_key[size]
-    at, age = heap_at[size, 0], heap_at[size, 1]
+    key, at, age = keys[size], pixels[size], ages[size]
     i = 0
-    while True:
+    while 2 * i + 1 < size:
         down = 2 * i + 1
-        if down >= size:
-            break
         right = down + 1
         if right < size and (
-            heap_key[right] < heap_key[down]
-            or (heap_key[right] == heap_key[down] and heap_at[right, 1] < heap_at[down, 1])
+            keys[right] < keys[down] or (keys[right] == keys[down] and ages[right] < ages[down])
         ):
             down = right
-        if key < heap_key[down] or (key == heap_key[down] and age <= heap_at[down, 1]):
+        if key < keys[down] or (key == keys[down] and age <= ages[down]):
             break
-        heap_key[i] = heap_key[down]
-        heap_at[i, 0], heap_at[i, 1] = heap_at[down, 0], heap_at[down, 1]
+        keys[i], pixels[i], ages[i] = keys[down], pixels[down], ages[down]
         i = down
-    heap_key[i] = key
-    heap_at[i, 0], heap_at[i, 1] = at, age
+    keys[i], pixels[i], ages[i] = key, at, age
     return size
 
 
 @kernel
-def has_free_neighbour(r: int, c: int, parts: Array, labels: Array) -> bool:
-    """Tell whether a 4-neighbour of the same part has no label yet."""
-    height, width = parts.shape
-    here = parts[r, c]
+def free_beside(at: int, width: int, parts: Array, labels: Array) -> bool:
+    """Tell whether a 4-neighbour of the same part has no label yet; flat arrays."""
+    here, column = parts[at], at % width
+    up, down = at - width, at + width
     free: bool = (
-        (r > 0 and labels[r - 1, c] == 0 and parts[r - 1, c] == here)
-        or (c > 0 and labels[r, c - 1] == 0 and parts[r, c - 1] == here)
-        or (c < width - 1 and labels[r, c + 1] == 0 and parts[r, c + 1] == here)
-        or (r < height - 1 and labels[r + 1, c] == 0 and parts[r + 1, c] == here)
+        (up >= 0 and labels[up] == 0 and parts[up] == here)
+        or (column > 0 and labels[at - 1] == 0 and parts[at - 1] == here)
+        or (column < width - 1 and labels[at + 1] == 0 and parts[at + 1] == here)
+        or (down < labels.size and labels[down] == 0 and parts[down] == here)
     )
     return free
 
 
 @kernel
-def watershed(energy: Array, parts: Array, found: Array, markers: Array, labels: Array) -> None:
-    """Flood from ``markers`` within the parts that hold several; fill those that hold one.
+def seed(parts: Array, found: Array, markers: Array, labels: Array) -> Array:
+    """Fill parts that hold one marker, copy the markers of the others; flat arrays.
 
-    All (H, W); ``found`` is what `count_markers` returned; ``labels`` must hold 0 and is filled.
+    Returns a copy of ``parts`` in which only those others are left.
+    """
+    crowded = np.zeros_like(parts)
+    for i in range(parts.size):
+        which = found[parts[i]]
+        labels[i] = which if which > 0 else markers[i] * (which < 0)
+        if which < 0:
+            crowded[i] = parts[i]
+    return crowded
+
+
+@kernel
+def watershed(order: Array, width: int, energy: Array, parts: Array, labels: Array) -> None:
+    """Flood the listed pixels of one part from those that have a label; flat arrays.
+
     Pixels are taken by energy, equals first come first served (4-neighbours).
     """
-    height, width = parts.shape
-    crowded = 0
-    for r in range(height):
-        for c in range(width):
-            which = found[parts[r, c]]
-            labels[r, c] = which if which > 0 else markers[r, c] * (which < 0)
-            crowded += which < 0
-    heap_key = np.empty(crowded + 1, np.float32)
-    heap_at = np.zeros((crowded + 1, 2), np.int64)
+    heap = (
+        np.empty(order.size, np.float32), np.empty_like(order), np.empty(order.size, np.int32)
+    )  # fmt: skip
     size = 0
-    for r in range(height):
-        for c in range(width):
-            seed = found[parts[r, c]] < 0 and labels[r, c] != 0
-            if seed and has_free_neighbour(r, c, parts, labels):
-                heap_at[size, 1] = 0
-                size = push(heap_key, heap_at, size, energy[r, c], r * width + c)
+    for at in order:
+        if labels[at] and free_beside(at, width, parts, labels):
+            size = push(heap, size, energy[at], at, 0)
     age = 0
     while size:
-        r, c = heap_at[0, 0] // width, heap_at[0, 0] % width
-        size = pop(heap_key, heap_at, size)
-        for dr, dc in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-            y, x = r + dr, c + dc
-            outside = y < 0 or x < 0 or y >= height or x >= width
-            if outside or labels[y, x] or parts[y, x] != parts[r, c]:
+        at = heap[1][0]
+        size = pop(heap, size)
+        column = at % width
+        left = at - 1 if column > 0 else -1
+        right = at + 1 if column < width - 1 else -1
+        for beside in (at - width, left, right, at + width):
+            if not 0 <= beside < labels.size or labels[beside] or parts[beside] != parts[at]:
                 continue
             age += 1
-            labels[y, x] = labels[r, c]
-            if has_free_neighbour(y, x, parts, labels):
-                heap_at[size, 1] = age
-                size = push(heap_key, heap_at, size, energy[y, x], y * width + x)
+            labels[beside] = labels[at]
+            if free_beside(beside, width, parts, labels):
+                size = push(heap, size, energy[beside], beside, age)
+
+
+@kernel
+def watersheds(
+    order: Array, ends: Array, width: int, energy: Array, parts: Array, labels: Array
+) -> None:
+    """Flood one part after the other: their heaps are small; ``ends`` as of `list_pixels`."""
+    for part in range(1, ends.size):
+        if ends[part] > ends[part - 1]:
+            watershed(order[ends[part - 1] : ends[part]], width, energy, parts, labels)
+
+
+def flood_from_markers(energy: Array, parts: Array, n: int, markers: Array) -> Array:
+    """Give each pixel of parts 1..n the marker from which it is flooded; all (H, W)."""
+    flat, labels = parts.ravel(), np.zeros_like(parts)
+    found = count_markers(flat, markers.ravel(), n)
+    found[0] = 0
+    crowded = seed(flat, found, markers.ravel(), labels.ravel())
+    index = np.int32 if parts.size <= np.iinfo(np.int32).max else np.int64
+    order = np.empty(np.count_nonzero(crowded), index)
+    if order.size:
+        ends = list_pixels(crowded, order)
+        watersheds(order, ends, parts.shape[1], energy.ravel(), flat, labels.ravel())
+    return labels
 
 
 @kernel

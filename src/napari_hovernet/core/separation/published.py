@@ -19,27 +19,26 @@ def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
     See :func:`napari_hovernet.core.separation.separate`. HV maps and their Sobel derivatives are
     stretched to 0..1 over the whole tile, so the result depends on what else is in it.
     """
-    mask = clean_mask(maps.np, params)
-    edges = _edges(maps, mask, params)
+    return cut_borders(clean_mask(maps.np, params), border_strength(maps, params), params)
+
+
+def cut_borders(mask: Bool, strength: Float32, params: SeparationParams) -> Separation:
+    """Find markers where borders are weak, and flood the mask from them."""
+    edges = strength * mask
     markers = _markers(mask, edges, params)
     np.subtract(1, edges, out=edges)
     edges *= mask
     blur = (params.blur_size, params.blur_size)
     energy = np.negative(cv2.GaussianBlur(edges, blur, 0), out=edges)
     parts, n = label_parts(mask)
-    found = flood.count_markers(parts.ravel(), markers.ravel(), n)
-    found[0] = 0
-    labels = np.zeros_like(parts)
-    flood.watershed(energy, parts, found, markers, labels)
+    labels = flood.flood_from_markers(energy, parts, n, markers)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 
-def _edges(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
-    """Border strength in 0..1: the stronger of both stretched Sobel derivatives."""
+def border_strength(maps: Maps, params: SeparationParams) -> Float32:
+    """Strength of borders in 0..1: the stronger of both stretched Sobel derivatives."""
     across, down = spread(lambda axis: _stretched_sobel(maps.hv[axis], axis == 0, params), [0, 1])
-    np.maximum(across, down, out=across)
-    across *= mask
-    return across
+    return np.maximum(across, down, out=across)
 
 
 def _stretched_sobel(channel: Float32, along_x: bool, params: SeparationParams) -> Float32:
@@ -78,10 +77,7 @@ def separate_magnitude_peaks(maps: Maps, params: SeparationParams) -> Separation
     energy = np.negative(_stretched(maps.magnitude, mask))
     parts, n = label_parts(mask)
     markers = _peaks(energy, parts, n, params.peak_distance)
-    found = flood.count_markers(parts.ravel(), markers.ravel(), n)
-    found[0] = 0
-    labels = np.zeros_like(parts)
-    flood.watershed(energy, parts, found, markers, labels)
+    labels = flood.flood_from_markers(energy, parts, n, markers)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 

@@ -17,7 +17,7 @@ from ..params import METHODS, SeparationParams
 from ..types import Int32, Maps, Separation, kernel
 from . import separate
 from .local import cut_basins, squeeze_energy
-from .published import merged
+from .published import border_strength, cut_borders, merged
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ Key = tuple[Any, ...]
 class StagedTuner:
     """Cuts one set of maps with changing parameters; equal to :func:`tune`, but sooner.
 
-    For the method "local" the read maps, the mask and the energy are kept from one call to the
-    next. Not for use by two threads at once.
+    The read maps and the mask are kept from one call to the next; for the method "local" the
+    energy, for "hover_net" the strength of borders too. Not for use by two threads at once.
     """
 
     def __init__(self, maps: Maps) -> None:
@@ -169,10 +169,15 @@ class StagedTuner:
         """Separate; arrays of the result may be shared with later results: do not change them."""
         p = params.separation
         maps = self._get("maps", (params.hv,), lambda: read_hv(self.maps, params.hv))
-        if p.method != "local" or not maps.np.size:
+        if p.method not in ("local", "hover_net") or not maps.np.size:
             return separate(maps, p)
         key: Key = (p.np_threshold, p.min_area, p.max_hole_area)
         mask = self._get("mask", key, lambda: clean_mask(self.maps.np, p))
+        if p.method == "hover_net":
+            key = (params.hv, p.sobel_size, p.band_rows)
+            strength = self._get("strength", key, lambda: border_strength(maps, p))
+            found = cut_borders(mask.copy(), strength, p)
+            return merged(found) if p.merge_touching else found
         key = (params.hv, replace(p, **CUT_ONLY))
         energy = self._get("energy", key, lambda: squeeze_energy(maps, mask, p))
         found = cut_basins(maps, mask.copy(), energy, p)
