@@ -2,11 +2,14 @@
 
     python benchmarks/inference.py growth --edges 1000 2000 4000 10000
     python benchmarks/inference.py gpu --edge 8000
+    python benchmarks/inference.py folded --edge 1000
 
 "growth" runs the command line on generated tissue of each size, each in a process of its
 own, and prints time, time per megapixel and peak memory. "gpu" compares fast HoVer-Net
 with types: large tiles in bfloat16 against the published tiling in float32, on the same
-GPU, and shows what of the time is not the network. Ratios hold; seconds are this computer's.
+GPU, and shows what of the time is not the network. "folded" compares, on the CPU, the network
+as it is loaded with the copy that inference makes of it. Ratios hold; seconds are this
+computer's.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ import numpy as np
 import tifffile
 import torch
 
+from napari_hovernet.core import inference
+from napari_hovernet.core.checkpoint import load_model
 from napari_hovernet.core.inference import predict_steps
 from napari_hovernet.core.inference.devices import resolve_device
 from napari_hovernet.core.inference.lane import Timings
@@ -102,8 +107,6 @@ def gpu(args: argparse.Namespace) -> None:
     except DeviceError as error:
         raise SystemExit(f"this part needs a GPU: {error}") from error
     if args.model:
-        from napari_hovernet.core.checkpoint import load_model  # noqa: PLC0415
-
         model = load_model(args.model, device=str(device))
     else:
         torch.manual_seed(0)
@@ -131,6 +134,30 @@ def gpu(args: argparse.Namespace) -> None:
     print("network: device time, copies included; read and write run beside it")
 
 
+def folded(args: argparse.Namespace) -> None:
+    """Compare the loaded network with its folded copy, one run after the other."""
+    image, usual = sample(args.edge), inference.folded
+    print(f"{'':16}{'as loaded':>11}{'folded':>9}{'ratio':>8}{'NP':>10}{'HV':>10}{'PQ':>8}")
+    for name in args.models:
+        model = load_model(name, device="cpu")
+        spent: dict[str, list[float]] = {"loaded": [], "folded": []}
+        maps: dict[str, Maps] = {}
+        for _ in range(args.repeats + 1):
+            for way, seconds in spent.items():
+                inference.folded = usual if way == "folded" else lambda network: network
+                started = time.process_time()
+                maps[way] = inference.predict(model, image)
+                seconds.append(time.process_time() - started)
+        a, b = (np.array(seconds[1:]) for seconds in spent.values())
+        off = [
+            abs(getattr(maps["loaded"], m) - getattr(maps["folded"], m)).max() for m in ("np", "hv")
+        ]
+        pq = evaluate(*(separate(m).labels for m in maps.values())).pq
+        row = f"{name:16}{np.median(a):11.2f}{np.median(b):9.2f}{np.median(a / b):8.2f}"
+        print(f"{row}{off[0]:10.1e}{off[1]:10.1e}{pq:8.4f}", flush=True)
+    inference.folded = usual
+
+
 def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -143,6 +170,11 @@ def main() -> None:
     part.add_argument("--edge", type=int, default=8000)
     part.add_argument("--model", help="checkpoint; default: fast HoVer-Net, random weights")
     part.set_defaults(run=gpu)
+    part = parts.add_parser("folded", help="what folding gives on the CPU")
+    part.add_argument("--edge", type=int, default=1000)
+    part.add_argument("--repeats", type=int, default=5)
+    part.add_argument("--models", nargs="+", default=["compact-typed", "lite-free"])
+    part.set_defaults(run=folded)
     args = parser.parse_args()
     args.run(args)
 
