@@ -173,7 +173,7 @@ def main() -> None:
     part = parts.add_parser("folded", help="what folding gives on the CPU")
     part.add_argument("--edge", type=int, default=1000)
     part.add_argument("--repeats", type=int, default=5)
-    part.add_argument("--models", nargs="+", default=["compact-typed", "lite-free"])
+    part.add_argument("--models", nargs="+", default=["compact", "lite-typed"])
     part.set_defaults(run=folded)
     args = parser.parse_args()
     args.run(args)
