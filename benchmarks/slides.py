@@ -195,14 +195,15 @@ class Cluster:
     def kill(self, *names: str) -> None:
         """Kill some of it."""
         for name in names:
-            self.parts[name].kill()
-            self.parts[name].wait()
+            if self.parts[name].poll() is None:
+                self.parts[name].kill()
+                self.parts[name].wait()
 
 
 def kill(folder: Path, options: argparse.Namespace) -> None:
     """Kill a run again and again: itself, its workers, dask's workers and scheduler; compare."""
     path = mosaic(folder / "slide.ome.tif", options.edge)
-    out, whole, rng = folder / "out.zarr", folder / "whole.zarr", np.random.default_rng(0)
+    out, whole, rng = folder / "out.zarr", folder / "whole.zarr", np.random.default_rng(1)
     subprocess.run(slide(path, whole, 128), check=True)
     expected, rounds, killed = contents(whole), 1, dict[str, int]()
     cluster = Cluster(folder)
@@ -216,19 +217,14 @@ def kill(folder: Path, options: argparse.Namespace) -> None:
         begun = len(list(out.glob("blocks/*.json")))
         while run.poll() is None and len(list(out.glob("blocks/*.json"))) <= begun:
             time.sleep(0.05)  # a kill before the first block would test the start of Python
+            if by_dask:
+                cluster.start()  # workers outlive their scheduler for a while
         time.sleep(rng.uniform(0, options.most))
         names = ["client", *cluster.parts] if by_dask else ["run", "worker"]
-        name = str(rng.choice(names))
         if run.poll() is None:
-            if name in ("client", "run"):
-                run.kill()
-            elif name == "worker":
-                for worker in run.children()[-1:]:  # none any more in the finish
-                    worker.kill()
-            else:
-                cluster.kill(name)
-            kind = name.partition(" ")[0] + (" of dask" if name in cluster.parts else "")
+            kind = strike(str(rng.choice(names)), run, cluster)
             killed[kind] = killed.get(kind, 0) + 1
+            print(f"killed {killed}", flush=True)
             time.sleep(rng.uniform(0, 1))
             run.kill()
         run.wait()
@@ -247,6 +243,18 @@ def kill(folder: Path, options: argparse.Namespace) -> None:
         f"{'equal' if same else 'NOT EQUAL'}; {len(left)} temporary files left",
         flush=True,
     )
+
+
+def strike(name: str, run: psutil.Popen, cluster: Cluster) -> str:
+    """Kill a part of a run; returns its kind."""
+    if name in ("client", "run"):
+        run.kill()
+    elif name == "worker":
+        for worker in run.children()[-1:]:  # none any more in the finish
+            worker.kill()
+    else:
+        cluster.kill(name)
+    return name.partition(" ")[0] + (" of dask" if name in cluster.parts else "")
 
 
 def contents(store: Path) -> dict[str, str]:
