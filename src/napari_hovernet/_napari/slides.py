@@ -324,6 +324,7 @@ class SlideView:
         middle = [(first + i + 0.5) * QC_CELL * mpp for first, i in ((top, r), (left, c))]
         camera.center = (*camera.center[:-2], *middle)
         camera.zoom = float(min(canvas_size(viewer)) / (HOT_WINDOW * mpp))
+        layer.visible = False  # it would cover what one came to see
         self._compute(viewer)
 
     def _compute(self, viewer: Any, waits: int = 30) -> None:
