@@ -97,6 +97,13 @@ def test_without_a_folder_for_reports_it_prints_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_choices_of_label_files_are_refused_for_arrays(run: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.zeros((2, 64, 64, 3), np.uint8))
+    np.save(tmp_path / "labels.npy", np.zeros((2, 64, 64, 2), np.uint16))
+    found = run("evaluate", tmp_path, "--ignore", tmp_path, "--device", "cpu")
+    assert found.status == 2 and "--ignore is about label files" in found.err
+
+
 def test_a_mask_given_for_instances_is_said(run: Any, tmp_path: Path) -> None:
     mask = np.zeros((60, 60), np.uint8)
     for at in range(0, 60, 10):

@@ -15,7 +15,7 @@ from napari_hovernet.core.masks import clean_mask, label_parts, row_bands
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import kernels as flood
-from napari_hovernet.core.separation import separate, warm_up
+from napari_hovernet.core.separation import separate
 from napari_hovernet.core.separation.local import separate_local, squeeze_energy
 from napari_hovernet.core.separation.published import merged, separate_hover_net
 from napari_hovernet.core.types import Maps
@@ -119,10 +119,6 @@ def test_stages_agree(method):
     assert set(np.unique(result.markers)) == set(range(result.n + 1))
     again = separate(maps, SeparationParams.preset(method))
     np.testing.assert_array_equal(result.labels, again.labels)
-
-
-def test_warm_up_runs():
-    warm_up()
 
 
 LOCAL = SeparationParams()

@@ -60,12 +60,6 @@ def camera_of(viewer: ViewerModel) -> Any:
     return viewer.camera if scene is None else scene.camera
 
 
-def grid_of(viewer: ViewerModel) -> Any:
-    """Return the grid: ``viewer.canvas.grid`` from napari 0.9 on, else ``viewer.grid``."""
-    canvas = getattr(viewer, "canvas", None)
-    return viewer.grid if canvas is None else canvas.grid
-
-
 def canvas_size(viewer: ViewerModel) -> tuple[int, int]:
     """Height and width of the canvas in screen pixels; of one cell where the grid is on."""
     canvas = getattr(viewer, "canvas", None)

@@ -185,6 +185,12 @@ def _arrays(options: Namespace) -> tuple[Dataset, ...]:
 
 
 def _stacked(predictor: predictors.StackPredictor, options: Namespace) -> Job:
+    for name in ("true_types", "ignore"):
+        if getattr(options, name) is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} is about label files, and {options.data} holds "
+                "arrays: leave it out, or save the images as files."
+            )
     every = [p for p in predictor.pairs if options.split in (None, p.split)]
     if not every:
         raise InputError(f"{options.data} has no image of the split {options.split!r}.")
