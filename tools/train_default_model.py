@@ -81,7 +81,8 @@ def append(path: Path, line: dict[str, object]) -> None:
 def batches(stage: Stage, args: argparse.Namespace, start: int) -> Iterator[list[torch.Tensor]]:
     """Yield the crops of each step from ``start`` on."""
     samples = load_split(args.data, "train", tuple(stage.shares))
-    crops = Crops(samples, stage.shares, stage.steps * stage.batch, stage.seed)
+    length = stage.steps * stage.batch
+    crops = Crops(samples, stage.shares, length, stage.seed, stage.augment)
     rest = Subset(crops, range(start * stage.batch, len(crops)))
     # spawned: a fork after OpenCV and OpenMP have started threads can hang
     context = "spawn" if args.workers else None

@@ -97,10 +97,14 @@ class Crops(Dataset[tuple[torch.Tensor, ...]]):
     """
 
     def __init__(
-        self, samples: list[Sample], shares: Mapping[str, float], length: int, seed: int
+        self,
+        samples: list[Sample],
+        shares: Mapping[str, float],
+        length: int,
+        seed: int,
+        params: AugmentParams,
     ) -> None:
-        self.samples, self.length, self.seed = samples, length, seed
-        self.params = AugmentParams()
+        self.samples, self.length, self.seed, self.params = samples, length, seed, params
         weights = np.array([shares[s.source] * s.labels.size for s in samples], float)
         for source, share in shares.items():
             here = np.array([s.source == source for s in samples])
