@@ -24,7 +24,6 @@ from napari_hovernet.app.study import (
 )
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.io.labels import write_label_tiff
-from napari_hovernet.core.measure.magnitude import MagnitudeBands
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import CONSEP, Maps, ModelInfo
 
@@ -42,7 +41,7 @@ def study():
 def heard(study):
     """Names of the signals in the order they came."""
     names = []
-    for name in ("run", "labels", "truth", "bands", "findings", "nucleus"):
+    for name in ("run", "labels", "truth", "findings", "nucleus"):
         signal = getattr(study, f"{name}_changed")
         signal.connect(lambda _, name=name: names.append(name))
     return names
@@ -80,9 +79,8 @@ def test_another_run_drops_findings_and_the_nucleus_but_keeps_the_truth(study, h
         lambda s: s.choose_run(run(2)),
         lambda s: s.set_labels(np.zeros((4, 5), np.int32), corrected=True),
         lambda s: s.choose_truth(None),
-        lambda s: s.set_bands(MagnitudeBands(weak=0.3)),
     ],
-    ids=["run", "labels", "truth", "bands"],
+    ids=["run", "labels", "truth"],
 )
 def test_findings_asked_for_before_a_change_are_refused(study, heard, change):
     study.choose_run(run(1))
@@ -102,9 +100,8 @@ def test_corrections_keep_old_findings_in_sight_until_new_ones_come(study, heard
     assert heard[-1] == "labels"
 
 
-def test_equal_bands_and_the_same_nucleus_change_nothing(study, heard):
+def test_the_same_nucleus_changes_nothing(study, heard):
     ticket = study.ticket
-    study.set_bands(MagnitudeBands())
     study.look_at(0)
     assert heard == [] and study.ticket == ticket
     study.look_at(4)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QWidget
 
 from napari_hovernet._napari import contributions
 from napari_hovernet.core.checkpoint import save_model
@@ -148,6 +148,32 @@ def test_the_dock_is_narrow_and_its_first_screen_short(viewer, bench, qtbot):
     for button in bench.view.buttons.values():
         room = button.width() - 4
         assert button.fontMetrics().horizontalAdvance(button.text().replace("&&", "&")) <= room
+
+
+def test_in_a_narrow_window_the_image_has_most_of_it(viewer, bench, qtbot):
+    window = viewer.window._qt_window
+    docks = [window.findChild(QDockWidget, name) for name in ("layer list", "layer controls")]
+    left = Qt.DockWidgetArea.LeftDockWidgetArea
+
+    def share():
+        return viewer.window._qt_viewer.canvas.native.width() / window.width()
+
+    qtbot.waitUntil(lambda: share() >= 0.6)
+    assert all(window.dockWidgetArea(dock) != left for dock in docks)
+    assert "tabs below" in bench.message.text()
+
+    bench._fill_menu()  # as a click on "More" does
+    entry = next(a for a in bench.menu.actions() if "as tabs" in a.text())
+    entry.trigger()
+    assert all(window.dockWidgetArea(dock) == left for dock in docks)
+    assert bench.message.text() == ""
+    bench._fill_menu()
+    next(a for a in bench.menu.actions() if "as tabs" in a.text()).trigger()
+    qtbot.waitUntil(lambda: share() >= 0.6)
+
+    bench.parent().close()  # what was moved goes back with the dock
+    qtbot.waitUntil(lambda: all(window.dockWidgetArea(dock) == left for dock in docks))
+    assert all(dock.isVisible() for dock in docks)
 
 
 def test_a_bad_checkpoint_is_told_and_the_viewer_lives(bench, qtbot, tmp_path):

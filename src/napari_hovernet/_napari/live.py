@@ -90,7 +90,7 @@ class Live:
     def _connect(self) -> None:
         work = self.work
         study, session = work.study, work.session
-        for signal in (study.labels_changed, study.truth_changed, study.bands_changed):
+        for signal in (study.labels_changed, study.truth_changed):
             signal.connect(self._study_changed)
         study.run_changed.connect(self._begin)
         study.findings_changed.connect(self.repaint)
@@ -159,7 +159,6 @@ class Live:
             separation=study.cut_with or run.result.cut_with,
             mask=run.result.separation.mask if as_run else None,
             truth=None if truth is None else truth.labels,
-            bands=study.bands,
             read=None if truth is None else truth.read,
             mpp=run.result.mpp,
         )

@@ -15,7 +15,7 @@ State, free of Qt, each with psygnal signals; change it by its methods alone:
 * ``work.study`` (app.study): the run under the glass and **what is on screen**: ``run``, ``labels``
   (tuned or corrected or as run: never read ``run.result.labels``), ``cut_with``, ``truth``,
   ``findings`` (nuclei, magnitude, blobs, comparison, uncertain; None until known), ``nucleus``.
-  ``choose_truth``, ``look_at``, ``set_bands``; findings follow by themselves.
+  ``choose_truth``, ``look_at``; findings follow by themselves.
 * ``work.tuning`` (app.tuning): parameters of the separation with undo. A remedy is
   ``work.tuning.edit(params)``: screen, study, findings and verdict follow, Undo takes it back.
   ``work.tuning_blocked()`` says why not ("corrected by hand").

@@ -98,12 +98,6 @@ class History(Generic[T]):
         """Whether a step taken back can be done again."""
         return bool(self._undone)
 
-    def reachable(self) -> tuple[T, ...]:
-        """Return what is there and what an undo or redo could bring back."""
-        changes = [change for _, change in self._done] + self._undone
-        touched = [item for c in changes for item in (*c.added, *c.removed)]
-        return tuple({id(item): item for item in (*self.items, *touched)}.values())
-
     def do(self, change: Change[T]) -> None:
         """Make a change; what was undone before cannot be redone any more."""
         self._undone.clear()

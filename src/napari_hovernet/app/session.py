@@ -150,6 +150,8 @@ RECENT_LIMIT = 8
 PRESETS = ("local", "hover_net")
 """Named ways of separating nuclei."""
 SETTINGS_VERSION = 1
+LAYER_DOCKS = ("auto", "left", "tabs")
+"""napari's layer list and controls: tabs beside ours where the window is narrow, never, always."""
 OF_AN_IMAGE = {"image_mpp", "model_mpp"}
 """Inference parameters that are not remembered."""
 
@@ -163,6 +165,7 @@ class Settings:
     device: str = "auto"  # Last device: "auto", "cpu", "cuda:0", "mps".
     separation: str = "local"  # Last separation preset
     inference: InferenceParams = field(default_factory=InferenceParams)  # Last inference parameters
+    layer_docks: str = "auto"  # Where napari's docks of layers are while the dock is open
 
     def with_recent(self, path: str) -> Settings:
         """Put a checkpoint at the top of the recent list."""
@@ -216,6 +219,8 @@ def _from_dict(raw: Mapping[str, Any]) -> Settings:
     texts = {k: raw[k] for k in ("model", "device") if isinstance(raw.get(k), str) and raw[k]}
     if raw.get("separation") in PRESETS:
         texts["separation"] = raw["separation"]
+    if raw.get("layer_docks") in LAYER_DOCKS:
+        texts["layer_docks"] = raw["layer_docks"]
     recent, inference = raw.get("recent_models"), raw.get("inference")
     paths = [p for p in recent if isinstance(p, str)] if isinstance(recent, list) else []
     known = {f.name for f in fields(InferenceParams)} - OF_AN_IMAGE
@@ -262,11 +267,6 @@ class Session(OneThread):
     def runs(self) -> tuple[Run, ...]:
         """Runs whose layers are in the viewer, oldest first."""
         return self._history.items
-
-    @property
-    def kept_runs(self) -> tuple[Run, ...]:
-        """Runs in the viewer and those that undo or redo can bring back."""
-        return self._history.reachable()
 
     @property
     def can_undo(self) -> bool:
@@ -318,6 +318,13 @@ class Session(OneThread):
         inference = replace(options.inference, image_mpp=None, model_mpp=None)
         settings = replace(self.settings, device=options.device, inference=inference)
         self._remember(replace(settings, separation=options.separation))
+
+    def set_layer_docks(self, place: str) -> None:
+        """Remember where napari's docks of layers are, one of :data:`LAYER_DOCKS`."""
+        self._on_main_thread()
+        if place not in LAYER_DOCKS:
+            raise InputError(f"place is {place!r}; choose one of {', '.join(LAYER_DOCKS)}.")
+        self._remember(replace(self.settings, layer_docks=place))
 
     def set_view(self, view: str) -> None:
         """Look at one of :data:`VIEWS`; nuclei take the colours that belong to it."""

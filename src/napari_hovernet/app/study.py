@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..core.measure.blobs import BlobReport
     from ..core.measure.changes import LabelDifference
     from ..core.measure.compare import Comparison
-    from ..core.measure.magnitude import MagnitudeBands, MagnitudeReport
+    from ..core.measure.magnitude import MagnitudeReport
     from ..core.separation.tuning import TuneParams
     from ..core.types import Bool, ModelInfo
 
@@ -106,7 +106,6 @@ class Study(OneThread):
     run_changed: ClassVar[Signal] = Signal(object)
     labels_changed: ClassVar[Signal] = Signal(object)
     truth_changed: ClassVar[Signal] = Signal(object)
-    bands_changed: ClassVar[Signal] = Signal(object)
     findings_changed: ClassVar[Signal] = Signal(object)
     nucleus_changed: ClassVar[Signal] = Signal(int)
 
@@ -119,21 +118,11 @@ class Study(OneThread):
         self.findings: Findings | None = None  # None until the run was looked at
         self.nucleus = 0  # Id of the nucleus looked at, 0 = none
         self.ticket = 0  # Changes with everything findings depend on
-        self._bands: MagnitudeBands | None = None
 
     @property
     def labels(self) -> Int32 | None:
         """Label image of :attr:`instances`, int32 (H, W)."""
         return None if self.instances is None else self.instances.labels
-
-    @property
-    def bands(self) -> MagnitudeBands:
-        """Bounds by which a magnitude is called collapsed, weak or healthy."""
-        if self._bands is None:
-            from ..core.measure.magnitude import MagnitudeBands  # noqa: PLC0415 - on first use
-
-            self._bands = MagnitudeBands()
-        return self._bands
 
     def choose_run(self, run: Run | None) -> None:
         """Look into another run; the truth stays, to be checked against the new size."""
@@ -179,14 +168,6 @@ class Study(OneThread):
         self.truth = truth
         self.ticket += 1
         self.truth_changed.emit(truth)
-
-    def set_bands(self, bands: MagnitudeBands) -> None:
-        """Set the bounds of the traffic light."""
-        self._on_main_thread()
-        if bands != self.bands:
-            self._bands = bands
-            self.ticket += 1
-            self.bands_changed.emit(bands)
 
     def look_at(self, nucleus: int) -> None:
         """Look at one nucleus, 0 = none."""
@@ -269,7 +250,6 @@ class Case:
     separation: SeparationParams  # What the instances were cut with
     mask: Bool | None = None  # bool (H, W): Mask of the separation
     truth: Int32 | None = None  # int32 (H, W): Of the same size
-    bands: MagnitudeBands | None = None
     read: Instances | None = None  # The truth as its file holds it: types and their names
     mpp: float | None = None  # Micrometres per pixel of the image, None = not known
 
@@ -284,7 +264,7 @@ def finding_steps(case: Case) -> Generator[Progress, None, Findings]:
     nuclei = measure(case.labels, case.maps, type_names=case.info.types)
     uncertain = find_uncertain(nuclei, case.maps, case.labels)
     yield Progress(1, 4, "Looking at the magnitude ...")
-    magnitude = magnitude_report(case.maps, case.labels, case.bands)
+    magnitude = magnitude_report(case.maps, case.labels)
     yield Progress(2, 4, "Looking for blobs ...")
     blobs = blob_report(case.maps, case.labels, mask=case.mask)
     yield Progress(3, 4, "Comparing ...")
@@ -527,9 +507,7 @@ def why_not(a: Run, b: Run) -> str:
     return ""
 
 
-def case_of(
-    run: Run, labels: Int32, truth: Int32 | None = None, bands: MagnitudeBands | None = None
-) -> Case:
+def case_of(run: Run, labels: Int32, truth: Int32 | None = None) -> Case:
     """Return what is looked into of a run with maps.
 
     ``labels`` int32 (H, W); ``truth`` int32 (H, W).
@@ -544,7 +522,6 @@ def case_of(
         separation=run.result.cut_with,
         mask=None if separation is None else separation.mask,
         truth=truth,
-        bands=bands,
     )
 
 

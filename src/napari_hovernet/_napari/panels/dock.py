@@ -20,6 +20,7 @@ from qtpy.QtGui import (
 )
 from qtpy.QtWidgets import (
     QApplication,
+    QDockWidget,
     QFileDialog,
     QMainWindow,
     QMenu,
@@ -67,6 +68,9 @@ WIDTH = 316
 """Width in pixels at which the dock opens and nothing is cut off."""
 START_UP_MS = 50
 """The dock is drawn before torch is imported (in another thread, but sharing the GIL)."""
+CANVAS_SHARE = 0.6
+"""Least share of a window's width for the image: below it napari's docks of layers move over."""
+LAYERS_ARE = "Layer list and controls are the tabs below; More ▾ moves them."
 ASK = "ask"
 VIEW_TITLES = {
     "image": ("H&E", "The image with outlines."),
@@ -102,6 +106,7 @@ class HoverNetDock(QWidget):
         self._connect()
         digits = {str(at): calling(self.look, name) for at, name in enumerate(VIEWS, start=1)}
         self.keys = Keys(self.work.viewer, digits)
+        self.layer_docks = LayerDocks(self)
         self._show_all()
         QTimer.singleShot(START_UP_MS, self.work.start_up)
 
@@ -332,9 +337,30 @@ class HoverNetDock(QWidget):
         everywhere.setCheckable(True)
         everywhere.setChecked(work.live.unmasked)
         everywhere.triggered.connect(work.live.set_unmasked)
+        beside = menu.addAction("Layer list and controls as tabs here")
+        beside.setCheckable(True)
+        beside.setChecked(self.layer_docks.moved)
+        beside.setEnabled(self.layer_docks.movable)
+        beside.triggered.connect(self._place_layer_docks)
         layers = menu.addAction("All maps as layers")
         layers.setEnabled(run is not None and run.result.maps is not None)
         layers.triggered.connect(lambda _=False: work.layers.add_all_maps(work.study.run))
+
+    def _make_room(self) -> None:
+        place = self.work.session.settings.layer_docks
+        if place == "tabs" or (place == "auto" and self.layer_docks.crowd()):
+            self.layer_docks.move()
+            if self.layer_docks.moved and not self.message.text():
+                self.message.say(LAYERS_ARE)
+
+    def _place_layer_docks(self, beside: bool) -> None:
+        self.work.session.set_layer_docks("tabs" if beside else "left")
+        if beside:
+            self.layer_docks.move()
+        else:
+            self.layer_docks.back()
+            if self.message.text() == LAYERS_ARE:
+                self.message.say("")
 
     # ------------------------------------------------------------ tabs
 
@@ -372,13 +398,91 @@ class HoverNetDock(QWidget):
         if self._window is None and isinstance(window, QMainWindow):
             self._window = weakref.ref(window)
             WindowEnd(window, self.work.close)
+        QTimer.singleShot(0, self._make_room)  # once the window has given the dock its place
         self.pages[TABS.index(self.work.tab)].shown()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Let the keys go, and take marks away."""
         super().hideEvent(event)
         self.keys.release()
+        if event is None or not event.spontaneous():  # not when the window is out of sight
+            self.layer_docks.back()
         self.pages[TABS.index(self.work.tab)].left()
+
+
+class LayerDocks:
+    """napari's layer list and controls as tabs beside ours, while ours is shown.
+
+    At the left they take 320 of a laptop's 1366 pixels, whatever is in them.
+    """
+
+    NAMES = ("layer controls", "layer list")
+
+    def __init__(self, widget: QWidget) -> None:
+        self._widget = weakref.ref(widget)
+        self._docks: list[QDockWidget] = []  # What was moved, top to bottom
+
+    @property
+    def moved(self) -> bool:
+        """Whether they are beside ours."""
+        return bool(self._docks)
+
+    @property
+    def movable(self) -> bool:
+        """Whether there is something to move, or to move back."""
+        return self.moved or bool(self._found())
+
+    def crowd(self) -> bool:
+        """Whether they leave the image less than its share of the window."""
+        found, widget = self._found(), self._widget()
+        if not found or widget is None:
+            return False
+        taken = max(dock.width() for dock in found) + widget.width()
+        window = widget.window().width()
+        return window - taken < CANVAS_SHARE * window
+
+    def move(self) -> None:
+        """Make them tabs beside ours, ours in front."""
+        main, own = self._own()
+        if self._docks or main is None or own is None:
+            return
+        self._docks = self._found()
+        own.setWindowTitle("HoVer-Net")  # short: the tab's text, and there are three
+        for dock in self._docks:
+            main.tabifyDockWidget(own, dock)
+        own.raise_()
+
+    def back(self) -> None:
+        """Put back at the left what was moved and is still where it was put."""
+        main, _ = self._own()
+        docks, self._docks = self._docks, []
+        left = Qt.DockWidgetArea.LeftDockWidgetArea
+        for dock in docks if main is not None else ():
+            if not dock.isFloating() and main.dockWidgetArea(dock) != left:
+                main.addDockWidget(left, dock)
+                dock.show()
+
+    def _own(self) -> tuple[QMainWindow | None, QDockWidget | None]:
+        at = self._widget()
+        main = None if at is None else at.window()
+        while at is not None and not isinstance(at, QDockWidget):
+            at = at.parentWidget()
+        fits = isinstance(main, QMainWindow) and at is not None and not at.isFloating()
+        return (main, at) if fits else (None, None)
+
+    def _found(self) -> list[QDockWidget]:
+        """Those of napari's docks that are shown at the left."""
+        main, _ = self._own()
+        docks = [] if main is None else [main.findChild(QDockWidget, name) for name in self.NAMES]
+        left = Qt.DockWidgetArea.LeftDockWidgetArea
+        return [
+            dock
+            for dock in docks
+            if dock is not None
+            and dock.isVisible()
+            and not dock.isFloating()
+            and main.dockWidgetArea(dock) == left
+        ]
 
 
 class LegendStrip(QWidget):

@@ -314,8 +314,7 @@ class CompareBox(QWidget):
 
         def steps() -> Steps[Any]:
             true = None if truth is None else truth.labels
-            cases = [case_of(r, ids, true, self.study.bands)
-                     for r, ids in zip(both, labels, strict=True)]  # fmt: skip
+            cases = [case_of(r, ids, true) for r, ids in zip(both, labels, strict=True)]
             two = yield from two_runs_steps(*cases)
             pictures = yield from pictures_steps(two, labels, image, run.result.offset)
             return two, pictures, np.array_equal(*labels)
