@@ -95,7 +95,7 @@ STAGES = (
         "default-5",
         "lite-typed",
         ALL,
-        steps=3000,
+        steps=2400,
         rate=1e-3,
         seed=13,
         decay=0.6,

@@ -20,72 +20,51 @@ FIRST_ROOM = 1024
 
 
 @kernel
-def moments(ids: Array, n: int) -> tuple[Array, Array, Array]:
-    """Count, sum of (row, column) and inclusive box (r0, c0, r1, c1) of every id."""
-    count = np.zeros(n + 1, np.int64)
-    total = np.zeros((n + 1, 2), np.float64)
-    box = np.zeros((n + 1, 4), np.int64)
+def runs_of(ids: Array, apart: bool) -> Array:
+    """List runs of one id along the rows of (H, W), in order: row, first column, end, id.
+
+    ``apart`` gives the number of the 4-connected part instead of the id, 1 to n by first pixel.
+    """
     height, width = ids.shape
+    runs, parent = np.zeros((FIRST_ROOM, 4), np.int32), np.zeros(FIRST_ROOM, np.int32)
+    n, above, here = 0, 1, 1  # runs so far; first run of the row above, and of this row
     for r in range(height):
-        c = 0
+        if n + width >= parent.size:  # here, not at each run: the loop stays quick
+            parent = np.concatenate((parent, np.zeros(n + width, np.int32)))
+            runs = np.concatenate((runs, np.zeros((n + width, 4), np.int32)))
+        above, here, near, c = here, n + 1, here, 0
         while c < width:
-            i = ids[r, c]
-            start = c
+            i, start = ids[r, c], c
             c += 1
             while c < width and ids[r, c] == i:
                 c += 1
             if i == 0:
                 continue
-            length = c - start
-            if count[i] == 0:
-                box[i, 0], box[i, 1], box[i, 3] = r, start, c - 1
-            box[i, 1] = min(box[i, 1], start)
-            box[i, 2] = r
-            box[i, 3] = max(box[i, 3], c - 1)
-            count[i] += length
-            total[i, 0] += r * length
-            total[i, 1] += 0.5 * (start + c - 1) * length
-    return count, total, box
+            n += 1
+            runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3] = r, start, c, i
+            parent[n], near = n, max(near, above)
+            while apart and near < here and runs[near, 2] <= start:
+                near += 1
+            other = near
+            while apart and other < here and runs[other, 1] < c:
+                if runs[other, 3] == i:
+                    join(parent, n, other)
+                other += 1
+    if apart:
+        flatten(parent, n)
+        runs[: n + 1, 3] = parent[: n + 1]
+    found: Array = runs[1 : n + 1]
+    return found
 
 
 @kernel
-def farthest(ids: Array, centre: Array) -> Array:
-    """Largest distance from the centre to a pixel of each id."""
-    square = np.zeros(len(centre), np.float64)
-    for r in range(ids.shape[0]):
-        for c in range(ids.shape[1]):
-            i = ids[r, c]
-            if i:
-                y, x = r - centre[i, 0], c - centre[i, 1]
-                square[i] = max(square[i], y * y + x * x)
-    radius: Array = np.sqrt(square)
-    return radius
-
-
-@kernel
-def write_offsets(ids: Array, centre: Array, inverse: Array, hv: Array) -> None:
-    """Write each offset from the centre times the inverse extent of its side."""
-    for r in range(ids.shape[0]):
-        for c in range(ids.shape[1]):
-            i = ids[r, c]
-            if i:
-                x, y = c - centre[i, 1], r - centre[i, 0]
-                hv[0, r, c] = x * (inverse[i, 0] if x < 0 else inverse[i, 1])
-                hv[1, r, c] = y * (inverse[i, 2] if y < 0 else inverse[i, 3])
-
-
-@kernel
-def join(parent: Array, a: int, b: int) -> int:
-    """Let two nodes (0 = none) share the lower of their roots; returns it."""
-    if a == 0 or b == 0:
-        return max(a, b)
+def join(parent: Array, a: int, b: int) -> None:
+    """Let two nodes share the lower of their roots."""
     while parent[a] != a:
         a = parent[a]
     while parent[b] != b:
         b = parent[b]
-    low = min(a, b)
-    parent[a] = parent[b] = low
-    return low
+    parent[a] = parent[b] = min(a, b)
 
 
 @kernel
@@ -106,29 +85,62 @@ def flatten(parent: Array, n: int) -> None:
 @kernel
 def label_equal(ids: Array, parts: Array) -> int:
     """Fill ``parts`` with the 4-connected parts of equal id, in order of first pixel."""
-    height, width = ids.shape
-    parent = np.zeros(FIRST_ROOM, np.int32)
     n = 0
-    for r in range(height):
-        for c in range(width):
-            i = ids[r, c]
-            if i == 0:
-                continue
-            left = parts[r, c - 1] if c > 0 and ids[r, c - 1] == i else 0
-            above = parts[r - 1, c] if r > 0 and ids[r - 1, c] == i else 0
-            part = join(parent, left, above)
-            if part == 0:
-                n += 1
-                if n == parent.size:
-                    parent = np.concatenate((parent, np.zeros_like(parent)))
-                parent[n] = part = n
-            parts[r, c] = part
-    flatten(parent, n)
-    for r in range(height):
-        for c in range(width):
-            parts[r, c] = parent[parts[r, c]]
-    found: int = parent[: n + 1].max()
-    return found
+    runs = runs_of(ids, True)
+    for k in range(len(runs)):
+        parts[runs[k, 0], runs[k, 1] : runs[k, 2]] = runs[k, 3]
+        n = max(n, runs[k, 3])
+    return n
+
+
+@kernel
+def moments(ids: Array, n: int) -> tuple[Array, Array, Array]:
+    """Count, sum of (row, column) and inclusive box (r0, c0, r1, c1) of every id."""
+    return moments_of(runs_of(ids, False), n)
+
+
+@kernel
+def moments_of(runs: Array, n: int) -> tuple[Array, Array, Array]:
+    """Sum up as :func:`moments` does, over runs."""
+    count = np.zeros(n + 1, np.int64)
+    total = np.zeros((n + 1, 2), np.float64)
+    box = np.zeros((n + 1, 4), np.int64)
+    for k in range(len(runs)):
+        row, start, end, i = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3]
+        if count[i] == 0:
+            box[i, 0], box[i, 1], box[i, 3] = row, start, end - 1
+        box[i, 1] = min(box[i, 1], start)
+        box[i, 2] = row
+        box[i, 3] = max(box[i, 3], end - 1)
+        count[i] += end - start
+        total[i, 0] += row * (end - start)
+        total[i, 1] += 0.5 * (start + end - 1) * (end - start)
+    return count, total, box
+
+
+@kernel
+def farthest(runs: Array, centre: Array) -> Array:
+    """Largest distance from the centre to a pixel of each id."""
+    square = np.zeros(len(centre), np.float64)
+    for k in range(len(runs)):
+        row, start, end, i = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3]
+        y = row - centre[i, 0]
+        x = max(abs(start - centre[i, 1]), abs(end - 1 - centre[i, 1]))
+        square[i] = max(square[i], y * y + x * x)
+    radius: Array = np.sqrt(square)
+    return radius
+
+
+@kernel
+def write_offsets(runs: Array, centre: Array, inverse: Array, hv: Array) -> None:
+    """Write each offset from the centre times the inverse extent of its side."""
+    for k in range(len(runs)):
+        row, start, end, i = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3]
+        y = row - centre[i, 0]
+        hv[1, row, start:end] = y * (inverse[i, 2] if y < 0 else inverse[i, 3])
+        for c in range(start, end):
+            x = c - centre[i, 1]
+            hv[0, row, c] = x * (inverse[i, 0] if x < 0 else inverse[i, 1])
 
 
 ORDERS = ("hv", "vh")
@@ -264,12 +276,9 @@ def hv_targets(labels: npt.ArrayLike, convention: HVConvention | None = None) ->
     ids, n = compact_ids(labels)
     if convention.resize != 1.0 and ids.size:
         return _resized_targets(ids, convention)
-    if convention.split_parts and n:
-        parts = np.zeros(ids.shape, np.int32)
-        ids, n = parts, int(label_equal(ids, parts))
     hv: Float32 = np.zeros((2, *ids.shape), dtype=np.float32)
     if n:
-        _fill(ids, n, convention, hv)
+        _fill(ids, convention, hv)
     if convention.blur > 0 and ids.size:
         from scipy import ndimage  # noqa: PLC0415 - on first use
 
@@ -375,8 +384,10 @@ def _as_hv(hv: npt.ArrayLike) -> Float32:
     return array
 
 
-def _fill(ids: Int32, n: int, convention: HVConvention, hv: Float32) -> None:
-    count, total, box = moments(ids, n)
+def _fill(ids: Int32, convention: HVConvention, hv: Float32) -> None:
+    runs = runs_of(ids, convention.split_parts)
+    n = int(runs[:, 3].max())
+    count, total, box = moments_of(runs, n)
     keep = count > 0
     keep[0] = False
     keep &= (count >= convention.min_area) & (box[:, :2].min(axis=1) >= convention.edge)
@@ -384,17 +395,19 @@ def _fill(ids: Int32, n: int, convention: HVConvention, hv: Float32) -> None:
     if convention.centre == "hover_net":
         centre = np.floor(centre + 0.5) - 1
     elif convention.centre == "distance_peak":
-        centre = _deepest(ids, n)
+        parts = np.zeros(ids.shape, np.int32)
+        n_parts = label_equal(ids, parts) if convention.split_parts else 0
+        centre = _deepest(parts if n_parts else ids, n)
     before, after = centre - box[:, :2], box[:, 2:] - centre
     if convention.scale == "axis":
         extent = np.stack((before[:, 1], after[:, 1], before[:, 0], after[:, 0]), axis=1)
     else:
         axes = np.maximum(before, after).max(axis=1)
-        reach = axes if convention.scale == "isotropic" else farthest(ids, centre)
+        reach = axes if convention.scale == "isotropic" else farthest(runs, centre)
         extent = np.repeat(reach[:, None], N_EXTENTS, axis=1)
     inverse = np.zeros(extent.shape)
     np.divide(1.0, extent, out=inverse, where=(extent > 0) & keep[:, None])
-    write_offsets(ids, centre, inverse, hv)
+    write_offsets(runs, centre, inverse, hv)
 
 
 def _deepest(ids: Int32, n: int) -> Float64:

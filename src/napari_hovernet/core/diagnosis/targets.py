@@ -14,7 +14,16 @@ from scipy import ndimage
 from ...errors import InputError
 from ..data.items import listed
 from ..data.stored_hv import HVProbe, detect_hv
-from ..hv import PRESETS, HVConvention, compact_ids, convert, hv_targets, moments, write_offsets
+from ..hv import (
+    PRESETS,
+    HVConvention,
+    compact_ids,
+    convert,
+    hv_targets,
+    moments_of,
+    runs_of,
+    write_offsets,
+)
 from ..masks import label_parts
 from ..types import Float32, Progress
 from .bench import Bench, Item, channel_first
@@ -268,9 +277,10 @@ def _candidates(labels: Any) -> Iterator[tuple[str, Float32]]:
                 made = hv_targets(labels, HVConvention(scale=scale, centre=centre))
                 yield f"{scale}, {centre}", made
     ids, n = compact_ids(labels)
-    count, total, _ = moments(ids, n)
+    runs = runs_of(ids, False)
+    count, total, _ = moments_of(runs, n)
     pixels = np.zeros_like(ours)
-    write_offsets(ids, total / np.maximum(count, 1)[:, None], np.ones((n + 1, 4)), pixels)
+    write_offsets(runs, total / np.maximum(count, 1)[:, None], np.ones((n + 1, 4)), pixels)
     yield "pixels", pixels
     yield "components", hv_targets(label_parts(ids > 0)[0])
     for sigma in BLURS:
