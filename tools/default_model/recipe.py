@@ -102,6 +102,17 @@ STAGES = (
         loss=NUCLEI,
         augment=MILD,
     ),
+    Stage(
+        "free-5",
+        "lite-free",
+        FREE,
+        steps=1200,
+        rate=1e-3,
+        seed=14,
+        decay=0.6,
+        loss=NUCLEI,
+        augment=MILD,
+    ),
 )
 """In order. ``compact-typed`` teaches the earlier built-in model types, CoNSeP, and HV of zero
 outside nuclei. The free ones come from free ones only, so their weights never saw MoNuSeg;
