@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from default_model import card
 from default_model.data import Sample, load_split
-from default_model.judge import State, as_model, average, judge, quick, shifted, told
+from default_model.judge import State, as_model, average, in_glands, judge, quick, shifted, told
 from default_model.recipe import ARCHITECTURE, STAGES, Stage
 
 import napari_hovernet as nh
@@ -35,7 +35,7 @@ NOT_FREE = "CC BY-NC-SA 4.0 (trained on MoNuSeg, CoNSeP and DSB 2018{more})"
 FREE_FOR_ALL = (
     "Apache 2.0 (free for commercial use; trained on CoNSeP and DSB 2018 (CC0) only{more})"
 )
-SHIPPED = ("lite-free",)
+SHIPPED = ("lite-free", "lite-typed")
 """Built-in models that a stage may start from, trained by stages of this recipe themselves."""
 VALIDATION = ("monuseg", "consep", "dsb_purple", "dsb_white")
 PLAIN_PARTS = 3.0
@@ -177,6 +177,7 @@ def main() -> None:
     state = lengthened(states[best], LENGTH * b["inside_true"] / b["inside"])
     final = {**judged[best], "plain": judge(as_model(state), samples, among)}
     final["flat"] = on_flat(as_model(state))
+    final["glands"] = in_glands(as_model(state))
     print(f"best: {best}; HV scaled: {told(final['plain'])}; nuclei on flat images {final['flat']}")
     (args.runs / args.stage / "scores.json").write_text(json.dumps({**judged, "final": final}))
     if args.write:

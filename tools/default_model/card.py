@@ -86,6 +86,8 @@ Types, by hover_net's definition (centroids within 12 px), on CoNSeP's validatio
 {types}.
 
 Nuclei found in plain black, white, grey and light grey squares of 256 px: {flat}.
+Of 45 nuclei counted by hand inside the brown glands of the immunohistochemistry sample, {glands}
+are outlined (`compact`: 28). That image was in no training.
 
 ## What it is not for
 
@@ -125,6 +127,7 @@ def write(
         weights=weights,
         scores=_table(scores),
         types=", ".join(f"{k} F1 {v:.2f}" for k, v in types.items()),
+        glands=scores["glands"][0],
         flat=", ".join(str(n) for n in scores["flat"].values()),
     )
     card = target.with_name(f"MODEL_CARD-{target.stem}.md")
