@@ -89,8 +89,17 @@ def join(parent: Array, a: int, b: int) -> int:
 
 
 @kernel
-def flatten(parent: Array, n: int) -> None:
-    """Replace each node 1..n, in place, by the number of its root in order of roots.
+def doubled(values: Array) -> Array:
+    """Twice as much room, zeros behind; numpy's own ways take a second each to be compiled."""
+    grown = np.empty(2 * values.size, values.dtype)
+    for i in range(grown.size):
+        grown[i] = values[i] if i < values.size else 0
+    return grown
+
+
+@kernel
+def flatten(parent: Array, n: int) -> int:
+    """Replace each node 1..n, in place, by the number of its root in order of roots; how many.
 
     A root is its own parent; all others have a parent that comes before them.
     """
@@ -101,6 +110,7 @@ def flatten(parent: Array, n: int) -> None:
             parent[node] = found
         else:
             parent[node] = parent[parent[node]]
+    return found
 
 
 @kernel
@@ -120,14 +130,13 @@ def label_equal(ids: Array, parts: Array) -> int:
             if part == 0:
                 n += 1
                 if n == parent.size:
-                    parent = np.concatenate((parent, np.zeros_like(parent)))
+                    parent = doubled(parent)
                 parent[n] = part = n
             parts[r, c] = part
-    flatten(parent, n)
+    found = flatten(parent, n)
     for r in range(height):
         for c in range(width):
             parts[r, c] = parent[parts[r, c]]
-    found: int = parent[: n + 1].max()
     return found
 
 
