@@ -6,7 +6,7 @@
 #   bash tools/get-started.sh setup         install everything and stop
 #
 # Wanted: Linux or macOS with Python 3.11, 3.12 or 3.13. On Debian and Ubuntu missing system
-# packages are installed when this runs as root or sudo can; elsewhere they are named.
+# packages (Python itself, too) are installed when this runs as root or sudo can; elsewhere they are named.
 # Settings, all optional:
 #   PYTHON=/path/to/python3.12   the Python to build .venv with
 #   VENV=/path                   another place for the environment
@@ -110,6 +110,9 @@ make_venv() {
     die "$VENV exists and is no Python environment; move it away, or set VENV=/another/path."
   fi
   local python package
+  if [[ -z ${PYTHON:-}${SKIP_SYSTEM_PACKAGES:-} ]] && ! compgen -c python >/dev/null; then
+    apt_install python3 python3-venv || true # a bare Debian has none; find_python says the rest
+  fi
   python=$(find_python)
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')

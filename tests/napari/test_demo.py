@@ -62,3 +62,15 @@ def test_needs_display_only_where_displays_are_separate(no_display, monkeypatch)
     monkeypatch.setattr("sys.platform", "darwin")
     assert not demo.needs_display()
     assert isinstance(demo.parser().parse_args(["--screenshot", "a"]).screenshot, Path)
+
+
+def test_it_says_what_is_going_on_and_waits_as_long_as_something_does(caplog, monkeypatch):
+    caplog.set_level("INFO")
+    shown = demo.Demo(None, argparse.Namespace(screenshot=Path("a.png")))
+    waits = []
+    shown._watch = argparse.Namespace(start=waits.append)
+    monkeypatch.setattr(demo.time, "monotonic", iter((10.0, 10.1, 10.2, 10.3, 99.0)).__next__)
+    for line in ("reading", "reading", "tile 1 of 9", "separating", "tile 2 of 9"):
+        shown._say(line)
+    assert [r.message for r in caplog.records] == ["reading", "separating", "tile 2 of 9"]
+    assert waits == [demo.PATIENCE_S * 1000] * 5

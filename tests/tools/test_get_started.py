@@ -117,6 +117,15 @@ def test_an_unfit_python_is_named_and_what_to_do(
     assert "apt-get install python3.12 python3.12-venv" in run.stderr
 
 
+def test_a_machine_without_any_python_gets_the_system_s(machine: Machine) -> None:
+    machine.add("ldconfig", "echo")
+    machine.add("apt-get", "true")
+    machine.run("setup")
+    assert machine.calls("apt-get")[-1].endswith(
+        "install --no-install-recommends python3 python3-venv"
+    )
+
+
 def test_a_newer_python_beside_an_old_one_is_found(machine: Machine) -> None:
     machine.add("python3", OLD_PYTHON)
     machine.add("python3.12", f'exec "{sys.executable}" "$@"')

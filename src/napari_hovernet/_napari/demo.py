@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from ..core.weights import DEFAULT
 from ..errors import DeviceError, UserError
 
 if TYPE_CHECKING:
+    from qtpy.QtCore import QTimer
+
     import napari
 
     from .workspace import Workspace
@@ -31,10 +34,11 @@ SCREEN = "1600x1000x24"
 """Width, height and depth of the virtual display."""
 WINDOW = (1600, 1000)
 """Size in pixels of the window in a screenshot."""
-SETTLE_MS = 1500
-"""Pause before a screenshot, so that the canvas has drawn everything."""
-TIMEOUT_S = 600
-"""A demonstration that is not done by then has failed."""
+SETTLE_MS = 1500  # Pause before a screenshot, so that the canvas has drawn everything
+PATIENCE_S = 600
+"""Without a person at the screen, a demonstration in which nothing happens for so long is ended."""
+SAY_S = 3  # Seconds between two lines on tiles
+FIRST_TIME = "opening napari and a sample image; the first time takes longest, code is compiled ..."
 SAMPLES = ("tissue", "ihc", "skin")
 NO_DISPLAY = (
     "There is no display. Give --screenshot out.png to draw on a virtual one, or set DISPLAY."
@@ -89,6 +93,7 @@ def _under_xvfb(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
+    _LOG.info(FIRST_TIME)
     import napari  # noqa: PLC0415 - after the display is known to be there
 
     viewer = napari.Viewer(title="napari-hovernet demo")
@@ -107,6 +112,8 @@ class Demo:
         self.options = options
         self.status = 0 if options.screenshot is None else 1
         self.work: Workspace | None = None
+        self._said = ("", 0.0)  # The last line, and when it was written
+        self._watch: QTimer | None = None
 
     def start(self) -> None:
         """Open sample and panel; the run starts once the model file has been read."""
@@ -124,12 +131,13 @@ class Demo:
         session = self.work.session
         session.model_changed.connect(self._model_known)
         session.status_changed.connect(self._status_known)
-        self._model_known(session.model)
         if self.options.screenshot is not None:
-            QTimer.singleShot(TIMEOUT_S * 1000, self._too_slow)
+            self._watch = QTimer(singleShot=True, timeout=self._too_slow)
+        self._model_known(session.model)
 
     def _model_known(self, model: Any) -> None:
         if self.work is None or model.reading:
+            self._say("reading the model ...")
             return
         if model.error:
             self._end(model.error)
@@ -137,13 +145,23 @@ class Demo:
             self.work.run()
 
     def _status_known(self, status: Any) -> None:
-        if self.work is None or status.busy:
+        if self.work is None:
             return
         if status.error:
             self._end(status.error)
-        elif self.work.session.runs:
-            _LOG.info("%s", status.message)
+            return
+        self._say(status.message)
+        if self.work.session.runs and not status.busy:
             later(self._finish)
+
+    def _say(self, message: str) -> None:
+        """Write what is going on, tiles now and then; who goes on is not stopped."""
+        if self._watch is not None:
+            self._watch.start(PATIENCE_S * 1000)
+        now, (last, when) = time.monotonic(), self._said
+        if message != last and (now - when >= SAY_S or not message.startswith("tile")):
+            _LOG.info("%s", message)
+            self._said = message, now
 
     def _finish(self) -> None:
         path = self.options.screenshot
@@ -163,7 +181,7 @@ class Demo:
 
     def _too_slow(self) -> None:
         if self.status:
-            self._end(f"The demonstration was not done after {TIMEOUT_S} s; it was stopped.")
+            self._end(f"Nothing has happened for {PATIENCE_S} s; the demonstration was stopped.")
 
     def _end(self, message: str) -> None:
         """Say what went wrong; without a person at the screen, quit."""

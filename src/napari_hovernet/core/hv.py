@@ -26,12 +26,10 @@ def runs_of(ids: Array, apart: bool) -> Array:
     ``apart`` gives the number of the 4-connected part instead of the id, 1 to n by first pixel.
     """
     height, width = ids.shape
-    runs, parent = np.zeros((FIRST_ROOM, 4), np.int32), np.zeros(FIRST_ROOM, np.int32)
+    room = count_runs(ids) + 1
+    runs, parent = np.empty((room, 4), np.int32), np.empty(room, np.int32)
     n, above, here = 0, 1, 1  # runs so far; first run of the row above, and of this row
     for r in range(height):
-        if n + width >= parent.size:  # here, not at each run: the loop stays quick
-            parent = np.concatenate((parent, np.zeros(n + width, np.int32)))
-            runs = np.concatenate((runs, np.zeros((n + width, 4), np.int32)))
         above, here, near, c = here, n + 1, here, 0
         while c < width:
             i, start = ids[r, c], c
@@ -52,9 +50,22 @@ def runs_of(ids: Array, apart: bool) -> Array:
                 other += 1
     if apart:
         flatten(parent, n)
-        runs[: n + 1, 3] = parent[: n + 1]
-    found: Array = runs[1 : n + 1]
+        for k in range(1, n + 1):
+            runs[k, 3] = parent[k]
+    found: Array = runs[1:]
     return found
+
+
+@kernel
+def count_runs(ids: Array) -> int:
+    """Count the runs of one id along the rows."""
+    n = 0
+    for r in range(ids.shape[0]):
+        before = 0
+        for c in range(ids.shape[1]):
+            n += (ids[r, c] != 0) & (ids[r, c] != before)
+            before = ids[r, c]
+    return n
 
 
 @kernel
@@ -65,6 +76,15 @@ def join(parent: Array, a: int, b: int) -> None:
     while parent[b] != b:
         b = parent[b]
     parent[a] = parent[b] = min(a, b)
+
+
+@kernel
+def doubled(values: Array) -> Array:
+    """Twice as much room, zeros behind; numpy's own ways take a second each to be compiled."""
+    grown = np.empty(2 * values.size, values.dtype)
+    for i in range(grown.size):
+        grown[i] = values[i] if i < values.size else 0
+    return grown
 
 
 @kernel
@@ -88,7 +108,8 @@ def label_equal(ids: Array, parts: Array) -> int:
     n = 0
     runs = runs_of(ids, True)
     for k in range(len(runs)):
-        parts[runs[k, 0], runs[k, 1] : runs[k, 2]] = runs[k, 3]
+        for c in range(runs[k, 1], runs[k, 2]):
+            parts[runs[k, 0], c] = runs[k, 3]
         n = max(n, runs[k, 3])
     return n
 
@@ -137,9 +158,10 @@ def write_offsets(runs: Array, centre: Array, inverse: Array, hv: Array) -> None
     for k in range(len(runs)):
         row, start, end, i = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3]
         y = row - centre[i, 0]
-        hv[1, row, start:end] = y * (inverse[i, 2] if y < 0 else inverse[i, 3])
+        down = y * (inverse[i, 2] if y < 0 else inverse[i, 3])
         for c in range(start, end):
             x = c - centre[i, 1]
+            hv[1, row, c] = down
             hv[0, row, c] = x * (inverse[i, 0] if x < 0 else inverse[i, 1])
 
 

@@ -102,13 +102,13 @@ def set_where(mask: npt.NDArray[Any], ids: npt.NDArray[Any], chosen: npt.NDArray
 @kernel
 def several_labels(ids: npt.NDArray[Any], labels: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
     """Tell for every id 1..n-1 whether its pixels have more than one label; flat arrays."""
-    first = np.full(n, -1, np.int32)
+    first = np.zeros(n, np.int64)  # one more than the label
     several = np.zeros(n, np.bool_)
     for i in range(ids.size):
         k = ids[i]
-        if k and first[k] < 0:
-            first[k] = labels[i]
-        elif k and first[k] != labels[i]:
+        if k and first[k] == 0:
+            first[k] = labels[i] + 1
+        elif k and first[k] != labels[i] + 1:
             several[k] = True
     return several
 

@@ -353,7 +353,9 @@ def _apply(
     width, channels = block.shape[1], block.shape[2]
     line = np.empty((width, channels), np.float32)
     for i in range(out.shape[0]):
-        line[:] = np.float32(0)
+        for j in range(width):
+            for c in range(channels):
+                line[j, c] = 0
         for k in range(row_index.shape[1]):
             r, w = row_index[i, k], row_weight[i, k]
             for j in range(width):

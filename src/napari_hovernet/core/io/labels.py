@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tifffile
 
 from ...errors import InputError
 from ..limits import check_room
@@ -197,6 +196,8 @@ def write_label_tiff(
     dtype = np.dtype(np.uint16 if largest <= np.iinfo(np.uint16).max else np.int32)
     tiled = max(labels.shape) >= TILED_FROM
     per_cm = 1e4 / mpp if mpp else None
+    import tifffile  # noqa: PLC0415 - on first use
+
     with atomic_path(path) as temporary, open(temporary, "rb+") as file:
         tifffile.imwrite(
             file,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hv import FIRST_ROOM, length_at
+from ..hv import FIRST_ROOM, doubled, length_at
 from ..types import kernel
 
 Array = npt.NDArray[Any]
@@ -83,13 +83,15 @@ def largest_border(mask: Array, points: Array) -> int:
     best, kept = 0, 0
     for r in range(1, mask.shape[0] - 1):
         for c in range(1, mask.shape[1] - 1):
-            if mask[r, c] == 1 and mask[r, c - 1] == 0:
-                n, enclosed = follow(mask, r, c, 4, points[kept:])
-                if enclosed > best:
-                    points[:n] = points[kept : kept + n].copy()
-                    best, kept = enclosed, n
-            elif mask[r, c] > 0 and mask[r, c + 1] == 0:
-                follow(mask, r, c, 0, points[:0])
+            outer = mask[r, c] == 1 and mask[r, c - 1] == 0
+            if not outer and (mask[r, c] <= 0 or mask[r, c + 1] != 0):
+                continue
+            room = kept if outer else len(points)  # what borders holes is followed, not noted
+            n, enclosed = follow(mask, r, c, 4 if outer else 0, points[room:])
+            if outer and enclosed > best:
+                for i in range(n):
+                    points[i, 0], points[i, 1] = points[kept + i, 0], points[kept + i, 1]
+                best, kept = enclosed, n
     return kept
 
 
@@ -106,22 +108,25 @@ def outlines(ids: Array, rows: Array, box: Array, area: Array) -> tuple[Array, A
     for i in range(len(rows)):
         tall = max(tall, box[i, 2] - box[i, 0])
         wide = max(wide, box[i, 3] - box[i, 1])
-    room = np.zeros((tall + 2, wide + 2), np.int8)
+    room = np.empty((tall + 2, wide + 2), np.int8)
     for i in range(len(rows)):
         top, left = box[i, 0] - 1, box[i, 1] - 1
         mask = room[: box[i, 2] - top + 1, : box[i, 3] - left + 1]
-        mask[:] = 0
-        for r in range(1, mask.shape[0] - 1):
-            for c in range(1, mask.shape[1] - 1):
-                mask[r, c] = ids[top + r, left + c] == rows[i]
+        height, width = mask.shape
+        for r in range(height):
+            for c in range(width):
+                inside = 0 < r < height - 1 and 0 < c < width - 1
+                mask[r, c] = inside and ids[top + r, left + c] == rows[i]
         begin = starts[i]
         if len(points) < begin + VISITS * area[i]:
             grown = np.empty((2 * len(points) + VISITS * area[i], 2), np.int32)
-            grown[:begin] = points[:begin]
+            for k in range(begin):
+                grown[k, 0], grown[k, 1] = points[k, 0], points[k, 1]
             points = grown
         n = largest_border(mask, points[begin:])
-        points[begin : begin + n, 0] += np.int32(left)
-        points[begin : begin + n, 1] += np.int32(top)
+        for k in range(begin, begin + n):
+            points[k, 0] += left
+            points[k, 1] += top
         starts[i + 1] = begin + n
     return points[: starts[-1]].copy(), starts
 
@@ -147,7 +152,10 @@ def quantile(values: Array, share: float) -> float:
         low, high = (i if rank > j else low), (j if rank < i else high)
     found: float = values[rank]
     if rank + 1 < len(values):
-        found += (place - rank) * (values[rank + 1 :].min() - values[rank])
+        above = values[rank + 1]
+        for k in range(rank + 2, len(values)):
+            above = min(above, values[k])
+        found += (place - rank) * (above - values[rank])
     return found
 
 
@@ -160,7 +168,7 @@ def map_statistics(
     for i in range(len(rows)):
         most = max(most, (box[i, 2] - box[i, 0]) * (box[i, 3] - box[i, 1]))
     values = np.empty(most, np.float32)
-    found = np.zeros((len(rows), 3))
+    found = np.zeros((len(rows), 3), np.float64)
     for i in range(len(rows)):
         n, total, nucleus = 0, 0.0, 0.0
         for r in range(box[i, 0], box[i, 2]):
@@ -214,18 +222,16 @@ def on_rim(parts: Array, rim: Array) -> None:
 def rim_mean(parts: Array, rim: Array, hv: Array, n: int) -> Array:
     """Mean HV magnitude over the rim pixels (``rim`` is 0) of parts 1..n; NaN without any."""
     count = np.zeros(n + 1, np.int64)
-    total = np.zeros(n + 1)
+    total = np.zeros(n + 1, np.float64)
     for r in range(parts.shape[0]):
         for c in range(parts.shape[1]):
             i = parts[r, c]
             if i and rim[r, c] == 0:
                 count[i] += 1
                 total[i] += length_at(hv, r, c)
-    mean = np.full(n + 1, np.nan)
     for i in range(n + 1):
-        if count[i]:
-            mean[i] = total[i] / count[i]
-    return mean
+        total[i] = total[i] / count[i] if count[i] else np.nan
+    return total
 
 
 @kernel
@@ -318,8 +324,7 @@ def find_cores(
             if parent[j] != j:
                 continue
             if n == len(owner):
-                owner = np.append(owner, np.zeros_like(owner))
-                size = np.append(size, np.zeros_like(size))
+                owner, size = doubled(owner), doubled(size)
             owner[n], size[n] = k + 1, area[j]
             n += 1
     return owner[:n].copy(), size[:n].copy()
@@ -341,21 +346,26 @@ def hull_pixels(points: Array, starts: Array) -> Array:
 @kernel
 def hull_size(points: Array) -> int:
     """Pixels in the convex hull of some pixels, rim included."""
-    low_x, low_y = points[:, 0].min(), points[:, 1].min()
-    tall = np.int64(points[:, 1].max() - low_y + 1)
-    keys = np.empty(len(points), np.int64)
+    low_x, high_x = points[0, 0], points[0, 0]
     for i in range(len(points)):
-        keys[i] = (points[i, 0] - low_x) * tall + (points[i, 1] - low_y)
-    keys = np.unique(keys)
-    if len(keys) == 1:
-        return 1
-    chain = np.empty((2 * len(keys), 2), np.int64)
+        low_x, high_x = min(low_x, points[i, 0]), max(high_x, points[i, 0])
+    wide = high_x - low_x + 1
+    ends = np.zeros((wide, 2), np.int64)  # lowest and highest y of each column
+    seen = np.zeros(wide, np.int64)
+    for i in range(len(points)):
+        x, y = points[i, 0] - low_x, points[i, 1]
+        ends[x, 0] = min(ends[x, 0], y) if seen[x] else y
+        ends[x, 1] = max(ends[x, 1], y) if seen[x] else y
+        seen[x] = 1
+    chain = np.empty((4 * wide, 2), np.int64)
     m = 0
     for turn in range(2):
         floor = m + 1
-        for step in range(len(keys)):
-            key = keys[step] if turn == 0 else keys[len(keys) - 1 - step]
-            x, y = key // tall, key % tall
+        for step in range(2 * wide):
+            at = step if turn == 0 else 2 * wide - 1 - step
+            x, y = at >> 1, ends[at >> 1, at & 1]
+            if not seen[x] or (m > 0 and x == chain[m - 1, 0] and y == chain[m - 1, 1]):
+                continue
             while (
                 m > floor
                 and (

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
 
 from ...errors import InputError
 from ..choices import check_choices, choice
@@ -108,6 +107,8 @@ def unique_partners(table: Contingency) -> Int64:
 
 def _assigned(true: Int64, pred: Int64, weight: Float64) -> Bool:
     """Tell which pairs the best assignment holds; a true nucleus may stay alone."""
+    from scipy import sparse  # noqa: PLC0415 - on first use
+
     (trues, row), (preds, column) = (np.unique(x, return_inverse=True) for x in (true, pred))
     n, m = len(trues), len(preds)
     alone = np.arange(n)
@@ -370,6 +371,8 @@ def bootstrap_mean(values: npt.ArrayLike, params: BootstrapParams | None = None)
     mean = float(array.mean()) if array.size else math.nan
     if array.size < 2:
         return Interval(mean, math.nan, math.nan, array.size)
+    from scipy import stats  # noqa: PLC0415 - takes a second to be loaded
+
     rng = np.random.default_rng(params.seed)
     drawn = stats.bootstrap(
         (array,), np.mean, n_resamples=params.resamples, confidence_level=params.confidence,

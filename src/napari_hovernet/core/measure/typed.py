@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, sparse
-from scipy.spatial import KDTree, distance
 
 from ...errors import InputError
 from ..choices import check_choices, choice
@@ -198,6 +196,9 @@ def pairs_within(true: Float64, pred: Float64, radius: float) -> tuple[Int64, In
     As hover_net does: far points take part in the sum. Beyond ``DENSE`` distances only points
     within the radius do, of which as many as possible are paired.
     """
+    from scipy import optimize, sparse  # noqa: PLC0415 - a second to load, for scores alone
+    from scipy.spatial import KDTree, distance  # noqa: PLC0415
+
     nobody = np.zeros(0, np.int64)
     if not len(true) or not len(pred):
         return nobody, nobody

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..hv import FIRST_ROOM, doubled
 from ..types import kernel
 
 Array = npt.NDArray[Any]
@@ -18,8 +19,6 @@ LEVELS = 65536
 """Steps the energy is sorted by."""
 SHARE_PIXELS = 1 << 15
 """Pixels of whole parts that are sorted and flooded together; a larger part goes alone."""
-FIRST_ROOM = 1024
-"""Entries that growing tables start with."""
 
 
 @kernel
@@ -29,13 +28,16 @@ def list_pixels(parts: Array, order: Array) -> Array:
     ``parts`` is flat; ``order`` is an integer array with room for one index per pixel that is not 0
     in ``parts``. Returns where each part ends, (n + 1,), 0 for part 0.
     """
-    ends = np.zeros(parts.max() + 1, np.int64)
+    most = 0
+    for i in range(parts.size):
+        most = max(most, parts[i])
+    ends, starts = np.zeros(most + 1, np.int64), np.zeros(most + 2, np.int64)
     for i in range(parts.size):
         if parts[i]:
             ends[parts[i]] += 1
     for part in range(1, ends.size):
         ends[part] += ends[part - 1]
-    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+        starts[part + 1] = ends[part]
     for i in range(parts.size):
         if parts[i]:
             order[starts[parts[i]]] = i
@@ -163,8 +165,7 @@ def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: f
         if most == 0:
             n += 1
             if n == parent.size:
-                parent = np.append(parent, np.zeros_like(parent))
-                floor = np.append(floor, np.zeros_like(floor))
+                parent, floor = doubled(parent), doubled(floor)
             parent[n], floor[n] = n, energy[at]
             labels[at] = n
         elif one:
@@ -199,7 +200,9 @@ def mean_per_id(ids: Array, values: Array, largest: int) -> Array:
         if ids[i]:
             total[ids[i]] += values[i]
             count[ids[i]] += 1
-    return total / np.maximum(count, 1)
+    for i in range(largest + 1):
+        total[i] /= max(count[i], 1)
+    return total
 
 
 @kernel
