@@ -361,6 +361,26 @@ def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path) -> None
         scheduler.wait()
 
 
+def test_a_scheduler_without_workers_is_told(
+    slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(slides, "NO_WORKER_SECONDS", 0.5)
+    own = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=0, **own) as cluster:
+        at, notices, seen = cluster.scheduler_address, list[str](), list[str]()
+        for step in slide_steps(job(slide, tmp_path / "out.zarr", work=WorkParams(scheduler=at))):
+            seen.append(step.message)
+            notices += [step.notice] if step.notice else []
+            if step.notice:
+                cluster.scale(1)
+    assert any("no worker since" in message for message in seen)
+    assert any("1 worker(s)" in message for message in seen)
+    assert len(notices) == 1
+    assert f"start some with 'dask worker {at}'" in notices[0]
+    np.testing.assert_array_equal(labels(tmp_path / "out.zarr"), expected)
+
+
 def test_no_scheduler_is_told(slide: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     lost = WorkParams(scheduler="tcp://127.0.0.1:9")

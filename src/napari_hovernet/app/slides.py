@@ -49,6 +49,8 @@ BLOCK_BYTES = 90
 NETWORK_BYTES = 1_500_000_000
 """Main memory of a worker beside that: libraries, network and a pass of it."""
 POLL_SECONDS, CLOSE_SECONDS = 0.5, 5.0
+NO_WORKER_SECONDS = 10.0
+"""Without a worker for so long, it is said what to do: clusters take a moment to start some."""
 ENDING = ".zarr"
 
 
@@ -168,6 +170,10 @@ class _Crew(Protocol):
         """Wait a moment for tasks that have ended."""
         ...
 
+    def told(self) -> tuple[str, str]:
+        """Say who works, for the bar; and what has to be done that work goes on, or nothing."""
+        ...
+
     def close(self) -> None:
         """Let go of everything; tasks in work are given up."""
 
@@ -186,6 +192,9 @@ class _Alone:
     def ended(self) -> list[tuple[Task, Outcome]]:
         task = self._tasks.pop()
         return [(task, work(task))]
+
+    def told(self) -> tuple[str, str]:
+        return "", ""
 
     def close(self) -> None:
         self._tasks.clear()
@@ -244,6 +253,9 @@ class _Processes:
             found.append((task, outcome))
         return found
 
+    def told(self) -> tuple[str, str]:
+        return f", {len(self._busy)} in work", ""
+
     def close(self) -> None:
         for pipe, _ in self._idle:
             pipe.close()  # ends its process
@@ -285,15 +297,34 @@ class _Dask:
             raise InputError(f"No dask scheduler answers at {address} ({error}).") from error
         self._address = address
         self._tasks: dict[Any, Task] = {}
+        self._without_since: float | None = None
+
+    def _threads(self) -> list[int]:
+        """Threads of each worker."""
+        try:
+            return list(self._client.nthreads().values())
+        except OSError as error:  # it has tried for as long as it waits to connect
+            raise self._gone() from error
 
     @property
     def slots(self) -> int:
         """Two tasks for each thread, so that no worker waits for the next."""
-        try:
-            threads: int = sum(self._client.nthreads().values())
-        except OSError as error:  # it has tried for as long as it waits to connect
-            raise self._gone() from error
-        return 2 * max(threads, 1)
+        return 2 * max(sum(self._threads()), 1)
+
+    def told(self) -> tuple[str, str]:
+        workers, now = len(self._threads()), time.time()
+        if workers:
+            self._without_since = None
+            return f", {workers} worker(s)", ""
+        self._without_since = self._without_since or now
+        since = time.strftime("%H:%M:%S", time.localtime(self._without_since))
+        if now - self._without_since < NO_WORKER_SECONDS:
+            return f", no worker since {since}", ""
+        return f", no worker since {since}", (
+            f"the scheduler at {self._address} has no workers since {since}: start some with "
+            f"'dask worker {self._address}', or see why the jobs of your cluster do not start; "
+            "the run waits for them"
+        )
 
     def _gone(self) -> JobFailed:
         return JobFailed(
@@ -454,6 +485,7 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
     clock = _Clock(total, total - len(queue))
     try:
         yield clock.progress("")
+        said = ""
         while queue or busy:
             while queue and len(busy) < crew.slots:
                 slide, block = queue.popleft()
@@ -475,7 +507,9 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
                     yield Progress(0, 0, "", f"block {task.block.name} failed: {outcome.error}")
                 slide.left.discard(task.block)
                 clock.done += 1
-            yield clock.progress(f", {len(busy)} in work")
+            more, notice = crew.told()
+            yield Progress(0, 0, "", notice) if notice not in ("", said) else clock.progress(more)
+            said = notice
     finally:
         crew.close()
 
