@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pickle
+import platform
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.slides import SlideJob, Task, slide_steps, store_paths, watch_steps, work
 from napari_hovernet.core import limits
 from napari_hovernet.core.io import files
-from napari_hovernet.core.params import InferenceParams
+from napari_hovernet.core.io.far import Lease, place
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.slides.finish import read_nuclei
 from napari_hovernet.core.slides.params import OFF, SlideParams, WorkParams
 from napari_hovernet.core.slides.store import SlideStore
 from napari_hovernet.core.types import Progress
@@ -43,12 +46,12 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return drawn.write_slide(path, drawn.scene((380, 450)))
 
 
-def job(slide: Path | str, out: Path, block: int = 192, **more: object) -> SlideJob:
+def job(slide: Path | str, out: Path | str, block: int = 192, **more: object) -> SlideJob:
     params = SlideParams(block=block, context=48, mask=OFF)
     return SlideJob((str(slide),), out, STUB, "cpu", slide_params=params, **more)
 
 
-def labels(store: Path) -> np.ndarray:
+def labels(store: Path | str) -> np.ndarray:
     return SlideStore(str(store)).group("r")["labels/0"][:]
 
 
@@ -278,6 +281,85 @@ def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_pa
         drive(slide_steps(job("far://lost.zarr", tmp_path / "third.zarr")))
 
 
+def kept_far_away() -> type:
+    """Put results into a store by URL that drops the next ``lost`` objects it is sent."""
+    fsspec = pytest.importorskip("fsspec")
+    memory = importlib.import_module("fsspec.implementations.memory").MemoryFileSystem
+
+    class Kept(memory):  # type: ignore[misc, valid-type]
+        protocol, lost = "kept", 0
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return memory._strip_protocol(path.replace("kept://", "memory://"))
+
+        def put_file(self, local: str, path: str, *given: object, **more: object) -> None:
+            if "/c/" in path:
+                Kept.lost -= 1
+                if Kept.lost >= 0:
+                    raise ConnectionError("reset by peer")
+            memory.put_file(self, local, path, *given, **more)
+
+    fsspec.register_implementation("kept", Kept, clobber=True)
+    return Kept
+
+
+def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
+    kept, out = kept_far_away(), "kept://results/out.zarr"
+    steps = slide_steps(job(slide, out))
+    while next(steps).done < 2:
+        pass
+    with pytest.raises(InputError, match=r"Another run writes kept://results/out.zarr: process"):
+        drive(slide_steps(job(slide, out)))
+    steps.close()
+    with pytest.raises(InputError, match=r"was 0\.45, now 0\.6"):
+        other = SeparationParams(np_threshold=0.6)
+        drive(slide_steps(job(slide, out, separation=other)))
+    kept.lost, seen = 1, list[Progress]()  # tried again
+    (outcome,) = drive(slide_steps(job(slide, out)), seen.append)
+    assert "block 2 of 6" in next(s.message for s in seen if s.total == 6)
+    assert not outcome.failed
+    np.testing.assert_array_equal(labels(out), expected)
+    store = SlideStore(out)
+    assert sum(len(part) for part in read_nuclei(store)) == outcome.summary["nuclei"]
+    names = {path.name for path in store.folder.iterdir()}
+    assert {"overlay.png", "summary.json", "nuclei.parquet", "tissue.png"} < names
+    assert not names & {".lock", "failed.json"}
+    assert list(watch_steps(out)) == []
+
+
+def test_a_store_by_url_that_drops_all(slide: Path, expected: np.ndarray) -> None:
+    kept, out = kept_far_away(), "kept://results/lost.zarr"
+    kept.lost = 10**6
+    (outcome,) = drive(slide_steps(job(slide, out)))
+    assert len(outcome.failed) == 6
+    assert "reset by peer: run again" in outcome.failed[0]
+    kept.lost = 0
+    drive(slide_steps(job(slide, out)))
+    np.testing.assert_array_equal(labels(out), expected)
+    assert not (place(out) / "failed.json").exists()
+
+
+def test_a_writer_that_is_gone_does_not_lock_a_store_by_url(slide: Path) -> None:
+    kept_far_away()
+    lock = place("kept://results/gone.zarr/.lock")
+    own = {"host": platform.node(), "pid": os.getpid(), "born": 1.0, "renewed": time.time()}
+    lock.write_bytes(json.dumps(own).encode())  # of a process of this computer that was killed
+    assert not Lease(lock).taken_by()
+    lock.write_bytes(json.dumps({**own, "host": "elsewhere"}).encode())
+    assert Lease(lock).taken_by() == f"process {os.getpid()} on elsewhere"
+    lock.write_bytes(json.dumps({**own, "host": "elsewhere", "renewed": 1.0}).encode())
+    drive(slide_steps(job(slide, "kept://results/gone.zarr", 512)))
+    assert not lock.exists()
+
+
+def test_a_store_of_an_unknown_kind_is_told(slide: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be reached.*napari-hovernet\[s3\]"):
+        drive(slide_steps(job(slide, "nosuch://bucket/out.zarr")))
+    with pytest.raises(InputError, match="Slides of other kinds are read from files alone"):
+        drive(slide_steps(job("memory://bucket/a.svs", "memory://bucket/out.zarr")))
+
+
 def test_too_little_memory_is_told_first(
     slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,8 +369,6 @@ def test_too_little_memory_is_told_first(
 
 
 def test_a_separation_that_cannot_be_exact_says_so(slide: Path, tmp_path: Path) -> None:
-    from napari_hovernet.core.params import SeparationParams  # noqa: PLC0415
-
     seen: list[Progress] = []
     params = SeparationParams.preset("hover_net")
     drive(slide_steps(job(slide, tmp_path / "out.zarr", 512, separation=params)), seen.append)
@@ -359,6 +439,26 @@ def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path) -> None
     finally:
         scheduler.kill()
         scheduler.wait()
+
+
+def test_a_scheduler_without_workers_is_told(
+    slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(slides, "NO_WORKER_SECONDS", 0.5)
+    own = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=0, **own) as cluster:
+        at, notices, seen = cluster.scheduler_address, list[str](), list[str]()
+        for step in slide_steps(job(slide, tmp_path / "out.zarr", work=WorkParams(scheduler=at))):
+            seen.append(step.message)
+            notices += [step.notice] if step.notice else []
+            if step.notice:
+                cluster.scale(1)
+    assert any("no worker since" in message for message in seen)
+    assert any("1 worker(s)" in message for message in seen)
+    assert len(notices) == 1
+    assert f"start some with 'dask worker {at}'" in notices[0]
+    np.testing.assert_array_equal(labels(tmp_path / "out.zarr"), expected)
 
 
 def test_no_scheduler_is_told(slide: Path, tmp_path: Path) -> None:

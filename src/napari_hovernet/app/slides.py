@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import json
 import multiprocessing
-import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import filelock
 
 from .._version import __version__
+from ..core.io.far import LEASE_SECONDS, Far, Lease, place
 from ..core.io.files import output_error, write_json
 from ..core.limits import check_room, cores_given, freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
@@ -31,6 +31,7 @@ from ..core.slides.source import EXTRA, SlideSource, open_slide
 from ..core.slides.store import (
     FAILED,
     LOCK,
+    RUN,
     SUMMARY,
     Run,
     SlideStore,
@@ -49,6 +50,8 @@ BLOCK_BYTES = 90
 NETWORK_BYTES = 1_500_000_000
 """Main memory of a worker beside that: libraries, network and a pass of it."""
 POLL_SECONDS, CLOSE_SECONDS = 0.5, 5.0
+NO_WORKER_SECONDS = 10.0
+"""Without a worker for so long, it is said what to do: clusters take a moment to start some."""
 ENDING = ".zarr"
 
 
@@ -57,7 +60,7 @@ class SlideJob:
     """Slides, and all that is to be done with them."""
 
     slides: tuple[str, ...]
-    output: Path  # The store of one slide; a folder of stores for several
+    output: str | Path  # The store of one slide, or its URL; a folder of stores for several
     model: str = DEFAULT
     device: str = "auto"
     inference: InferenceParams = field(default_factory=InferenceParams)
@@ -104,14 +107,15 @@ def work(task: Task) -> Outcome:
             "install the same on all machines", True,
         )  # fmt: skip
     try:
-        store, block = _store(task.store, _stamp(task.store)), Block(*task.block)
+        made = (place(task.store) / RUN).read_bytes()  # of a store that is made anew, others
+        store, block = _store(task.store, made), Block(*task.block)
         model = _model(task.model, task.device)
         if model.info.sha256 != store.run.sha256:
             return Outcome(f"the model {task.model} has changed since the run was begun", True)
         run = store.run
         write_block(store, segment_block(model, run.source, block, run.recipe, store.tissue))
-    except OutputError as error:
-        return Outcome(str(error), True)
+    except OutputError as error:  # what was dropped may be taken the next time
+        return Outcome(str(error), not isinstance(error.__cause__, (ConnectionError, TimeoutError)))
     except UserError as error:
         return Outcome(str(error))
     except Exception as error:  # one block must not end the run
@@ -119,12 +123,8 @@ def work(task: Task) -> Outcome:
     return Outcome()
 
 
-def _stamp(path: str) -> float:
-    return os.stat(Path(path) / "run.json").st_mtime
-
-
 @lru_cache(maxsize=4)
-def _store(path: str, _stamp: float) -> SlideStore:
+def _store(path: str, _made: bytes) -> SlideStore:
     return SlideStore(path)
 
 
@@ -168,6 +168,10 @@ class _Crew(Protocol):
         """Wait a moment for tasks that have ended."""
         ...
 
+    def told(self) -> tuple[str, str]:
+        """Say who works, for the bar; and what has to be done that work goes on, or nothing."""
+        ...
+
     def close(self) -> None:
         """Let go of everything; tasks in work are given up."""
 
@@ -186,6 +190,9 @@ class _Alone:
     def ended(self) -> list[tuple[Task, Outcome]]:
         task = self._tasks.pop()
         return [(task, work(task))]
+
+    def told(self) -> tuple[str, str]:
+        return "", ""
 
     def close(self) -> None:
         self._tasks.clear()
@@ -244,6 +251,9 @@ class _Processes:
             found.append((task, outcome))
         return found
 
+    def told(self) -> tuple[str, str]:
+        return f", {len(self._busy)} in work", ""
+
     def close(self) -> None:
         for pipe, _ in self._idle:
             pipe.close()  # ends its process
@@ -285,15 +295,34 @@ class _Dask:
             raise InputError(f"No dask scheduler answers at {address} ({error}).") from error
         self._address = address
         self._tasks: dict[Any, Task] = {}
+        self._without_since: float | None = None
+
+    def _threads(self) -> list[int]:
+        """Threads of each worker."""
+        try:
+            return list(self._client.nthreads().values())
+        except OSError as error:  # it has tried for as long as it waits to connect
+            raise self._gone() from error
 
     @property
     def slots(self) -> int:
         """Two tasks for each thread, so that no worker waits for the next."""
-        try:
-            threads: int = sum(self._client.nthreads().values())
-        except OSError as error:  # it has tried for as long as it waits to connect
-            raise self._gone() from error
-        return 2 * max(threads, 1)
+        return 2 * max(sum(self._threads()), 1)
+
+    def told(self) -> tuple[str, str]:
+        workers, now = len(self._threads()), time.time()
+        if workers:
+            self._without_since = None
+            return f", {workers} worker(s)", ""
+        self._without_since = self._without_since or now
+        since = time.strftime("%H:%M:%S", time.localtime(self._without_since))
+        if now - self._without_since < NO_WORKER_SECONDS:
+            return f", no worker since {since}", ""
+        return f", no worker since {since}", (
+            f"the scheduler at {self._address} has no workers since {since}: start some with "
+            f"'dask worker {self._address}', or see why the jobs of your cluster do not start; "
+            "the run waits for them"
+        )
 
     def _gone(self) -> JobFailed:
         return JobFailed(
@@ -345,6 +374,7 @@ class _Slide:
     store: SlideStore
     left: set[Block]
     failed: dict[str, str] = field(default_factory=dict)
+    lease: Lease | None = None
 
 
 def slide_steps(job: SlideJob) -> Generator[Progress, None, tuple[SlideOutcome, ...]]:
@@ -360,8 +390,10 @@ def slide_steps(job: SlideJob) -> Generator[Progress, None, tuple[SlideOutcome, 
         for slide, store in zip(job.slides, store_paths(job), strict=True):
             yield Progress(0, 0, f"looking at {Path(slide).name}")
             try:
-                stack.callback(_locked(store).release)
+                lock = _locked(store)
+                stack.callback(lock.release)
                 opened = _prepared(job, slide, store, info)
+                opened.lease = lock if isinstance(lock, Lease) else None
             except UserError as error:
                 if len(job.slides) == 1:
                     raise
@@ -385,18 +417,28 @@ def slide_steps(job: SlideJob) -> Generator[Progress, None, tuple[SlideOutcome, 
     return tuple(outcomes)
 
 
-def store_paths(job: SlideJob) -> list[Path]:
+def store_paths(job: SlideJob) -> Sequence[Path | Far]:
     """Name the store of each slide."""
+    output: Any = place(job.output)
     if len(job.slides) == 1:
-        return [job.output]
+        return [output]
     names = [SlideSource(slide, "", (1, 1), 1.0).name for slide in job.slides]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"Several slides are called {', '.join(twice)}; run them one by one.")
-    return [job.output / f"{name}{ENDING}" for name in names]
+    return [output / f"{name}{ENDING}" for name in names]
 
 
-def _locked(store: Path) -> filelock.BaseFileLock:
+def _locked(store: Path | Far) -> filelock.BaseFileLock | Lease:
+    if isinstance(store, Far):
+        lease = Lease(store / LOCK)
+        if there := lease.taken_by():
+            raise InputError(
+                f"Another run writes {store}: {there}. Wait for it, or choose another OUT; if it "
+                f"is dead, delete {store / LOCK}, or wait {LEASE_SECONDS / 60:.0f} minutes."
+            )
+        lease.renew()
+        return lease
     lock = filelock.FileLock(store / LOCK)
     try:
         store.mkdir(parents=True, exist_ok=True)
@@ -410,11 +452,11 @@ def _locked(store: Path) -> filelock.BaseFileLock:
     return lock
 
 
-def _prepared(job: SlideJob, slide: str, path: Path, info: Any) -> _Slide:
+def _prepared(job: SlideJob, slide: str, path: Path | Far, info: Any) -> _Slide:
     """Open a slide and its store; blocks that are done are left out."""
     source = open_slide(slide, job.slide_params.level, job.inference.image_mpp)
     there = SlideStore(str(path))
-    if (path / "run.json").exists() and there.run.recipe.slide_params.mask == job.slide_params.mask:
+    if (path / RUN).exists() and there.run.recipe.slide_params.mask == job.slide_params.mask:
         tissue = there.tissue if job.slide_params.mask in (AUTO, OFF) else None
     else:
         tissue = None
@@ -454,6 +496,7 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
     clock = _Clock(total, total - len(queue))
     try:
         yield clock.progress("")
+        said = ""
         while queue or busy:
             while queue and len(busy) < crew.slots:
                 slide, block = queue.popleft()
@@ -475,7 +518,11 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
                     yield Progress(0, 0, "", f"block {task.block.name} failed: {outcome.error}")
                 slide.left.discard(task.block)
                 clock.done += 1
-            yield clock.progress(f", {len(busy)} in work")
+            for lease in filter(None, (s.lease for s in slides)):
+                lease.renew()
+            more, notice = crew.told()
+            yield Progress(0, 0, "", notice) if notice not in ("", said) else clock.progress(more)
+            said = notice
     finally:
         crew.close()
 

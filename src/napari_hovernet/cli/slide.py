@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..app.jobs import drive
 from ..app.slides import SlideJob, lines_of, slide_steps, watch_steps
+from ..core.io.far import place
 from ..core.limits import freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
 from ..core.slides.finish import export_geojson
@@ -29,7 +30,7 @@ def run(options: Namespace) -> int:
     failed = [f"{o.slide}, {line}" for o in outcomes for line in o.failed]
     for outcome in outcomes:
         if options.geojson and outcome.summary:
-            store = Path(outcome.store)
+            store = place(outcome.store)
             export_geojson(SlideStore(outcome.store), store.with_suffix(".geojson.gz"))
     if not options.quiet:
         for line in lines_of(outcomes):
@@ -53,7 +54,7 @@ def _job(options: Namespace) -> SlideJob:
 
 
 def _attach(options: Namespace) -> int:
-    with ProgressBar(options.output.name, quiet=options.quiet, unit="block") as bar:
-        for step in watch_steps(str(options.output)):
+    with ProgressBar(place(options.output).name, quiet=options.quiet, unit="block") as bar:
+        for step in watch_steps(options.output):
             bar(step)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..core.params import PRESETS, InferenceParams, SeparationParams
 from ..core.slides.params import SlideParams, WorkParams
@@ -15,8 +14,8 @@ def add_slide(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``slide``."""
     add = parser.add_argument
     add("slides", nargs="*", metavar="SLIDE", help="file, folder of DICOM, or OME-Zarr (URL)")
-    add("-o", "--output", type=Path, required=True, metavar="OUT.zarr",
-        help="store of the result; a folder of stores for several slides")  # fmt: skip
+    add("-o", "--output", required=True, metavar="OUT.zarr",
+        help="store of the result, or its URL; a folder of stores for several slides")  # fmt: skip
     add("--model", default=DEFAULT, help=MODEL)
     add("--device", default="auto", help=DEVICE)
     add("--geojson", action="store_true", help="write OUT.geojson.gz for QuPath, too")

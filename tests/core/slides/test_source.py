@@ -16,6 +16,7 @@ from napari_hovernet.core.slides.params import OFF
 from napari_hovernet.core.slides.source import open_slide
 from napari_hovernet.errors import InputError
 
+from .copies import KINDS, copy_as, ome_zarr
 from .drawn import MPP, SHAPE, write_slide
 
 BOX = (100, 317, 250, 433)
@@ -25,44 +26,9 @@ def crop(image: np.ndarray) -> np.ndarray:
     return image[BOX[0] : BOX[1], BOX[2] : BOX[3]]
 
 
-def ome_zarr(path: Path, image: np.ndarray, version: str, unit: str = "micrometer") -> Path:
-    zarr = pytest.importorskip("zarr")
-    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
-    datasets = []
-    for level in (0, 1):
-        planes = np.moveaxis(image[:: 2**level, :: 2**level], 2, 0)[None]
-        array = group.create_array(str(level), data=planes, chunks=(1, 3, 128, 128))
-        assert array.shape[0] == 1
-        scale = [1, 1, MPP * 2**level, MPP * 2**level]
-        moves = [{"type": "scale", "scale": scale}]
-        datasets.append({"path": str(level), "coordinateTransformations": moves})
-    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}]
-    axes += [{"name": axis, "type": "space", "unit": unit} for axis in "yx"]
-    scales = [{"version": version, "axes": axes, "datasets": datasets}]
-    about = {"multiscales": scales}
-    group.attrs.update(about if version == "0.4" else {"ome": {"version": "0.5", **about}})
-    return path
-
-
-@pytest.mark.parametrize("kind", ["tiff", "ome-tiff", "svs", "zarr 0.4", "zarr 0.5"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_copies_of_one_image_give_the_same(kind: str, image: np.ndarray, tmp_path: Path) -> None:
-    if kind == "tiff":
-        path = write_slide(tmp_path / "a.tif", image)
-    elif kind == "ome-tiff":
-        path = tmp_path / "a.ome.tif"
-        about = {"PhysicalSizeX": MPP, "PhysicalSizeY": MPP, "axes": "YXS"}
-        with tifffile.TiffWriter(path, ome=True) as file:
-            file.write(image, tile=(128, 128), photometric="rgb", subifds=1, metadata=about)
-            file.write(image[::2, ::2], tile=(128, 128), photometric="rgb", subfiletype=1)
-    elif kind == "svs":
-        path = tmp_path / "a.svs"
-        with tifffile.TiffWriter(path) as file:
-            text = f"Aperio Image Library v11\r\n700x560|AppMag = 40|MPP = {MPP}"
-            file.write(image, tile=(240, 240), photometric="rgb", description=text, metadata=None)
-            label = np.full((30, 40, 3), 9, np.uint8)
-            file.write(label, photometric="rgb", description="label", metadata=None)
-    else:
-        path = ome_zarr(tmp_path / "a.ome.zarr", image, kind[5:])
+    path = copy_as(kind, tmp_path, image)
     source = pickle.loads(pickle.dumps(open_slide(path)))
     assert source.shape == SHAPE
     assert source.mpp == pytest.approx(MPP)

@@ -27,6 +27,7 @@ from napari_hovernet.core.slides.store import (
 )
 from napari_hovernet.errors import InputError
 
+from .copies import KINDS, copy_as
 from .drawn import single_run, stub
 
 pytest.importorskip("zarr")
@@ -80,6 +81,23 @@ def test_finished_store_holds_the_result_of_one_image(
         np.testing.assert_array_equal(contours[i], nuclei.contours[k])
     assert finished.finished
     assert not list((finished.folder / "blocks").glob("*.npz"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_slide_gives_the_same_result(
+    kind: str, finished: SlideStore, image: np.ndarray, tmp_path: Path
+) -> None:
+    store = made(copy_as(kind, tmp_path, image), tmp_path / "out.zarr")
+    compute(store)
+    finish(store)
+    assert results(store) == results(finished)
+
+
+def results(store: SlideStore) -> dict[str, bytes]:
+    """All files but those that tell of the run, and the picture (made of the slide's levels)."""
+    own = {"run.json", "summary.json", "overlay.png"}
+    files = [f for f in store.folder.rglob("*") if f.is_file() and f.parent.name != "blocks"]
+    return {str(f.relative_to(store.folder)): f.read_bytes() for f in files if f.name not in own}
 
 
 def test_maps_and_overviews_fit_the_labels(finished: SlideStore) -> None:

@@ -25,6 +25,7 @@ from ..hv import HVReading
 from ..limits import check_file, check_room
 from ..params import SeparationParams, from_values
 from ..types import BACKGROUND, TypeInfo, TypeScheme, same_name
+from .far import Far
 
 if TYPE_CHECKING:
     from ..separation.tuning import TuneParams
@@ -52,13 +53,20 @@ _REMEDIES = {
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str] | Far) -> Iterator[Path]:
     """Give a temporary path to write to; on success it takes the place of ``path``.
 
     The temporary file lies in the same folder. It is flushed to the disk and renamed when the block
     ends; if the block raises anything, a cancel or Ctrl-C included, it is removed and what was at
     ``path`` before stays as it was. A symbolic link is followed.
     """
+    if isinstance(path, Far):
+        try:
+            with path.written() as sent:
+                yield sent
+        except OSError as error:
+            raise output_error(path, error) from error
+        return
     target = Path(os.path.realpath(path))
     temporary = _temporary(target.parent)
     try:
@@ -80,7 +88,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     """Say in one line why ``path`` cannot be written and what to do."""
     system = error.strerror or str(error) or type(error).__name__
-    reason = _REMEDIES.get(error.errno or 0, f"{system}: choose another folder")
+    lost = isinstance(error, (ConnectionError, TimeoutError))
+    remedy = "run again" if lost else "choose another folder"
+    reason = _REMEDIES.get(error.errno or 0, f"{system}: {remedy}")
     return OutputError(f"Cannot write {os.fspath(path)}: {reason}.")
 
 
@@ -187,18 +197,19 @@ METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
+def write_json(path: str | os.PathLike[str] | Far, value: Any) -> None:
     """Write a JSON file, all of it or nothing."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def load_json(path: str | os.PathLike[str], *, nan: bool = False) -> Any:
+def load_json(path: str | os.PathLike[str] | Far, *, nan: bool = False) -> Any:
     """Parse a JSON file; ``nan`` lets numbers be NaN or infinite, as QuPath writes them."""
-    file = Path(path)
+    file = path if isinstance(path, Far) else Path(path)
     try:
-        size = check_file(file, "a JSON file", MAX_JSON_BYTES)
-        check_room(size * JSON_IN_MEMORY, file.name, "export a smaller region")
+        if isinstance(file, Path):
+            size = check_file(file, "a JSON file", MAX_JSON_BYTES)
+            check_room(size * JSON_IN_MEMORY, file.name, "export a smaller region")
         return json.loads(file.read_bytes(), parse_constant=float if nan else _refuse_constant)
     except OSError as error:
         raise InputError(f"Cannot read {file}: {error.strerror or error}.") from error

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ...errors import InputError, plain
 from ..types import Bool, Int32, Nuclei, TypeInfo, kernel, unnamed
+from .far import Far
 from .files import (
     METADATA_KEY,
     SHOWN_AS,
@@ -331,7 +332,7 @@ def write_geojson(  # noqa: PLR0913 - options of one file
 
 
 def stream_geojson(  # noqa: PLR0913 - as write_geojson, and the types
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Far,
     parts: Iterable[tuple[Nuclei, Int32 | None]],
     types: Mapping[int, TypeInfo],
     *,

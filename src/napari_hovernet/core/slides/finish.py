@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
+from ..io.far import Far
 from ..io.files import METADATA_KEY, TEMPORARY_PREFIX, atomic_path, sweep, write_json
 from ..io.geojson import stream_geojson
 from ..types import Float32, Int32, Int64, Nuclei, Progress, kernel
@@ -86,8 +87,9 @@ def finish_steps(store: SlideStore) -> Generator[Progress, None, dict[str, Any]]
     write_overlay(store)
     missing = [b.name for b in store.blocks if b not in set(done)]
     summary = _summary(store, found, missing)
-    for left in [*store.folder.rglob(f"{TEMPORARY_PREFIX}*")]:  # of processes that were killed
-        sweep(left.parent)
+    if isinstance(store.folder, Path):
+        for left in [*store.folder.rglob(f"{TEMPORARY_PREFIX}*")]:  # of killed processes
+            sweep(left.parent)
     write_json(store.folder / SUMMARY, summary)
     if not missing:
         (store.folder / FAILED).unlink(missing_ok=True)
@@ -271,9 +273,7 @@ def read_nuclei(store: SlideStore) -> Iterator[Nuclei]:
     path = store.folder / NUCLEI
     if not path.exists():
         raise InputError(f"{path} is not there; run the slide to its end first.")
-    file = optional("pyarrow.parquet").ParquetFile(path)
-    for k in range(file.num_row_groups):
-        table = file.read_row_group(k)
+    for table in _row_groups(path):
         col = {name: table[name].to_numpy() for name in table.column_names if name != "geometry"}
         rings = [np.frombuffer(g.as_buffer(), np.float64, offset=13)
                  for g in table["geometry"]]  # fmt: skip
@@ -290,18 +290,26 @@ def read_nuclei(store: SlideStore) -> Iterator[Nuclei]:
         )
 
 
+def _row_groups(path: Path | Far) -> Iterator[Any]:
+    with path.open("rb") as raw:
+        file = optional("pyarrow.parquet").ParquetFile(raw)
+        for k in range(file.num_row_groups):
+            yield file.read_row_group(k)
+
+
 def read_places(store: SlideStore) -> Float32:
     """Read centre (x, y) and mean magnitude of all nuclei, (n, 3): 12 bytes each."""
-    file = optional("pyarrow.parquet").ParquetFile(store.folder / NUCLEI)
-    out, n = np.empty((file.metadata.num_rows, 3), np.float32), 0
-    for batch in file.iter_batches(columns=["x", "y", "magnitude_mean"]):
-        for k in range(3):
-            out[n : n + len(batch), k] = batch.column(k).to_numpy()
-        n += len(batch)
+    with (store.folder / NUCLEI).open("rb") as raw:
+        file = optional("pyarrow.parquet").ParquetFile(raw)
+        out, n = np.empty((file.metadata.num_rows, 3), np.float32), 0
+        for batch in file.iter_batches(columns=["x", "y", "magnitude_mean"]):
+            for k in range(3):
+                out[n : n + len(batch), k] = batch.column(k).to_numpy()
+            n += len(batch)
     return out
 
 
-def export_geojson(store: SlideStore, path: Path) -> None:
+def export_geojson(store: SlideStore, path: Path | Far) -> None:
     """Write all nuclei for QuPath, block by block; gzipped if the name ends in .gz."""
     run = store.run
     about = {"image": run.source.name, "id": f"{run.source.name}/{store.sha}", **run.as_dict()}

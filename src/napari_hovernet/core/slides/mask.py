@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import InputError
 from ..inference.images import UInt8
 from ..inference.tiles import Box
+from ..io.far import Far
 from ..io.files import atomic_path
 from ..io.geojson import rasterize, read_geojson
 from ..io.open import read_image
@@ -105,7 +106,7 @@ def _from_file(path: Path, shape: tuple[int, int], cells: tuple[int, int], step:
     return np.asarray(sized > 0)
 
 
-def save_mask(path: Path, mask: TissueMask) -> None:
+def save_mask(path: Path | Far, mask: TissueMask) -> None:
     """Write a mask as a picture that ``--mask`` takes."""
     ok, data = cv2.imencode(".png", mask.cells.view(np.uint8) * 255)
     if not ok:  # pragma: no cover - PNG takes any mask

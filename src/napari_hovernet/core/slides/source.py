@@ -298,7 +298,7 @@ def _zarr(where: str) -> _Opened:
     except Exception as error:  # missing keys, stores that are no zarr, networks that are down
         raise InputError(
             f"{where} cannot be read as OME-Zarr ({type(error).__name__}: {error}); give the "
-            "folder that holds its multiscales."
+            "folder that holds its multiscales. Slides of other kinds are read from files alone."
         ) from error
     if "y" not in axes or "x" not in axes:
         raise InputError(f"{where} has the axes {axes!r}; an image with y and x is needed.")

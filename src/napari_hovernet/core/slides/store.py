@@ -16,11 +16,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..._version import __version__
 from ...errors import InputError
+from ..io.far import Far, place
 from ..io.files import (
     atomic_path,
     load_json,
@@ -29,7 +31,6 @@ from ..io.files import (
     types_to_json,
     write_json,
 )
-from ..io.open import read_image
 from ..params import InferenceParams, SeparationParams
 from ..types import Int8, ModelInfo, TypeInfo, UInt8, kernel
 from .blocks import Block, BlockResult, Recipe, plan_blocks
@@ -215,7 +216,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{key}", inner
 
 
-def _run_of(found: Mapping[str, Any], where: Path) -> Run:
+def _run_of(found: Mapping[str, Any], where: Path | Far) -> Run:
     if found.get("format") != FORMAT:
         raise InputError(f"{where} is no result of a slide; choose another OUT.")
     try:
@@ -244,9 +245,9 @@ class SlideStore:
     path: str
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Path | Far:
         """Where it lies."""
-        return Path(self.path)
+        return place(self.path)
 
     @cached_property
     def run(self) -> Run:
@@ -256,10 +257,11 @@ class SlideStore:
     @cached_property
     def tissue(self) -> TissueMask:
         """Where there is tissue."""
-        source = self.run.source
-        picture = read_image(self.folder / TISSUE).source
-        cells = picture.read(0, picture.shape[0], 0, picture.shape[1])[..., 0] > 0
-        return TissueMask(np.ascontiguousarray(cells), cell_edge(source.mpp))
+        data = np.frombuffer((self.folder / TISSUE).read_bytes(), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
+        if picture is None:
+            raise InputError(f"{self.folder / TISSUE} cannot be read; choose another OUT.")
+        return TissueMask(np.asarray(picture > 0), cell_edge(self.run.source.mpp))
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -277,11 +279,11 @@ class SlideStore:
         """Whether the whole result is there."""
         return (self.folder / SUMMARY).exists() and not (self.folder / FAILED).exists()
 
-    def marker(self, block: Block) -> Path:
+    def marker(self, block: Block) -> Path | Far:
         """Where the marker of a block lies."""
         return self.folder / BLOCKS / f"{block.name}.json"
 
-    def data(self, block: Block) -> Path:
+    def data(self, block: Block) -> Path | Far:
         """Where what a block found lies, until the result is finished."""
         return self.folder / BLOCKS / f"{block.name}.npz"
 
@@ -301,7 +303,7 @@ class SlideStore:
 
     def group(self, mode: str = "r+") -> Any:
         """Open the zarr group."""
-        return optional("zarr").open_group(self.path, mode=mode)
+        return optional("zarr").open_group(str(self.folder), mode=mode)
 
 
 def create_store(path: str | os.PathLike[str], run: Run, tissue: TissueMask) -> SlideStore:
@@ -323,14 +325,14 @@ def create_store(path: str | os.PathLike[str], run: Run, tissue: TissueMask) -> 
     return store
 
 
-def _may_begin(folder: Path) -> bool:
+def _may_begin(folder: Path | Far) -> bool:
     """Whether a folder is empty, or a store was begun there and no more."""
     if not any(path.name != LOCK for path in folder.iterdir()):
         return True
     return (folder / BLOCKS).is_dir() and not any((folder / BLOCKS).iterdir())
 
 
-def _refuse_other(there: Run, wanted: Run, folder: Path) -> None:
+def _refuse_other(there: Run, wanted: Run, folder: Path | Far) -> None:
     before, now = there.deciding, wanted.deciding
     names = [n for n in sorted({*before, *now}) if before.get(n) != now.get(n)]
     if names:
@@ -342,7 +344,7 @@ def _refuse_other(there: Run, wanted: Run, folder: Path) -> None:
 
 def _make_arrays(store: SlideStore, run: Run) -> None:
     codecs = optional("zarr.codecs")
-    group, mpp = optional("zarr").open_group(store.path, mode="a"), run.source.mpp
+    group, mpp = store.group("a"), run.source.mpp
     block = run.recipe.slide_params.block
     shapes, chunk = level_shapes(run.source.shape), chunk_of(block)
     alone = own_levels(block, len(shapes))
@@ -406,7 +408,8 @@ def put(store: SlideStore, name: str, block: tuple[int, int], finest: Any, like:
         if known and (store.folder / like / at).exists():
             data = (store.folder / like / at).read_bytes()
         if data:  # what is empty has no file
-            (store.folder / name / at).parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(store.folder, Path):
+                (store.folder / name / at).parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(store.folder / name / at) as temporary:
                 temporary.write_bytes(data)
         finest = coarse
@@ -512,12 +515,12 @@ def _packed(result: BlockResult) -> dict[str, Array]:
 class BlockData:
     """What a block has written; every member is read when it is asked for."""
 
-    path: Path
+    path: Path | Far
 
     def __getitem__(self, names: tuple[str, ...]) -> tuple[Array, ...]:
         """Read members by name."""
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return tuple(file[name] for name in names)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
