@@ -23,79 +23,123 @@ FIRST_ROOM = 1024
 
 
 @kernel
-def list_pixels(parts: Array, order: Array) -> Array:
-    """List the flat indices of all pixels of parts 1..n in ``order``, part by part.
+def descend(mask: Array, energy: Array, way: Array) -> None:
+    """Write into ``way`` where each pixel flows: 0 outside, else 1 + a place in `steps`.
 
-    ``parts`` is flat; ``order`` is an integer array with room for one index per pixel that is not 0
-    in ``parts``. Returns where each part ends, (n + 1,), 0 for part 0.
+    It flows to the lowest of its 4-neighbours, if that comes before it: pixels come by energy,
+    equals by place. All (H, W).
     """
-    ends = np.zeros(parts.max() + 1, np.int64)
-    for i in range(parts.size):
-        if parts[i]:
-            ends[parts[i]] += 1
-    for part in range(1, ends.size):
-        ends[part] += ends[part - 1]
-    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
-    for i in range(parts.size):
-        if parts[i]:
-            order[starts[parts[i]]] = i
-            starts[parts[i]] += 1
-    return ends
-
-
-def shares(ends: Array, size: int) -> list[tuple[int, int]]:
-    """Cut the pixels listed by `list_pixels` into shares of whole parts, about ``size`` each.
-
-    Returns half-open ranges of positions; a part of more than ``size`` pixels is alone.
-    """
-    total = int(ends[-1]) if len(ends) else 0
-    cuts = [0]
-    while cuts[-1] < total:
-        last = int(np.searchsorted(ends, cuts[-1] + size, side="right")) - 1
-        stop = int(ends[last])
-        if stop <= cuts[-1]:  # the next part alone is larger
-            stop = int(ends[np.searchsorted(ends, cuts[-1], side="right")])
-        cuts.append(stop)
-    return list(pairwise(cuts))
+    height, width = mask.shape
+    rows = np.full((3, width + 2), np.float32(np.inf), np.float32)
+    for r in range(height + 1):
+        up, here, down = rows[(r + 1) % 3], rows[(r + 2) % 3], rows[r % 3]
+        down[:] = np.float32(np.inf)
+        if r < height:
+            fill_heights(mask[r], energy[r], down[1:-1])
+        if r > 0:
+            flow(here[1:-1], up[1:-1], here[:-2], here[2:], down[1:-1], way[r - 1])
 
 
 @kernel
-def level_of(energy: float, low: float, step: float) -> int:
-    """Return the step, 0 to ``LEVELS`` - 1, in which an energy lies; NaN lies in the lowest."""
-    place = (energy - low) * step
-    if not place > 0:
-        return 0
-    return int(place) if place < LEVELS - 1 else LEVELS - 1
+def fill_heights(mask: Array, energy: Array, heights: Array) -> None:
+    """Copy the energy of a row where there is mask; elsewhere it is infinite."""
+    for c in range(mask.size):
+        heights[c] = energy[c] if mask[c] else np.float32(np.inf)
 
 
 @kernel
-def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
-    """Sort ``order``, flat indices of consecutive parts, by part, then energy, then position.
+def flow(here: Array, up: Array, left: Array, right: Array, down: Array, way: Array) -> None:
+    """Choose the ways of a row from the heights around."""
+    for c in range(way.size):
+        own, lowest, chosen = here[c], np.float32(np.inf), np.uint8(1)
+        if up[c] <= own:
+            lowest, chosen = up[c], np.uint8(2)
+        if left[c] <= own and left[c] < lowest:
+            lowest, chosen = left[c], np.uint8(3)
+        if right[c] < own and right[c] < lowest:
+            lowest, chosen = right[c], np.uint8(4)
+        if down[c] < own and down[c] < lowest:
+            lowest, chosen = down[c], np.uint8(5)
+        way[c] = chosen if own < np.float32(np.inf) else np.uint8(0)
 
-    Energies are told apart in ``LEVELS`` steps from ``low`` to ``high``. Few parts at a time keep
-    what is sorted close together in memory.
+
+@kernel
+def steps(width: int) -> Array:
+    """Distance to the pixel that each way leads to, in a flat array."""
+    return np.array([0, 0, -width, -1, 1, width])
+
+
+@kernel
+def gather(way: Array, width: int, energy: Array, basins: Array) -> Array:
+    """Number the basins, pixels that flow to one minimum; all flat, ``basins`` starts with 0.
+
+    Returns the floor of each, (n + 1,), 0 first.
     """
-    step = (LEVELS - 1) / (high - low)
-    counts = np.zeros(LEVELS + 1, np.int64)
-    first, last = parts[order[0]], parts[order[-1]]
-    starts = np.zeros(last - first + 2, np.int64)
-    for k in range(order.size):
-        level = level_of(energy[order[k]], low, step)
-        counts[level + 1] += 1
-        starts[parts[order[k]] - first + 1] += 1
-    for level in range(LEVELS):
-        counts[level + 1] += counts[level]
-    for part in range(last - first + 1):
-        starts[part + 1] += starts[part]
-    by_level = np.empty_like(order)
-    for k in range(order.size):
-        level = level_of(energy[order[k]], low, step)
-        by_level[counts[level]] = order[k]
-        counts[level] += 1
-    for k in range(by_level.size):
-        part = parts[by_level[k]] - first
-        order[starts[part]] = by_level[k]
-        starts[part] += 1
+    step = steps(width)
+    floor = np.zeros(FIRST_ROOM, np.float32)
+    n = 0
+    for at in range(way.size):
+        if way[at] == 0 or basins[at]:
+            continue
+        if way[at] == 2 or way[at] == 3:  # what lies there was visited
+            basins[at] = basins[at + step[way[at]]]
+            continue
+        end = at
+        while basins[end] == 0 and way[end] != 1:
+            end += step[way[end]]
+        if basins[end] == 0:
+            n += 1
+            if n == floor.size:
+                floor = np.append(floor, np.zeros_like(floor))
+            floor[n], basins[end] = energy[end], n
+        found, end = basins[end], at
+        while basins[end] == 0:
+            basins[end] = found
+            end += step[way[end]]
+    return floor[: n + 1]
+
+
+def list_passes(basins: Array, energy: Array) -> Array:
+    """List the pixels, as flat indices, before which pixels of another basin came; (H, W)."""
+    found = np.empty(basins.size // 16 + FIRST_ROOM, np.int64)
+    n = fill_passes(basins, energy, found)
+    if n > found.size:
+        found = np.empty(n, np.int64)
+        fill_passes(basins, energy, found)
+    return found[:n]
+
+
+@kernel
+def fill_passes(basins: Array, energy: Array, found: Array) -> int:
+    """Write the passes while there is room for them; returns how many there are."""
+    height, width = basins.shape
+    n = 0
+    for r in range(height):
+        for c in range(width):
+            here = basins[r, c]
+            if here == 0:
+                continue
+            right = basins[r, c + 1] if c + 1 < width else 0
+            if right and right != here:
+                if n < found.size:
+                    found[n] = r * width + c + np.int64(energy[r, c + 1] >= energy[r, c])
+                n += 1
+            below = basins[r + 1, c] if r + 1 < height else 0
+            if below and below != here:
+                if n < found.size:
+                    found[n] = (r + np.int64(energy[r + 1, c] >= energy[r, c])) * width + c
+                n += 1
+    return n
+
+
+def in_order(pixels: Array, energy: Array) -> Array:
+    """Sort flat indices of pixels by energy, equals by place."""
+    bits = (energy[pixels] + np.float32(0)).view(np.int32)  # no -0.0
+    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)  # whole numbers in the order of the floats
+    keys = (bits.astype(np.int64) << 32) | pixels
+    keys.sort()
+    ordered: Array = keys & 0xFFFFFFFF
+    return ordered
 
 
 @kernel
@@ -108,113 +152,75 @@ def find_root(parent: Array, node: int) -> int:
 
 
 @kernel
-def meet(root: int, other: int, level: float, depth: float, parent: Array, floor: Array) -> int:
-    """Let two basins meet at ``level``; returns the root of the deeper one.
+def join_basins(
+    passes: Array, width: int, energy: Array, basins: Array, floor: Array, depth: float
+) -> Array:
+    """Root of each basin after those less deep than ``depth`` have joined; flat arrays.
 
-    The shallower joins it if its floor lies less than ``depth`` below ``level``.
+    At every pass, taken in order, each basin around it meets the deepest of them, and joins it if
+    its own floor lies less than ``depth`` below the pass.
     """
-    if floor[other] < floor[root]:
-        root, other = other, root
-    if level - floor[other] < depth:
-        parent[other] = root
-    return root
-
-
-@kernel
-def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
-    """Find the basin of a pixel at which basins meet; they may join.
-
-    ``at`` is its index in the flat arrays ``energy`` and ``labels``.
-    """
-    column = at % width
-    left = at - 1 if column > 0 else -1
-    right = at + 1 if column < width - 1 else -1
-    parent, floor = basins
-    home, lowest, deepest = 0, np.inf, 0
-    for beside in (at - width, left, right, at + width):
-        if beside < 0 or beside >= labels.size or labels[beside] == 0:
-            continue
-        root = find_root(parent, labels[beside])
-        if energy[beside] < lowest:
-            home, lowest = root, energy[beside]
-        if deepest == 0:
-            deepest = root
-        elif root != deepest:
-            deepest = meet(deepest, root, energy[at], depth, parent, floor)
-    return home
-
-
-@kernel
-def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: float) -> Array:
-    """Flood every part from its minima and join basins that are less deep than ``depth``."""
-    parent = np.zeros(FIRST_ROOM, np.int32)
-    floor = np.zeros(FIRST_ROOM, np.float32)
-    n = 0
-    for k in range(order.size):
-        at = order[k]
+    parent = np.arange(floor.size).astype(np.int32)
+    for k in range(passes.size):
+        at = passes[k]
         column = at % width
-        up = labels[at - width] if at >= width else 0
-        left = labels[at - 1] if column > 0 else 0
-        right = labels[at + 1] if column < width - 1 else 0
-        down = labels[at + width] if at + width < labels.size else 0
-        most = max(up, left, right, down)
-        one = ((up == 0) | (up == most)) & ((left == 0) | (left == most))
-        one &= ((right == 0) | (right == most)) & ((down == 0) | (down == most))
-        if most == 0:
-            n += 1
-            if n == parent.size:
-                parent = np.append(parent, np.zeros_like(parent))
-                floor = np.append(floor, np.zeros_like(floor))
-            parent[n], floor[n] = n, energy[at]
-            labels[at] = n
-        elif one:
-            labels[at] = most  # most pixels; written out here, for a call would take four times
-        else:
-            labels[at] = settle(at, width, energy, labels, depth, (parent, floor))
-    for k in range(order.size):
-        labels[order[k]] = find_root(parent, labels[order[k]])
-    return floor[: n + 1]
+        left = at - 1 if column > 0 else -1
+        right = at + 1 if column < width - 1 else -1
+        level, deepest = energy[at], 0
+        for beside in (at - width, left, right, at + width):
+            if beside < 0 or beside >= basins.size or basins[beside] == 0:
+                continue
+            if energy[beside] > level or (energy[beside] == level and beside > at):
+                continue  # comes later
+            root = find_root(parent, basins[beside])
+            if deepest == 0:
+                deepest = root
+            elif root != deepest:
+                if floor[root] < floor[deepest]:
+                    deepest, root = root, deepest
+                if level - floor[root] < depth:
+                    parent[root] = deepest
+    for basin in range(parent.size):
+        parent[basin] = find_root(parent, basin)
+    return parent
 
 
 @kernel
-def clear(order: Array, labels: Array) -> None:
-    """Set the listed pixels of a flat array to 0."""
-    for k in range(order.size):
-        labels[order[k]] = 0
-
-
-@kernel
-def shift_ids(order: Array, labels: Array, by: int) -> None:
-    """Add ``by`` to the listed pixels of a flat array."""
-    for k in range(order.size):
-        labels[order[k]] += by
-
-
-@kernel
-def mean_per_id(ids: Array, values: Array, largest: int) -> Array:
-    """Mean of ``values`` in every id 0..largest; flat arrays, 0 for ids not there."""
-    total = np.zeros(largest + 1, np.float64)
-    count = np.zeros(largest + 1, np.int64)
-    for i in range(ids.size):
-        if ids[i]:
-            total[ids[i]] += values[i]
-            count[ids[i]] += 1
+def mean_per_root(basins: Array, root: Array, inside: Array, values: Array) -> Array:
+    """Mean of ``values`` inside the mask in all basins of each root; flat arrays."""
+    total = np.zeros(root.size, np.float64)
+    count = np.zeros(root.size, np.int64)
+    for i in range(basins.size):
+        if inside[i]:
+            total[root[basins[i]]] += values[i]
+            count[root[basins[i]]] += 1
     return total / np.maximum(count, 1)
 
 
 @kernel
-def number_in_order(labels: Array, keep: Array) -> int:
-    """Renumber flat ``labels`` in place 1..n by first pixel, 0 where not ``keep[id]``."""
+def name_nuclei(
+    found: tuple[Array, Array], inside: Array, energy: Array, ceiling: Array, keep: Array,
+    labels: Array, markers: Array,
+) -> None:  # fmt: skip
+    """Number the roots to keep, 1..n by first pixel, in ``labels``; flat arrays.
+
+    ``found`` are the basins and the root of each; ``markers`` is the label where ``energy`` does
+    not exceed the ceiling of the root, else 0.
+    """
+    basins, root = found
     new = np.zeros(keep.size, np.int32)
     n = 0
-    for i in range(labels.size):
-        old = labels[i]
-        if old:
-            if new[old] == 0 and keep[old]:
+    for i in range(basins.size):
+        here = root[basins[i]] if inside[i] else 0
+        if here and keep[here]:
+            if new[here] == 0:
                 n += 1
-                new[old] = n
-            labels[i] = new[old]
-    return n
+                new[here] = n
+            labels[i] = new[here]
+            markers[i] = new[here] if energy[i] <= ceiling[here] else 0
+        else:
+            labels[i] = 0
+            markers[i] = 0
 
 
 @kernel
@@ -349,14 +355,6 @@ def flood_from_markers(energy: Array, parts: Array, n: int, markers: Array) -> A
 
 
 @kernel
-def mark_floors(labels: Array, energy: Array, ceiling: Array, markers: Array) -> None:
-    """Set ``markers`` to 1 where ``energy`` does not exceed the ceiling of its basin."""
-    for i in range(labels.size):
-        basin = labels[i]
-        markers[i] = basin > 0 and energy[i] <= ceiling[basin]
-
-
-@kernel
 def add_lowest(parts: Array, energy: Array, n: int, chosen: Array) -> None:
     """Set ``chosen`` at the first pixel of lowest energy of every part 1..n; flat arrays."""
     best = np.full(n + 1, -1, np.int64)
@@ -367,28 +365,3 @@ def add_lowest(parts: Array, energy: Array, n: int, chosen: Array) -> None:
     for part in range(1, n + 1):
         if best[part] >= 0:
             chosen[best[part]] = True
-
-
-@kernel
-def add_squeeze(
-    h: Array, v: Array, inside: Array, factor: float, oblique: float, total: Array
-) -> None:
-    """Add ``factor`` times how much the field (h, v) closes in to ``total`` where ``inside``.
-
-    That is minus its divergence, of which the share ``oblique`` is replaced by minus twice the
-    lower principal strain (equal to the divergence where the field opens evenly). All (H, W);
-    central differences, one-sided at the border of the array.
-    """
-    height, width = total.shape
-    for r in range(height):
-        up, down = max(r - 1, 0), min(r + 1, height - 1)
-        tall = np.float32(max(down - up, 1))
-        for c in range(width):
-            if inside[r, c]:
-                left, right = max(c - 1, 0), min(c + 1, width - 1)
-                wide = np.float32(max(right - left, 1))
-                across = (h[r, right] - h[r, left]) / wide
-                along = (v[down, c] - v[up, c]) / tall
-                shear = (h[down, c] - h[up, c]) / tall + (v[r, right] - v[r, left]) / wide
-                spread = np.sqrt((across - along) ** 2 + shear**2)
-                total[r, c] -= factor * (across + along - oblique * spread)
