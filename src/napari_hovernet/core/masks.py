@@ -5,8 +5,6 @@ All of it is done on runs: stretches of a row, of which there are few.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -95,9 +93,9 @@ def list_runs(mask: Array) -> Runs:
 
 
 @kernel
-def count_rises(row: Array, before: Array) -> int:
+def count_rises(row: Array, before: Array) -> Any:
     """Count where a row of 0 and 1 is 1 and the row beside it 0."""
-    n = np.int32(0)
+    n: Any = np.int32(0)
     for c in range(row.size):
         n += np.int32(row[c] > before[c])
     return n
@@ -137,7 +135,7 @@ def list_gaps(runs: Runs, width: int) -> Runs:
 
 @kernel
 def join_runs(runs: Runs, touch: int) -> tuple[Array, int]:
-    """Number the connected part, 1..n by first pixel, of each run; also returns n.
+    """Give each run the number of its connected part, 1..n by first pixel; also returns n.
 
     Runs of neighbouring rows are connected if they overlap, or with ``touch`` 1 if they only meet.
     """
@@ -253,20 +251,3 @@ def replace_ids(ids: Array, new: Array) -> None:
     """Replace each id of a flat array by its entry in ``new``, in place."""
     for i in range(ids.size):
         ids[i] = new[ids[i]]
-
-
-@dataclass(frozen=True)
-class Band:
-    """Rows to read (with halo) and rows to keep."""
-
-    read: slice  # Rows of the image to filter
-    keep: slice  # Rows of the image whose result is kept
-    inner: slice  # The rows to keep, counted from the start of ``read``.
-
-
-def row_bands(height: int, rows: int, halo: int) -> Iterator[Band]:
-    """Cut ``height`` rows into bands of up to ``rows`` that overlap by ``halo`` on each side."""
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        first, last = max(start - halo, 0), min(stop + halo, height)
-        yield Band(slice(first, last), slice(start, stop), slice(start - first, stop - first))

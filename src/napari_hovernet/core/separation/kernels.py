@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..masks import Runs, join_runs, list_runs
 from ..types import kernel
 
 Array = npt.NDArray[Any]
-Basins = tuple[Array, Array]
-Heap = tuple[Array, Array, Array]
+Heap = tuple[Array, Array]
 
-LEVELS = 65536
-"""Steps the energy is sorted by."""
-SHARE_PIXELS = 1 << 15
-"""Pixels of whole parts that are sorted and flooded together; a larger part goes alone."""
+OUTSIDE = np.int32(-1)
+"""Stands where there is no mask, in a window that is flooded."""
+LEAST_BITS = np.int32(-(2**31))
+"""Bits of -0.0."""
 FIRST_ROOM = 1024
 """Entries that growing tables start with."""
 
@@ -71,7 +70,7 @@ def steps(width: int) -> Array:
 
 @kernel
 def gather(way: Array, width: int, energy: Array, basins: Array) -> Array:
-    """Number the basins, pixels that flow to one minimum; all flat, ``basins`` starts with 0.
+    """Give the pixels that flow to one minimum one id; all flat, ``basins`` starts with 0.
 
     Returns the floor of each, (n + 1,), 0 first.
     """
@@ -134,9 +133,7 @@ def fill_passes(basins: Array, energy: Array, found: Array) -> int:
 
 def in_order(pixels: Array, energy: Array) -> Array:
     """Sort flat indices of pixels by energy, equals by place."""
-    bits = (energy[pixels] + np.float32(0)).view(np.int32)  # no -0.0
-    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)  # whole numbers in the order of the floats
-    keys = (bits.astype(np.int64) << 32) | pixels
+    keys = (ordered_bits(energy[pixels]).astype(np.int64) << 32) | pixels
     keys.sort()
     ordered: Array = keys & 0xFFFFFFFF
     return ordered
@@ -186,172 +183,228 @@ def join_basins(
 
 
 @kernel
-def mean_per_root(basins: Array, root: Array, inside: Array, values: Array) -> Array:
-    """Mean of ``values`` inside the mask in all basins of each root; flat arrays."""
-    total = np.zeros(root.size, np.float64)
-    count = np.zeros(root.size, np.int64)
+def weigh_roots(basins: Array, root: Array, inside: Array, values: Array) -> tuple[Array, Array]:
+    """Mean of ``values`` inside the mask in all basins of each root, and the roots by first pixel.
+
+    Flat arrays; the mean is 0 for what is no root.
+    """
+    total, count = np.zeros(root.size, np.float64), np.zeros(root.size, np.int64)
+    order, n = np.empty(root.size, np.int32), 0
     for i in range(basins.size):
         if inside[i]:
-            total[root[basins[i]]] += values[i]
-            count[root[basins[i]]] += 1
-    return total / np.maximum(count, 1)
-
-
-@kernel
-def name_nuclei(
-    found: tuple[Array, Array], inside: Array, energy: Array, ceiling: Array, keep: Array,
-    labels: Array, markers: Array,
-) -> None:  # fmt: skip
-    """Number the roots to keep, 1..n by first pixel, in ``labels``; flat arrays.
-
-    ``found`` are the basins and the root of each; ``markers`` is the label where ``energy`` does
-    not exceed the ceiling of the root, else 0.
-    """
-    basins, root = found
-    new = np.zeros(keep.size, np.int32)
-    n = 0
-    for i in range(basins.size):
-        here = root[basins[i]] if inside[i] else 0
-        if here and keep[here]:
-            if new[here] == 0:
+            here = root[basins[i]]
+            if count[here] == 0:
+                order[n] = here
                 n += 1
-                new[here] = n
-            labels[i] = new[here]
-            markers[i] = new[here] if energy[i] <= ceiling[here] else 0
-        else:
-            labels[i] = 0
-            markers[i] = 0
+            total[here] += values[i]
+            count[here] += 1
+    return total / np.maximum(count, 1), order[:n]
 
 
 @kernel
-def count_markers(parts: Array, markers: Array, n: int) -> Array:
-    """Per part (flat array, 1..n): 0 without a marker, its id if one, -1 if several."""
+def write_names(
+    found: tuple[Array, Array, Array], inside: Array, energy: Array, labels: Array, markers: Array
+) -> None:
+    """Write the name of each pixel's basin; a marker where ``energy`` is not above its ceiling.
+
+    ``found`` are basins, and name and ceiling of each; flat arrays.
+    """
+    basins, name, ceiling = found
+    for i in range(basins.size):
+        basin = basins[i] if inside[i] else 0
+        here = name[basin]
+        labels[i] = here
+        markers[i] = here if energy[i] <= ceiling[basin] else 0
+
+
+def flood_from_markers(energy: Array, mask: Array, markers: Array) -> Array:
+    """Give each pixel of the mask the marker from which it is flooded; all (H, W)."""
+    labels = np.empty(mask.shape, np.int32)
+    runs = list_runs(mask)
+    part, n = join_runs(runs, 0)
+    found = count_markers(runs, part, n, markers)
+    fill_parts(runs, part, found, markers, labels)
+    flood_parts(runs, by_part(runs, part, n), found, energy.view(np.int32), labels)
+    return labels
+
+
+def ordered_bits(energy: Array) -> Array:
+    """Whole numbers, int32, in the order of the energies, float32."""
+    bits = (energy + np.float32(0)).view(np.int32)  # no -0.0
+    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
+    return bits
+
+
+@kernel
+def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
+    """Per part, 1..n, of the runs: 0 without a marker, its id if one, -1 if several."""
+    first, ends = runs
     found = np.zeros(n + 1, np.int32)
-    for i in range(parts.size):
-        m = markers[i]
-        if m and parts[i] and found[parts[i]] != m:
-            found[parts[i]] = m if found[parts[i]] == 0 else -1
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            which = found[part[k]]
+            for c in range(ends[k, 0], ends[k, 1]):
+                marker = markers[r, c]
+                if marker and marker != which:
+                    which = marker if which == 0 else np.int32(-1)
+            found[part[k]] = which
     return found
 
 
 @kernel
-def push(heap: Heap, size: int, key: float, at: int, age: int) -> int:
-    """Add an entry to a binary heap of keys, pixels and ages; returns the new size.
+def fill_parts(runs: Runs, part: Array, found: Array, markers: Array, labels: Array) -> None:
+    """Fill parts that hold one marker, copy the markers of the others."""
+    first, ends = runs
+    for r in range(len(first) - 1):
+        labels[r] = 0
+        for k in range(first[r], first[r + 1]):
+            a, b, which = ends[k, 0], ends[k, 1], found[part[k]]
+            if which > 0:
+                labels[r, a:b] = which
+            elif which < 0:
+                labels[r, a:b] = markers[r, a:b]
 
-    Entries of equal key leave in the order they came: ``age`` is the largest so far.
+
+@kernel
+def by_part(runs: Runs, part: Array, n: int) -> tuple[Array, Array]:
+    """List row and number of all runs, part by part, (runs, 2); and where each of 1..n starts."""
+    first = runs[0]
+    start = np.zeros(n + 2, np.int64)
+    for k in range(len(part)):
+        start[part[k] + 1] += 1
+    for i in range(n + 1):
+        start[i + 1] += start[i]
+    at, listed = start.copy(), np.empty((len(part), 2), np.int32)
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            listed[at[part[k]], 0], listed[at[part[k]], 1] = r, k
+            at[part[k]] += 1
+    return listed, start
+
+
+@kernel
+def flood_parts(
+    runs: Runs, members: tuple[Array, Array], found: Array, energy: Array, labels: Array
+) -> None:
+    """Flood the parts of several markers, each in a window of its own, from its labels.
+
+    ``energy`` (H, W) float32, its bits seen as int32.
     """
-    keys, pixels, ages = heap
-    i = size
-    while i > 0 and keys[(i - 1) >> 1] > key:
-        up = (i - 1) >> 1
-        keys[i], pixels[i], ages[i] = keys[up], pixels[up], ages[up]
-        i = up
-    keys[i], pixels[i], ages[i] = key, at, age
-    return size + 1
+    ends, (listed, start) = runs[1], members
+    here, height = np.empty(0, np.int32), np.empty(0, np.int32)
+    heap = (np.empty(0, np.int64), np.empty(0, np.int32))
+    for p in range(1, found.size):
+        if found[p] >= 0:
+            continue
+        mine = listed[start[p] : start[p + 1]]
+        left, right, pixels = ends[mine[0, 1], 0], 0, 0
+        for m in range(len(mine)):
+            a, b = ends[mine[m, 1], 0], ends[mine[m, 1], 1]
+            left, right, pixels = min(left, a), max(right, b), pixels + b - a
+        top, stride = mine[0, 0] - 1, right - left + 2
+        area = (mine[-1, 0] - top + 2) * stride
+        if area > here.size:
+            here, height = np.empty(2 * area, np.int32), np.empty(2 * area, np.int32)
+        if pixels > heap[1].size:
+            heap = (np.empty(2 * pixels, np.int64), np.empty(2 * pixels, np.int32))
+        here[:area] = OUTSIDE
+        for m in range(len(mine)):
+            r, a, b = mine[m, 0], ends[mine[m, 1], 0], ends[mine[m, 1], 1]
+            at = (r - top) * stride + a - left + 1
+            load(labels[r, a:b], energy[r, a:b], here[at : at + b - a], height[at : at + b - a])
+        watershed(here[:area], height, stride, heap)
+        for m in range(len(mine)):
+            r, a, b = mine[m, 0], ends[mine[m, 1], 0], ends[mine[m, 1], 1]
+            at = (r - top) * stride + a - left + 1
+            copy(here[at : at + b - a], labels[r, a:b])
 
 
 @kernel
-def pop(heap: Heap, size: int) -> int:
-    """Drop the first entry of the heap; returns the new size."""
-    keys, pixels, ages = heap
-    size -= 1
-    key, at, age = keys[size], pixels[size], ages[size]
-    i = 0
-    while 2 * i + 1 < size:
-        down = 2 * i + 1
-        right = down + 1
-        if right < size and (
-            keys[right] < keys[down] or (keys[right] == keys[down] and ages[right] < ages[down])
-        ):
-            down = right
-        if key < keys[down] or (key == keys[down] and age <= ages[down]):
-            break
-        keys[i], pixels[i], ages[i] = keys[down], pixels[down], ages[down]
-        i = down
-    keys[i], pixels[i], ages[i] = key, at, age
-    return size
+def load(labels: Array, energy: Array, here: Array, height: Array) -> None:
+    """Copy a run into a window; the bits of its energies become numbers of the same order."""
+    for c in range(here.size):
+        bits = energy[c] if energy[c] != LEAST_BITS else np.int32(0)  # -0.0 is 0.0
+        height[c] = bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+        here[c] = labels[c]
 
 
 @kernel
-def free_beside(at: int, width: int, parts: Array, labels: Array) -> bool:
-    """Tell whether a 4-neighbour of the same part has no label yet; flat arrays."""
-    here, column = parts[at], at % width
-    up, down = at - width, at + width
+def copy(source: Array, target: Array) -> None:
+    """Copy a run; a call of numpy would take longer."""
+    for c in range(target.size):
+        target[c] = source[c]
+
+
+@kernel
+def watershed(here: Array, height: Array, stride: int, heap: Heap) -> None:
+    """Flood a window from its labels; flat arrays, `OUTSIDE` around and between.
+
+    Pixels are taken by height, equals first come first served (4-neighbours). Places are unsigned:
+    nobody asks then whether they count from the end.
+    """
+    size: Any = np.uintp(0)
+    age, step, one = 0, np.uintp(stride), np.uintp(1)
+    for place in range(stride, here.size - stride):
+        at = np.uintp(place)
+        if here[at] > 0 and free_beside(here, at, step):
+            size = push(heap, size, np.int64(height[at]) << 32, place)
+    while size:
+        at = np.uintp(heap[1][0])
+        size = pop(heap, size)
+        for beside in (at - step, at - one, at + one, at + step):
+            if here[beside] == 0:
+                age += 1
+                here[beside] = here[at]
+                if free_beside(here, beside, step):
+                    key = (np.int64(height[beside]) << 32) | age
+                    size = push(heap, size, key, np.int32(beside))
+
+
+@kernel
+def free_beside(here: Array, at: Any, step: Any) -> bool:
+    """Tell whether a 4-neighbour has no label yet."""
+    one = np.uintp(1)
     free: bool = (
-        (up >= 0 and labels[up] == 0 and parts[up] == here)
-        or (column > 0 and labels[at - 1] == 0 and parts[at - 1] == here)
-        or (column < width - 1 and labels[at + 1] == 0 and parts[at + 1] == here)
-        or (down < labels.size and labels[down] == 0 and parts[down] == here)
+        here[at - step] == 0 or here[at - one] == 0 or here[at + one] == 0 or here[at + step] == 0
     )
     return free
 
 
 @kernel
-def seed(parts: Array, found: Array, markers: Array, labels: Array) -> Array:
-    """Fill parts that hold one marker, copy the markers of the others; flat arrays.
-
-    Returns a copy of ``parts`` in which only those others are left.
-    """
-    crowded = np.zeros_like(parts)
-    for i in range(parts.size):
-        which = found[parts[i]]
-        labels[i] = which if which > 0 else markers[i] * (which < 0)
-        if which < 0:
-            crowded[i] = parts[i]
-    return crowded
-
-
-@kernel
-def watershed(order: Array, width: int, energy: Array, parts: Array, labels: Array) -> None:
-    """Flood the listed pixels of one part from those that have a label; flat arrays.
-
-    Pixels are taken by energy, equals first come first served (4-neighbours).
-    """
-    heap = (
-        np.empty(order.size, np.float32), np.empty_like(order), np.empty(order.size, np.int32)
-    )  # fmt: skip
-    size = 0
-    for at in order:
-        if labels[at] and free_beside(at, width, parts, labels):
-            size = push(heap, size, energy[at], at, 0)
-    age = 0
-    while size:
-        at = heap[1][0]
-        size = pop(heap, size)
-        column = at % width
-        left = at - 1 if column > 0 else -1
-        right = at + 1 if column < width - 1 else -1
-        for beside in (at - width, left, right, at + width):
-            if not 0 <= beside < labels.size or labels[beside] or parts[beside] != parts[at]:
-                continue
-            age += 1
-            labels[beside] = labels[at]
-            if free_beside(beside, width, parts, labels):
-                size = push(heap, size, energy[beside], beside, age)
+def push(heap: Heap, size: Any, key: Any, at: Any) -> Any:
+    """Add an entry, by height and then by age, to a binary heap; returns the new size."""
+    keys, pixels = heap
+    i, one = size, np.uintp(1)
+    while i:
+        up = (i - one) >> one
+        if keys[up] <= key:
+            break
+        keys[i], pixels[i] = keys[up], pixels[up]
+        i = up
+    keys[i], pixels[i] = key, at
+    return size + one
 
 
 @kernel
-def watersheds(
-    order: Array, ends: Array, width: int, energy: Array, parts: Array, labels: Array
-) -> None:
-    """Flood one part after the other: their heaps are small; ``ends`` as of `list_pixels`."""
-    for part in range(1, ends.size):
-        if ends[part] > ends[part - 1]:
-            watershed(order[ends[part - 1] : ends[part]], width, energy, parts, labels)
-
-
-def flood_from_markers(energy: Array, parts: Array, n: int, markers: Array) -> Array:
-    """Give each pixel of parts 1..n the marker from which it is flooded; all (H, W)."""
-    flat, labels = parts.ravel(), np.zeros_like(parts)
-    found = count_markers(flat, markers.ravel(), n)
-    found[0] = 0
-    crowded = seed(flat, found, markers.ravel(), labels.ravel())
-    index = np.int32 if parts.size <= np.iinfo(np.int32).max else np.int64
-    order = np.empty(np.count_nonzero(crowded), index)
-    if order.size:
-        ends = list_pixels(crowded, order)
-        watersheds(order, ends, parts.shape[1], energy.ravel(), flat, labels.ravel())
-    return labels
+def pop(heap: Heap, size: Any) -> Any:
+    """Drop the first entry of the heap; returns the new size."""
+    keys, pixels = heap
+    i: Any = np.uintp(0)
+    one = np.uintp(1)
+    size -= one
+    key, at = keys[size], pixels[size]
+    while True:
+        down = i + i + one
+        if down >= size:
+            break
+        if down + one < size and keys[down + one] < keys[down]:
+            down += one
+        if key <= keys[down]:
+            break
+        keys[i], pixels[i] = keys[down], pixels[down]
+        i = down
+    keys[i], pixels[i] = key, at
+    return size
 
 
 @kernel

@@ -12,7 +12,7 @@ from ..masks import clean_mask, reopen_gaps
 from ..params import SeparationParams
 from ..types import Bool, Float32, Int32, Maps, Separation
 from . import kernels as flood
-from .squeeze import chosen_blocks, mix_terms, squeeze_terms, window_gain
+from .filters import chosen_blocks, mix_terms, squeeze_terms, window_gain
 
 
 def separate_local(maps: Maps, params: SeparationParams) -> Separation:
@@ -84,10 +84,11 @@ def join_and_name(
     if params.max_hole_area:
         reopen_gaps(mask, mask & (maps.np < params.np_threshold), basins.ids, root)
     inside = mask.ravel()
-    keep = flood.mean_per_root(ids, root, inside, maps.np.ravel()) >= params.min_mean_np
+    mean, order = flood.weigh_roots(ids, root, inside, maps.np.ravel())
+    order = order[mean[order] >= params.min_mean_np]
+    name = np.zeros(len(floor), np.int32)
+    name[order] = np.arange(1, len(order) + 1)
+    found = (ids, name[root], (floor + np.float32(params.depth / 2))[root])
     labels, markers = np.empty_like(basins.ids), np.empty_like(basins.ids)
-    ceiling = floor + np.float32(params.depth / 2)
-    flood.name_nuclei(
-        (ids, root), inside, heights, ceiling, keep, labels.ravel(), markers.ravel()
-    )  # fmt: skip
+    flood.write_names(found, inside, heights, labels.ravel(), markers.ravel())
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)

@@ -21,8 +21,8 @@ from ..masks import EIGHT, clean_mask, count_pixels, label_parts
 from ..measure.nuclei import measure
 from ..params import InferenceParams, SeparationParams
 from ..separation import separate
+from ..separation.filters import TRUNCATE
 from ..separation.local import cut_basins, squeeze_energy
-from ..separation.squeeze import TRUNCATE
 from ..separation.published import merged
 from ..types import Bool, Int8, Int32, Int64, Maps, Model, Nuclei, kernel
 from .mask import TissueMask

@@ -1,4 +1,4 @@
-"""How much HV closes in: Gaussians inside the mask, only where there is mask.
+"""Derivatives of HV: Gaussians inside the mask, where there is mask, and Sobel kernels.
 
 Every pixel is computed by the same sums in the same order, whatever is computed beside it: a part
 made anew is equal, to the last bit, to the same part of the whole.
@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +19,9 @@ from ..types import Bool, Float32, kernel, spread
 
 Array = npt.NDArray[Any]
 Span = tuple[int, int, int, int]
+Pair = tuple[Any, Any]
+Taps = tuple[Array, Any]
+"""Half of a kernel, from its middle on, and what the other half is multiplied with: 1 or -1."""
 
 TRUNCATE = 3.0
 """Sigmas at which a Gaussian is cut off."""
@@ -27,8 +31,6 @@ BLOCK = 64
 """Edge in pixels of the squares of which those that hold mask are computed."""
 MOST_COLUMNS = 1024
 """Columns computed at once: their rows stay in the processor's cache."""
-GAIN_ROWS = 512
-"""Rows of which the gain is computed by one thread."""
 UNIT = np.float32(2**20)
 """Magnitudes are summed in whole numbers of 1 / UNIT, so that their order does not matter."""
 LARGEST = np.float32(2**24)
@@ -44,10 +46,10 @@ def window_gain(hv: Float32, seen: Bool, params: SeparationParams) -> Float32:
     low, high = np.float32(params.magnitude_low), np.float32(params.magnitude_high)
 
     def fill(first: int) -> None:
-        rows = (first, min(first + GAIN_ROWS, seen.shape[0]))
-        fill_gain(hv, seen, params.magnitude_window // 2, low, high, rows, gain)
+        rows = (first, min(first + params.band_rows, seen.shape[0]))
+        fill_gain(hv, seen, params.magnitude_window // 2, (low, high), rows, gain)
 
-    spread(fill, range(0, seen.shape[0], GAIN_ROWS))
+    spread(fill, range(0, seen.shape[0], params.band_rows))
     return gain
 
 
@@ -61,7 +63,7 @@ def squeeze_terms(
     n = len(params.scales)
     scales = [(gaussian(sigma), np.float32(sigma / n)) for sigma in params.scales]
 
-    margin = max(len(taps) for taps, _ in scales)
+    margin = max(len(taps[0]) for taps, _ in scales)
 
     def fill(span: Span) -> None:
         r0, r1, c0, c1 = span
@@ -95,17 +97,35 @@ def spans(blocks: Bool, shape: tuple[int, int]) -> Iterator[Span]:
             start = start if here else column + 1
 
 
-def gaussian(sigma: float) -> Float32:
-    """Half of a Gaussian, from its middle on; the whole sums to 1."""
+def gaussian(sigma: float) -> Taps:
+    """Taps of a Gaussian whose whole sums to 1."""
     away = np.arange(math.ceil(TRUNCATE * sigma) + 1)
     weights = np.exp(-0.5 * (away / sigma) ** 2)
-    taps: Float32 = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
-    return taps
+    weights /= weights[0] + 2 * weights[1:].sum()
+    return weights.astype(np.float32), np.float32(1)
+
+
+def stretched_slope(channel: Float32, *, along_x: bool, size: int) -> tuple[Float32, float, float]:
+    """Sobel derivative of a map stretched to 0..1, (H, W); also its lowest and highest value.
+
+    Computed in float64, and equal to what OpenCV gives to the last bit of float32.
+    """
+    low, high = float(channel.min()), float(channel.max())
+    scale = 1.0 / (high - low) if high > low else 0.0
+    slope, smooth = cv2.getDerivKernels(1, 0, size, ktype=cv2.CV_64F)
+    turned = (slope.ravel()[size // 2 :], np.float64(-1))
+    even = (smooth.ravel()[size // 2 :], np.float64(1))
+    down, across = (even, turned) if along_x else (turned, even)
+    result = np.empty(channel.shape, np.float32)
+    blocks = np.ones([-(-edge // BLOCK) for edge in channel.shape], np.bool_)
+    pieces = list(spans(blocks, channel.shape))
+    spread(lambda span: fill_slope(channel, (low, scale), down, across, span, result), pieces)
+    return result, float(result.min()), float(result.max())
 
 
 @kernel
 def fill_gain(
-    hv: Array, seen: Array, half: int, low: float, high: float, rows: tuple[int, int], gain: Array
+    hv: Array, seen: Array, half: int, limits: Pair, rows: tuple[int, int], gain: Array
 ) -> None:
     """Write the gain of some rows; the window reaches ``half`` pixels to each side."""
     height, width = seen.shape
@@ -126,7 +146,8 @@ def fill_gain(
         totals[half + width :] = totals[half + width]
         counts[half + width :] = counts[half + width]
         far = 2 * half + 1
-        gains(totals[far:], totals[:width], counts[far:], counts[:width], low, high, gain[r])
+        ends = (totals[far:], totals[:width], counts[far:], counts[:width])
+        gains(ends, limits, gain[r])
 
 
 @kernel
@@ -140,7 +161,7 @@ def add_magnitudes(h: Array, v: Array, seen: Array, sign: int, total: Array, cou
 
 @kernel
 def sum_up(values: Array, sums: Array) -> None:
-    """Running sums of a row."""
+    """Write the running sums of a row."""
     total = values[0]
     sums[0] = total
     for c in range(1, values.size):
@@ -149,10 +170,9 @@ def sum_up(values: Array, sums: Array) -> None:
 
 
 @kernel
-def gains(
-    total: Array, total0: Array, count: Array, count0: Array, low: float, high: float, gain: Array
-) -> None:
+def gains(ends: tuple[Array, Array, Array, Array], limits: Pair, gain: Array) -> None:
     """Gain of a row from running sums at both ends of the window of each pixel."""
+    (total, total0, count, count0), (low, high) = ends, limits
     for c in range(gain.size):
         n = np.float32(max(count[c] - count0[c], 1))
         mean = max(np.true_divide(np.float32(total[c] - total0[c]), UNIT * n), TINY)
@@ -194,7 +214,7 @@ def multiply(a: Array, b: Array, c: Array, out: Array) -> None:
 
 @kernel
 def add_squeeze(
-    field: Array, margin: int, taps: Array, factor: float, span: Span, terms: Array
+    field: Array, margin: int, taps: Taps, factor: Any, span: Span, terms: Array
 ) -> None:
     """Add ``factor`` times minus the divergence and the strain of the smoothed field in a span.
 
@@ -214,29 +234,31 @@ def add_squeeze(
     for r in range(r0 - 1, r1 + 1):
         up, here, down = (r - r0 + 2) % 3, (r - r0) % 3, (r - r0 + 1) % 3
         at = min(max(r, 0), height - 1) - r0 + margin
-        blur_row(field[0], at, taps, room[0], share)
+        convolve_row(field[0], at, taps, taps, room[0], share)
         for channel, smooth in ((1, h[down]), (2, v[down])):
-            blur_row(field[channel], at, taps, room[0], smooth)
+            convolve_row(field[channel], at, taps, taps, room[0], smooth)
             divide(smooth, share)
             if c0 == 0:
                 smooth[0] = smooth[1]
             if c1 == width:
                 smooth[-1] = smooth[-2]
         if r > r0:
-            tall = np.float32(1.0 if r == 1 or r == height else 0.5)
+            tall = np.float32(1.0 if r in (1, height) else 0.5)
             add_terms((h, v), (up, here, down), (wide, tall), factor, room[1],
                       (terms[0, r - 1, c0:c1], terms[1, r - 1, c0:c1]))  # fmt: skip
 
 
 @kernel
-def blur_row(field: Array, r: int, taps: Array, room: Array, out: Array) -> None:
-    """Convolve with a symmetric kernel, columns first, two pairs of taps at a time.
+def convolve_row(  # noqa: C901 - in two, it would take longer
+    field: Array, r: int, down: Taps, across: Taps, room: Array, out: Array
+) -> None:
+    """Convolve a row, columns first, two pairs of taps at a time, in the precision of all arrays.
 
     Whether the compiler makes these loops wide hangs on how they are written: `i + 1 <= reach`
     instead of `i < reach` doubles the speed.
     """
+    taps, turn = down
     reach, wide, n = taps.size - 1, room.size, np.uintp(out.size)
-    margin = np.uintp(wide - out.size) // np.uintp(2)
     near = taps[0]
     for c in range(wide):
         room[c] = near * field[r, c]
@@ -245,29 +267,31 @@ def blur_row(field: Array, r: int, taps: Array, room: Array, out: Array) -> None
         a, b, d, e = r - i, r + i, r - i - 1, r + i + 1
         near, far = taps[i], taps[i + 1]
         for c in range(wide):
-            pair = near * (field[a, c] + field[b, c])
-            room[c] = room[c] + pair + far * (field[d, c] + field[e, c])
+            pair = near * (field[b, c] + turn * field[a, c])
+            room[c] = room[c] + pair + far * (field[e, c] + turn * field[d, c])
         i += 2
     if i <= reach:
         a, b, near = r - i, r + i, taps[i]
         for c in range(wide):
-            room[c] += near * (field[a, c] + field[b, c])
-    near = taps[0]
+            room[c] += near * (field[b, c] + turn * field[a, c])
+    taps, turn = across
+    reach, margin = taps.size - 1, (wide - out.size) // 2
+    near, k = taps[0], np.uintp(margin)
     for c in range(n):
-        out[c] = near * room[margin + c]
+        out[c] = near * room[k + c]
     i = 1
     while i + 1 <= reach:
-        k, l = margin - np.uintp(i), margin + np.uintp(i)
-        x, y = margin - np.uintp(i + 1), margin + np.uintp(i + 1)
+        k, m = np.uintp(margin - i), np.uintp(margin + i)
+        x, y = np.uintp(margin - i - 1), np.uintp(margin + i + 1)
         near, far = taps[i], taps[i + 1]
         for c in range(n):
-            pair = near * (room[k + c] + room[l + c])
-            out[c] = out[c] + pair + far * (room[x + c] + room[y + c])
+            pair = near * (room[m + c] + turn * room[k + c])
+            out[c] = out[c] + pair + far * (room[y + c] + turn * room[x + c])
         i += 2
     if i <= reach:
-        k, l, near = margin - np.uintp(i), margin + np.uintp(i), taps[i]
+        k, m, near = np.uintp(margin - i), np.uintp(margin + i), taps[i]
         for c in range(n):
-            out[c] += near * (room[k + c] + room[l + c])
+            out[c] += near * (room[m + c] + turn * room[k + c])
 
 
 @kernel
@@ -279,8 +303,7 @@ def divide(values: Array, share: Array) -> None:
 
 @kernel
 def add_terms(
-    fields: tuple[Array, Array], rows: tuple[int, int, int], reach: tuple[Array, float],
-    factor: float, room: Array, terms: tuple[Array, Array],
+    fields: Pair, rows: tuple[int, int, int], reach: Pair, factor: Any, room: Array, terms: Pair,
 ) -> None:  # fmt: skip
     """Differentiate a row of both channels, of which three rows are given, and add its terms."""
     (h, v), (up, here, down), (wide, tall), (close, strain) = fields, rows, reach, terms
@@ -305,16 +328,80 @@ def differ(a: Array, b: Array, factor: Array, out: Array) -> None:
 
 
 @kernel
-def differ_down(a: Array, b: Array, factor: float, out: Array) -> None:
+def differ_down(a: Array, b: Array, factor: Any, out: Array) -> None:
     """Differences of two rows times a factor."""
     for c in range(out.size):
         out[c] = (a[c] - b[c]) * factor
 
 
 @kernel
-def mix_terms(terms: Array, oblique: float, inside: Array, energy: Array) -> None:
+def mix_terms(terms: Array, oblique: Any, inside: Array, energy: Array) -> None:
     """Energy inside the mask, 0 elsewhere, from both terms, (2, H, W)."""
     for r in range(inside.shape[0]):
         for c in range(inside.shape[1]):
             mixed = terms[0, r, c] + oblique * terms[1, r, c]
             energy[r, c] = mixed if inside[r, c] else np.float32(0)
+
+
+@kernel
+def fill_slope(
+    channel: Array, even: Pair, down: Taps, across: Taps, span: Span, result: Array
+) -> None:
+    """Write the derivative of a map in a span; the border of the image is a mirror.
+
+    ``even`` is what is taken from the map first, and what the rest is multiplied with.
+    """
+    low, scale = even
+    r0, r1, c0, c1 = span
+    height, width = channel.shape
+    reach = down[0].size - 1
+    field = np.empty((r1 - r0 + 2 * reach, c1 - c0 + 2 * reach), np.float64)
+    a, b = max(reach - c0, 0), min(field.shape[1], width - c0 + reach)
+    for k in range(field.shape[0]):
+        r, at = mirrored(r0 - reach + k, height), c0 - reach
+        stretch(channel[r, at + a : at + b], low, scale, field[k, a:b])
+        for c in range(a):
+            field[k, c] = field[k, mirrored(at + c, width) - at]
+        for c in range(b, field.shape[1]):
+            field[k, c] = field[k, mirrored(at + c, width) - at]
+    room, out = np.empty(field.shape[1], np.float64), np.empty(c1 - c0, np.float64)
+    for r in range(r0, r1):
+        convolve_row(field, r - r0 + reach, down, across, room, out)
+        result[r, c0:c1] = out
+
+
+@kernel
+def mirrored(place: int, size: int) -> int:
+    """Place in 0..size - 1, mirrored at both ends as often as it takes."""
+    while size > 1 and not 0 <= place < size:
+        place = -place if place < 0 else 2 * size - 2 - place
+    return place if size > 1 else 0
+
+
+@kernel
+def stretch(values: Array, low: float, scale: float, out: Array) -> None:
+    """Shift and scale a row in float64, and round it to float32."""
+    for c in range(out.size):
+        out[c] = np.float32((np.float64(values[c]) - low) * scale)
+
+
+@kernel
+def stronger(a: Array, b: Array, unit_a: Pair, unit_b: Pair) -> None:
+    """Stretch two slopes (H, W), each the steeper the lower, and keep the stronger in ``a``.
+
+    The units are what a slope is taken from, and what the rest is multiplied with.
+    """
+    (top_a, scale_a), (top_b, scale_b) = unit_a, unit_b
+    for r in range(a.shape[0]):
+        for c in range(a.shape[1]):
+            a[r, c] = max((top_a - a[r, c]) * scale_a, (top_b - b[r, c]) * scale_b)
+
+
+@kernel
+def split_borders(strength: Array, mask: Array, most: Any, weak: Array, calm: Array) -> None:
+    """Tell where in the mask borders are weaker than ``most``; ``calm`` is 1 minus strength."""
+    for r in range(mask.shape[0]):
+        for c in range(mask.shape[1]):
+            inside, edge = mask[r, c], strength[r, c]
+            weak[r, c] = inside & (edge < most)
+            calm[r, c] = np.float32(1) - edge if inside else np.float32(0)
