@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_hovernet.core.measure.kernels import outlines, quantile, type_votes
+from napari_hovernet.core.measure.kernels import outlines, quantile, statistics
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import Maps, TypeInfo
 from napari_hovernet.errors import InputError
@@ -148,9 +148,10 @@ def test_wrong_input_is_named(labels: np.ndarray, words: str) -> None:
         measure(labels, random_maps((3, 3)))
 
 
+@pytest.mark.parametrize("n", [1, 37, 500, 3000])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.95, 1.0])
-def test_quantile_interpolates_as_numpy_does(share: float) -> None:
-    values = np.random.default_rng(1).random(37).astype(np.float32)
+def test_quantile_interpolates_as_numpy_does(share: float, n: int) -> None:
+    values = np.random.default_rng(1).random(n).astype(np.float32) ** 3
     assert quantile(values.copy(), share) == pytest.approx(np.quantile(values, share), rel=1e-6)
 
 
@@ -167,5 +168,6 @@ def test_the_part_that_encloses_most_wins() -> None:
 def test_votes_of_equal_types_go_to_the_lower() -> None:
     types = np.zeros((3, 1, 2), np.float32)
     types[1:, 0, 1] = 0.5
-    votes = type_votes(np.ones((1, 2), np.int32), np.array([1]), np.array([[0, 0, 1, 2]]), types)
+    maps = np.zeros((1, 2), np.float32), np.zeros((2, 1, 2), np.float32), types
+    votes = statistics(np.ones((1, 2), np.int32), np.array([1]), np.array([2]), maps, 0.95)[1]
     assert votes.tolist() == [[1, 1, 0]]

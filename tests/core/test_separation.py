@@ -11,12 +11,12 @@ from scipy import ndimage
 from skimage.segmentation import watershed as skimage_watershed
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.masks import clean_mask, label_parts, row_bands
+from napari_hovernet.core.masks import clean_mask, fill_holes, label_parts
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.separation import filters, separate
 from napari_hovernet.core.separation import kernels as flood
-from napari_hovernet.core.separation import separate
-from napari_hovernet.core.separation.local import separate_local, squeeze_energy
+from napari_hovernet.core.separation.local import find_basins, separate_local, squeeze_energy
 from napari_hovernet.core.separation.published import merged, separate_hover_net
 from napari_hovernet.core.types import Maps
 
@@ -171,7 +171,7 @@ def test_no_hv_no_cut():
 def test_bands_do_not_change_the_result():
     maps = exact(crowd())
     whole, cut = separate_local(maps, LOCAL), separate_local(maps, replace(LOCAL, band_rows=13))
-    np.testing.assert_allclose(cut.energy, whole.energy, atol=1e-5)
+    np.testing.assert_array_equal(cut.energy, whole.energy)
     np.testing.assert_array_equal(cut.labels, whole.labels)
 
 
@@ -266,16 +266,17 @@ def test_scale_of_hv_does_not_matter():
     np.testing.assert_array_equal(results[2], results[1])
 
 
-def test_bands_do_not_change_the_result_published():
-    labels = squares()
-    maps = Maps(np=labels > 0, hv=hv_targets(labels))
-    whole = separate_hover_net(maps, PUBLISHED)
-    narrow = SeparationParams(
-        method="hover_net", np_threshold=0.5, min_area=10, max_hole_area=0, band_rows=7
-    )
-    cut = separate_hover_net(maps, narrow)
-    np.testing.assert_allclose(cut.energy, whole.energy, atol=1e-6)
-    np.testing.assert_array_equal(cut.labels, whole.labels)
+@pytest.mark.parametrize("shape", [(1, 50), (50, 1), (3, 3), (70, 1100)])
+@pytest.mark.parametrize("size", [3, 21])
+def test_slopes_are_those_of_opencv_to_the_last_bit(shape, size):
+    channel = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    low, high = float(channel.min()), float(channel.max())
+    even = ((channel.astype(np.float64) - low) / (high - low)).astype(np.float32)
+    for along_x in (True, False):
+        wanted = cv2.Sobel(even, cv2.CV_64F, int(along_x), int(not along_x), ksize=size)
+        found, lowest, highest = filters.stretched_slope(channel, along_x=along_x, size=size)
+        np.testing.assert_array_equal(found, wanted.astype(np.float32))
+        assert (lowest, highest) == (found.min(), found.max())
 
 
 def test_the_rest_of_the_tile_matters():
@@ -359,36 +360,25 @@ def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
     return (noise / np.abs(noise).max()).astype(np.float32)
 
 
-def ordered(parts: np.ndarray, energy: np.ndarray, order: np.ndarray) -> None:
-    """List all pixels and sort them share by share, energies in -1..1."""
-    ends = flood.list_pixels(parts, order)
-    for start, stop in flood.shares(ends, flood.SHARE_PIXELS):
-        flood.sort_parts(parts, energy, -1.0, 1.0, order[start:stop])
-
-
 def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
-    """Order and flood, as the separation does."""
-    labels = ndimage.label(mask)[0].astype(np.int32)
-    order = np.empty(int(mask.sum()), np.int32)
-    ordered(labels.ravel(), energy.ravel(), order)
-    labels[:] = 0
-    flood.grow_basins(order, labels.shape[1], energy.ravel(), labels.ravel(), depth)
-    return labels
+    """Flood from the minima and join, as the separation does."""
+    found, flat = find_basins(mask, energy), energy.ravel()
+    width, ids = mask.shape[1], found.ids.ravel()
+    return flood.join_basins(found.passes, width, flat, ids, found.floor, depth)[found.ids]
 
 
-def test_order_is_by_part_then_energy_then_place():
-    parts = np.array([2, 1, 0, 2, 1, 1], np.int32)
-    energy = np.array([0.5, 0.2, -1.0, -0.5, 0.1, 0.2], np.float32)
-    order = np.empty(5, np.int32)
-    ordered(parts, energy, order)
-    assert order.tolist() == [4, 1, 5, 3, 0]
+def test_pixels_flow_down_and_equals_to_the_first():
+    energy = np.array([[0.3, 0.1, 0.1, 0.1, 0.5, 0.2]], np.float32)
+    mask = np.array([[True, True, True, True, True, True]])
+    found = find_basins(mask, energy)
+    assert found.ids.tolist() == [[1, 1, 1, 1, 1, 2]]
+    assert found.floor.tolist() == [0, energy[0, 1], energy[0, 5]]
+    assert found.passes.tolist() == [4]
 
 
-def test_shares_are_whole_parts():
-    ends = np.array([0, 3, 5, 25, 26, 30])
-    assert flood.shares(ends, 6) == [(0, 5), (5, 25), (25, 30)]
-    assert flood.shares(ends, 100) == [(0, 30)]
-    assert flood.shares(np.zeros(1, np.int64), 6) == []
+def test_passes_are_met_by_energy_then_place():
+    energy = np.array([0.5, -0.0, -2, 0.0, 0.5, -1], np.float32)
+    assert flood.in_order(np.arange(6), energy).tolist() == [2, 5, 1, 3, 0, 4]
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.1, 0.4])
@@ -433,37 +423,84 @@ def test_watershed_equals_scikit_image(seed):
     energy = landscape(seed)
     mask = landscape(seed + 10) > -0.1
     markers = ndimage.label((energy < -0.3) & mask)[0].astype(np.int32)
-    parts, n = ndimage.label(mask)
-    labels = flood.flood_from_markers(energy, parts.astype(np.int32), n, markers)
+    labels = flood.flood_from_markers(energy, mask, markers)
     np.testing.assert_array_equal(labels, skimage_watershed(energy, markers, mask=mask))
 
 
-def test_numbering_is_by_first_pixel_and_drops():
-    labels = np.array([0, 4, 2, 2, 4, 3], np.int32)
-    n = flood.number_in_order(labels, np.array([True, True, False, True, True]))
-    assert n == 2
-    assert labels.tolist() == [0, 1, 0, 0, 1, 2]
+def test_nuclei_are_met_by_first_pixel_and_weighed():
+    basins = np.array([0, 4, 2, 2, 4, 3, 1, 3], np.int32)
+    root = np.array([0, 1, 2, 1, 4], np.int32)
+    inside, values = np.array([False] + 6 * [True] + [False]), np.arange(8, dtype=np.float32)
+    mean, order = flood.weigh_roots(basins, root, inside, values)
+    assert order.tolist() == [4, 2, 1]
+    assert mean.tolist() == [0, 5.5, 2.5, 0, 2.5]
+
+
+def squeezed(h: np.ndarray, v: np.ndarray, oblique: float) -> np.ndarray:
+    """Energy of a field that is seen everywhere, through a Gaussian that changes nothing."""
+    params = replace(LOCAL, scales=(0.01,), oblique=oblique, magnitude_low=1, magnitude_high=1)
+    hv, seen = np.stack([h, v]).astype(np.float32), np.ones(h.shape, bool)
+    terms = np.zeros((2, *h.shape), np.float32)
+    gain = np.ones(h.shape, np.float32)
+    filters.squeeze_terms(hv, seen, gain, filters.chosen_blocks(seen), params, terms)
+    return (terms[0] + oblique * terms[1]) / params.scales[0]
 
 
 def test_squeeze_of_a_linear_field():
     y, x = np.mgrid[:9, :9].astype(np.float32)
-    total = np.zeros((9, 9), np.float32)
-    inside = np.ones((9, 9), bool)
-    flood.add_squeeze(0.3 * x, 0.1 * y, inside, 2.0, 0.0, total)
-    np.testing.assert_allclose(total, -0.8, rtol=1e-5)
-    total[:] = 0
-    flood.add_squeeze(0.3 * x, 0.1 * y, inside, 2.0, 1.0, total)
-    np.testing.assert_allclose(total, -0.4, rtol=1e-4)
+    np.testing.assert_allclose(squeezed(0.3 * x, 0.1 * y, 0.0), -0.4, rtol=1e-4)
+    np.testing.assert_allclose(squeezed(0.3 * x, 0.1 * y, 1.0), -0.2, rtol=1e-4)
 
 
 def test_squeeze_does_not_depend_on_direction():
     y, x = np.mgrid[:9, :9].astype(np.float32)
-    totals = np.zeros((2, 9, 9), np.float32)
-    inside = np.ones((9, 9), bool)
-    flood.add_squeeze(-x, np.zeros_like(x), inside, 1.0, 1.0, totals[0])
     slant = -(x + y) / 2
-    flood.add_squeeze(slant, slant, inside, 1.0, 1.0, totals[1])
-    np.testing.assert_allclose(totals[0], totals[1], atol=1e-5)
+    straight, turned = squeezed(-x, np.zeros_like(x), 1.0), squeezed(slant, slant, 1.0)
+    np.testing.assert_allclose(straight, turned, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 3), (130, 200)])
+def test_energy_is_that_of_plain_filters(shape):
+    """Gaussians, quotients and differences of the whole image by other means."""
+    rng = np.random.default_rng(0)
+    maps = Maps(np=rng.random(shape), hv=rng.standard_normal((2, *shape)))
+    mask = (maps.np >= LOCAL.np_threshold) | (rng.random(shape) < 0.3)
+    weight = ((maps.np >= LOCAL.np_threshold) & mask).astype(np.float64)
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        size = LOCAL.magnitude_window
+        return ndimage.uniform_filter(values, size, mode="constant") * size**2
+
+    mean = summed(maps.magnitude * weight) / np.maximum(summed(weight), 1)
+    mean = np.maximum(mean, 1e-6)
+    hv = maps.hv * weight * np.clip(mean, LOCAL.magnitude_low, LOCAL.magnitude_high) / mean
+    energy = np.zeros(shape)
+    for sigma in LOCAL.scales:
+        share, h, v = (
+            ndimage.gaussian_filter(f, sigma, mode="constant", truncate=3.0) for f in (weight, *hv)
+        )
+        (hy, hx), (vy, vx) = (
+            [np.gradient(f / (share + 1e-6), axis=k) if shape[k] > 1 else np.zeros(shape)
+             for k in (0, 1)] for f in (h, v)
+        )  # fmt: skip
+        spread = np.hypot(hx - vy, hy + vx)
+        energy -= sigma / len(LOCAL.scales) * (hx + vy - LOCAL.oblique * spread)
+    found = squeeze_energy(maps, mask, LOCAL)
+    np.testing.assert_allclose(found, energy * mask, atol=2e-5)
+
+
+def test_a_part_computed_alone_is_the_part_of_the_whole_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    hv = rng.standard_normal((2, 200, 300)).astype(np.float32)
+    seen, gain = rng.random((200, 300)) < 0.7, np.ones((200, 300), np.float32)
+    whole, part = np.zeros((2, 2, 200, 300), np.float32)
+    every = filters.chosen_blocks(np.ones_like(seen))
+    filters.squeeze_terms(hv, seen, gain, every, LOCAL, whole)
+    for row, column in np.argwhere(every):
+        alone = np.zeros_like(every)
+        alone[row, column] = True
+        filters.squeeze_terms(hv, seen, gain, alone, LOCAL, part)
+    np.testing.assert_array_equal(part, whole)
 
 
 def test_parts_are_4_connected_and_large_enough():
@@ -505,15 +542,22 @@ def test_small_parts_are_dropped():
     assert clean_mask(probability, SeparationParams(min_area=16)).sum() == 16
 
 
-@pytest.mark.parametrize(
-    ("height", "rows", "halo"), [(1, 5, 3), (10, 3, 2), (10, 10, 4), (7, 1, 9)]
-)
-def test_every_row_is_kept_once_and_read_with_its_halo(height, rows, halo):
-    image = np.arange(height)
-    kept = []
-    for band in row_bands(height, rows, halo):
-        assert image[band.read][band.inner].tolist() == image[band.keep].tolist()
-        assert band.read.start == max(band.keep.start - halo, 0)
-        assert band.read.stop == min(band.keep.stop + halo, height)
-        kept.extend(image[band.keep])
-    assert kept == list(range(height))
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_are_cleaned_as_others_do(seed):
+    rng = np.random.default_rng(seed)
+    shape = rng.integers(1, 60, 2)
+    mask = ndimage.gaussian_filter(rng.random(shape), seed % 3) > 0.5
+    for connectivity in (4, 8):
+        corners = ndimage.generate_binary_structure(2, connectivity // 4)
+        parts, n = label_parts(mask, connectivity=connectivity)
+        expected, m = ndimage.label(mask, corners)
+        assert n == m
+        assert len(np.unique(np.stack([parts, expected]).reshape(2, -1), axis=1).T) == n + (
+            not mask.all()
+        )
+        first = np.unique(parts, return_index=True)[1][np.unique(parts) > 0]
+        assert (np.diff(first) > 0).all()
+        filled = mask.copy()
+        fill_holes(filled, connectivity=connectivity)
+        around = ndimage.generate_binary_structure(2, 2 if connectivity == 8 else 1)
+        np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask, around))

@@ -1,17 +1,21 @@
-"""Connected areas of a mask: number them, drop small ones, fill holes."""
+"""Connected areas of a mask: number them, drop small ones, fill holes.
+
+All of it is done on runs: stretches of a row, of which there are few.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from .params import SeparationParams
 from .types import Bool, Float32, Int32, kernel
+
+Array = npt.NDArray[Any]
+Runs = tuple[Array, Array]
+"""Place of the first run of each row, (H + 1,), and first and end column of each run, (n, 2)."""
 
 FOUR = 4
 EIGHT = 8
@@ -20,63 +24,221 @@ EIGHT = 8
 def label_parts(mask: Bool, min_area: int = 0, connectivity: int = FOUR) -> tuple[Int32, int]:
     """Give each connected part of ``mask`` with at least ``min_area`` pixels a number.
 
-    Returns the (H, W) int32 numbers 1..n, 0 elsewhere, and n.
+    Returns the (H, W) int32 numbers 1..n by first pixel, 0 elsewhere, and n.
     """
-    if not mask.size:
-        return np.zeros(mask.shape, np.int32), 0
-    n, parts = _components(mask, connectivity)
-    if min_area <= 1:
-        return parts, n - 1
-    keep = count_pixels(parts.ravel(), n) >= min_area
-    keep[0] = False
-    if not keep[1:].all():
-        replace_ids(parts.ravel(), np.where(keep, np.cumsum(keep), 0).astype(np.int32))
-    return parts, int(keep.sum())
+    runs = list_runs(np.ascontiguousarray(mask))
+    part, n = join_runs(runs, int(connectivity == EIGHT))
+    if min_area > 1:
+        part, n = chosen_alone(part, run_areas(runs, part, n) >= min_area)
+    parts = np.empty(mask.shape, np.int32)
+    paint_runs(runs, part, parts)
+    return parts, int(n)
 
 
 def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
     """Pixels taken for nucleus: threshold, then drop small parts, then fill small holes."""
     mask = probability >= params.np_threshold
-    if mask.any():
-        mask = label_parts(mask, params.min_area)[0] > 0
-        if params.max_hole_area:
-            fill_holes(mask, params.max_hole_area)
+    runs = list_runs(mask)
+    part, n = join_runs(runs, 0)
+    small = run_areas(runs, part, n) < params.min_area
+    small[0] = False
+    if small.any():
+        set_runs(runs, small[part], False, mask)
+        runs = list_runs(mask)
+    if params.max_hole_area:
+        _fill(mask, runs, params.max_hole_area, EIGHT)
     return mask
 
 
-def reopen_gaps(mask: Bool, labels: Int32, probability: Float32, threshold: float) -> None:
-    """Take back, in place, the filled holes that more than one instance has a share of.
+def reopen_gaps(mask: Bool, filled: Bool, basins: Int32, root: Array) -> None:
+    """Take back, in place, the ``filled`` holes that more than one instance has a share of.
 
-    A hole within a nucleus belongs to it; one between nuclei is background.
+    A hole within a nucleus belongs to it; one between nuclei is background. ``root`` tells for
+    each basin to which instance it belongs.
     """
-    filled = mask & (probability < threshold)
-    if filled.any():
-        n, holes = _components(filled, EIGHT)
-        shared = several_labels(holes.ravel(), labels.ravel(), n)
-        open_gaps(holes.ravel(), shared, mask.ravel(), labels.ravel())
-
-
-def _components(mask: Bool, connectivity: int) -> tuple[int, Int32]:
-    n, parts = cv2.connectedComponents(
-        mask.view(np.uint8), connectivity=connectivity, ltype=cv2.CV_32S
-    )
-    return int(n), cast(Int32, parts)
+    runs = list_runs(filled)
+    if len(runs[1]):
+        part, n = join_runs(runs, 1)
+        shared = several_labels(runs, part, n, basins, root)
+        set_runs(runs, shared[part], False, mask)
 
 
 def fill_holes(mask: Bool, max_area: int | None = None, connectivity: int = EIGHT) -> None:
     """Fill, in place, the holes of up to ``max_area`` pixels that do not reach the border."""
-    n, parts = _components(~mask, connectivity)
-    limit = mask.size if max_area is None else max_area
-    small = count_pixels(parts.ravel(), n) <= limit
-    small[0] = False
-    for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
-        small[edge] = False
-    if small.any():
-        set_where(mask.ravel(), parts.ravel(), small)
+    _fill(mask, list_runs(mask), mask.size if max_area is None else max_area, connectivity)
+
+
+def _fill(mask: Bool, runs: Runs, max_area: int, connectivity: int) -> None:
+    gaps = list_gaps(runs, mask.shape[1])
+    part, n = join_runs(gaps, int(connectivity == EIGHT))
+    hole = (run_areas(gaps, part, n) <= max_area) & ~at_border(gaps, part, n, mask.shape[1])
+    if hole[1:].any():
+        set_runs(gaps, hole[part], True, mask)
 
 
 @kernel
-def count_pixels(ids: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+def list_runs(mask: Array) -> Runs:
+    """List the runs of set pixels of a mask, (H, W) bool, row by row."""
+    height, width = mask.shape
+    first = np.zeros(height + 1, np.int32)
+    if width == 0:
+        return first, np.empty((0, 2), np.int32)
+    bits = mask.view(np.uint8)
+    for r in range(height):
+        first[r + 1] = first[r] + np.int32(bits[r, 0]) + count_rises(bits[r, 1:], bits[r, :-1])
+    ends = np.empty(2 * first[height] + 1, np.int32)
+    for r in range(height):
+        list_changes(bits[r], ends[2 * first[r] : 2 * first[r + 1] + 1])
+    return first, ends[:-1].copy().reshape(-1, 2)
+
+
+@kernel
+def count_rises(row: Array, before: Array) -> Any:
+    """Count where a row of 0 and 1 is 1 and the row beside it 0."""
+    n: Any = np.int32(0)
+    for c in range(row.size):
+        n += np.int32(row[c] > before[c])
+    return n
+
+
+@kernel
+def list_changes(row: Array, at: Array) -> None:
+    """Write where a row of 0 and 1 changes, its end included if it ends with 1."""
+    n, before = np.uintp(0), np.uint8(0)
+    for c in range(row.size):  # without a branch: many would be guessed wrong
+        at[n] = c
+        n += np.uintp(row[c] ^ before)
+        before = row[c]
+    if before:
+        at[n] = row.size
+
+
+@kernel
+def list_gaps(runs: Runs, width: int) -> Runs:
+    """List the runs between those given."""
+    first, ends = runs
+    found = np.empty((len(ends) + len(first), 2), np.int32)
+    start, n = np.zeros_like(first), 0
+    for r in range(len(first) - 1):
+        at = 0
+        for k in range(first[r], first[r + 1]):
+            if ends[k, 0] > at:
+                found[n, 0], found[n, 1] = at, ends[k, 0]
+                n += 1
+            at = ends[k, 1]
+        if at < width:
+            found[n, 0], found[n, 1] = at, width
+            n += 1
+        start[r + 1] = n
+    return start, found[:n].copy()
+
+
+@kernel
+def join_runs(runs: Runs, touch: int) -> tuple[Array, int]:
+    """Give each run the number of its connected part, 1..n by first pixel; also returns n.
+
+    Runs of neighbouring rows are connected if they overlap, or with ``touch`` 1 if they only meet.
+    """
+    first, ends = runs
+    part = np.arange(len(ends)).astype(np.int32)
+    for r in range(1, len(first) - 1):
+        a, b = first[r - 1], first[r]
+        while a < first[r] and b < first[r + 1]:
+            if ends[a, 0] < ends[b, 1] + touch and ends[b, 0] < ends[a, 1] + touch:
+                i, j = a, b
+                while part[i] != i:
+                    part[i] = part[part[i]]
+                    i = part[i]
+                while part[j] != j:
+                    part[j] = part[part[j]]
+                    j = part[j]
+                part[max(i, j)] = min(i, j)
+            if ends[a, 1] < ends[b, 1]:
+                a += 1
+            else:
+                b += 1
+    n = 0
+    for k in range(len(part)):  # the first run of a part comes first, and is its root
+        if part[k] == k:
+            n += 1
+            part[k] = -n
+        else:
+            part[k] = part[part[k]]
+    return -part, n
+
+
+@kernel
+def run_areas(runs: Runs, part: Array, n: int) -> Array:
+    """Count the pixels of every part 0..n, (n + 1,)."""
+    ends = runs[1]
+    area = np.zeros(n + 1, np.int64)
+    for k in range(len(ends)):
+        area[part[k]] += ends[k, 1] - ends[k, 0]
+    return area
+
+
+@kernel
+def at_border(runs: Runs, part: Array, n: int, width: int) -> Array:
+    """Tell for every part 0..n whether it reaches the border of the image."""
+    first, ends = runs
+    found = np.zeros(n + 1, np.bool_)
+    height = len(first) - 1
+    for r in range(height):
+        for k in range(first[r], first[r + 1]):
+            if r == 0 or r == height - 1 or ends[k, 0] == 0 or ends[k, 1] == width:
+                found[part[k]] = True
+    return found
+
+
+@kernel
+def chosen_alone(part: Array, keep: Array) -> tuple[Array, int]:
+    """Renumber the parts of runs: those kept 1..n, 0 for the others; also returns n."""
+    new, n = np.zeros(len(keep), np.int32), 0
+    for k in range(1, len(keep)):
+        if keep[k]:
+            n += 1
+            new[k] = n
+    return new[part], n
+
+
+@kernel
+def set_runs(runs: Runs, chosen: Array, value: bool, mask: Array) -> None:
+    """Set a mask where runs are chosen, in place."""
+    first, ends = runs
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            if chosen[k]:
+                mask[r, ends[k, 0] : ends[k, 1]] = value
+
+
+@kernel
+def paint_runs(runs: Runs, values: Array, image: Array) -> None:
+    """Write the value of each run into an image, 0 elsewhere."""
+    first, ends = runs
+    for r in range(len(first) - 1):
+        image[r] = 0
+        for k in range(first[r], first[r + 1]):
+            image[r, ends[k, 0] : ends[k, 1]] = values[k]
+
+
+@kernel
+def several_labels(runs: Runs, part: Array, n: int, ids: Array, root: Array) -> Array:
+    """Tell for every part 1..n of runs whether ``root`` of its pixels' ids (H, W) differ."""
+    first, ends = runs
+    label = np.full(n + 1, -1, np.int32)
+    several = np.zeros(n + 1, np.bool_)
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            for c in range(ends[k, 0], ends[k, 1]):
+                here = root[ids[r, c]]
+                if label[part[k]] < 0:
+                    label[part[k]] = here
+                several[part[k]] |= here != label[part[k]]
+    return several
+
+
+@kernel
+def count_pixels(ids: Array, n: int) -> Array:
     """Count the pixels of every id 0..n-1 in a flat array, without a wider copy of it."""
     count = np.zeros(n, np.int64)
     for i in range(ids.size):
@@ -85,60 +247,7 @@ def count_pixels(ids: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
 
 
 @kernel
-def replace_ids(ids: npt.NDArray[Any], new: npt.NDArray[Any]) -> None:
+def replace_ids(ids: Array, new: Array) -> None:
     """Replace each id of a flat array by its entry in ``new``, in place."""
     for i in range(ids.size):
         ids[i] = new[ids[i]]
-
-
-@kernel
-def set_where(mask: npt.NDArray[Any], ids: npt.NDArray[Any], chosen: npt.NDArray[Any]) -> None:
-    """Set a flat mask where the id is chosen, in place."""
-    for i in range(ids.size):
-        if chosen[ids[i]]:
-            mask[i] = True
-
-
-@kernel
-def several_labels(ids: npt.NDArray[Any], labels: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
-    """Tell for every id 1..n-1 whether its pixels have more than one label; flat arrays."""
-    first = np.zeros(n, np.int64)  # one more than the label
-    several = np.zeros(n, np.bool_)
-    for i in range(ids.size):
-        k = ids[i]
-        if k and first[k] == 0:
-            first[k] = labels[i] + 1
-        elif k and first[k] != labels[i] + 1:
-            several[k] = True
-    return several
-
-
-@kernel
-def open_gaps(
-    ids: npt.NDArray[Any],
-    chosen: npt.NDArray[Any],
-    mask: npt.NDArray[Any],
-    labels: npt.NDArray[Any],
-) -> None:
-    """Clear mask and label where the id is chosen; flat arrays, in place."""
-    for i in range(ids.size):
-        if chosen[ids[i]]:
-            mask[i] = False
-            labels[i] = 0
-
-
-@dataclass(frozen=True)
-class Band:
-    """Rows to read (with halo) and rows to keep."""
-
-    read: slice  # Rows of the image to filter
-    keep: slice  # Rows of the image whose result is kept
-    inner: slice  # The rows to keep, counted from the start of ``read``.
-
-
-def row_bands(height: int, rows: int, halo: int) -> Iterator[Band]:
-    """Cut ``height`` rows into bands of up to ``rows`` that overlap by ``halo`` on each side."""
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        first, last = max(start - halo, 0), min(stop + halo, height)
-        yield Band(slice(first, last), slice(start, stop), slice(start - first, stop - first))

@@ -166,7 +166,7 @@ class SeparationParams:
         unit="px", low=1, span=(1, 40), step=1, reads=PEAKS)
     merge_touching: bool = choice(False, "Label the union anew", FAULTS["merging_relabel"])
     band_rows: int = choice(
-        512, "Rows at a time", "Bounds the memory of the filters; never changes the result.",
+        512, "Rows at a time", "Of the magnitude around, by one thread; never changes the result.",
         unit="px", low=1)
 
     def __post_init__(self) -> None:

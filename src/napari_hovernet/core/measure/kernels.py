@@ -28,6 +28,8 @@ SEEN_RIGHT = np.int8(-2)
 """The same, with background to its right."""
 POINTS_PER_NUCLEUS = 64
 """Room for contour points to start with; doubled when it runs out."""
+SAMPLE = 32
+"""Values that tell roughly where a quantile lies."""
 VISITS = 4
 """Most often that a border passes through one pixel; bounds its corners."""
 
@@ -133,11 +135,22 @@ def outlines(ids: Array, rows: Array, box: Array, area: Array) -> tuple[Array, A
 
 @kernel
 def quantile(values: Array, share: float) -> float:
-    """Quantile with linear interpolation by Hoare's selection; reorders ``values`` (n,), n > 0."""
+    """Quantile with linear interpolation; reorders ``values`` (n,), n > 0."""
     place = share * (len(values) - 1)
     rank = int(np.floor(place))
+    beyond = place - rank
+    if len(values) >= 4 * SAMPLE:  # most lie below what a sample says: they are set aside first
+        sample = np.sort(values[:: len(values) // SAMPLE])
+        least = sample[max(int(share * len(sample)) - SAMPLE // 8, 0)]
+        upper, n = np.empty(len(values) + 1, values.dtype), 0
+        for i in range(len(values)):
+            upper[n] = values[i]
+            n += int(values[i] >= least)
+        if rank >= len(values) - n:
+            rank -= len(values) - n
+            values = upper[:n]
     low, high = 0, len(values) - 1
-    while low < high:
+    while low < high:  # Hoare's selection
         pivot = values[(low + high) // 2]
         i, j = low, high
         while i <= j:
@@ -152,54 +165,66 @@ def quantile(values: Array, share: float) -> float:
         low, high = (i if rank > j else low), (j if rank < i else high)
     found: float = values[rank]
     if rank + 1 < len(values):
-        above = values[rank + 1]
-        for k in range(rank + 2, len(values)):
-            above = min(above, values[k])
-        found += (place - rank) * (above - values[rank])
+        found += beyond * (values[rank + 1 :].min() - values[rank])
     return found
 
 
 @kernel
-def map_statistics(
-    ids: Array, rows: Array, box: Array, prob: Array, hv: Array, share: float
-) -> Array:
-    """Mean and ``share`` quantile of HV magnitude and mean NP, (n, 3), of each id."""
-    most = 1
+def statistics(
+    ids: Array, rows: Array, area: Array, maps: tuple[Array, Array, Array], share: float
+) -> tuple[Array, Array]:
+    """Mean and ``share`` quantile of HV magnitude and mean NP, (n, 3), of each id of ``rows``.
+
+    Also its pixels whose most probable type is k, (n, C); equal: the lower type. ``maps`` are NP,
+    HV and types, (0, H, W) without types; ``area`` (n,) in pixels. One pass over the labels.
+    """
+    prob, hv, types = maps
+    row_of = np.full(ids.max() + 1, -1, np.int32)
+    end = np.cumsum(area)
+    at = end - area
     for i in range(len(rows)):
-        most = max(most, (box[i, 2] - box[i, 0]) * (box[i, 3] - box[i, 1]))
-    values = np.empty(most, np.float32)
-    found = np.zeros((len(rows), 3), np.float64)
+        row_of[rows[i]] = i
+    values = np.empty(area.sum(), np.float32)
+    found, votes = np.zeros((len(rows), 3)), np.zeros((len(rows), types.shape[0]), np.int64)
+    length, best = np.empty(ids.shape[1], np.float32), np.empty(ids.shape[1], np.float32)
+    kind = np.zeros(ids.shape[1], np.int32)
+    for r in range(ids.shape[0]):
+        lengths(hv[0, r], hv[1, r], length)
+        if types.shape[0]:
+            best[:], kind[:] = types[0, r], 0
+            for k in range(1, types.shape[0]):
+                take_larger(types[k, r], k, best, kind)
+        for c in range(ids.shape[1]):
+            i = row_of[ids[r, c]] if ids[r, c] else -1
+            if i >= 0:
+                values[at[i]] = length[c]
+                at[i] += 1
+                found[i, 2] += prob[r, c]
+                if types.shape[0]:
+                    votes[i, kind[c]] += 1
     for i in range(len(rows)):
-        n, total, nucleus = 0, 0.0, 0.0
-        for r in range(box[i, 0], box[i, 2]):
-            for c in range(box[i, 1], box[i, 3]):
-                if ids[r, c] == rows[i]:
-                    values[n] = length_at(hv, r, c)
-                    total += values[n]
-                    n += 1
-                    nucleus += prob[r, c]
-        found[i, 0] = total / n
-        found[i, 1] = quantile(values[:n], share)
-        found[i, 2] = nucleus / n
-    return found
+        mine, total = values[end[i] - area[i] : end[i]], 0.0
+        for k in range(len(mine)):
+            total += mine[k]
+        found[i, 0], found[i, 1] = total / area[i], quantile(mine, share)
+        found[i, 2] /= area[i]
+    return found, votes
 
 
 @kernel
-def type_votes(ids: Array, rows: Array, box: Array, types: Array) -> Array:
-    """Pixels of each id whose most probable type is k, (n, C); equal: the lower type."""
-    votes = np.zeros((len(rows), types.shape[0]), np.int64)
-    for i in range(len(rows)):
-        for r in range(box[i, 0], box[i, 2]):
-            for c in range(box[i, 1], box[i, 3]):
-                if ids[r, c] != rows[i]:
-                    continue
-                kind, best = 0, types[0, r, c]
-                for k in range(1, types.shape[0]):
-                    chance = types[k, r, c]
-                    kind = k if chance > best else kind
-                    best = chance if chance > best else best
-                votes[i, kind] += 1
-    return votes
+def lengths(h: Array, v: Array, out: Array) -> None:
+    """Length of HV along a row."""
+    for c in range(out.size):
+        out[c] = np.sqrt(h[c] * h[c] + v[c] * v[c])
+
+
+@kernel
+def take_larger(values: Array, number: int, best: Array, kind: Array) -> None:
+    """Where the values of a row are larger than the best so far, take them and their number."""
+    for c in range(best.size):
+        larger = values[c] > best[c]
+        best[c] = values[c] if larger else best[c]
+        kind[c] = np.int32(number) if larger else kind[c]
 
 
 @kernel

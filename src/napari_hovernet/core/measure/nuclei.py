@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...errors import InputError
 from ..hv import compact_ids, moments
 from ..types import Float64, Int32, Int64, Maps, Nuclei, TypeInfo
-from .kernels import map_statistics, outlines, type_votes
+from .kernels import outlines, statistics
 
 UPPER_SHARE = 0.95
 """Quantile of HV magnitude reported beside its mean."""
@@ -39,11 +39,13 @@ def measure(
     box = box[rows] + [0, 0, 1, 1]
     points, starts = outlines(ids, rows, box, count[rows])
     kind, probability = np.zeros(len(rows), np.int32), np.zeros(len(rows))
-    if maps is not None and maps.types is not None and len(rows):
-        kind, probability = _most_frequent(type_votes(ids, rows, box, maps.types))
-    statistics = np.full((len(rows), 3), np.nan)
-    if maps is not None:
-        statistics = map_statistics(ids, rows, box, maps.np, maps.hv, UPPER_SHARE)
+    numbers = np.full((len(rows), 3), np.nan)
+    if maps is not None and len(rows):
+        types = np.empty((0, *ids.shape), np.float32) if maps.types is None else maps.types
+        given = (maps.np, maps.hv, types)
+        numbers, votes = statistics(ids, rows, count[rows], given, UPPER_SHARE)
+        if maps.types is not None:
+            kind, probability = _most_frequent(votes)
     return Nuclei(
         label=_given_ids(array, points[starts[:-1]]),
         bbox=box.astype(np.int32),
@@ -52,9 +54,9 @@ def measure(
         contours=tuple(points[a:b] for a, b in pairwise(starts.tolist())),
         type=kind,
         type_probability=probability,
-        magnitude_mean=statistics[:, 0],
-        magnitude_p95=statistics[:, 1],
-        np_mean=statistics[:, 2],
+        magnitude_mean=numbers[:, 0],
+        magnitude_p95=numbers[:, 1],
+        np_mean=numbers[:, 2],
         type_names=dict(type_names or {}),
     )
 

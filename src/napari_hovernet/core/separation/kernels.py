@@ -2,102 +2,141 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..hv import FIRST_ROOM, doubled
+from ..masks import Runs, join_runs, list_runs
 from ..types import kernel
 
 Array = npt.NDArray[Any]
-Basins = tuple[Array, Array]
-Heap = tuple[Array, Array, Array]
+Heap = tuple[Array, Array]
 
-LEVELS = 65536
-"""Steps the energy is sorted by."""
-SHARE_PIXELS = 1 << 15
-"""Pixels of whole parts that are sorted and flooded together; a larger part goes alone."""
-
-
-@kernel
-def list_pixels(parts: Array, order: Array) -> Array:
-    """List the flat indices of all pixels of parts 1..n in ``order``, part by part.
-
-    ``parts`` is flat; ``order`` is an integer array with room for one index per pixel that is not 0
-    in ``parts``. Returns where each part ends, (n + 1,), 0 for part 0.
-    """
-    most = 0
-    for i in range(parts.size):
-        most = max(most, parts[i])
-    ends, starts = np.zeros(most + 1, np.int64), np.zeros(most + 2, np.int64)
-    for i in range(parts.size):
-        if parts[i]:
-            ends[parts[i]] += 1
-    for part in range(1, ends.size):
-        ends[part] += ends[part - 1]
-        starts[part + 1] = ends[part]
-    for i in range(parts.size):
-        if parts[i]:
-            order[starts[parts[i]]] = i
-            starts[parts[i]] += 1
-    return ends
-
-
-def shares(ends: Array, size: int) -> list[tuple[int, int]]:
-    """Cut the pixels listed by `list_pixels` into shares of whole parts, about ``size`` each.
-
-    Returns half-open ranges of positions; a part of more than ``size`` pixels is alone.
-    """
-    total = int(ends[-1]) if len(ends) else 0
-    cuts = [0]
-    while cuts[-1] < total:
-        last = int(np.searchsorted(ends, cuts[-1] + size, side="right")) - 1
-        stop = int(ends[last])
-        if stop <= cuts[-1]:  # the next part alone is larger
-            stop = int(ends[np.searchsorted(ends, cuts[-1], side="right")])
-        cuts.append(stop)
-    return list(pairwise(cuts))
+OUTSIDE = np.int32(-1)
+"""Stands where there is no mask, in a window that is flooded."""
+LEAST_BITS = np.int32(-(2**31))
+"""Bits of -0.0."""
+FIRST_ROOM = 1024
+"""Entries that growing tables start with."""
 
 
 @kernel
-def level_of(energy: float, low: float, step: float) -> int:
-    """Return the step, 0 to ``LEVELS`` - 1, in which an energy lies; NaN lies in the lowest."""
-    place = (energy - low) * step
-    if not place > 0:
-        return 0
-    return int(place) if place < LEVELS - 1 else LEVELS - 1
+def descend(mask: Array, energy: Array, way: Array) -> None:
+    """Write into ``way`` where each pixel flows: 0 outside, else 1 + a place in `steps`.
+
+    It flows to the lowest of its 4-neighbours, if that comes before it: pixels come by energy,
+    equals by place. All (H, W).
+    """
+    height, width = mask.shape
+    rows = np.full((3, width + 2), np.float32(np.inf), np.float32)
+    for r in range(height + 1):
+        up, here, down = rows[(r + 1) % 3], rows[(r + 2) % 3], rows[r % 3]
+        down[:] = np.float32(np.inf)
+        if r < height:
+            fill_heights(mask[r], energy[r], down[1:-1])
+        if r > 0:
+            flow(here[1:-1], up[1:-1], here[:-2], here[2:], down[1:-1], way[r - 1])
 
 
 @kernel
-def sort_parts(parts: Array, energy: Array, low: float, high: float, order: Array) -> None:
-    """Sort ``order``, flat indices of consecutive parts, by part, then energy, then position.
+def fill_heights(mask: Array, energy: Array, heights: Array) -> None:
+    """Copy the energy of a row where there is mask; elsewhere it is infinite."""
+    for c in range(mask.size):
+        heights[c] = energy[c] if mask[c] else np.float32(np.inf)
 
-    Energies are told apart in ``LEVELS`` steps from ``low`` to ``high``. Few parts at a time keep
-    what is sorted close together in memory.
+
+@kernel
+def flow(here: Array, up: Array, left: Array, right: Array, down: Array, way: Array) -> None:
+    """Choose the ways of a row from the heights around."""
+    for c in range(way.size):
+        own, lowest, chosen = here[c], np.float32(np.inf), np.uint8(1)
+        if up[c] <= own:
+            lowest, chosen = up[c], np.uint8(2)
+        if left[c] <= own and left[c] < lowest:
+            lowest, chosen = left[c], np.uint8(3)
+        if right[c] < own and right[c] < lowest:
+            lowest, chosen = right[c], np.uint8(4)
+        if down[c] < own and down[c] < lowest:
+            lowest, chosen = down[c], np.uint8(5)
+        way[c] = chosen if own < np.float32(np.inf) else np.uint8(0)
+
+
+@kernel
+def steps(width: int) -> Array:
+    """Distance to the pixel that each way leads to, in a flat array."""
+    return np.array([0, 0, -width, -1, 1, width])
+
+
+@kernel
+def gather(way: Array, width: int, energy: Array, basins: Array) -> Array:
+    """Give the pixels that flow to one minimum one id; all flat, ``basins`` starts with 0.
+
+    Returns the floor of each, (n + 1,), 0 first.
     """
-    step = (LEVELS - 1) / (high - low)
-    counts = np.zeros(LEVELS + 1, np.int64)
-    first, last = parts[order[0]], parts[order[-1]]
-    starts = np.zeros(last - first + 2, np.int64)
-    for k in range(order.size):
-        level = level_of(energy[order[k]], low, step)
-        counts[level + 1] += 1
-        starts[parts[order[k]] - first + 1] += 1
-    for level in range(LEVELS):
-        counts[level + 1] += counts[level]
-    for part in range(last - first + 1):
-        starts[part + 1] += starts[part]
-    by_level = np.empty_like(order)
-    for k in range(order.size):
-        level = level_of(energy[order[k]], low, step)
-        by_level[counts[level]] = order[k]
-        counts[level] += 1
-    for k in range(by_level.size):
-        part = parts[by_level[k]] - first
-        order[starts[part]] = by_level[k]
-        starts[part] += 1
+    step = steps(width)
+    floor = np.zeros(FIRST_ROOM, np.float32)
+    n = 0
+    for at in range(way.size):
+        if way[at] == 0 or basins[at]:
+            continue
+        if way[at] == 2 or way[at] == 3:  # what lies there was visited
+            basins[at] = basins[at + step[way[at]]]
+            continue
+        end = at
+        while basins[end] == 0 and way[end] != 1:
+            end += step[way[end]]
+        if basins[end] == 0:
+            n += 1
+            if n == floor.size:
+                floor = np.append(floor, np.zeros_like(floor))
+            floor[n], basins[end] = energy[end], n
+        found, end = basins[end], at
+        while basins[end] == 0:
+            basins[end] = found
+            end += step[way[end]]
+    return floor[: n + 1]
+
+
+def list_passes(basins: Array, energy: Array) -> Array:
+    """List the pixels, as flat indices, before which pixels of another basin came; (H, W)."""
+    found = np.empty(basins.size // 16 + FIRST_ROOM, np.int64)
+    n = fill_passes(basins, energy, found)
+    if n > found.size:
+        found = np.empty(n, np.int64)
+        fill_passes(basins, energy, found)
+    return found[:n]
+
+
+@kernel
+def fill_passes(basins: Array, energy: Array, found: Array) -> int:
+    """Write the passes while there is room for them; returns how many there are."""
+    height, width = basins.shape
+    n = 0
+    for r in range(height):
+        for c in range(width):
+            here = basins[r, c]
+            if here == 0:
+                continue
+            right = basins[r, c + 1] if c + 1 < width else 0
+            if right and right != here:
+                if n < found.size:
+                    found[n] = r * width + c + np.int64(energy[r, c + 1] >= energy[r, c])
+                n += 1
+            below = basins[r + 1, c] if r + 1 < height else 0
+            if below and below != here:
+                if n < found.size:
+                    found[n] = (r + np.int64(energy[r + 1, c] >= energy[r, c])) * width + c
+                n += 1
+    return n
+
+
+def in_order(pixels: Array, energy: Array) -> Array:
+    """Sort flat indices of pixels by energy, equals by place."""
+    keys = (ordered_bits(energy[pixels]).astype(np.int64) << 32) | pixels
+    keys.sort()
+    ordered: Array = keys & 0xFFFFFFFF
+    return ordered
 
 
 @kernel
@@ -110,253 +149,262 @@ def find_root(parent: Array, node: int) -> int:
 
 
 @kernel
-def meet(root: int, other: int, level: float, depth: float, parent: Array, floor: Array) -> int:
-    """Let two basins meet at ``level``; returns the root of the deeper one.
+def join_basins(
+    passes: Array, width: int, energy: Array, basins: Array, floor: Array, depth: float
+) -> Array:
+    """Root of each basin after those less deep than ``depth`` have joined; flat arrays.
 
-    The shallower joins it if its floor lies less than ``depth`` below ``level``.
+    At every pass, taken in order, each basin around it meets the deepest of them, and joins it if
+    its own floor lies less than ``depth`` below the pass.
     """
-    if floor[other] < floor[root]:
-        root, other = other, root
-    if level - floor[other] < depth:
-        parent[other] = root
-    return root
-
-
-@kernel
-def settle(at: int, width: int, energy: Array, labels: Array, depth: float, basins: Basins) -> int:
-    """Find the basin of a pixel at which basins meet; they may join.
-
-    ``at`` is its index in the flat arrays ``energy`` and ``labels``.
-    """
-    column = at % width
-    left = at - 1 if column > 0 else -1
-    right = at + 1 if column < width - 1 else -1
-    parent, floor = basins
-    home, lowest, deepest = 0, np.inf, 0
-    for beside in (at - width, left, right, at + width):
-        if beside < 0 or beside >= labels.size or labels[beside] == 0:
-            continue
-        root = find_root(parent, labels[beside])
-        if energy[beside] < lowest:
-            home, lowest = root, energy[beside]
-        if deepest == 0:
-            deepest = root
-        elif root != deepest:
-            deepest = meet(deepest, root, energy[at], depth, parent, floor)
-    return home
-
-
-@kernel
-def grow_basins(order: Array, width: int, energy: Array, labels: Array, depth: float) -> Array:
-    """Flood every part from its minima and join basins that are less deep than ``depth``."""
-    parent = np.zeros(FIRST_ROOM, np.int32)
-    floor = np.zeros(FIRST_ROOM, np.float32)
-    n = 0
-    for k in range(order.size):
-        at = order[k]
+    parent = np.arange(floor.size).astype(np.int32)
+    for k in range(passes.size):
+        at = passes[k]
         column = at % width
-        up = labels[at - width] if at >= width else 0
-        left = labels[at - 1] if column > 0 else 0
-        right = labels[at + 1] if column < width - 1 else 0
-        down = labels[at + width] if at + width < labels.size else 0
-        most = max(up, left, right, down)
-        one = ((up == 0) | (up == most)) & ((left == 0) | (left == most))
-        one &= ((right == 0) | (right == most)) & ((down == 0) | (down == most))
-        if most == 0:
-            n += 1
-            if n == parent.size:
-                parent, floor = doubled(parent), doubled(floor)
-            parent[n], floor[n] = n, energy[at]
-            labels[at] = n
-        elif one:
-            labels[at] = most  # most pixels; written out here, for a call would take four times
-        else:
-            labels[at] = settle(at, width, energy, labels, depth, (parent, floor))
-    for k in range(order.size):
-        labels[order[k]] = find_root(parent, labels[order[k]])
-    return floor[: n + 1]
+        left = at - 1 if column > 0 else -1
+        right = at + 1 if column < width - 1 else -1
+        level, deepest = energy[at], 0
+        for beside in (at - width, left, right, at + width):
+            if beside < 0 or beside >= basins.size or basins[beside] == 0:
+                continue
+            if energy[beside] > level or (energy[beside] == level and beside > at):
+                continue  # comes later
+            root = find_root(parent, basins[beside])
+            if deepest == 0:
+                deepest = root
+            elif root != deepest:
+                if floor[root] < floor[deepest]:
+                    deepest, root = root, deepest
+                if level - floor[root] < depth:
+                    parent[root] = deepest
+    for basin in range(parent.size):
+        parent[basin] = find_root(parent, basin)
+    return parent
 
 
 @kernel
-def clear(order: Array, labels: Array) -> None:
-    """Set the listed pixels of a flat array to 0."""
-    for k in range(order.size):
-        labels[order[k]] = 0
+def weigh_roots(basins: Array, root: Array, inside: Array, values: Array) -> tuple[Array, Array]:
+    """Mean of ``values`` inside the mask in all basins of each root, and the roots by first pixel.
 
-
-@kernel
-def shift_ids(order: Array, labels: Array, by: int) -> None:
-    """Add ``by`` to the listed pixels of a flat array."""
-    for k in range(order.size):
-        labels[order[k]] += by
-
-
-@kernel
-def mean_per_id(ids: Array, values: Array, largest: int) -> Array:
-    """Mean of ``values`` in every id 0..largest; flat arrays, 0 for ids not there."""
-    total = np.zeros(largest + 1, np.float64)
-    count = np.zeros(largest + 1, np.int64)
-    for i in range(ids.size):
-        if ids[i]:
-            total[ids[i]] += values[i]
-            count[ids[i]] += 1
-    for i in range(largest + 1):
-        total[i] /= max(count[i], 1)
-    return total
-
-
-@kernel
-def number_in_order(labels: Array, keep: Array) -> int:
-    """Renumber flat ``labels`` in place 1..n by first pixel, 0 where not ``keep[id]``."""
-    new = np.zeros(keep.size, np.int32)
-    n = 0
-    for i in range(labels.size):
-        old = labels[i]
-        if old:
-            if new[old] == 0 and keep[old]:
+    Flat arrays; the mean is 0 for what is no root.
+    """
+    total, count = np.zeros(root.size, np.float64), np.zeros(root.size, np.int64)
+    order, n = np.empty(root.size, np.int32), 0
+    for i in range(basins.size):
+        if inside[i]:
+            here = root[basins[i]]
+            if count[here] == 0:
+                order[n] = here
                 n += 1
-                new[old] = n
-            labels[i] = new[old]
-    return n
+            total[here] += values[i]
+            count[here] += 1
+    return total / np.maximum(count, 1), order[:n]
 
 
 @kernel
-def count_markers(parts: Array, markers: Array, n: int) -> Array:
-    """Per part (flat array, 1..n): 0 without a marker, its id if one, -1 if several."""
+def write_names(
+    found: tuple[Array, Array, Array], inside: Array, energy: Array, labels: Array, markers: Array
+) -> None:
+    """Write the name of each pixel's basin; a marker where ``energy`` is not above its ceiling.
+
+    ``found`` are basins, and name and ceiling of each; flat arrays.
+    """
+    basins, name, ceiling = found
+    for i in range(basins.size):
+        basin = basins[i] if inside[i] else 0
+        here = name[basin]
+        labels[i] = here
+        markers[i] = here if energy[i] <= ceiling[basin] else 0
+
+
+def flood_from_markers(energy: Array, mask: Array, markers: Array) -> Array:
+    """Give each pixel of the mask the marker from which it is flooded; all (H, W)."""
+    labels = np.empty(mask.shape, np.int32)
+    runs = list_runs(mask)
+    part, n = join_runs(runs, 0)
+    found = count_markers(runs, part, n, markers)
+    fill_parts(runs, part, found, markers, labels)
+    flood_parts(runs, by_part(runs, part, n), found, energy.view(np.int32), labels)
+    return labels
+
+
+def ordered_bits(energy: Array) -> Array:
+    """Whole numbers, int32, in the order of the energies, float32."""
+    bits = (energy + np.float32(0)).view(np.int32)  # no -0.0
+    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
+    return bits
+
+
+@kernel
+def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
+    """Per part, 1..n, of the runs: 0 without a marker, its id if one, -1 if several."""
+    first, ends = runs
     found = np.zeros(n + 1, np.int32)
-    for i in range(parts.size):
-        m = markers[i]
-        if m and parts[i] and found[parts[i]] != m:
-            found[parts[i]] = m if found[parts[i]] == 0 else -1
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            which = found[part[k]]
+            for c in range(ends[k, 0], ends[k, 1]):
+                marker = markers[r, c]
+                if marker and marker != which:
+                    which = marker if which == 0 else np.int32(-1)
+            found[part[k]] = which
     return found
 
 
 @kernel
-def push(heap: Heap, size: int, key: float, at: int, age: int) -> int:
-    """Add an entry to a binary heap of keys, pixels and ages; returns the new size.
+def fill_parts(runs: Runs, part: Array, found: Array, markers: Array, labels: Array) -> None:
+    """Fill parts that hold one marker, copy the markers of the others."""
+    first, ends = runs
+    for r in range(len(first) - 1):
+        labels[r] = 0
+        for k in range(first[r], first[r + 1]):
+            a, b, which = ends[k, 0], ends[k, 1], found[part[k]]
+            if which > 0:
+                labels[r, a:b] = which
+            elif which < 0:
+                labels[r, a:b] = markers[r, a:b]
 
-    Entries of equal key leave in the order they came: ``age`` is the largest so far.
+
+@kernel
+def by_part(runs: Runs, part: Array, n: int) -> tuple[Array, Array]:
+    """List row and number of all runs, part by part, (runs, 2); and where each of 1..n starts."""
+    first = runs[0]
+    start = np.zeros(n + 2, np.int64)
+    for k in range(len(part)):
+        start[part[k] + 1] += 1
+    for i in range(n + 1):
+        start[i + 1] += start[i]
+    at, listed = start.copy(), np.empty((len(part), 2), np.int32)
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            listed[at[part[k]], 0], listed[at[part[k]], 1] = r, k
+            at[part[k]] += 1
+    return listed, start
+
+
+@kernel
+def flood_parts(
+    runs: Runs, members: tuple[Array, Array], found: Array, energy: Array, labels: Array
+) -> None:
+    """Flood the parts of several markers, each in a window of its own, from its labels.
+
+    ``energy`` (H, W) float32, its bits seen as int32.
     """
-    keys, pixels, ages = heap
-    i = size
-    while i > 0 and keys[(i - 1) >> 1] > key:
-        up = (i - 1) >> 1
-        keys[i], pixels[i], ages[i] = keys[up], pixels[up], ages[up]
-        i = up
-    keys[i], pixels[i], ages[i] = key, at, age
-    return size + 1
+    ends, (listed, start) = runs[1], members
+    here, height = np.empty(0, np.int32), np.empty(0, np.int32)
+    heap = (np.empty(0, np.int64), np.empty(0, np.int32))
+    for p in range(1, found.size):
+        if found[p] >= 0:
+            continue
+        mine = listed[start[p] : start[p + 1]]
+        left, right, pixels = ends[mine[0, 1], 0], 0, 0
+        for m in range(len(mine)):
+            a, b = ends[mine[m, 1], 0], ends[mine[m, 1], 1]
+            left, right, pixels = min(left, a), max(right, b), pixels + b - a
+        top, stride = mine[0, 0] - 1, right - left + 2
+        area = (mine[-1, 0] - top + 2) * stride
+        if area > here.size:
+            here, height = np.empty(2 * area, np.int32), np.empty(2 * area, np.int32)
+        if pixels > heap[1].size:
+            heap = (np.empty(2 * pixels, np.int64), np.empty(2 * pixels, np.int32))
+        here[:area] = OUTSIDE
+        for m in range(len(mine)):
+            r, a, b = mine[m, 0], ends[mine[m, 1], 0], ends[mine[m, 1], 1]
+            at = (r - top) * stride + a - left + 1
+            load(labels[r, a:b], energy[r, a:b], here[at : at + b - a], height[at : at + b - a])
+        watershed(here[:area], height, stride, heap)
+        for m in range(len(mine)):
+            r, a, b = mine[m, 0], ends[mine[m, 1], 0], ends[mine[m, 1], 1]
+            at = (r - top) * stride + a - left + 1
+            copy(here[at : at + b - a], labels[r, a:b])
 
 
 @kernel
-def pop(heap: Heap, size: int) -> int:
-    """Drop the first entry of the heap; returns the new size."""
-    keys, pixels, ages = heap
-    size -= 1
-    key, at, age = keys[size], pixels[size], ages[size]
-    i = 0
-    while 2 * i + 1 < size:
-        down = 2 * i + 1
-        right = down + 1
-        if right < size and (
-            keys[right] < keys[down] or (keys[right] == keys[down] and ages[right] < ages[down])
-        ):
-            down = right
-        if key < keys[down] or (key == keys[down] and age <= ages[down]):
-            break
-        keys[i], pixels[i], ages[i] = keys[down], pixels[down], ages[down]
-        i = down
-    keys[i], pixels[i], ages[i] = key, at, age
-    return size
+def load(labels: Array, energy: Array, here: Array, height: Array) -> None:
+    """Copy a run into a window; the bits of its energies become numbers of the same order."""
+    for c in range(here.size):
+        bits = energy[c] if energy[c] != LEAST_BITS else np.int32(0)  # -0.0 is 0.0
+        height[c] = bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+        here[c] = labels[c]
 
 
 @kernel
-def free_beside(at: int, width: int, parts: Array, labels: Array) -> bool:
-    """Tell whether a 4-neighbour of the same part has no label yet; flat arrays."""
-    here, column = parts[at], at % width
-    up, down = at - width, at + width
+def copy(source: Array, target: Array) -> None:
+    """Copy a run; a call of numpy would take longer."""
+    for c in range(target.size):
+        target[c] = source[c]
+
+
+@kernel
+def watershed(here: Array, height: Array, stride: int, heap: Heap) -> None:
+    """Flood a window from its labels; flat arrays, `OUTSIDE` around and between.
+
+    Pixels are taken by height, equals first come first served (4-neighbours). Places are unsigned:
+    nobody asks then whether they count from the end.
+    """
+    size: Any = np.uintp(0)
+    age, step, one = 0, np.uintp(stride), np.uintp(1)
+    for place in range(stride, here.size - stride):
+        at = np.uintp(place)
+        if here[at] > 0 and free_beside(here, at, step):
+            size = push(heap, size, np.int64(height[at]) << 32, place)
+    while size:
+        at = np.uintp(heap[1][0])
+        size = pop(heap, size)
+        for beside in (at - step, at - one, at + one, at + step):
+            if here[beside] == 0:
+                age += 1
+                here[beside] = here[at]
+                if free_beside(here, beside, step):
+                    key = (np.int64(height[beside]) << 32) | age
+                    size = push(heap, size, key, np.int32(beside))
+
+
+@kernel
+def free_beside(here: Array, at: Any, step: Any) -> bool:
+    """Tell whether a 4-neighbour has no label yet."""
+    one = np.uintp(1)
     free: bool = (
-        (up >= 0 and labels[up] == 0 and parts[up] == here)
-        or (column > 0 and labels[at - 1] == 0 and parts[at - 1] == here)
-        or (column < width - 1 and labels[at + 1] == 0 and parts[at + 1] == here)
-        or (down < labels.size and labels[down] == 0 and parts[down] == here)
+        here[at - step] == 0 or here[at - one] == 0 or here[at + one] == 0 or here[at + step] == 0
     )
     return free
 
 
 @kernel
-def seed(parts: Array, found: Array, markers: Array, labels: Array) -> Array:
-    """Fill parts that hold one marker, copy the markers of the others; flat arrays.
-
-    Returns a copy of ``parts`` in which only those others are left.
-    """
-    crowded = np.zeros_like(parts)
-    for i in range(parts.size):
-        which = found[parts[i]]
-        labels[i] = which if which > 0 else markers[i] * (which < 0)
-        if which < 0:
-            crowded[i] = parts[i]
-    return crowded
-
-
-@kernel
-def watershed(order: Array, width: int, energy: Array, parts: Array, labels: Array) -> None:
-    """Flood the listed pixels of one part from those that have a label; flat arrays.
-
-    Pixels are taken by energy, equals first come first served (4-neighbours).
-    """
-    heap = (
-        np.empty(order.size, np.float32), np.empty_like(order), np.empty(order.size, np.int32)
-    )  # fmt: skip
-    size = 0
-    for at in order:
-        if labels[at] and free_beside(at, width, parts, labels):
-            size = push(heap, size, energy[at], at, 0)
-    age = 0
-    while size:
-        at = heap[1][0]
-        size = pop(heap, size)
-        column = at % width
-        left = at - 1 if column > 0 else -1
-        right = at + 1 if column < width - 1 else -1
-        for beside in (at - width, left, right, at + width):
-            if not 0 <= beside < labels.size or labels[beside] or parts[beside] != parts[at]:
-                continue
-            age += 1
-            labels[beside] = labels[at]
-            if free_beside(beside, width, parts, labels):
-                size = push(heap, size, energy[beside], beside, age)
+def push(heap: Heap, size: Any, key: Any, at: Any) -> Any:
+    """Add an entry, by height and then by age, to a binary heap; returns the new size."""
+    keys, pixels = heap
+    i, one = size, np.uintp(1)
+    while i:
+        up = (i - one) >> one
+        if keys[up] <= key:
+            break
+        keys[i], pixels[i] = keys[up], pixels[up]
+        i = up
+    keys[i], pixels[i] = key, at
+    return size + one
 
 
 @kernel
-def watersheds(
-    order: Array, ends: Array, width: int, energy: Array, parts: Array, labels: Array
-) -> None:
-    """Flood one part after the other: their heaps are small; ``ends`` as of `list_pixels`."""
-    for part in range(1, ends.size):
-        if ends[part] > ends[part - 1]:
-            watershed(order[ends[part - 1] : ends[part]], width, energy, parts, labels)
-
-
-def flood_from_markers(energy: Array, parts: Array, n: int, markers: Array) -> Array:
-    """Give each pixel of parts 1..n the marker from which it is flooded; all (H, W)."""
-    flat, labels = parts.ravel(), np.zeros_like(parts)
-    found = count_markers(flat, markers.ravel(), n)
-    found[0] = 0
-    crowded = seed(flat, found, markers.ravel(), labels.ravel())
-    index = np.int32 if parts.size <= np.iinfo(np.int32).max else np.int64
-    order = np.empty(np.count_nonzero(crowded), index)
-    if order.size:
-        ends = list_pixels(crowded, order)
-        watersheds(order, ends, parts.shape[1], energy.ravel(), flat, labels.ravel())
-    return labels
-
-
-@kernel
-def mark_floors(labels: Array, energy: Array, ceiling: Array, markers: Array) -> None:
-    """Set ``markers`` to 1 where ``energy`` does not exceed the ceiling of its basin."""
-    for i in range(labels.size):
-        basin = labels[i]
-        markers[i] = basin > 0 and energy[i] <= ceiling[basin]
+def pop(heap: Heap, size: Any) -> Any:
+    """Drop the first entry of the heap; returns the new size."""
+    keys, pixels = heap
+    i: Any = np.uintp(0)
+    one = np.uintp(1)
+    size -= one
+    key, at = keys[size], pixels[size]
+    while True:
+        down = i + i + one
+        if down >= size:
+            break
+        if down + one < size and keys[down + one] < keys[down]:
+            down += one
+        if key <= keys[down]:
+            break
+        keys[i], pixels[i] = keys[down], pixels[down]
+        i = down
+    keys[i], pixels[i] = key, at
+    return size
 
 
 @kernel
@@ -370,28 +418,3 @@ def add_lowest(parts: Array, energy: Array, n: int, chosen: Array) -> None:
     for part in range(1, n + 1):
         if best[part] >= 0:
             chosen[best[part]] = True
-
-
-@kernel
-def add_squeeze(
-    h: Array, v: Array, inside: Array, factor: float, oblique: float, total: Array
-) -> None:
-    """Add ``factor`` times how much the field (h, v) closes in to ``total`` where ``inside``.
-
-    That is minus its divergence, of which the share ``oblique`` is replaced by minus twice the
-    lower principal strain (equal to the divergence where the field opens evenly). All (H, W);
-    central differences, one-sided at the border of the array.
-    """
-    height, width = total.shape
-    for r in range(height):
-        up, down = max(r - 1, 0), min(r + 1, height - 1)
-        tall = np.float32(max(down - up, 1))
-        for c in range(width):
-            if inside[r, c]:
-                left, right = max(c - 1, 0), min(c + 1, width - 1)
-                wide = np.float32(max(right - left, 1))
-                across = (h[r, right] - h[r, left]) / wide
-                along = (v[down, c] - v[up, c]) / tall
-                shear = (h[down, c] - h[up, c]) / tall + (v[r, right] - v[r, left]) / wide
-                spread = np.sqrt((across - along) ** 2 + shear**2)
-                total[r, c] -= factor * (across + along - oblique * spread)

@@ -7,10 +7,11 @@ from typing import cast
 import cv2
 import numpy as np
 
-from ..masks import FOUR, clean_mask, fill_holes, label_parts, row_bands
+from ..masks import FOUR, clean_mask, fill_holes, label_parts
 from ..params import SeparationParams
-from ..types import Bool, Float32, Int32, Maps, Separation, spread
+from ..types import Bool, Float32, Int32, Maps, Separation
 from . import kernels as flood
+from .filters import split_borders, stretched_slope, stronger
 
 
 def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
@@ -24,45 +25,36 @@ def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
 
 def cut_borders(mask: Bool, strength: Float32, params: SeparationParams) -> Separation:
     """Find markers where borders are weak, and flood the mask from them."""
-    edges = strength * mask
-    markers = _markers(mask, edges, params)
-    np.subtract(1, edges, out=edges)
-    edges *= mask
+    weak, calm = np.empty_like(mask), np.empty(mask.shape, np.float32)
+    split_borders(strength, mask, np.float32(params.energy_threshold), weak, calm)
+    markers = _markers(weak, params)
     blur = (params.blur_size, params.blur_size)
-    energy = np.negative(cv2.GaussianBlur(edges, blur, 0), out=edges)
-    parts, n = label_parts(mask)
-    labels = flood.flood_from_markers(energy, parts, n, markers)
+    energy = np.negative(cv2.GaussianBlur(calm, blur, 0), out=calm)
+    labels = flood.flood_from_markers(energy, mask, markers)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 
 def border_strength(maps: Maps, params: SeparationParams) -> Float32:
     """Strength of borders in 0..1: the stronger of both stretched Sobel derivatives."""
-    across, down = spread(lambda axis: _stretched_sobel(maps.hv[axis], axis == 0, params), [0, 1])
-    return np.maximum(across, down, out=across)
+    across, *reach = stretched_slope(maps.hv[0], along_x=True, size=params.sobel_size)
+    down, *other = stretched_slope(maps.hv[1], along_x=False, size=params.sobel_size)
+    stronger(across, down, _unit(*reach), _unit(*other))
+    return across
 
 
-def _stretched_sobel(channel: Float32, along_x: bool, params: SeparationParams) -> Float32:
-    low, high = float(channel.min()), float(channel.max())
-    scale = 1.0 / (high - low) if high > low else 0.0
-    result = np.empty(channel.shape, np.float32)
-    size = params.sobel_size
-    for band in row_bands(channel.shape[0], params.band_rows, size // 2):
-        piece = ((channel[band.read].astype(np.float64) - low) * scale).astype(np.float32)
-        slope = cv2.Sobel(piece, cv2.CV_64F, int(along_x), int(not along_x), ksize=size)
-        result[band.keep] = slope[band.inner]
-    low, high = float(result.min()), float(result.max())
-    scale = 1.0 / (high - low) if high > low else 0.0
-    np.subtract(high if scale else 1.0, result, out=result)
-    result *= scale if scale else 1.0
-    return result
+def _unit(low: float, high: float) -> tuple[np.float32, np.float32]:
+    """Return what a value is taken from, and what the rest is multiplied with, to give 0..1."""
+    if high > low:
+        return np.float32(high), np.float32(1.0 / (high - low))
+    return np.float32(1), np.float32(1)
 
 
-def _markers(mask: Bool, edges: Float32, params: SeparationParams) -> Int32:
-    low = mask & (edges < params.energy_threshold)
-    fill_holes(low, connectivity=FOUR)
+def _markers(weak: Bool, params: SeparationParams) -> Int32:
+    """Mark, 1..n, where borders are weak; ``weak`` is changed."""
+    fill_holes(weak, connectivity=FOUR)
     size = (params.opening_size, params.opening_size)
     ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)
-    seeds = cv2.morphologyEx(low.view(np.uint8), cv2.MORPH_OPEN, ellipse)
+    seeds = cv2.morphologyEx(weak.view(np.uint8), cv2.MORPH_OPEN, ellipse)
     return label_parts(seeds.view(np.bool_), params.min_marker_area)[0]
 
 
@@ -77,7 +69,7 @@ def separate_magnitude_peaks(maps: Maps, params: SeparationParams) -> Separation
     energy = np.negative(_stretched(maps.magnitude, mask))
     parts, n = label_parts(mask)
     markers = _peaks(energy, parts, n, params.peak_distance)
-    labels = flood.flood_from_markers(energy, parts, n, markers)
+    labels = flood.flood_from_markers(energy, mask, markers)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 

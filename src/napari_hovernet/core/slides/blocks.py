@@ -21,7 +21,8 @@ from ..masks import EIGHT, clean_mask, count_pixels, label_parts
 from ..measure.nuclei import measure
 from ..params import InferenceParams, SeparationParams
 from ..separation import separate
-from ..separation.local import TRUNCATE, cut_basins, squeeze_energy
+from ..separation.filters import TRUNCATE
+from ..separation.local import cut_basins, squeeze_energy
 from ..separation.published import merged
 from ..types import Bool, Int8, Int32, Int64, Maps, Model, Nuclei, kernel
 from .mask import TissueMask

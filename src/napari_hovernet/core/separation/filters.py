@@ -1,0 +1,407 @@
+"""Derivatives of HV: Gaussians inside the mask, where there is mask, and Sobel kernels.
+
+Every pixel is computed by the same sums in the same order, whatever is computed beside it: a part
+made anew is equal, to the last bit, to the same part of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..params import SeparationParams
+from ..types import Bool, Float32, kernel, spread
+
+Array = npt.NDArray[Any]
+Span = tuple[int, int, int, int]
+Pair = tuple[Any, Any]
+Taps = tuple[Array, Any]
+"""Half of a kernel, from its middle on, and what the other half is multiplied with: 1 or -1."""
+
+TRUNCATE = 3.0
+"""Sigmas at which a Gaussian is cut off."""
+TINY = np.float32(1e-6)
+"""Added to denominators that can be 0."""
+BLOCK = 64
+"""Edge in pixels of the squares of which those that hold mask are computed."""
+MOST_COLUMNS = 1024
+"""Columns computed at once: their rows stay in the processor's cache."""
+UNIT = np.float32(2**20)
+"""Magnitudes are summed in whole numbers of 1 / UNIT, so that their order does not matter."""
+LARGEST = np.float32(2**24)
+"""Magnitude that is summed at most, so that no sum overflows."""
+
+
+def window_gain(hv: Float32, seen: Bool, params: SeparationParams) -> Float32:
+    """Compute what brings the mean HV magnitude around each pixel into its range.
+
+    ``hv`` (2, H, W); the mean is over those pixels of the window that are ``seen``, (H, W).
+    """
+    gain = np.empty(seen.shape, np.float32)
+    low, high = np.float32(params.magnitude_low), np.float32(params.magnitude_high)
+
+    def fill(first: int) -> None:
+        rows = (first, min(first + params.band_rows, seen.shape[0]))
+        fill_gain(hv, seen, params.magnitude_window // 2, (low, high), rows, gain)
+
+    spread(fill, range(0, seen.shape[0], params.band_rows))
+    return gain
+
+
+def squeeze_terms(
+    hv: Float32, seen: Bool, gain: Float32, blocks: Bool, params: SeparationParams, terms: Float32
+) -> None:
+    """Write minus the divergence and the strain of the smoothed field into ``terms``, (2, H, W).
+
+    Computed are the blocks chosen, (rows, columns) of `BLOCK` pixels; the others stay as they are.
+    """
+    n = len(params.scales)
+    scales = [(gaussian(sigma), np.float32(sigma / n)) for sigma in params.scales]
+
+    margin = max(len(taps[0]) for taps, _ in scales)
+
+    def fill(span: Span) -> None:
+        r0, r1, c0, c1 = span
+        terms[:, r0:r1, c0:c1] = 0
+        field = weighted_field(hv, seen, gain, span, margin)
+        for taps, factor in scales:
+            add_squeeze(field, margin, taps, factor, span, terms)
+
+    spread(fill, list(spans(blocks, seen.shape)))
+
+
+def chosen_blocks(pixels: Bool) -> Bool:
+    """Tell which blocks hold chosen pixels."""
+    starts = [np.arange(0, edge, BLOCK) for edge in pixels.shape]
+    rows = np.logical_or.reduceat(pixels, starts[0], axis=0)
+    found: Bool = np.logical_or.reduceat(rows, starts[1], axis=1)
+    return found
+
+
+def spans(blocks: Bool, shape: tuple[int, int]) -> Iterator[Span]:
+    """Join chosen blocks of a row to spans (r0, r1, c0, c1) of pixels."""
+    most = MOST_COLUMNS // BLOCK
+    for row, line in enumerate(blocks):
+        start = 0
+        for column in range(len(line) + 1):
+            here = column < len(line) and bool(line[column])
+            if start < column and (not here or column - start == most):
+                yield (row * BLOCK, min((row + 1) * BLOCK, shape[0]),
+                       start * BLOCK, min(column * BLOCK, shape[1]))  # fmt: skip
+                start = column
+            start = start if here else column + 1
+
+
+def gaussian(sigma: float) -> Taps:
+    """Taps of a Gaussian whose whole sums to 1."""
+    away = np.arange(math.ceil(TRUNCATE * sigma) + 1)
+    weights = np.exp(-0.5 * (away / sigma) ** 2)
+    weights /= weights[0] + 2 * weights[1:].sum()
+    return weights.astype(np.float32), np.float32(1)
+
+
+def stretched_slope(channel: Float32, *, along_x: bool, size: int) -> tuple[Float32, float, float]:
+    """Sobel derivative of a map stretched to 0..1, (H, W); also its lowest and highest value.
+
+    Computed in float64, and equal to what OpenCV gives to the last bit of float32.
+    """
+    low, high = float(channel.min()), float(channel.max())
+    scale = 1.0 / (high - low) if high > low else 0.0
+    slope, smooth = cv2.getDerivKernels(1, 0, size, ktype=cv2.CV_64F)
+    turned = (slope.ravel()[size // 2 :], np.float64(-1))
+    even = (smooth.ravel()[size // 2 :], np.float64(1))
+    down, across = (even, turned) if along_x else (turned, even)
+    result = np.empty(channel.shape, np.float32)
+    blocks = np.ones([-(-edge // BLOCK) for edge in channel.shape], np.bool_)
+    pieces = list(spans(blocks, channel.shape))
+    spread(lambda span: fill_slope(channel, (low, scale), down, across, span, result), pieces)
+    return result, float(result.min()), float(result.max())
+
+
+@kernel
+def fill_gain(
+    hv: Array, seen: Array, half: int, limits: Pair, rows: tuple[int, int], gain: Array
+) -> None:
+    """Write the gain of some rows; the window reaches ``half`` pixels to each side."""
+    height, width = seen.shape
+    first, last = rows
+    total, count = np.zeros(width, np.int64), np.zeros(width, np.int32)
+    totals = np.zeros(width + 2 * half + 1, np.int64)
+    counts = np.zeros(width + 2 * half + 1, np.int32)
+    for r in range(max(first - half, 0), min(first + half, height)):
+        add_magnitudes(hv[0, r], hv[1, r], seen[r], 1, total, count)
+    for r in range(first, last):
+        if r + half < height:
+            add_magnitudes(hv[0, r + half], hv[1, r + half], seen[r + half], 1, total, count)
+        left = r - half - 1
+        if left >= max(first - half, 0):
+            add_magnitudes(hv[0, left], hv[1, left], seen[left], -1, total, count)
+        sum_up(total, totals[half + 1 : half + 1 + width])
+        sum_up(count, counts[half + 1 : half + 1 + width])
+        totals[half + width :] = totals[half + width]
+        counts[half + width :] = counts[half + width]
+        far = 2 * half + 1
+        ends = (totals[far:], totals[:width], counts[far:], counts[:width])
+        gains(ends, limits, gain[r])
+
+
+@kernel
+def add_magnitudes(h: Array, v: Array, seen: Array, sign: int, total: Array, count: Array) -> None:
+    """Add, or take away, the magnitudes of a row where it is seen."""
+    for c in range(h.size):
+        length = np.int64(min(np.sqrt(h[c] * h[c] + v[c] * v[c]), LARGEST) * UNIT)
+        total[c] += sign * (length if seen[c] else np.int64(0))
+        count[c] += np.int32(sign) * np.int32(seen[c])
+
+
+@kernel
+def sum_up(values: Array, sums: Array) -> None:
+    """Write the running sums of a row."""
+    total = values[0]
+    sums[0] = total
+    for c in range(1, values.size):
+        total += values[c]
+        sums[c] = total
+
+
+@kernel
+def gains(ends: tuple[Array, Array, Array, Array], limits: Pair, gain: Array) -> None:
+    """Gain of a row from running sums at both ends of the window of each pixel."""
+    (total, total0, count, count0), (low, high) = ends, limits
+    for c in range(gain.size):
+        n = np.float32(max(count[c] - count0[c], 1))
+        mean = max(np.true_divide(np.float32(total[c] - total0[c]), UNIT * n), TINY)
+        gain[c] = np.true_divide(min(max(mean, low), high), mean)
+
+
+@kernel
+def weighted_field(hv: Array, seen: Array, gain: Array, span: Span, margin: int) -> Array:
+    """Weight and both channels, (3, rows, columns), of a span and a margin, 0 where not seen."""
+    r0, r1, c0, c1 = span
+    field = np.zeros((3, r1 - r0 + 2 * margin, c1 - c0 + 2 * margin), np.float32)
+    a, b = max(c0 - margin, 0), min(c1 + margin, seen.shape[1])
+    first, last = a - c0 + margin, b - c0 + margin
+    for r in range(max(r0 - margin, 0), min(r1 + margin, seen.shape[0])):
+        k = r - r0 + margin
+        weights = field[0, k, first:last]
+        weigh(seen[r, a:b], weights)
+        for channel in range(2):
+            multiply(hv[channel, r, a:b], gain[r, a:b], weights, field[channel + 1, k, first:last])
+    return field
+
+
+# Loops over rows have few arrays each: the compiler makes none wide that has many.
+
+
+@kernel
+def weigh(seen: Array, out: Array) -> None:
+    """Weight 1 where seen, 0 elsewhere."""
+    for c in range(out.size):
+        out[c] = np.float32(seen[c])
+
+
+@kernel
+def multiply(a: Array, b: Array, c: Array, out: Array) -> None:
+    """Product of three rows."""
+    for i in range(out.size):
+        out[i] = a[i] * (b[i] * c[i])
+
+
+@kernel
+def add_squeeze(
+    field: Array, margin: int, taps: Taps, factor: Any, span: Span, terms: Array
+) -> None:
+    """Add ``factor`` times minus the divergence and the strain of the smoothed field in a span.
+
+    Central differences, one-sided at the border of the image.
+    """
+    height, width = terms.shape[1:]
+    r0, r1, c0, c1 = span
+    n = c1 - c0 + 2
+    room = (np.empty(field.shape[2], np.float32), np.empty((3, n), np.float32))
+    share = np.empty(n, np.float32)
+    h, v = np.empty((3, n), np.float32), np.empty((3, n), np.float32)
+    wide = np.full(n - 2, np.float32(0.5), np.float32)
+    if c0 == 0:
+        wide[0] = 1
+    if c1 == width:
+        wide[-1] = 1
+    for r in range(r0 - 1, r1 + 1):
+        up, here, down = (r - r0 + 2) % 3, (r - r0) % 3, (r - r0 + 1) % 3
+        at = min(max(r, 0), height - 1) - r0 + margin
+        convolve_row(field[0], at, taps, taps, room[0], share)
+        for channel, smooth in ((1, h[down]), (2, v[down])):
+            convolve_row(field[channel], at, taps, taps, room[0], smooth)
+            divide(smooth, share)
+            if c0 == 0:
+                smooth[0] = smooth[1]
+            if c1 == width:
+                smooth[-1] = smooth[-2]
+        if r > r0:
+            tall = np.float32(1.0 if r in (1, height) else 0.5)
+            add_terms((h, v), (up, here, down), (wide, tall), factor, room[1],
+                      (terms[0, r - 1, c0:c1], terms[1, r - 1, c0:c1]))  # fmt: skip
+
+
+@kernel
+def convolve_row(  # noqa: C901 - in two, it would take longer
+    field: Array, r: int, down: Taps, across: Taps, room: Array, out: Array
+) -> None:
+    """Convolve a row, columns first, two pairs of taps at a time, in the precision of all arrays.
+
+    Whether the compiler makes these loops wide hangs on how they are written: `i + 1 <= reach`
+    instead of `i < reach` doubles the speed.
+    """
+    taps, turn = down
+    reach, wide, n = taps.size - 1, room.size, np.uintp(out.size)
+    near = taps[0]
+    for c in range(wide):
+        room[c] = near * field[r, c]
+    i = 1
+    while i + 1 <= reach:
+        a, b, d, e = r - i, r + i, r - i - 1, r + i + 1
+        near, far = taps[i], taps[i + 1]
+        for c in range(wide):
+            pair = near * (field[b, c] + turn * field[a, c])
+            room[c] = room[c] + pair + far * (field[e, c] + turn * field[d, c])
+        i += 2
+    if i <= reach:
+        a, b, near = r - i, r + i, taps[i]
+        for c in range(wide):
+            room[c] += near * (field[b, c] + turn * field[a, c])
+    taps, turn = across
+    reach, margin = taps.size - 1, (wide - out.size) // 2
+    near, k = taps[0], np.uintp(margin)
+    for c in range(n):
+        out[c] = near * room[k + c]
+    i = 1
+    while i + 1 <= reach:
+        k, m = np.uintp(margin - i), np.uintp(margin + i)
+        x, y = np.uintp(margin - i - 1), np.uintp(margin + i + 1)
+        near, far = taps[i], taps[i + 1]
+        for c in range(n):
+            pair = near * (room[m + c] + turn * room[k + c])
+            out[c] = out[c] + pair + far * (room[y + c] + turn * room[x + c])
+        i += 2
+    if i <= reach:
+        k, m, near = np.uintp(margin - i), np.uintp(margin + i), taps[i]
+        for c in range(n):
+            out[c] += near * (room[m + c] + turn * room[k + c])
+
+
+@kernel
+def divide(values: Array, share: Array) -> None:
+    """Divide a row by the share of it that was seen, in place."""
+    for c in range(values.size):
+        values[c] = np.true_divide(values[c], share[c] + TINY)  # `/` asks whether that is 0
+
+
+@kernel
+def add_terms(
+    fields: Pair, rows: tuple[int, int, int], reach: Pair, factor: Any, room: Array, terms: Pair,
+) -> None:  # fmt: skip
+    """Differentiate a row of both channels, of which three rows are given, and add its terms."""
+    (h, v), (up, here, down), (wide, tall), (close, strain) = fields, rows, reach, terms
+    across, along, shear = room[0, 1:-1], room[1, 1:-1], room[2, 1:-1]
+    differ(h[here, 2:], h[here, :-2], wide, across)
+    differ(v[here, 2:], v[here, :-2], wide, shear)
+    differ_down(v[down, 1:-1], v[up, 1:-1], tall, along)
+    for c in range(close.size):
+        close[c] -= factor * (across[c] + along[c])
+        across[c] -= along[c]
+    differ_down(h[down, 1:-1], h[up, 1:-1], tall, along)
+    for c in range(strain.size):
+        turned = shear[c] + along[c]
+        strain[c] += factor * np.sqrt(across[c] * across[c] + turned * turned)
+
+
+@kernel
+def differ(a: Array, b: Array, factor: Array, out: Array) -> None:
+    """Differences of two rows, each with a factor of its own."""
+    for c in range(out.size):
+        out[c] = (a[c] - b[c]) * factor[c]
+
+
+@kernel
+def differ_down(a: Array, b: Array, factor: Any, out: Array) -> None:
+    """Differences of two rows times a factor."""
+    for c in range(out.size):
+        out[c] = (a[c] - b[c]) * factor
+
+
+@kernel
+def mix_terms(terms: Array, oblique: Any, inside: Array, energy: Array) -> None:
+    """Energy inside the mask, 0 elsewhere, from both terms, (2, H, W)."""
+    for r in range(inside.shape[0]):
+        for c in range(inside.shape[1]):
+            mixed = terms[0, r, c] + oblique * terms[1, r, c]
+            energy[r, c] = mixed if inside[r, c] else np.float32(0)
+
+
+@kernel
+def fill_slope(
+    channel: Array, even: Pair, down: Taps, across: Taps, span: Span, result: Array
+) -> None:
+    """Write the derivative of a map in a span; the border of the image is a mirror.
+
+    ``even`` is what is taken from the map first, and what the rest is multiplied with.
+    """
+    low, scale = even
+    r0, r1, c0, c1 = span
+    height, width = channel.shape
+    reach = down[0].size - 1
+    field = np.empty((r1 - r0 + 2 * reach, c1 - c0 + 2 * reach), np.float64)
+    a, b = max(reach - c0, 0), min(field.shape[1], width - c0 + reach)
+    for k in range(field.shape[0]):
+        r, at = mirrored(r0 - reach + k, height), c0 - reach
+        stretch(channel[r, at + a : at + b], low, scale, field[k, a:b])
+        for c in range(a):
+            field[k, c] = field[k, mirrored(at + c, width) - at]
+        for c in range(b, field.shape[1]):
+            field[k, c] = field[k, mirrored(at + c, width) - at]
+    room, out = np.empty(field.shape[1], np.float64), np.empty(c1 - c0, np.float64)
+    for r in range(r0, r1):
+        convolve_row(field, r - r0 + reach, down, across, room, out)
+        result[r, c0:c1] = out
+
+
+@kernel
+def mirrored(place: int, size: int) -> int:
+    """Place in 0..size - 1, mirrored at both ends as often as it takes."""
+    while size > 1 and not 0 <= place < size:
+        place = -place if place < 0 else 2 * size - 2 - place
+    return place if size > 1 else 0
+
+
+@kernel
+def stretch(values: Array, low: float, scale: float, out: Array) -> None:
+    """Shift and scale a row in float64, and round it to float32."""
+    for c in range(out.size):
+        out[c] = np.float32((np.float64(values[c]) - low) * scale)
+
+
+@kernel
+def stronger(a: Array, b: Array, unit_a: Pair, unit_b: Pair) -> None:
+    """Stretch two slopes (H, W), each the steeper the lower, and keep the stronger in ``a``.
+
+    The units are what a slope is taken from, and what the rest is multiplied with.
+    """
+    (top_a, scale_a), (top_b, scale_b) = unit_a, unit_b
+    for r in range(a.shape[0]):
+        for c in range(a.shape[1]):
+            a[r, c] = max((top_a - a[r, c]) * scale_a, (top_b - b[r, c]) * scale_b)
+
+
+@kernel
+def split_borders(strength: Array, mask: Array, most: Any, weak: Array, calm: Array) -> None:
+    """Tell where in the mask borders are weaker than ``most``; ``calm`` is 1 minus strength."""
+    for r in range(mask.shape[0]):
+        for c in range(mask.shape[1]):
+            inside, edge = mask[r, c], strength[r, c]
+            weak[r, c] = inside & (edge < most)
+            calm[r, c] = np.float32(1) - edge if inside else np.float32(0)
