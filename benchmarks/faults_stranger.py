@@ -23,7 +23,7 @@ from faults_common import (
     weights,
 )
 from faults_data import COMPLETE, HV, INSTANCES, PICTURE, PLACE, STORED, TYPES, jpeg
-from faults_model import DIRECTION, EVAL, LIE, LIVES, NP, RETRAIN, TILES, UNKNOWN
+from faults_model import DIRECTION, LIE, LIVES, NP, RETRAIN, TILES, UNKNOWN
 from faults_model import WEIGHTS as UNTRAINED
 from faults_rest import LABELS, MINIMUM, ORACLE, PRESET, SHARES, cut, drawn
 from scipy import ndimage
@@ -48,7 +48,7 @@ def _touching_merged(labels: Any) -> Any:
 
 
 def _begins_again(labels: Any) -> Any:
-    """Number the lower half from 1 again, as a second annotator did."""
+    """Begin at 1 again in the lower half, as a second annotator did."""
     ids = np.unique(labels)[1:]
     rows = ndimage.center_of_mass(labels > 0, labels, ids)
     upper = [i for i, (r, _) in zip(ids, rows, strict=True) if r < len(labels) / 2]
@@ -140,11 +140,6 @@ def _types_rotated(out: dict[str, Tensor]) -> dict[str, Tensor]:
 # --- networks --------------------------------------------------------------------------
 
 
-def _training_mode(net: Any) -> None:
-    """Leave one stage in training mode, as a callback does."""
-    net.encoder.stages[3].train()
-
-
 def _dropout(given: Given) -> Given:
     """Use dropout behind the last decoder layer."""
     made = weights(lambda net: None)(given)
@@ -218,11 +213,6 @@ def _padding_kept(image: Any) -> Any:
     size = image.shape[1::-1]
     prob, *hv = (cv2.resize(p, size, interpolation=0) for p in (maps.np, *maps.hv))
     return prob, np.stack(hv)
-
-
-def _some_negated(image: Any) -> Any:
-    maps = predicted(image)
-    return maps.np, maps.hv * (1 if int(image[:8].sum()) % 2 else -1)
 
 
 def _quarter(np_map: Any, hv: Any) -> Any:
@@ -321,8 +311,6 @@ STRANGER = (
           NP, (r"once|twice|softmax|activation|sigmoid",)),
     Fault("np bytes wrap", "function:white", returns(lambda p, hv: (_bytes_wrap(p), hv)),
           NP + " " + UNKNOWN, (r"wrap|overflow|byte|255|range",)),
-    Fault("one stage in training mode", "lite:purple", weights(_training_mode),
-          LIVES + " " + TILES, (EVAL,)),
     Fault("dropout in the decoder", "lite:white", _dropout,
           TILES + " model.deterministic model.activations model.random", (r"dropout|eval|random",)),
     Fault("hv branch of another training", "lite:monuseg", weights(_other_branch),
@@ -337,7 +325,7 @@ STRANGER = (
           (r"tile|halo|overlap|blend|window|weigh|margin",)),
     Fault("padding kept", "function:monuseg", function(_padding_kept), LIE + " model.zoom",
           (r"pad|crop|size|scale|resiz|zoom",)),
-    Fault("hv negated in some images", "function:val", function(_some_negated), DIRECTION,
+    Fault("hv negated in some images", "maps:val", every("hv", lambda a: -a, 3), DIRECTION,
           (MIXED,)),
     Fault("cut at a quarter of the size", "maps:monuseg",
           put(separation=_quarter), ORACLE, (PRESET, r"size|resol|resiz|full")),

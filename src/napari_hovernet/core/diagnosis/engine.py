@@ -165,6 +165,7 @@ def diagnose_steps(
         yield from _run(each, bench, Progress(number, len(checks), each.title))
         yield Found(number + 1, len(checks), each.title, findings=rank(found))
     yield from _try_remedies(bench, found)
+    yield from _second_look(bench, found, checks)
     return report_of(bench, found, time.perf_counter() - began)
 
 
@@ -225,6 +226,30 @@ def _try_remedies(bench: Bench, found: list[Finding]) -> Generator[Progress, Non
         found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy)
 
 
+def _second_look(
+    bench: Bench, found: list[Finding], checks: Sequence[Check]
+) -> Generator[Progress, None, None]:
+    """Mend the first cause, and make again what it may have hidden; what is still wrong stands."""
+    first = next((f for f in rank(found) if f.is_cause and f.verdict == FAULT), None)
+    action = "" if first is None else first.remedy.action
+    if first is None or not action or not (action in UNSCORED or first.gain >= BETTER):
+        return
+    mended = bench.again(bench.setup.applied(first.remedy))
+    again = [c for c in checks if not (c.last or c.missing(bench.case.has)) and c.id != first.id
+             and (_explains(first.id, c.id) or any(fnmatch(first.id, a) for a in c.after))]
+    hidden = {c.id for c in again}
+    mended.found = [f for f in found if f.id not in hidden and f.id != first.id]
+    for number, each in enumerate(again):
+        if not _overruled(each, mended.found):
+            yield from _run(each, mended, Progress(number, len(again), each.title))
+    made = [f for f in mended.found if f.id in hidden and f.wrong]
+    yield from _try_remedies(mended, made)
+    stand = [replace(f, beside=first.id, evidence=f"With {first.id} mended: {f.evidence}")
+             for f in made]  # fmt: skip
+    ids = {f.id for f in stand}
+    found[:] = [*(f for f in found if f.id not in ids), *stand]
+
+
 def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort findings: causes by what their remedy wins back, then what they explain."""
     causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
@@ -250,7 +275,7 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
     if not finding.wrong:
         return ""
     for cause in causes:
-        if cause.id == finding.id or not _explains(cause.id, finding.id):
+        if cause.id in (finding.id, finding.beside) or not _explains(cause.id, finding.id):
             continue
         mutual = finding.verdict == FAULT and _explains(finding.id, cause.id)
         if not mutual or _weight(cause) < _weight(finding):

@@ -212,16 +212,17 @@ def _impossible(module: Any) -> bool:
 def misfit(bench: Bench) -> tuple[str, float]:
     """Name the batch norm that fits the data least once those before it do, and by what ratio.
 
-    The first is left out: it sees colours and contrast of the images.
+    Those behind a convolution of the image itself are left out: they see its colours and contrast.
     """
     twin, network = bench.once("adapted", lambda: adapted(bench)), network_of(bench)
     worst = ("", 0.0)
     if twin is None or twin.model is None:
         return worst
     there = dict(twin.model.network.named_modules())
-    norms = [(n, m) for n, m in network.named_modules() if isinstance(m, NORMS)]
-    for name, m in norms[1:]:
-        if m.running_var is not None:
+    inputs = 0
+    for name, m in network.named_modules():
+        inputs = getattr(m, "in_channels", inputs)
+        if isinstance(m, NORMS) and m.running_var is not None and inputs > 3:
             ratio = (there[name].running_var + m.eps) / (m.running_var.clamp(min=0) + m.eps)
             worst = max(worst, (name, float(torch.maximum(ratio, 1 / ratio).median())),
                         key=lambda pair: pair[1])  # fmt: skip

@@ -158,6 +158,22 @@ def squeezed(found: NP) -> bool:
     return shifted and then - now >= BIASED_GAIN and then >= MENDED
 
 
+JUMPS = 0.01
+"""Share of neighbours of a sure pixel (NP above 0.94) that are next to 0: bytes that ran over."""
+
+
+def _jumps(views: Sequence[View], sign: int) -> float:
+    """Share of the neighbours of sure pixels that are nearly 0: a network is never as steep."""
+    sure = fell = 0
+    for view in views:
+        prob = view.prob if sign > 0 else 1 - view.prob
+        for a, b in ((prob[:, 1:], prob[:, :-1]), (prob[1:], prob[:-1])):
+            top, low = np.maximum(a, b) > 0.94, np.minimum(a, b) < 0.06
+            sure += int(top.sum())
+            fell += int((top & low).sum())
+    return fell / max(sure, 1)
+
+
 def _median(counts: Float64) -> float:
     return float(np.searchsorted(np.cumsum(counts), counts.sum() / 2)) / BINS
 
@@ -240,13 +256,27 @@ def np_is_a_probability(bench: Bench) -> Steps:
         words += f"; Dice is {found.dice(HALF):.2f} at 0.5 and at most {found.dice(found.best):.2f}"
     related = found.image is not None and found.image.best >= RELATED
     outside = high < HALF or low >= HALF
-    if CONTRAST < high - low < NARROW and outside and related and not labelled:
-        yield warn(
-            f"{words}: 0.5 parts nothing, though NP follows the image.",
+    jumps = _jumps(views, found.sign)
+    if CONTRAST < high - low < NARROW and (labelled or (related and outside)):
+        middle = round(found.best if labelled else (low + high) / 2, 2)
+        yield (fault if labelled else warn)(
+            f"{words}: a network that is sure of anything comes near 0 and 1.",
             title=f"NP is squeezed into {low:.2f} to {high:.2f}",
             value=high - low, threshold=NARROW, unit="range",
-            remedy=Remedy("Make NP by the softmax over both channels, once; until then set the "
-                          "threshold in the middle.", "np_threshold", round((low + high) / 2, 2)),
+            certainty=0.9 if labelled else ALONE,
+            remedy=Remedy("Make NP by the softmax over both channels, once (not twice, and no "
+                          "sigmoid on top); until then set the threshold in the middle.",
+                          *(("np_threshold", middle) if outside else ())),
+            **common,
+        )  # fmt: skip
+    elif between >= BETWEEN and jumps >= JUMPS:
+        yield (fault if labelled else warn)(
+            f"Of the neighbours of pixels with NP near 1, {jumps:.1%} have NP near 0 (healthy: "
+            f"hardly any). {words}.",
+            title="NP falls from 1 to 0 inside nuclei: numbers ran over", value=jumps,
+            threshold=JUMPS, unit="share", decisive=labelled, certainty=0.9 if labelled else ALONE,
+            remedy=Remedy("Look for an overflow where NP is written: 256 x NP in a byte wraps to "
+                          "0; use 255 x NP, rounded and clipped, or floats."),
             **common,
         )  # fmt: skip
     elif between < BETWEEN and found.all[HALF_AT:].sum():

@@ -66,6 +66,7 @@ class HV:
     shift: tuple[int, int] = (0, 0)  # By which HV lies off NP
     moved: float = 0.0  # Cosine with HV moved back
     blurred: tuple[float, float] = (0.0, 0.0)  # Correlation with sharp, and with smeared targets
+    odd: tuple[int, int] = (0, 0)  # Images that are read another way than most, of how many
     places: tuple[Place, ...] = ()
 
     @property
@@ -198,10 +199,21 @@ def _together(rows: Sequence[dict[str, Any]], by_labels: bool) -> HV:
         pooled([r["truth"] for r in rows]), pooled([r["shapes"] for r in rows]),
         tuple(np.average([r["turned"] for r in rows], axis=0, weights=[r["n"] for r in rows])),
         (int(at[0]) - middle[0], int(at[1]) - middle[1]) if reach else (0, 0),
-        abs(float(surface[at])), (mean["sharp"], mean["soft"]), tuple(p for _, p in places),
+        abs(float(surface[at])), (mean["sharp"], mean["soft"]), _odd(rows, by_labels),
+        tuple(p for _, p in places),
     )  # fmt: skip
 
 
+def _odd(rows: Sequence[dict[str, Any]], by_labels: bool) -> tuple[int, int]:
+    """Count images whose HV is clearly read in another way than that of most."""
+    fits = [r["truth" if by_labels else "shapes"] for r in rows]
+    read = [f.best for f in fits if f.parts >= LEAST_PARTS and f.score >= POINTS and f.lead >= LEAD]
+    return len(read) - max(map(read.count, read), default=0), len(read)
+
+
+MIXED = 0.15
+"""Share of images that are read in another way than most, from which it is no accident (healthy:
+none)."""
 LEAST_PARTS = 3
 """Nuclei below which nothing is told of HV."""
 POINTS, LEAD = 0.4, 0.2
@@ -249,11 +261,17 @@ def direction_of_hv(bench: Bench) -> Steps:
         yield ok(f"{words} See the length of HV.", **common)
         return
     best = max(hv.turned, default=0.0)
-    if best >= max(POINTS, hv.score + ELSEWHERE_GAIN):
+    if best >= max(POINTS, hv.score + ELSEWHERE_GAIN, hv.turned[0] + ELSEWHERE_GAIN):
         turn = TURNS[hv.turned.index(best)]
         yield _said(hv)(f"{words} With its pixels {turn_words(turn)} it is {best:.2f}.",
                         title=f"HV is {turn_words(turn)} against NP",
                         remedy=Remedy("Turn or flip NP and HV together (HV with its vectors)."),
+                        **common | {"certainty": _sure(hv, 0.93)})  # fmt: skip
+    elif hv.odd[0] > MIXED * hv.odd[1]:
+        yield _said(hv)(f"{words} In {hv.odd[0]} of {hv.odd[1]} images another reading fits.",
+                        title="HV of some images is written in another way than that of the others",
+                        remedy=Remedy("Bring the HV of all images into the same order and sign: "
+                                      "look which files or code paths negate or swap it."),
                         **common | {"certainty": _sure(hv, 0.93)})  # fmt: skip
     elif hv.shift != (0, 0) and hv.moved >= max(POINTS, hv.score + ELSEWHERE_GAIN):
         yield _said(hv)(f"{words} Moved back it is {hv.moved:.2f}.",

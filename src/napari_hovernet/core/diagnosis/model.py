@@ -19,7 +19,7 @@ from ..data.items import listed
 from ..networks.optimus import GRID
 from ..tokens.decode import PATCH_PX
 from ..types import Progress
-from .bench import Bench, Variant
+from .bench import Bench
 from .engine import ALONE, Steps, check, fault, ok, skip, warn
 from .maps_hv import NO_WAY, hv_steps
 from .reading import Quality, correlation, quality
@@ -257,9 +257,9 @@ def _again(bench: Bench, index: int) -> tuple[float, float, float] | None:
     a, b = first.np[rows:, cols:][inner], other.np[inner]
     x, y = first.hv[:, rows:, cols:][(slice(None), *inner)], other.hv[(slice(None), *inner)]
     inside = (a >= 0.5) & (b >= 0.5)
-    size = (np.hypot(*x) * np.hypot(*y))[inside]
-    enough = inside.sum() >= 50 and float(np.median(size)) > 1e-6
-    cosine = float(((x * y).sum(0)[inside] / np.maximum(size, 1e-6)).mean()) if enough else math.nan
+    x, y = x[:, inside], y[:, inside]
+    size = float(((x * x).sum() * (y * y).sum()) ** 0.5)  # long HV counts, where it is 0 nothing
+    cosine = float((x * y).sum()) / size if inside.sum() >= 50 and size > 1e-6 else math.nan
     flat = min(a.std(), b.std()) < 0.02
     return difference, math.nan if flat else correlation(a, b), cosine
 
@@ -384,7 +384,7 @@ def tokens_before_the_patches(bench: Bench) -> Steps:
 
 
 def _of_tokens(bench: Bench, index: int, prefix: int) -> Quality | None:
-    maps, item = bench.variant(index, Variant(token_prefix=prefix)), bench.item(index)
+    maps, item = bench.variant(index, prefix), bench.item(index)
     if maps is None or item is None:
         return None
     labels, size = item.labels, maps.shape[::-1]

@@ -102,6 +102,9 @@ class Finding:
         where it could not be tried.
     decisive : bool
         Whether what depends on the same thing cannot be judged beside it.
+    beside : str
+        Id of a cause that was mended when this was measured, and that therefore does not explain
+        it; "" = measured as everything was given.
 
     Examples
     --------
@@ -126,6 +129,7 @@ class Finding:
     plain: str = ""
     gain: float = math.nan
     decisive: bool = False
+    beside: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
