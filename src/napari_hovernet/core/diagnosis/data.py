@@ -73,16 +73,14 @@ UNUSABLE = 0.1
 READ_AS = {"image": "image", "labels": "labels", "types": "types", "np": "target_np",
            "hv": "target_hv"}  # fmt: skip
 """Part of a raw item -> field of the item that is read from it."""
-MENDS = {
-    "image": "Give images as they are, uint8 of 0..255 or floats of 0..1: without NaN or infinite "
-    "values, and not normalised (the network does that itself).",
-    "labels": "Give labels as whole numbers (H, W), one id per nucleus.",
-    "types": "Give types as whole numbers (H, W), 0 = background.",
-    "np": "Make stored NP again from the labels (labels > 0).",
-    "hv": "Compute HV again from the labels (hv_targets) and store it as float32.",
-    "size": "Bring all arrays of an image to one size: the same crop without padding, labels "
-    "resized by the nearest pixel, HV computed from them.",
-}
+MENDS = {"image": "Give images as they are, uint8 of 0..255 or floats of 0..1: without NaN or "
+         "infinite values, and not normalised (the network does that itself).",
+         "labels": "Give labels as whole numbers (H, W), one id per nucleus.",
+         "types": "Give types as whole numbers (H, W), 0 = background.",
+         "np": "Make stored NP again from the labels (labels > 0).",
+         "hv": "Compute HV again from the labels (hv_targets) and store it as float32.", "size":
+         "Bring all arrays of an image to one size: the same crop without padding, labels resized "
+         "by the nearest pixel, HV computed from them."}  # fmt: skip
 
 
 @check("data.files", "Files and sizes", explains=("data.images", "model.failures"))

@@ -41,19 +41,11 @@ from .report import (
 MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
            "layers", "separation", "loss", "augmentation")  # fmt: skip
 """Modules beside this one that declare checks, the quickest first."""
-PHRASES = {
-    "image": "images",
-    "labels": "true labels",
-    "types": "types",
-    "features": "tokens",
-    "maps": "NP and HV maps (or a model and images)",
-    "targets": "stored targets (hv, np)",
-    "model": "a model",
-    "separation": "a separation",
-    "loss": "a loss",
-    "augmentation": "an augmentation",
-    "held_out": "images of the other side of the split",
-}
+PHRASES = {"image": "images", "labels": "true labels", "types": "types", "features": "tokens",
+           "maps": "NP and HV maps (or a model and images)", "targets": "stored targets (hv, np)",
+           "model": "a model", "separation": "a separation", "loss": "a loss",
+           "augmentation": "an augmentation",
+           "held_out": "images of the other side of the split"}  # fmt: skip
 """How what is needed is called in "not tested: give ..."."""
 BETTER = 0.02
 """AJI that a remedy must win back to be worth offering: twice what another choice of what-if
@@ -235,8 +227,13 @@ def _second_look(
     if first is None or not action or not (action in UNSCORED or first.gain >= BETTER):
         return
     mended = bench.again(bench.setup.applied(first.remedy))
-    again = [c for c in checks if not (c.last or c.missing(bench.case.has)) and c.id != first.id
-             and (_explains(first.id, c.id) or any(fnmatch(first.id, a) for a in c.after))]
+    again = [
+        c
+        for c in checks
+        if not (c.last or c.missing(bench.case.has))
+        and c.id != first.id
+        and (_explains(first.id, c.id) or any(fnmatch(first.id, a) for a in c.after))
+    ]
     hidden = {c.id for c in again}
     mended.found = [f for f in found if f.id not in hidden and f.id != first.id]
     for number, each in enumerate(again):
@@ -379,19 +376,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         raise InputError("There is nothing to diagnose; give a model, images, labels, hv ...")
     predictor, error = predictor_of(model)
     kind, note = kind_of(hv_are, given, model is not None)
-    case = Case(
-        items=dataset_of_arrays(names, **given) if given else None,
-        held_out=None if held_out is None else dataset_of_arrays(image=held_out),
-        kind=kind,
-        predictor=predictor,
-        model_error=error,
-        separator=None if separation is None else Separator.of(separation),
-        loss=loss,
-        augmentation=augmentation,
-        n_types=n_types,
-        setup=setup or Setup(),
-        notes=(note,) if note else (),
-    )
+    case = Case(items=dataset_of_arrays(names, **given) if given else None, held_out=None
+                if held_out is None else dataset_of_arrays(image=held_out), kind=kind,
+                predictor=predictor, model_error=error, separator=None if separation is None
+                else Separator.of(separation), loss=loss, augmentation=augmentation,
+                n_types=n_types, setup=setup or Setup(), notes=(note,) if note else ())  # fmt: skip
     steps = diagnose_steps(Bench(case, params))
     while True:
         try:
@@ -427,10 +416,8 @@ def kind_of(hv_are: str, given: Mapping[str, Any], with_model: bool) -> tuple[st
     if with_model:
         return TARGETS, ""
     if pair == ["hv"]:
-        return TARGETS, (
-            "hv without np: taken for stored targets; if it is predicted, say hv_are='maps' and "
-            "give np too."
-        )
+        return TARGETS, ("hv without np: taken for stored targets; if it is predicted, say "
+                         "hv_are='maps' and give np too.")  # fmt: skip
     return (TARGETS, "np holds two values alone: np and hv were taken for stored targets.") \
         if _two_values(given["np"]) else (MAPS, "")  # fmt: skip
 

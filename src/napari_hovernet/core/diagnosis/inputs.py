@@ -230,6 +230,7 @@ class Sweep:
     winner: Gain | None = None
     plain: tuple[Quality, ...] = ()  # As it is
     why: str = ""  # Why nothing was tried
+    which: tuple[int, ...] = ()  # Images of ``plain``
 
     def best(self, kind: str) -> Gain | None:
         """Return what brought most, of a kind."""
@@ -339,7 +340,7 @@ def _sweep(bench: Bench) -> Generator[Progress, None, Sweep]:
     order = {w.name: k for k, w in enumerate(wanted)}
     near = [g for g in won if g.mean >= most - max(SIMPLER[0] * most, SIMPLER[1])]
     winner = min(near, key=lambda g: order[g.what.name], default=None)
-    return Sweep(tuple(tried), winner, base)
+    return Sweep(tuple(tried), winner, base, which=tuple(plain))
 
 
 def what_needs(gain: Gain) -> float:
@@ -354,8 +355,9 @@ def _gain(parts: _Parts, what: WhatIf, plain: dict[int, Quality], on: Sequence[i
 
 
 @check("model.input", "What goes into the network", needs=("model", "image"),
-       after=(*BROKEN, "model.np"), explains=(*SYMPTOMS, "model.activations", "model.mpp", "model.tiles", "data.images",
-                 "data.complete"))  # fmt: skip
+       after=(*BROKEN, "model.np"), explains=(*SYMPTOMS, "model.activations", "model.mpp",
+                                              "model.tiles", "data.images",
+                                              "data.complete"))  # fmt: skip
 def what_goes_in(bench: Bench) -> Steps:
     """Colour order, range, gamma, offset, normalisation: one winner."""
     sweep = yield from sweep_steps(bench)
@@ -373,12 +375,8 @@ def what_goes_in(bench: Bench) -> Steps:
                                   "answer is a constant: the same for all input."),
                     **common)  # fmt: skip
     elif won is None or won.what.kind != "input":
-        yield ok(
-            f"Of all other ways in, the {best.words}; that is no gain that counts.",
-            value=best.mean,
-            threshold=best.what.need,
-            **common,
-        )
+        yield ok(f"Of all other ways in, the {best.words}; that is no gain that counts.",
+                 value=best.mean, threshold=best.what.need, **common)  # fmt: skip
     else:
         labelled = won.before[0].by_labels
         sure = scaled(won.mean, NEED, 0.08, 0.85, 0.95) + min(won.mean, 0.25) / 8
@@ -435,18 +433,17 @@ def magnification(bench: Bench) -> Steps:
         yield skip(sweep.why or "no nucleus was found")
         return
     size = float(np.median(found))
+    yield from (some := list(_two_sizes(bench, sweep)))
+    if some:
+        return
     words = f"Nuclei are about {size:.0f} px across (usual {USUAL[0]:.0f} to {USUAL[1]:.0f})"
     if best is None:
         yield ok(f"{words}.", value=size, threshold=USUAL[1], unit="px")
         return
     won = sweep.winner
     if won is None or won.what.kind != "zoom":
-        yield ok(
-            f"{words}; the {best.words}.",
-            value=best.mean,
-            threshold=best.what.need,
-            unit="agreement",
-        )
+        yield ok(f"{words}; the {best.words}.", value=best.mean, threshold=best.what.need,
+                 unit="agreement")  # fmt: skip
         return
     zoom = won.what.zoom
     strong = max(zoom, 1 / zoom) >= STRONG_ZOOM and won.before[0].by_labels
@@ -462,6 +459,33 @@ def magnification(bench: Bench) -> Steps:
         plot=_gains_plot(sweep),
         plain="The picture was taken at another magnification than the network was made for.",
     )  # fmt: skip
+
+
+SMALLER = 0.65
+"""Size of the nuclei of an image by that of the larger half of the images, below which it may be of
+another magnification (images of one source: 0.75 and more)."""
+
+
+def _two_sizes(bench: Bench, sweep: Sweep) -> Steps:
+    """Tell whether some images have smaller nuclei, and are understood better when enlarged."""
+    sizes = {i: q.diameter for i, q in zip(sweep.which, sweep.plain, strict=True) if q.diameter}
+    large = float(np.median(sorted(sizes.values())[len(sizes) // 2 :] or [0]))
+    small = {i: q for i, q in zip(sweep.which, sweep.plain, strict=True)
+             if 0 < q.diameter < SMALLER * large}  # fmt: skip
+    if not 2 <= len(small) <= len(sizes) - 2:
+        return
+    zoom = round(large / float(np.median([sizes[i] for i in small])), 2)
+    what = WhatIf(f"these are resized {zoom:g} times", "zoom", NEED, zoom=zoom)
+    for gain in _gain(_Parts(bench), what, small, list(small)):
+        if gain.mean >= NEED and min(gain.gains) > 0:
+            labelled = gain.before[0].by_labels
+            yield (fault if labelled else warn)(
+                f"In {len(small)} of {len(sizes)} images nuclei are {1 / zoom:.2f} times as large "
+                f"as in the others; there the {gain.words}.", value=gain.mean, threshold=NEED,
+                title="Some images have another magnification than the others", unit="agreement",
+                certainty=0.85 if labelled else ALONE, layers=("image", "np", "instances"),
+                remedy=Remedy("Bring all images to one magnification: give each its mpp, or resize "
+                              f"the smaller ones (20x among 40x?) {zoom:g} times."))  # fmt: skip
 
 
 # --- the network on a part --------------------------------------------------------------

@@ -114,10 +114,8 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
         return
     sweep = yield from sweep_steps(bench)
     gain, won = sweep.best("norm"), sweep.winner
-    words = (
-        f"{len(layers)} layers give finite values of at most "
-        f"{max((x.largest for x in layers), default=0):.3g}."
-    )
+    words = (f"{len(layers)} layers give finite values of at most "
+             f"{max((x.largest for x in layers), default=0):.3g}.")  # fmt: skip
     if won is not None and won.what.kind == "norm":
         labelled = won.before[0].by_labels
         yield (fault if labelled else warn)(
@@ -182,16 +180,12 @@ def _broken(layers: Sequence[_Layer]) -> tuple[str, str, str, float] | None:
 def _norm_states(network: Any) -> Steps:
     """Tell what can be told of batch norms without data."""
     norms = [(name, m) for name, m in network.named_modules() if isinstance(m, NORMS)]
-    evaluate = (
-        "Call network.eval() before predicting, train with running statistics, and load "
-        "the buffers with the weights."
-    )
-    states = (
-        ("keeps no statistics", [n for n, m in norms if m.running_var is None]),
+    evaluate = ("Call network.eval() before predicting, train with running statistics, and load "
+                "the buffers with the weights.")  # fmt: skip
+    states = (("keeps no statistics", [n for n, m in norms if m.running_var is None]),
         ("is in training mode", [n for n, m in norms if m.training and m.running_var is not None]),
         ("has statistics as at the start", [n for n, m in norms if fresh_statistics(m)]),
-        ("has impossible statistics", [n for n, m in norms if _impossible(m)]),
-    )
+        ("has impossible statistics", [n for n, m in norms if _impossible(m)]))  # fmt: skip
     for what, names in states:
         if names:
             yield fault(

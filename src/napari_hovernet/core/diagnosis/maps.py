@@ -318,11 +318,8 @@ def _np_as_given(raw: Sequence[Any], activation: str) -> Steps:
 
 
 def _inverted(found: NP, channel: int, common: dict[str, Any]) -> Any:
-    said = [
-        f"{x.sign * x.best:.2f} with {what}"
-        for x, what in ((found.truth, "the labels"), (found.image, "how dark the image is"))
-        if x is not None
-    ]
+    said = [f"{x.sign * x.best:.2f} with {what}" for x, what in ((found.truth, "the labels"),
+        (found.image, "how dark the image is")) if x is not None]  # fmt: skip
     told = [x is not None and x.best >= RELATED and x.sign < 0 for x in (found.truth, found.image)]
     covered = found.inside.sum() > COVER * found.all.sum()
     sure = told[0] and (told[1] or not covered)
@@ -394,12 +391,8 @@ def place_of_the_maps(bench: Bench) -> Steps:
     if lies is None:
         said = list(_strangers(views, found))
         best = max(x.best for x in (found.truth, found.image) if x is not None)
-        yield from said or [
-            skip(
-                f"NP has nothing to do with labels or image, however it is moved "
-                f"or turned (correlation {best:.2f}, needed {RELATED:g})"
-            )
-        ]
+        yield from said or [skip("NP has nothing to do with labels or image, however it is moved "
+            f"or turned (correlation {best:.2f}, needed {RELATED:g})")]  # fmt: skip
         return
     by_labels = lies is found.truth
     other = found.image if by_labels else None
@@ -414,16 +407,9 @@ def place_of_the_maps(bench: Bench) -> Steps:
     else:
         yield Progress(0, 1, "parts of the maps")
         parts = list(_stitched(views, found, bench.params.n_places)) if by_labels else []
-        yield from parts or [
-            ok(
-                f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and not better "
-                "moved or turned.",
-                value=0.0,
-                threshold=LEAST_SHIFT,
-                unit="px",
-                layers=("image", "np"),
-            )
-        ]
+        yield from parts or [ok(f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, "
+                                "and not better moved or turned.", value=0.0, threshold=LEAST_SHIFT,
+                                unit="px", layers=("image", "np"))]  # fmt: skip
 
 
 def _what(by_labels: bool) -> str:

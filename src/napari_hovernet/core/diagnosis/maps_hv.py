@@ -252,10 +252,9 @@ def direction_of_hv(bench: Bench) -> Steps:
         yield skip("there are too few whole nuclei in the maps")
         return
     what = "the true nuclei" if hv.truth is main else "single nuclei of NP"
-    words = (
-        f"Mean cosine of HV to {what}: {main.claimed:.2f} as it claims to be, {main.score:.2f} "
-        f"as {main.best.words}; to shapes of NP {hv.shapes.claimed:.2f}."
-    )
+    words = (f"Mean cosine of HV to {what}: {main.claimed:.2f} as it claims to be, "
+             f"{main.score:.2f} as {main.best.words}; to shapes of NP "
+             f"{hv.shapes.claimed:.2f}.")  # fmt: skip
     common = _common(hv, main)
     if hv.length < 1e-3 or _one_sided(hv) or min(hv.spread) < EMPTY_CHANNEL * max(hv.spread):
         yield ok(f"{words} See the length of HV.", **common)
@@ -316,10 +315,8 @@ def _vague(hv: HV, main: Fit, words: str, common: dict[str, Any]) -> Steps:
         yield ok(words, **common)
 
 
-ANEW = Remedy(
-    "Train again with HV targets that are right after each flip and turn (see the findings on "
-    "targets and augmentation); no reading of these maps mends it."
-)
+ANEW = Remedy("Train again with HV targets that are right after each flip and turn (see the "
+    "findings on targets and augmentation); no reading of these maps mends it.")  # fmt: skip
 
 
 def _common(hv: HV, fitted: Fit) -> dict[str, Any]:
@@ -369,12 +366,8 @@ def _read_as(reading: Reading, bench: Bench) -> Remedy:
     setup = bench.setup
     inward = " It is inward, too: negate both." if reading.x == reading.y == -1 else ""
     if reading.order == "vh":
-        return Remedy(
-            "Read the channels the other way round: what is taken for horizontal is "
-            f"vertical.{inward}",
-            "hv_order",
-            "vh" if setup.hv_order == "hv" else "hv",
-        )
+        return Remedy("Read the channels the other way round: what is taken for horizontal is "
+            f"vertical.{inward}", "hv_order", "vh" if setup.hv_order == "hv" else "hv")  # fmt: skip
     if reading.x == reading.y:
         other = "inward" if setup.hv_sign == "outward" else "outward"
         return Remedy("Read HV with the other sign: centre minus pixel.", "hv_sign", other)
@@ -386,10 +379,8 @@ def _read_as(reading: Reading, bench: Bench) -> Remedy:
 def _lame(fitted: Fit) -> str:
     """Name the axis that was not learned while the other was; "" if none."""
     rows = (1, 0) if fitted.best.order == "vh" else (0, 1)
-    x, y = (
-        2 * fitted.best.x * fitted.matrix[rows[0], 0],
-        2 * fitted.best.y * fitted.matrix[rows[1], 1],
-    )
+    x, y = (2 * fitted.best.x * fitted.matrix[rows[0], 0],
+            2 * fitted.best.y * fitted.matrix[rows[1], 1])  # fmt: skip
     if max(x, y) < WEAK or min(x, y) >= LAME:
         return ""
     return "y" if y < x else "x"
@@ -405,10 +396,9 @@ def length_of_hv(bench: Bench) -> Steps:
         return
     ratio = hv.length / max(hv.usual, 1e-9)
     points = hv.main.score >= POINTS and hv.main.parts >= LEAST_PARTS
-    words = (
-        f"HV in nuclei is {hv.length:.3g} long on average (exact HV: {hv.usual:.2f}) and goes from "
-        f"{hv.low:.2g} to {hv.high:.2g}; outside it is {hv.outside:.2f} long, which is free."
-    )
+    words = (f"HV in nuclei is {hv.length:.3g} long on average (exact HV: {hv.usual:.2f}) and goes "
+             f"from {hv.low:.2g} to {hv.high:.2g}; outside it is {hv.outside:.2f} long, which is "
+             "free.")  # fmt: skip
     common: dict[str, Any] = {
         "value": hv.length, "unit": "length", "places": hv.places[:5],
         "layers": ("magnitude", "hv_x", "hv_y", "instances"),

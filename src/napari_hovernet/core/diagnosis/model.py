@@ -105,13 +105,8 @@ def weights_were_trained(bench: Bench) -> Steps:
     zeros = [name for name, m in layers if m.weight.numel() > 8 and _lost(m.weight)]
     fresh = [*norms, *uniform, *([f"{normal} of {len(large)} large layers"] if never else [])]
     if not fresh and not zeros:
-        yield ok(
-            f"All weights are finite, and those of {len(layers)} layers have left the "
-            "distribution they were drawn from.",
-            value=0,
-            threshold=1,
-            unit="layers",
-        )
+        yield ok(f"All weights are finite, and those of {len(layers)} layers have left the "
+            "distribution they were drawn from.", value=0, threshold=1, unit="layers")  # fmt: skip
         return
     said = []
     if fresh:
@@ -135,18 +130,14 @@ def weights_were_trained(bench: Bench) -> Steps:
 
 def _fresh_norm(module: nn.Module) -> bool:
     """Whether a batch norm is exactly as it starts, weights and all."""
-    return (
-        isinstance(module, NORMS)
-        and fresh_statistics(module)
-        and (not module.affine or bool((module.weight == 1).all() and (module.bias == 0).all()))
-    )
+    return (isinstance(module, NORMS) and fresh_statistics(module) and (not module.affine
+        or bool((module.weight == 1).all() and (module.bias == 0).all())))  # fmt: skip
 
 
 def fresh_statistics(module: Any) -> bool:
     """Whether the running statistics of a batch norm are as at the start."""
-    return module.running_var is not None and bool(
-        (module.running_mean == 0).all() and (module.running_var == 1).all()
-    )
+    return module.running_var is not None and bool((module.running_mean == 0).all()
+                                                   and (module.running_var == 1).all())  # fmt: skip
 
 
 def _uniform(weight: torch.Tensor) -> bool:
@@ -211,15 +202,12 @@ def the_same_place_again(bench: Bench) -> Steps:
     shown = yield from hv_steps(bench)
     if shown.by_labels and shown.score < NO_WAY:
         hv = 1.0  # it points nowhere in any tile: see its direction
-    words = (
-        f"Two predictions of the same pixels differ by at most {difference:.3f}; in a tile "
-        f"that begins elsewhere NP agrees by {prob:.2f} and HV by {hv:.2f} (1 in health)."
-    )
+    words = (f"Two predictions of the same pixels differ by at most {difference:.3f}; in a tile "
+             f"that begins elsewhere NP agrees by {prob:.2f} and HV by {hv:.2f} (1 in "
+             "health).")  # fmt: skip
     labelled = "labels" in bench.case.has
-    common: dict[str, Any] = {
-        "layers": ("image", "np", "hv_x"),
-        "numbers": {"difference": difference, "NP": prob, "HV": hv},
-    }
+    common: dict[str, Any] = {"layers": ("image", "np", "hv_x"),
+        "numbers": {"difference": difference, "NP": prob, "HV": hv}}  # fmt: skip
     if difference > SAME_NP:
         yield fault(words, title="The network answers at random", value=difference,
                     threshold=SAME_NP, unit="NP or HV", certainty=0.95,
@@ -296,10 +284,8 @@ def predicted_types(bench: Bench) -> Steps:
     shifts = {k: float(np.trace(table, k) / total) for k in (-2, -1, 1, 2)}
     best = max(shifts, key=lambda k: shifts[k])
     constant = float(table.sum(axis=1).max() / total)
-    words = (
-        f"{right:.0%} of the pixels with a true type are predicted right; always the most "
-        f"frequent type would be {constant:.0%}."
-    )
+    words = (f"{right:.0%} of the pixels with a true type are predicted right; always the most "
+             f"frequent type would be {constant:.0%}.")  # fmt: skip
     common: dict[str, Any] = {"value": right, "threshold": constant, "unit": "share",
                               "layers": ("types",)}  # fmt: skip
     if shifts[best] - right >= TYPES_GAIN and shifts[best] > constant:
@@ -311,13 +297,9 @@ def predicted_types(bench: Bench) -> Steps:
                 "without a background class has types_background=False.", "type_offset",
                 bench.setup.type_offset + best), **common)  # fmt: skip
     elif right < constant - TYPES_GAIN:
-        yield warn(
-            words,
-            title="Types are hardly ever right",
-            certainty=0.4,
+        yield warn(words, title="Types are hardly ever right", certainty=0.4,
             remedy=Remedy("Check the list of types, and what the type branch was trained on."),
-            **common,
-        )
+            **common)  # fmt: skip
     else:
         yield ok(words, **common)
 
@@ -361,13 +343,8 @@ def tokens_before_the_patches(bench: Bench) -> Steps:
         return
     best = max(found, key=lambda p: found[p])
     gain = found[best] - found[now]
-    words += (
-        "; agreement with "
-        + ("the labels" if labelled else "the image")
-        + " is "
-        + ", ".join(f"{v:.2f} for a prefix of {p}" for p, v in found.items())
-        + "."
-    )
+    words += ("; agreement with " + ("the labels" if labelled else "the image") + " is "
+        + ", ".join(f"{v:.2f} for a prefix of {p}" for p, v in found.items()) + ".")  # fmt: skip
     if gain < TOKEN_GAIN:
         yield ok(words, value=float(now), threshold=float(usual), unit="tokens")
         return
