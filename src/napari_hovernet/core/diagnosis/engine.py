@@ -17,6 +17,8 @@ from fnmatch import fnmatch
 from importlib import import_module
 from typing import Any
 
+from numpy import asarray, unique  # not np: an argument has that name
+
 from ...errors import CheckpointError, InputError, UserError
 from ..data.items import dataset_of_arrays
 from ..data.stores import MAPS, TARGETS
@@ -26,16 +28,12 @@ from .case import Case, Predictor, Separator, Setup
 from .report import (
     FAMILIES,
     FAULT,
-    NO_REMEDY,
     NOT_TESTED,
     OK,
     VERDICTS,
     WARN,
     DiagnosisReport,
     Finding,
-    Place,
-    Plot,
-    Remedy,
 )
 
 MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
@@ -82,6 +80,11 @@ def warn(evidence: str, **more: Any) -> Verdict:
 def fault(evidence: str, **more: Any) -> Verdict:
     """Say that something is wrong; needs an independent witness (labels, another source)."""
     return Verdict(FAULT, evidence, {"certainty": 0.9, **more})
+
+
+def judge(proven: bool, evidence: str, certainty: float, **more: Any) -> Verdict:
+    """Say that something is wrong: a fault if an independent witness proves it, else a warning."""
+    return fault(evidence, certainty=certainty, **more) if proven else warn(evidence, **more)
 
 
 def skip(why: str) -> Verdict:
@@ -179,7 +182,8 @@ def _run(each: Check, bench: Bench, at: Progress) -> Generator[Progress, None, N
     try:
         for step in each.run(bench):
             if isinstance(step, Verdict):
-                made.append(_finding(each, step))
+                some = tuple(step.more.get("places", ()))[: bench.params.n_places]
+                made.append(replace(_finding(each, step), places=some))
             else:
                 yield Progress(at.done, at.total, step.message or at.message, step.notice)
     except UserError as error:
@@ -419,17 +423,4 @@ def kind_of(hv_are: str, given: Mapping[str, Any], with_model: bool) -> tuple[st
         return TARGETS, ("hv without np: taken for stored targets; if it is predicted, say "
                          "hv_are='maps' and give np too.")  # fmt: skip
     return (TARGETS, "np holds two values alone: np and hv were taken for stored targets.") \
-        if _two_values(given["np"]) else (MAPS, "")  # fmt: skip
-
-
-def _two_values(stack: Any) -> bool:
-    import numpy  # noqa: PLC0415 - the name np is taken by an argument nearby
-
-    return len(numpy.unique(numpy.asarray(stack[0]))) <= 2
-
-
-__all__ = [
-    "ALONE", "BETTER", "NO_REMEDY", "Check", "Found", "Place", "Plot", "Remedy", "Steps",
-    "Verdict", "all_checks", "check", "diagnose", "diagnose_steps", "fault", "kind_of", "ok",
-    "predictor_of", "rank", "report_of", "skip", "warn",
-]  # fmt: skip
+        if len(unique(asarray(given["np"][0]))) <= 2 else (MAPS, "")  # fmt: skip

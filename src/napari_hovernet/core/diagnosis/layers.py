@@ -14,7 +14,7 @@ from torch import nn
 from ..data.items import listed
 from ..types import Progress
 from .bench import Bench
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import Steps, check, fault, judge, ok, skip, warn
 from .inputs import GOOD, adapted, run_part, sweep_steps
 from .model import BROKEN, NORMS, SYMPTOMS, fresh_statistics, network_of
 from .report import Plot, Remedy
@@ -118,10 +118,10 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
              f"{max((x.largest for x in layers), default=0):.3g}.")  # fmt: skip
     if won is not None and won.what.kind == "norm":
         labelled = won.before[0].by_labels
-        yield (fault if labelled else warn)(
-            f"The {won.words}.", title="Statistics of batch norm do not fit the data",
-            value=won.mean, threshold=won.what.need, unit="agreement",
-            certainty=0.9 if labelled else ALONE,
+        yield judge(
+            labelled, f"The {won.words}.", 0.9,
+            title="Statistics of batch norm do not fit the data", value=won.mean,
+            threshold=won.what.need, unit="agreement",
             remedy=Remedy("Check that the running statistics were saved and loaded; let the "
                           "network see images like these in training mode once, or fine-tune it."),
         )  # fmt: skip

@@ -20,7 +20,7 @@ from ..data.samples import TURNS, Turn, turn_plane
 from ..data.stores import MAPS
 from ..types import Bool, Float64, Progress
 from .bench import Bench
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
 from .reading import (
     HALF,
     Lies,
@@ -71,7 +71,7 @@ def maps_of_every_image(bench: Bench) -> Steps:
             "Run in float32 (16 bits overflow) and look for NaN in weights and input."
             if finite else "Look at the error and mend the network; no size of image may fail.",
             plain="These results were not computed in full; ask who made the network."),
-        places=tuple(Place(i, names[i], (0, 1, 0, 1)) for i in failed[: bench.params.n_places]),
+        places=[Place(i, names[i], (0, 1, 0, 1)) for i in failed],
         decisive=len(failed) == len(readable),
     )  # fmt: skip
 
@@ -239,8 +239,8 @@ def np_is_a_probability(bench: Bench) -> Steps:
     if not views:
         yield skip("there are no maps")
         return
-    worst = tuple(v.place() for v in views[: bench.params.n_places])
-    common: dict[str, Any] = {"layers": ("image", "truth", "np"), "places": worst}
+    common: dict[str, Any] = {"layers": ("image", "truth", "np"),
+                              "places": [v.place() for v in views]}  # fmt: skip
     if found.sign < 0:
         yield _inverted(found, bench.setup.np_channel, common)
         return
@@ -259,22 +259,21 @@ def np_is_a_probability(bench: Bench) -> Steps:
     jumps = _jumps(views, found.sign)
     if CONTRAST < high - low < NARROW and (labelled or (related and outside)):
         middle = round(found.best if labelled else (low + high) / 2, 2)
-        yield (fault if labelled else warn)(
-            f"{words}: a network that is sure of anything comes near 0 and 1.",
+        yield judge(
+            labelled, f"{words}: a network that is sure of anything comes near 0 and 1.", 0.9,
             title=f"NP is squeezed into {low:.2f} to {high:.2f}",
             value=high - low, threshold=NARROW, unit="range",
-            certainty=0.9 if labelled else ALONE,
             remedy=Remedy("Make NP by the softmax over both channels, once (not twice, and no "
                           "sigmoid on top); until then set the threshold in the middle.",
                           *(("np_threshold", middle) if outside else ())),
             **common,
         )  # fmt: skip
     elif between >= BETWEEN and jumps >= JUMPS:
-        yield (fault if labelled else warn)(
-            f"Of the neighbours of pixels with NP near 1, {jumps:.1%} have NP near 0 (healthy: "
-            f"hardly any). {words}.",
+        yield judge(
+            labelled, f"Of the neighbours of pixels with NP near 1, {jumps:.1%} have NP near 0 "
+            f"(healthy: hardly any). {words}.", 0.9,
             title="NP falls from 1 to 0 inside nuclei: numbers ran over", value=jumps,
-            threshold=JUMPS, unit="share", decisive=labelled, certainty=0.9 if labelled else ALONE,
+            threshold=JUMPS, unit="share", decisive=labelled,
             remedy=Remedy("Look for an overflow where NP is written: 256 x NP in a byte wraps to "
                           "0; use 255 x NP, rounded and clipped, or floats."),
             **common,
@@ -448,7 +447,7 @@ def _turn(lies: Lies, by_labels: bool, contradicted: bool, free: bool, views: Se
                   tuple(map(turn_words, TURNS)), (("correlation", lies.turns),), "turn"),
         plain="What is drawn belongs to the mirrored or turned image.",
         layers=("image", "truth", "np"),
-        places=tuple(v.place() for v in views[: bench.params.n_places]),
+        places=[v.place() for v in views],
     )  # fmt: skip
 
 
@@ -478,7 +477,7 @@ def _shift(lies: Lies, by_labels: bool, contradicted: bool, free: bool, views: S
             "wrong place); until then move the maps back.", "maps_shift", (-rows, -cols)),
         numbers={"rows": rows, "columns": cols}, layers=("image", "truth", "np"),
         plain="Outlines lie beside their nuclei.",
-        places=tuple(v.place() for v in views[: bench.params.n_places]),
+        places=[v.place() for v in views],
     )  # fmt: skip
 
 

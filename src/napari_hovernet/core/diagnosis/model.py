@@ -20,7 +20,7 @@ from ..networks.optimus import GRID
 from ..tokens.decode import PATCH_PX
 from ..types import Progress
 from .bench import Bench
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import Steps, check, fault, judge, ok, skip, warn
 from .maps_hv import NO_WAY, hv_steps
 from .reading import Quality, correlation, quality
 from .report import Plot, Remedy
@@ -185,9 +185,9 @@ def the_same_place_again(bench: Bench) -> Steps:
         yield skip("the network reads tokens, not images")
         return
     rows: list[tuple[float, float, float]] = []
-    for index in bench.variant_indices[:3]:
+    for index in bench.variant_indices[:2]:
         began = time.process_time()
-        yield Progress(len(rows), 3, "the same place in another tile")
+        yield Progress(len(rows), 2, "the same place in another tile")
         made = _again(bench, index)
         if made is not None:
             rows.append(made)
@@ -216,9 +216,9 @@ def the_same_place_again(bench: Bench) -> Steps:
                     plain="Run it twice and you get two "
                           "results.", decisive=True, **common)  # fmt: skip
     elif prob < STEADY_NP or hv < STEADY_HV:
-        yield (fault if labelled else warn)(
-            words, title="Maps depend on where the tile begins", value=min(prob, hv),
-            threshold=STEADY_NP, unit="correlation", certainty=0.9 if labelled else ALONE,
+        yield judge(
+            labelled, words, 0.9, title="Maps depend on where the tile begins",
+            value=min(prob, hv), threshold=STEADY_NP, unit="correlation",
             remedy=Remedy("Predict in larger tiles with a halo (overlap, margin) that is thrown "
                           "away, and never resize tiles to a fixed size; batch norm must use its "
                           "running statistics."),
@@ -349,9 +349,9 @@ def tokens_before_the_patches(bench: Bench) -> Steps:
         yield ok(words, value=float(now), threshold=float(usual), unit="tokens")
         return
     off = abs(best - now)
-    yield (fault if labelled else warn)(
-        words, title="Wrong tokens are taken for patches", value=float(now), threshold=float(best),
-        unit="tokens", certainty=0.97 if labelled else ALONE,
+    yield judge(
+        labelled, words, 0.97, title="Wrong tokens are taken for patches", value=float(now),
+        threshold=float(best), unit="tokens",
         remedy=Remedy(f"Set the token prefix to {best}: with {now} maps lie {off} columns "
                       f"({off * PATCH_PX} px) off, wrapped.", "token_prefix", best),
         layers=("image", "np"), plot=Plot(
