@@ -34,6 +34,7 @@ from faults_data import DATA
 from faults_healthy import HEALTHY, PAIRS
 from faults_model import MODEL
 from faults_rest import AUGMENTATION, LOSS, SEPARATION
+from faults_stranger import STRANGE_PAIRS, STRANGER
 from scipy import ndimage
 
 import napari_hovernet as nh
@@ -41,7 +42,7 @@ from napari_hovernet.core.diagnosis import engine
 from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.measure.metrics import aji, contingency, dice
 
-FAULTS: tuple[Fault, ...] = (*DATA, *MODEL, *SEPARATION, *LOSS, *AUGMENTATION)
+FAULTS: tuple[Fault, ...] = (*DATA, *MODEL, *SEPARATION, *LOSS, *AUGMENTATION, *STRANGER)
 PARTS = ("single", "pair", "healthy")
 WANTED = {"named first": 0.95, "cause and remedy": 0.90, "pairs in the top two": 0.85,
           "healthy and clean": 1.0}  # fmt: skip
@@ -96,7 +97,7 @@ def tasks() -> tuple[Task, ...]:
     known = {fault.name: fault for fault in FAULTS}
     return (
         *(Task(fault.name, "single", (fault,)) for fault in FAULTS),
-        *(Task(f"{a} + {b}", "pair", (known[a], known[b])) for a, b in PAIRS),
+        *(Task(f"{a} + {b}", "pair", (known[a], known[b])) for a, b in (*PAIRS, *STRANGE_PAIRS)),
         *(Task(name, "healthy", healthy=make) for name, make in HEALTHY.items()),
     )
 

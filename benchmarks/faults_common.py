@@ -45,8 +45,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("NAPARI_HOVERNET_SHARED", ROOT.parent / "shared"))
 DIM, PREFIX, GRID = 64, 5, 16
 """Length of a token, tokens before the patches, patches along an edge."""
-COSTS = {"model": "normal", "bare": "normal", "function": "normal", "tokens": "normal",
-         "fast": "slow"}  # fmt: skip
+COSTS = {"fast": "slow", **dict.fromkeys(
+    ("model", "lite", "typed", "bare", "function", "tokens"), "normal")}  # fmt: skip
 """Of a case by the kind of its base; others, without a network, are cheap."""
 
 
@@ -201,6 +201,12 @@ def model() -> Any:
     return nh.load_model("compact")
 
 
+@cache
+def lite() -> Any:
+    """Load the model that the program starts with."""
+    return nh.load_model("lite-typed")
+
+
 def predicted(image: Any) -> Any:
     """Predict by the built-in model; what was asked before is kept."""
     key = hash((image.shape, np.ascontiguousarray(image).tobytes()))
@@ -319,6 +325,8 @@ def _tokens(source: str) -> Given:
 KINDS: dict[str, Callable[[str], Given]] = {
     "data": images_of,
     "model": _model,
+    "lite": lambda source: {**_model(source), "model": lite()},
+    "typed": lambda source: {**_model(source), **_types(source), "model": lite()},
     "bare": lambda source: without("labels")(_model(source)),
     "function": _function,
     "targets": _targets,

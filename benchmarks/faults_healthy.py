@@ -120,6 +120,10 @@ HEALTHY: dict[str, Callable[[], Given]] = {
                                 for n in ("images", "labels"))),
     "network, other images held out":
         lambda: {**base("model:white"), "held_out": crops("purple")[0]},
+    **{f"lite-typed, {source}": _with(f"lite:{source}")
+       for source in ("white", "purple", "val", "monuseg", "consep", "gen", "ihc", "slide")},
+    "lite-typed, types": _with("typed:consep"),
+    "lite-typed, no labels": _with("lite:monuseg", bare),
     "function, own cut": _with("function:monuseg", separation=cut),
     "token decoder": _with("tokens:gen"),
     "token decoder, no labels": _with("tokens:gen", bare),

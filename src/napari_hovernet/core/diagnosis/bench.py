@@ -61,19 +61,6 @@ class DiagnosisParams:
             )
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A what-if: how the image goes into the network, beside what the setup says."""
-
-    bgr: bool = False
-    factor: float = 1.0
-    offset: float = 0.0  # Added to the values, of 0..255
-    gamma: float = 1.0
-    zoom: float = 1.0
-    turn: tuple[bool, int] = (False, 0)  # The maps are turned back, HV too
-    token_prefix: int | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Item:
     """One image read as the setup says; what is not there, or cannot be used, is None."""
@@ -208,25 +195,25 @@ class Bench:
 
         return self.once("box", make, index)
 
-    def variant(self, index: int, variant: Variant | None = None) -> Maps | None:
-        """Predict the part :meth:`box` of an item under a what-if; the network alone is asked.
+    def variant(self, index: int, token_prefix: int | None = None) -> Maps | None:
+        """Predict the part :meth:`box` of an item, by another token prefix if one is given.
 
         Maps have the size of the part, HV is read as the setup says.
         """
-        what = variant or Variant()
 
         def make() -> Maps | None:
-            made: Maps | None = self._tried(index, lambda: self._vary(index, what), note=False)
+            made: Maps | None
+            made = self._tried(index, lambda: self._part(index, prefix=token_prefix), note=False)
             return made
 
-        return self.once("variant", make, index, what)
+        return self.once("variant", make, index, token_prefix)
 
     def part_changed(
         self, index: int, change: Callable[[UInt8], UInt8], other: Predictor | None = None
     ) -> Maps | None:
         """Predict a part of an item after any change of its pixels (same shape); not kept."""
         made: Maps | None
-        made = self._tried(index, lambda: self._change(index, change, other), note=False)
+        made = self._tried(index, lambda: self._part(index, change, other), note=False)
         return made
 
     # ------------------------------------------------------------------ many
@@ -287,7 +274,7 @@ class Bench:
         item = self.item(index)
         if item is None or item.image is None:
             raise InputError("there is no image for this network.")
-        return on_image(predictor, item.image, Variant(zoom=self.setup.zoom))
+        return on_image(predictor, item.image, self.setup.zoom)
 
     def _of_tokens(self, predictor: Predictor, index: int, prefix: int | None) -> Maps:
         """Predict of tokens; the maps come to the size of what is known of the item."""
@@ -298,29 +285,22 @@ class Bench:
         shape = None if item is None else item.shape
         return maps if shape is None else resized_maps(maps, shape)
 
-    def _vary(self, index: int, what: Variant) -> Maps | None:
-        predictor, item = self.case.predictor, self.item(index)
+    def _part(
+        self, index: int, change: Callable[[UInt8], UInt8] | None = None,
+        other: Predictor | None = None, prefix: int | None = None,
+    ) -> Maps | None:  # fmt: skip
+        predictor, item = other or self.case.predictor, self.item(index)
         if predictor is None or item is None:
             return None
         if predictor.reads == "features":
-            prefix = self.setup.token_prefix if what.token_prefix is None else what.token_prefix
+            prefix = self.setup.token_prefix if prefix is None else prefix
             return as_set_up(self._of_tokens(predictor, index, prefix), self.setup)
         box = self.box(index)
         if item.image is None or box is None:
             return None
-        r0, r1, c0, c1 = box
-        zoomed = replace(what, zoom=what.zoom * self.setup.zoom)
-        return as_set_up(on_image(predictor, item.image[r0:r1, c0:c1], zoomed), self.setup)
-
-    def _change(
-        self, index: int, change: Callable[[UInt8], UInt8], other: Predictor | None
-    ) -> Maps | None:
-        item, box, predictor = self.item(index), self.box(index), other or self.case.predictor
-        if item is None or item.image is None or box is None or predictor is None:
-            return None
-        r0, r1, c0, c1 = box
-        part = change(item.image[r0:r1, c0:c1])
-        return as_set_up(on_image(predictor, part, Variant(zoom=self.setup.zoom)), self.setup)
+        part = item.image[box[0] : box[1], box[2] : box[3]]
+        seen = part if change is None else change(part)
+        return as_set_up(on_image(predictor, seen, self.setup.zoom), self.setup)
 
     def _tried(self, index: int, work: Callable[[], T], *, note: bool = True) -> T | None:
         """Do something with an item; a failure is kept and nothing else stops."""
@@ -335,26 +315,15 @@ class Bench:
         return None
 
 
-def on_image(predictor: Predictor, image: UInt8, what: Variant) -> Maps:
-    """Predict an image under a what-if; the maps come back to its size and place."""
-    height, width = image.shape[:2]
-    seen: Any = image[..., ::-1] if what.bgr else image
-    if (what.factor, what.offset, what.gamma) != (1.0, 0.0, 1.0):
-        values = 255 * (seen.astype(np.float32) / 255) ** what.gamma * what.factor + what.offset
-        seen = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    turn = Turn(bool(what.turn[0]), int(what.turn[1]))
-    seen = turn_plane(seen, turn, (0, 1)) if any(what.turn) else seen
-    if what.zoom != 1.0:
-        size = tuple(max(round(n * what.zoom), 1) for n in seen.shape[1::-1])
-        how = cv2.INTER_AREA if what.zoom < 1 else cv2.INTER_CUBIC
-        seen = cv2.resize(np.ascontiguousarray(seen), size, interpolation=how)
+def on_image(predictor: Predictor, image: UInt8, zoom: float = 1.0) -> Maps:
+    """Predict an image that is resized first; the maps come back to its size."""
+    seen: Any = image
+    if zoom != 1.0:
+        size = tuple(max(round(n * zoom), 1) for n in image.shape[1::-1])
+        how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+        seen = cv2.resize(np.ascontiguousarray(image), size, interpolation=how)
     maps = predictor.maps(np.ascontiguousarray(seen))
-    if not any(what.turn):
-        return resized_maps(maps, (height, width))
-    turned = (width, height) if turn.quarters % 2 else (height, width)
-    maps = resized_maps(maps, turned)
-    back = turn if turn.flip else Turn(False, -turn.quarters % 4)
-    return Maps(np=np.ascontiguousarray(turn_plane(maps.np, back)), hv=turn_hv(maps.hv, back))
+    return resized_maps(maps, (int(image.shape[0]), int(image.shape[1])))
 
 
 def resized_maps(maps: Maps, shape: tuple[int, int]) -> Maps:

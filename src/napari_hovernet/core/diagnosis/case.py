@@ -133,10 +133,8 @@ class Predictor:
             return cls(name, "image", lambda image: predict(model, image, used), model)
         if callable(model):
             return cls(getattr(model, "__name__", "own network"), "image", _own_network(model))
-        raise InputError(
-            f"model is a {type(model).__name__}; give a Model, a file, or a function that takes "
-            "an image and returns Maps."
-        )
+        raise InputError(f"model is a {type(model).__name__}; give a Model, a file, or a function "
+                         "that takes an image and returns Maps.")  # fmt: skip
 
     def maps(self, given: Any, token_prefix: int | None = None) -> Maps:
         """Predict; whatever goes wrong is a UserError."""
@@ -164,11 +162,9 @@ def _token_call(model: Model) -> Callable[..., Maps]:
         finally:
             network.token_prefix = before
         types = out.get("tp")
-        return Maps(
-            np=out["np"].softmax(1)[0, 1].numpy(),
-            hv=convert(out["hv"][0].numpy(), claimed, HVConvention()),
-            types=None if types is None else types.softmax(1)[0].numpy(),
-        )
+        return Maps(np=out["np"].softmax(1)[0, 1].numpy(), hv=convert(out["hv"][0].numpy(), claimed,
+            HVConvention()), types=None if types is None
+                    else types.softmax(1)[0].numpy())  # fmt: skip
 
     return call
 
@@ -208,10 +204,8 @@ class Separator:
             return cls(own.method, lambda maps: tune(maps, tuned).labels, own)
         if callable(separation):
             return cls(getattr(separation, "__name__", "own separation"), _guarded(separation))
-        raise InputError(
-            f"separation is a {type(separation).__name__}; give a preset's name, "
-            "SeparationParams, or a function f(np, hv) that returns labels."
-        )
+        raise InputError(f"separation is a {type(separation).__name__}; give a preset's name, "
+            "SeparationParams, or a function f(np, hv) that returns labels.")  # fmt: skip
 
     def changed(self, setup: Setup) -> Separator:
         """Return it with the setup's changes; a function of its own can only be replaced."""
@@ -235,16 +229,12 @@ def _guarded(function: Callable[..., Any]) -> Callable[[Maps], Int32]:
         except UserError:
             raise
         except Exception as error:
-            raise InputError(
-                f"The separation failed ({type(error).__name__}: {error}); it is called with np "
-                f"{maps.shape} and hv {maps.hv.shape}."
-            ) from error
+            raise InputError(f"The separation failed ({type(error).__name__}: {error}); it is "
+                f"called with np {maps.shape} and hv {maps.hv.shape}.") from error  # fmt: skip
         labels = np.asarray(made)
         if labels.shape != maps.shape:
-            raise InputError(
-                f"The separation returned shape {labels.shape} for maps of {maps.shape}; return "
-                "one label image."
-            )
+            raise InputError(f"The separation returned shape {labels.shape} for maps of "
+                             f"{maps.shape}; return one label image.")  # fmt: skip
         return compact_ids(np.rint(labels).astype(np.int64))[0]
 
     return cut
@@ -288,13 +278,10 @@ class Case:
             parts.add("maps")
         elif pair == {"hv"}:
             parts.add("hv_only")
-        there = {
-            "model": self.predictor is not None or bool(self.model_error),
-            "separation": self.separator is not None,
-            "loss": self.loss is not None,
-            "augmentation": self.augmentation is not None,
-            "held_out": self.held_out is not None,
-        }
+        there = {"model": self.predictor is not None or bool(self.model_error),
+                 "separation": self.separator is not None, "loss": self.loss is not None,
+                 "augmentation": self.augmentation is not None,
+                 "held_out": self.held_out is not None}  # fmt: skip
         return frozenset(parts | {name for name, here in there.items() if here})
 
     def with_setup(self, setup: Setup) -> Case:

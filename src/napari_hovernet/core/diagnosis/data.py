@@ -73,16 +73,14 @@ UNUSABLE = 0.1
 READ_AS = {"image": "image", "labels": "labels", "types": "types", "np": "target_np",
            "hv": "target_hv"}  # fmt: skip
 """Part of a raw item -> field of the item that is read from it."""
-MENDS = {
-    "image": "Give images as they are, uint8 of 0..255 or floats of 0..1: without NaN or infinite "
-    "values, and not normalised (the network does that itself).",
-    "labels": "Give labels as whole numbers (H, W), one id per nucleus.",
-    "types": "Give types as whole numbers (H, W), 0 = background.",
-    "np": "Make stored NP again from the labels (labels > 0).",
-    "hv": "Compute HV again from the labels (hv_targets) and store it as float32.",
-    "size": "Bring all arrays of an image to one size: the same crop without padding, labels "
-    "resized by the nearest pixel, HV computed from them.",
-}
+MENDS = {"image": "Give images as they are, uint8 of 0..255 or floats of 0..1: without NaN or "
+         "infinite values, and not normalised (the network does that itself).",
+         "labels": "Give labels as whole numbers (H, W), one id per nucleus.",
+         "types": "Give types as whole numbers (H, W), 0 = background.",
+         "np": "Make stored NP again from the labels (labels > 0).",
+         "hv": "Compute HV again from the labels (hv_targets) and store it as float32.", "size":
+         "Bring all arrays of an image to one size: the same crop without padding, labels resized "
+         "by the nearest pixel, HV computed from them."}  # fmt: skip
 
 
 @check("data.files", "Files and sizes", explains=("data.images", "model.failures"))
@@ -162,7 +160,13 @@ are swapped (tissue 0.05 to 0.8: haematoxylin takes red light, hardly any blue).
 UNLIKE = -0.2
 """Correlation of two channels below which they are no red, green and blue (tissue 0.2 to 1)."""
 BROKEN = 0.15
-"""Share of rows, all of one colour at the bottom, from which a file is broken off."""
+"""Share of labelled pixels that have one and the same colour, from which parts of an image are
+lost: cut off, masked, or transparent (tissue: up to 0.003)."""
+FLAT_RANGE, FLAT_TOP = 95, 185
+"""Grey levels between the darkest and the brightest (0.5 and 99.5 %), and brightest, below which
+contrast was lost (tissue: 77 to 240, and 205 to 255)."""
+WHITE_OFF = 0.6
+"""Brightest level of one channel by that of another, below which white is no white (0.77 to 1)."""
 LITTLE = 0.02
 """Share of nucleus pixels below which a few odd nuclei decide (one on the lightest spot)."""
 PROVEN = 0.5
@@ -183,13 +187,18 @@ class ImageLook:
     contrast: float  # The largest of them, in standard deviations
     detail: float  # Fine over coarse
     noise: float  # Grey levels
-    broken: float  # Share of rows of one colour at the bottom, though nuclei are labelled there
+    broken: float  # Share of labelled pixels that have one and the same colour
+    balance: float  # Brightest level of the dimmest channel by that of the brightest
     unit: bool  # 0 and 1 alone
 
     @property
     def seen(self) -> bool:
         """Whether it shows anything."""
         return not self.unit and bool(self.spread.max() >= BLANK)
+
+
+CODE = np.array([1, 257, 65537], np.uint32)
+"""Makes one number of the three of a colour."""
 
 
 def _look(item: Item) -> ImageLook:
@@ -200,20 +209,21 @@ def _look(item: Item) -> ImageLook:
     part = image[rows, cols].astype(np.float32)
     flat, grey = part.reshape(-1, 3), part.mean(2)
     spread = flat.std(0)
+    tops = np.percentile(flat, 99.5, axis=0)
     pairs = np.corrcoef(flat.T)[np.triu_indices(3, 1)] if spread.min() >= BLANK else np.ones(3)
-    inside, contrast, broken = np.full(3, np.nan), np.nan, 0
+    inside, contrast, broken = np.full(3, np.nan), np.nan, 0.0
     if labels is not None:
         density, mask = DENSITY[image], labels > 0
         if mask.mean() >= LITTLE:
             inside = np.subtract(*(density[m].mean(0, dtype=np.float64) for m in (mask, ~mask)))
             contrast = float((inside / np.maximum(density.std((0, 1)), 1e-6)).max())
-        same = (image == image[-1:, :1]).all((1, 2))[::-1]
-        rest = 0 if same.all() else int(same.argmin())
-        broken = rest if rest and labels[-rest:].any() else 0
+        colours = np.unique(image[mask].astype(np.uint32) @ CODE, return_counts=True)[1]
+        broken = float(colours.max()) / float(mask.sum())
     return ImageLook(
         item, spread, float(np.percentile(flat, 99.5)), float(np.percentile(grey, 0.5)),
         float((flat >= 255).all(1).mean()), float(pairs.min()), inside, contrast,
-        _detail(grey, labels), _noise(grey), broken / len(image), int(image.max(initial=0)) <= 1,
+        _detail(grey, labels), _noise(grey), broken, float(tops.min() / max(tops.max(), 1)),
+        int(image.max(initial=0)) <= 1,
     )  # fmt: skip
 
 
@@ -259,7 +269,7 @@ def images(bench: Bench) -> Steps:
         found = True
         values = {name: float(np.median([getattr(x, name) for x in bad]))
                   for name in ("bright", "darkest", "noise", "broken", "unlike",
-                               "detail")}  # fmt: skip
+                               "detail", "balance")}  # fmt: skip
         proven = certainty > 0.92 or np.mean([x.contrast > PROVEN for x in bad]) > MOST
         yield from told([(
             True, certainty if proven else min(certainty, ALONE), title,
@@ -293,13 +303,24 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float
            "A colour channel is missing in the images", "a channel has one value everywhere",
            "Write the images again with all three channels (red, green, blue); one of a single "
            "channel is given as grey.")  # fmt: skip
-    yield (lambda x: x.broken >= BROKEN, 0.2, 0.93, "Files are broken off: they end in a flat area",
-           "the lowest {broken:.0%} of rows are of one colour, though nuclei are labelled there",
-           "Copy or write these files again; they are truncated or damaged.")  # fmt: skip
+    yield (lambda x: x.seen and x.broken >= BROKEN, 0.2, 0.93, "Parts of the images are blank",
+           "{broken:.0%} of the labelled pixels have one and the same colour (tissue: below 1 %)",
+           "Copy or write these files again: they are truncated or damaged, or an alpha channel "
+           "(transparent areas, which turn black) was dropped.")  # fmt: skip
     yield (lambda x: x.seen and x.bright < DARK, MOST, 0.92, "Images are far too dark",
            "the brightest pixels have grey level {bright:.0f} of 255 (tissue 190 to 255)", Remedy(
                "Bring images to the full range of brightness (exposure, or 12 bits read as 16).",
                "input_factor", round(240 / max(top, 1), 2)))  # fmt: skip
+    yield (lambda x: x.seen and x.bright - x.darkest < FLAT_RANGE and x.bright < FLAT_TOP, MOST,
+           0.9, "Images have lost their contrast: they use a part of the range",
+           "grey levels go from {darkest:.0f} to {bright:.0f} of 255 alone",
+           "Write images again in full range: black and white level or contrast were changed.",
+           )  # fmt: skip
+    yield (lambda x: x.seen and not grey and x.spread.min() >= BLANK and x.balance < WHITE_OFF,
+           MOST, 0.85, "White of the images is no white",
+           "the brightest pixels of one channel reach {balance:.0%} of those of another (tissue: "
+           "above 70 %)", "Balance white: a colour filter, the stain, or channels of unequal "
+           "exposure.")  # fmt: skip
     yield (lambda x: x.darkest > RAISED and x.white > WHITE, MOST, 0.93,
            "Images are raised: an offset was added to their values",
            "the darkest pixels have grey level {darkest:.0f}, and many are clipped at 255",
@@ -367,7 +388,7 @@ def _print(item: Item, raw: RawItem, turned: bool = False) -> Print | None:
 
 def _marks(image: Any) -> frozenset[int]:
     """Hashes of windows of pixels, chosen by the hash itself: the same wherever a crop begins."""
-    value = image.astype(np.uint32) @ np.array([1, 257, 65537], np.uint32)
+    value = image.astype(np.uint32) @ CODE
     height, width = (n - WINDOW + 1 for n in value.shape)
     if min(height, width) < 1:
         return frozenset()

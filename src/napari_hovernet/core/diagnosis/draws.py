@@ -177,10 +177,9 @@ def _caller(function: Callable[..., Any], name: str, last: bool) -> Draw:
             return drawn
         if isinstance(problem, UserError):
             raise problem
-        raise InputError(
-            f"The augmentation {name} failed ({type(problem).__name__}: {problem}); it is called "
-            f"with image {p.image.shape}, labels {p.labels.shape} and hv (2, H, W)."
-        ) from problem
+        raise InputError(f"The augmentation {name} failed ({type(problem).__name__}: {problem}); "
+                         f"it is called with image {p.image.shape}, labels {p.labels.shape} and hv "
+                         "(2, H, W).") from problem  # fmt: skip
 
     return draw
 
@@ -208,20 +207,16 @@ def as_planes(made: Any, name: str) -> Drawn:
     elif isinstance(made, tuple | list) and len(made) >= 3:
         parts = [*made, None]
     if any(part is None for part in parts[:3]):
-        raise InputError(
-            f"The augmentation {name} returned a {type(made).__name__}; return (image, labels, "
-            "hv), or a dict with image, mask and hv."
-        )
+        raise InputError(f"The augmentation {name} returned a {type(made).__name__}; return "
+                         "(image, labels, hv), or a dict with image, mask and hv.")  # fmt: skip
     image, labels, hv = _array(parts[0]), np.squeeze(_array(parts[1])), _array(parts[2])
     if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[1:] == labels.shape:
         image = np.moveaxis(image, 0, -1)
     if hv.ndim == 3 and hv.shape[-1] == 2 and hv.shape[:2] == labels.shape:
         hv = np.moveaxis(hv, -1, 0)
     if labels.ndim != 2 or hv.shape != (2, *labels.shape) or image.shape[:2] != labels.shape:
-        raise InputError(
-            f"The augmentation {name} returned image {image.shape}, labels {labels.shape} and hv "
-            f"{hv.shape}; they must be of one size."
-        )
+        raise InputError(f"The augmentation {name} returned image {image.shape}, labels "
+            f"{labels.shape} and hv {hv.shape}; they must be of one size.")  # fmt: skip
     image = image[..., None] if image.ndim == 2 else image
     kinds = None if parts[3] is None else np.squeeze(_array(parts[3]))
     return Drawn(image, labels, np.ascontiguousarray(hv, np.float32), kinds)

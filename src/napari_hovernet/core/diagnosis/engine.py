@@ -17,6 +17,8 @@ from fnmatch import fnmatch
 from importlib import import_module
 from typing import Any
 
+from numpy import asarray, unique  # not np: an argument has that name
+
 from ...errors import CheckpointError, InputError, UserError
 from ..data.items import dataset_of_arrays
 from ..data.stores import MAPS, TARGETS
@@ -26,34 +28,22 @@ from .case import Case, Predictor, Separator, Setup
 from .report import (
     FAMILIES,
     FAULT,
-    NO_REMEDY,
     NOT_TESTED,
     OK,
     VERDICTS,
     WARN,
     DiagnosisReport,
     Finding,
-    Place,
-    Plot,
-    Remedy,
 )
 
 MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
            "layers", "separation", "loss", "augmentation")  # fmt: skip
 """Modules beside this one that declare checks, the quickest first."""
-PHRASES = {
-    "image": "images",
-    "labels": "true labels",
-    "types": "types",
-    "features": "tokens",
-    "maps": "NP and HV maps (or a model and images)",
-    "targets": "stored targets (hv, np)",
-    "model": "a model",
-    "separation": "a separation",
-    "loss": "a loss",
-    "augmentation": "an augmentation",
-    "held_out": "images of the other side of the split",
-}
+PHRASES = {"image": "images", "labels": "true labels", "types": "types", "features": "tokens",
+           "maps": "NP and HV maps (or a model and images)", "targets": "stored targets (hv, np)",
+           "model": "a model", "separation": "a separation", "loss": "a loss",
+           "augmentation": "an augmentation",
+           "held_out": "images of the other side of the split"}  # fmt: skip
 """How what is needed is called in "not tested: give ..."."""
 BETTER = 0.02
 """AJI that a remedy must win back to be worth offering: twice what another choice of what-if
@@ -90,6 +80,11 @@ def warn(evidence: str, **more: Any) -> Verdict:
 def fault(evidence: str, **more: Any) -> Verdict:
     """Say that something is wrong; needs an independent witness (labels, another source)."""
     return Verdict(FAULT, evidence, {"certainty": 0.9, **more})
+
+
+def judge(proven: bool, evidence: str, certainty: float, **more: Any) -> Verdict:
+    """Say that something is wrong: a fault if an independent witness proves it, else a warning."""
+    return fault(evidence, certainty=certainty, **more) if proven else warn(evidence, **more)
 
 
 def skip(why: str) -> Verdict:
@@ -165,6 +160,7 @@ def diagnose_steps(
         yield from _run(each, bench, Progress(number, len(checks), each.title))
         yield Found(number + 1, len(checks), each.title, findings=rank(found))
     yield from _try_remedies(bench, found)
+    yield from _second_look(bench, found, checks)
     return report_of(bench, found, time.perf_counter() - began)
 
 
@@ -186,7 +182,8 @@ def _run(each: Check, bench: Bench, at: Progress) -> Generator[Progress, None, N
     try:
         for step in each.run(bench):
             if isinstance(step, Verdict):
-                made.append(_finding(each, step))
+                some = tuple(step.more.get("places", ()))[: bench.params.n_places]
+                made.append(replace(_finding(each, step), places=some))
             else:
                 yield Progress(at.done, at.total, step.message or at.message, step.notice)
     except UserError as error:
@@ -225,6 +222,35 @@ def _try_remedies(bench: Bench, found: list[Finding]) -> Generator[Progress, Non
         found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy)
 
 
+def _second_look(
+    bench: Bench, found: list[Finding], checks: Sequence[Check]
+) -> Generator[Progress, None, None]:
+    """Mend the first cause, and make again what it may have hidden; what is still wrong stands."""
+    first = next((f for f in rank(found) if f.is_cause and f.verdict == FAULT), None)
+    action = "" if first is None else first.remedy.action
+    if first is None or not action or not (action in UNSCORED or first.gain >= BETTER):
+        return
+    mended = bench.again(bench.setup.applied(first.remedy))
+    again = [
+        c
+        for c in checks
+        if not (c.last or c.missing(bench.case.has))
+        and c.id != first.id
+        and (_explains(first.id, c.id) or any(fnmatch(first.id, a) for a in c.after))
+    ]
+    hidden = {c.id for c in again}
+    mended.found = [f for f in found if f.id not in hidden and f.id != first.id]
+    for number, each in enumerate(again):
+        if not _overruled(each, mended.found):
+            yield from _run(each, mended, Progress(number, len(again), each.title))
+    made = [f for f in mended.found if f.id in hidden and f.wrong]
+    yield from _try_remedies(mended, made)
+    stand = [replace(f, beside=first.id, evidence=f"With {first.id} mended: {f.evidence}")
+             for f in made]  # fmt: skip
+    ids = {f.id for f in stand}
+    found[:] = [*(f for f in found if f.id not in ids), *stand]
+
+
 def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort findings: causes by what their remedy wins back, then what they explain."""
     causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
@@ -250,7 +276,7 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
     if not finding.wrong:
         return ""
     for cause in causes:
-        if cause.id == finding.id or not _explains(cause.id, finding.id):
+        if cause.id in (finding.id, finding.beside) or not _explains(cause.id, finding.id):
             continue
         mutual = finding.verdict == FAULT and _explains(finding.id, cause.id)
         if not mutual or _weight(cause) < _weight(finding):
@@ -354,19 +380,11 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         raise InputError("There is nothing to diagnose; give a model, images, labels, hv ...")
     predictor, error = predictor_of(model)
     kind, note = kind_of(hv_are, given, model is not None)
-    case = Case(
-        items=dataset_of_arrays(names, **given) if given else None,
-        held_out=None if held_out is None else dataset_of_arrays(image=held_out),
-        kind=kind,
-        predictor=predictor,
-        model_error=error,
-        separator=None if separation is None else Separator.of(separation),
-        loss=loss,
-        augmentation=augmentation,
-        n_types=n_types,
-        setup=setup or Setup(),
-        notes=(note,) if note else (),
-    )
+    case = Case(items=dataset_of_arrays(names, **given) if given else None, held_out=None
+                if held_out is None else dataset_of_arrays(image=held_out), kind=kind,
+                predictor=predictor, model_error=error, separator=None if separation is None
+                else Separator.of(separation), loss=loss, augmentation=augmentation,
+                n_types=n_types, setup=setup or Setup(), notes=(note,) if note else ())  # fmt: skip
     steps = diagnose_steps(Bench(case, params))
     while True:
         try:
@@ -402,22 +420,7 @@ def kind_of(hv_are: str, given: Mapping[str, Any], with_model: bool) -> tuple[st
     if with_model:
         return TARGETS, ""
     if pair == ["hv"]:
-        return TARGETS, (
-            "hv without np: taken for stored targets; if it is predicted, say hv_are='maps' and "
-            "give np too."
-        )
+        return TARGETS, ("hv without np: taken for stored targets; if it is predicted, say "
+                         "hv_are='maps' and give np too.")  # fmt: skip
     return (TARGETS, "np holds two values alone: np and hv were taken for stored targets.") \
-        if _two_values(given["np"]) else (MAPS, "")  # fmt: skip
-
-
-def _two_values(stack: Any) -> bool:
-    import numpy  # noqa: PLC0415 - the name np is taken by an argument nearby
-
-    return len(numpy.unique(numpy.asarray(stack[0]))) <= 2
-
-
-__all__ = [
-    "ALONE", "BETTER", "NO_REMEDY", "Check", "Found", "Place", "Plot", "Remedy", "Steps",
-    "Verdict", "all_checks", "check", "diagnose", "diagnose_steps", "fault", "kind_of", "ok",
-    "predictor_of", "rank", "report_of", "skip", "warn",
-]  # fmt: skip
+        if len(unique(asarray(given["np"][0]))) <= 2 else (MAPS, "")  # fmt: skip

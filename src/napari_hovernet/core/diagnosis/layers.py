@@ -14,7 +14,7 @@ from torch import nn
 from ..data.items import listed
 from ..types import Progress
 from .bench import Bench
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import Steps, check, fault, judge, ok, skip, warn
 from .inputs import GOOD, adapted, run_part, sweep_steps
 from .model import BROKEN, NORMS, SYMPTOMS, fresh_statistics, network_of
 from .report import Plot, Remedy
@@ -114,16 +114,14 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
         return
     sweep = yield from sweep_steps(bench)
     gain, won = sweep.best("norm"), sweep.winner
-    words = (
-        f"{len(layers)} layers give finite values of at most "
-        f"{max((x.largest for x in layers), default=0):.3g}."
-    )
+    words = (f"{len(layers)} layers give finite values of at most "
+             f"{max((x.largest for x in layers), default=0):.3g}.")  # fmt: skip
     if won is not None and won.what.kind == "norm":
         labelled = won.before[0].by_labels
-        yield (fault if labelled else warn)(
-            f"The {won.words}.", title="Statistics of batch norm do not fit the data",
-            value=won.mean, threshold=won.what.need, unit="agreement",
-            certainty=0.9 if labelled else ALONE,
+        yield judge(
+            labelled, f"The {won.words}.", 0.9,
+            title="Statistics of batch norm do not fit the data", value=won.mean,
+            threshold=won.what.need, unit="agreement",
             remedy=Remedy("Check that the running statistics were saved and loaded; let the "
                           "network see images like these in training mode once, or fine-tune it."),
         )  # fmt: skip
@@ -182,16 +180,12 @@ def _broken(layers: Sequence[_Layer]) -> tuple[str, str, str, float] | None:
 def _norm_states(network: Any) -> Steps:
     """Tell what can be told of batch norms without data."""
     norms = [(name, m) for name, m in network.named_modules() if isinstance(m, NORMS)]
-    evaluate = (
-        "Call network.eval() before predicting, train with running statistics, and load "
-        "the buffers with the weights."
-    )
-    states = (
-        ("keeps no statistics", [n for n, m in norms if m.running_var is None]),
+    evaluate = ("Call network.eval() before predicting, train with running statistics, and load "
+                "the buffers with the weights.")  # fmt: skip
+    states = (("keeps no statistics", [n for n, m in norms if m.running_var is None]),
         ("is in training mode", [n for n, m in norms if m.training and m.running_var is not None]),
         ("has statistics as at the start", [n for n, m in norms if fresh_statistics(m)]),
-        ("has impossible statistics", [n for n, m in norms if _impossible(m)]),
-    )
+        ("has impossible statistics", [n for n, m in norms if _impossible(m)]))  # fmt: skip
     for what, names in states:
         if names:
             yield fault(
@@ -212,16 +206,17 @@ def _impossible(module: Any) -> bool:
 def misfit(bench: Bench) -> tuple[str, float]:
     """Name the batch norm that fits the data least once those before it do, and by what ratio.
 
-    The first is left out: it sees colours and contrast of the images.
+    Those behind a convolution of the image itself are left out: they see its colours and contrast.
     """
     twin, network = bench.once("adapted", lambda: adapted(bench)), network_of(bench)
     worst = ("", 0.0)
     if twin is None or twin.model is None:
         return worst
     there = dict(twin.model.network.named_modules())
-    norms = [(n, m) for n, m in network.named_modules() if isinstance(m, NORMS)]
-    for name, m in norms[1:]:
-        if m.running_var is not None:
+    inputs = 0
+    for name, m in network.named_modules():
+        inputs = getattr(m, "in_channels", inputs)
+        if isinstance(m, NORMS) and m.running_var is not None and inputs > 3:
             ratio = (there[name].running_var + m.eps) / (m.running_var.clamp(min=0) + m.eps)
             worst = max(worst, (name, float(torch.maximum(ratio, 1 / ratio).median())),
                         key=lambda pair: pair[1])  # fmt: skip

@@ -109,10 +109,9 @@ def scalar(function: Callable[..., Any], name: str) -> HvLoss:
                 continue
             works[:] = [as_bool]
             return one_number(made, name)
-        raise InputError(
-            f"The loss {name} failed ({type(problem).__name__}: {problem}); it is called with "
-            f"pred_hv and true_hv {tuple(hv.shape)} and mask {tuple(mask.shape)}."
-        )
+        raise InputError(f"The loss {name} failed ({type(problem).__name__}: {problem}); it is "
+                         f"called with pred_hv and true_hv {tuple(hv.shape)} and mask "
+                         f"{tuple(mask.shape)}.")  # fmt: skip
 
     return call
 
@@ -161,10 +160,9 @@ def _module(loss: Callable[..., Any], name: str) -> Loss:
         except UserError:
             raise
         except Exception as error:
-            raise InputError(
-                f"The loss {name} failed ({type(error).__name__}: {error}); it is called as "
-                "HoverLoss is: np_logits, hv, nt_logits, np_target, hv_target, nt_target."
-            ) from error
+            raise InputError(f"The loss {name} failed ({type(error).__name__}: {error}); it is "
+                             "called as HoverLoss is: np_logits, hv, nt_logits, np_target, "
+                             "hv_target, nt_target.") from error  # fmt: skip
         told = isinstance(made, tuple) and len(made) > 1 and isinstance(made[1], Mapping)
         return one_number(made, name), dict(made[1]) if told else {}
 

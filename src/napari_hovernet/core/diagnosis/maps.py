@@ -20,7 +20,7 @@ from ..data.samples import TURNS, Turn, turn_plane
 from ..data.stores import MAPS
 from ..types import Bool, Float64, Progress
 from .bench import Bench
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
 from .reading import (
     HALF,
     Lies,
@@ -71,7 +71,7 @@ def maps_of_every_image(bench: Bench) -> Steps:
             "Run in float32 (16 bits overflow) and look for NaN in weights and input."
             if finite else "Look at the error and mend the network; no size of image may fail.",
             plain="These results were not computed in full; ask who made the network."),
-        places=tuple(Place(i, names[i], (0, 1, 0, 1)) for i in failed[: bench.params.n_places]),
+        places=[Place(i, names[i], (0, 1, 0, 1)) for i in failed],
         decisive=len(failed) == len(readable),
     )  # fmt: skip
 
@@ -158,6 +158,22 @@ def squeezed(found: NP) -> bool:
     return shifted and then - now >= BIASED_GAIN and then >= MENDED
 
 
+JUMPS = 0.01
+"""Share of neighbours of a sure pixel (NP above 0.94) that are next to 0: bytes that ran over."""
+
+
+def _jumps(views: Sequence[View], sign: int) -> float:
+    """Share of the neighbours of sure pixels that are nearly 0: a network is never as steep."""
+    sure = fell = 0
+    for view in views:
+        prob = view.prob if sign > 0 else 1 - view.prob
+        for a, b in ((prob[:, 1:], prob[:, :-1]), (prob[1:], prob[:-1])):
+            top, low = np.maximum(a, b) > 0.94, np.minimum(a, b) < 0.06
+            sure += int(top.sum())
+            fell += int((top & low).sum())
+    return fell / max(sure, 1)
+
+
 def _median(counts: Float64) -> float:
     return float(np.searchsorted(np.cumsum(counts), counts.sum() / 2)) / BINS
 
@@ -223,8 +239,8 @@ def np_is_a_probability(bench: Bench) -> Steps:
     if not views:
         yield skip("there are no maps")
         return
-    worst = tuple(v.place() for v in views[: bench.params.n_places])
-    common: dict[str, Any] = {"layers": ("image", "truth", "np"), "places": worst}
+    common: dict[str, Any] = {"layers": ("image", "truth", "np"),
+                              "places": [v.place() for v in views]}  # fmt: skip
     if found.sign < 0:
         yield _inverted(found, bench.setup.np_channel, common)
         return
@@ -240,13 +256,26 @@ def np_is_a_probability(bench: Bench) -> Steps:
         words += f"; Dice is {found.dice(HALF):.2f} at 0.5 and at most {found.dice(found.best):.2f}"
     related = found.image is not None and found.image.best >= RELATED
     outside = high < HALF or low >= HALF
-    if CONTRAST < high - low < NARROW and outside and related and not labelled:
-        yield warn(
-            f"{words}: 0.5 parts nothing, though NP follows the image.",
+    jumps = _jumps(views, found.sign)
+    if CONTRAST < high - low < NARROW and (labelled or (related and outside)):
+        middle = round(found.best if labelled else (low + high) / 2, 2)
+        yield judge(
+            labelled, f"{words}: a network that is sure of anything comes near 0 and 1.", 0.9,
             title=f"NP is squeezed into {low:.2f} to {high:.2f}",
             value=high - low, threshold=NARROW, unit="range",
-            remedy=Remedy("Make NP by the softmax over both channels, once; until then set the "
-                          "threshold in the middle.", "np_threshold", round((low + high) / 2, 2)),
+            remedy=Remedy("Make NP by the softmax over both channels, once (not twice, and no "
+                          "sigmoid on top); until then set the threshold in the middle.",
+                          *(("np_threshold", middle) if outside else ())),
+            **common,
+        )  # fmt: skip
+    elif between >= BETWEEN and jumps >= JUMPS:
+        yield judge(
+            labelled, f"Of the neighbours of pixels with NP near 1, {jumps:.1%} have NP near 0 "
+            f"(healthy: hardly any). {words}.", 0.9,
+            title="NP falls from 1 to 0 inside nuclei: numbers ran over", value=jumps,
+            threshold=JUMPS, unit="share", decisive=labelled,
+            remedy=Remedy("Look for an overflow where NP is written: 256 x NP in a byte wraps to "
+                          "0; use 255 x NP, rounded and clipped, or floats."),
             **common,
         )  # fmt: skip
     elif between < BETWEEN and found.all[HALF_AT:].sum():
@@ -288,11 +317,8 @@ def _np_as_given(raw: Sequence[Any], activation: str) -> Steps:
 
 
 def _inverted(found: NP, channel: int, common: dict[str, Any]) -> Any:
-    said = [
-        f"{x.sign * x.best:.2f} with {what}"
-        for x, what in ((found.truth, "the labels"), (found.image, "how dark the image is"))
-        if x is not None
-    ]
+    said = [f"{x.sign * x.best:.2f} with {what}" for x, what in ((found.truth, "the labels"),
+        (found.image, "how dark the image is")) if x is not None]  # fmt: skip
     told = [x is not None and x.best >= RELATED and x.sign < 0 for x in (found.truth, found.image)]
     covered = found.inside.sum() > COVER * found.all.sum()
     sure = told[0] and (told[1] or not covered)
@@ -364,12 +390,8 @@ def place_of_the_maps(bench: Bench) -> Steps:
     if lies is None:
         said = list(_strangers(views, found))
         best = max(x.best for x in (found.truth, found.image) if x is not None)
-        yield from said or [
-            skip(
-                f"NP has nothing to do with labels or image, however it is moved "
-                f"or turned (correlation {best:.2f}, needed {RELATED:g})"
-            )
-        ]
+        yield from said or [skip("NP has nothing to do with labels or image, however it is moved "
+            f"or turned (correlation {best:.2f}, needed {RELATED:g})")]  # fmt: skip
         return
     by_labels = lies is found.truth
     other = found.image if by_labels else None
@@ -384,16 +406,9 @@ def place_of_the_maps(bench: Bench) -> Steps:
     else:
         yield Progress(0, 1, "parts of the maps")
         parts = list(_stitched(views, found, bench.params.n_places)) if by_labels else []
-        yield from parts or [
-            ok(
-                f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and not better "
-                "moved or turned.",
-                value=0.0,
-                threshold=LEAST_SHIFT,
-                unit="px",
-                layers=("image", "np"),
-            )
-        ]
+        yield from parts or [ok(f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, "
+                                "and not better moved or turned.", value=0.0, threshold=LEAST_SHIFT,
+                                unit="px", layers=("image", "np"))]  # fmt: skip
 
 
 def _what(by_labels: bool) -> str:
@@ -432,7 +447,7 @@ def _turn(lies: Lies, by_labels: bool, contradicted: bool, free: bool, views: Se
                   tuple(map(turn_words, TURNS)), (("correlation", lies.turns),), "turn"),
         plain="What is drawn belongs to the mirrored or turned image.",
         layers=("image", "truth", "np"),
-        places=tuple(v.place() for v in views[: bench.params.n_places]),
+        places=[v.place() for v in views],
     )  # fmt: skip
 
 
@@ -462,7 +477,7 @@ def _shift(lies: Lies, by_labels: bool, contradicted: bool, free: bool, views: S
             "wrong place); until then move the maps back.", "maps_shift", (-rows, -cols)),
         numbers={"rows": rows, "columns": cols}, layers=("image", "truth", "np"),
         plain="Outlines lie beside their nuclei.",
-        places=tuple(v.place() for v in views[: bench.params.n_places]),
+        places=[v.place() for v in views],
     )  # fmt: skip
 
 

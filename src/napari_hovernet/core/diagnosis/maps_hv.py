@@ -19,7 +19,7 @@ from ..data.stores import MAPS
 from ..hv import NO_DIRECTION, hv_targets
 from ..types import Bool, Float32, Float64, Progress
 from .bench import Bench
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import Steps, check, fault, judge, ok, skip, warn
 from .maps import CAUSES, NP, REACH, RELATED, mask_of, np_steps, shift_words, turn_words
 from .reading import (
     NO_FIT,
@@ -66,6 +66,7 @@ class HV:
     shift: tuple[int, int] = (0, 0)  # By which HV lies off NP
     moved: float = 0.0  # Cosine with HV moved back
     blurred: tuple[float, float] = (0.0, 0.0)  # Correlation with sharp, and with smeared targets
+    odd: tuple[int, int] = (0, 0)  # Images that are read another way than most, of how many
     places: tuple[Place, ...] = ()
 
     @property
@@ -198,10 +199,21 @@ def _together(rows: Sequence[dict[str, Any]], by_labels: bool) -> HV:
         pooled([r["truth"] for r in rows]), pooled([r["shapes"] for r in rows]),
         tuple(np.average([r["turned"] for r in rows], axis=0, weights=[r["n"] for r in rows])),
         (int(at[0]) - middle[0], int(at[1]) - middle[1]) if reach else (0, 0),
-        abs(float(surface[at])), (mean["sharp"], mean["soft"]), tuple(p for _, p in places),
+        abs(float(surface[at])), (mean["sharp"], mean["soft"]), _odd(rows, by_labels),
+        tuple(p for _, p in places),
     )  # fmt: skip
 
 
+def _odd(rows: Sequence[dict[str, Any]], by_labels: bool) -> tuple[int, int]:
+    """Count images whose HV is clearly read in another way than that of most."""
+    fits = [r["truth" if by_labels else "shapes"] for r in rows]
+    read = [f.best for f in fits if f.parts >= LEAST_PARTS and f.score >= POINTS and f.lead >= LEAD]
+    return len(read) - max(map(read.count, read), default=0), len(read)
+
+
+MIXED = 0.15
+"""Share of images that are read in another way than most, from which it is no accident (healthy:
+none)."""
 LEAST_PARTS = 3
 """Nuclei below which nothing is told of HV."""
 POINTS, LEAD = 0.4, 0.2
@@ -240,68 +252,79 @@ def direction_of_hv(bench: Bench) -> Steps:
         yield skip("there are too few whole nuclei in the maps")
         return
     what = "the true nuclei" if hv.truth is main else "single nuclei of NP"
-    words = (
-        f"Mean cosine of HV to {what}: {main.claimed:.2f} as it claims to be, {main.score:.2f} "
-        f"as {main.best.words}; to shapes of NP {hv.shapes.claimed:.2f}."
-    )
+    words = (f"Mean cosine of HV to {what}: {main.claimed:.2f} as it claims to be, "
+             f"{main.score:.2f} as {main.best.words}; to shapes of NP "
+             f"{hv.shapes.claimed:.2f}.")  # fmt: skip
     common = _common(hv, main)
     if hv.length < 1e-3 or _one_sided(hv) or min(hv.spread) < EMPTY_CHANNEL * max(hv.spread):
         yield ok(f"{words} See the length of HV.", **common)
         return
     best = max(hv.turned, default=0.0)
-    if best >= max(POINTS, hv.score + ELSEWHERE_GAIN):
-        turn = TURNS[hv.turned.index(best)]
-        yield _said(hv)(f"{words} With its pixels {turn_words(turn)} it is {best:.2f}.",
-                        title=f"HV is {turn_words(turn)} against NP",
-                        remedy=Remedy("Turn or flip NP and HV together (HV with its vectors)."),
-                        **common | {"certainty": _sure(hv, 0.93)})  # fmt: skip
-    elif hv.shift != (0, 0) and hv.moved >= max(POINTS, hv.score + ELSEWHERE_GAIN):
-        yield _said(hv)(f"{words} Moved back it is {hv.moved:.2f}.",
-                        title=f"HV lies {shift_words(hv.shift)} of NP",
-                        remedy=Remedy("Find what moves HV but not NP where maps are made or read."),
-                        **common | {"certainty": _sure(hv, 0.9)})  # fmt: skip
-    elif _misreads(hv, main):
-        yield _said(hv)(words, title=_misread(main.best), remedy=_read_as(main.best, bench),
-                        plain="Borders are looked for where there are none.",
-                        **common | {"certainty": _sure(hv, 0.96)})  # fmt: skip
-    elif hv.noise >= NOISY:
-        yield _said(hv)(f"{words} From pixel to pixel HV has noise of {hv.noise:.0%} of its length "
-                        "(healthy: below 10 %).", title="HV is noisy",
-                        remedy=Remedy("Look for dropout or batch statistics left in training mode; "
-                                      "smooth HV (larger scales of the separation)."),
-                        **common | {"certainty": _sure(hv, 0.85)})  # fmt: skip
+    turn = TURNS[hv.turned.index(best)] if hv.turned else TURNS[0]
+    gains = max(POINTS, hv.score + ELSEWHERE_GAIN)
+    odd, of = hv.odd
+    said = list(_first(hv, words, (
+        (best >= max(gains, hv.turned[0] + ELSEWHERE_GAIN), 0.93,
+         f"HV is {turn_words(turn)} against NP",
+         f"With its pixels {turn_words(turn)} it is {best:.2f}.",
+         Remedy("Turn or flip NP and HV together (HV with its vectors)."), {}),
+        (odd > MIXED * of, 0.93, "HV of some images is written in another way than that of others",
+         f"In {odd} of {of} images another reading fits.", Remedy(
+             "Bring the HV of all images into the same order and sign: look which files or code "
+             "paths negate or swap it."), {}),
+        (hv.shift != (0, 0) and hv.moved >= gains, 0.9, f"HV lies {shift_words(hv.shift)} of NP",
+         f"Moved back it is {hv.moved:.2f}.",
+         Remedy("Find what moves HV but not NP where maps are made or read."), {}),
+        (_misreads(hv, main), 0.96, _misread(main.best), "", _read_as(main.best, bench),
+         {"plain": "Borders are looked for where there are none."}),
+        (hv.noise >= NOISY, 0.85, "HV is noisy", f"From pixel to pixel HV has noise of "
+         f"{hv.noise:.0%} of its length (healthy: below 10 %).", Remedy(
+             "Look for dropout or batch statistics left in training mode; smooth HV (larger scales "
+             "of the separation)."), {}),
+    ), common))  # fmt: skip
+    if said:
+        yield from said
     elif any(f.id == "model.place" and f.verdict == FAULT for f in bench.found):
         yield ok(f"{words} How well it fits is open until the maps are in place.", **common)
     else:
         yield from _vague(hv, main, words, common)
 
 
+Said = tuple[Any, float, str, str, Remedy, dict[str, Any]]
+"""Whether it holds, certainty by labels, title, what is added to the evidence, remedy, more."""
+
+
+def _first(hv: HV, words: str, claims: Sequence[Said], common: dict[str, Any]) -> Steps:
+    """Say the first claim that holds."""
+    for holds, sure, title, added, remedy, more in claims:
+        if holds:
+            yield judge(hv.by_labels, f"{words} {added}".rstrip(), sure, title=title,
+                        remedy=remedy, **common | more)  # fmt: skip
+            return
+
+
 def _vague(hv: HV, main: Fit, words: str, common: dict[str, Any]) -> Steps:
     """Smeared, learned along one axis alone, or hardly at all."""
-    if hv.blurred[1] >= max(hv.blurred[0] + SMEAR_GAIN, POINTS):
-        yield _said(hv)(f"{words} It follows targets that were blurred ({hv.blurred[1]:.2f}) "
-                        f"better than sharp ones ({hv.blurred[0]:.2f}).", title="HV is smeared",
-                        remedy=Remedy("Look for a blur or a bilinear resize of HV (take the "
-                                      "nearest pixel), and for targets that were resized after "
-                                      "they were computed."),
-                        **common | {"certainty": _sure(hv, 0.85)})  # fmt: skip
-    elif _lame(main):
-        yield _said(hv)(words, title=f"HV along {_lame(main)} was not learned", remedy=ANEW,
-                        **common | {"certainty": _sure(hv, 0.85)})  # fmt: skip
-    elif hv.score < WEAK and hv.length >= COLLAPSED:
+    said = list(_first(hv, words, (
+        (hv.blurred[1] >= max(hv.blurred[0] + SMEAR_GAIN, POINTS), 0.85, "HV is smeared",
+         f"It follows targets that were blurred ({hv.blurred[1]:.2f}) better than sharp ones "
+         f"({hv.blurred[0]:.2f}).", Remedy(
+             "Look for a blur or a bilinear resize of HV (take the nearest pixel), and for targets "
+             "that were resized after they were computed."), {}),
+        (_lame(main), 0.85, f"HV along {_lame(main)} was not learned", "", ANEW, {}),
+    ), common))  # fmt: skip
+    yield from said
+    if not said and hv.score < WEAK and hv.length >= COLLAPSED:
         bad = hv.score < NO_WAY and hv.by_labels
-        yield (fault if bad else warn)(
-            f"{words} Healthy is above 0.7.", remedy=ANEW,
-            title="HV has no direction" if bad else "HV hardly has a direction",
-            **common | {"certainty": 0.85 if bad else 0.4})  # fmt: skip
-    else:
+        yield judge(bad, f"{words} Healthy is above 0.7.", 0.85, remedy=ANEW, **common | (
+            {"title": "HV has no direction"} if bad else
+            {"title": "HV hardly has a direction", "certainty": 0.4}))  # fmt: skip
+    elif not said:
         yield ok(words, **common)
 
 
-ANEW = Remedy(
-    "Train again with HV targets that are right after each flip and turn (see the findings on "
-    "targets and augmentation); no reading of these maps mends it."
-)
+ANEW = Remedy("Train again with HV targets that are right after each flip and turn (see the "
+    "findings on targets and augmentation); no reading of these maps mends it.")  # fmt: skip
 
 
 def _common(hv: HV, fitted: Fit) -> dict[str, Any]:
@@ -314,14 +337,6 @@ def _common(hv: HV, fitted: Fit) -> dict[str, Any]:
         "numbers": {"length": hv.length, "noise": hv.noise, "nuclei": float(fitted.parts)},
         "plot": Plot("bars", "How well each reading of HV fits", names, series, "", "cosine"),
     }  # fmt: skip
-
-
-def _said(hv: HV) -> Any:
-    return fault if hv.by_labels else warn
-
-
-def _sure(hv: HV, by_labels: float) -> float:
-    return by_labels if hv.by_labels else ALONE
 
 
 def _misreads(hv: HV, main: Fit) -> bool:
@@ -351,12 +366,8 @@ def _read_as(reading: Reading, bench: Bench) -> Remedy:
     setup = bench.setup
     inward = " It is inward, too: negate both." if reading.x == reading.y == -1 else ""
     if reading.order == "vh":
-        return Remedy(
-            "Read the channels the other way round: what is taken for horizontal is "
-            f"vertical.{inward}",
-            "hv_order",
-            "vh" if setup.hv_order == "hv" else "hv",
-        )
+        return Remedy("Read the channels the other way round: what is taken for horizontal is "
+            f"vertical.{inward}", "hv_order", "vh" if setup.hv_order == "hv" else "hv")  # fmt: skip
     if reading.x == reading.y:
         other = "inward" if setup.hv_sign == "outward" else "outward"
         return Remedy("Read HV with the other sign: centre minus pixel.", "hv_sign", other)
@@ -368,10 +379,8 @@ def _read_as(reading: Reading, bench: Bench) -> Remedy:
 def _lame(fitted: Fit) -> str:
     """Name the axis that was not learned while the other was; "" if none."""
     rows = (1, 0) if fitted.best.order == "vh" else (0, 1)
-    x, y = (
-        2 * fitted.best.x * fitted.matrix[rows[0], 0],
-        2 * fitted.best.y * fitted.matrix[rows[1], 1],
-    )
+    x, y = (2 * fitted.best.x * fitted.matrix[rows[0], 0],
+            2 * fitted.best.y * fitted.matrix[rows[1], 1])  # fmt: skip
     if max(x, y) < WEAK or min(x, y) >= LAME:
         return ""
     return "y" if y < x else "x"
@@ -387,10 +396,9 @@ def length_of_hv(bench: Bench) -> Steps:
         return
     ratio = hv.length / max(hv.usual, 1e-9)
     points = hv.main.score >= POINTS and hv.main.parts >= LEAST_PARTS
-    words = (
-        f"HV in nuclei is {hv.length:.3g} long on average (exact HV: {hv.usual:.2f}) and goes from "
-        f"{hv.low:.2g} to {hv.high:.2g}; outside it is {hv.outside:.2f} long, which is free."
-    )
+    words = (f"HV in nuclei is {hv.length:.3g} long on average (exact HV: {hv.usual:.2f}) and goes "
+             f"from {hv.low:.2g} to {hv.high:.2g}; outside it is {hv.outside:.2f} long, which is "
+             "free.")  # fmt: skip
     common: dict[str, Any] = {
         "value": hv.length, "unit": "length", "places": hv.places[:5],
         "layers": ("magnitude", "hv_x", "hv_y", "instances"),
@@ -403,29 +411,28 @@ def length_of_hv(bench: Bench) -> Steps:
     if said:
         return
     low, high = sorted(hv.spread)
+    name = "vertical (y)" if hv.spread[1] == low else "horizontal (x)"
     if hv.length < (SHORT if points else COLLAPSED):
         yield from _short(hv, words, points, common)
-    elif low < EMPTY_CHANNEL * high:
-        name = "vertical (y)" if hv.spread[1] == low else "horizontal (x)"
-        yield _said(hv)(words, title=f"The {name} channel of HV is empty", threshold=EMPTY_CHANNEL,
-                        certainty=_sure(hv, 0.95), remedy=Remedy(
-                            "One of two channels is nothing: look at the HV head (two outputs?) "
-                            "and at what writes it, or train again."), **common)  # fmt: skip
-    elif hv.ends >= SATURATED:
-        yield _said(hv)(f"{words} {hv.ends:.0%} of the pixels stand at -1 or 1 (healthy: below 5 "
-                        "%).",
-                        title="HV is saturated", threshold=SATURATED, certainty=_sure(hv, 0.92),
-                        remedy=Remedy("HV should run evenly across a nucleus: look for a tanh too "
-                                      "much, clipping, or a loss that asks for length."),
-                        **common)  # fmt: skip
-    elif ratio >= LONG:
+        return
+    said = list(_first(hv, words, (
+        (low < EMPTY_CHANNEL * high, 0.95, f"The {name} channel of HV is empty", "", Remedy(
+            "One of two channels is nothing: look at the HV head (two outputs?) and at what writes "
+            "it, or train again."), {"threshold": EMPTY_CHANNEL}),
+        (hv.ends >= SATURATED, 0.92, "HV is saturated",
+         f"{hv.ends:.0%} of the pixels stand at -1 or 1 (healthy: below 5 %).", Remedy(
+             "HV should run evenly across a nucleus: look for a tanh too much, clipping, or a loss "
+             "that asks for length."), {"threshold": SATURATED}),
+    ), common))  # fmt: skip
+    yield from said
+    if not said and ratio >= LONG:
         sure = ratio >= TOO_LONG
-        yield (fault if sure and hv.by_labels else warn)(
-            words, title=f"HV is {ratio:.2g} times too long", threshold=LONG * hv.usual,
-            certainty=(0.85 if hv.by_labels else ALONE) if sure else 0.3,
-            remedy=Remedy(f"Divide HV by {ratio:.2g}.", "hv_scale",
-                          float(f"{bench.setup.hv_scale / ratio:.4g}")), **common)  # fmt: skip
-    else:
+        yield judge(sure and hv.by_labels, words, 0.85, title=f"HV is {ratio:.2g} times too long",
+                    threshold=LONG * hv.usual, remedy=Remedy(
+                        f"Divide HV by {ratio:.2g}.", "hv_scale",
+                        float(f"{bench.setup.hv_scale / ratio:.4g}")),
+                    **common | ({} if sure else {"certainty": 0.3}))  # fmt: skip
+    elif not said:
         yield ok(words, threshold=COLLAPSED, **common)
 
 
@@ -434,35 +441,32 @@ def _impossible(bench: Bench, hv: HV, ratio: float, words: str, points: bool,
     """Look for what no training gives: whole numbers, a factor of 127, no negative values."""
     given = bench.case.predictor is None and bench.case.kind == MAPS
     raw = bench.raw(bench.map_indices[0]) if given and bench.map_indices else None
-    scale = bench.setup.hv_scale
+    scale, (x, y) = bench.setup.hv_scale, hv.centre
     if raw is not None and np.asarray(raw.hv).dtype.kind in "iu":
         yield fault(f"{words} It is stored as whole numbers, and was read as 127ths.",
                     title="HV is stored as whole numbers", certainty=0.8,
                     remedy=Remedy("Divide HV by 127 before it is used."), **common)  # fmt: skip
-    elif UNDIVIDED[0] <= ratio <= UNDIVIDED[1]:
+        return
+    if UNDIVIDED[0] <= ratio <= UNDIVIDED[1]:
         yield fault(words, title="HV was never divided by 127", certainty=0.96,
-                    threshold=UNDIVIDED[0] * hv.usual,
-                    remedy=Remedy("Divide HV by "
-                                  "127.", "hv_scale", scale / 127), **common)  # fmt: skip
-    elif points and UNDIVIDED[0] <= 1 / max(ratio, 1e-9) <= UNDIVIDED[1]:
-        yield _said(hv)(words, title="HV was divided by 127 twice", certainty=_sure(hv, 0.85),
-                        remedy=Remedy("Divide by 127 once: multiply HV by 127.", "hv_scale",
-                                      scale * 127), **common)  # fmt: skip
-    elif _one_sided(hv):
-        half = points and min(hv.centre) > 0.3
-        yield _said(hv)(f"{words} It is negative left of and above each centre.",
-                        title="HV is stored in 0..1" if half else "HV is never negative",
-                        threshold=ONE_SIDED, certainty=_sure(hv, 0.94),
-                        remedy=Remedy("Read it as 2 * HV - 1." if half else
-                                      "Look for a clip, an absolute value, a ReLU or a sigmoid on "
-                                      "HV: its sign is lost."), **common)  # fmt: skip
-    elif max(map(abs, hv.centre)) >= OFF_CENTRE * hv.length and hv.length > COLLAPSED and points:
-        x, y = hv.centre
-        yield _said(hv)(f"{words} Its mean is {x:.2f} along x and {y:.2f} along y (healthy: 0).",
-                        title="HV is not centred on 0", threshold=OFF_CENTRE,
-                        certainty=_sure(hv, 0.8),
-                        remedy=Remedy("HV is 0 in the middle of a nucleus: look for an offset that "
-                                      "was added, or a bias never trained."), **common)  # fmt: skip
+                    threshold=UNDIVIDED[0] * hv.usual, remedy=Remedy(
+                        "Divide HV by 127.", "hv_scale", scale / 127), **common)  # fmt: skip
+        return
+    half = points and min(x, y) > 0.3
+    off = max(abs(x), abs(y)) >= OFF_CENTRE * hv.length
+    yield from _first(hv, words, (
+        (points and UNDIVIDED[0] <= 1 / max(ratio, 1e-9) <= UNDIVIDED[1], 0.85,
+         "HV was divided by 127 twice", "",
+         Remedy("Divide by 127 once: multiply HV by 127.", "hv_scale", scale * 127), {}),
+        (_one_sided(hv), 0.94, "HV is stored in 0..1" if half else "HV is never negative",
+         "It is negative left of and above each centre.", Remedy(
+             "Read it as 2 * HV - 1." if half else "Look for a clip, an absolute value, a ReLU or "
+             "a sigmoid on HV: its sign is lost."), {"threshold": ONE_SIDED}),
+        (off and hv.length > COLLAPSED and points, 0.8, "HV is not centred on 0",
+         f"Its mean is {x:.2f} along x and {y:.2f} along y (healthy: 0).", Remedy(
+             "HV is 0 in the middle of a nucleus: look for an offset that was added, or a bias "
+             "never trained."), {"threshold": OFF_CENTRE}),
+    ), common)  # fmt: skip
 
 
 def _one_sided(hv: HV) -> bool:
@@ -479,10 +483,9 @@ def _short(hv: HV, words: str, points: bool, common: dict[str, Any]) -> Steps:
                    remedy=Remedy(f"Train on, or multiply HV by {factor:.2g}; look elsewhere for "
                                  "what merges nuclei."), **common)  # fmt: skip
         return
-    yield _said(hv)(f"{words} It points nowhere.", title="HV has collapsed", threshold=COLLAPSED,
-                    certainty=_sure(hv, 0.9), plain="The network has not learned where the centres "
-                    "of nuclei are, so nothing tells touching ones apart.",
-                    remedy=Remedy("Look at what makes 0 the best answer: an augmentation whose "
-                                  "turns "
-                                  "of HV cancel, targets that are 0, or an HV head never trained."),
-                    **common)  # fmt: skip
+    yield judge(hv.by_labels, f"{words} It points nowhere.", 0.9, title="HV has collapsed",
+                threshold=COLLAPSED, plain="The network has not learned where the centres of "
+                "nuclei are, so nothing tells touching ones apart.", remedy=Remedy(
+                    "Look at what makes 0 the best answer: an augmentation whose turns of HV "
+                    "cancel, targets that are 0, or an HV head never trained."),
+                **common)  # fmt: skip

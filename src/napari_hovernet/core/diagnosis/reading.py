@@ -360,8 +360,7 @@ def own_shapes(maps: Maps) -> Int32:
     if not n:
         return np.zeros(maps.shape, np.int32)
     try:
-        return separate(
-            Maps(np=maps.np, hv=fit(maps.hv, hv_targets(parts)).best.read(maps.hv))
-        ).labels
+        return separate(Maps(np=maps.np, hv=fit(maps.hv,
+            hv_targets(parts)).best.read(maps.hv))).labels  # fmt: skip
     except UserError:
         return parts

@@ -102,6 +102,9 @@ class Finding:
         where it could not be tried.
     decisive : bool
         Whether what depends on the same thing cannot be judged beside it.
+    beside : str
+        Id of a cause that was mended when this was measured, and that therefore does not explain
+        it; "" = measured as everything was given.
 
     Examples
     --------
@@ -126,6 +129,7 @@ class Finding:
     plain: str = ""
     gain: float = math.nan
     decisive: bool = False
+    beside: str = ""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -155,32 +159,15 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the plot, JSON-able: None stands for "there is none"."""
-        return {
-            "id": self.id,
-            "family": self.family,
-            "verdict": self.verdict,
-            "title": self.title,
-            "evidence": self.evidence,
-            "plain": self.plain or None,
-            "value": _plain(self.value),
-            "threshold": _plain(self.threshold),
-            "unit": self.unit,
-            "certainty": round(self.certainty, 3),
-            "remedy": {
-                "text": self.remedy.text,
-                "plain": self.remedy.plain or None,
-                "action": self.remedy.action or None,
-                "value": self.remedy.value,
-            },
-            "gain": _plain(self.gain),
-            "numbers": {name: _plain(value) for name, value in self.numbers.items()},
-            "layers": list(self.layers),
-            "places": [
-                {"item": p.item, "name": p.name, "box": list(p.box), "words": p.words}
-                for p in self.places
-            ],
-            "explained_by": self.explained_by or None,
-        }
+        return {"id": self.id, "family": self.family, "verdict": self.verdict, "title": self.title,
+            "evidence": self.evidence, "plain": self.plain or None, "value": _plain(self.value),
+            "threshold": _plain(self.threshold), "unit": self.unit,
+            "certainty": round(self.certainty, 3), "remedy": {"text": self.remedy.text,
+            "plain": self.remedy.plain or None, "action": self.remedy.action or None,
+            "value": self.remedy.value}, "gain": _plain(self.gain), "numbers": {name: _plain(value)
+            for name, value in self.numbers.items()}, "layers": list(self.layers),
+            "places": [{"item": p.item, "name": p.name, "box": list(p.box), "words": p.words}
+            for p in self.places], "explained_by": self.explained_by or None}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,17 +245,10 @@ class DiagnosisReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, JSON-able."""
-        return {
-            "schema": "napari-hovernet/diagnosis",
-            "schema_version": 1,
-            "summary": self.summary,
-            "items": self.items,
-            "of": self.of,
-            "seconds": round(self.seconds, 2),
-            "complete": self.complete,
-            "notes": list(self.notes),
-            "findings": [f.as_dict() for f in self.findings],
-        }
+        return {"schema": "napari-hovernet/diagnosis", "schema_version": 1, "summary": self.summary,
+                "items": self.items, "of": self.of, "seconds": round(self.seconds, 2),
+                "complete": self.complete, "notes": list(self.notes), "findings": [f.as_dict()
+            for f in self.findings]}  # fmt: skip
 
     def _of(self, verdict: str) -> tuple[Finding, ...]:
         return tuple(f for f in self.findings if f.verdict == verdict)

@@ -211,11 +211,8 @@ class Probe:
     @property
     def on_rims(self) -> bool:
         """Whether it works once HV is long in the centre."""
-        return (
-            self.bad
-            and self.way is None
-            and self.cured(self.of("inside out", lambda: inside_out(self.maps), self.labels))
-        )
+        return (self.bad and self.way is None and self.cured(self.of("inside out",
+            lambda: inside_out(self.maps), self.labels)))  # fmt: skip
 
     @property
     def merges(self) -> bool:

@@ -53,10 +53,9 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
         "plot": Plot("bars", "Scores", ("AJI", "AJI of components", "Dice"),
                      (("mean", (mine, base, area)),)),
     }  # fmt: skip
-    words = (
-        f"AJI {mine:.2f}, connected components {base:.2f}; Dice {area:.2f}, everything nucleus "
-        f"{2 * truly / (1 + truly):.2f}; {found:.0f} instances for {true:.0f} nuclei an image."
-    )
+    words = (f"AJI {mine:.2f}, connected components {base:.2f}; Dice {area:.2f}, everything "
+             f"nucleus {2 * truly / (1 + truly):.2f}; {found:.0f} instances for {true:.0f} nuclei "
+             "an image.")  # fmt: skip
     if mine >= base and area >= BAD_DICE:
         yield ok(words, **common)
         return

@@ -72,12 +72,9 @@ def exact_maps_through_it(bench: Bench) -> Steps:
                                   f"{OURS}.", *ANEW))  # fmt: skip
         return
     if why := _without_nuclei(probe):
-        yield fault(
-            why,
-            title="The separation fails on images without nuclei",
-            certainty=0.85,
-            remedy=Remedy(f"Return zeros where there is no nucleus, or {OURS}.", *ANEW),
-        )
+        yield fault(why, title="The separation fails on images without nuclei", certainty=0.85,
+                    remedy=Remedy(f"Return zeros where there is no nucleus, or {OURS}.",
+                                  *ANEW))  # fmt: skip
     yield Progress(0, 1, "true labels through the separation")
     own, ours, where = _oracle(bench, probe)
     numbers = {"AJI with exact maps": own, "ours": ours, "AJI of generated nuclei": probe.exact.aji}
@@ -91,14 +88,8 @@ def exact_maps_through_it(bench: Bench) -> Steps:
     lost = max(ours - own if not math.isnan(own) else 0.0, 1 - LOST - probe.exact.aji)
     known = probe.merges or probe.on_rims or probe.way is not None
     if lost < LOST or known or probe.separator.params is not None:  # parameters: see tuning
-        yield ok(
-            f"{words}{in_words(probe)}.",
-            value=own,
-            threshold=ours - LOST,
-            unit="AJI",
-            numbers=numbers,
-            layers=LOOK,
-        )
+        yield ok(f"{words}{in_words(probe)}.", value=own, threshold=ours - LOST, unit="AJI",
+                 numbers=numbers, layers=LOOK)  # fmt: skip
         return
     how = misplaced(probe) or _how(probe)
     yield fault(
@@ -161,11 +152,8 @@ def misplaced(probe: Probe) -> str:
     rim[40:-40, 40:-40] = False
     lost = (truth & ~found)[rim].sum() / max((truth & ~found).sum(), 1)
     if cover < 0.85:
-        return (
-            "nuclei near the border of the image are removed"
-            if (lost > 0.9)
-            else "instances are too small, or lost"
-        )
+        return ("nuclei near the border of the image are removed" if (lost > 0.9)
+                else "instances are too small, or lost")  # fmt: skip
     return "instances are too large" if cover > 1.18 else ""
 
 
@@ -227,19 +215,10 @@ def how_it_reads_hv(bench: Bench) -> Steps:
         near = score(probe.labels, np.ascontiguousarray(cut)).aji
     except UserError:
         near = 0.0
-    words = (
-        f"AJI {probe.exact.aji:.2f} on exact maps, {by[worst]:.2f} if HV is {worst:g} times "
-        f"as long, {near:.2f} beside larger and smaller nuclei."
-    )
-    plot = Plot(
-        "bars",
-        "AJI by length of HV",
-        (*map(str, by), "other nuclei beside"),
-        (("AJI", (*by.values(), near)),),
-        "HV times",
-        "AJI",
-        probe.exact.aji - DROP,
-    )
+    words = (f"AJI {probe.exact.aji:.2f} on exact maps, {by[worst]:.2f} if HV is {worst:g} times "
+             f"as long, {near:.2f} beside larger and smaller nuclei.")  # fmt: skip
+    plot = Plot("bars", "AJI by length of HV", (*map(str, by), "other nuclei beside"), (("AJI",
+        (*by.values(), near)),), "HV times", "AJI", probe.exact.aji - DROP)  # fmt: skip
     if near < probe.exact.aji - DROP:
         yield fault(words, title="The cut depends on what else is in the tile", certainty=0.9,
                     plot=plot, decisive=True, remedy=Remedy(WHOLE, *ANEW), **common)  # fmt: skip
@@ -350,16 +329,10 @@ def seeds_in_the_centres(bench: Bench) -> Steps:
     """Rim peaks, a seed in every dip, seeds that are eroded away."""
     probe = yield from probe_steps(bench)
     alone = probe.alone
-    words = (
-        f"{in_words(probe)}. Of {alone.n} nuclei that stand alone {alone.missed} are lost and "
-        f"{alone.split} come out in pieces ({alone.found} instances)."
-    )
-    common: dict[str, Any] = {
-        "layers": (*LOOK, "magnitude"),
-        "unit": "instances",
-        "value": alone.found / max(alone.n, 1),
-        "threshold": PIECES,
-    }
+    words = (f"{in_words(probe)}. Of {alone.n} nuclei that stand alone {alone.missed} are lost and "
+             f"{alone.split} come out in pieces ({alone.found} instances).")  # fmt: skip
+    common: dict[str, Any] = {"layers": (*LOOK, "magnitude"), "unit": "instances",
+        "value": alone.found / max(alone.n, 1), "threshold": PIECES}  # fmt: skip
     if probe.on_rims:
         yield fault(f"{words} With HV long in the centre it works.",
                     title="Seeds are peaks of |HV|, which lie on the rims", certainty=0.97,
@@ -421,11 +394,8 @@ def parameters_of_the_separation(bench: Bench) -> Steps:
         scene, here = _trial(probe, changed, [] if few else pairs)
         tried.append((scene - base_scene, here - base_here, change, own))
     helps = [t for t in tried if _helps(t)]
-    words = (
-        f"AJI {base_scene:.2f} on generated nuclei"
-        + ("" if few or not pairs else f", {base_here:.2f} here")
-        + " as it is"
-    )
+    words = (f"AJI {base_scene:.2f} on generated nuclei" + ("" if few or not pairs
+        else f", {base_here:.2f} here") + " as it is")  # fmt: skip
     if not helps:
         yield ok(f"{words}; no other value does clearly better.", value=base_scene, unit="AJI")
         return
@@ -462,12 +432,8 @@ def _changes(params: SeparationParams) -> list[tuple[dict[str, Any], bool]]:
     made: list[tuple[dict[str, Any], bool]] = [({n: getattr(preset, n)}, True) for n in names]
     if len(names) > 1:
         made.append(({"preset": params.method}, True))
-    return made + [
-        ({n: v}, False)
-        for n, values in ALTERNATIVES.items()
-        for v in values
-        if n not in names and not (n == "depth" and params.method != "local")
-    ]
+    return made + [({n: v}, False) for n, values in ALTERNATIVES.items() for v in values
+        if n not in names and not (n == "depth" and params.method != "local")]  # fmt: skip
 
 
 def _helps(trial: tuple[float, float, dict[str, Any], bool]) -> bool:
@@ -497,10 +463,8 @@ def _of_a_function(probe: Probe) -> Steps:
     ours, _ = _trial(probe, SeparationParams(), [])
     few, many = (probe.soft.few + probe.alone.few, probe.soft.many + probe.alone.many)
     n = probe.soft.n + probe.alone.n
-    words = (
-        f"Of {n} generated nuclei with maps of a good network {few} are merged or lost and "
-        f"{many} split or spurious (AJI {mine:.2f}, ours {ours:.2f})"
-    )
+    words = (f"Of {n} generated nuclei with maps of a good network {few} are merged or lost and "
+             f"{many} split or spurious (AJI {mine:.2f}, ours {ours:.2f})")  # fmt: skip
     labels = singles(probe.radius)
     sharp, found_at = exact_maps(labels), 1.0
     for level in np.arange(0.05, 1, 0.05):
@@ -508,20 +472,12 @@ def _of_a_function(probe: Probe) -> Steps:
         if probe.of(f"NP {level:.2f}", maps, labels).few < labels.max() / 2:
             found_at = float(level)
             break
-    common: dict[str, Any] = {
-        "value": max(few, many) / n,
-        "threshold": SHARE,
-        "unit": "share",
-        "layers": LOOK,
-    }
+    common: dict[str, Any] = {"value": max(few, many) / n, "threshold": SHARE, "unit": "share",
+                              "layers": LOOK}  # fmt: skip
     if found_at < 1 and not LOW <= found_at <= HIGH:
-        yield fault(
-            f"{words}. A nucleus is found from an NP of {found_at:.2f} on.",
-            title="The NP threshold does not fit",
-            certainty=0.88,
-            remedy=Remedy(f"Threshold NP at about 0.5, or {OURS}.", *ANEW),
-            **common,
-        )
+        yield fault(f"{words}. A nucleus is found from an NP of {found_at:.2f} on.",
+            title="The NP threshold does not fit", certainty=0.88,
+            remedy=Remedy(f"Threshold NP at about 0.5, or {OURS}.", *ANEW), **common)  # fmt: skip
     elif ours - mine >= LOST and max(few, many) >= SHARE * n:
         over = many > few
         yield fault(f"{words}.", certainty=0.8,

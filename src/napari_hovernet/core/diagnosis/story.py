@@ -109,13 +109,12 @@ def background() -> StoryRow:
         return (mask * (terms.length(hv, eps) - terms.length(truth, eps))).square().sum()
 
     after = terms.hv_magnitude(hv, truth, mask, 1e-6)
-    m = {
-        "lengths masked first, 1e-8 (before)": (first(1e-8) / mask.sum()).item(),
-        "error masked, 1e-6 (after)": after.item(),
-        "mean over all pixels, 1e-6": (first(1e-6) / mask.numel()).item(),
-        "share of the image that is nucleus": mask.mean().item(),
-        "pull in the background, after": _grad(after, hv)[0, :, mask[0] == 0].abs().max().item(),
-    }
+    m = {"lengths masked first, 1e-8 (before)": (first(1e-8) / mask.sum()).item(),
+         "error masked, 1e-6 (after)": after.item(),
+         "mean over all pixels, 1e-6": (first(1e-6) / mask.numel()).item(),
+         "share of the image that is nucleus": mask.mean().item(),
+         "pull in the background, after": _grad(after, hv)[0, :,
+        mask[0] == 0].abs().max().item()}  # fmt: skip
     wanted = (0.60840, 0.60836, 0.0606)
     near = all(abs(v - w) < 5e-5 for v, w in zip(m.values(), wanted, strict=False))
     return StoryRow(
@@ -168,10 +167,9 @@ def ratio_test(seed: int = 0) -> StoryRow:
 
     m = {f"old test, epsilon {n}": ratio(weak, strong, e) for n, e in EPSILONS.items()}
     near = all(abs(v - 1.908) <= 0.004 for v in m.values())
-    m |= {
-        "old test, by formula": expected_ratio(WEAK / STRONG),
-        "corrected, 0.125 against 0.75 of the truth": ratio(0.125 * truth, 0.75 * truth),
-    }
+    m |= {"old test, by formula": expected_ratio(WEAK / STRONG),
+          "corrected, 0.125 against 0.75 of the truth": ratio(0.125 * truth,
+        0.75 * truth)}  # fmt: skip
     return StoryRow(
         "Test 1: the ratio goes from 1.91 to more than 5.",
         "1.908 before and after (by formula 1.9088); with prediction = k x truth it tests what it "

@@ -291,13 +291,10 @@ def rim_seeds() -> StoryRow:
     axes: Any = np.indices(labels.shape)
     centres = [[np.average(axis[labels == i]) for axis in axes] for i in ids]
     rows, cols = np.rint(centres).astype(int).T
-    m = {
-        "|HV| in the centres, largest": float(maps.magnitude[rows, cols].max()),
-        "|HV| at the seeds, median": float(np.median(maps.magnitude[made.markers > 0])),
-        "seeds per nucleus": float(made.markers.max()) / len(ids),
-        "AJI": evaluate(labels, made.labels).aji,
-        "AJI, local": evaluate(labels, _cut(maps)).aji,
-    }
+    m = {"|HV| in the centres, largest": float(maps.magnitude[rows, cols].max()),
+         "|HV| at the seeds, median": float(np.median(maps.magnitude[made.markers > 0])),
+         "seeds per nucleus": float(made.markers.max()) / len(ids), "AJI": evaluate(labels,
+        made.labels).aji, "AJI, local": evaluate(labels, _cut(maps)).aji}  # fmt: skip
     centre, rim, _, aji, ours = m.values()
     return StoryRow(
         "Peaks of |HV| are the nuclei.",
@@ -416,11 +413,9 @@ def not_the_aji() -> StoryRow:
     """Score connected components with the Jaccard index of the mask, and with the AJI."""
     labels = clusters(RADIUS)
     blob = label_parts(labels > 0)[0]
-    m = {
-        "Jaccard index of the mask": _iou(labels > 0, blob > 0),
-        "Dice of the mask": dice(contingency(labels, blob)),
-        "AJI": evaluate(labels, blob).aji,
-    }
+    m = {"Jaccard index of the mask": _iou(labels > 0, blob > 0),
+         "Dice of the mask": dice(contingency(labels, blob)), "AJI": evaluate(labels,
+        blob).aji}  # fmt: skip
     return StoryRow(
         "The AJI is high.", "the Jaccard index of the mask is 1 where the AJI is 0.288",
         m, m["Jaccard index of the mask"] == 1 and abs(m["AJI"] - 0.288) <= 0.005,
