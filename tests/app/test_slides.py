@@ -8,12 +8,14 @@ import json
 import os
 import pickle
 import platform
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,7 +44,7 @@ STUB = f"{DRAWN}:stub"
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("slide") / "a.tif"
-    drawn = slides._module(DRAWN)
+    drawn = SimpleNamespace(**runpy.run_path(str(DRAWN)))
     return drawn.write_slide(path, drawn.scene((380, 450)))
 
 
@@ -471,3 +473,32 @@ def test_no_scheduler_is_told(slide: Path, tmp_path: Path) -> None:
 def test_a_task_is_less_than_a_kilobyte(slide: Path, tmp_path: Path) -> None:
     (task, *_) = _tasks(slide, tmp_path / "out.zarr")
     assert len(pickle.dumps(tuple(task))) < 1024
+
+
+def test_several_blocks_at_once_in_one_process(
+    slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As beside a GPU: blocks are read, cut and written while others are in the network."""
+    inside, most = [0], [0]
+
+    def one_more(*given: object, **named: object) -> object:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        try:
+            return segment(*given, **named)
+        finally:
+            inside[0] -= 1
+
+    segment = slides.segment_block
+    monkeypatch.setattr(slides, "segment_block", one_more)
+    monkeypatch.setattr(slides, "_slots", lambda _device: 3)
+    out = tmp_path / "out.zarr"
+    steps = slide_steps(job(slide, out))
+    for step in steps:
+        if step.done == 2:
+            break
+    steps.close()  # what is in work ends, and is kept
+    assert 2 <= sum(SlideStore(str(out)).done(b) is not None for b in SlideStore(str(out)).blocks)
+    drive(slide_steps(job(slide, out)))
+    np.testing.assert_array_equal(labels(out), expected)
+    assert most[0] == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.cli.own_code import import_named, is_code
+from napari_hovernet.app.own_code import import_named, is_code
 from napari_hovernet.errors import InputError
 
 

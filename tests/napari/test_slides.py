@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ from napari_hovernet._napari import slides as slides_view
 from napari_hovernet._napari.contributions import get_reader, kind_of
 from napari_hovernet._napari.slides import SlideLevel, follow
 from napari_hovernet._napari.viewer import camera_of, seen_corners
-from napari_hovernet.app import slides
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.slides import SlideJob, slide_steps
 from napari_hovernet.core.slides.params import OFF, SlideParams
@@ -26,7 +27,7 @@ DRAWN = Path(__file__).parents[1] / "core" / "slides" / "drawn.py"
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("slide")
-    drawn = slides._module(DRAWN)
+    drawn = SimpleNamespace(**runpy.run_path(str(DRAWN)))
     drawn.write_slide(folder / "a.tif", drawn.scene((560, 600)))
     params = SlideParams(block=512, mask=OFF)
     job = SlideJob(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import multiprocessing
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent import futures
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -42,6 +43,7 @@ from ..core.types import Model, Progress, limit_workers
 from ..core.weights import DEFAULT
 from ..errors import InputError, JobFailed, OutputError, UserError
 from .jobs import describe_failure
+from .own_code import import_named, is_code
 
 TRIES = 2
 """Times a block is tried before it is listed as failed."""
@@ -50,6 +52,8 @@ BLOCK_BYTES = 90
 NETWORK_BYTES = 1_500_000_000
 """Main memory of a worker beside that: libraries, network and a pass of it."""
 POLL_SECONDS, CLOSE_SECONDS = 0.5, 5.0
+BESIDE_GPU, IN_NETWORK = 4, 2
+"""Blocks in work at once on a GPU, and of these in its network: one is read, one is computed."""
 NO_WORKER_SECONDS = 10.0
 """Without a worker for so long, it is said what to do: clusters take a moment to start some."""
 ENDING = ".zarr"
@@ -92,6 +96,9 @@ class Task(NamedTuple):
     version: str = __version__
 
 
+_turn = threading.BoundedSemaphore(IN_NETWORK)
+
+
 class Outcome(NamedTuple):
     """How a task ended; ``hopeless`` = the next would end alike."""
 
@@ -113,7 +120,8 @@ def work(task: Task) -> Outcome:
         if model.info.sha256 != store.run.sha256:
             return Outcome(f"the model {task.model} has changed since the run was begun", True)
         run = store.run
-        write_block(store, segment_block(model, run.source, block, run.recipe, store.tissue))
+        done = segment_block(model, run.source, block, run.recipe, store.tissue, _turn)
+        write_block(store, done)
     except OutputError as error:  # what was dropped may be taken the next time
         return Outcome(str(error), not isinstance(error.__cause__, (ConnectionError, TimeoutError)))
     except UserError as error:
@@ -131,23 +139,12 @@ def _store(path: str, _made: bytes) -> SlideStore:
 @lru_cache(maxsize=1)
 def _model(source: str, device: str) -> Model:
     """Load a model: a file, a built-in one, or one of your own by ``file.py:function``."""
-    file, _, function = source.rpartition(":")
-    if file.endswith(".py") and not Path(source).exists():
-        made: Model = getattr(_module(Path(file)), function)()
+    if is_code(source) and ".py:" in source:
+        made: Model = import_named(source)()
         return made
     from ..core.checkpoint import load_model  # noqa: PLC0415 - on first use
 
     return load_model(source, device)
-
-
-def _module(file: Path) -> Any:
-    """Import a file of the user's own."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise InputError(f"{file} is not there; check the path.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # --- who does it ---------------------------------------------------------------------
@@ -176,26 +173,29 @@ class _Crew(Protocol):
         """Let go of everything; tasks in work are given up."""
 
 
-class _Alone:
-    """The process of the run does the work."""
+class _Here:
+    """The process of the run does the work; beside a GPU in threads, so that it need not wait."""
 
-    slots = 1
-
-    def __init__(self) -> None:
-        self._tasks: list[Task] = []
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._pool = futures.ThreadPoolExecutor(slots)
+        self._tasks: dict[futures.Future[Outcome], Task] = {}
 
     def submit(self, task: Task) -> None:
-        self._tasks.append(task)
+        alone: futures.Future[Outcome] = futures.Future()
+        self._tasks[alone if self.slots == 1 else self._pool.submit(work, task)] = task
 
     def ended(self) -> list[tuple[Task, Outcome]]:
-        task = self._tasks.pop()
-        return [(task, work(task))]
+        if self.slots == 1:  # in this thread, which Ctrl-C ends at once
+            return [(task, work(task)) for _, task in [self._tasks.popitem()]]
+        done = futures.wait(self._tasks, POLL_SECONDS, futures.FIRST_COMPLETED).done
+        return [(self._tasks.pop(future), future.result()) for future in done]
 
     def told(self) -> tuple[str, str]:
-        return "", ""
+        return "" if self.slots == 1 else f", {len(self._tasks)} in work", ""
 
     def close(self) -> None:
-        self._tasks.clear()
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _serve(pipe: Any, threads: int) -> None:
@@ -357,10 +357,17 @@ class _Dask:
         self._client.close()
 
 
-def _crew(params: WorkParams) -> _Crew:
-    if params.scheduler:
-        return _Dask(params.scheduler)
-    return _Processes(params.workers) if params.workers else _Alone()
+def _crew(job: SlideJob) -> _Crew:
+    if job.work.scheduler:
+        return _Dask(job.work.scheduler)
+    return _Processes(job.work.workers) if job.work.workers else _Here(_slots(job.device))
+
+
+def _slots(device: str) -> int:
+    """How many blocks this process has in work: several where a GPU runs the network."""
+    from ..core.inference.devices import is_host, resolve_device  # noqa: PLC0415 - loads torch
+
+    return 1 if is_host(resolve_device(device)) else min(cores_given(), BESIDE_GPU)
 
 
 # --- the run -------------------------------------------------------------------------
@@ -478,7 +485,7 @@ def _check_memory(job: SlideJob, slides: Sequence[_Slide]) -> None:
         min(job.slide_params.block + 2 * (job.slide_params.context + reach_of(job.separation)),
             max(s.store.run.source.shape)) for s in slides
     )  # fmt: skip
-    each, count = edge * edge * BLOCK_BYTES + NETWORK_BYTES, max(job.work.workers, 1)
+    each, count = edge * edge * BLOCK_BYTES + NETWORK_BYTES, job.work.workers or _slots(job.device)
     check_room(
         each * count, f"{count} worker(s) with blocks of {job.slide_params.block} px",
         "give fewer --workers or a smaller --block",
@@ -492,7 +499,7 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
     total = sum(len(s.store.blocks) for s in slides)
     if not queue:
         return
-    crew, tries, busy = _crew(job.work), dict[Any, int](), dict[Task, _Slide]()
+    crew, tries, busy = _crew(job), dict[Any, int](), dict[Task, _Slide]()
     clock = _Clock(total, total - len(queue))
     try:
         yield clock.progress("")

@@ -22,6 +22,7 @@ from ..app.diagnose import (
 )
 from ..app.diagnose_words import as_json, as_text, retest_text
 from ..app.jobs import drive
+from ..app.own_code import import_named, is_code
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.engine import Found
 from ..core.diagnosis.report import FAMILIES, FAULT, WARN, Finding
@@ -30,7 +31,6 @@ from ..core.types import Progress
 from ..errors import InputError, OutputError
 from .console import ProgressBar, complain, introduction, one_line, say
 from .diagnose_parser import STDOUT
-from .own_code import import_named, is_code
 
 NO_FAULT, A_FAULT, INTERRUPTED = 0, 1, 130
 FIRST = "first"

@@ -9,6 +9,7 @@ a connected part of the mask that leaves what is certain makes its block run aga
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -106,9 +107,13 @@ def reach_of(params: SeparationParams) -> int:
 
 
 def segment_block(
-    model: Model, source: SlideSource, block: Block, recipe: Recipe, tissue: TissueMask
-) -> BlockResult:
-    """Predict, separate and measure a block; looks further where a nucleus reaches further."""
+    model: Model, source: SlideSource, block: Block, recipe: Recipe, tissue: TissueMask,
+    turn: AbstractContextManager[object] | None = None,
+) -> BlockResult:  # fmt: skip
+    """Predict, separate and measure a block; looks further where a nucleus reaches further.
+
+    The network is run within ``turn``: what several blocks at once share.
+    """
     started = time.perf_counter()
     inference = replace(recipe.inference, image_mpp=source.mpp)
     params = scaled_separation(recipe.separation, working_scale(model.info, inference))
@@ -116,7 +121,8 @@ def segment_block(
     while True:
         tries += 1
         window = _window(block.core, around, reach_of(params) + UNCERTAIN, source.shape)
-        maps = _maps(model, source, inference, window)
+        with turn or nullcontext():
+            maps = _maps(model, source, inference, window)
         cut = _cut(maps, params, block, window, source.shape)
         if (
             not any(cut.leaves)
