@@ -40,7 +40,7 @@ SHIPPED = ("lite-free", "lite-typed")
 VALIDATION = ("monuseg", "consep", "dsb_purple", "dsb_white")
 PLAIN_PARTS = 3.0
 SHIFTS = ("restained", "x0.6", "x1.6")
-MEANS = (6, 18)
+MEANS = (6, 9, 18)
 """Snapshots in an average."""
 LENGTH = 0.955
 """Share of the true length of HV inside nuclei: what is scaled is longer outside, too."""
@@ -55,6 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stage", required=True, choices=[stage.name for stage in STAGES])
     parser.add_argument("--with", dest="others", nargs="*", default=[], help="earlier stages")
     parser.add_argument("--last", type=int, default=2, help="snapshots to try by themselves")
+    parser.add_argument("--keep", type=float, default=0.0, help="share of what the stage began as")
     parser.add_argument("--plain", action="store_true", help="judge without the shifts: quicker")
     parser.add_argument("--write", type=Path, help=".safetensors")
     parser.add_argument("--threads", type=int, default=1)
@@ -93,6 +94,13 @@ def lengthened(state: State, factor: float) -> dict[str, torch.Tensor]:
     """Scale HV's last convolution."""
     last = ("outputs.hv.1.weight", "outputs.hv.1.bias", "heads.hv.3.weight", "heads.hv.3.bias")
     return {k: v * factor if k in last else v for k, v in state.items()}
+
+
+def mixed(new: State, old: State, share: float) -> dict[str, torch.Tensor]:
+    """Mean of two sets of weights, ``share`` of it the old ones; counters are the new ones'."""
+    return {
+        k: new[k].lerp(old[k].float(), share) if new[k].is_floating_point() else new[k] for k in new
+    }
 
 
 def on_flat(model: nh.Model) -> dict[str, int]:
@@ -175,6 +183,11 @@ def main() -> None:
     best = max(judged, key=lambda name: judged[name]["score"])
     b = judged[best]["plain"]["balanced"]
     state = lengthened(states[best], LENGTH * b["inside_true"] / b["inside"])
+    if args.keep:  # between both lies what knows the new and has not forgotten the old
+        start = next(s.start for s in STAGES if s.name == args.stage)
+        state = mixed(state, nh.load_model(start).network.state_dict(), args.keep)
+        judged[f"{best} with {args.keep:.2f} of {start}"] = judged[best]
+        best = f"{best} with {args.keep:.2f} of {start}"
     final = {**judged[best], "plain": judge(as_model(state), samples, among)}
     final["flat"] = on_flat(as_model(state))
     final["glands"] = in_glands(as_model(state))
