@@ -5,6 +5,7 @@
     python benchmarks/slides.py kill --edge 600 --kills 50
     python benchmarks/slides.py real ../shared/slides/CMU-1-Small-Region.svs --blocks 512 1024
     xvfb-run python benchmarks/slides.py pan --blocks 4096
+    python benchmarks/slides.py speedup --edge 4096 --blocks 512
     python benchmarks/slides.py simulate --slides 1000 --seconds 40 --workers-of 1 32 128
 
 ``equal``, ``grow`` and ``kill`` draw a slide whose pixels say what a network would give (tests/
@@ -19,6 +20,7 @@ import hashlib
 import heapq
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -38,6 +40,8 @@ DRAWN = ROOT / "tests" / "core" / "slides" / "drawn.py"
 TILE, PATCH = 256, 1024
 STEPS = (4, 16)
 """Of the pyramid, as slide scanners write it."""
+LEAST = 0.5
+"""CPU seconds of a worker at least; Python's own helpers take less."""
 COMMAND = [sys.executable, "-m", "napari_hovernet", "slide"]
 
 
@@ -74,7 +78,7 @@ def mosaic(path: Path, edge: int) -> Path:
     return path
 
 
-def measured(command: list[str]) -> dict[str, float]:
+def measured(command: list[str]) -> dict[str, Any]:
     """Run a command; CPU seconds and the largest memory of it or one of its processes."""
     process, peak, cpu = psutil.Popen(command), 0, {}
     while process.poll() is None:
@@ -87,7 +91,9 @@ def measured(command: list[str]) -> dict[str, float]:
         time.sleep(0.05)
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return {"cpu": sum(cpu.values()), "peak_gb": peak / 1e9}
+    own = cpu.pop(process.pid)
+    return {"cpu": own + sum(cpu.values()), "peak_gb": peak / 1e9, "own": own,
+            "workers": sorted(s for s in cpu.values() if s > LEAST)}  # fmt: skip
 
 
 def slide(path: Path, out: Path, block: int, *more: str) -> list[str]:
@@ -393,6 +399,27 @@ def pan(folder: Path, options: argparse.Namespace) -> None:
     viewer.close()
 
 
+def speedup(folder: Path, options: argparse.Namespace) -> None:
+    """Compare workers with one, by the CPU seconds of the busiest: each has a core of its own."""
+    path, spent = options.path or str(mosaic(folder / "slide.ome.tif", options.edge)), {}
+    for workers in (1, 2):
+        command = [*COMMAND, path, "-o", str(folder / f"{workers}.zarr"), "--device", "cpu",
+                   "--mask", "off", "--block", str(options.blocks[0]), "-q", "--workers",
+                   str(workers)]  # fmt: skip
+        os.environ["SLURM_CPUS_PER_TASK"] = str(workers)  # a thread for each worker
+        spent[workers] = measured(command)
+        busy = ", ".join(f"{s:.1f}" for s in spent[workers]["workers"])
+        print(f"{workers} worker(s): {busy} CPU s, the run {spent[workers]['own']:.1f}", flush=True)
+    one, two = (max(spent[n]["workers"]) for n in (1, 2))
+    all_of = [spent[n]["own"] + max(spent[n]["workers"]) for n in (1, 2)]
+    same = np.array_equal(labels_of(folder / "1.zarr"), labels_of(folder / "2.zarr"))
+    print(
+        f"speed-up {one / two:.2f}, with start and finish of the run {all_of[0] / all_of[1]:.2f}; "
+        f"labels {'equal' if same else 'NOT EQUAL'}",
+        flush=True,
+    )
+
+
 def simulate(_: Path, options: argparse.Namespace) -> None:
     """Play a queue of slides, longest first, on workers; costs drawn around what was measured."""
     rng = np.random.default_rng(0)
@@ -414,7 +441,9 @@ def simulate(_: Path, options: argparse.Namespace) -> None:
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("equal", "grow", "kill", "pan", "real", "simulate"))
+    parser.add_argument(
+        "what", choices=("equal", "grow", "kill", "pan", "real", "simulate", "speedup")
+    )
     parser.add_argument("path", nargs="?", default="")
     parser.add_argument("--edge", type=int, default=4000)
     parser.add_argument("--edges", type=int, nargs="+", default=[1000, 3000, 10_000])
