@@ -5,7 +5,7 @@
     python benchmarks/slides.py kill --edge 600 --kills 50
     python benchmarks/slides.py real ../shared/slides/CMU-1-Small-Region.svs --blocks 512 1024
     xvfb-run python benchmarks/slides.py pan --blocks 4096
-    python benchmarks/slides.py speedup --edge 4096 --blocks 512
+    python benchmarks/slides.py speedup --edge 3072 --blocks 512
     python benchmarks/slides.py simulate --slides 1000 --seconds 40 --workers-of 1 32 128
 
 ``equal``, ``grow`` and ``kill`` draw a slide whose pixels say what a network would give (tests/
