@@ -4,6 +4,8 @@
     python benchmarks/slides.py grow --edges 1000 3000 10000
     python benchmarks/slides.py kill --edge 600 --kills 50
     python benchmarks/slides.py real ../shared/slides/CMU-1-Small-Region.svs --blocks 512 1024
+    xvfb-run python benchmarks/slides.py pan --blocks 4096
+    python benchmarks/slides.py speedup --edge 3072 --blocks 512
     python benchmarks/slides.py simulate --slides 1000 --seconds 40 --workers-of 1 32 128
 
 ``equal``, ``grow`` and ``kill`` draw a slide whose pixels say what a network would give (tests/
@@ -18,6 +20,7 @@ import hashlib
 import heapq
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -37,6 +40,8 @@ DRAWN = ROOT / "tests" / "core" / "slides" / "drawn.py"
 TILE, PATCH = 256, 1024
 STEPS = (4, 16)
 """Of the pyramid, as slide scanners write it."""
+LEAST = 0.5
+"""CPU seconds of a worker at least; Python's own helpers take less."""
 COMMAND = [sys.executable, "-m", "napari_hovernet", "slide"]
 
 
@@ -73,7 +78,7 @@ def mosaic(path: Path, edge: int) -> Path:
     return path
 
 
-def measured(command: list[str]) -> dict[str, float]:
+def measured(command: list[str]) -> dict[str, Any]:
     """Run a command; CPU seconds and the largest memory of it or one of its processes."""
     process, peak, cpu = psutil.Popen(command), 0, {}
     while process.poll() is None:
@@ -86,7 +91,9 @@ def measured(command: list[str]) -> dict[str, float]:
         time.sleep(0.05)
     if process.returncode:
         raise SystemExit(f"{command} ended with {process.returncode}")
-    return {"cpu": sum(cpu.values()), "peak_gb": peak / 1e9}
+    own = cpu.pop(process.pid)
+    return {"cpu": own + sum(cpu.values()), "peak_gb": peak / 1e9, "own": own,
+            "workers": sorted(s for s in cpu.values() if s > LEAST)}  # fmt: skip
 
 
 def slide(path: Path, out: Path, block: int, *more: str) -> list[str]:
@@ -299,6 +306,120 @@ def real(folder: Path, options: argparse.Namespace) -> None:
         )
 
 
+def repeated(folder: Path, block: int, times: int) -> Path:
+    """Make a finished store of one drawn block that is repeated: labels, maps, table, overviews."""
+    from pyarrow import parquet  # noqa: PLC0415
+
+    from napari_hovernet.core.params import InferenceParams, SeparationParams  # noqa: PLC0415
+    from napari_hovernet.core.slides.blocks import Recipe  # noqa: PLC0415
+    from napari_hovernet.core.slides.finish import QC  # noqa: PLC0415
+    from napari_hovernet.core.slides.mask import TissueMask, cell_edge  # noqa: PLC0415
+    from napari_hovernet.core.slides.params import SlideParams  # noqa: PLC0415
+    from napari_hovernet.core.slides.source import TIFF, SlideSource  # noqa: PLC0415
+    from napari_hovernet.core.slides.store import (  # noqa: PLC0415
+        LAYERS,
+        Run,
+        SlideStore,
+        create_store,
+    )
+
+    one = folder / "one.zarr"
+    subprocess.run(slide(mosaic(folder / "one.ome.tif", block), one, block), check=True)
+    source = SlideSource("gone.tif", TIFF, (block * times,) * 2, 0.25)
+    recipe = Recipe(InferenceParams(), SeparationParams(), SlideParams(block=block))
+    cells = np.ones((-(-block * times // cell_edge(0.25)),) * 2, bool)
+    run = Run.of(source, recipe, drawn().stub().info, "stub")
+    store = create_store(folder / "many.zarr", run, TissueMask(cells, cell_edge(0.25)))
+    for name, layer in LAYERS.items():
+        at = ("c", "0") if layer.channels else ("c",)
+        for level in sorted((one / name).glob("[0-9]")):
+            file = level.joinpath(*at, "0", "0")
+            for i, j in np.ndindex(times, times):
+                to = store.folder.joinpath(name, level.name, *at, str(i), str(j))
+                if file.exists():
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, to)
+    table = parquet.read_table(one / "nuclei.parquet", columns=["x", "y", "magnitude_mean"])
+    with parquet.ParquetWriter(store.folder / "nuclei.parquet", table.schema) as writer:
+        for i, j in np.ndindex(times, times):
+            x, y = (table[n].to_numpy() + k * block for n, k in (("x", j), ("y", i)))
+            writer.write_table(table.set_column(0, "x", [x]).set_column(1, "y", [y]))
+    small, group = SlideStore(str(one)).group("r"), store.group()
+    for name in QC:
+        values = np.tile(small[f"qc/{name}/0"][:], (times, times))
+        group.create_group(f"qc/{name}").create_array("0", data=values)
+    (store.folder / "summary.json").write_text("{}")
+    return store.folder
+
+
+def pan(folder: Path, options: argparse.Namespace) -> None:
+    """Measure opening, and steps of panning, in napari; needs a screen (xvfb-run)."""
+    path = repeated(folder, options.blocks[0], options.times)
+    before, start = psutil.Process().memory_info().rss, time.process_time()
+    from qtpy.QtCore import QEventLoop, QTimer  # noqa: PLC0415
+
+    import napari  # noqa: PLC0415
+    from napari_hovernet._napari import slides as shown  # noqa: PLC0415
+    from napari_hovernet._napari.viewer import camera_of  # noqa: PLC0415
+
+    viewer = napari.Viewer()
+
+    def settle(seconds: float) -> None:
+        loop = QEventLoop()
+        QTimer.singleShot(int(seconds * 1e3), loop.quit)
+        loop.exec()
+
+    viewer.open(str(path), plugin="napari-hovernet")
+    settle(3)
+    view = shown.follow(shown.bare_viewer(viewer), path)
+    count = len(view._places)
+    spent, more = time.process_time() - start, psutil.Process().memory_info().rss - before
+    print(f"{count} nuclei: opening {spent:.1f} CPU s, + {more / 1e9:.2f} GB", flush=True)
+    camera, edge = camera_of(viewer), options.blocks[0] * options.times * 0.25
+    for share in options.shares:
+        canvas = float(np.prod(shown.canvas_size(viewer))) ** 0.5
+        wide = edge * (share * shown.MOST_POINTS / count) ** 0.5  # of so many points in view
+        camera.zoom = canvas / wide
+        camera.center = (0, edge / 3, edge / 3)
+        settle(3)
+        costs: dict[bool, list[float]] = {True: [], False: []}
+        for step in range(40):
+            ready, start = view._ready, time.process_time()
+            camera.center = (0, edge / 3, edge / 3 + (step + 1) * wide / 10)
+            settle(0.4)
+            costs[view._ready is not ready].append(time.process_time() - start)
+        told = [
+            f"{what} {np.median(costs[kind]):.3f} (largest of {len(costs[kind])}: "
+            f"{max(costs[kind]):.3f})"
+            for kind, what in ((False, "step"), (True, "step with other points"))
+            if costs[kind]
+        ]
+        points = len(view.layer("points").data)
+        print(f"{points} points shown: CPU s of a {', of a '.join(told)}", flush=True)
+    viewer.close()
+
+
+def speedup(folder: Path, options: argparse.Namespace) -> None:
+    """Compare workers with one, by the CPU seconds of the busiest: each has a core of its own."""
+    path, spent = options.path or str(mosaic(folder / "slide.ome.tif", options.edge)), {}
+    for workers in (1, 2):
+        command = [*COMMAND, path, "-o", str(folder / f"{workers}.zarr"), "--device", "cpu",
+                   "--mask", "off", "--block", str(options.blocks[0]), "-q", "--workers",
+                   str(workers)]  # fmt: skip
+        os.environ["SLURM_CPUS_PER_TASK"] = str(workers)  # a thread for each worker
+        spent[workers] = measured(command)
+        busy = ", ".join(f"{s:.1f}" for s in spent[workers]["workers"])
+        print(f"{workers} worker(s): {busy} CPU s, the run {spent[workers]['own']:.1f}", flush=True)
+    one, two = (max(spent[n]["workers"]) for n in (1, 2))
+    all_of = [spent[n]["own"] + max(spent[n]["workers"]) for n in (1, 2)]
+    same = np.array_equal(labels_of(folder / "1.zarr"), labels_of(folder / "2.zarr"))
+    print(
+        f"speed-up {one / two:.2f}, with start and finish of the run {all_of[0] / all_of[1]:.2f}; "
+        f"labels {'equal' if same else 'NOT EQUAL'}",
+        flush=True,
+    )
+
+
 def simulate(_: Path, options: argparse.Namespace) -> None:
     """Play a queue of slides, longest first, on workers; costs drawn around what was measured."""
     rng = np.random.default_rng(0)
@@ -320,7 +441,9 @@ def simulate(_: Path, options: argparse.Namespace) -> None:
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("equal", "grow", "kill", "real", "simulate"))
+    parser.add_argument(
+        "what", choices=("equal", "grow", "kill", "pan", "real", "simulate", "speedup")
+    )
     parser.add_argument("path", nargs="?", default="")
     parser.add_argument("--edge", type=int, default=4000)
     parser.add_argument("--edges", type=int, nargs="+", default=[1000, 3000, 10_000])
@@ -329,6 +452,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--most", type=float, default=3.0, help="seconds before a kill")
     parser.add_argument("--model-mpp", type=float)
+    parser.add_argument("--times", type=int, default=7, help="a block is repeated along a side")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.25, 0.9],
+                        help="of the most points, in view")  # fmt: skip
     parser.add_argument("--slides", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=40.0, help="of a block")
     parser.add_argument("--dispatch", type=float, default=0.01, help="seconds to hand one out")

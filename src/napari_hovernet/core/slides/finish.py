@@ -177,11 +177,11 @@ def _labels(store: SlideStore, found: _Found, spills: Spills) -> Generator[Progr
 
 def _coarse_levels(store: SlideStore) -> None:
     """Halve what the blocks could not write alone, in strips."""
-    shapes = level_shapes(store.run.source.shape)
+    group, shapes = store.group(), level_shapes(store.run.source.shape)
     alone = own_levels(store.run.recipe.slide_params.block, len(shapes))
     for name, layer in LAYERS.items():
         for level in range(alone, len(shapes)):
-            fine, coarse = (store.arrays[f"{name}/{n}"] for n in (level - 1, level))
+            fine, coarse = (group[f"{name}/{n}"] for n in (level - 1, level))
             height, width = shapes[level]
             step = coarse.chunks[-2]
             rows = max(STRIP_PIXELS // (4 * width) // step, 1) * step
@@ -359,15 +359,16 @@ def write_overlay(store: SlideStore) -> None:
     source = store.run.source
     shapes = level_shapes(source.shape)
     level = next((k for k, s in enumerate(shapes) if max(s) <= OVERLAY_PIXELS), len(shapes) - 1)
-    magnitude = store.arrays[f"magnitude/{level}"][:]
-    nuclei = store.arrays[f"labels/{level}"][:] > 0
+    group = store.group("r")
+    magnitude = group[f"magnitude/{level}"][:]
+    nuclei = (group[f"labels/{level}"][:] > 0).view(np.uint8)
     picture = cv2.resize(
         source.overview(max(2**level // 1, 1)), magnitude.shape[::-1],
         interpolation=cv2.INTER_AREA,
     )  # fmt: skip
     heat = cv2.applyColorMap(magnitude, cv2.COLORMAP_VIRIDIS)
-    shown = picture[..., ::-1].copy()
-    shown[nuclei] = (shown[nuclei] * 0.4 + heat[nuclei] * 0.6).astype(np.uint8)
+    shown = np.ascontiguousarray(picture[..., ::-1])
+    cv2.copyTo(cv2.addWeighted(shown, 0.4, heat, 0.6, 0), nuclei, shown)
     _, data = cv2.imencode(".png", shown, (cv2.IMWRITE_PNG_COMPRESSION, 1))
     with atomic_path(store.folder / "overlay.png") as temporary:
         temporary.write_bytes(data.tobytes())

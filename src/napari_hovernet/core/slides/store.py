@@ -295,12 +295,6 @@ class SlideStore:
             return None
         return found if found.get("run") == self.sha else None
 
-    @cached_property
-    def arrays(self) -> Mapping[str, Any]:
-        """All levels of all pyramids by their path, opened once: that takes its time."""
-        group, levels = self.group(), range(len(level_shapes(self.run.source.shape)))
-        return {f"{name}/{level}": group[f"{name}/{level}"] for name in LAYERS for level in levels}
-
     def group(self, mode: str = "r+") -> Any:
         """Open the zarr group."""
         return optional("zarr").open_group(str(self.folder), mode=mode)
