@@ -37,6 +37,7 @@ from .items import (
     split_of,
 )
 from .names import (
+    ANNOTATOR,
     IMAGE_FOLDERS,
     LABEL_ENDINGS,
     LABEL_FOLDERS,
@@ -50,6 +51,7 @@ from .stores import only
 Pair = items.Pair
 ALSO_IMAGES = frozenset(SUFFIXES) & frozenset(LABEL_SUFFIXES)
 """Endings of files that may be an image or labels."""
+SLIDE_SUFFIXES = (".svs", ".ndpi")
 INDEX_NAME = "index.csv"
 """A folder that holds a file of this name is read by it."""
 IMAGE_COLUMNS = ("path", "image")
@@ -257,18 +259,23 @@ def _folder_pairs(folder: Path, choice: DataChoice) -> tuple[Pair, ...]:
         if several := _one_mask_per_nucleus(folder, choice):
             return several
     wanted = [p for p in images if p.suffix.lower() in SUFFIXES and _fits(p, choice)]
-    twins = Counter(bare_name(p).lower() for p in wanted)
-    names = [p.name if twins[bare_name(p).lower()] > 1 else bare_name(p) for p in wanted]
-    found = zip(names, wanted, strict=True)
-    return tuple(Pair(name, p, labels_of(p, labels, apart=apart)) for name, p in found)
+    found = {p: labels_of(p, labels, apart=apart) for p in wanted}
+    if choice.need_labels:  # MoNuSAC has each image twice, as x.tif and x.svs, with one x.xml
+        plain = {label for p, label in found.items() if p.suffix.lower() not in SLIDE_SUFFIXES}
+        slides = {p for p in found if p.suffix.lower() in SLIDE_SUFFIXES and found[p] in plain}
+        found = {p: label for p, label in found.items() if not (label and p in slides)}
+    twins = Counter(bare_name(p).lower() for p in found)
+    names = [p.name if twins[bare_name(p).lower()] > 1 else bare_name(p) for p in found]
+    return tuple(Pair(name, p, found[p]) for name, p in zip(names, found, strict=True))
 
 
 def _below(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """List the files of the folders that have one of the names; {} without such.
 
-    Of several the first name counts, with all its numbers (``images1``, ``images2``).
+    Of several the first name counts, with all its numbers (``images1``, ``images2``); of one file
+    in several, that of the folder with the shortest name.
     """
-    folders = [p for p in sorted(folder.iterdir()) if p.is_dir()]
+    folders = [p for p in sorted(folder.iterdir(), key=lambda p: -len(p.name)) if p.is_dir()]
     for name in names:
         mine = [p for p in folders if folder_name(p) == name]
         found = {k: v for p in mine for k, v in (list_files(p) or _below(p, names)).items()}
@@ -300,10 +307,17 @@ def _dataset(found: Sequence[Pair], path: Path, choice: DataChoice) -> Dataset:
     if not found:
         wanted = choice.pattern or ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise InputError(f"{path} holds no image ({wanted}){_folders_in(path)}.")
-    data = Dataset(tuple(map(_item, found)), str(path))
+    data = Dataset(tuple(map(_item, found)), str(path), notes=_annotators(found))
     if choice.need_labels and not data.pairs:
         raise InputError(_nothing_paired(path, data.unpaired, choice))
     return data
+
+
+def _annotators(found: Sequence[Pair]) -> tuple[str, ...]:
+    """Say whose labels these are where several people drew them (CryoNuSeg)."""
+    parts = (part for pair in found if pair.labels for part in pair.labels.parts)
+    who = next((part for part in parts if part.lower().startswith(ANNOTATOR)), None)
+    return (f"the labels are those of {who!r}; --labels names another's folder",) if who else ()
 
 
 def _item(pair: Pair) -> Item:
