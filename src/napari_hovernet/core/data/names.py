@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,9 +57,14 @@ def folder_name(path: Path) -> str:
     return bare.strip(" 0123456789")
 
 
+def lowered(name: str) -> str:
+    """Return a name as files are compared: small letters, umlauts as one character (macOS)."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
 def label_names(image: Path, stem: str) -> list[str]:
     """Names, without ending and in small letters, that labels of an image may have."""
-    whole, stem = image.name.lower(), stem.lower()
+    whole, stem = lowered(image.name), lowered(stem)
     marked = [f"{base}{end}" for base in (stem, whole, shortened(stem)) for end in LABEL_ENDINGS]
     return [*dict.fromkeys(marked), whole]
 

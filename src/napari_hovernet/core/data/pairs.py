@@ -22,6 +22,7 @@ from ...errors import InputError
 from ..inference.images import ArraySource, ImageSource
 from ..io.labels import Instances
 from ..io.open import LABEL_SUFFIXES, SUFFIXES, read_image, read_labels
+from ..io.scale import MPP_RANGE, micrometres
 from ..limits import check_file
 from ..types import Int32
 from . import items
@@ -44,6 +45,7 @@ from .names import (
     NUCLEI_FOLDER,
     folder_name,
     label_names,
+    lowered,
     shortened,
 )
 from .stores import only
@@ -61,10 +63,13 @@ GROUP_COLUMNS = ("source_image", "slide", "case", "patient", "image_id")
 """Columns of an index that name what an image was cut from."""
 OWN_COLUMN = "corrected"
 """An index with this column was written by this program: its ``source`` names the slide."""
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 MAX_INDEX_BYTES = 2**28
-ABOUT = re.compile(r"~?\s*(?P<number>\d+(\.\d*)?|\.\d+)(\s|$)")
-"""A number, as in "0.25", or about one, as in "~0.5 (looks 20x)"."""
+ABOUT = re.compile(
+    r"~?\s*(?P<number>(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?)"
+    r"(\s*(?P<unit>[µμ]m|um|nm|mm|microns?)(/px)?)?(\s|$)", re.IGNORECASE
+)  # fmt: skip
+"""A number, as in "0.25", "250 nm", or about one, as in "~0.5 (looks 20x)"."""
 SHOWN = 5
 """Names that are shown in an error."""
 DEEPEST, MAX_FOLDERS = 4, 200
@@ -194,7 +199,7 @@ def list_files(folder: Path) -> dict[str, Path]:
         raise InputError(f"Cannot look into {folder}: {error.strerror or error}.") from error
     files: dict[str, Path] = {}
     for path in (p for p in found if not p.name.startswith(".") and p.is_file()):
-        other = files.setdefault(path.name.lower(), path)
+        other = files.setdefault(lowered(path.name), path)
         if other is not path and path.suffix.lower() in (*SUFFIXES, *LABEL_SUFFIXES):
             raise InputError(
                 f"{folder} has {other.name} and {path.name}, which differ in upper and lower case "
@@ -206,18 +211,18 @@ def list_files(folder: Path) -> dict[str, Path]:
 def image_files(files: Mapping[str, Path]) -> list[Path]:
     """Return the images among files: those with an image's ending that are nobody's labels."""
     images = [path for path in files.values() if path.suffix.lower() in SUFFIXES]
-    names = {bare_name(path).lower() for path in images}
+    names = {lowered(bare_name(path)) for path in images}
     names |= {shortened(name) for name in names}
 
     def owned(name: str) -> bool:
         return any(name.endswith(e) and name.removesuffix(e) in names for e in LABEL_ENDINGS)
 
-    return [path for path in images if not owned(bare_name(path).lower())]
+    return [path for path in images if not owned(lowered(bare_name(path)))]
 
 
 def labels_of(image: Path, files: Mapping[str, Path], *, apart: bool) -> Path | None:
     """Find the labels of an image among the files of a folder."""
-    stem = bare_name(image).lower()
+    stem = lowered(bare_name(image))
     plain = [f"{stem}{s}" for s in LABEL_SUFFIXES if apart or s not in ALSO_IMAGES]
     marked = [f"{name}{s}" for name in label_names(image, stem) for s in LABEL_SUFFIXES]
     for name in (*plain, *marked) if apart else (*marked, *plain):
@@ -403,9 +408,11 @@ def read_index(file: Path, choice: DataChoice) -> tuple[Pair, ...]:
 def _rows(file: Path) -> dict[int, Row]:
     """Read the lines by their numbers in the file, as texts by column."""
     text = read_text(file)
+    text = re.sub(r"^sep=.\n", "", text, flags=re.IGNORECASE)  # Excel's first line
     delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        wide = io.StringIO(text, newline="")
+        lines = list(csv.reader(wide, delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise InputError(f"{file} is no CSV table: {error}.") from error
     header = [name.strip().lower() for name in lines[0]] if lines else []
@@ -483,10 +490,12 @@ def _mpp(file: Path, number: int, text: str) -> float | None:
     if not text:
         return None
     found = ABOUT.match(text.replace(",", "."))
-    value = float(found["number"]) if found else 0.0
-    if not value > 0:
+    value = float(found["number"]) * (micrometres(found["unit"] or "um") or 0) if found else 0.0
+    low, high = MPP_RANGE
+    if not low <= value <= high:
         raise InputError(
-            f"{file}, line {number}: mpp is {text!r}; give micrometres per pixel, or nothing."
+            f"{file}, line {number}: mpp is {text!r}; give micrometres per pixel, {low:g} to "
+            f"{high:g}, or nothing."
         )
     return value
 

@@ -36,11 +36,12 @@ from .labels import (
     instances_in,
     present_ids,
     read_label_tiff,
+    typed_by_map,
     with_type_table,
 )
 from .rois import is_rois, read_rois
 from .scale import Scale, of_dpi
-from .tiff import open_tiff
+from .tiff import ORIENTATION, open_tiff, turned
 
 Array = npt.NDArray[Any]
 
@@ -110,9 +111,13 @@ def _picture(path: Path, head: bytes, too_large: str) -> Iterator[Image.Image]:
         raise
     except MemoryError as error:
         raise InputError(f"{path} does not fit into memory; {too_large}.") from error
+    except SyntaxError as error:  # Pillow's word for what it does not know
+        raise InputError(
+            f"{path} is damaged, or of a kind that is not read ({plain(error, SHOWN)}; 12-bit and "
+            "lossless JPEG are not); export it again, as PNG or TIFF."
+        ) from error
     except (
         OSError,
-        SyntaxError,
         EOFError,
         ValueError,
         TypeError,
@@ -194,13 +199,12 @@ def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], Scale]:
         scale, turn = of_dpi(image.info.get("dpi")), 1
         pixels = _deep(path, head, image)
         if pixels is None:
-            turn = image.getexif().get(0x0112, 1)
+            turn = image.getexif().get(ORIENTATION, 1)
             plain = image.mode in ("L", "RGB", "RGBA")  # not palettes, CMYK, 1-bit images
             alpha = "transparency" in image.info or image.mode in WITH_ALPHA
             mode = "RGBA" if alpha else "RGB"
             pixels = np.asarray(image if plain else image.convert(mode))
-    note = f"the file asks to be turned when shown (EXIF orientation {turn}): read as stored"
-    return pixels, (note,) if turn != 1 else (), scale
+    return pixels, turned(turn), scale
 
 
 # --- labels --------------------------------------------------------------------------
@@ -263,7 +267,10 @@ def _read_raster(file: Path, head: bytes) -> Instances:
     if head.startswith(_MATLAB) or file.suffix.lower() == ".mat":
         return read_hovernet_mat(file)
     if head.startswith(_ZIP):
-        why = "is an archive of arrays (.npz); save the labels alone: numpy.save('x.npy', a)"
+        why = (
+            "is an archive: unpack it (a folder may hold a mask per nucleus); of an .npz save the "
+            "labels alone: numpy.save('x.npy', a)"
+        )
     elif file.suffix.lower() == ".dat":
         why = "is a pickle of joblib; save it from TIAToolbox as GeoJSON or as a store (.db)"
     elif head.startswith(_JPEG):
@@ -309,6 +316,11 @@ def _read_npy(file: Path) -> Instances:
             f"{file} cannot be used: it is damaged or cut off ({plain(error, SHOWN)}); save it "
             "again."
         ) from error
+    if (
+        stored.ndim == 3 and stored.shape[2] == 2
+    ):  # ids and types, as hover_net and CoNIC stack them
+        found = instances_in(stored[..., 0], f"{file}: the array")
+        return typed_by_map(found, stored[..., 1], "the array's second plane")
     return instances_in(stored, f"{file}: the array")
 
 

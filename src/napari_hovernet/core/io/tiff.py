@@ -29,6 +29,9 @@ MAX_PART_BYTES = 2**28
 COLOUR_AXES = "SC"
 """Names tifffile gives to axes that may hold the colours."""
 WHITE_IS_ZERO, COLOUR_TABLE, SEPARATE = 0, 3, 2
+SHOWN_AS_RGB = (0, 1, 2, 3, 6)
+"""TIFF's words for colours: grey (either way), RGB, palette, YCbCr; not CMYK nor CIELAB."""
+ORIENTATION = 0x0112
 PREMULTIPLIED, STRAIGHT = 1, 2
 """TIFF's words for the kinds of alpha."""
 
@@ -195,11 +198,22 @@ def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...],
         shape, dtype = _size(path, level, pages), np.dtype(level.dtype)
         for page in pages:
             _check_parts(path, page)
+            if (kind := page.photometric) not in SHOWN_AS_RGB:
+                name = {5: "CMYK"}.get(int(kind), getattr(kind, "name", kind))
+                raise InputError(f"{path.name} has {name} colours; convert it to RGB first.")
+        turn = pages[0].tags.valueof(ORIENTATION, 1)
+    notes = (*notes, *turned(turn))
     if len(pages) == 1 and shape[2] == 2 and _has_alpha(pages[0]):
         shape = (shape[0], shape[1], 4)
     if pages[0].photometric == COLOUR_TABLE:
         shape, dtype = (shape[0], shape[1], 3), np.dtype(np.uint8)
     return PagesArray(path, pages, shape, dtype), notes, scale
+
+
+def turned(orientation: Any) -> tuple[str, ...]:
+    """Say that a picture asks to be turned, which is not done: labels lie as pixels are stored."""
+    text = f"the file asks to be turned when shown (EXIF orientation {orientation}): read as stored"
+    return (text,) if orientation != 1 else ()
 
 
 def _check_parts(path: Path, page: Any) -> None:
