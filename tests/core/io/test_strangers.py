@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +70,25 @@ def test_images_are_read_pixel_by_pixel(tmp_path: Path, case: str) -> None:
     assert noted is None or noted in " ".join(source.notes)
 
 
+def scans(path: Path) -> None:
+    """A picture of a few kB that is gone over 500 times; a large one would take hours."""
+    Image.fromarray(RGB).save(path, "JPEG", progressive=True)
+    data = path.read_bytes()
+    last = data.rindex(b"\xff\xda")
+    path.write_bytes(data[:-2] + data[last:-2] * 500 + data[-2:])
+
+
+def scans_in_a_tiff(path: Path) -> None:
+    scans(path)
+    data = path.read_bytes()
+    tifffile.imwrite(path, iter([data]), shape=(40, 60, 3), dtype=np.uint8, photometric="ycbcr",
+                     compression="jpeg", rowsperstrip=40)  # fmt: skip
+
+
 NO_IMAGES: dict[str, tuple[str, Maker, str]] = {
     "CMYK": ("x.tif", picture("CMYK"), "CMYK colours; convert"),
     "CIELAB": ("x.tif", tiff(RGB, photometric="cielab"), "CIELAB colours; convert"),
+    "hundreds of scans": ("x.jpg", scans, "scans, up to 100 are read"),
     "12-bit JPEG": ("x.jpg", twelve_bit, "12-bit and lossless JPEG are not"),
     "BMP": ("x.bmp", picture("RGB"), "no PNG, JPEG or TIFF"),
     "link to itself": ("x.png", lambda path: path.symlink_to(path.name), "cannot be read"),
@@ -157,11 +175,20 @@ def test_labels_are_read_with_their_types(tmp_path: Path, case: str) -> None:
     assert found.type.tolist() == types
 
 
+def endless_view(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as store:
+        store.execute(
+            "CREATE VIEW annotations AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL "
+            "SELECT x + 1 FROM c) SELECT x geometry, x properties FROM c WHERE x < 0"
+        )
+
+
 REFUSED: dict[str, tuple[str, Maker, str]] = {
     "NaN": ("x.tif", tiff(np.where(LABELS, LABELS, np.nan)), "2,200 pixels that are no number"),
     "stack": ("x.tif", tiff(np.stack([LABELS, LABELS, TYPES]).astype(np.uint16),
                             photometric="minisblack"), "not a stack"),
     "zipped masks": ("x.zip", masks, "unpack it"),
+    "a store that never ends": ("x.db", endless_view, "annotations is no table"),
     "complex": ("x.npy", npy(LABELS.astype(complex)), "whole numbers"),
     "VIA": ("x.json", text({"a.png": {"regions": []}}), "no GeoJSON, nor JSON of"),
     "one geometry": ("x.geojson", text(BOTH["features"][0]["geometry"]), "FeatureCollection"),
@@ -207,3 +234,10 @@ def test_umlauts_as_a_mac_writes_them_are_the_same_name(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "gro\u0308\u00dfe.png")
     tifffile.imwrite(tmp_path / "gr\u00f6\u00dfe_mask.tif", LABELS)
     assert len(find_pairs(tmp_path)) == 1
+
+
+def test_a_strip_of_hundreds_of_scans_is_refused(tmp_path: Path) -> None:
+    scans_in_a_tiff(tmp_path / "x.tif")
+    source = read_image(tmp_path / "x.tif").source
+    with pytest.raises(InputError, match="scans, up to 100 are read"):
+        source.read(0, 40, 0, 60)

@@ -266,6 +266,9 @@ def read_store(path: Path) -> Polygons:
     try:
         place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(place, uri=True)) as store:
+            made = store.execute("SELECT sql FROM sqlite_master WHERE name = 'annotations'")
+            if not str((made.fetchone() or ("",))[0]).upper().startswith("CREATE TABLE"):
+                raise ValueError("annotations is no table")  # a view may never end
             for geometry, properties in store.execute(
                 "SELECT geometry, properties FROM annotations"
             ):

@@ -41,7 +41,7 @@ from .labels import (
 )
 from .rois import is_rois, read_rois
 from .scale import Scale, of_dpi
-from .tiff import ORIENTATION, open_tiff, turned
+from .tiff import ORIENTATION, check_scans, open_tiff, turned
 
 Array = npt.NDArray[Any]
 
@@ -196,6 +196,7 @@ def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], Scale]:
         raise InputError(f"{path} is no PNG, JPEG or TIFF image; convert it first.")
     with _picture(path, head, "save it as a tiled TIFF") as image:
         check_room(_pixels(image) * DECODE_BYTES, path.name, "save it as a tiled TIFF")
+        check_scans(path.read_bytes() if head.startswith(_JPEG) else b"")
         scale, turn = of_dpi(image.info.get("dpi")), 1
         pixels = _deep(path, head, image)
         if pixels is None:

@@ -26,12 +26,16 @@ CACHE_BYTES = 256 * 2**20
 """Decoded strips and tiles kept for the next region, bytes per file."""
 MAX_PART_BYTES = 2**28
 """A larger strip or tile is decoded only where the memory is there, bytes."""
+JPEGS = (6, 7, 34892)
+"""TIFF's words for JPEG inside."""
 COLOUR_AXES = "SC"
 """Names tifffile gives to axes that may hold the colours."""
 WHITE_IS_ZERO, COLOUR_TABLE, SEPARATE = 0, 3, 2
 SHOWN_AS_RGB = (0, 1, 2, 3, 6)
 """TIFF's words for colours: grey (either way), RGB, palette, YCbCr; not CMYK nor CIELAB."""
 ORIENTATION = 0x0112
+SCAN, MAX_SCANS = b"\xff\xda", 100
+"""What starts a scan in a JPEG, and how many are read: real ones have some ten."""
 PREMULTIPLIED, STRAIGHT = 1, 2
 """TIFF's words for the kinds of alpha."""
 
@@ -119,6 +123,7 @@ class PagesArray:
         try:
             if len(data) != count:
                 raise ValueError(f"{count} bytes expected, {len(data)} found")
+            check_scans(data if page.compression in JPEGS else b"")
             # Strips and tiles of NDPI have their tables in a header of the page.
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             given = {name: table for name, table in tables.items() if table}
@@ -208,6 +213,12 @@ def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...],
     if pages[0].photometric == COLOUR_TABLE:
         shape, dtype = (shape[0], shape[1], 3), np.dtype(np.uint8)
     return PagesArray(path, pages, shape, dtype), notes, scale
+
+
+def check_scans(jpeg: bytes) -> None:
+    """Refuse a JPEG that comes in thousands of passes over all its pixels: it takes hours."""
+    if (n := jpeg.count(SCAN)) > MAX_SCANS:
+        raise ValueError(f"{n:,} scans, up to {MAX_SCANS} are read")
 
 
 def turned(orientation: Any) -> tuple[str, ...]:
