@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import struct
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -187,6 +188,8 @@ REFUSED: dict[str, tuple[str, Maker, str]] = {
     "NaN": ("x.tif", tiff(np.where(LABELS, LABELS, np.nan)), "2,200 pixels that are no number"),
     "stack": ("x.tif", tiff(np.stack([LABELS, LABELS, TYPES]).astype(np.uint16),
                             photometric="minisblack"), "not a stack"),
+    "JPEG inside": ("x.tif", tiff(np.tile(LABELS, (2, 2)).astype(np.uint8), compression="jpeg"),
+                    "changes ids"),
     "zipped masks": ("x.zip", masks, "unpack it"),
     "a store that never ends": ("x.db", endless_view, "annotations is no table"),
     "complex": ("x.npy", npy(LABELS.astype(complex)), "whole numbers"),
@@ -234,6 +237,21 @@ def test_umlauts_as_a_mac_writes_them_are_the_same_name(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "gro\u0308\u00dfe.png")
     tifffile.imwrite(tmp_path / "gr\u00f6\u00dfe_mask.tif", LABELS)
     assert len(find_pairs(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg2000"])
+def test_a_tile_that_claims_to_be_far_larger_is_refused(tmp_path: Path, kind: str) -> None:
+    """1 kB that says 65,500 x 65,500: the decoder would take 13 GB."""
+    codecs, size = pytest.importorskip("imagecodecs"), (65500, 65500)
+    made = codecs.jpeg_encode if kind == "jpeg" else codecs.jpeg2k_encode
+    data = bytearray(made(RGB[:32, :32]))
+    at, form = (data.index(b"\xff\xc0") + 5, ">HH") if kind == "jpeg" else (
+        data.index(b"\xff\x4f\xff\x51") + 8, ">II")  # fmt: skip
+    struct.pack_into(form, data, at, *size)
+    tifffile.imwrite(tmp_path / "x.tif", iter([bytes(data)]), shape=(32, 32, 3), dtype=np.uint8,
+                     photometric="rgb", compression=kind, tile=(32, 32))  # fmt: skip
+    with pytest.raises(InputError, match="its code is of 4,290,250,000 px"):
+        read_image(tmp_path / "x.tif").source.read(0, 32, 0, 32)
 
 
 def test_a_strip_of_hundreds_of_scans_is_refused(tmp_path: Path) -> None:

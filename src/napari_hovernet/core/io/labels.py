@@ -18,7 +18,7 @@ from ...errors import InputError
 from ..limits import check_room
 from ..types import Int32, TypeInfo, unnamed
 from .files import MAX_TYPE, METADATA_KEY, atomic_path
-from .tiff import main_series, tiff_file
+from .tiff import JPEGS, main_series, tiff_file
 
 MAX_LABEL = 2**31 - 1
 """Largest instance id that fits a label image."""
@@ -252,6 +252,8 @@ def read_label_tiff(path: str | os.PathLike[str]) -> Instances:
     with tiff_file(file) as tiff:
         series, notes = main_series(tiff)
         level = series.levels[0]
+        if level.keyframe.compression in JPEGS:
+            raise InputError(f"{file} is compressed as JPEG, which changes ids; use LZW or none.")
         pixels = int(np.prod(level.shape, dtype=object))
         check_room(pixels * level.dtype.itemsize, file.name)
         values, description = level.asarray(), tiff.pages.first.description
