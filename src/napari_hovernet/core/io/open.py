@@ -20,14 +20,6 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from ...errors import InputError, plain
 from ..inference.images import ArraySource, ImageSource, as_source
 from ..limits import check_file, check_room, npy_header
-from .foreign import (
-    json_kind,
-    read_cellpose,
-    read_json,
-    read_mask_folder,
-    read_store,
-    read_xml,
-)
 from .geojson import Polygons, rasterize, read_geojson
 from .hover_net import read_hovernet_json, read_hovernet_mat
 from .labels import (
@@ -39,7 +31,6 @@ from .labels import (
     typed_by_map,
     with_type_table,
 )
-from .rois import is_rois, read_rois
 from .scale import Scale, of_dpi
 from .tiff import ORIENTATION, check_scans, open_tiff, turned
 
@@ -220,6 +211,8 @@ def read_labels(
     """
     file = Path(path)
     if file.is_dir():
+        from .foreign import read_mask_folder  # noqa: PLC0415 - for labels alone, as below
+
         masks = [p for p in sorted(file.iterdir()) if p.suffix.lower() in MASK_SUFFIXES]
         planes = (_read_raster(p, _head(p, "a mask")).labels for p in masks)
         return read_mask_folder(file, masks, planes)
@@ -236,6 +229,9 @@ def read_labels(
 
 def read_outlines(file: Path, head: bytes | None = None, name: str = "") -> Polygons | None:
     """Read a file of outlines by what its first bytes say; None where it is none."""
+    from .foreign import json_kind, read_json, read_store, read_xml  # noqa: PLC0415
+    from .rois import is_rois, read_rois  # noqa: PLC0415
+
     head = _head(file, "one label file") if head is None else head
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if is_rois(head):
@@ -302,6 +298,8 @@ def _read_npy(file: Path) -> Instances:
         with file.open("rb") as handle:
             shape, _, dtype = npy_header(handle)
             if dtype.hasobject:
+                from .foreign import read_cellpose  # noqa: PLC0415
+
                 return read_cellpose(file)
             size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if size > file.stat().st_size:
