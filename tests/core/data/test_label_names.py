@@ -62,6 +62,31 @@ TREES = {
     "CoNSeP": ["Images/x.png", "Labels/x.mat", "Overlay/x.png"],
     "Cellpose's own images": ["x_img.png", "x_masks.png"],
     "TNBC": ["Slide_01/x.png", "GT_01/x.png"],
+    "NuCLS": ["QC/rgb/x.png", "QC/mask/x.png", "QC/csv/x.csv"],
+    "PUMA": [
+        "01_training_dataset_tif_ROIs/x.tif",
+        "01_training_dataset_geojson_nuclei/x_nuclei.geojson",
+        "01_training_dataset_geojson_tissue/x_tissue.geojson",
+    ],
+    "Kumar": ["kumar/test_diff/Images/x.tif", "kumar/test_diff/Labels/x.mat"],
+    "CPM-15": ["cpm15/Images/x.png", "cpm15/Labels/x.mat"],
+    "Janowczyk": ["x_original.tif", "x_mask.png"],
+    "NeurIPS 2022": ["images/x.png", "labels/x_label.tiff"],
+    "S-BSST265": ["dataset/rawimages/x.tif", "dataset/groundtruth/x.tif"],
+    "PanNuke, as CellViT prepares it": ["fold0/images/x.png", "fold0/labels/x.npy"],
+    "CryoNuSeg": [
+        "tissue images/x.tif",
+        "Annotator 1 (biologist)/label masks/x.tif",
+        "Annotator 1 (biologist)/label masks modify/x.tif",
+        "Annotator 1 (biologist second round)/Annotator 1 (biologist second round)"
+        "/label masks/x.tif",
+        "Annotator 2 (bioinformatician)/Annotator 2 (bioinformatician)/label masks/x.tif",
+    ],
+    "CryoNuSeg's second annotator alone": [
+        "tissue images/x.tif",
+        "Annotator 2 (bioinformatician)/Annotator 2 (bioinformatician)/label masks/x.tif",
+    ],
+    "MoNuSAC with slides": ["T-1/x.tif", "T-1/x.xml", "T-1/x.svs"],
     "CoNSeP's root": ["CoNSeP/Train/Images/x.png", "CoNSeP/Train/Labels/x.mat"],
     "NuInsSeg's root": ["human liver/tissue images/x.png", "human liver/label masks/x.tif"],
     "MoNuSAC's root": ["TCGA-5P/TCGA-5P-1/x.tif", "TCGA-5P/TCGA-5P-1/x.xml"],
@@ -74,7 +99,7 @@ def test_labels_are_found_where_others_keep_them(tmp_path: Path, name: str) -> N
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).touch()
     (pair,) = find_pairs(tmp_path)
-    assert pair.name in ("x", "x_img")
+    assert pair.name in ("x", "x_img", "x_original")
     assert pair.image == tmp_path / TREES[name][0]
     assert pair.labels == tmp_path / TREES[name][1]
 

@@ -46,7 +46,7 @@ def test_whole_numbers_of_any_kind_are_labels(dtype: type) -> None:
         (np.zeros((2, 2), "U1"), "dtype"),
         (np.array([[-1]]), "-1"),
         (np.array([[2**31]]), "2147483648"),
-        (np.array([[np.nan]]), "nan"),
+        (np.array([[np.nan]]), "1 pixels that are no number"),
         (np.array([[0.5]]), "fractions"),
     ],
 )
@@ -476,12 +476,12 @@ def other_json(folder: Path) -> Path:
         (stack, r"shape \(3, 4, 4\)"),
         (objects, "Python objects"),
         (false_size, "damaged or cut off"),
-        (archive, "archive of arrays"),
+        (archive, "is an archive: unpack it"),
         (jpeg, "compression changes ids"),
         (missing, "is not there"),
         (a_folder, "holds no mask"),
         (twice_the_same_id, "repeat"),
-        (other_json, "lacks 'type'"),
+        (other_json, "no GeoJSON, nor JSON of"),
     ],
 )
 def test_what_is_refused_names_the_file(

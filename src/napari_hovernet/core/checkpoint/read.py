@@ -19,7 +19,6 @@ from safetensors import SafetensorError, safe_open
 from ...errors import CheckpointError, InputError, is_out_of_memory, plain
 from ..inference.devices import resolve_device
 from ..networks.registry import Network
-from ..pickles import scan
 from ..types import Model, ModelInfo
 from ..weights import BUILT_IN, DEFAULT, FOLDER, offered
 from . import header
@@ -70,6 +69,8 @@ LEGACY_PICKLES = 5
 
 def _check_pickle(path: Path, form: str) -> None:
     """Look a pickle through before torch reads it: it must end, and fit into memory."""
+    from ..pickles import scan  # noqa: PLC0415 - our own models are no pickles
+
     try:
         if form == ZIP:
             with zipfile.ZipFile(path) as archive:

@@ -30,9 +30,9 @@ import numpy as np
 from ...errors import InputError
 from .stores import AXES, PARTS, Stack, only
 
-TRAIN_NAMES = ("train", "training")
+TRAIN_NAMES = ("train", "training", "stage1_train")
 VAL_NAMES = ("val", "valid", "validation")
-TEST_NAMES = ("test", "testing")
+TEST_NAMES = ("test", "testing", "test_same", "test_diff", "stage1_test")
 """Names of splits, as indices and folders have them; case does not matter."""
 SHOWN = 3
 """Names that a message shows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,33 +25,46 @@ LABEL_ENDINGS: Mapping[str, str] = {
     "_gt": "challenges",
     "_rois": "this program, ImageJ",
     "_annotations": "ASAP, COCO",
+    "_nuclei": "PUMA",
 }
 """What follows the image's name (without or with its own ending) in that of its labels, first
 choice first, and who writes it."""
-IMAGE_ENDINGS = ("_img", "_image", "_raw", "_he")
+IMAGE_ENDINGS = ("_img", "_image", "_raw", "_he", "_original")
 """What may follow the name of an image that its labels do not have (Cellpose: ``x_img.png`` and
 ``x_masks.png``)."""
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "tissue images", "lizard images", "slide")
+ANNOTATOR = "annotator"
+IMAGE_FOLDERS = (
+    "images", "image", "imgs", "img", "tissue images", "lizard images", "slide", "rgb",
+    "rawimages", "training dataset tif rois",
+)  # fmt: skip
 LABEL_FOLDERS = (
     "labels", "label", "masks", "inst", "mask", "gt", "ground truth", "groundtruth", "label masks",
-    "annotations", "lizard labels",
+    "label masks modify", "annotations", "lizard labels", "training dataset geojson nuclei",
+    ANNOTATOR,
 )  # fmt: skip
-"""Folders in which labels lie under the names of their images; case, numbers at the end and
-underscores do not matter (NuInsSeg ``tissue images``, ``label masks``; Lizard
+"""Folders in which labels lie under the names of their images; case, numbers at both ends,
+underscores and brackets do not matter (NuInsSeg ``tissue images``, ``label masks``; Lizard
 ``Lizard_Images1``, ``Lizard_Labels/Labels``; MoNuSeg ``Tissue Images``, ``Annotations``; TNBC
-``Slide_01``, ``GT_01``)."""
+``Slide_01``, ``GT_01``; CryoNuSeg ``Annotator 1 (biologist)/label masks``; PUMA
+``01_training_dataset_tif_ROIs``)."""
 NUCLEI_FOLDER = "masks"
 """Folder with a mask per nucleus, beside ``images`` with the one image (DSB 2018)."""
 
 
 def folder_name(path: Path) -> str:
     """Return a folder's name as the table has it."""
-    return re.sub(r"[\s_-]+", " ", path.name.lower()).strip().rstrip("0123456789").strip()
+    bare = re.sub(r"[\s_-]+", " ", path.name.lower().partition("(")[0])
+    return bare.strip(" 0123456789")
+
+
+def lowered(name: str) -> str:
+    """Return a name as files are compared: small letters, umlauts as one character (macOS)."""
+    return unicodedata.normalize("NFC", name).lower()
 
 
 def label_names(image: Path, stem: str) -> list[str]:
     """Names, without ending and in small letters, that labels of an image may have."""
-    whole, stem = image.name.lower(), stem.lower()
+    whole, stem = lowered(image.name), lowered(stem)
     marked = [f"{base}{end}" for base in (stem, whole, shortened(stem)) for end in LABEL_ENDINGS]
     return [*dict.fromkeys(marked), whole]
 

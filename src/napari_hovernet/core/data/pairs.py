@@ -22,6 +22,7 @@ from ...errors import InputError
 from ..inference.images import ArraySource, ImageSource
 from ..io.labels import Instances
 from ..io.open import LABEL_SUFFIXES, SUFFIXES, read_image, read_labels
+from ..io.scale import MPP_RANGE, micrometres
 from ..limits import check_file
 from ..types import Int32
 from . import items
@@ -37,12 +38,14 @@ from .items import (
     split_of,
 )
 from .names import (
+    ANNOTATOR,
     IMAGE_FOLDERS,
     LABEL_ENDINGS,
     LABEL_FOLDERS,
     NUCLEI_FOLDER,
     folder_name,
     label_names,
+    lowered,
     shortened,
 )
 from .stores import only
@@ -50,6 +53,7 @@ from .stores import only
 Pair = items.Pair
 ALSO_IMAGES = frozenset(SUFFIXES) & frozenset(LABEL_SUFFIXES)
 """Endings of files that may be an image or labels."""
+SLIDE_SUFFIXES = (".svs", ".ndpi")
 INDEX_NAME = "index.csv"
 """A folder that holds a file of this name is read by it."""
 IMAGE_COLUMNS = ("path", "image")
@@ -59,10 +63,13 @@ GROUP_COLUMNS = ("source_image", "slide", "case", "patient", "image_id")
 """Columns of an index that name what an image was cut from."""
 OWN_COLUMN = "corrected"
 """An index with this column was written by this program: its ``source`` names the slide."""
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 MAX_INDEX_BYTES = 2**28
-ABOUT = re.compile(r"~?\s*(?P<number>\d+(\.\d*)?|\.\d+)(\s|$)")
-"""A number, as in "0.25", or about one, as in "~0.5 (looks 20x)"."""
+ABOUT = re.compile(
+    r"~?\s*(?P<number>(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?)"
+    r"(\s*(?P<unit>[µμ]m|um|nm|mm|microns?)(/px)?)?(\s|$)", re.IGNORECASE
+)  # fmt: skip
+"""A number, as in "0.25", "250 nm", or about one, as in "~0.5 (looks 20x)"."""
 SHOWN = 5
 """Names that are shown in an error."""
 DEEPEST, MAX_FOLDERS = 4, 200
@@ -192,7 +199,7 @@ def list_files(folder: Path) -> dict[str, Path]:
         raise InputError(f"Cannot look into {folder}: {error.strerror or error}.") from error
     files: dict[str, Path] = {}
     for path in (p for p in found if not p.name.startswith(".") and p.is_file()):
-        other = files.setdefault(path.name.lower(), path)
+        other = files.setdefault(lowered(path.name), path)
         if other is not path and path.suffix.lower() in (*SUFFIXES, *LABEL_SUFFIXES):
             raise InputError(
                 f"{folder} has {other.name} and {path.name}, which differ in upper and lower case "
@@ -204,18 +211,18 @@ def list_files(folder: Path) -> dict[str, Path]:
 def image_files(files: Mapping[str, Path]) -> list[Path]:
     """Return the images among files: those with an image's ending that are nobody's labels."""
     images = [path for path in files.values() if path.suffix.lower() in SUFFIXES]
-    names = {bare_name(path).lower() for path in images}
+    names = {lowered(bare_name(path)) for path in images}
     names |= {shortened(name) for name in names}
 
     def owned(name: str) -> bool:
         return any(name.endswith(e) and name.removesuffix(e) in names for e in LABEL_ENDINGS)
 
-    return [path for path in images if not owned(bare_name(path).lower())]
+    return [path for path in images if not owned(lowered(bare_name(path)))]
 
 
 def labels_of(image: Path, files: Mapping[str, Path], *, apart: bool) -> Path | None:
     """Find the labels of an image among the files of a folder."""
-    stem = bare_name(image).lower()
+    stem = lowered(bare_name(image))
     plain = [f"{stem}{s}" for s in LABEL_SUFFIXES if apart or s not in ALSO_IMAGES]
     marked = [f"{name}{s}" for name in label_names(image, stem) for s in LABEL_SUFFIXES]
     for name in (*plain, *marked) if apart else (*marked, *plain):
@@ -257,18 +264,23 @@ def _folder_pairs(folder: Path, choice: DataChoice) -> tuple[Pair, ...]:
         if several := _one_mask_per_nucleus(folder, choice):
             return several
     wanted = [p for p in images if p.suffix.lower() in SUFFIXES and _fits(p, choice)]
-    twins = Counter(bare_name(p).lower() for p in wanted)
-    names = [p.name if twins[bare_name(p).lower()] > 1 else bare_name(p) for p in wanted]
-    found = zip(names, wanted, strict=True)
-    return tuple(Pair(name, p, labels_of(p, labels, apart=apart)) for name, p in found)
+    found = {p: labels_of(p, labels, apart=apart) for p in wanted}
+    if choice.need_labels:  # MoNuSAC has each image twice, as x.tif and x.svs, with one x.xml
+        plain = {label for p, label in found.items() if p.suffix.lower() not in SLIDE_SUFFIXES}
+        slides = {p for p in found if p.suffix.lower() in SLIDE_SUFFIXES and found[p] in plain}
+        found = {p: label for p, label in found.items() if not (label and p in slides)}
+    twins = Counter(bare_name(p).lower() for p in found)
+    names = [p.name if twins[bare_name(p).lower()] > 1 else bare_name(p) for p in found]
+    return tuple(Pair(name, p, found[p]) for name, p in zip(names, found, strict=True))
 
 
 def _below(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
     """List the files of the folders that have one of the names; {} without such.
 
-    Of several the first name counts, with all its numbers (``images1``, ``images2``).
+    Of several the first name counts, with all its numbers (``images1``, ``images2``); of one file
+    in several, that of the folder with the shortest name.
     """
-    folders = [p for p in sorted(folder.iterdir()) if p.is_dir()]
+    folders = [p for p in sorted(folder.iterdir(), key=lambda p: -len(p.name)) if p.is_dir()]
     for name in names:
         mine = [p for p in folders if folder_name(p) == name]
         found = {k: v for p in mine for k, v in (list_files(p) or _below(p, names)).items()}
@@ -300,10 +312,17 @@ def _dataset(found: Sequence[Pair], path: Path, choice: DataChoice) -> Dataset:
     if not found:
         wanted = choice.pattern or ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise InputError(f"{path} holds no image ({wanted}){_folders_in(path)}.")
-    data = Dataset(tuple(map(_item, found)), str(path))
+    data = Dataset(tuple(map(_item, found)), str(path), notes=_annotators(found))
     if choice.need_labels and not data.pairs:
         raise InputError(_nothing_paired(path, data.unpaired, choice))
     return data
+
+
+def _annotators(found: Sequence[Pair]) -> tuple[str, ...]:
+    """Say whose labels these are where several people drew them (CryoNuSeg)."""
+    parts = (part for pair in found if pair.labels for part in pair.labels.parts)
+    who = next((part for part in parts if part.lower().startswith(ANNOTATOR)), None)
+    return (f"the labels are those of {who!r}; --labels names another's folder",) if who else ()
 
 
 def _item(pair: Pair) -> Item:
@@ -389,9 +408,11 @@ def read_index(file: Path, choice: DataChoice) -> tuple[Pair, ...]:
 def _rows(file: Path) -> dict[int, Row]:
     """Read the lines by their numbers in the file, as texts by column."""
     text = read_text(file)
+    text = re.sub(r"^sep=.\n", "", text, flags=re.IGNORECASE)  # Excel's first line
     delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        wide = io.StringIO(text, newline="")
+        lines = list(csv.reader(wide, delimiter=delimiter, skipinitialspace=True))
     except csv.Error as error:
         raise InputError(f"{file} is no CSV table: {error}.") from error
     header = [name.strip().lower() for name in lines[0]] if lines else []
@@ -469,10 +490,12 @@ def _mpp(file: Path, number: int, text: str) -> float | None:
     if not text:
         return None
     found = ABOUT.match(text.replace(",", "."))
-    value = float(found["number"]) if found else 0.0
-    if not value > 0:
+    value = float(found["number"]) * (micrometres(found["unit"] or "um") or 0) if found else 0.0
+    low, high = MPP_RANGE
+    if not low <= value <= high:
         raise InputError(
-            f"{file}, line {number}: mpp is {text!r}; give micrometres per pixel, or nothing."
+            f"{file}, line {number}: mpp is {text!r}; give micrometres per pixel, {low:g} to "
+            f"{high:g}, or nothing."
         )
     return value
 

@@ -21,7 +21,7 @@ from ..pickles import read_plain
 from ..types import Int32, unnamed
 from .files import MAX_TYPE, load_json, member, named, numbers, points
 from .geojson import Polygons, Ring, mask_outlines
-from .labels import Instances, instances_in, instances_of
+from .labels import Instances, instances_in, instances_of, typed_by_map
 
 MAX_XML_BYTES = 2**29
 """Of an XML file that is read; a parsed one takes some ten times that."""
@@ -45,11 +45,15 @@ def read_cellpose(path: Path) -> Instances:
         found = read_plain(file)
         while isinstance(found, list) and len(found) == 1:
             found = found[0]
-        masks = found.get("masks") if isinstance(found, Mapping) else None
-        if not isinstance(masks, np.ndarray):
+        known = found if isinstance(found, Mapping) else {}
+        if isinstance(labels := known.get("inst_map"), np.ndarray):  # as CellViT prepares PanNuke
+            made, kinds = instances_in(labels, "inst_map"), known.get("type_map")
+            typed = isinstance(kinds, np.ndarray)
+            return typed_by_map(made, np.asarray(kinds), "type_map") if typed else made
+        if not isinstance(masks := known.get("masks"), np.ndarray):
             raise InputError(
-                "it holds Python objects without 'masks', and such are not opened; save the label "
-                "array alone: numpy.save('x.npy', labels)."
+                "it holds Python objects without 'masks' or 'inst_map', and such are not opened; "
+                "save the label array alone: numpy.save('x.npy', labels)."
             )
         return instances_in(masks, "masks", ("Cellpose's masks are read",))
 
@@ -118,11 +122,13 @@ def _polygons(
 
 
 def json_kind(head: bytes) -> str:
-    """Tell "coco", "cellvit", "tiatoolbox" or "" by the first bytes of a JSON file."""
+    """Tell "coco", "cellvit", "tiatoolbox", "labelme" or "" by the first bytes of a JSON file."""
     # of a large file the head shows its images, or what it says of the slide, and no more
     pictures = b'"images"' in head and (b'"annotations"' in head or b'"file_name"' in head)
     if pictures or b'"segmentation"' in head:
         return "coco"
+    if b'"shapes"' in head and b'"points"' in head:
+        return "labelme"
     if b'"wsi_metadata"' in head:
         return "cellvit"
     if b'"contour"' in head and b'"nuc"' not in head:
@@ -131,11 +137,13 @@ def json_kind(head: bytes) -> str:
 
 
 def read_json(path: Path, kind: str, name: str = "") -> Polygons:
-    """Read COCO (of the image of a name, if it tells of several), CellViT or TIAToolbox."""
+    """Read COCO (of the image of a name, if it tells of several), CellViT, TIAToolbox, labelme."""
     data = load_json(path)
     with named(path):
         if kind == "coco":
             return _coco(data, name)
+        if kind == "labelme":
+            return _labelme(data)
         entries = member(data, "cells", "The file") if kind == "cellvit" else data
         return _contours(entries, data)
 
@@ -162,6 +170,22 @@ def _contours(entries: Any, data: Any) -> Polygons:
             names[int(str(key)[:4]) - 1] = name
     gone = len(listed) - len(rings)
     return _polygons(rings, types, names, (f"{gone} cells without outline",) if gone else ())
+
+
+def _labelme(data: Any) -> Polygons:
+    """Read the polygons of labelme; boxes, circles and points are left out."""
+    shapes = member(data, "shapes", "The file")
+    if not isinstance(shapes, list):
+        raise InputError("its shapes are no list.")
+    kept = [
+        s for s in shapes if isinstance(s, dict) and s.get("shape_type", "polygon") == "polygon"
+    ]
+    rings = [(points(s.get("points"), f"Shape {i + 1}"),) for i, s in enumerate(kept)]
+    named_so = [str(s.get("label") or "") for s in kept]
+    names = list(dict.fromkeys(name for name in named_so if name))
+    gone = len(shapes) - len(kept)
+    notes = (f"{gone} shapes that are no polygons were left out",) if gone else ()
+    return _polygons(rings, [names.index(n) + 1 if n else 0 for n in named_so], names, notes)
 
 
 def _coco(data: Any, name: str) -> Polygons:
@@ -242,6 +266,9 @@ def read_store(path: Path) -> Polygons:
     try:
         place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(place, uri=True)) as store:
+            made = store.execute("SELECT sql FROM sqlite_master WHERE name = 'annotations'")
+            if not str((made.fetchone() or ("",))[0]).upper().startswith("CREATE TABLE"):
+                raise ValueError("annotations is no table")  # a view may never end
             for geometry, properties in store.execute(
                 "SELECT geometry, properties FROM annotations"
             ):

@@ -532,6 +532,11 @@ def _object_type(feature: Any) -> str:
 def _feature_list(data: Any) -> list[Any]:
     if isinstance(data, list):
         return data
+    if isinstance(data, dict) and "type" not in data:
+        raise InputError(
+            "it is no GeoJSON, nor JSON of hover_net, CellViT, TIAToolbox, COCO or labelme; it has "
+            f"{', '.join(map(repr, list(data)[:4])) or 'nothing'}."
+        )
     kind = member(data, "type", "The file")
     if kind == "Feature":
         return [data]
@@ -564,7 +569,7 @@ def _outline(feature: Any, what: str) -> tuple[Ring, ...]:
 def _class_of(value: Any) -> tuple[str, tuple[int, int, int] | None]:
     """Return the name of a class, "" for none, and its colour."""
     if not isinstance(value, dict):
-        return "", None
+        return plain(value) if isinstance(value, str) else "", None
     name, names = value.get("name"), value.get("names")
     if not isinstance(name, str) and isinstance(names, list):
         name = ": ".join(str(part) for part in names)

@@ -32,7 +32,7 @@ from .files import (
     types_to_json,
 )
 from .geojson import MAX_COORDINATE, Polygons, contour_mask, contour_outlines
-from .labels import Instances, check_labels, instances_of, renumbered
+from .labels import Instances, check_labels, instances_of, renumbered, typed_by_map
 from .scale import BY_CUSTOM
 
 MAX_CONTOUR_EDGE = 4096
@@ -252,7 +252,8 @@ def _instances(content: dict[str, npt.NDArray[Any]]) -> Instances:
             notes = (*notes, f"{gone} ids of inst_uid have no pixel in inst_map")
     found = replace(found, notes=notes)
     if types is None:
-        return _by_type_map(found, content) if "type_map" in content else found
+        kinds = content.get("type_map")
+        return found if kinds is None else typed_by_map(found, kinds, "type_map")
     if len(types) == len(stored if uids is None else uids):
         uids = stored if uids is None else uids
         order = np.argsort(uids, kind="stable")
@@ -262,25 +263,10 @@ def _instances(content: dict[str, npt.NDArray[Any]]) -> Instances:
         return replace(found, type=types[stored.astype(np.int64) - 1])
     if "type_map" in content:
         note = f"inst_type has {len(types)} rows for {len(stored)} nuclei: type_map is read"
-        return _by_type_map(replace(found, notes=(*notes, note)), content)
+        found = replace(found, notes=(*notes, note))
+        return typed_by_map(found, content["type_map"], "type_map")
     rows = len(stored if uids is None else uids)
     raise InputError(f"inst_type has {len(types)} rows for {rows} nuclei.")
-
-
-def _by_type_map(found: Instances, content: dict[str, npt.NDArray[Any]]) -> Instances:
-    """Give each nucleus the type that most of its pixels have."""
-    kinds, _, _ = renumbered(content["type_map"], "type_map")
-    if kinds.shape != found.labels.shape:
-        raise InputError(f"type_map is {kinds.shape}, inst_map {found.labels.shape}.")
-    inside = (found.labels > 0) & (kinds > 0)
-    place = np.searchsorted(found.ids, found.labels[inside])
-    n = int(kinds.max(initial=0)) + 1
-    if n > MAX_TYPE + 1:
-        raise InputError(f"type_map runs to {n - 1}; types lie in 0..{MAX_TYPE}.")
-    votes = np.bincount(place * n + kinds[inside], minlength=len(found) * n).reshape(-1, n)
-    note = "types are those that most pixels of a nucleus have in type_map"
-    kind = votes.argmax(axis=1).astype(np.int32)
-    return replace(found, type=kind, notes=(*found.notes, note))
 
 
 def _column(content: dict[str, npt.NDArray[Any]], *names: str) -> Int32 | None:

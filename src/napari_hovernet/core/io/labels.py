@@ -18,7 +18,7 @@ from ...errors import InputError
 from ..limits import check_room
 from ..types import Int32, TypeInfo, unnamed
 from .files import MAX_TYPE, METADATA_KEY, atomic_path
-from .tiff import main_series, tiff_file
+from .tiff import JPEGS, main_series, tiff_file
 
 MAX_LABEL = 2**31 - 1
 """Largest instance id that fits a label image."""
@@ -84,7 +84,10 @@ def check_labels(values: npt.NDArray[Any], what: str) -> Int32:
     if not values.size:
         return values.astype(np.int32)
     low, high = values.min(), values.max()
-    if not (low >= 0 and high <= MAX_LABEL):  # NaN fails too
+    if np.isnan(low):
+        n = np.count_nonzero(np.isnan(values))
+        raise InputError(f"{what} has {n:,} pixels that are no number; give 0 for background.")
+    if not (low >= 0 and high <= MAX_LABEL):
         raise InputError(f"{what} runs from {low} to {high}; labels lie in 0..{MAX_LABEL}.")
     labels = values.astype(np.int32, copy=False)
     if values.dtype.kind == "f" and not (labels == values).all():
@@ -111,6 +114,22 @@ def instances_in(
     plane, more = one_plane(values, what)
     labels, _, renamed = renumbered(plane, what)
     return instances_of(labels, notes=(*notes, *more, *renamed), **about)
+
+
+def typed_by_map(found: Instances, kinds: npt.NDArray[Any], what: str) -> Instances:
+    """Give each nucleus the type that most of its pixels have in a map of types."""
+    kinds, _, _ = renumbered(kinds, what)
+    if kinds.shape != found.labels.shape:
+        raise InputError(f"{what} is {kinds.shape}, the labels are {found.labels.shape}.")
+    inside = (found.labels > 0) & (kinds > 0)
+    place = np.searchsorted(found.ids, found.labels[inside])
+    n = int(kinds.max(initial=0)) + 1
+    if n > MAX_TYPE + 1:
+        raise InputError(f"{what} runs to {n - 1}; types lie in 0..{MAX_TYPE}.")
+    votes = np.bincount(place * n + kinds[inside], minlength=len(found) * n).reshape(-1, n)
+    note = f"types are those that most pixels of a nucleus have in {what}"
+    kind = votes.argmax(axis=1).astype(np.int32)
+    return replace(found, type=kind, notes=(*found.notes, note))
 
 
 def one_plane(values: npt.NDArray[Any], what: str) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
@@ -233,6 +252,8 @@ def read_label_tiff(path: str | os.PathLike[str]) -> Instances:
     with tiff_file(file) as tiff:
         series, notes = main_series(tiff)
         level = series.levels[0]
+        if level.keyframe.compression in JPEGS:
+            raise InputError(f"{file} is compressed as JPEG, which changes ids; use LZW or none.")
         pixels = int(np.prod(level.shape, dtype=object))
         check_room(pixels * level.dtype.itemsize, file.name)
         values, description = level.asarray(), tiff.pages.first.description

@@ -20,14 +20,6 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from ...errors import InputError, plain
 from ..inference.images import ArraySource, ImageSource, as_source
 from ..limits import check_file, check_room, npy_header
-from .foreign import (
-    json_kind,
-    read_cellpose,
-    read_json,
-    read_mask_folder,
-    read_store,
-    read_xml,
-)
 from .geojson import Polygons, rasterize, read_geojson
 from .hover_net import read_hovernet_json, read_hovernet_mat
 from .labels import (
@@ -36,11 +28,11 @@ from .labels import (
     instances_in,
     present_ids,
     read_label_tiff,
+    typed_by_map,
     with_type_table,
 )
-from .rois import is_rois, read_rois
 from .scale import Scale, of_dpi
-from .tiff import open_tiff
+from .tiff import ORIENTATION, check_scans, open_tiff, turned
 
 Array = npt.NDArray[Any]
 
@@ -110,9 +102,13 @@ def _picture(path: Path, head: bytes, too_large: str) -> Iterator[Image.Image]:
         raise
     except MemoryError as error:
         raise InputError(f"{path} does not fit into memory; {too_large}.") from error
+    except SyntaxError as error:  # Pillow's word for what it does not know
+        raise InputError(
+            f"{path} is damaged, or of a kind that is not read ({plain(error, SHOWN)}; 12-bit and "
+            "lossless JPEG are not); export it again, as PNG or TIFF."
+        ) from error
     except (
         OSError,
-        SyntaxError,
         EOFError,
         ValueError,
         TypeError,
@@ -191,16 +187,16 @@ def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], Scale]:
         raise InputError(f"{path} is no PNG, JPEG or TIFF image; convert it first.")
     with _picture(path, head, "save it as a tiled TIFF") as image:
         check_room(_pixels(image) * DECODE_BYTES, path.name, "save it as a tiled TIFF")
+        check_scans(path.read_bytes() if head.startswith(_JPEG) else b"")
         scale, turn = of_dpi(image.info.get("dpi")), 1
         pixels = _deep(path, head, image)
         if pixels is None:
-            turn = image.getexif().get(0x0112, 1)
+            turn = image.getexif().get(ORIENTATION, 1)
             plain = image.mode in ("L", "RGB", "RGBA")  # not palettes, CMYK, 1-bit images
             alpha = "transparency" in image.info or image.mode in WITH_ALPHA
             mode = "RGBA" if alpha else "RGB"
             pixels = np.asarray(image if plain else image.convert(mode))
-    note = f"the file asks to be turned when shown (EXIF orientation {turn}): read as stored"
-    return pixels, (note,) if turn != 1 else (), scale
+    return pixels, turned(turn), scale
 
 
 # --- labels --------------------------------------------------------------------------
@@ -215,6 +211,8 @@ def read_labels(
     """
     file = Path(path)
     if file.is_dir():
+        from .foreign import read_mask_folder  # noqa: PLC0415 - for labels alone, as below
+
         masks = [p for p in sorted(file.iterdir()) if p.suffix.lower() in MASK_SUFFIXES]
         planes = (_read_raster(p, _head(p, "a mask")).labels for p in masks)
         return read_mask_folder(file, masks, planes)
@@ -231,6 +229,9 @@ def read_labels(
 
 def read_outlines(file: Path, head: bytes | None = None, name: str = "") -> Polygons | None:
     """Read a file of outlines by what its first bytes say; None where it is none."""
+    from .foreign import json_kind, read_json, read_store, read_xml  # noqa: PLC0415
+    from .rois import is_rois, read_rois  # noqa: PLC0415
+
     head = _head(file, "one label file") if head is None else head
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if is_rois(head):
@@ -263,7 +264,10 @@ def _read_raster(file: Path, head: bytes) -> Instances:
     if head.startswith(_MATLAB) or file.suffix.lower() == ".mat":
         return read_hovernet_mat(file)
     if head.startswith(_ZIP):
-        why = "is an archive of arrays (.npz); save the labels alone: numpy.save('x.npy', a)"
+        why = (
+            "is an archive: unpack it (a folder may hold a mask per nucleus); of an .npz save the "
+            "labels alone: numpy.save('x.npy', a)"
+        )
     elif file.suffix.lower() == ".dat":
         why = "is a pickle of joblib; save it from TIAToolbox as GeoJSON or as a store (.db)"
     elif head.startswith(_JPEG):
@@ -294,6 +298,8 @@ def _read_npy(file: Path) -> Instances:
         with file.open("rb") as handle:
             shape, _, dtype = npy_header(handle)
             if dtype.hasobject:
+                from .foreign import read_cellpose  # noqa: PLC0415
+
                 return read_cellpose(file)
             size = int(np.prod(shape, dtype=object)) * dtype.itemsize
             if size > file.stat().st_size:
@@ -309,6 +315,11 @@ def _read_npy(file: Path) -> Instances:
             f"{file} cannot be used: it is damaged or cut off ({plain(error, SHOWN)}); save it "
             "again."
         ) from error
+    if (
+        stored.ndim == 3 and stored.shape[2] == 2
+    ):  # ids and types, as hover_net and CoNIC stack them
+        found = instances_in(stored[..., 0], f"{file}: the array")
+        return typed_by_map(found, stored[..., 1], "the array's second plane")
     return instances_in(stored, f"{file}: the array")
 
 

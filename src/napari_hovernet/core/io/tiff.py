@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import struct
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,9 +28,19 @@ CACHE_BYTES = 256 * 2**20
 """Decoded strips and tiles kept for the next region, bytes per file."""
 MAX_PART_BYTES = 2**28
 """A larger strip or tile is decoded only where the memory is there, bytes."""
+JPEGS, JPEG_2000 = (6, 7, 34892), (33003, 33004, 33005, 34712)
+"""TIFF's words for JPEG and JPEG 2000 inside."""
+MAX_CODED = 4
+"""How many times a strip's or tile's pixels its own header may claim: edges are padded."""
+_J2K_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{8})", re.DOTALL)
 COLOUR_AXES = "SC"
 """Names tifffile gives to axes that may hold the colours."""
 WHITE_IS_ZERO, COLOUR_TABLE, SEPARATE = 0, 3, 2
+SHOWN_AS_RGB = (0, 1, 2, 3, 6)
+"""TIFF's words for colours: grey (either way), RGB, palette, YCbCr; not CMYK nor CIELAB."""
+ORIENTATION = 0x0112
+SCAN, MAX_SCANS = b"\xff\xda", 100
+"""What starts a scan in a JPEG, and how many are read: real ones have some ten."""
 PREMULTIPLIED, STRAIGHT = 1, 2
 """TIFF's words for the kinds of alpha."""
 
@@ -116,6 +128,10 @@ class PagesArray:
         try:
             if len(data) != count:
                 raise ValueError(f"{count} bytes expected, {len(data)} found")
+            check_scans(data if page.compression in JPEGS else b"")
+            height, width = part_size(page)
+            if (size := coded_pixels(data, int(page.compression))) > MAX_CODED * height * width:
+                raise ValueError(f"its code is of {size:,} px, not {height} x {width}")
             # Strips and tiles of NDPI have their tables in a header of the page.
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
             given = {name: table for name, table in tables.items() if table}
@@ -195,11 +211,45 @@ def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...],
         shape, dtype = _size(path, level, pages), np.dtype(level.dtype)
         for page in pages:
             _check_parts(path, page)
+            if (kind := page.photometric) not in SHOWN_AS_RGB:
+                name = {5: "CMYK"}.get(int(kind), getattr(kind, "name", kind))
+                raise InputError(f"{path.name} has {name} colours; convert it to RGB first.")
+        turn = pages[0].tags.valueof(ORIENTATION, 1)
+    notes = (*notes, *turned(turn))
     if len(pages) == 1 and shape[2] == 2 and _has_alpha(pages[0]):
         shape = (shape[0], shape[1], 4)
     if pages[0].photometric == COLOUR_TABLE:
         shape, dtype = (shape[0], shape[1], 3), np.dtype(np.uint8)
     return PagesArray(path, pages, shape, dtype), notes, scale
+
+
+def coded_pixels(data: bytes, compression: int) -> int:
+    """Pixels that a strip or tile claims to hold by its own header, 0 where it has none.
+
+    Decoders take memory by this number, whatever the table of the file says.
+    """
+    if compression in JPEG_2000:
+        sizes = [struct.unpack(">II", found[1]) for found in _J2K_SIZE.finditer(data)]
+        return max((w * h for w, h in sizes), default=0)
+    at = 2 if data.startswith(b"\xff\xd8") else len(data)  # NDPI's have their header elsewhere
+    while compression in JPEGS and at + 9 <= len(data) and data[at] == 0xFF:
+        if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return int(height * width)
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0
+
+
+def check_scans(jpeg: bytes) -> None:
+    """Refuse a JPEG that comes in thousands of passes over all its pixels: it takes hours."""
+    if (n := jpeg.count(SCAN)) > MAX_SCANS:
+        raise ValueError(f"{n:,} scans, up to {MAX_SCANS} are read")
+
+
+def turned(orientation: Any) -> tuple[str, ...]:
+    """Say that a picture asks to be turned, which is not done: labels lie as pixels are stored."""
+    text = f"the file asks to be turned when shown (EXIF orientation {orientation}): read as stored"
+    return (text,) if orientation != 1 else ()
 
 
 def _check_parts(path: Path, page: Any) -> None:

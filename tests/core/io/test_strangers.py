@@ -1,0 +1,261 @@
+"""Files as strangers have them: what each must give, or the word that refuses it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import struct
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_hovernet.core.data.pairs import find_pairs
+from napari_hovernet.core.io.open import read_image, read_labels
+from napari_hovernet.errors import InputError
+
+RGB = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+LABELS = np.zeros((40, 60), np.int32)
+LABELS[5:15, 5:15], LABELS[20:30, 30:40] = 1, 2
+TYPES = np.array([0, 3, 5])[LABELS]
+Maker = Callable[[Path], Any]
+
+
+def tiff(array: Any, **options: Any) -> Maker:
+    return lambda path: tifffile.imwrite(path, array, **options)
+
+
+def picture(mode: str, **options: Any) -> Maker:
+    return lambda path: Image.fromarray(RGB).convert(mode).save(path, **options)
+
+
+def twelve_bit(path: Path) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    path.write_bytes(codecs.jpeg_encode(RGB.astype(np.uint16) * 16, bitspersample=12))
+
+
+PLANES = np.moveaxis(np.pad(RGB, ((0, 8), (0, 4), (0, 0))), 2, 0).copy()
+IMAGES: dict[str, tuple[str, Maker, str | None]] = {  # file, maker, what is noted
+    "big-endian": ("x.tif", tiff(RGB, byteorder=">"), None),
+    "tiled planes, LZW with predictor": ("x.tif", tiff(
+        PLANES, tile=(16, 16), planarconfig="separate", photometric="rgb", compression="lzw",
+        predictor=True), None),
+    "strips, LZW with predictor": ("x.tif", tiff(
+        RGB, compression="lzw", predictor=True, rowsperstrip=7), None),
+    "12 bits in 16": ("x.tif", tiff(RGB.astype(np.uint16) * 16 + 8, photometric="rgb"), "12-bit"),
+    "half floats": ("x.tif", tiff((RGB / 255).astype(np.float16), photometric="rgb"), "0..1"),
+    "axes of one": ("x.ome.tif", tiff(
+        RGB[None, None], metadata={"axes": "TZYXS"}, photometric="rgb"), None),
+    "turned": ("x.tif", tiff(RGB, extratags=[(274, "H", 1, 6, True)]), "orientation 6"),
+    "PNG named otherwise": ("x.jpg", picture("RGB", format="PNG"), None),
+    "animated": ("x.png", picture("RGB", save_all=True,
+                                  append_images=[Image.fromarray(RGB)]), None),
+    "name of many alphabets": ("50% größe #1 ?& a%20b 肝.png", picture("RGB"), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_images_are_read_pixel_by_pixel(tmp_path: Path, case: str) -> None:
+    name, make, noted = IMAGES[case]
+    make(tmp_path / name)
+    source = read_image(tmp_path / name).source
+    height, width = source.shape
+    assert (source.read(0, height, 0, width)[:40, :60] == RGB).all()
+    assert noted is None or noted in " ".join(source.notes)
+
+
+def scans(path: Path) -> None:
+    """A picture of a few kB that is gone over 500 times; a large one would take hours."""
+    Image.fromarray(RGB).save(path, "JPEG", progressive=True)
+    data = path.read_bytes()
+    last = data.rindex(b"\xff\xda")
+    path.write_bytes(data[:-2] + data[last:-2] * 500 + data[-2:])
+
+
+def scans_in_a_tiff(path: Path) -> None:
+    scans(path)
+    data = path.read_bytes()
+    tifffile.imwrite(path, iter([data]), shape=(40, 60, 3), dtype=np.uint8, photometric="ycbcr",
+                     compression="jpeg", rowsperstrip=40)  # fmt: skip
+
+
+NO_IMAGES: dict[str, tuple[str, Maker, str]] = {
+    "CMYK": ("x.tif", picture("CMYK"), "CMYK colours; convert"),
+    "CIELAB": ("x.tif", tiff(RGB, photometric="cielab"), "CIELAB colours; convert"),
+    "hundreds of scans": ("x.jpg", scans, "scans, up to 100 are read"),
+    "12-bit JPEG": ("x.jpg", twelve_bit, "12-bit and lossless JPEG are not"),
+    "BMP": ("x.bmp", picture("RGB"), "no PNG, JPEG or TIFF"),
+    "link to itself": ("x.png", lambda path: path.symlink_to(path.name), "cannot be read"),
+    "link to nothing": ("x.png", lambda path: path.symlink_to("gone.png"), "not there"),
+    "two channels": ("x.ome.tif", tiff(PLANES[:2], metadata={"axes": "CYX"},
+                                       photometric="minisblack"), "2 channels"),
+    "negative": ("x.tif", tiff(RGB.astype(np.int16) - 100, photometric="rgb"), "down to -100"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_IMAGES)
+def test_what_would_look_otherwise_is_refused(tmp_path: Path, case: str) -> None:
+    name, make, why = NO_IMAGES[case]
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=why):
+        read_image(tmp_path / name)
+
+
+def npy(array: Any) -> Maker:
+    return lambda path: np.save(path, array, allow_pickle=True)
+
+
+def masks(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        made = io.BytesIO()
+        Image.fromarray((LABELS == 1).astype(np.uint8)).save(made, "PNG")
+        file.writestr("1.png", made.getvalue())
+
+
+def palette(path: Path) -> None:
+    made = Image.new("P", (60, 40))
+    made.putdata(LABELS.ravel().tolist())
+    made.putpalette(list(range(255, -1, -1)) * 3)
+    made.save(path)
+
+
+def square(x: int, y: int, *more: Any) -> list[Any]:
+    corners = ((0, 0), (10, 0), (10, 10), (0, 10), (0, 0))
+    return [[x + a, y + b, *more] for a, b in corners]
+
+
+def features(*rings: Any, **properties: Any) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": [
+        {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+         "properties": properties or None} for ring in rings]}  # fmt: skip
+
+
+def text(value: Any, before: bytes = b"") -> Maker:
+    return lambda path: path.write_bytes(before + json.dumps(value).encode())
+
+
+BOTH = features(square(5, 5), square(30, 20))
+SHAPES = [{"label": "tumour", "points": square(5, 5)[:-1], "shape_type": "polygon"},
+          {"label": "immune", "points": square(30, 20)[:-1]},
+          {"label": "x", "points": [[1, 1], [3, 3]], "shape_type": "rectangle"}]  # fmt: skip
+RLE = {"images": [{"id": 1, "height": 40, "width": 60}], "categories": [{"id": 9, "name": "n"}],
+       "annotations": [{"id": k, "category_id": 9, "segmentation": {"size": [40, 60], "counts": [
+           40 * x + y, *[10, 30] * 9, 10, 2400 - 40 * (x + 9) - y - 10]}}
+           for k, (x, y) in enumerate([(5, 5), (30, 20)])]}  # fmt: skip
+READ: dict[str, tuple[str, Maker, list[int]]] = {  # file, maker, types
+    "palette": ("x.png", palette, [0, 0]),
+    "big-endian, LZW": ("x.tif", tiff(LABELS, byteorder=">", compression="lzw", predictor=True),
+                        [0, 0]),
+    "huge ids": ("x.tif", tiff(np.where(LABELS, LABELS.astype(np.int64) + 2**40, 0)), [0, 0]),
+    "column by column": ("x.npy", npy(np.asfortranarray(LABELS)), [0, 0]),
+    "ids and types": ("x.npy", npy(np.stack([LABELS, TYPES], -1)), [3, 5]),
+    "CellViT's PanNuke": ("x.npy", npy({"inst_map": LABELS, "type_map": TYPES}), [3, 5]),
+    "mark at the start": ("x.geojson", text(BOTH, b"\xef\xbb\xbf"), [0, 0]),
+    "heights": ("x.geojson", text(features(square(5, 5, 0), square(30, 20, 0.0))), [0, 0]),
+    "class as a word": ("x.geojson", text(features(square(5, 5), square(30, 20),
+                                                   classification="Tumour")), [1, 1]),
+    "features in .json": ("x.json", text(BOTH["features"]), [0, 0]),
+    "labelme": ("x.json", text({"version": "5", "shapes": SHAPES}), [1, 2]),
+    "COCO's runs": ("x.json", text(RLE), [1, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READ)
+def test_labels_are_read_with_their_types(tmp_path: Path, case: str) -> None:
+    name, make, types = READ[case]
+    make(tmp_path / name)
+    found = read_labels(tmp_path / name, (40, 60))
+    assert (found.labels == LABELS).all()
+    assert found.type.tolist() == types
+
+
+def endless_view(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as store:
+        store.execute(
+            "CREATE VIEW annotations AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL "
+            "SELECT x + 1 FROM c) SELECT x geometry, x properties FROM c WHERE x < 0"
+        )
+
+
+REFUSED: dict[str, tuple[str, Maker, str]] = {
+    "NaN": ("x.tif", tiff(np.where(LABELS, LABELS, np.nan)), "2,200 pixels that are no number"),
+    "stack": ("x.tif", tiff(np.stack([LABELS, LABELS, TYPES]).astype(np.uint16),
+                            photometric="minisblack"), "not a stack"),
+    "JPEG inside": ("x.tif", tiff(np.tile(LABELS, (2, 2)).astype(np.uint8), compression="jpeg"),
+                    "changes ids"),
+    "zipped masks": ("x.zip", masks, "unpack it"),
+    "a store that never ends": ("x.db", endless_view, "annotations is no table"),
+    "complex": ("x.npy", npy(LABELS.astype(complex)), "whole numbers"),
+    "VIA": ("x.json", text({"a.png": {"regions": []}}), "no GeoJSON, nor JSON of"),
+    "one geometry": ("x.geojson", text(BOTH["features"][0]["geometry"]), "FeatureCollection"),
+    "numbers as texts": ("x.geojson", text(features([["5", "5"], ["9", "5"], ["9", "9"]])),
+                         "must be numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_labels_that_could_be_taken_otherwise_are_refused(tmp_path: Path, case: str) -> None:
+    name, make, why = REFUSED[case]
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=why):
+        read_labels(tmp_path / name, (40, 60))
+
+
+@pytest.mark.parametrize("index", [
+    '"image" ; "label" ; "mpp"\n"a b.png" ; "a_lab.tif" ; "0,25"\n',
+    "sep=;\r\nimage;label;mpp\r\na b.png;a_lab.tif;0,25\r\n",
+    "image,label,mpp\ra b.png,a_lab.tif,.25\r",
+    "\ufeffImage,Label,MPP\na b.png,a_lab.tif,2.5e-1\n",
+    "image\tlabel\tmpp\na b.png\ta_lab.tif\t0.25µm/px\n",
+    "image|label|mpp\na b.png|a_lab.tif|250 nm\n",
+])  # fmt: skip
+def test_an_index_of_any_program_is_read(tmp_path: Path, index: str) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a b.png")
+    tifffile.imwrite(tmp_path / "a_lab.tif", LABELS)
+    (tmp_path / "index.csv").write_bytes(index.encode())
+    (pair,) = find_pairs(tmp_path)
+    assert pair.labels is not None
+    assert (pair.name, pair.mpp, pair.labels.name) == ("a b", 0.25, "a_lab.tif")
+
+
+@pytest.mark.parametrize("mpp", ["40", "0", "1.234,5", "20 x", "5 mm"])
+def test_a_magnification_is_no_size_of_a_pixel(tmp_path: Path, mpp: str) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    (tmp_path / "index.csv").write_text(f"image;label;mpp\na.png;a_lab.tif;{mpp}\n")
+    with pytest.raises(InputError, match=r"give micrometres per pixel, 0\.05 to 10"):
+        find_pairs(tmp_path)
+
+
+def test_umlauts_as_a_mac_writes_them_are_the_same_name(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "gro\u0308\u00dfe.png")
+    tifffile.imwrite(tmp_path / "gr\u00f6\u00dfe_mask.tif", LABELS)
+    assert len(find_pairs(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg2000"])
+def test_a_tile_that_claims_to_be_far_larger_is_refused(tmp_path: Path, kind: str) -> None:
+    """1 kB that says 65,500 x 65,500: the decoder would take 13 GB."""
+    codecs, size = pytest.importorskip("imagecodecs"), (65500, 65500)
+    made = codecs.jpeg_encode if kind == "jpeg" else codecs.jpeg2k_encode
+    data = bytearray(made(RGB[:32, :32]))
+    at, form = (data.index(b"\xff\xc0") + 5, ">HH") if kind == "jpeg" else (
+        data.index(b"\xff\x4f\xff\x51") + 8, ">II")  # fmt: skip
+    struct.pack_into(form, data, at, *size)
+    tifffile.imwrite(tmp_path / "x.tif", iter([bytes(data)]), shape=(32, 32, 3), dtype=np.uint8,
+                     photometric="rgb", compression=kind, tile=(32, 32))  # fmt: skip
+    with pytest.raises(InputError, match="its code is of 4,290,250,000 px"):
+        read_image(tmp_path / "x.tif").source.read(0, 32, 0, 32)
+
+
+def test_a_strip_of_hundreds_of_scans_is_refused(tmp_path: Path) -> None:
+    scans_in_a_tiff(tmp_path / "x.tif")
+    source = read_image(tmp_path / "x.tif").source
+    with pytest.raises(InputError, match="scans, up to 100 are read"):
+        source.read(0, 40, 0, 60)
