@@ -83,6 +83,14 @@ def chosen_blocks(pixels: Bool) -> Bool:
     return found
 
 
+def grown_blocks(blocks: Bool, params: SeparationParams) -> Bool:
+    """Add the blocks whose pixels see pixels of those chosen."""
+    reach = -(-max(len(gaussian(sigma)[0]) for sigma in params.scales) // BLOCK)
+    around = np.ones((2 * reach + 1,) * 2, np.uint8)
+    grown: Bool = cv2.dilate(blocks.view(np.uint8), around).astype(np.bool_)
+    return grown
+
+
 def spans(blocks: Bool, shape: tuple[int, int]) -> Iterator[Span]:
     """Join chosen blocks of a row to spans (r0, r1, c0, c1) of pixels."""
     most = MOST_COLUMNS // BLOCK

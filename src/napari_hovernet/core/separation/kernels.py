@@ -8,11 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..masks import Runs, join_runs, list_runs
-from ..types import kernel
+from ..types import Separation, kernel
 
 Array = npt.NDArray[Any]
 Heap = tuple[Array, Array]
 
+Pair = tuple[Array, Array]
+
+SEVERAL = np.int32(-1)
+"""Stands for the marker of a part that has more than one."""
+KEPT = np.int32(-2)
+"""Stands for the markers of a part that is as it was."""
 OUTSIDE = np.int32(-1)
 """Stands where there is no mask, in a window that is flooded."""
 LEAST_BITS = np.int32(-(2**31))
@@ -217,15 +223,81 @@ def write_names(
         markers[i] = here if energy[i] <= ceiling[basin] else 0
 
 
-def flood_from_markers(energy: Array, mask: Array, markers: Array) -> Array:
-    """Give each pixel of the mask the marker from which it is flooded; all (H, W)."""
+def flood_from_markers(
+    energy: Array, mask: Array, markers: Array, before: Separation | None = None
+) -> Array:
+    """Give each pixel of the mask the marker from which it is flooded; all (H, W).
+
+    Parts of the mask that are as they were ``before`` keep what they had.
+    """
     labels = np.empty(mask.shape, np.int32)
     runs = list_runs(mask)
     part, n = join_runs(runs, 0)
     found = count_markers(runs, part, n, markers)
-    fill_parts(runs, part, found, markers, labels)
+    if before is None:
+        fill_parts(runs, part, found, markers, labels)
+    else:
+        new, changed = pair_ids(before.markers, markers), np.empty_like(mask)
+        pairs = (before.mask, mask), (before.energy, energy), (before.markers, markers)
+        find_changes(*pairs, new, changed)
+        found[~touched_parts(runs, part, n, changed)] = KEPT
+        fill_parts(runs, part, found, markers, labels)
+        copy_parts(runs, part, found, (before.labels, new), labels)
     flood_parts(runs, by_part(runs, part, n), found, energy.view(np.int32), labels)
     return labels
+
+
+@kernel
+def pair_ids(before: Array, after: Array) -> Array:
+    """Give each id of ``before`` the first free one of ``after`` it meets, -1 if there is none."""
+    new = np.full(before.max() + 1, -1, np.int32)
+    new[0] = 0
+    taken = np.zeros(after.max() + 1, np.bool_)
+    for r in range(before.shape[0]):
+        for c in range(before.shape[1]):
+            a, b = before[r, c], after[r, c]
+            if a and b and new[a] < 0 and not taken[b]:
+                new[a], taken[b] = b, True
+    return new
+
+
+@kernel
+def find_changes(masks: Pair, energies: Pair, markers: Pair, new: Array, changed: Array) -> None:
+    """Tell where mask, energy or, by ``new`` ids, markers are not what they were."""
+    (mask0, mask), (energy0, energy), (marker0, marker) = masks, energies, markers
+    for r in range(changed.shape[0]):
+        for c in range(changed.shape[1]):
+            same = (mask0[r, c] == mask[r, c]) & (energy0[r, c] == energy[r, c])
+            changed[r, c] = not (same & (new[marker0[r, c]] == marker[r, c]))
+
+
+@kernel
+def touched_parts(runs: Runs, part: Array, n: int, changed: Array) -> Array:
+    """Tell for parts 0..n whether a pixel of theirs, or a 4-neighbour of one, has changed."""
+    first, ends = runs
+    touched = np.zeros(n + 1, np.bool_)
+    height, width = changed.shape
+    for r in range(height):
+        up, down = max(r - 1, 0), min(r + 1, height - 1)
+        for k in range(first[r], first[r + 1]):
+            a, b = ends[k, 0], ends[k, 1]
+            some = changed[r, max(a - 1, 0)] | changed[r, min(b, width - 1)]
+            for c in range(a, b):
+                some |= changed[up, c] | changed[r, c] | changed[down, c]
+            touched[part[k]] |= some
+    return touched
+
+
+@kernel
+def copy_parts(runs: Runs, part: Array, found: Array, kept: Pair, labels: Array) -> None:
+    """Write the labels of parts that are `KEPT`, by their new ids."""
+    first, ends = runs
+    before, new = kept
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            if found[part[k]] == KEPT:
+                for c in range(ends[k, 0], ends[k, 1]):
+                    labels[r, c] = new[before[r, c]]
 
 
 def ordered_bits(energy: Array) -> Array:
@@ -237,7 +309,7 @@ def ordered_bits(energy: Array) -> Array:
 
 @kernel
 def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
-    """Per part, 1..n, of the runs: 0 without a marker, its id if one, -1 if several."""
+    """Per part, 1..n, of the runs: 0 without a marker, its id if one, `SEVERAL` if more."""
     first, ends = runs
     found = np.zeros(n + 1, np.int32)
     for r in range(len(first) - 1):
@@ -246,14 +318,14 @@ def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
             for c in range(ends[k, 0], ends[k, 1]):
                 marker = markers[r, c]
                 if marker and marker != which:
-                    which = marker if which == 0 else np.int32(-1)
+                    which = marker if which == 0 else SEVERAL
             found[part[k]] = which
     return found
 
 
 @kernel
 def fill_parts(runs: Runs, part: Array, found: Array, markers: Array, labels: Array) -> None:
-    """Fill parts that hold one marker, copy the markers of the others."""
+    """Fill parts that hold one marker, copy the markers of those with several."""
     first, ends = runs
     for r in range(len(first) - 1):
         labels[r] = 0
@@ -261,7 +333,7 @@ def fill_parts(runs: Runs, part: Array, found: Array, markers: Array, labels: Ar
             a, b, which = ends[k, 0], ends[k, 1], found[part[k]]
             if which > 0:
                 labels[r, a:b] = which
-            elif which < 0:
+            elif which == SEVERAL:
                 labels[r, a:b] = markers[r, a:b]
 
 
@@ -294,7 +366,7 @@ def flood_parts(
     here, height = np.empty(0, np.int32), np.empty(0, np.int32)
     heap = (np.empty(0, np.int64), np.empty(0, np.int32))
     for p in range(1, found.size):
-        if found[p] >= 0:
+        if found[p] != SEVERAL:
             continue
         mine = listed[start[p] : start[p + 1]]
         left, right, pixels = ends[mine[0, 1], 0], 0, 0

@@ -12,7 +12,7 @@ from ..masks import clean_mask, reopen_gaps
 from ..params import SeparationParams
 from ..types import Bool, Float32, Int32, Maps, Separation
 from . import kernels as flood
-from .filters import chosen_blocks, mix_terms, squeeze_terms, window_gain
+from .filters import chosen_blocks, grown_blocks, mix_terms, squeeze_terms, window_gain
 
 
 def separate_local(maps: Maps, params: SeparationParams) -> Separation:
@@ -32,10 +32,8 @@ def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
     NP threshold have weight 0, so HV of the background draws no border.
     """
     seen = seen_pixels(maps, mask, params)
-    gain = window_gain(maps.hv, seen, params)
-    terms = np.zeros((2, *mask.shape), np.float32)
-    squeeze_terms(maps.hv, seen, gain, chosen_blocks(mask), params, terms)
-    return mixed(terms, mask, params)
+    given = Given(maps.hv, mask, seen, window_gain(maps.hv, seen, params))
+    return mixed(mended_terms(None, given, params).of, mask, params)
 
 
 def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
@@ -43,6 +41,40 @@ def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
     seen = maps.np >= params.np_threshold
     seen &= mask
     return seen
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What the two terms of the energy are made from."""
+
+    hv: Float32  # (2, H, W)
+    mask: Bool  # (H, W)
+    seen: Bool  # (H, W), pixels of the mask whose HV counts
+    gain: Float32  # (H, W)
+
+
+@dataclass(frozen=True, eq=False)
+class KeptTerms:
+    """The terms of the energy, float32 (2, H, W), valid in blocks with mask, and their origin."""
+
+    of: Float32
+    given: Given
+    scales: tuple[float, ...]
+
+
+def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParams) -> KeptTerms:
+    """Compute the terms, or only where they have changed; ``before`` is then used up."""
+    blocks = chosen_blocks(given.mask)
+    if before is None or before.given.hv is not given.hv or before.scales != params.scales:
+        terms = np.empty((2, *given.mask.shape), np.float32)
+    else:
+        terms, old = before.of, before.given
+        changed = given.seen & (given.gain != old.gain)
+        changed |= given.seen != old.seen
+        changed |= given.mask != old.mask
+        blocks &= grown_blocks(chosen_blocks(changed), params)
+    squeeze_terms(given.hv, given.seen, given.gain, blocks, params, terms)
+    return KeptTerms(terms, given, params.scales)
 
 
 def mixed(terms: Float32, mask: Bool, params: SeparationParams) -> Float32:
