@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...errors import InputError
 from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
-from ..masks import clean_mask, label_parts
+from ..masks import clean_mask, join_runs, list_runs, replace_ids
 from ..params import METHODS, SeparationParams
 from ..types import Bool, Int32, Maps, Separation, kernel
 from . import separate
@@ -80,7 +80,7 @@ def stage_counts(separation: Separation) -> StageCounts:
     """Count components, markers and instances of a finished separation."""
     markers = separation.markers
     return StageCounts(
-        components=label_parts(separation.mask)[1],
+        components=int(join_runs(list_runs(separation.mask), 0)[1]),
         markers=int(markers.max()) if markers.size else 0,
         instances=separation.n,
     )
@@ -252,10 +252,8 @@ def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
     if not n:
         return labels
     top = max(int((before if used is None else used).max()), 0)
-    pairs = np.empty((_overlaps(labels, before, top, np.empty((0, 3), np.int64)), 3), np.int64)
-    _overlaps(labels, before, top, pairs)
-    keys, inverse = np.unique(pairs[:, 0] * (top + 1) + pairs[:, 1], return_inverse=True)
-    order = np.argsort(-np.bincount(inverse, pairs[:, 2], len(keys)), kind="stable")
+    keys, shared = _overlaps(labels, before, top)
+    order = np.lexsort((keys, -shared))
     table, kept = np.zeros(n + 1, np.int32), np.zeros(top + n + 2, np.bool_)
     kept[0] = True
     _assign(keys[order], top + 1, table, kept)
@@ -263,31 +261,49 @@ def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
         kept[used[used > 0]] = True
     new = np.flatnonzero(table[1:] == 0) + 1
     table[new] = np.flatnonzero(~kept)[: len(new)]
-    return table[labels]
+    named = labels.copy()
+    replace_ids(named.ravel(), table)
+    return named
 
 
 @kernel
-def _overlaps(labels: Any, before: Any, top: int, found: Any) -> int:
-    """Write (id, id before, pixels) of each stretch of a row in which both are the same.
-
-    Returns how many there are; ``found`` without rows only counts.
-    """
+def _overlaps(labels: Any, before: Any, top: int) -> tuple[Any, Any]:
+    """List the pairs of ids, as id * (top + 1) + id before, and how many pixels each shares."""
+    room = 1024
+    keys, shared = np.zeros(room, np.int64), np.zeros(room, np.int64)  # a hash table; 0 is empty
     n = 0
     for r in range(labels.shape[0]):
-        start, a, b = 0, -1, -1
+        start, a, b = 0, 0, 0
         for c in range(labels.shape[1] + 1):
             end = c == labels.shape[1]
-            a2 = -1 if end else labels[r, c]
-            b2 = -1 if end else before[r, c]
-            if b2 > top:  # painted meanwhile
-                b2 = 0
-            if a2 != a or b2 != b:
-                if a > 0 and b > 0:
-                    if n < len(found):
-                        found[n, 0], found[n, 1], found[n, 2] = a, b, c - start
-                    n += 1
-                start, a, b = c, a2, b2
-    return n
+            a2 = 0 if end else labels[r, c]
+            b2 = 0 if end else before[r, c]
+            if a2 == a and b2 == b and not end:
+                continue
+            if a > 0 and 0 < b <= top:  # beyond: painted meanwhile
+                key = np.int64(a) * (top + 1) + b
+                at = _place(keys, key)
+                n += int(keys[at] == 0)
+                keys[at] = key
+                shared[at] += c - start
+                if 2 * n > room:
+                    old, counts, room = keys, shared, 2 * room
+                    keys, shared = np.zeros(room, np.int64), np.zeros(room, np.int64)
+                    for k in range(old.size):
+                        if old[k]:
+                            at = _place(keys, old[k])
+                            keys[at], shared[at] = old[k], counts[k]
+            start, a, b = c, a2, b2
+    return keys[keys > 0], shared[keys > 0]
+
+
+@kernel
+def _place(keys: Any, key: int) -> int:
+    """Find the place of a key in a hash table whose size is a power of 2, or a free one for it."""
+    at = (key * 0x9E3779B1 >> 16) & (keys.size - 1)
+    while keys[at] != 0 and keys[at] != key:
+        at = (at + 1) & (keys.size - 1)
+    return at
 
 
 @kernel
