@@ -438,12 +438,11 @@ def test_nuclei_are_met_by_first_pixel_and_weighed():
 
 def squeezed(h: np.ndarray, v: np.ndarray, oblique: float) -> np.ndarray:
     """Energy of a field that is seen everywhere, through a Gaussian that changes nothing."""
-    params = replace(LOCAL, scales=(0.01,), oblique=oblique, magnitude_low=1, magnitude_high=1)
     hv, seen = np.stack([h, v]).astype(np.float32), np.ones(h.shape, bool)
     terms = np.zeros((2, *h.shape), np.float32)
     gain = np.ones(h.shape, np.float32)
-    filters.squeeze_terms(hv, seen, gain, filters.chosen_blocks(seen), params, terms)
-    return (terms[0] + oblique * terms[1]) / params.scales[0]
+    filters.squeeze_terms(hv, seen, gain, filters.chosen_blocks(seen), [(0.01, 1, terms)])
+    return terms[0] + oblique * terms[1]
 
 
 def test_squeeze_of_a_linear_field():
@@ -495,11 +494,11 @@ def test_a_part_computed_alone_is_the_part_of_the_whole_to_the_last_bit():
     seen, gain = rng.random((200, 300)) < 0.7, np.ones((200, 300), np.float32)
     whole, part = np.zeros((2, 2, 200, 300), np.float32)
     every = filters.chosen_blocks(np.ones_like(seen))
-    filters.squeeze_terms(hv, seen, gain, every, LOCAL, whole)
+    filters.squeeze_terms(hv, seen, gain, every, [(3, 1, whole)])
     for row, column in np.argwhere(every):
         alone = np.zeros_like(every)
         alone[row, column] = True
-        filters.squeeze_terms(hv, seen, gain, alone, LOCAL, part)
+        filters.squeeze_terms(hv, seen, gain, alone, [(3, 1, part)])
     np.testing.assert_array_equal(part, whole)
 
 

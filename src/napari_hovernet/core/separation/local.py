@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,11 @@ def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
     NP threshold have weight 0, so HV of the background draws no border.
     """
     seen = seen_pixels(maps, mask, params)
-    given = Given(maps.hv, mask, seen, window_gain(maps.hv, seen, params))
-    return mixed(mended_terms(None, given, params).of, mask, params)
+    terms = np.empty((2, *mask.shape), np.float32)
+    parts = [(sigma, sigma / len(params.scales), terms) for sigma in params.scales]
+    gain = window_gain(maps.hv, seen, params)
+    squeeze_terms(maps.hv, seen, gain, chosen_blocks(mask), parts)
+    return mixed((terms,), mask, params)
 
 
 def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
@@ -55,32 +59,36 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class KeptTerms:
-    """The terms of the energy, float32 (2, H, W), valid in blocks with mask, and their origin."""
+    """The terms of the energy by scale, float32 (2, H, W), valid in blocks with mask."""
 
-    of: Float32
+    of: dict[float, Float32]
+    share: float  # Of each scale: 1 / scales
     given: Given
-    scales: tuple[float, ...]
 
 
 def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParams) -> KeptTerms:
     """Compute the terms, or only where they have changed; ``before`` is then used up."""
-    blocks = chosen_blocks(given.mask)
-    if before is None or before.given.hv is not given.hv or before.scales != params.scales:
-        terms = np.empty((2, *given.mask.shape), np.float32)
-    else:
-        terms, old = before.of, before.given
-        changed = given.seen & (given.gain != old.gain)
-        changed |= given.seen != old.seen
-        changed |= given.mask != old.mask
-        blocks &= grown_blocks(chosen_blocks(changed), params)
-    squeeze_terms(given.hv, given.seen, given.gain, blocks, params, terms)
-    return KeptTerms(terms, given, params.scales)
+    share, kept = 1 / len(params.scales), {}
+    if before is not None and before.given.hv is given.hv and before.share == share:
+        kept = {sigma: before.of[sigma] for sigma in params.scales if sigma in before.of}
+    shape = (2, *given.mask.shape)
+    made = {s: np.empty(shape, np.float32) for s in params.scales if s not in kept}
+    blocks, changed = chosen_blocks(given.mask), np.zeros((0, 0), np.bool_)
+    if before is not None and kept:
+        changed = given.seen & (given.gain != before.given.gain)
+        changed |= given.seen != before.given.seen
+        changed |= given.mask != before.given.mask
+        changed = blocks & grown_blocks(chosen_blocks(changed), max(kept))
+    for chosen, found in ((blocks, made), (changed, kept)):
+        parts = [(sigma, sigma / len(params.scales), terms) for sigma, terms in found.items()]
+        squeeze_terms(given.hv, given.seen, given.gain, chosen, parts)
+    return KeptTerms({**made, **kept}, share, given)
 
 
-def mixed(terms: Float32, mask: Bool, params: SeparationParams) -> Float32:
-    """Energy from its two terms: the share ``oblique`` takes the place of the divergence."""
+def mixed(parts: Sequence[Float32], mask: Bool, params: SeparationParams) -> Float32:
+    """Energy from its terms: the share ``oblique`` of strain takes the place of the divergence."""
     energy = np.empty(mask.shape, np.float32)
-    mix_terms(terms, np.float32(params.oblique), mask, energy)
+    mix_terms(tuple(parts), np.float32(params.oblique), mask, energy)
     return energy
 
 

@@ -195,7 +195,8 @@ class StagedTuner:
         gain = self._get("gain", key, lambda: window_gain(maps.hv, seen, p), same_array)
         given = Given(maps.hv, mask, seen, gain)
         terms = self._get("terms", (maps, mask, seen, gain, p.scales), lambda: self._mend(given, p))
-        energy = self._get("energy", (mask, terms, p.oblique), lambda: mixed(terms.of, mask, p))
+        parts = [terms.of[sigma] for sigma in p.scales]
+        energy = self._get("energy", (mask, terms, p.oblique), lambda: mixed(parts, mask, p))
         basins = self._get("basins", (mask, energy), lambda: find_basins(mask, energy))
         return join_and_name(maps, mask.copy(), energy, basins, p)
 
@@ -298,7 +299,7 @@ def _overlaps(labels: Any, before: Any, top: int) -> tuple[Any, Any]:
 
 
 @kernel
-def _place(keys: Any, key: int) -> int:
+def _place(keys: Any, key: Any) -> Any:
     """Find the place of a key in a hash table whose size is a power of 2, or a free one for it."""
     at = (key * 0x9E3779B1 >> 16) & (keys.size - 1)
     while keys[at] != 0 and keys[at] != key:
