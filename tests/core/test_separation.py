@@ -362,9 +362,8 @@ def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
 
 def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
     """Flood from the minima and join, as the separation does."""
-    found, flat = find_basins(mask, energy), energy.ravel()
-    width, ids = mask.shape[1], found.ids.ravel()
-    return flood.join_basins(found.passes, width, flat, ids, found.floor, depth)[found.ids]
+    found = find_basins(mask, energy)
+    return flood.join_basins(*found.passes, found.floor, depth)[found.ids]
 
 
 def test_pixels_flow_down_and_equals_to_the_first():
@@ -373,12 +372,12 @@ def test_pixels_flow_down_and_equals_to_the_first():
     found = find_basins(mask, energy)
     assert found.ids.tolist() == [[1, 1, 1, 1, 1, 2]]
     assert found.floor.tolist() == [0, energy[0, 1], energy[0, 5]]
-    assert found.passes.tolist() == [4]
+    assert [part.tolist() for part in found.passes] == [[[0, 1, 2, 0]], [energy[0, 4]]]
 
 
 def test_passes_are_met_by_energy_then_place():
     energy = np.array([0.5, -0.0, -2, 0.0, 0.5, -1], np.float32)
-    assert flood.in_order(np.arange(6), energy).tolist() == [2, 5, 1, 3, 0, 4]
+    assert flood.in_order(energy).tolist() == [2, 5, 1, 3, 0, 4]
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.1, 0.4])

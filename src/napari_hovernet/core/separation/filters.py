@@ -85,6 +85,32 @@ def chosen_blocks(pixels: Bool) -> Bool:
     return found
 
 
+@kernel
+def changed_blocks(masks: Pair, seens: Pair, gains: Pair) -> Array:
+    """Tell which blocks hold a change of mask, weight or gain, each given before and after."""
+    height, width = masks[0].shape
+    found = np.zeros((-(-height // BLOCK), -(-width // BLOCK)), np.bool_)
+    for r in range(height):
+        for k in range(found.shape[1]):
+            if not found[r // BLOCK, k]:
+                a, b = k * BLOCK, min((k + 1) * BLOCK, width)
+                found[r // BLOCK, k] = is_changed(
+                    (masks[0][r, a:b], masks[1][r, a:b]), (seens[0][r, a:b], seens[1][r, a:b]),
+                    (gains[0][r, a:b], gains[1][r, a:b]),
+                )  # fmt: skip
+    return found
+
+
+@kernel
+def is_changed(masks: Pair, seens: Pair, gains: Pair) -> bool:
+    """Tell whether a piece of a row has changed; gain counts where it is seen."""
+    (mask0, mask), (seen0, seen), (gain0, gain) = masks, seens, gains
+    some = False
+    for c in range(mask.size):
+        some |= (seen0[c] != seen[c]) | (mask0[c] != mask[c]) | (seen[c] & (gain0[c] != gain[c]))
+    return some
+
+
 def grown_blocks(blocks: Bool, scale: float) -> Bool:
     """Add the blocks whose pixels see, through a scale, pixels of those chosen."""
     reach = -(-len(gaussian(scale)[0]) // BLOCK)
@@ -373,11 +399,18 @@ def mix_terms(parts: tuple[Array, ...], oblique: Any, inside: Array, energy: Arr
     """Energy inside the mask, 0 elsewhere, from the sums of both terms, (2, H, W) in each part."""
     close, strain = np.empty(inside.shape[1], np.float32), np.empty(inside.shape[1], np.float32)
     for r in range(inside.shape[0]):
-        close[:], strain[:] = parts[0][0, r], parts[0][1, r]
-        for k in range(1, len(parts)):
-            close += parts[k][0, r]
-            strain += parts[k][1, r]
+        close[:], strain[:] = 0, 0
+        for k in range(len(parts)):
+            add_row(parts[k][0, r], close)
+            add_row(parts[k][1, r], strain)
         mix_row(close, strain, oblique, inside[r], energy[r])
+
+
+@kernel
+def add_row(values: Array, total: Array) -> None:
+    """Add a row to another; numpy would make a third."""
+    for c in range(total.size):
+        total[c] += values[c]
 
 
 @kernel

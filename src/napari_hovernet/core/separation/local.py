@@ -13,7 +13,14 @@ from ..masks import clean_mask, reopen_gaps
 from ..params import SeparationParams
 from ..types import Bool, Float32, Int32, Maps, Separation
 from . import kernels as flood
-from .filters import chosen_blocks, grown_blocks, mix_terms, squeeze_terms, window_gain
+from .filters import (
+    changed_blocks,
+    chosen_blocks,
+    grown_blocks,
+    mix_terms,
+    squeeze_terms,
+    window_gain,
+)
 
 
 def separate_local(maps: Maps, params: SeparationParams) -> Separation:
@@ -75,10 +82,9 @@ def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParam
     made = {s: np.empty(shape, np.float32) for s in params.scales if s not in kept}
     blocks, changed = chosen_blocks(given.mask), np.zeros((0, 0), np.bool_)
     if before is not None and kept:
-        changed = given.seen & (given.gain != before.given.gain)
-        changed |= given.seen != before.given.seen
-        changed |= given.mask != before.given.mask
-        changed = blocks & grown_blocks(chosen_blocks(changed), max(kept))
+        old = before.given
+        pairs = (old.mask, given.mask), (old.seen, given.seen), (old.gain, given.gain)
+        changed = blocks & grown_blocks(changed_blocks(*pairs), max(kept))
     for chosen, found in ((blocks, made), (changed, kept)):
         parts = [(sigma, sigma / len(params.scales), terms) for sigma, terms in found.items()]
         squeeze_terms(given.hv, given.seen, given.gain, chosen, parts)
@@ -103,7 +109,7 @@ class Basins:
 
     ids: Int32  # (H, W), 0 outside the mask
     floor: Float32  # (n + 1,), lowest energy of each
-    passes: npt.NDArray[Any]  # Flat indices of the pixels at which basins meet, lowest first
+    passes: tuple[npt.NDArray[Any], Float32]  # Where they meet: (n, 4) basins, (n,) energy
 
 
 def find_basins(mask: Bool, energy: Float32) -> Basins:
@@ -111,8 +117,7 @@ def find_basins(mask: Bool, energy: Float32) -> Basins:
     way, ids = np.empty(mask.shape, np.uint8), np.zeros(mask.shape, np.int32)
     flood.descend(mask, energy, way)
     floor = flood.gather(way.ravel(), mask.shape[1], energy.ravel(), ids.ravel())
-    passes = flood.in_order(flood.list_passes(ids, energy), energy.ravel())
-    return Basins(ids, floor, passes)
+    return Basins(ids, floor, flood.list_passes(ids, energy, way))
 
 
 def join_and_name(
@@ -120,7 +125,7 @@ def join_and_name(
 ) -> Separation:
     """Join basins that no real pass divides, and keep what is a nucleus."""
     ids, heights, floor = basins.ids.ravel(), energy.ravel(), basins.floor
-    root = flood.join_basins(basins.passes, mask.shape[1], heights, ids, floor, params.depth)
+    root = flood.join_basins(*basins.passes, floor, params.depth)
     if params.max_hole_area:
         reopen_gaps(mask, mask & (maps.np < params.np_threshold), basins.ids, root)
     inside = mask.ravel()
