@@ -362,9 +362,8 @@ def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
 
 def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
     """Flood from the minima and join, as the separation does."""
-    found, flat = find_basins(mask, energy), energy.ravel()
-    width, ids = mask.shape[1], found.ids.ravel()
-    return flood.join_basins(found.passes, width, flat, ids, found.floor, depth)[found.ids]
+    found = find_basins(mask, energy)
+    return flood.join_basins(*found.passes, found.floor, depth)[found.ids]
 
 
 def test_pixels_flow_down_and_equals_to_the_first():
@@ -373,12 +372,12 @@ def test_pixels_flow_down_and_equals_to_the_first():
     found = find_basins(mask, energy)
     assert found.ids.tolist() == [[1, 1, 1, 1, 1, 2]]
     assert found.floor.tolist() == [0, energy[0, 1], energy[0, 5]]
-    assert found.passes.tolist() == [4]
+    assert [part.tolist() for part in found.passes] == [[[0, 1, 2, 0]], [energy[0, 4]]]
 
 
 def test_passes_are_met_by_energy_then_place():
     energy = np.array([0.5, -0.0, -2, 0.0, 0.5, -1], np.float32)
-    assert flood.in_order(np.arange(6), energy).tolist() == [2, 5, 1, 3, 0, 4]
+    assert flood.in_order(energy).tolist() == [2, 5, 1, 3, 0, 4]
 
 
 @pytest.mark.parametrize("depth", [0.0, 0.1, 0.4])
@@ -438,12 +437,11 @@ def test_nuclei_are_met_by_first_pixel_and_weighed():
 
 def squeezed(h: np.ndarray, v: np.ndarray, oblique: float) -> np.ndarray:
     """Energy of a field that is seen everywhere, through a Gaussian that changes nothing."""
-    params = replace(LOCAL, scales=(0.01,), oblique=oblique, magnitude_low=1, magnitude_high=1)
     hv, seen = np.stack([h, v]).astype(np.float32), np.ones(h.shape, bool)
     terms = np.zeros((2, *h.shape), np.float32)
     gain = np.ones(h.shape, np.float32)
-    filters.squeeze_terms(hv, seen, gain, filters.chosen_blocks(seen), params, terms)
-    return (terms[0] + oblique * terms[1]) / params.scales[0]
+    filters.squeeze_terms(hv, seen, gain, filters.chosen_blocks(seen), [(0.01, 1, terms)])
+    return terms[0] + oblique * terms[1]
 
 
 def test_squeeze_of_a_linear_field():
@@ -495,11 +493,11 @@ def test_a_part_computed_alone_is_the_part_of_the_whole_to_the_last_bit():
     seen, gain = rng.random((200, 300)) < 0.7, np.ones((200, 300), np.float32)
     whole, part = np.zeros((2, 2, 200, 300), np.float32)
     every = filters.chosen_blocks(np.ones_like(seen))
-    filters.squeeze_terms(hv, seen, gain, every, LOCAL, whole)
+    filters.squeeze_terms(hv, seen, gain, every, [(3, 1, whole)])
     for row, column in np.argwhere(every):
         alone = np.zeros_like(every)
         alone[row, column] = True
-        filters.squeeze_terms(hv, seen, gain, alone, LOCAL, part)
+        filters.squeeze_terms(hv, seen, gain, alone, [(3, 1, part)])
     np.testing.assert_array_equal(part, whole)
 
 

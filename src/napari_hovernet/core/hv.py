@@ -498,10 +498,11 @@ def read_hv(maps: Maps, reading: HVReading) -> Maps:
     """Give the maps as they are if HV is read so; the maps themselves if nothing changes."""
     if reading.plain:
         return maps
+    if reading == HVReading(scale=reading.scale):  # a slider: one pass
+        return replace(maps, hv=maps.hv * np.float32(reading.scale))
     stored = HVConvention(order=reading.order, sign=reading.sign)
     hv = convert(maps.hv, stored, HVConvention())
-    if reading.scale != 1.0:
-        hv *= reading.scale
+    hv *= reading.scale
     return replace(maps, hv=hv)
 
 

@@ -32,7 +32,7 @@ def separate(maps: Maps, params: SeparationParams | None = None) -> Separation:
     -----
     "local" differentiates HV with Gaussians inside the mask, takes minus the divergence
     as energy, floods it from its minima and joins basins that no real pass divides.
-    Temporaries beyond the result stay below about 12 bytes per pixel. "hover_net" is the
+    Temporaries beyond the result stay below about 13 bytes per pixel. "hover_net" is the
     post-processing of Graham et al., Medical Image Analysis 2019.
 
     Examples

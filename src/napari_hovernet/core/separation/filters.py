@@ -7,7 +7,7 @@ made anew is equal, to the last bit, to the same part of the whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -20,6 +20,8 @@ from ..types import Bool, Float32, kernel, spread
 Array = npt.NDArray[Any]
 Span = tuple[int, int, int, int]
 Pair = tuple[Any, Any]
+Part = tuple[float, float, Float32]
+"""A scale, its share in the energy, and where its terms go: float32 (2, H, W)."""
 Taps = tuple[Array, Any]
 """Half of a kernel, from its middle on, and what the other half is multiplied with: 1 or -1."""
 
@@ -54,25 +56,25 @@ def window_gain(hv: Float32, seen: Bool, params: SeparationParams) -> Float32:
 
 
 def squeeze_terms(
-    hv: Float32, seen: Bool, gain: Float32, blocks: Bool, params: SeparationParams, terms: Float32
+    hv: Float32, seen: Bool, gain: Float32, blocks: Bool, parts: Sequence[Part]
 ) -> None:
-    """Write minus the divergence and the strain of the smoothed field into ``terms``, (2, H, W).
+    """Write minus the divergence and the strain of the smoothed field, part by part.
 
     Computed are the blocks chosen, (rows, columns) of `BLOCK` pixels; the others stay as they are.
+    Parts with the same array are added up in it.
     """
-    n = len(params.scales)
-    scales = [(gaussian(sigma), np.float32(sigma / n)) for sigma in params.scales]
-
-    margin = max(len(taps[0]) for taps, _ in scales)
+    scales = [(gaussian(sigma), np.float32(factor), terms) for sigma, factor, terms in parts]
+    margin = max((len(taps[0]) for taps, _, _ in scales), default=0)
 
     def fill(span: Span) -> None:
         r0, r1, c0, c1 = span
-        terms[:, r0:r1, c0:c1] = 0
+        for _, _, terms in scales:
+            terms[:, r0:r1, c0:c1] = 0
         field = weighted_field(hv, seen, gain, span, margin)
-        for taps, factor in scales:
+        for taps, factor, terms in scales:
             add_squeeze(field, margin, taps, factor, span, terms)
 
-    spread(fill, list(spans(blocks, seen.shape)))
+    spread(fill, list(spans(blocks, seen.shape)) if parts else [])
 
 
 def chosen_blocks(pixels: Bool) -> Bool:
@@ -81,6 +83,40 @@ def chosen_blocks(pixels: Bool) -> Bool:
     rows = np.logical_or.reduceat(pixels, starts[0], axis=0)
     found: Bool = np.logical_or.reduceat(rows, starts[1], axis=1)
     return found
+
+
+@kernel
+def changed_blocks(masks: Pair, seens: Pair, gains: Pair) -> Array:
+    """Tell which blocks hold a change of mask, weight or gain, each given before and after."""
+    height, width = masks[0].shape
+    found = np.zeros((-(-height // BLOCK), -(-width // BLOCK)), np.bool_)
+    for r in range(height):
+        for k in range(found.shape[1]):
+            if not found[r // BLOCK, k]:
+                a, b = k * BLOCK, min((k + 1) * BLOCK, width)
+                found[r // BLOCK, k] = is_changed(
+                    (masks[0][r, a:b], masks[1][r, a:b]), (seens[0][r, a:b], seens[1][r, a:b]),
+                    (gains[0][r, a:b], gains[1][r, a:b]),
+                )  # fmt: skip
+    return found
+
+
+@kernel
+def is_changed(masks: Pair, seens: Pair, gains: Pair) -> bool:
+    """Tell whether a piece of a row has changed; gain counts where it is seen."""
+    (mask0, mask), (seen0, seen), (gain0, gain) = masks, seens, gains
+    some = False
+    for c in range(mask.size):
+        some |= (seen0[c] != seen[c]) | (mask0[c] != mask[c]) | (seen[c] & (gain0[c] != gain[c]))
+    return some
+
+
+def grown_blocks(blocks: Bool, scale: float) -> Bool:
+    """Add the blocks whose pixels see, through a scale, pixels of those chosen."""
+    reach = -(-len(gaussian(scale)[0]) // BLOCK)
+    around = np.ones((2 * reach + 1,) * 2, np.uint8)
+    grown: Bool = cv2.dilate(blocks.view(np.uint8), around).astype(np.bool_)
+    return grown
 
 
 def spans(blocks: Bool, shape: tuple[int, int]) -> Iterator[Span]:
@@ -234,9 +270,11 @@ def add_squeeze(
     for r in range(r0 - 1, r1 + 1):
         up, here, down = (r - r0 + 2) % 3, (r - r0) % 3, (r - r0 + 1) % 3
         at = min(max(r, 0), height - 1) - r0 + margin
-        convolve_row(field[0], at, taps, taps, room[0], share)
+        sum_rows(field[0], at, taps, room[0])
+        sum_columns(room[0], taps, share)
         for channel, smooth in ((1, h[down]), (2, v[down])):
-            convolve_row(field[channel], at, taps, taps, room[0], smooth)
+            sum_rows(field[channel], at, taps, room[0])
+            sum_columns(room[0], taps, smooth)
             divide(smooth, share)
             if c0 == 0:
                 smooth[0] = smooth[1]
@@ -248,50 +286,72 @@ def add_squeeze(
                       (terms[0, r - 1, c0:c1], terms[1, r - 1, c0:c1]))  # fmt: skip
 
 
-@kernel
-def convolve_row(  # noqa: C901 - in two, it would take longer
-    field: Array, r: int, down: Taps, across: Taps, room: Array, out: Array
-) -> None:
-    """Convolve a row, columns first, two pairs of taps at a time, in the precision of all arrays.
+# Whether the compiler makes the next two wide hangs on how they are written: `i + 1 <= reach`
+# instead of `i < reach` doubles their speed.
 
-    Whether the compiler makes these loops wide hangs on how they are written: `i + 1 <= reach`
-    instead of `i < reach` doubles the speed.
-    """
-    taps, turn = down
-    reach, wide, n = taps.size - 1, room.size, np.uintp(out.size)
-    near = taps[0]
-    for c in range(wide):
+
+@kernel
+def sum_rows(field: Array, r: int, down: Taps, room: Array) -> None:
+    """Convolve the columns at row ``r``, four pairs of taps at a time, in the arrays' precision."""
+    (taps, turn), n = down, room.size
+    reach, near = taps.size - 1, taps[0]
+    for c in range(n):
         room[c] = near * field[r, c]
     i = 1
+    while i + 3 <= reach:
+        a, b, d, e = r - i, r + i, r - i - 1, r + i + 1
+        f, g, p, q = r - i - 2, r + i + 2, r - i - 3, r + i + 3
+        k1, k2, k3, k4 = taps[i], taps[i + 1], taps[i + 2], taps[i + 3]
+        for c in range(n):
+            x = k1 * (field[b, c] + turn * field[a, c]) + k2 * (field[e, c] + turn * field[d, c])
+            y = k3 * (field[g, c] + turn * field[f, c]) + k4 * (field[q, c] + turn * field[p, c])
+            room[c] = room[c] + (x + y)
+        i += 4
     while i + 1 <= reach:
         a, b, d, e = r - i, r + i, r - i - 1, r + i + 1
-        near, far = taps[i], taps[i + 1]
-        for c in range(wide):
-            pair = near * (field[b, c] + turn * field[a, c])
-            room[c] = room[c] + pair + far * (field[e, c] + turn * field[d, c])
+        k1, k2 = taps[i], taps[i + 1]
+        for c in range(n):
+            x = k1 * (field[b, c] + turn * field[a, c]) + k2 * (field[e, c] + turn * field[d, c])
+            room[c] = room[c] + x
         i += 2
     if i <= reach:
         a, b, near = r - i, r + i, taps[i]
-        for c in range(wide):
+        for c in range(n):
             room[c] += near * (field[b, c] + turn * field[a, c])
-    taps, turn = across
-    reach, margin = taps.size - 1, (wide - out.size) // 2
+
+
+@kernel
+def sum_columns(room: Array, across: Taps, out: Array) -> None:
+    """Convolve a row; it has the same margin on both sides of ``out``."""
+    (taps, turn), n = across, np.uintp(out.size)
+    reach, margin = taps.size - 1, (room.size - out.size) // 2
     near, k = taps[0], np.uintp(margin)
     for c in range(n):
         out[c] = near * room[k + c]
     i = 1
-    while i + 1 <= reach:
-        k, m = np.uintp(margin - i), np.uintp(margin + i)
-        x, y = np.uintp(margin - i - 1), np.uintp(margin + i + 1)
-        near, far = taps[i], taps[i + 1]
+    while i + 3 <= reach:
+        a, b = np.uintp(margin - i), np.uintp(margin + i)
+        d, e = np.uintp(margin - i - 1), np.uintp(margin + i + 1)
+        f, g = np.uintp(margin - i - 2), np.uintp(margin + i + 2)
+        p, q = np.uintp(margin - i - 3), np.uintp(margin + i + 3)
+        k1, k2, k3, k4 = taps[i], taps[i + 1], taps[i + 2], taps[i + 3]
         for c in range(n):
-            pair = near * (room[m + c] + turn * room[k + c])
-            out[c] = out[c] + pair + far * (room[y + c] + turn * room[x + c])
+            x = k1 * (room[b + c] + turn * room[a + c]) + k2 * (room[e + c] + turn * room[d + c])
+            y = k3 * (room[g + c] + turn * room[f + c]) + k4 * (room[q + c] + turn * room[p + c])
+            out[c] = out[c] + (x + y)
+        i += 4
+    while i + 1 <= reach:
+        a, b = np.uintp(margin - i), np.uintp(margin + i)
+        d, e = np.uintp(margin - i - 1), np.uintp(margin + i + 1)
+        k1, k2 = taps[i], taps[i + 1]
+        for c in range(n):
+            x = k1 * (room[b + c] + turn * room[a + c]) + k2 * (room[e + c] + turn * room[d + c])
+            out[c] = out[c] + x
         i += 2
     if i <= reach:
-        k, m, near = np.uintp(margin - i), np.uintp(margin + i), taps[i]
+        a, b, near = np.uintp(margin - i), np.uintp(margin + i), taps[i]
         for c in range(n):
-            out[c] += near * (room[m + c] + turn * room[k + c])
+            out[c] += near * (room[b + c] + turn * room[a + c])
 
 
 @kernel
@@ -335,12 +395,30 @@ def differ_down(a: Array, b: Array, factor: Any, out: Array) -> None:
 
 
 @kernel
-def mix_terms(terms: Array, oblique: Any, inside: Array, energy: Array) -> None:
-    """Energy inside the mask, 0 elsewhere, from both terms, (2, H, W)."""
+def mix_terms(parts: tuple[Array, ...], oblique: Any, inside: Array, energy: Array) -> None:
+    """Energy inside the mask, 0 elsewhere, from the sums of both terms, (2, H, W) in each part."""
+    close, strain = np.empty(inside.shape[1], np.float32), np.empty(inside.shape[1], np.float32)
     for r in range(inside.shape[0]):
-        for c in range(inside.shape[1]):
-            mixed = terms[0, r, c] + oblique * terms[1, r, c]
-            energy[r, c] = mixed if inside[r, c] else np.float32(0)
+        close[:], strain[:] = 0, 0
+        for k in range(len(parts)):
+            add_row(parts[k][0, r], close)
+            add_row(parts[k][1, r], strain)
+        mix_row(close, strain, oblique, inside[r], energy[r])
+
+
+@kernel
+def add_row(values: Array, total: Array) -> None:
+    """Add a row to another; numpy would make a third."""
+    for c in range(total.size):
+        total[c] += values[c]
+
+
+@kernel
+def mix_row(close: Array, strain: Array, oblique: Any, inside: Array, energy: Array) -> None:
+    """Energy of a row."""
+    for c in range(energy.size):
+        mixed = close[c] + oblique * strain[c]
+        energy[c] = mixed if inside[c] else np.float32(0)
 
 
 @kernel
@@ -366,7 +444,8 @@ def fill_slope(
             field[k, c] = field[k, mirrored(at + c, width) - at]
     room, out = np.empty(field.shape[1], np.float64), np.empty(c1 - c0, np.float64)
     for r in range(r0, r1):
-        convolve_row(field, r - r0 + reach, down, across, room, out)
+        sum_rows(field, r - r0 + reach, down, room)
+        sum_columns(room, across, out)
         result[r, c0:c1] = out
 
 

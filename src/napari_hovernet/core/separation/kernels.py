@@ -8,15 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from ..masks import Runs, join_runs, list_runs
-from ..types import kernel
+from ..types import Separation, kernel
 
 Array = npt.NDArray[Any]
 Heap = tuple[Array, Array]
 
+Pair = tuple[Array, Array]
+
+SEVERAL = np.int32(-1)
+"""Stands for the marker of a part that has more than one."""
+KEPT = np.int32(-2)
+"""Stands for the markers of a part that is as it was."""
 OUTSIDE = np.int32(-1)
 """Stands where there is no mask, in a window that is flooded."""
 LEAST_BITS = np.int32(-(2**31))
 """Bits of -0.0."""
+PASS = np.uint8(6)
+"""Stands where a pixel of another basin came before."""
 FIRST_ROOM = 1024
 """Entries that growing tables start with."""
 
@@ -98,42 +106,65 @@ def gather(way: Array, width: int, energy: Array, basins: Array) -> Array:
     return floor[: n + 1]
 
 
-def list_passes(basins: Array, energy: Array) -> Array:
-    """List the pixels, as flat indices, before which pixels of another basin came; (H, W)."""
-    found = np.empty(basins.size // 16 + FIRST_ROOM, np.int64)
-    n = fill_passes(basins, energy, found)
-    if n > found.size:
-        found = np.empty(n, np.int64)
-        fill_passes(basins, energy, found)
-    return found[:n]
+def list_passes(basins: Array, energy: Array, way: Array) -> tuple[Array, Array]:
+    """List where basins meet, lowest first, equals by place: (n, 4) basins and (n,) energy.
+
+    That is at each pixel before which a pixel of another basin came; 0 stands for no neighbour, or
+    one that comes later. All given are (H, W); ``way`` is used up.
+    """
+    mark_passes(basins, energy, way)
+    at = np.flatnonzero(way == PASS)
+    levels = energy.ravel()[at]
+    order = in_order(levels)
+    return look_around(at, basins, energy)[order], levels[order]
 
 
 @kernel
-def fill_passes(basins: Array, energy: Array, found: Array) -> int:
-    """Write the passes while there is room for them; returns how many there are."""
+def mark_passes(basins: Array, energy: Array, way: Array) -> None:
+    """Mark pixels of which a 4-neighbour is of another basin and comes before."""
+    for r in range(len(way)):
+        here, level, row = basins[r], energy[r], way[r]
+        if r > 0:
+            mark_row(here, basins[r - 1], level, energy[r - 1], True, row)
+        mark_row(here[1:], here[:-1], level[1:], level[:-1], True, row[1:])
+        mark_row(here[:-1], here[1:], level[:-1], level[1:], False, row[:-1])
+        if r + 1 < len(way):
+            mark_row(here, basins[r + 1], level, energy[r + 1], False, row)
+
+
+@kernel
+def mark_row(
+    here: Array, beside: Array, level: Array, other: Array, equal: bool, way: Array
+) -> None:  # fmt: skip
+    """Mark a row for the neighbours on one side; those of equal energy come before or not."""
+    for c in range(way.size):
+        before = (other[c] < level[c]) | (equal & (other[c] == level[c]))
+        met = before & (here[c] != beside[c]) & (here[c] != 0) & (beside[c] != 0)
+        way[c] = PASS if met else way[c]
+
+
+@kernel
+def look_around(at: Array, basins: Array, energy: Array) -> Array:
+    """Basins of the 4-neighbours that come before each place, (n, 4)."""
     height, width = basins.shape
-    n = 0
-    for r in range(height):
-        for c in range(width):
-            here = basins[r, c]
-            if here == 0:
-                continue
-            right = basins[r, c + 1] if c + 1 < width else 0
-            if right and right != here:
-                if n < found.size:
-                    found[n] = r * width + c + np.int64(energy[r, c + 1] >= energy[r, c])
-                n += 1
-            below = basins[r + 1, c] if r + 1 < height else 0
-            if below and below != here:
-                if n < found.size:
-                    found[n] = (r + np.int64(energy[r + 1, c] >= energy[r, c])) * width + c
-                n += 1
-    return n
+    around = np.zeros((at.size, 4), np.int32)
+    for k in range(at.size):
+        r, c = at[k] // width, at[k] % width
+        level = energy[r, c]
+        if r > 0 and energy[r - 1, c] <= level:
+            around[k, 0] = basins[r - 1, c]
+        if c > 0 and energy[r, c - 1] <= level:
+            around[k, 1] = basins[r, c - 1]
+        if c + 1 < width and energy[r, c + 1] < level:
+            around[k, 2] = basins[r, c + 1]
+        if r + 1 < height and energy[r + 1, c] < level:
+            around[k, 3] = basins[r + 1, c]
+    return around
 
 
-def in_order(pixels: Array, energy: Array) -> Array:
-    """Sort flat indices of pixels by energy, equals by place."""
-    keys = (ordered_bits(energy[pixels]).astype(np.int64) << 32) | pixels
+def in_order(energy: Array) -> Array:
+    """Places of a flat array of energies sorted by energy, equals by place."""
+    keys = (ordered_bits(energy).astype(np.int64) << 32) | np.arange(energy.size)
     keys.sort()
     ordered: Array = keys & 0xFFFFFFFF
     return ordered
@@ -149,33 +180,25 @@ def find_root(parent: Array, node: int) -> int:
 
 
 @kernel
-def join_basins(
-    passes: Array, width: int, energy: Array, basins: Array, floor: Array, depth: float
-) -> Array:
-    """Root of each basin after those less deep than ``depth`` have joined; flat arrays.
+def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Array:
+    """Root of each basin after those less deep than ``depth`` have joined.
 
-    At every pass, taken in order, each basin around it meets the deepest of them, and joins it if
-    its own floor lies less than ``depth`` below the pass.
+    At every pass, as of `list_passes`, each basin around it meets the deepest of them, and joins
+    it if its own floor lies less than ``depth`` below the pass.
     """
     parent = np.arange(floor.size).astype(np.int32)
-    for k in range(passes.size):
-        at = passes[k]
-        column = at % width
-        left = at - 1 if column > 0 else -1
-        right = at + 1 if column < width - 1 else -1
-        level, deepest = energy[at], 0
-        for beside in (at - width, left, right, at + width):
-            if beside < 0 or beside >= basins.size or basins[beside] == 0:
+    for k in range(levels.size):
+        deepest = 0
+        for side in range(4):
+            if around[k, side] == 0:
                 continue
-            if energy[beside] > level or (energy[beside] == level and beside > at):
-                continue  # comes later
-            root = find_root(parent, basins[beside])
+            root = find_root(parent, around[k, side])
             if deepest == 0:
                 deepest = root
             elif root != deepest:
                 if floor[root] < floor[deepest]:
                     deepest, root = root, deepest
-                if level - floor[root] < depth:
+                if levels[k] - floor[root] < depth:
                     parent[root] = deepest
     for basin in range(parent.size):
         parent[basin] = find_root(parent, basin)
@@ -190,14 +213,21 @@ def weigh_roots(basins: Array, root: Array, inside: Array, values: Array) -> tup
     """
     total, count = np.zeros(root.size, np.float64), np.zeros(root.size, np.int64)
     order, n = np.empty(root.size, np.int32), 0
+    here, share, pixels = 0, 0.0, 0  # of a stretch of one root
     for i in range(basins.size):
-        if inside[i]:
-            here = root[basins[i]]
-            if count[here] == 0:
+        next_root = root[basins[i]] if inside[i] else 0
+        if next_root != here:
+            total[here] += share
+            count[here] += pixels
+            here, share, pixels = next_root, 0.0, 0
+            if count[here] == 0 and here:
                 order[n] = here
                 n += 1
-            total[here] += values[i]
-            count[here] += 1
+        share += values[i]
+        pixels += 1
+    total[here] += share
+    count[here] += pixels
+    total[0] = 0
     return total / np.maximum(count, 1), order[:n]
 
 
@@ -217,15 +247,81 @@ def write_names(
         markers[i] = here if energy[i] <= ceiling[basin] else 0
 
 
-def flood_from_markers(energy: Array, mask: Array, markers: Array) -> Array:
-    """Give each pixel of the mask the marker from which it is flooded; all (H, W)."""
+def flood_from_markers(
+    energy: Array, mask: Array, markers: Array, before: Separation | None = None
+) -> Array:
+    """Give each pixel of the mask the marker from which it is flooded; all (H, W).
+
+    Parts of the mask that are as they were ``before`` keep what they had.
+    """
     labels = np.empty(mask.shape, np.int32)
     runs = list_runs(mask)
     part, n = join_runs(runs, 0)
     found = count_markers(runs, part, n, markers)
-    fill_parts(runs, part, found, markers, labels)
+    if before is None:
+        fill_parts(runs, part, found, markers, labels)
+    else:
+        new, changed = pair_ids(before.markers, markers), np.empty_like(mask)
+        pairs = (before.mask, mask), (before.energy, energy), (before.markers, markers)
+        find_changes(*pairs, new, changed)
+        found[~touched_parts(runs, part, n, changed)] = KEPT
+        fill_parts(runs, part, found, markers, labels)
+        copy_parts(runs, part, found, (before.labels, new), labels)
     flood_parts(runs, by_part(runs, part, n), found, energy.view(np.int32), labels)
     return labels
+
+
+@kernel
+def pair_ids(before: Array, after: Array) -> Array:
+    """Give each id of ``before`` the first free one of ``after`` it meets, -1 if there is none."""
+    new = np.full(before.max() + 1, -1, np.int32)
+    new[0] = 0
+    taken = np.zeros(after.max() + 1, np.bool_)
+    for r in range(before.shape[0]):
+        for c in range(before.shape[1]):
+            a, b = before[r, c], after[r, c]
+            if a and b and new[a] < 0 and not taken[b]:
+                new[a], taken[b] = b, True
+    return new
+
+
+@kernel
+def find_changes(masks: Pair, energies: Pair, markers: Pair, new: Array, changed: Array) -> None:
+    """Tell where mask, energy or, by ``new`` ids, markers are not what they were."""
+    (mask0, mask), (energy0, energy), (marker0, marker) = masks, energies, markers
+    for r in range(changed.shape[0]):
+        for c in range(changed.shape[1]):
+            same = (mask0[r, c] == mask[r, c]) & (energy0[r, c] == energy[r, c])
+            changed[r, c] = not (same & (new[marker0[r, c]] == marker[r, c]))
+
+
+@kernel
+def touched_parts(runs: Runs, part: Array, n: int, changed: Array) -> Array:
+    """Tell for parts 0..n whether a pixel of theirs, or a 4-neighbour of one, has changed."""
+    first, ends = runs
+    touched = np.zeros(n + 1, np.bool_)
+    height, width = changed.shape
+    for r in range(height):
+        up, down = max(r - 1, 0), min(r + 1, height - 1)
+        for k in range(first[r], first[r + 1]):
+            a, b = ends[k, 0], ends[k, 1]
+            some = changed[r, max(a - 1, 0)] | changed[r, min(b, width - 1)]
+            for c in range(a, b):
+                some |= changed[up, c] | changed[r, c] | changed[down, c]
+            touched[part[k]] |= some
+    return touched
+
+
+@kernel
+def copy_parts(runs: Runs, part: Array, found: Array, kept: Pair, labels: Array) -> None:
+    """Write the labels of parts that are `KEPT`, by their new ids."""
+    first, ends = runs
+    before, new = kept
+    for r in range(len(first) - 1):
+        for k in range(first[r], first[r + 1]):
+            if found[part[k]] == KEPT:
+                for c in range(ends[k, 0], ends[k, 1]):
+                    labels[r, c] = new[before[r, c]]
 
 
 def ordered_bits(energy: Array) -> Array:
@@ -237,7 +333,7 @@ def ordered_bits(energy: Array) -> Array:
 
 @kernel
 def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
-    """Per part, 1..n, of the runs: 0 without a marker, its id if one, -1 if several."""
+    """Per part, 1..n, of the runs: 0 without a marker, its id if one, `SEVERAL` if more."""
     first, ends = runs
     found = np.zeros(n + 1, np.int32)
     for r in range(len(first) - 1):
@@ -246,14 +342,14 @@ def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
             for c in range(ends[k, 0], ends[k, 1]):
                 marker = markers[r, c]
                 if marker and marker != which:
-                    which = marker if which == 0 else np.int32(-1)
+                    which = marker if which == 0 else SEVERAL
             found[part[k]] = which
     return found
 
 
 @kernel
 def fill_parts(runs: Runs, part: Array, found: Array, markers: Array, labels: Array) -> None:
-    """Fill parts that hold one marker, copy the markers of the others."""
+    """Fill parts that hold one marker, copy the markers of those with several."""
     first, ends = runs
     for r in range(len(first) - 1):
         labels[r] = 0
@@ -261,7 +357,7 @@ def fill_parts(runs: Runs, part: Array, found: Array, markers: Array, labels: Ar
             a, b, which = ends[k, 0], ends[k, 1], found[part[k]]
             if which > 0:
                 labels[r, a:b] = which
-            elif which < 0:
+            elif which == SEVERAL:
                 labels[r, a:b] = markers[r, a:b]
 
 
@@ -294,7 +390,7 @@ def flood_parts(
     here, height = np.empty(0, np.int32), np.empty(0, np.int32)
     heap = (np.empty(0, np.int64), np.empty(0, np.int32))
     for p in range(1, found.size):
-        if found[p] >= 0:
+        if found[p] != SEVERAL:
             continue
         mine = listed[start[p] : start[p + 1]]
         left, right, pixels = ends[mine[0, 1], 0], 0, 0

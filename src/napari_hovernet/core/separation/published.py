@@ -23,14 +23,19 @@ def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
     return cut_borders(clean_mask(maps.np, params), border_strength(maps, params), params)
 
 
-def cut_borders(mask: Bool, strength: Float32, params: SeparationParams) -> Separation:
-    """Find markers where borders are weak, and flood the mask from them."""
+def cut_borders(
+    mask: Bool, strength: Float32, params: SeparationParams, before: Separation | None = None
+) -> Separation:
+    """Find markers where borders are weak, and flood the mask from them.
+
+    Parts of the mask that are as they were ``before`` keep their labels.
+    """
     weak, calm = np.empty_like(mask), np.empty(mask.shape, np.float32)
     split_borders(strength, mask, np.float32(params.energy_threshold), weak, calm)
     markers = _markers(weak, params)
     blur = (params.blur_size, params.blur_size)
     energy = np.negative(cv2.GaussianBlur(calm, blur, 0), out=calm)
-    labels = flood.flood_from_markers(energy, mask, markers)
+    labels = flood.flood_from_markers(energy, mask, markers, before)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError
 from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
-from ..masks import clean_mask, label_parts
+from ..masks import clean_mask, join_runs, list_runs, replace_ids
 from ..params import METHODS, SeparationParams
-from ..types import Int32, Maps, Separation, kernel
+from ..types import Bool, Int32, Maps, Separation, kernel
 from . import separate
-from .local import cut_basins, squeeze_energy
+from .filters import window_gain
+from .local import (
+    Given,
+    KeptTerms,
+    find_basins,
+    join_and_name,
+    mended_terms,
+    mixed,
+    seen_pixels,
+)
 from .published import border_strength, cut_borders, merged
 
 
@@ -70,7 +80,7 @@ def stage_counts(separation: Separation) -> StageCounts:
     """Count components, markers and instances of a finished separation."""
     markers = separation.markers
     return StageCounts(
-        components=label_parts(separation.mask)[1],
+        components=int(join_runs(list_runs(separation.mask), 0)[1]),
         markers=int(markers.max()) if markers.size else 0,
         instances=separation.n,
     )
@@ -147,9 +157,6 @@ def with_value(params: TuneParams, name: str, value: float) -> TuneParams:
     return replace(params, separation=replace(separation, **changes))
 
 
-CUT_ONLY: Mapping[str, Any] = {"depth": 0.0, "min_mean_np": 0.0, "merge_touching": False}
-"""What the energy does not depend on; a parameter that is not here makes it anew."""
-
 T = TypeVar("T")
 Key = tuple[Any, ...]
 
@@ -157,13 +164,15 @@ Key = tuple[Any, ...]
 class StagedTuner:
     """Cuts one set of maps with changing parameters; equal to :func:`tune`, but sooner.
 
-    The read maps and the mask are kept from one call to the next; for the method "local" the
-    energy, for "hover_net" the strength of borders too. Not for use by two threads at once.
+    Each stage is kept with what it was made from: it is made anew if one of these has changed, and
+    counts as changed if something else came out. Not for use by two threads at once.
     """
 
     def __init__(self, maps: Maps) -> None:
         self.maps = maps
         self._kept: dict[str, tuple[Key, Any]] = {}
+        self._terms: KeptTerms | None = None
+        self._cut: Separation | None = None
 
     def __call__(self, params: TuneParams) -> Separation:
         """Separate; arrays of the result may be shared with later results: do not change them."""
@@ -172,23 +181,66 @@ class StagedTuner:
         if p.method not in ("local", "hover_net") or not maps.np.size:
             return separate(maps, p)
         key: Key = (p.np_threshold, p.min_area, p.max_hole_area)
-        mask = self._get("mask", key, lambda: clean_mask(self.maps.np, p))
-        if p.method == "hover_net":
-            key = (params.hv, p.sobel_size, p.band_rows)
-            strength = self._get("strength", key, lambda: border_strength(maps, p))
-            found = cut_borders(mask.copy(), strength, p)
-            return merged(found) if p.merge_touching else found
-        key = (params.hv, replace(p, **CUT_ONLY))
-        energy = self._get("energy", key, lambda: squeeze_energy(maps, mask, p))
-        found = cut_basins(maps, mask.copy(), energy, p)
+        mask = self._get("mask", key, lambda: clean_mask(self.maps.np, p), same_array)
+        found = (
+            self._local(maps, mask, p) if p.method == "local" else self._published(maps, mask, p)
+        )
         return merged(found) if p.merge_touching else found
 
-    def _get(self, stage: str, key: Key, make: Callable[[], T]) -> T:
-        """Return the last value of a stage, or make it if it was made from something else."""
-        if stage not in self._kept or self._kept[stage][0] != key:
-            self._kept[stage] = (key, make())
-        value: T = self._kept[stage][1]
-        return value
+    def _local(self, maps: Maps, mask: Bool, p: SeparationParams) -> Separation:
+        seen = self._get(
+            "seen", (mask, p.np_threshold), lambda: seen_pixels(maps, mask, p), same_array
+        )
+        key: Key = (maps, seen, p.magnitude_low, p.magnitude_high, p.magnitude_window)
+        gain = self._get("gain", key, lambda: window_gain(maps.hv, seen, p), same_array)
+        given = Given(maps.hv, mask, seen, gain)
+        terms = self._get("terms", (maps, mask, seen, gain, p.scales), lambda: self._mend(given, p))
+        parts = [terms.of[sigma] for sigma in p.scales]
+        energy = self._get("energy", (mask, terms, p.oblique), lambda: mixed(parts, mask, p))
+        basins = self._get("basins", (mask, energy), lambda: find_basins(mask, energy))
+        return join_and_name(maps, mask.copy(), energy, basins, p)
+
+    def _mend(self, given: Given, p: SeparationParams) -> KeptTerms:
+        """Compute the terms of the energy where what they are made from has changed."""
+        self._terms = mended_terms(self._terms, given, p)
+        return self._terms
+
+    def _published(self, maps: Maps, mask: Bool, p: SeparationParams) -> Separation:
+        key: Key = (maps, p.sobel_size)
+        strength = self._get("strength", key, lambda: border_strength(maps, p))
+        self._cut = cut_borders(mask, strength, p, self._cut)
+        return self._cut
+
+    def _get(
+        self,
+        stage: str,
+        key: Key,
+        make: Callable[[], T],
+        same: Callable[[T, T], bool] | None = None,
+    ) -> T:
+        """Return the last value of a stage, or make it if it was made from something else.
+
+        What is the same as before is the value from before, so that later stages know.
+        """
+        before = self._kept.get(stage)
+        if before is None or not all(map(_equal, before[0], key)):
+            value = make()
+            if before is not None and same is not None and same(before[1], value):
+                value = before[1]
+            self._kept[stage] = (key, value)
+        found: T = self._kept[stage][1]
+        return found
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Compare parts of keys: arrays and maps by identity, plain values by value."""
+    plain = (str, int, float, tuple, HVReading)
+    return a is b or (isinstance(a, plain) and isinstance(b, plain) and a == b)
+
+
+def same_array(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    """Whether two arrays hold the same values."""
+    return bool(np.array_equal(a, b))
 
 
 def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
@@ -201,10 +253,8 @@ def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
     if not n:
         return labels
     top = max(int((before if used is None else used).max()), 0)
-    pairs = np.empty((_overlaps(labels, before, top, np.empty((0, 3), np.int64)), 3), np.int64)
-    _overlaps(labels, before, top, pairs)
-    keys, inverse = np.unique(pairs[:, 0] * (top + 1) + pairs[:, 1], return_inverse=True)
-    order = np.argsort(-np.bincount(inverse, pairs[:, 2], len(keys)), kind="stable")
+    keys, shared = _overlaps(labels, before, top)
+    order = np.lexsort((keys, -shared))
     table, kept = np.zeros(n + 1, np.int32), np.zeros(top + n + 2, np.bool_)
     kept[0] = True
     _assign(keys[order], top + 1, table, kept)
@@ -212,31 +262,49 @@ def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
         kept[used[used > 0]] = True
     new = np.flatnonzero(table[1:] == 0) + 1
     table[new] = np.flatnonzero(~kept)[: len(new)]
-    return table[labels]
+    named = labels.copy()
+    replace_ids(named.ravel(), table)
+    return named
 
 
 @kernel
-def _overlaps(labels: Any, before: Any, top: int, found: Any) -> int:
-    """Write (id, id before, pixels) of each stretch of a row in which both are the same.
-
-    Returns how many there are; ``found`` without rows only counts.
-    """
+def _overlaps(labels: Any, before: Any, top: int) -> tuple[Any, Any]:
+    """List the pairs of ids, as id * (top + 1) + id before, and how many pixels each shares."""
+    room = 1024
+    keys, shared = np.zeros(room, np.int64), np.zeros(room, np.int64)  # a hash table; 0 is empty
     n = 0
     for r in range(labels.shape[0]):
-        start, a, b = 0, -1, -1
+        start, a, b = 0, 0, 0
         for c in range(labels.shape[1] + 1):
             end = c == labels.shape[1]
-            a2 = -1 if end else labels[r, c]
-            b2 = -1 if end else before[r, c]
-            if b2 > top:  # painted meanwhile
-                b2 = 0
-            if a2 != a or b2 != b:
-                if a > 0 and b > 0:
-                    if n < len(found):
-                        found[n, 0], found[n, 1], found[n, 2] = a, b, c - start
-                    n += 1
-                start, a, b = c, a2, b2
-    return n
+            a2 = 0 if end else labels[r, c]
+            b2 = 0 if end else before[r, c]
+            if a2 == a and b2 == b and not end:
+                continue
+            if a > 0 and 0 < b <= top:  # beyond: painted meanwhile
+                key = np.int64(a) * (top + 1) + b
+                at = _place(keys, key)
+                n += int(keys[at] == 0)
+                keys[at] = key
+                shared[at] += c - start
+                if 2 * n > room:
+                    old, counts, room = keys, shared, 2 * room
+                    keys, shared = np.zeros(room, np.int64), np.zeros(room, np.int64)
+                    for k in range(old.size):
+                        if old[k]:
+                            at = _place(keys, old[k])
+                            keys[at], shared[at] = old[k], counts[k]
+            start, a, b = c, a2, b2
+    return keys[keys > 0], shared[keys > 0]
+
+
+@kernel
+def _place(keys: Any, key: Any) -> Any:
+    """Find the place of a key in a hash table whose size is a power of 2, or a free one for it."""
+    at = (key * 0x9E3779B1 >> 16) & (keys.size - 1)
+    while keys[at] != 0 and keys[at] != key:
+        at = (at + 1) & (keys.size - 1)
+    return at
 
 
 @kernel
