@@ -253,7 +253,10 @@ class Bench:
         if raw is None or order is None or index >= len(order):
             return raw
         other = self.raw(order[index])
-        return raw if other is None else replace(raw, image=other.image)
+        if other is None:
+            return raw
+        maps = {"np": other.np, "hv": other.hv} if self.case.kind == MAPS else {}
+        return replace(raw, image=other.image, features=other.features, **maps)
 
     def _predicted(self, index: int) -> Maps | None:
         predictor, raw = self.case.predictor, self._with_its_image(index)
@@ -278,7 +281,7 @@ class Bench:
 
     def _of_tokens(self, predictor: Predictor, index: int, prefix: int | None) -> Maps:
         """Predict of tokens; the maps come to the size of what is known of the item."""
-        raw, item = self.raw(index), self.item(index)
+        raw, item = self._with_its_image(index), self.item(index)
         if raw is None or raw.features is None:
             raise InputError("there are no tokens for this network.")
         maps = predictor.maps(raw.features, prefix)

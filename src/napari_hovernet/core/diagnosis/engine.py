@@ -255,11 +255,17 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort findings: causes by what their remedy wins back, then what they explain."""
     causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
     told = [replace(f, explained_by=_cause_of(f, causes)) for f in found]
-    return tuple(sorted(told, key=lambda f: (
-        VERDICTS.index(OK) if f.wrong and f.explained_by
-        else 0 if f.wrong else 1 + VERDICTS.index(f.verdict),
-        *_weight(f),
-    )))  # fmt: skip
+    of = {f.id: _weight(f) for f in reversed(causes)}
+
+    def order(f: Finding) -> tuple[Any, ...]:
+        if f.wrong and f.explained_by:
+            group = VERDICTS.index(OK)
+        else:
+            group = 0 if f.wrong else 1 + VERDICTS.index(f.verdict)
+        # what was judged with a cause mended comes right behind it
+        return (group, *of.get(f.beside, _weight(f)), bool(f.beside), *_weight(f))
+
+    return tuple(sorted(told, key=order))
 
 
 def _weight(f: Finding) -> tuple[int, float, float]:
