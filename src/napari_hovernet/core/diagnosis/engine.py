@@ -82,9 +82,9 @@ def fault(evidence: str, **more: Any) -> Verdict:
     return Verdict(FAULT, evidence, {"certainty": 0.9, **more})
 
 
-def judge(proven: bool, evidence: str, certainty: float, **more: Any) -> Verdict:
+def judge(proven: bool, evidence: str, sure: float, **more: Any) -> Verdict:
     """Say that something is wrong: a fault if an independent witness proves it, else a warning."""
-    return fault(evidence, certainty=certainty, **more) if proven else warn(evidence, **more)
+    return fault(evidence, **{"certainty": sure, **more}) if proven else warn(evidence, **more)
 
 
 def skip(why: str) -> Verdict:
