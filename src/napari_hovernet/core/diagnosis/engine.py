@@ -51,6 +51,8 @@ images changes."""
 UNSCORED = frozenset({"target_order", "target_sign", "target_divisor", "type_offset",
                       "types_background"})  # fmt: skip
 """Fields of the setup that change no nucleus, so that no score tells whether they help."""
+AGAIN_S = 25.0
+"""CPU seconds of the first look from which on there is no second one: both end within a minute."""
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
@@ -148,7 +150,7 @@ def diagnose_steps(
     bench: Bench, only: frozenset[str] | None = None
 ) -> Generator[Progress, None, DiagnosisReport]:
     """Run the checks (of these ids alone), try remedies; closing the generator cancels."""
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     checks = [c for c in all_checks(bench.params.families) if only is None or c.id in only]
     there, found = bench.case.has, bench.found
     for number, each in enumerate(checks):
@@ -160,7 +162,8 @@ def diagnose_steps(
         yield from _run(each, bench, Progress(number, len(checks), each.title))
         yield Found(number + 1, len(checks), each.title, findings=rank(found))
     yield from _try_remedies(bench, found)
-    yield from _second_look(bench, found, checks)
+    if time.process_time() - cpu < AGAIN_S:
+        yield from _second_look(bench, found, checks)
     return report_of(bench, found, time.perf_counter() - began)
 
 

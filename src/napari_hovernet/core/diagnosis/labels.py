@@ -161,7 +161,7 @@ def labels_are_instances(bench: Bench) -> Steps:
     if not (wrong or away) and "maps" in bench.case.has:
         yield Progress(len(read), len(read), "Comparing labels with predicted nuclei")
         share, of = _merged(bench, found)
-        wrong = [(True, scaled(share, MERGED, 0.15, 0.65, 0.92), "Touching nuclei share one label",
+        wrong = [(True, scaled(share, MERGED, 0.15, 0.4, 0.9), "Touching nuclei share one label",
                   f"In {share:.0%} of {of} labels, none of them convex, the network sees two or "
                   "more nuclei (healthy: up to 3 %).", share, MERGED, OWN_ID + "one for several "
                   "that touch: draw the line between them (split what was merged).")] if (

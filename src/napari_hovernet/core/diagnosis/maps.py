@@ -257,7 +257,8 @@ def np_is_a_probability(bench: Bench) -> Steps:
     related = found.image is not None and found.image.best >= RELATED
     outside = high < HALF or low >= HALF
     jumps = _jumps(views, found.sign)
-    if CONTRAST < high - low < NARROW and (labelled or (related and outside)):
+    narrow = CONTRAST < high - low < NARROW
+    if narrow and (found.dice(found.best) >= MENDED if labelled else related and outside):
         middle = round(found.best if labelled else (low + high) / 2, 2)
         yield judge(
             labelled, f"{words}: a network that is sure of anything comes near 0 and 1.", 0.9,
