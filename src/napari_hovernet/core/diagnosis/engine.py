@@ -265,8 +265,9 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
             group = VERDICTS.index(OK)
         else:
             group = 0 if f.wrong else 1 + VERDICTS.index(f.verdict)
-        # what was judged with a cause mended comes right behind it
-        return (group, *of.get(f.beside, _weight(f)), bool(f.beside), *_weight(f))
+        # what wins back more once a cause is mended comes right behind that
+        behind = f.gain >= BETTER and f.beside in of
+        return (group, *(of[f.beside] if behind else _weight(f)), behind, *_weight(f))
 
     return tuple(sorted(told, key=order))
 

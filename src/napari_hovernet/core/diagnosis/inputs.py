@@ -336,7 +336,8 @@ def _sweep(bench: Bench) -> Generator[Progress, None, Sweep]:
     looks = {i: q for i in list(plain)[:FIRST_LOOK] if (q := parts.quality(i, None, LOOK_PX))}
     for done, what in enumerate(wanted):
         yield Progress(done, len(wanted), f"what if {what.name}")
-        tried += _gain(parts, what, looks, list(looks), LOOK_PX)
+        whole = what.kind == "zoom"  # of large nuclei a look holds too few
+        tried += _gain(parts, what, plain if whole else looks, list(looks), 0 if whole else LOOK_PX)
     promising = sorted((g for g in tried if g.mean >= g.what.need / 2), key=lambda g: -g.mean)
     for at, gain in enumerate(promising[:PROMISING]):
         yield Progress(at, PROMISING, f"what if {gain.what.name}")
