@@ -338,9 +338,11 @@ def _sweep(bench: Bench) -> Generator[Progress, None, Sweep]:
         yield Progress(done, len(wanted), f"what if {what.name}")
         whole = what.kind == "zoom"  # of large nuclei a look holds too few
         tried += _gain(parts, what, plain if whole else looks, list(looks), 0 if whole else LOOK_PX)
-    promising = sorted((g for g in tried if g.mean >= g.what.need / 2), key=lambda g: -g.mean)
-    for at, gain in enumerate(promising[:PROMISING]):
-        yield Progress(at, PROMISING, f"what if {gain.what.name}")
+    promising = [g for g in sorted(tried, key=lambda g: -g.mean) if g.mean >= g.what.need / 2]
+    zooms = [g for g in promising if g.what.kind == "zoom"][:2]  # not crowded out by the others
+    promising = [g for g in promising if g.what.kind != "zoom"][:PROMISING] + zooms
+    for at, gain in enumerate(promising):
+        yield Progress(at, len(promising), f"what if {gain.what.name}")
         tried[tried.index(gain)] = next(iter(_gain(parts, gain.what, plain, list(plain))), gain)
     won = [g for g in tried if g.wins and len(g.gains) == len(plain)]
     most = max((g.mean for g in won), default=0.0)
