@@ -31,10 +31,9 @@ T = TypeVar("T")
 BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "input_gamma", "image_order",
                   "token_prefix")  # fmt: skip
 """Fields of the setup that change what the network is given; predictions of others are kept."""
-AFTER_MAPS = frozenset({
-    "separation", "np_threshold", "target_order", "target_sign", "target_divisor", "type_offset",
-    "types_background", "labels_turn", "labels_shift", "labels_zoom",
-})  # fmt: skip
+AFTER_MAPS = frozenset({"separation", "np_threshold", "target_order", "target_sign",
+                        "target_divisor", "type_offset", "types_background", "labels_turn",
+                        "labels_shift", "labels_zoom"})  # fmt: skip
 """Fields that change neither what the network gets nor how its maps are read."""
 
 
@@ -394,8 +393,7 @@ def item_of(raw: RawItem, index: int, setup: Setup, kind: str) -> Item:
     """Read one item as the setup says; ``kind`` is what its np and hv are."""
     problems: list[str] = []
     readers: dict[str, Callable[[Any, Setup, list[str]], Any]] = {
-        "image": _image, "labels": _labels, "types": _types
-    }  # fmt: skip
+        "image": _image, "labels": _labels, "types": _types}  # fmt: skip
     arrays = {"image": raw.image, "labels": raw.labels, "types": raw.types}
     if kind == TARGETS:
         readers |= {"target_np": _target_np, "target_hv": _target_hv}

@@ -381,10 +381,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
     >>> diagnose(labels=labels).first.id
     'data.labels'
     """
-    stacks = {
-        "image": images, "labels": labels, "hv": hv, "np": np, "types": types,
-        "instances": instances, "features": features,
-    }  # fmt: skip
+    stacks = {"image": images, "labels": labels, "hv": hv, "np": np, "types": types,
+              "instances": instances, "features": features}  # fmt: skip
     given = {name: stack for name, stack in stacks.items() if stack is not None}
     if not given and all(other is None for other in (model, separation, augmentation, loss)):
         raise InputError("There is nothing to diagnose; give a model, images, labels, hv ...")

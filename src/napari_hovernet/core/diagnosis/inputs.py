@@ -33,10 +33,8 @@ USUAL_MEAN, USUAL_STD = (189.0, 146.0, 183.0), (44.0, 52.0, 38.0)
 """Of red, green and blue in usual H&E images."""
 NORM = "batch norm takes its statistics from these images"
 ZOOMS = (0.5, 2.0, 0.35, 0.71, 1.41, 2.8)
-FIRST_LOOK, LOOK_PX, PROMISING = 2, 160, 5
-"""Parts on which everything is tried, and how much of each; what-ifs tried on all parts."""
-SLOW_PX = 128
-"""Pixels along an edge of a part that a slow network is given."""
+FIRST_LOOK, LOOK_PX, SLOW_PX, PROMISING = 2, 160, 128, 5
+"""Parts on which everything is tried, their edges (for slow networks); what-ifs tried on all."""
 FITS = 0.5
 """Correlation of NP with the labels that a what-if must reach to be believed."""
 BETTER_IN, SOME_IN, COUNTS = 0.7, 0.5, 0.01
