@@ -2,7 +2,7 @@
 
     python benchmarks/faults.py --half report              # figures
     python benchmarks/faults.py --half tune --family data  # while bounds are set
-    python benchmarks/faults.py --only bgr --jobs 2 --json out.json
+    python benchmarks/faults.py --only bgr --jobs 2 --kept out.jsonl  # goes on where it ended
     python benchmarks/faults.py --list
 
 Bounds are set on the "tune" half alone; a fixed hash of its name says in which half a case is. A
@@ -306,7 +306,7 @@ def main() -> int:
     parser.add_argument("--family", choices=("data", "model", "separation", "loss", "augmentation"))
     parser.add_argument("--cost", choices=("cheap", "normal", "slow"))
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write every outcome there")
+    parser.add_argument("--kept", type=Path, help="append outcomes; those there are not run again")
     parser.add_argument("--list", action="store_true", help="only list the cases")
     options = parser.parse_args()
     wanted = chosen(options)
@@ -314,17 +314,24 @@ def main() -> int:
         for task in wanted:
             print(f"{task.half:6s} {task.part:7s} {task.cost:6s} {task.name}")
         return 0
-    outcomes = []
-    for outcome in run_all(wanted, options.jobs):
+    outcomes = kept(options.kept, {task.name for task in wanted})
+    known = {outcome.name for outcome in outcomes}
+    for outcome in run_all([task for task in wanted if task.name not in known], options.jobs):
         print(outcome.line, flush=True)
         outcomes.append(outcome)
+        if options.kept is not None:
+            with open(options.kept, "a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(outcome), default=str) + "\n")
     print()
-    status = tell(outcomes)
-    if options.json is not None:
-        figures = {"summary": summary(outcomes), "calibration": calibration(outcomes),
-                   "outcomes": [asdict(o) | {"silent": o.silent} for o in outcomes]}  # fmt: skip
-        options.json.write_text(json.dumps(figures, indent=1, default=str), "utf-8")
-    return status
+    return tell(outcomes)
+
+
+def kept(file: Path | None, names: set[str]) -> list[Outcome]:
+    """Read outcomes of set-ups of these names."""
+    lines = file.read_text("utf-8").splitlines() if file is not None and file.exists() else []
+    fields, rows = Outcome.__dataclass_fields__, map(json.loads, lines)
+    return [Outcome(**{k: v for k, v in row.items() if k in fields}) for row in rows
+            if row["name"] in names]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def scenes() -> list[Any]:
     return [(t, planted_maps(t.labels, seed=i)) for i, t in enumerate(made)]
 
 
-def told(scenes: Any, change: Change | None = None, **more: Any) -> DiagnosisReport:
+def told(
+    scenes: Any, change: Change | None = None, families: Any = ("model", "separation"), **more: Any
+) -> DiagnosisReport:
     """Diagnose given maps after a change of (np, hv)."""
     pairs = [(m.np.copy(), m.hv.copy()) for _, m in scenes]
     pairs = pairs if change is None else [change(*pair) for pair in pairs]
@@ -41,7 +43,7 @@ def told(scenes: Any, change: Change | None = None, **more: Any) -> DiagnosisRep
         "hv": [hv for _, hv in pairs],
         "hv_are": "maps",
     }
-    params = nh.core.diagnosis.bench.DiagnosisParams(families=("model", "separation"))
+    params = nh.core.diagnosis.bench.DiagnosisParams(families=families)
     return nh.diagnose(**(given | more), params=params)
 
 
@@ -59,6 +61,10 @@ def test_good_maps_are_in_order(scenes: Any) -> None:
         (lambda p, h: (np.log((p + 1e-4) / (1.0001 - p)), h), "model.np", "logits",
          ("np_activation", "logits")),
         (lambda p, h: (0.5 + p / 4, h), "model.np", "no fair probability", ("np_threshold", None)),
+        (lambda p, h: (np.exp(p) / (np.exp(p) + np.exp(1 - p)), h), "model.np", "squeezed",
+         ("", None)),
+        (lambda p, h: ((np.rint(256 * p).astype(int) % 256) / 255, h), "model.np", "ran over",
+         ("", None)),
         (lambda p, h: (p, h[::-1].copy()), "model.hv_direction", "swapped", ("hv_order", "vh")),
         (lambda p, h: (p, -h), "model.hv_direction", "wrong way", ("hv_sign", "inward")),
         (lambda p, h: (p, h * np.array([1, -1], "f4")[:, None, None]), "model.hv_direction",
@@ -90,6 +96,23 @@ def test_a_fault_of_maps_is_named_first(
             if isinstance(action[1], float)
             else value == action[1]
         )
+
+
+def test_hv_of_one_image_in_another_way_is_told_from_hv_without_direction(scenes: Any) -> None:
+    first = told(scenes, hv=[m.hv * (-1) ** i for i, (_, m) in enumerate(scenes)]).first
+    assert first is not None and (first.id, first.verdict) == ("model.hv_direction", FAULT)
+    assert "some images" in first.title
+
+
+def test_what_the_first_cause_hides_is_judged_with_it_mended(scenes: Any) -> None:
+    """While labels are those of other images they prove nothing of HV."""
+    others = [t.labels for t, _ in scenes[1:] + scenes[:1]]
+    report = told(scenes, lambda p, h: (p, -h), ("data", "model"), labels=others)
+    first, second = [f for f in report.findings if f.is_cause][:2]
+    assert (first.id, first.remedy.action) == ("data.place", "image_order")
+    assert (second.id, second.verdict) == ("model.hv_direction", FAULT)
+    assert second.remedy.value == "inward"
+    assert second.beside == first.id and "data.place mended" in second.evidence
 
 
 def test_without_labels_maps_are_worth_a_warning_at_most(scenes: Any) -> None:

@@ -31,10 +31,9 @@ T = TypeVar("T")
 BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "input_gamma", "image_order",
                   "token_prefix")  # fmt: skip
 """Fields of the setup that change what the network is given; predictions of others are kept."""
-AFTER_MAPS = frozenset({
-    "separation", "np_threshold", "target_order", "target_sign", "target_divisor", "type_offset",
-    "types_background", "labels_turn", "labels_shift", "labels_zoom",
-})  # fmt: skip
+AFTER_MAPS = frozenset({"separation", "np_threshold", "target_order", "target_sign",
+                        "target_divisor", "type_offset", "types_background", "labels_turn",
+                        "labels_shift", "labels_zoom"})  # fmt: skip
 """Fields that change neither what the network gets nor how its maps are read."""
 
 
@@ -253,7 +252,10 @@ class Bench:
         if raw is None or order is None or index >= len(order):
             return raw
         other = self.raw(order[index])
-        return raw if other is None else replace(raw, image=other.image)
+        if other is None:
+            return raw
+        maps = {"np": other.np, "hv": other.hv} if self.case.kind == MAPS else {}
+        return replace(raw, image=other.image, features=other.features, **maps)
 
     def _predicted(self, index: int) -> Maps | None:
         predictor, raw = self.case.predictor, self._with_its_image(index)
@@ -278,7 +280,7 @@ class Bench:
 
     def _of_tokens(self, predictor: Predictor, index: int, prefix: int | None) -> Maps:
         """Predict of tokens; the maps come to the size of what is known of the item."""
-        raw, item = self.raw(index), self.item(index)
+        raw, item = self._with_its_image(index), self.item(index)
         if raw is None or raw.features is None:
             raise InputError("there are no tokens for this network.")
         maps = predictor.maps(raw.features, prefix)
@@ -391,8 +393,7 @@ def item_of(raw: RawItem, index: int, setup: Setup, kind: str) -> Item:
     """Read one item as the setup says; ``kind`` is what its np and hv are."""
     problems: list[str] = []
     readers: dict[str, Callable[[Any, Setup, list[str]], Any]] = {
-        "image": _image, "labels": _labels, "types": _types
-    }  # fmt: skip
+        "image": _image, "labels": _labels, "types": _types}  # fmt: skip
     arrays = {"image": raw.image, "labels": raw.labels, "types": raw.types}
     if kind == TARGETS:
         readers |= {"target_np": _target_np, "target_hv": _target_hv}

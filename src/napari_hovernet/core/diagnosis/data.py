@@ -282,14 +282,14 @@ def images(bench: Bench) -> Steps:
                  unit="fine over coarse")  # fmt: skip
 
 
-def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float, str, str, Any]]:
-    """Test of an image, share of images, certainty with proof, title, evidence and remedy.
+Kind = tuple[Any, float, float, str, str, Any]
+"""Test of an image, share of images, certainty with proof, title, evidence and remedy."""
 
-    Proven is what labels say too (nuclei are denser), or what is a fact.
-    """
+
+def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[Kind]:
+    """List what may be wrong; proven is what labels say too (nuclei are denser), or a fact."""
     top = float(np.median([x.bright for x in looks]))
     left = any(x.spread.max() * 255 > BLANK for x in looks)
-    blue = float(np.median([x.inside[2] / max(x.inside[0], 0.02) for x in looks]))
     grey = all(float(np.ptp(x.spread)) < BLANK and x.unlike > 0.999 for x in looks)
     yield (lambda x: x.unit, MOST, 0.95, "Images hold 0 and 1 alone: their range is wrong",
            "no value is above 1; 8-bit images reach 255", Remedy(
@@ -325,6 +325,12 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[tuple[Any, float, float
            "Images are raised: an offset was added to their values",
            "the darkest pixels have grey level {darkest:.0f}, and many are clipped at 255",
            "Write images again without the offset (subtract the black level).")  # fmt: skip
+    yield from _colour_kinds(looks, grey)
+
+
+def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
+    """List what else: colours, noise and focus."""
+    blue = float(np.median([x.inside[2] / max(x.inside[0], 0.02) for x in looks]))
     yield (lambda x: x.inside.max() < 0 and np.median(DENSITY[x.item.image]) > 0.9, 0.7, 0.93,
            "Images are inverted: nuclei are light on dark ground",
            "labelled nuclei are lighter than all else, and the ground is dark",

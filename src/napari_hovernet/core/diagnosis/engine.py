@@ -51,6 +51,8 @@ images changes."""
 UNSCORED = frozenset({"target_order", "target_sign", "target_divisor", "type_offset",
                       "types_background"})  # fmt: skip
 """Fields of the setup that change no nucleus, so that no score tells whether they help."""
+AGAIN_S = 25.0
+"""CPU seconds of the first look from which on there is no second one: both end within a minute."""
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
@@ -82,9 +84,9 @@ def fault(evidence: str, **more: Any) -> Verdict:
     return Verdict(FAULT, evidence, {"certainty": 0.9, **more})
 
 
-def judge(proven: bool, evidence: str, certainty: float, **more: Any) -> Verdict:
+def judge(proven: bool, evidence: str, sure: float, **more: Any) -> Verdict:
     """Say that something is wrong: a fault if an independent witness proves it, else a warning."""
-    return fault(evidence, certainty=certainty, **more) if proven else warn(evidence, **more)
+    return fault(evidence, **{"certainty": sure, **more}) if proven else warn(evidence, **more)
 
 
 def skip(why: str) -> Verdict:
@@ -148,7 +150,7 @@ def diagnose_steps(
     bench: Bench, only: frozenset[str] | None = None
 ) -> Generator[Progress, None, DiagnosisReport]:
     """Run the checks (of these ids alone), try remedies; closing the generator cancels."""
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     checks = [c for c in all_checks(bench.params.families) if only is None or c.id in only]
     there, found = bench.case.has, bench.found
     for number, each in enumerate(checks):
@@ -160,7 +162,8 @@ def diagnose_steps(
         yield from _run(each, bench, Progress(number, len(checks), each.title))
         yield Found(number + 1, len(checks), each.title, findings=rank(found))
     yield from _try_remedies(bench, found)
-    yield from _second_look(bench, found, checks)
+    if time.process_time() - cpu < AGAIN_S:
+        yield from _second_look(bench, found, checks)
     return report_of(bench, found, time.perf_counter() - began)
 
 
@@ -255,11 +258,18 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort findings: causes by what their remedy wins back, then what they explain."""
     causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
     told = [replace(f, explained_by=_cause_of(f, causes)) for f in found]
-    return tuple(sorted(told, key=lambda f: (
-        VERDICTS.index(OK) if f.wrong and f.explained_by
-        else 0 if f.wrong else 1 + VERDICTS.index(f.verdict),
-        *_weight(f),
-    )))  # fmt: skip
+    of = {f.id: _weight(f) for f in reversed(causes)}
+
+    def order(f: Finding) -> tuple[Any, ...]:
+        if f.wrong and f.explained_by:
+            group = VERDICTS.index(OK)
+        else:
+            group = 0 if f.wrong else 1 + VERDICTS.index(f.verdict)
+        # what wins back more once a cause is mended comes right behind that
+        behind = f.gain >= BETTER and f.beside in of
+        return (group, *(of[f.beside] if behind else _weight(f)), behind, *_weight(f))
+
+    return tuple(sorted(told, key=order))
 
 
 def _weight(f: Finding) -> tuple[int, float, float]:
@@ -371,10 +381,8 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
     >>> diagnose(labels=labels).first.id
     'data.labels'
     """
-    stacks = {
-        "image": images, "labels": labels, "hv": hv, "np": np, "types": types,
-        "instances": instances, "features": features,
-    }  # fmt: skip
+    stacks = {"image": images, "labels": labels, "hv": hv, "np": np, "types": types,
+              "instances": instances, "features": features}  # fmt: skip
     given = {name: stack for name, stack in stacks.items() if stack is not None}
     if not given and all(other is None for other in (model, separation, augmentation, loss)):
         raise InputError("There is nothing to diagnose; give a model, images, labels, hv ...")

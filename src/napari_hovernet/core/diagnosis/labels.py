@@ -18,7 +18,7 @@ from ..types import Bool, Float32, Int32, Progress
 from .bench import Bench, Item
 from .data import DENSITY, LITTLE, MOST, Claim, labels_on, place_of, places_of, scaled, told
 from .engine import Steps, check, ok, skip
-from .reading import own_shapes
+from .reading import own_shapes, view_steps
 from .report import Plot
 
 # --- instances -------------------------------------------------------------------------------
@@ -157,11 +157,11 @@ def labels_are_instances(bench: Bench) -> Steps:
         return
     claims = _label_claims(found)
     wrong = [claim for claim in claims if claim[0]][:1]
-    away = any(f.id == "data.place" and f.wrong for f in bench.found)
+    away = any(f.wrong and (f.id == "data.place" or f.decisive) for f in bench.found)
     if not (wrong or away) and "maps" in bench.case.has:
-        yield Progress(len(read), len(read), "Comparing labels with predicted nuclei")
+        yield from view_steps(bench)
         share, of = _merged(bench, found)
-        wrong = [(True, scaled(share, MERGED, 0.15, 0.65, 0.92), "Touching nuclei share one label",
+        wrong = [(True, scaled(share, MERGED, 0.15, 0.4, 0.9), "Touching nuclei share one label",
                   f"In {share:.0%} of {of} labels, none of them convex, the network sees two or "
                   "more nuclei (healthy: up to 3 %).", share, MERGED, OWN_ID + "one for several "
                   "that touch: draw the line between them (split what was merged).")] if (

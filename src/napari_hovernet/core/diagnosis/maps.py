@@ -247,7 +247,12 @@ def np_is_a_probability(bench: Bench) -> Steps:
     labelled = found.truth is not None and found.truth.best >= RELATED
     if labelled and squeezed(found):
         yield _biased(found, common)
-        return
+    else:
+        yield from _numbers(views, found, labelled, common)
+
+
+def _numbers(views: Sequence[View], found: NP, labelled: bool, common: dict[str, Any]) -> Steps:
+    """Whether NP is squeezed, ran over, or was cut."""
     low, high = (np.searchsorted(np.cumsum(found.all), q * found.all.sum()) / BINS
                  for q in (0.01, 0.99))  # fmt: skip
     between = float(found.all[2:-2].sum() / max(found.all.sum(), 1))
@@ -257,7 +262,8 @@ def np_is_a_probability(bench: Bench) -> Steps:
     related = found.image is not None and found.image.best >= RELATED
     outside = high < HALF or low >= HALF
     jumps = _jumps(views, found.sign)
-    if CONTRAST < high - low < NARROW and (labelled or (related and outside)):
+    narrow = CONTRAST < high - low < NARROW
+    if narrow and (found.dice(found.best) >= MENDED if labelled else related and outside):
         middle = round(found.best if labelled else (low + high) / 2, 2)
         yield judge(
             labelled, f"{words}: a network that is sure of anything comes near 0 and 1.", 0.9,
