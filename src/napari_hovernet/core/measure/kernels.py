@@ -134,13 +134,25 @@ def outlines(ids: Array, rows: Array, box: Array, area: Array) -> tuple[Array, A
 
 
 @kernel
+def sort_few(values: Array) -> None:
+    """Sort some dozens in place; numpy's own sort takes two seconds to compile."""
+    for k in range(1, len(values)):
+        value, place = values[k], k
+        while place > 0 and values[place - 1] > value:
+            values[place] = values[place - 1]
+            place -= 1
+        values[place] = value
+
+
+@kernel
 def quantile(values: Array, share: float) -> float:
     """Quantile with linear interpolation; reorders ``values`` (n,), n > 0."""
     place = share * (len(values) - 1)
     rank = int(np.floor(place))
     beyond = place - rank
     if len(values) >= 4 * SAMPLE:  # most lie below what a sample says: they are set aside first
-        sample = np.sort(values[:: len(values) // SAMPLE])
+        sample = values[:: len(values) // SAMPLE].copy()
+        sort_few(sample)
         least = sample[max(int(share * len(sample)) - SAMPLE // 8, 0)]
         upper, n = np.empty(len(values) + 1, values.dtype), 0
         for i in range(len(values)):
@@ -165,8 +177,30 @@ def quantile(values: Array, share: float) -> float:
         low, high = (i if rank > j else low), (j if rank < i else high)
     found: float = values[rank]
     if rank + 1 < len(values):
-        found += beyond * (values[rank + 1 :].min() - values[rank])
+        found += beyond * (least_of(values, rank + 1) - values[rank])
     return found
+
+
+@kernel
+def least_of(values: Array, start: int) -> float:
+    """Smallest of the values from a place on."""
+    found: float = values[start]
+    for k in range(start + 1, len(values)):
+        found = min(found, values[k])
+    return found
+
+
+@kernel
+def rows_by_id(ids: Array, rows: Array) -> Array:
+    """Table from id to one more than its place in ``rows``, 0 for those that are not there."""
+    largest = 0
+    for r in range(ids.shape[0]):  # written out: numpy's own ways take a second each to compile
+        for c in range(ids.shape[1]):
+            largest = max(largest, ids[r, c])
+    row_of = np.zeros(largest + 1, np.int32)
+    for i in range(len(rows)):
+        row_of[rows[i]] = i + 1
+    return row_of
 
 
 @kernel
@@ -179,23 +213,22 @@ def statistics(
     HV and types, (0, H, W) without types; ``area`` (n,) in pixels. One pass over the labels.
     """
     prob, hv, types = maps
-    row_of = np.full(ids.max() + 1, -1, np.int32)
-    end = np.cumsum(area)
-    at = end - area
+    row_of, n = rows_by_id(ids, rows), 0
+    at, end = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for i in range(len(rows)):
-        row_of[rows[i]] = i
-    values = np.empty(area.sum(), np.float32)
+        at[i], end[i] = n, n + area[i]
+        n += area[i]
+    values = np.empty(n, np.float32)
     found, votes = np.zeros((len(rows), 3)), np.zeros((len(rows), types.shape[0]), np.int64)
     length, best = np.empty(ids.shape[1], np.float32), np.empty(ids.shape[1], np.float32)
     kind = np.zeros(ids.shape[1], np.int32)
     for r in range(ids.shape[0]):
         lengths(hv[0, r], hv[1, r], length)
         if types.shape[0]:
-            best[:], kind[:] = types[0, r], 0
-            for k in range(1, types.shape[0]):
+            for k in range(types.shape[0]):
                 take_larger(types[k, r], k, best, kind)
         for c in range(ids.shape[1]):
-            i = row_of[ids[r, c]] if ids[r, c] else -1
+            i = row_of[ids[r, c]] - 1 if ids[r, c] else -1
             if i >= 0:
                 values[at[i]] = length[c]
                 at[i] += 1
@@ -220,9 +253,12 @@ def lengths(h: Array, v: Array, out: Array) -> None:
 
 @kernel
 def take_larger(values: Array, number: int, best: Array, kind: Array) -> None:
-    """Where the values of a row are larger than the best so far, take them and their number."""
+    """Where the values of a row are larger than the best so far, take them and their number.
+
+    Number 0 is the first.
+    """
     for c in range(best.size):
-        larger = values[c] > best[c]
+        larger = number == 0 or values[c] > best[c]
         best[c] = values[c] if larger else best[c]
         kind[c] = np.int32(number) if larger else kind[c]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..hv import doubled
 from ..masks import Runs, join_runs, list_runs
 from ..types import Separation, kernel
 
@@ -97,7 +98,7 @@ def gather(way: Array, width: int, energy: Array, basins: Array) -> Array:
         if basins[end] == 0:
             n += 1
             if n == floor.size:
-                floor = np.append(floor, np.zeros_like(floor))
+                floor = doubled(floor)
             floor[n], basins[end] = energy[end], n
         found, end = basins[end], at
         while basins[end] == 0:
