@@ -254,6 +254,8 @@ def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
         return labels
     top = max(int((before if used is None else used).max()), 0)
     keys, shared = _overlaps(labels, before, top)
+    there = keys > 0
+    keys, shared = keys[there], shared[there]
     order = np.lexsort((keys, -shared))
     table, kept = np.zeros(n + 1, np.int32), np.zeros(top + n + 2, np.bool_)
     kept[0] = True
@@ -269,9 +271,9 @@ def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:
 
 @kernel
 def _overlaps(labels: Any, before: Any, top: int) -> tuple[Any, Any]:
-    """List the pairs of ids, as id * (top + 1) + id before, and how many pixels each shares."""
+    """Table of pairs of ids, as id * (top + 1) + id before, 0 = empty; pixels that each shares."""
     room = 1024
-    keys, shared = np.zeros(room, np.int64), np.zeros(room, np.int64)  # a hash table; 0 is empty
+    keys, shared = np.zeros(room, np.int64), np.zeros(room, np.int64)
     n = 0
     for r in range(labels.shape[0]):
         start, a, b = 0, 0, 0
@@ -295,7 +297,7 @@ def _overlaps(labels: Any, before: Any, top: int) -> tuple[Any, Any]:
                             at = _place(keys, old[k])
                             keys[at], shared[at] = old[k], counts[k]
             start, a, b = c, a2, b2
-    return keys[keys > 0], shared[keys > 0]
+    return keys, shared
 
 
 @kernel
