@@ -82,6 +82,7 @@ def opened(edge: int, mpp: float = 0.25) -> tuple[Any, Any]:
     viewer.add_image(made.image, rgb=True, name="tissue", scale=(made.mpp, made.mpp))
     settle(0.2)
     _, dock = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
+    settle()  # in a narrow window napari's docks of layers move
     return viewer, dock
 
 

@@ -437,7 +437,7 @@ class LayerDocks:
         found, widget = self._found(), self._widget()
         if not found or widget is None:
             return False
-        taken = max(dock.width() for dock in found) + widget.width()
+        taken = max(dock.width() for dock in found) + max(widget.width(), WIDTH)
         window = widget.window().width()
         return window - taken < CANVAS_SHARE * window
 
