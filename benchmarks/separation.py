@@ -16,7 +16,6 @@ from scene import crowd, timed
 import napari_hovernet as nh
 from napari_hovernet.core.masks import clean_mask
 from napari_hovernet.core.separation import local as stages
-from napari_hovernet.core.separation import warm_up
 from napari_hovernet.core.synthetic import planted_maps
 
 TILE = 1000
@@ -38,7 +37,8 @@ def main() -> None:
     parser.add_argument("--edges", type=int, nargs="+", default=[1000, 2000])
     args = parser.parse_args()
     params, same = nh.SeparationParams(), nh.SeparationParams.preset("hover_net")
-    warm_up()
+    for method in (params, same):  # compiles
+        nh.separate(scene(64), method)
     print(
         f"{'edge':>6}{'mask':>8}{'energy':>8}{'all':>8}{'s/Mpx':>8}{'hover_net':>11}{'published':>11}"
     )

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -583,18 +584,15 @@ def test_several_blocks_at_once_in_one_process(
     slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As beside a GPU: blocks are read, cut and written while others are in the network."""
-    inside, most = [0], [0]
+    together, segment = threading.Barrier(3), slides.segment_block
+    first = iter(range(3))
 
-    def one_more(*given: object, **named: object) -> object:
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        try:
-            return segment(*given, **named)
-        finally:
-            inside[0] -= 1
+    def met(*given: object, **named: object) -> object:
+        if next(first, None) is not None:
+            together.wait(120)  # broken, and with it the block, unless three are in work at once
+        return segment(*given, **named)
 
-    segment = slides.segment_block
-    monkeypatch.setattr(slides, "segment_block", one_more)
+    monkeypatch.setattr(slides, "segment_block", met)
     monkeypatch.setattr(slides, "_slots", lambda _device: 3)
     out = tmp_path / "out.zarr"
     steps = slide_steps(job(slide, out))
@@ -605,4 +603,4 @@ def test_several_blocks_at_once_in_one_process(
     assert sum(SlideStore(str(out)).done(b) is not None for b in SlideStore(str(out)).blocks) >= 2
     drive(slide_steps(job(slide, out)))
     np.testing.assert_array_equal(labels(out), expected)
-    assert most[0] == 3
+    assert not together.broken

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..params import METHODS, SeparationParams
+from ..params import SeparationParams
 from ..types import Maps, Separation
 from .local import separate_local
 from .published import merged, separate_hover_net, separate_magnitude_peaks
-
-WARM_UP_EDGE = 16
-"""Edge in pixels of the image that compiles the kernels."""
 
 
 def separate(maps: Maps, params: SeparationParams | None = None) -> Separation:
@@ -55,12 +52,3 @@ def separate(maps: Maps, params: SeparationParams | None = None) -> Separation:
     }
     separation = methods[params.method](maps, params)
     return merged(separation) if params.merge_touching else separation
-
-
-def warm_up() -> None:
-    """Compile what `separate` needs, so that the first real image is not kept waiting."""
-    inside = np.zeros((WARM_UP_EDGE, WARM_UP_EDGE), np.float32)
-    inside[2:-2, 2:-2] = 1
-    maps = Maps(np=inside, hv=np.zeros((2, *inside.shape), np.float32))
-    for method in METHODS:
-        separate(maps, SeparationParams.preset(method))

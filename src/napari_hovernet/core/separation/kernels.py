@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hv import doubled
+from ..hv import FIRST_ROOM, doubled
 from ..masks import Runs, join_runs, list_runs
 from ..types import Separation, kernel
 
@@ -26,8 +26,6 @@ LEAST_BITS = np.int32(-(2**31))
 """Bits of -0.0."""
 PASS = np.uint8(6)
 """Stands where a pixel of another basin came before."""
-FIRST_ROOM = 1024
-"""Entries that growing tables start with."""
 
 
 @kernel
