@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -75,6 +75,12 @@ MILD = AugmentParams(
 """After ``default-4`` the network fitted its own training images badly (CoNSeP: AJI 0.56, PQ
 0.52, against 0.49 and 0.43 on validation): a million parameters were spent on what seldom comes."""
 
+BROAD = replace(
+    MILD, p_wide_scale=0.2, p_real_stain=0.25, p_any_stain=0.08, p_ihc=0.08, p_tone=0.45,
+    p_fade=0.1, p_blur=0.15, p_red_cells=0.06,
+)  # fmt: skip
+"""``MILD`` alone lost a sixth of the nuclei inside brown glands."""
+
 STAGES = (
     Stage("free-1", IMAGENET, FREE, steps=800, rate=1.5e-3, seed=1),
     Stage("default-1", "free-1", ALL, steps=600, rate=1e-3, seed=2, loss=LATER),
@@ -112,6 +118,17 @@ STAGES = (
         decay=0.6,
         loss=NUCLEI,
         augment=MILD,
+    ),
+    Stage(
+        "default-6",
+        "lite-typed",
+        ALL,
+        steps=3400,
+        rate=1e-3,
+        seed=15,
+        decay=0.65,
+        loss=NUCLEI,
+        augment=BROAD,
     ),
 )
 """In order. ``compact-typed`` teaches the earlier built-in model types, CoNSeP, and HV of zero
