@@ -5,6 +5,7 @@ Knows neither Qt nor layers, so that a worker thread makes all of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -124,12 +125,13 @@ def colouring(
 
 
 def by_type(nuclei: Nuclei, info: ModelInfo) -> Colouring:
-    """Colour nuclei by their type."""
+    """Colour nuclei by their type; the legend counts those that are there, most first."""
     if not info.types:
         return Colouring(cyclic(BRIGHT), Legend(title="this model finds no types"))
     palette = {i: t.color for i, t in info.types.items() if i}
     colours = [palette.get(kind, UNTYPED) for kind in nuclei.type.tolist()]
-    chips = tuple((t.name, t.color) for i, t in sorted(info.types.items()) if i)
+    counts = Counter(kind for kind in nuclei.type.tolist() if kind in palette)
+    chips = tuple((f"{n:,} {info.types[i].name}", palette[i]) for i, n in counts.most_common())
     return Colouring(table_of(nuclei.label, colours, UNTYPED), Legend(chips))
 
 

@@ -288,9 +288,13 @@ class Message(QLabel):
         self._fit()
 
     def _fit(self) -> None:
-        room = round(0.85 * self._lines * max(self.width(), 40))  # lines break early
-        side = Qt.TextElideMode.ElideRight
-        super().setText(self.fontMetrics().elidedText(self._full, side, room))
+        metrics, width = self.fontMetrics(), max(self.width(), 40)
+        wrap, text = Qt.TextFlag.TextWordWrap, self._full
+        tall = metrics.boundingRect(0, 0, width, 10_000, wrap, text).height()
+        if tall > (self._lines + 0.5) * metrics.lineSpacing():  # heights are rounded
+            room = round(0.85 * self._lines * width)  # lines break early
+            text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+        super().setText(text)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Two lines of the font, whatever the text."""

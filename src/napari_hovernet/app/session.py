@@ -32,7 +32,7 @@ REGIONS = ("layer", "view", "shapes")
 """Whole layer, what is in view, rectangles drawn in a Shapes layer."""
 VIEWS = ("image", "probability", "hv", "magnitude", "blobs", "outcome", "types")
 """What can be looked at: the image, a map over it, or nuclei in colours that say something."""
-NO_IMAGE = "Open an image first: File > Open Sample > HoVer-Net, or drop a file on the viewer."
+NO_IMAGE = "Open an image: drop a file on the viewer, or File > Open Sample > HoVer-Net."
 
 
 @dataclass(frozen=True, eq=False)

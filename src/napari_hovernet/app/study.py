@@ -209,11 +209,13 @@ def verdict(study: Study) -> Verdict:
         return Verdict(f"No nuclei found{some}", "bad", "why", "Why?")
     many = unsure > MANY_UNCERTAIN * (n + len(found.uncertain.lost))
     hv, blobs = _hv_word(found, many=many), found.blobs.n_suspected
-    parts = [_counted(n), f"{blobs:,} blob{'' if blobs == 1 else 's'}" if blobs else "no blobs", hv]
-    if unsure:
-        parts.append(f"{unsure:,} uncertain")
-    if found.comparison is not None:
-        parts.append(f"AJI {found.comparison.prediction.aji:.2f}")
+    parts = [
+        _counted(n),
+        "" if found.comparison is None else f"AJI {found.comparison.prediction.aji:.2f}",
+        f"{blobs:,} blob{'' if blobs == 1 else 's'}" if blobs else "no blobs",
+        hv,
+        f"{unsure:,} uncertain" if unsure else "",
+    ]
     text = " · ".join(part for part in parts if part)
     wrong = found.magnitude.misdirected or found.magnitude.verdict == "collapsed"
     if wrong or found.magnitude.verdict == "weak":

@@ -511,10 +511,16 @@ class LegendStrip(QWidget):
         return QSize(100, self.fontMetrics().height() + 2)
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802
-        """Draw chips, or a ramp between its ends; what does not fit is left out."""
+        """Draw chips, or a ramp between its ends; narrower, then cut, where they do not fit."""
         from qtpy.QtGui import QColor  # noqa: PLC0415
 
-        painter, metrics = QPainter(self), self.fontMetrics()
+        painter, font = QPainter(self), self.font()
+        words = [text for text, _ in self._value.chips]
+        room = self.width() - len(words) * (self.height() + 4)
+        wanted = self.fontMetrics().horizontalAdvance("".join(words))
+        font.setStretch(min(max(100 * room // max(wanted, 1), 75), 100))
+        painter.setFont(font)
+        metrics = painter.fontMetrics()
         painter.setPen(self.palette().windowText().color())
         height, base, at = self.height(), metrics.ascent() + 1, 0
 
@@ -535,7 +541,7 @@ class LegendStrip(QWidget):
             at += 6
             write(legend.ends[1])
         for text, color in legend.chips:
-            if at + metrics.horizontalAdvance(text) + 14 > self.width():
+            if at + metrics.horizontalAdvance(text) + height - 4 > self.width():
                 write("...")
                 break
             painter.fillRect(at, 4, height - 8, height - 8, QColor(*color))
