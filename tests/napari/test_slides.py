@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,14 @@ from napari_hovernet._napari import slides as slides_view
 from napari_hovernet._napari.contributions import get_reader, kind_of
 from napari_hovernet._napari.slides import SlideLevel, follow
 from napari_hovernet._napari.viewer import camera_of, seen_corners
+from napari_hovernet._napari.workspace import Workspace
 from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.slide_runs import read_job
 from napari_hovernet.app.slides import SlideJob, slide_steps
 from napari_hovernet.core.slides.params import OFF, SlideParams
 from napari_hovernet.core.slides.source import open_slide
+from napari_hovernet.core.slides.store import SlideStore
+from napari_hovernet.errors import InputError
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
@@ -148,3 +153,87 @@ def test_a_run_that_goes_on_elsewhere_is_followed(store: Path, tmp_path: Path, q
     assert view.layer("labels").name == "a · nuclei"
     assert view.layer("qc/nuclei") is not None
     assert int(np.asarray(view.layer("labels").data[0]).max()) == len(view._places) > 100
+
+
+def test_a_slide_opens_before_anything_was_found_on_it(store: Path, tmp_path: Path) -> None:
+    from napari.components import ViewerModel  # noqa: PLC0415
+
+    slide = tmp_path / "b.svs"
+    slide.write_bytes((store.parent / "a.tif").read_bytes())
+    viewer: Any = ViewerModel()
+    for data, about, kind in get_reader(str(slide))(str(slide)):
+        getattr(viewer, f"add_{kind}")(data, **about)
+    (layer,) = viewer.layers
+    assert (layer.name, layer.rgb, layer.scale.tolist()) == ("b", True, [0.25, 0.25])
+    whole = open_slide(store.parent / "a.tif").read(0, 560, 0, 600)
+    np.testing.assert_array_equal(np.asarray(layer.data[10:90, 5:77]), whole[10:90, 5:77])
+    assert slides_view.slide_path(layer) == str(slide)
+
+
+def test_a_slide_without_small_levels_gets_one(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slides_view, "MOST_AT_ONCE", 50_000)
+    (data, about, _), *_ = slides_view.read_picture(store.parent / "a.tif")
+    assert about["multiscale"]
+    assert [level.shape for level in data] == [(560, 600, 3), (187, 200, 3)]
+
+
+@pytest.fixture
+def at_work(store: Path, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A workspace with a slide open, a model that is drawn into it, and what it has said."""
+    from napari.components import ViewerModel  # noqa: PLC0415
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    viewer: Any = ViewerModel()
+    work, said = Workspace(viewer), list[str]()
+    work.said.connect(lambda text, _tone: said.append(text))
+    work.session.choose_model(f"{DRAWN}:stub", remember=False)
+    work.session.set_options(replace(work.session.options, device="cpu"))
+    slides_view.slide_runs(work).open(store.parent / "a.tif")
+    work.choose_image(viewer.layers[0])
+    yield SimpleNamespace(work=work, viewer=viewer, said=said, runs=slides_view.slide_runs(work))
+    work.close()
+
+
+def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
+    at_work: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    work, runs, viewer = at_work.work, at_work.runs, at_work.viewer
+    layer = viewer.layers[0]
+    corners = np.array([[20, 30], [20, 200], [300, 200], [300, 30]]) * 0.25
+    viewer.add_shapes([corners], shape_type="polygon")
+    work.session.set_options(replace(work.session.options, region="shapes"))
+    runs.start(layer, tmp_path)
+    runs.stop()
+    qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
+    assert "was stopped" in at_work.said[-1]
+    runs.start(layer, tmp_path)
+    qtbot.waitUntil(lambda: not runs.busy, timeout=120_000)
+    store = SlideStore(str(tmp_path / "a.zarr"))
+    rows, cols = np.nonzero(store.tissue.cells)
+    assert rows.max() * 32 <= 300
+    assert cols.max() * 32 <= 200
+    assert len(slides_view.read_places(store)) > 10
+    assert "nuclei, mean HV magnitude" in at_work.said[-1]
+    names = [x.name for x in viewer.layers]
+    assert names.count("a") == 1  # the slide is not added twice
+    assert "a · weak share per 256 px" in names
+    assert follow(viewer, tmp_path / "a.zarr").layer("slide") is layer
+    assert read_job(tmp_path / "a.zarr.job.json").slides == (slides_view.slide_path(layer),)
+
+
+def test_what_keeps_a_slide_from_being_run_is_said(
+    at_work: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    runs, viewer = at_work.runs, at_work.viewer
+    drawn = viewer.add_image(np.zeros((64, 64, 3), np.uint8), name="made here")
+    with pytest.raises(InputError, match="does not come from a file"):
+        runs.start(drawn, tmp_path)
+    at_work.work.session.choose_model(str(tmp_path / "gone.pth"), remember=False)
+    runs.start(viewer.layers[0], tmp_path)
+    qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
+    assert "gone.pth" in at_work.said[-1]
+    (tmp_path / "x.json").write_text('{"slides": 3}')
+    with pytest.raises(InputError, match="no job of a slide"):
+        read_job(tmp_path / "x.json")

@@ -221,7 +221,8 @@ def test_tabs_are_gone_to_by_name(work, tab):
 
 
 def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp_path, jobs):
-    from napari_hovernet._napari.panels.segment import RunOptions, folder_request  # noqa: PLC0415
+    from napari_hovernet._napari.panels.segment import RunOptions  # noqa: PLC0415
+    from napari_hovernet._napari.panels.several import folder_request  # noqa: PLC0415
 
     options = RunOptions(work)
     qtbot.addWidget(options)

@@ -14,10 +14,10 @@ from napari.viewer import Viewer
 
 from ..core.io import FORMATS, Format
 from ..core.types import Int32, Nuclei, TypeInfo
-from ..errors import InputError
+from ..errors import InputError, UserError
 from .colours import UNTYPED, table_of
 from .layers import label_colormap
-from .viewer import LAYER, METADATA_KEY, layer_mpp
+from .viewer import COLOURS, LAYER, METADATA_KEY, layer_mpp
 
 Reader = Callable[[str | list[str]], list[LAYER]]
 PLUGIN, WIDGET = "napari-hovernet", "HoVer-Net"
@@ -83,7 +83,10 @@ def redo_run(viewer: Viewer) -> None:
 
 SNIFF_BYTES = 65536
 """How much of a JSON file is looked at to tell what it is."""
-FAMILY, OUTLINES, LABELS, SLIDE = "family", "outlines", "labels", "slide"
+FAMILY, OUTLINES, LABELS = "family", "outlines", "labels"
+SLIDE, PICTURE = "slide", "picture"
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".qptiff", ".dcm")
+"""Endings of files that are slides, whatever is in them."""
 CELLPOSE = "_seg.npy"
 """How the names of Cellpose's files end."""
 
@@ -96,14 +99,15 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 
 def kind_of(path: Path) -> str:
-    """Tell "outlines", "labels", "family", "slide" or "" (not ours) by the start of a file.
+    """Tell "outlines", "labels", "family", "slide", "picture" or "" (not ours).
 
-    "slide" is the store of a slide's result, "family" an .npz of a token decoder, if its features
-    are there. A file that cannot be opened is "": napari says so itself.
+    "slide" is the store of a slide's result, "picture" a slide itself, "family" an .npz of a token
+    decoder, if its features are there. A file that cannot be opened is "": napari says so itself.
     """
     suffix = path.suffix.lower()
-    if path.is_dir():
-        return SLIDE if (path / "run.json").is_file() else ""
+    if path.is_dir() or suffix in SLIDES:
+        result = (path / "run.json").is_file()
+        return SLIDE if result else PICTURE if _is_slide(path, suffix) else ""
     if suffix == ".mat" or path.name.lower().endswith(CELLPOSE):
         return LABELS
     if suffix == ".npz":
@@ -125,6 +129,20 @@ def kind_of(path: Path) -> str:
     return OUTLINES if ours or region or (suffix == ".json" and json_kind(start)) else ""
 
 
+def _is_slide(path: Path, suffix: str) -> bool:
+    """Tell a slide from other OME-Zarr, and from other DICOM."""
+    from ..core.slides.source import ZARR_FILES, open_slide  # noqa: PLC0415 - on first use
+
+    if suffix in SLIDES and suffix != ".dcm":
+        return True
+    if path.is_dir() and not any((path / name).is_file() for name in ZARR_FILES):
+        return False
+    try:
+        return open_slide(path, to_look=True).array.channels in COLOURS
+    except UserError:
+        return False
+
+
 def read_results(path: str | list[str]) -> list[LAYER]:
     """Read files into layers: nuclei into labels, samples of features into stacks."""
     paths = [path] if isinstance(path, str) else list(path)
@@ -139,6 +157,10 @@ def _read_any(path: Path) -> list[LAYER]:
         from .slides import read_slide  # noqa: PLC0415 - on first use
 
         return read_slide(path)
+    if kind == PICTURE:
+        from .slides import read_picture  # noqa: PLC0415
+
+        return read_picture(path)
     from ..core.io.open import read_labels, read_outlines  # noqa: PLC0415 - on first use
 
     if kind == LABELS:

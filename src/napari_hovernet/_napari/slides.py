@@ -1,7 +1,8 @@
-"""The store of a slide as layers; pixels are read when they come into view.
+"""A slide, or the store of its result, as layers; pixels are read when they come into view.
 
 :class:`SlideView` is what moves with the camera: points of the nuclei in view, density where they
 are too many, blocks that land while a run goes on (started anywhere), clicks on hot spots.
+:class:`SlideRuns` has whole slides segmented, in a process beside the viewer.
 """
 
 from __future__ import annotations
@@ -13,36 +14,47 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Layer, Points
+from napari.layers import Image, Layer, Points
 from napari.utils.colormaps import ensure_colormap
 from qtpy.QtCore import QTimer
 
 from napari import current_viewer
 
+from ..app.slide_runs import process_steps
+from ..app.slides import ENDING, SlideJob, SlideOutcome, lines_of
+from ..core.inference.tiles import scaled_separation, working_scale
+from ..core.io.files import write_json
+from ..core.params import SeparationParams
 from ..core.slides.blocks import QC_CELL
 from ..core.slides.finish import read_places
+from ..core.slides.params import SlideParams
 from ..core.slides.source import SlideSource, open_slide
-from ..core.slides.store import BLOCKS, MAGNITUDE_STEPS, SlideStore, own_levels
+from ..core.slides.store import BLOCKS, MAGNITUDE_STEPS, RUN, SlideStore, own_levels
+from ..core.types import Progress
 from ..core.weights import offered
-from ..errors import UserError
+from ..errors import InputError, UserError
+from .jobs import Handlers, QtJob
 from .viewer import (
     LAYER,
     METADATA_KEY,
     bare_viewer,
     camera_of,
     canvas_size,
+    drawn_polygons,
     on_click,
     seen_corners,
 )
-from .workspace import workspace_for
+from .workspace import Workspace, workspace_for
 
 MICROMETRES = ("micrometer", "micrometer")
 SHOWN = {
     "np": ("NP", "gray", 255.0),
-    "magnitude": ("HV magnitude, mean inside nuclei", "viridis", MAGNITUDE_STEPS),
-    "magnitude_max": ("HV magnitude, largest", "viridis", MAGNITUDE_STEPS),
+    "magnitude": ("HV magnitude, mean inside nuclei", "inferno", MAGNITUDE_STEPS),
+    "magnitude_max": ("HV magnitude, largest", "inferno", MAGNITUDE_STEPS),
 }
 """Pyramids: title, colours, and the value that is 1."""
+MOST_AT_ONCE = 16_000_000
+"""Pixels of the coarsest level of a slide that napari may read as a whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +121,9 @@ def read_layers(path: Path) -> list[LAYER]:
     layers: list[LAYER] = []
     try:
         source = open_slide(run.source.path, run.source.level, mpp)
-        levels = [SlideLevel(replace(source, level=n, shape=source.levels[n]))
-                  for n in range(source.level, len(source.levels))]  # fmt: skip
-        layers.append(_pictured(levels, look(SLIDE, "slide", rgb=True), "image"))
+        about = look(SLIDE, "slide", rgb=True)
+        about["metadata"][METADATA_KEY]["path"] = source.path
+        layers.append(_pictured(_levels(source), about, "image"))
     except UserError:  # moved: its result can be looked at without it
         pass
     for key, (title, colours, one) in SHOWN.items():
@@ -129,6 +141,28 @@ def read_layers(path: Path) -> list[LAYER]:
     labels = _pyramid(store, group, "labels")
     layers.append(_pictured(labels, look(LABELS, "nuclei"), "labels"))
     return layers
+
+
+def read_picture(path: Path) -> list[LAYER]:
+    """Return a slide itself, before anything was found on it."""
+    source = open_slide(path, to_look=True)
+    about: dict[str, Any] = {"path": str(path), "part": SLIDE}
+    more: dict[str, Any] = {"name": source.name, "rgb": True, "metadata": {METADATA_KEY: about}}
+    if source.mpp:
+        about["mpp"] = more["metadata"]["mpp"] = source.mpp
+        more.update(scale=(source.mpp,) * 2, units=MICROMETRES)
+    return [_pictured(_levels(source), more, "image")]
+
+
+def _levels(source: SlideSource) -> list[Any]:
+    """Return a slide's level and those below it; a small one is made where there is none."""
+    levels: list[Any] = [SlideLevel(replace(source, level=n, shape=source.levels[n]))
+                         for n in range(source.level, len(source.levels))]  # fmt: skip
+    step = int((np.prod(levels[-1].shape[:2]) / MOST_AT_ONCE) ** 0.5) + 1
+    if step > 1:  # napari reads all of the last one
+        last = levels[-1].source
+        levels.append(replace(last, levels=()).overview(step))
+    return levels
 
 
 def _pictured(levels: list[Any], about: dict[str, Any], kind: str) -> LAYER:
@@ -349,3 +383,132 @@ class SlideView:
             work.run()
         except UserError as error:
             work.say(str(error), "bad")
+
+
+# ---------------------------------------------------------------- whole slides
+
+_RUNS: WeakKeyDictionary[Workspace, SlideRuns] = WeakKeyDictionary()
+
+
+def slide_runs(work: Workspace) -> SlideRuns:
+    """Return what segments whole slides for a viewer; made on the first call."""
+    if work not in _RUNS:
+        _RUNS[work] = SlideRuns(work)
+    return _RUNS[work]
+
+
+def slide_path(layer: Any) -> str:
+    """Return the file of a slide or colour image, however it was opened; "" for other layers."""
+    known = {} if layer is None else layer.metadata.get(METADATA_KEY, {})
+    if known.get("part") == SLIDE:
+        return str(known.get("path", ""))
+    own = layer is not None and layer.rgb and layer.ndim == 2 and not known
+    return str(layer.source.path or "") if own else ""
+
+
+class SlideRuns:
+    """Segments a whole slide in a process of its own; its blocks show as they land."""
+
+    def __init__(self, work: Workspace) -> None:
+        self._work_ref = weakref.ref(work)
+        self._job: QtJob | None = None
+        self._shown = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a slide is under way that was started here."""
+        return self._job is not None
+
+    def open(self, path: Path) -> None:
+        """Open a slide of any kind, or a result, on the viewer."""
+        work = self._work_ref()
+        if work is None:
+            return
+        stored = (path / RUN).is_file()
+        for data, about, kind in read_layers(path) if stored else read_picture(path):
+            work.viewer.add_layer(Layer.create(data, about, kind))
+        if stored:
+            follow(work.viewer, path)
+
+    def start(self, layer: Image, folder: Path) -> None:
+        """Segment all of a slide, or what is drawn on it; UserError if that cannot be begun."""
+        work = self._work_ref()
+        if work is None or self._job is not None:
+            return
+        job = slide_job(work, layer, folder)
+        output, self._shown = Path(job.output), ""
+
+        def progress(step: Progress) -> None:
+            work.say(f"{output.name}: {step.message}")
+            if not self._shown and (output / RUN).is_file():
+                self._shown = str(output)
+                work.attempt(lambda: self._show(work, layer, output))
+
+        def over(text: str, tone: str) -> None:
+            self._job = None
+            work.say(text, tone)
+
+        def done(found: SlideOutcome) -> None:
+            if not self._shown:
+                work.attempt(lambda: self._show(work, layer, output))
+            told = "; ".join(lines_of([found]))
+            failed = f"; {len(found.failed)} blocks failed: start it again" if found.failed else ""
+            over(told + failed, "warn" if failed else "good")
+
+        handlers = Handlers(
+            done, lambda error: over(str(error), "bad"), progress,
+            lambda: over(f"{output.name} was stopped; the same again goes on there.", ""),
+        )  # fmt: skip
+        steps = lambda: process_steps(job, lambda: work.closed)  # noqa: E731
+        self._job = work.runner.start("Segmenting a slide", steps, handlers)
+        work.say(f"{output.name}: starting ...")
+
+    def stop(self) -> None:
+        """End the run; what is done stays."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def _show(self, work: Workspace, layer: Image, output: Path) -> None:
+        """Add the layers of the result above the slide that is there."""
+        viewer, there = work.viewer, layer in work.viewer.layers
+        if any(x.metadata.get(METADATA_KEY, {}).get("slide") == str(output) for x in viewer.layers):
+            return
+        chosen = viewer.layers.selection.active
+        for data, about, kind in read_layers(output):
+            part = about["metadata"][METADATA_KEY]["part"]
+            if part != SLIDE or not there:
+                viewer.add_layer(Layer.create(data, about, kind))
+        if there:
+            layer.metadata[METADATA_KEY] |= {"slide": str(output)}
+        viewer.layers.selection.active = chosen
+        follow(viewer, output)
+
+
+def slide_job(work: Workspace, layer: Image, folder: Path) -> SlideJob:
+    """Put together what the form says; nuclei of this slide that were tuned set the separation."""
+    options, info = work.session.options, work.session.model.info
+    path, run = slide_path(layer), work.study.run
+    if not path:
+        raise InputError(f"{layer.name!r} does not come from a file: save it, and open the file.")
+    if why := work.session.model.error:
+        raise InputError(why)
+    inference = options.inference
+    source = open_slide(path, mpp=inference.image_mpp)  # says what is missing
+    separation = SeparationParams.preset(options.separation)
+    if run is not None and run.image.key == id(layer) and work.study.cut_with and info:
+        scale = working_scale(info, inference)
+        separation = scaled_separation(work.study.cut_with, 1 / scale)
+    output = folder / f"{source.name}{ENDING}"
+    params = SlideParams()
+    if max(source.shape) <= 2 * params.block:  # else there is nothing to see until the end
+        params = replace(params, block=params.block // 4)
+    if options.region == "shapes":
+        mask = f"{output}.region.geojson"
+        rings = drawn_polygons(layer, work.viewer.layers)
+        areas = [{"type": "Feature", "properties": {"objectType": "annotation"}, "geometry":
+                  {"type": "Polygon", "coordinates": [[*r, r[0]]]}} for r in rings]  # fmt: skip
+        params = replace(params, mask=mask)
+        write_json(mask, {"type": "FeatureCollection", "features": areas})
+    return SlideJob(
+        (path,), output, work.session.model.source, options.device, inference, separation, params
+    )

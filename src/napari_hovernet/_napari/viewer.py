@@ -331,7 +331,7 @@ def box_for(region: str, layer: Image, viewer: ViewerModel) -> Box | None:
         if height * width > LARGEST_WHOLE:
             raise InputError(
                 f"{layer.name!r} is a slide of {_by((width, height))} px: choose 'What is in "
-                "view' or draw a rectangle."
+                "view' or draw a rectangle; 'Several images' below segments all of it."
             )
         return None
     box = drawn_box(layer, viewer.layers) if region == "shapes" else seen_box(layer, viewer)
@@ -376,24 +376,28 @@ def seen_corners(viewer: ViewerModel) -> Any:
     return middle + size * np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]])
 
 
-def drawn_box(layer: Image, layers: Sequence[Layer]) -> Box:
-    """Return the box around the selected shapes, or all of the topmost visible Shapes layer."""
+def drawn_polygons(layer: Image, layers: Sequence[Layer]) -> list[list[list[float]]]:
+    """Return the selected shapes, or all of the topmost visible Shapes layer: (x, y) in pixels."""
     shapes = next(
         (x for x in reversed(layers) if isinstance(x, Shapes) and x.visible and len(x.data)), None
     )
     if shapes is None:
         raise InputError("No rectangle is drawn: press 'Draw', then drag one over the image.")
     chosen = sorted(shapes.selected_data) or range(len(shapes.data))
-    points = [
-        layer.world_to_data(_pad(shapes.data_to_world(vertex), layer.ndim))
-        for i in chosen
-        for vertex in shapes.data[i]
-    ]
-    box = clip_box(np.asarray(points, dtype=float)[:, -2:], image_shape(layer))
+    found = []
+    for i in chosen:
+        world = (shapes.data_to_world(vertex) for vertex in shapes.data[i])
+        points = [layer.world_to_data(_pad(point, layer.ndim)) for point in world]
+        found.append([[float(p[-1]), float(p[-2])] for p in points])
+    return found
+
+
+def drawn_box(layer: Image, layers: Sequence[Layer]) -> Box:
+    """Return the box around what is drawn."""
+    points = [point[::-1] for ring in drawn_polygons(layer, layers) for point in ring]
+    box = clip_box(points, image_shape(layer))
     if box is None:
-        raise InputError(
-            f"The rectangle in {shapes.name!r} lies outside {layer.name!r}: draw it on the image."
-        )
+        raise InputError(f"What is drawn lies outside {layer.name!r}: draw it on the image.")
     return box
 
 

@@ -150,11 +150,10 @@ def process_of(
     return process if same else None
 
 
-def start_detached(
+def spawn(
     command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str], nice: int = 0
-) -> ProcessMark:
-    """Start a process of a run that goes on when we end; it and its children carry a token."""
-    token = new_token()
+) -> subprocess.Popen[bytes]:
+    """Start a process that goes on when we end; what it says is added to ``log``."""
     try:
         with open(log, "ab") as output:
             child = subprocess.Popen(
@@ -163,7 +162,7 @@ def start_detached(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env={**os.environ, **environment, **marker(folder, token)},
+                env={**os.environ, **environment},
                 **_detached(nice),
             )
     except OSError as error:
@@ -174,6 +173,15 @@ def start_detached(
     with contextlib.suppress(psutil.Error, OSError):
         if nice and sys.platform != "win32":
             psutil.Process(child.pid).nice(nice)
+    return child
+
+
+def start_detached(
+    command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str], nice: int = 0
+) -> ProcessMark:
+    """Start a process of a run that goes on when we end; it and its children carry a token."""
+    token = new_token()
+    child = spawn(command, folder, log, {**environment, **marker(folder, token)}, nice)
     # Its environment can be read only a moment after the system says that it began
     return replace(mark_of(child.pid, folder, token), marked=True)
 

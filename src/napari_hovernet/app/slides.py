@@ -8,7 +8,7 @@ import multiprocessing
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -469,7 +469,9 @@ def _prepared(job: SlideJob, slide: str, path: Path | Far, info: Any) -> _Slide:
         tissue = None
     tissue = tissue or find_tissue(source, job.slide_params.mask)
     if not tissue.cells.any():
-        raise InputError(f"There is no tissue on {slide}; run on all of it with --mask off.")
+        raise InputError(
+            f"There is no tissue on {slide}; run on all of it with --mask off, or on what is drawn."
+        )
     recipe = Recipe(replace(job.inference, image_mpp=None), job.separation, job.slide_params)
     store = create_store(path, Run.of(source, recipe, info, job.model), tissue)
     if store.finished:
@@ -568,18 +570,15 @@ def _finished(slide: _Slide) -> Generator[Progress, None, SlideOutcome]:
     return SlideOutcome(slide.slide, store.path, summary, failed)
 
 
-def watch_steps(path: str) -> Iterator[Progress]:
-    """Tell how far a run is that was started elsewhere, until it is finished."""
+def watch_steps(path: str, over: Callable[[], bool] | None = None) -> Iterator[Progress]:
+    """Tell how far a run is that was started elsewhere, until it is finished, or ``over()``."""
     store = SlideStore(path)
-    blocks = store.blocks
     clock: _Clock | None = None
-    while not store.finished:
-        done = sum(store.marker(b).exists() for b in blocks)
-        clock = clock or _Clock(len(blocks), done)
+    while not (over() if over else (store.folder / SUMMARY).exists()):
+        done = sum(store.marker(b).exists() for b in store.blocks)
+        clock = clock or _Clock(len(store.blocks), done)
         clock.done = done
         yield clock.progress("")
-        if (store.folder / SUMMARY).exists():
-            return
         time.sleep(POLL_SECONDS)
 
 

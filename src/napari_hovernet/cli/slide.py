@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..app.jobs import drive
+from ..app.slide_runs import read_job
 from ..app.slides import SlideJob, lines_of, slide_steps, watch_steps
 from ..core.io.far import place
 from ..core.limits import freed_memory_kept
@@ -20,13 +21,16 @@ from .console import ProgressBar, params_of, say, say_list
 @freed_memory_kept()
 def run(options: Namespace) -> int:
     """Segment slides; 0 if all went well, 1 if something failed."""
+    if not options.output and (options.attach or not options.job):
+        raise InputError("Give where the result goes: -o OUT.zarr.")
     if options.attach:
         return _attach(options)
-    if not options.slides:
+    if not (options.job or options.slides):
         raise InputError("Give one slide or more.")
-    name = Path(options.slides[0]).name if len(options.slides) == 1 else "slides"
+    job = read_job(Path(options.job)) if options.job else _job(options)
+    name = Path(job.slides[0]).name if len(job.slides) == 1 else "slides"
     with ProgressBar(name, quiet=options.quiet, unit="block") as bar:
-        outcomes = drive(slide_steps(_job(options)), bar)
+        outcomes = drive(slide_steps(job), bar)
     failed = [f"{o.slide}, {line}" for o in outcomes for line in o.failed]
     for outcome in outcomes:
         if options.geojson and outcome.summary:

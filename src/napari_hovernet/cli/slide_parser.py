@@ -14,8 +14,10 @@ def add_slide(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``slide``."""
     add = parser.add_argument
     add("slides", nargs="*", metavar="SLIDE", help="file, folder of DICOM, or OME-Zarr (URL)")
-    add("-o", "--output", required=True, metavar="OUT.zarr",
+    add("-o", "--output", metavar="OUT.zarr",
         help="store of the result, or its URL; a folder of stores for several slides")  # fmt: skip
+    add("--job", metavar="OUT.zarr.job.json",
+        help="go on with what the viewer began: slide, OUT and parameters are in it")  # fmt: skip
     add("--model", default=DEFAULT, help=MODEL)
     add("--device", default="auto", help=DEVICE)
     add("--geojson", action="store_true", help="write OUT.geojson.gz for QuPath, too")

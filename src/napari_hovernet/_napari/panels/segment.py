@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
-from qtpy.QtWidgets import QDialog, QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QDialog, QFileDialog, QWidget
 
 from ...app.jobs import Steps
 from ...app.session import Options, Run
@@ -21,7 +20,7 @@ from ...core.separation.tuning import (
     with_value,
 )
 from ...core.types import Progress
-from ...errors import InputError, UserError
+from ...errors import InputError
 from ..forms import Form, Number, SliderRow, rows_of
 from ..jobs import Handlers, Latest, bind
 from ..kit import (
@@ -39,12 +38,11 @@ from ..kit import (
     silent,
     tool,
 )
-from ..viewer import segmentable
 from ..workspace import Workspace
 from .card import TypesRow
+from .several import SeveralMenu
 
 if TYPE_CHECKING:
-    from ...app.segment import ModelShelf, RunRequest
     from ...app.tuning import Tuned
     from ...core.inference.devices import DeviceInfo
 
@@ -71,9 +69,6 @@ SAVE_FILTER = ";;".join(
      "hover_net JSON (*.json)", "hover_net MAT (*.mat)")
 )  # fmt: skip
 PARAMS_FILTER = "Separation parameters (*.json)"
-RESULTS = "nuclei"
-"""Folder for the results of a folder, within it."""
-FOLDER_FORMATS = ("geojson", "tiff", "csv")
 
 
 class SegmentTab(QWidget):
@@ -85,7 +80,6 @@ class SegmentTab(QWidget):
         super().__init__()
         self.work = work
         self.session, self.tuning = work.session, work.tuning
-        self._batch = Latest(work.runner, "Segmenting a folder")
         self._saving = Latest(work.runner, "Saving")
         self._dialog: ParamsDialog | None = None
         self.where = RunOptions(work)
@@ -93,9 +87,9 @@ class SegmentTab(QWidget):
         self.runs = RunBox(work)
         self.save = button("Save nuclei ...", "Save what is on screen: GeoJSON, TIFF, CSV, JSON, "
                            "MAT.", self._save)  # fmt: skip
-        self.several = button("Several images", "Segment all selected layers, or a folder.")
-        self.menu = QMenu(self)
-        self.menu.aboutToShow.connect(self._fill_menu)
+        self.several = button("Several images", "Segment all selected layers, a folder, or all of "
+                              "a slide.")  # fmt: skip
+        self.menu = SeveralMenu(work, self)
         self.several.setMenu(self.menu)
         self.live.all.clicked.connect(lambda _=False: self.open_params())
         layout = column(self)
@@ -148,43 +142,6 @@ class SegmentTab(QWidget):
             work.say(f"Saved {saved.name}.", "good")
 
         self._saving.request(steps, Handlers(done, lambda error: work.say(str(error), "bad")))
-
-    # ------------------------------------------------------------ several images
-
-    def _fill_menu(self) -> None:
-        menu, chosen = self.menu, self._selected()
-        menu.clear()
-        layers = menu.addAction(f"{len(chosen)} selected layers")
-        layers.setEnabled(len(chosen) > 1 and not self.session.status.busy)
-        layers.triggered.connect(lambda _=False: self.work.run_layers(self._selected()))
-        folder = menu.addAction("A folder of images ...")
-        folder.setEnabled(not self._batch.busy)
-        folder.triggered.connect(lambda _=False: self._ask_folder())
-        if self._batch.busy:
-            menu.addAction("Stop").triggered.connect(lambda _=False: self._batch.cancel())
-
-    def _selected(self) -> list[Image]:
-        chosen = self.work.viewer.layers.selection
-        return [x for x in self.work.viewer.layers if x in chosen and segmentable(x)]
-
-    def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Segment a folder of images")
-        if folder:
-            self.run_folder(Path(folder))
-
-    def run_folder(self, folder: Path) -> None:
-        """Segment every image file of a folder; results lie in its folder "nuclei"."""
-        work, request = self.work, folder_request(self.work)
-
-        def done(said: str) -> None:
-            work.say(said, "good")
-
-        def progress(step: Progress) -> None:
-            work.say(f"{step.message} ({step.done} of {step.total})")
-
-        handlers = Handlers(done, lambda error: work.say(str(error), "bad"), progress,
-                            lambda: work.say("Stopped."))  # fmt: skip
-        self._batch.request(lambda: folder_steps(folder, request, work.shelf), handlers)
 
 
 class RunOptions(QWidget):
@@ -527,58 +484,3 @@ def write_one(work: Workspace, target: Path, image_name: str) -> None:
     result = work.result_now()
     with staged(target.parent, [target.name]) as staging:
         kind.write(staging / target.name, result, about(result, image_name))
-
-
-def folder_request(work: Workspace) -> RunRequest:
-    """Return how each image of a folder is run: as the form says, each at its own resolution."""
-    from ...app.segment import RunRequest  # noqa: PLC0415 - imports torch
-    from ...core.params import SeparationParams  # noqa: PLC0415
-
-    options = work.session.options
-    return RunRequest(
-        model=work.session.model.source,
-        device=options.device,
-        image=None,
-        inference=replace(options.inference, image_mpp=None),
-        separation=SeparationParams.preset(options.separation),
-        types=work.types_file,
-    )
-
-
-def folder_steps(folder: Path, request: RunRequest, shelf: ModelShelf) -> Steps[str]:
-    """Segment each image file of a folder; one that fails does not stop the others."""
-    from ...app.export import write_result  # noqa: PLC0415 - on first use
-    from ...app.segment import run_steps  # noqa: PLC0415
-    from ...core.io.open import SUFFIXES, read_image  # noqa: PLC0415
-
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise InputError(f"{folder} holds no image ({', '.join(SUFFIXES)}).")
-    failed, nuclei = [], 0
-    for at, path in enumerate(paths):
-        yield Progress(at, len(paths), path.name)
-        try:
-            file = read_image(path)
-            inference = replace(request.inference, image_mpp=file.mpp)
-            result = yield from _renamed(
-                run_steps(replace(request, image=file.source, inference=inference), shelf),
-                Progress(at, len(paths), path.name),
-            )
-            write_result(result, folder / RESULTS / path.stem, FOLDER_FORMATS, image_name=path.name)
-            nuclei += result.n
-        except UserError as error:
-            failed.append(f"{path.name}: {error}")
-    said = f"{len(paths) - len(failed)} of {len(paths)} images, {nuclei:,} nuclei, in {RESULTS}/."
-    return " ".join((said, *failed))
-
-
-def _renamed(steps: Any, step: Progress) -> Any:
-    """Drive steps to their end, telling only one step of the whole for each of them."""
-    try:
-        while True:
-            next(steps)
-            yield step
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        steps.close()

@@ -117,9 +117,12 @@ class _Opened:
 
 
 def open_slide(
-    path: str | os.PathLike[str], level: int = 0, mpp: float | None = None
+    path: str | os.PathLike[str], level: int = 0, mpp: float | None = None, *, to_look: bool = False
 ) -> SlideSource:
-    """Find out how a slide is read, its size and its mpp (that of the level, if it is given)."""
+    """Find out how a slide is read, its size and its mpp (that of the level, if it is given).
+
+    ``to_look`` takes one that does not tell its mpp, too: it is 0 then.
+    """
     where = os.fspath(path)
     kind, found = _find(where)
     if not 0 <= level < len(found.sizes):
@@ -128,7 +131,7 @@ def open_slide(
         )
     factor = found.sizes[0][0] / found.sizes[level][0] if level else 1.0
     stated = found.mpp and found.mpp * factor
-    if not (mpp or stated):
+    if not (mpp or stated or to_look):
         raise InputError(
             f"{where} does not say how many micrometres a pixel has, and a whole slide is not "
             "segmented on a guess; give --image-mpp (0.25 at 40x, 0.5 at 20x is usual)."

@@ -1,0 +1,94 @@
+"""A slide's run as a process of its own: what started it stays quick, and may end before it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from ..core.io.files import load_json, output_error, write_json
+from ..core.params import InferenceParams, SeparationParams
+from ..core.slides.params import SlideParams, WorkParams
+from ..core.slides.store import FAILED, RUN, SUMMARY, SlideStore
+from ..core.types import Progress
+from ..errors import InputError, JobFailed, plain
+from .jobs import Steps
+from .processes import NICE, spawn
+from .slides import CLOSE_SECONDS, POLL_SECONDS, SlideJob, SlideOutcome, watch_steps
+
+JOB, LOG = ".job.json", ".log"
+"""Beside OUT: what is to be done, and what the process has said."""
+TAIL, MESSAGE = 4000, 500
+"""Bytes at the end of a log that are looked at for the reason of a failure; characters shown."""
+PARTS = {
+    "inference": InferenceParams,
+    "separation": SeparationParams,
+    "slide_params": SlideParams,
+    "work": WorkParams,
+}
+
+
+def write_job(job: SlideJob) -> Path:
+    """Write a job beside its OUT, for ``slide --job``."""
+    path = Path(f"{job.output}{JOB}")
+    try:
+        write_json(path, {**asdict(job), "output": str(job.output)})
+    except OSError as error:
+        raise output_error(path, error) from error
+    return path
+
+
+def read_job(path: Path) -> SlideJob:
+    """Read a job; a value that is not known or out of range is named."""
+    found = load_json(path)
+    try:
+        parts = {name: kind(**found.pop(name)) for name, kind in PARTS.items()}
+        return SlideJob(**{**found, **parts, "slides": tuple(found["slides"])})
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no job of a slide ({error}); start it anew.") from error
+
+
+def process_steps(job: SlideJob, keep: Callable[[], bool]) -> Steps[SlideOutcome]:
+    """Run a slide in another process, and tell how far it is.
+
+    Closing the generator ends the process, unless ``keep()``: then it goes on alone. Either way
+    the same job goes on where it was.
+    """
+    output, store = Path(job.output), SlideStore(str(job.output))
+    log = Path(f"{output}{LOG}")
+    said = log.stat().st_size if log.exists() else 0
+    command = [sys.executable, "-m", "napari_hovernet", "slide", "-q", "--job", str(write_job(job))]
+    child = spawn(command, output.parent, log, {}, NICE)
+    try:
+        while child.poll() is None and not (output / RUN).exists():
+            yield Progress(0, 0, "Loading the model and looking for tissue ...")
+            time.sleep(POLL_SECONDS)
+        if child.poll() is None:
+            yield from watch_steps(str(output), lambda: child.poll() is not None)
+    except GeneratorExit:
+        if not keep():
+            child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(CLOSE_SECONDS)
+        raise
+    if child.returncode and not ((output / SUMMARY).exists() and (output / FAILED).exists()):
+        raise JobFailed(_last_words(log, said) or f"The run ended with {child.returncode}.")
+    log.unlink(missing_ok=True)
+    summary = json.loads((store.folder / SUMMARY).read_bytes())
+    failed = load_json(output / FAILED) if (output / FAILED).exists() else {}
+    return SlideOutcome(job.slides[0], str(output), summary, tuple(sorted(failed)))
+
+
+def _last_words(log: Path, since: int) -> str:
+    """Return the last line of what the process has said."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(since, log.stat().st_size - TAIL))
+        lines = file.read().decode(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        return plain(last.rpartition("error: ")[2], MESSAGE)
+    return ""
