@@ -130,6 +130,17 @@ STAGES = (
         loss=NUCLEI,
         augment=BROAD,
     ),
+    Stage(
+        "free-6",
+        "lite-free",
+        FREE,
+        steps=1800,
+        rate=1e-3,
+        seed=16,
+        decay=0.65,
+        loss=NUCLEI,
+        augment=BROAD,
+    ),
 )
 """In order. ``compact-typed`` teaches the earlier built-in model types, CoNSeP, and HV of zero
 outside nuclei. The free ones come from free ones only, so their weights never saw MoNuSeg;
