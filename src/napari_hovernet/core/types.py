@@ -524,6 +524,19 @@ def worker_count() -> int:
     return max(1, min(cores, MOST_WORKERS, _LIMIT[0]))
 
 
+BAND = 2**20
+"""Pixels, about, of the rows that one thread works on at once."""
+
+
+def bands(shape: tuple[int, ...], unit: int = 1) -> list[slice]:
+    """Cut the rows of an image (H, W) into pieces for :func:`spread`, each of whole units of rows.
+
+    An empty image is one piece.
+    """
+    height, rows = shape[0], max(BAND // max(shape[1] * unit, 1), 1) * unit
+    return [slice(r, min(r + rows, height)) for r in range(0, max(height, 1), rows)]
+
+
 def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
     """Apply ``work`` to every piece, several at a time; results in the order of pieces.
 
