@@ -89,7 +89,8 @@ def shorten(way: Array, first: int, last: int) -> None:
     for place in range(first + 1, last + 1):
         at = np.uintp(first + last - place)
         to = np.uintp(way[at])
-        way[at] = way[to - size if (to >= least) & (to < most) else at]
+        if to:
+            way[at] = way[to - size if (to >= least) & (to < most) else at]
 
 
 @kernel
@@ -106,8 +107,8 @@ def number_minima(way: Array, energy: Array, rows: tuple[int, int], n: int, floo
         if to == size + at:
             n += 1
             floor[n], flat[at] = heights[at], n
-        else:
-            flat[at] = flat[to - size if to >= size else at]
+        elif to:
+            flat[at] = flat[to - size]
 
 
 @kernel
