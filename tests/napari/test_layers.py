@@ -136,6 +136,19 @@ def test_strokes_are_told_and_our_own_paint_is_not(scene):
     assert told and layers.drawn()[50, 50] == 7
 
 
+@pytest.mark.parametrize("contour", [0, 1, 3])
+@pytest.mark.parametrize("box", [None, (20, 60, 30, 90), (0, 5, 250, 260)])
+def test_what_is_painted_is_drawn_as_after_a_refresh(scene, contour, box):
+    _, layers, run = scene
+    layers.show(run, picture(run))
+    layer = layers.nuclei
+    layer.contour = contour
+    layers.paint(np.roll(run.result.labels, 7, axis=1), box)
+    drawn = layer._slice.image.view.copy()
+    layer.refresh()
+    np.testing.assert_array_equal(drawn, layer._slice.image.view)
+
+
 def test_frame_and_arrows_and_all_maps(scene):
     viewer, layers, run = scene
     layers.show(run, picture(run))

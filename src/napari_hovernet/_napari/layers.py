@@ -90,6 +90,21 @@ class NucleiLayer(Labels):
         return outlines(np.asarray(labels), int(self.contour), data_slice)
 
 
+def redraw(layer: Labels, *part: slice) -> None:
+    """Draw a part (rows, columns) that was written to, as napari does within a stroke.
+
+    A refresh lays the layer out anew, which takes longer.
+    """
+    stroke = not layer.multiscale and layer._slice_input.ndisplay == len(part) and layer.loaded
+    if not (stroke and layer.contour):  # filled ones are drawn from what napari has kept
+        layer.refresh(extent=False, thumbnail=False)
+        return
+    by, lead = int(layer.contour), layer.data.shape[: -len(part)]
+    around = [slice(max(p.start - by, 0), p.stop + by) for p in part]
+    layer._updated_slice = (*(slice(0, n) for n in lead), *around)
+    layer._partial_labels_refresh()
+
+
 def outlines(labels: Any, width: int, part: tuple[slice, ...]) -> Any:
     """Return labels (H, W) within a part of them, 0 but on rims ``width`` pixels wide."""
     rows, cols = (s.indices(n) for s, n in zip(part, labels.shape, strict=True))
@@ -103,20 +118,24 @@ def _rims(labels: Any, width: int, box: Any, found: Any) -> None:
     """Copy pixels that have another id within ``width`` along their row or column."""
     height, breadth = labels.shape
     r0, r1, c0, c1 = box
+    rim = np.empty(c1 - c0, np.bool_)
     for r in range(r0, r1):
-        for c in range(c0, c1):
-            own = labels[r, c]
-            if own == 0:
-                continue
-            for d in range(1, width + 1):
-                if (
-                    (r >= d and labels[r - d, c] != own)
-                    or (r + d < height and labels[r + d, c] != own)
-                    or (c >= d and labels[r, c - d] != own)
-                    or (c + d < breadth and labels[r, c + d] != own)
-                ):
-                    found[r - r0, c - c0] = own
-                    break
+        own, rim[:] = labels[r, c0:c1], False
+        for d in range(1, width + 1):
+            a, b = min(max(c0, d), c1), max(min(c1, breadth - d), c0)
+            _differ(own, labels[max(r - d, 0), c0:c1], rim)
+            _differ(own, labels[min(r + d, height - 1), c0:c1], rim)
+            _differ(own[a - c0 :], labels[r, a - d : c1 - d], rim[a - c0 :])
+            _differ(own[: b - c0], labels[r, c0 + d : b + d], rim[: b - c0])
+        for c in range(own.size):
+            found[r - r0, c] = own[c] if rim[c] else 0
+
+
+@kernel
+def _differ(own: Any, other: Any, rim: Any) -> None:
+    """Add pixels of a row that have another id than those of another row."""
+    for c in range(own.size):
+        rim[c] |= own[c] != other[c]
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,14 +235,12 @@ class RunLayers:
         if layer is None:
             return
         plane = plane_of(layer)
-        if box is None:
-            np.copyto(plane, labels)
-        else:
-            (r0, r1, c0, c1), (top, left) = box, corner
-            plane[r0:r1, c0:c1] = labels[r0 - top : r1 - top, c0 - left : c1 - left]
+        r0, r1, c0, c1 = box or (0, plane.shape[0], 0, plane.shape[1])
+        top, left = corner
+        plane[r0:r1, c0:c1] = labels[r0 - top : r1 - top, c0 - left : c1 - left]
         if hasattr(layer, "_reset_history"):  # strokes on what was there cannot be taken back
             layer._reset_history()
-        layer.refresh(extent=False, thumbnail=False)
+        redraw(layer, slice(r0, r1), slice(c0, c1))
 
     def correct(self, rows: Any, cols: Any, ids: Any) -> None:
         """Give pixels (n,) other ids as a stroke of the user does: it can be taken back."""

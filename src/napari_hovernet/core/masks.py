@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .params import SeparationParams
-from .types import Bool, Float32, Int32, kernel
+from .types import Bool, Float32, Int32, bands, kernel, spread
 
 Array = npt.NDArray[Any]
 Runs = tuple[Array, Array]
@@ -31,13 +31,18 @@ def label_parts(mask: Bool, min_area: int = 0, connectivity: int = FOUR) -> tupl
     if min_area > 1:
         part, n = chosen_alone(part, run_areas(runs, part, n) >= min_area)
     parts = np.empty(mask.shape, np.int32)
-    paint_runs(runs, part, parts)
+    spread(lambda rows: paint_runs(runs_of_rows(runs, rows), part, parts[rows]), bands(mask.shape))
     return parts, int(n)
 
 
 def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
     """Pixels taken for nucleus: threshold, then drop small parts, then fill small holes."""
-    mask = probability >= params.np_threshold
+    mask = np.empty(probability.shape, np.bool_)
+
+    def cut(rows: slice) -> None:
+        np.greater_equal(probability[rows], params.np_threshold, out=mask[rows])
+
+    spread(cut, bands(mask.shape))
     runs = list_runs(mask)
     part, n = join_runs(runs, 0)
     small = run_areas(runs, part, n) < params.min_area
@@ -50,12 +55,14 @@ def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
     return mask
 
 
-def reopen_gaps(mask: Bool, filled: Bool, basins: Int32, root: Array) -> None:
-    """Take back, in place, the ``filled`` holes that more than one instance has a share of.
+def reopen_gaps(mask: Bool, seen: Bool, basins: Int32, root: Array) -> None:
+    """Take back, in place, filled holes (not ``seen``) that several instances have a share of.
 
     A hole within a nucleus belongs to it; one between nuclei is background. ``root`` tells for
     each basin to which instance it belongs.
     """
+    filled = np.empty_like(mask)
+    spread(lambda rows: np.greater(mask[rows], seen[rows], out=filled[rows]), bands(mask.shape))
     runs = list_runs(filled)
     if len(runs[1]):
         part, n = join_runs(runs, 1)
@@ -76,9 +83,26 @@ def _fill(mask: Bool, runs: Runs, max_area: int, connectivity: int) -> None:
         set_runs(gaps, hole[part], True, mask)
 
 
-@kernel
-def list_runs(mask: Array) -> Runs:
+def list_runs(mask: Bool) -> Runs:
     """List the runs of set pixels of a mask, (H, W) bool, row by row."""
+    found = spread(lambda rows: list_some(mask[rows]), bands(mask.shape))
+    if len(found) == 1:
+        return found[0]
+    first, total = [np.zeros(1, np.int32)], 0
+    for starts, ends in found:
+        first.append(starts[1:] + np.int32(total))
+        total += len(ends)
+    return np.concatenate(first), np.concatenate([ends for _, ends in found])
+
+
+def runs_of_rows(runs: Runs, rows: slice) -> Runs:
+    """Return the runs of some rows; places of runs stay those of all."""
+    return runs[0][rows.start : rows.stop + 1], runs[1]
+
+
+@kernel
+def list_some(mask: Array) -> Runs:
+    """List the runs of a mask of some rows."""
     height, width = mask.shape
     first = np.zeros(height + 1, np.int32)
     if width == 0:

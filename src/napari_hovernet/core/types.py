@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -89,7 +90,8 @@ class Maps:
     types: Float32 | None = None
 
     def __post_init__(self) -> None:
-        prob, hv = _float32("np", self.np), _float32("hv", self.hv)
+        prob, least, most = _float32("np", self.np)
+        hv, low, high = _float32("hv", self.hv)
         if prob.ndim != 2:
             raise InputError(f"Maps.np has shape {prob.shape}; give one (H, W) array.")
         if hv.shape != (2, *prob.shape):
@@ -97,20 +99,20 @@ class Maps:
                 f"Maps.hv has shape {hv.shape}; with np {prob.shape} it must be "
                 f"(2, {prob.shape[0]}, {prob.shape[1]}): channel 0 = x, channel 1 = y."
             )
-        if prob.size and (prob.min() < -PROBABILITY_SLACK or prob.max() > 1 + PROBABILITY_SLACK):
+        if least < -PROBABILITY_SLACK or most > 1 + PROBABILITY_SLACK:
             raise InputError(
-                f"Maps.np runs from {prob.min():g} to {prob.max():g}; it must be a probability "
+                f"Maps.np runs from {least:g} to {most:g}; it must be a probability "
                 "in 0..1 (softmax channel 1 of the NP branch, not its logits)."
             )
-        if hv.size and not -HV_LIMIT <= hv.min() <= hv.max() <= HV_LIMIT:
+        if not -HV_LIMIT <= low <= high <= HV_LIMIT:
             raise InputError(
-                f"Maps.hv runs from {hv.min():g} to {hv.max():g}, where -1 to 1 is meant; look at "
+                f"Maps.hv runs from {low:g} to {high:g}, where -1 to 1 is meant; look at "
                 "the network that made them, whose weights are damaged or diverged."
             )
         object.__setattr__(self, "np", prob)
         object.__setattr__(self, "hv", hv)
         if self.types is not None:
-            types = _float32("types", self.types)
+            types = _float32("types", self.types)[0]
             if types.ndim != 3 or types.shape[1:] != prob.shape:
                 raise InputError(
                     f"Maps.types has shape {types.shape}; it must be (C, *{prob.shape})."
@@ -128,18 +130,20 @@ class Maps:
         return np.asarray(np.hypot(self.hv[0], self.hv[1]))
 
 
-def _float32(name: str, value: Any) -> Float32:
+def _float32(name: str, value: Any) -> tuple[Float32, float, float]:
+    """Return finite numbers as float32, and the lowest and highest (0 of none)."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise InputError(f"Maps.{name} has dtype {array.dtype}; give numbers.")
     array = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(array.sum(dtype=np.float64)):
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    if not (isfinite(low) and isfinite(high)):  # NaN is lowest and highest of all
         bad = int(np.size(array) - np.isfinite(array).sum())
         raise InputError(
             f"Maps.{name} holds {bad} values that are not finite (NaN or infinite); "
             "replace them, or look at the network that made them."
         )
-    return array
+    return array, low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -524,6 +528,19 @@ def worker_count() -> int:
     return max(1, min(cores, MOST_WORKERS, _LIMIT[0]))
 
 
+BAND = 2**20
+"""Pixels, about, of the rows that one thread works on at once."""
+
+
+def bands(shape: tuple[int, ...], unit: int = 1) -> list[slice]:
+    """Cut the rows of an image (H, W) into pieces for :func:`spread`, each of whole units of rows.
+
+    An empty image is one piece.
+    """
+    height, rows = shape[0], max(BAND // max(shape[1] * unit, 1), 1) * unit
+    return [slice(r, min(r + rows, height)) for r in range(0, max(height, 1), rows)]
+
+
 def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
     """Apply ``work`` to every piece, several at a time; results in the order of pieces.
 
@@ -533,5 +550,16 @@ def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
     threads = min(worker_count(), len(pieces))
     if threads <= 1:
         return [work(piece) for piece in pieces]
-    with ThreadPoolExecutor(threads, "napari-hovernet piece") as pool:
-        return list(pool.map(work, pieces))
+    left = iter(range(len(pieces)))  # each place is taken once
+    results: list[Any] = [None] * len(pieces)
+
+    def work_on() -> None:
+        for at in left:
+            results[at] = work(pieces[at])
+
+    with ThreadPoolExecutor(threads - 1, "napari-hovernet piece") as pool:
+        others = [pool.submit(work_on) for _ in range(threads - 1)]
+        work_on()
+    for other in others:
+        other.result()
+    return results

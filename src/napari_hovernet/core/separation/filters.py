@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..params import SeparationParams
-from ..types import Bool, Float32, kernel, spread
+from ..types import Bool, Float32, bands, kernel, spread
 
 Array = npt.NDArray[Any]
 Span = tuple[int, int, int, int]
@@ -67,12 +67,12 @@ def squeeze_terms(
     margin = max((len(taps[0]) for taps, _, _ in scales), default=0)
 
     def fill(span: Span) -> None:
-        r0, r1, c0, c1 = span
-        for _, _, terms in scales:
-            terms[:, r0:r1, c0:c1] = 0
         field = weighted_field(hv, seen, gain, span, margin)
+        begun: list[Float32] = []
         for taps, factor, terms in scales:
-            add_squeeze(field, margin, taps, factor, span, terms)
+            new = not any(terms is other for other in begun)
+            add_squeeze(field, margin, (taps, factor, new), span, terms)
+            begun.append(terms)
 
     spread(fill, list(spans(blocks, seen.shape)) if parts else [])
 
@@ -80,9 +80,13 @@ def squeeze_terms(
 def chosen_blocks(pixels: Bool) -> Bool:
     """Tell which blocks hold chosen pixels."""
     starts = [np.arange(0, edge, BLOCK) for edge in pixels.shape]
-    rows = np.logical_or.reduceat(pixels, starts[0], axis=0)
-    found: Bool = np.logical_or.reduceat(rows, starts[1], axis=1)
-    return found
+
+    def find(rows: slice) -> Bool:
+        some = np.logical_or.reduceat(pixels[rows], starts[0][: -(-pixels[rows].shape[0] // BLOCK)])
+        found: Bool = np.logical_or.reduceat(some, starts[1], axis=1)
+        return found
+
+    return np.concatenate(spread(find, bands(pixels.shape, BLOCK)))
 
 
 @kernel
@@ -146,7 +150,7 @@ def stretched_slope(channel: Float32, *, along_x: bool, size: int) -> tuple[Floa
 
     Computed in float64, and equal to what OpenCV gives to the last bit of float32.
     """
-    low, high = float(channel.min()), float(channel.max())
+    low, high = ends_of(spread(lambda rows: ends_of(channel[rows]), bands(channel.shape)))
     scale = 1.0 / (high - low) if high > low else 0.0
     slope, smooth = cv2.getDerivKernels(1, 0, size, ktype=cv2.CV_64F)
     turned = (slope.ravel()[size // 2 :], np.float64(-1))
@@ -155,8 +159,17 @@ def stretched_slope(channel: Float32, *, along_x: bool, size: int) -> tuple[Floa
     result = np.empty(channel.shape, np.float32)
     blocks = np.ones([-(-edge // BLOCK) for edge in channel.shape], np.bool_)
     pieces = list(spans(blocks, channel.shape))
-    spread(lambda span: fill_slope(channel, (low, scale), down, across, span, result), pieces)
-    return result, float(result.min()), float(result.max())
+
+    def fill(span: Span) -> tuple[float, float]:
+        fill_slope(channel, (low, scale), down, across, span, result)
+        return ends_of(result[span[0] : span[1], span[2] : span[3]])
+
+    return result, *ends_of(spread(fill, pieces))
+
+
+def ends_of(values: npt.ArrayLike) -> tuple[float, float]:
+    """Lowest and highest of all values."""
+    return float(np.min(values)), float(np.max(values))
 
 
 @kernel
@@ -250,13 +263,14 @@ def multiply(a: Array, b: Array, c: Array, out: Array) -> None:
 
 @kernel
 def add_squeeze(
-    field: Array, margin: int, taps: Taps, factor: Any, span: Span, terms: Array
+    field: Array, margin: int, part: tuple[Taps, Any, bool], span: Span, terms: Array
 ) -> None:
     """Add ``factor`` times minus the divergence and the strain of the smoothed field in a span.
 
-    Central differences, one-sided at the border of the image.
+    Central differences, one-sided at the border of the image. ``part`` is taps, factor, and whether
+    the terms are new: they are zeros then.
     """
-    height, width = terms.shape[1:]
+    (taps, factor, new), (height, width) = part, terms.shape[1:]
     r0, r1, c0, c1 = span
     n = c1 - c0 + 2
     room = (np.empty(field.shape[2], np.float32), np.empty((3, n), np.float32))
@@ -282,8 +296,10 @@ def add_squeeze(
                 smooth[-1] = smooth[-2]
         if r > r0:
             tall = np.float32(1.0 if r in (1, height) else 0.5)
-            add_terms((h, v), (up, here, down), (wide, tall), factor, room[1],
-                      (terms[0, r - 1, c0:c1], terms[1, r - 1, c0:c1]))  # fmt: skip
+            close, strain = terms[0, r - 1, c0:c1], terms[1, r - 1, c0:c1]
+            if new:
+                close[:], strain[:] = 0, 0
+            add_terms((h, v), (up, here, down), (wide, tall), factor, room[1], (close, strain))
 
 
 # Whether the compiler makes the next two wide hangs on how they are written: `i + 1 <= reach`
@@ -395,10 +411,12 @@ def differ_down(a: Array, b: Array, factor: Any, out: Array) -> None:
 
 
 @kernel
-def mix_terms(parts: tuple[Array, ...], oblique: Any, inside: Array, energy: Array) -> None:
-    """Energy inside the mask, 0 elsewhere, from the sums of both terms, (2, H, W) in each part."""
+def mix_terms(
+    parts: tuple[Array, ...], oblique: Any, inside: Array, rows: tuple[int, int], energy: Array
+) -> None:
+    """Energy of some rows from the sums of both terms, (2, H, W) in each part; 0 off the mask."""
     close, strain = np.empty(inside.shape[1], np.float32), np.empty(inside.shape[1], np.float32)
-    for r in range(inside.shape[0]):
+    for r in range(rows[0], rows[1]):
         close[:], strain[:] = 0, 0
         for k in range(len(parts)):
             add_row(parts[k][0, r], close)
@@ -478,9 +496,9 @@ def stronger(a: Array, b: Array, unit_a: Pair, unit_b: Pair) -> None:
 
 @kernel
 def split_borders(strength: Array, mask: Array, most: Any, weak: Array, calm: Array) -> None:
-    """Tell where in the mask borders are weaker than ``most``; ``calm`` is 1 minus strength."""
+    """Tell where in the mask borders are weaker than ``most``; ``calm`` is strength minus 1."""
     for r in range(mask.shape[0]):
         for c in range(mask.shape[1]):
             inside, edge = mask[r, c], strength[r, c]
             weak[r, c] = inside & (edge < most)
-            calm[r, c] = np.float32(1) - edge if inside else np.float32(0)
+            calm[r, c] = edge - np.float32(1) if inside else np.float32(0)

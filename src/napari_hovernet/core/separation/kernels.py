@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..hv import FIRST_ROOM, doubled
-from ..masks import Runs, join_runs, list_runs
-from ..types import Separation, kernel
+from ..masks import Runs, join_runs, list_runs, runs_of_rows
+from ..types import Separation, bands, kernel, spread
 
 Array = npt.NDArray[Any]
 Heap = tuple[Array, Array]
@@ -22,28 +23,34 @@ KEPT = np.int32(-2)
 """Stands for the markers of a part that is as it was."""
 OUTSIDE = np.int32(-1)
 """Stands where there is no mask, in a window that is flooded."""
+RUNS_AT_ONCE = 2**14
+"""Runs, about, of the parts that one thread floods at once."""
 LEAST_BITS = np.int32(-(2**31))
 """Bits of -0.0."""
-PASS = np.uint8(6)
-"""Stands where a pixel of another basin came before."""
 
 
 @kernel
-def descend(mask: Array, energy: Array, way: Array) -> None:
-    """Write into ``way`` where each pixel flows: 0 outside, else 1 + a place in `steps`.
+def descend(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> int:
+    """Write into ``way`` where each pixel of some rows flows; returns how many are minima.
 
-    It flows to the lowest of its 4-neighbours, if that comes before it: pixels come by energy,
-    equals by place. All (H, W).
+    That is 0 outside, else the size of the image plus a place. A pixel flows to the lowest of its
+    4-neighbours, if that comes before it, else to itself: pixels come by energy, equals by place.
+    All (H, W).
     """
     height, width = mask.shape
-    rows = np.full((3, width + 2), np.float32(np.inf), np.float32)
-    for r in range(height + 1):
-        up, here, down = rows[(r + 1) % 3], rows[(r + 2) % 3], rows[r % 3]
+    first, last = rows
+    heights = np.full((3, width + 2), np.float32(np.inf), np.float32)
+    minima = 0
+    for r in range(first - 1, last + 1):
+        up, here, down = heights[(r + 1) % 3], heights[(r + 2) % 3], heights[r % 3]
         down[:] = np.float32(np.inf)
-        if r < height:
+        if 0 <= r < height:
             fill_heights(mask[r], energy[r], down[1:-1])
-        if r > 0:
-            flow(here[1:-1], up[1:-1], here[:-2], here[2:], down[1:-1], way[r - 1])
+        if r > first:
+            start = np.uint32(way.size + (r - 1) * width)
+            minima += flow(up[1:-1], here, down[1:-1], start, way[r - 1])
+    shorten(way.reshape(-1), first * width, last * width)
+    return int(minima)
 
 
 @kernel
@@ -54,111 +61,112 @@ def fill_heights(mask: Array, energy: Array, heights: Array) -> None:
 
 
 @kernel
-def flow(here: Array, up: Array, left: Array, right: Array, down: Array, way: Array) -> None:
-    """Choose the ways of a row from the heights around."""
-    for c in range(way.size):
-        own, lowest, chosen = here[c], np.float32(np.inf), np.uint8(1)
-        if up[c] <= own:
-            lowest, chosen = up[c], np.uint8(2)
-        if left[c] <= own and left[c] < lowest:
-            lowest, chosen = left[c], np.uint8(3)
-        if right[c] < own and right[c] < lowest:
-            lowest, chosen = right[c], np.uint8(4)
-        if down[c] < own and down[c] < lowest:
-            lowest, chosen = down[c], np.uint8(5)
-        way[c] = chosen if own < np.float32(np.inf) else np.uint8(0)
+def flow(up: Array, around: Array, down: Array, start: Any, way: Array) -> Any:
+    """Choose the ways of a row, whose first pixel has the way ``start``, from the heights around.
 
-
-@kernel
-def steps(width: int) -> Array:
-    """Distance to the pixel that each way leads to, in a flat array."""
-    return np.array([0, 0, -width, -1, 1, width])
-
-
-@kernel
-def gather(way: Array, width: int, energy: Array, basins: Array) -> Array:
-    """Give the pixels that flow to one minimum one id; all flat, ``basins`` starts with 0.
-
-    Returns the floor of each, (n + 1,), 0 first.
+    Returns how many lead nowhere.
     """
-    step = steps(width)
-    floor = np.zeros(FIRST_ROOM, np.float32)
-    n = 0
-    for at in range(way.size):
-        if way[at] == 0 or basins[at]:
-            continue
-        if way[at] == 2 or way[at] == 3:  # what lies there was visited
-            basins[at] = basins[at + step[way[at]]]
-            continue
-        end = at
-        while basins[end] == 0 and way[end] != 1:
-            end += step[way[end]]
-        if basins[end] == 0:
+    left, here, right = around[:-2], around[1:-1], around[2:]
+    width, minima = np.uint32(way.size), np.int32(0)
+    for c in range(way.size):
+        own, least = here[c], min(up[c], left[c], right[c], down[c])
+        chosen = np.uint32(0)
+        chosen = width if (down[c] == least) & (least < own) else chosen
+        chosen = np.uint32(1) if (right[c] == least) & (least < own) else chosen
+        chosen = np.uint32(-1) if (left[c] == least) & (least <= own) else chosen
+        chosen = np.uint32(-width) if (up[c] == least) & (least <= own) else chosen
+        way[c] = np.uint32(start + c + chosen) if own < np.float32(np.inf) else np.uint32(0)
+    for c in range(way.size):
+        minima += np.int32(way[c] == np.uint32(start + c))
+    return minima
+
+
+@kernel
+def shorten(way: Array, first: int, last: int) -> None:
+    """Lead each pixel of a stretch to where its next one leads, the last pixel first; flat."""
+    size = np.uintp(way.size)
+    least, most = size + np.uintp(first), size + np.uintp(last)
+    for place in range(first + 1, last + 1):
+        at = np.uintp(first + last - place)
+        to = np.uintp(way[at])
+        if to:
+            way[at] = way[to - size if (to >= least) & (to < most) else at]
+
+
+@kernel
+def number_minima(way: Array, energy: Array, rows: tuple[int, int], n: int, floor: Array) -> None:
+    """Put numbers from n + 1 on in place of minima, and write the energy of each.
+
+    What is on its way to one gets the number, if that is there already, or a shorter way.
+    """
+    flat, heights, width = way.reshape(-1), energy.reshape(-1), way.shape[1]
+    size = np.uintp(way.size)
+    for place in range(rows[0] * width, rows[1] * width):
+        at = np.uintp(place)
+        to = np.uintp(flat[at])
+        if to == size + at:
             n += 1
-            if n == floor.size:
-                floor = doubled(floor)
-            floor[n], basins[end] = energy[end], n
-        found, end = basins[end], at
-        while basins[end] == 0:
-            basins[end] = found
-            end += step[way[end]]
-    return floor[: n + 1]
+            floor[n], flat[at] = heights[at], n
+        elif to:
+            flat[at] = flat[to - size]
 
 
-def list_passes(basins: Array, energy: Array, way: Array) -> tuple[Array, Array]:
-    """List where basins meet, lowest first, equals by place: (n, 4) basins and (n,) energy.
+@kernel
+def find_passes(way: Array, energy: Array, rows: tuple[int, int]) -> tuple[Array, Array]:
+    """List where basins meet in some rows, by place: (n, 4) basins and (n,) energy.
 
     That is at each pixel before which a pixel of another basin came; 0 stands for no neighbour, or
-    one that comes later. All given are (H, W); ``way`` is used up.
+    one that comes later. Ways that are left are followed to their end.
     """
-    mark_passes(basins, energy, way)
-    at = np.flatnonzero(way == PASS)
-    levels = energy.ravel()[at]
-    order = in_order(levels)
-    return look_around(at, basins, energy)[order], levels[order]
-
-
-@kernel
-def mark_passes(basins: Array, energy: Array, way: Array) -> None:
-    """Mark pixels of which a 4-neighbour is of another basin and comes before."""
-    for r in range(len(way)):
-        here, level, row = basins[r], energy[r], way[r]
+    height, width = way.shape
+    first, last = rows
+    flat, size = way.reshape(-1), np.uintp(way.size)
+    ends = max(first - 1, 0) * width, min(last + 1, height) * width
+    shorten(flat, *ends)
+    for place in range(*ends):
+        at = np.uintp(place)
+        to = np.uintp(flat[at])
+        while to >= size:
+            to = np.uintp(flat[to - size])
+        flat[at] = to
+    met, n = np.zeros((last - first, width), np.bool_), 0
+    for r in range(first, last):
+        here, level, row = way[r], energy[r], met[r - first]
         if r > 0:
-            mark_row(here, basins[r - 1], level, energy[r - 1], True, row)
+            mark_row(here, way[r - 1], level, energy[r - 1], True, row)
         mark_row(here[1:], here[:-1], level[1:], level[:-1], True, row[1:])
         mark_row(here[:-1], here[1:], level[:-1], level[1:], False, row[:-1])
-        if r + 1 < len(way):
-            mark_row(here, basins[r + 1], level, energy[r + 1], False, row)
+        if r + 1 < height:
+            mark_row(here, way[r + 1], level, energy[r + 1], False, row)
+        for c in range(width):
+            n += int(row[c])
+    around, levels, n = np.empty((n, 4), np.int32), np.empty(n, np.float32), 0
+    for r in range(first, last):
+        for c in range(width):
+            if not met[r - first, c]:
+                continue
+            level, up, down = energy[r, c], max(r - 1, 0), min(r + 1, height - 1)
+            left, right = max(c - 1, 0), min(c + 1, width - 1)
+            around[n, 0] = way[up, c] if (r > up) & (energy[up, c] <= level) else 0
+            around[n, 1] = way[r, left] if (c > left) & (energy[r, left] <= level) else 0
+            around[n, 2] = way[r, right] if energy[r, right] < level else 0
+            around[n, 3] = way[down, c] if energy[down, c] < level else 0
+            levels[n] = level
+            n += 1
+    return around, levels
 
 
 @kernel
 def mark_row(
-    here: Array, beside: Array, level: Array, other: Array, equal: bool, way: Array
+    here: Array, beside: Array, level: Array, other: Array, equal: bool, met: Array
 ) -> None:  # fmt: skip
-    """Mark a row for the neighbours on one side; those of equal energy come before or not."""
-    for c in range(way.size):
+    """Mark pixels of a row of which the neighbour on one side is of another basin and before.
+
+    One of equal energy comes before or not.
+    """
+    for c in range(met.size):
         before = (other[c] < level[c]) | (equal & (other[c] == level[c]))
-        met = before & (here[c] != beside[c]) & (here[c] != 0) & (beside[c] != 0)
-        way[c] = PASS if met else way[c]
-
-
-@kernel
-def look_around(at: Array, basins: Array, energy: Array) -> Array:
-    """Basins of the 4-neighbours that come before each place, (n, 4)."""
-    height, width = basins.shape
-    around = np.zeros((at.size, 4), np.int32)
-    for k in range(at.size):
-        r, c = at[k] // width, at[k] % width
-        level = energy[r, c]
-        if r > 0 and energy[r - 1, c] <= level:
-            around[k, 0] = basins[r - 1, c]
-        if c > 0 and energy[r, c - 1] <= level:
-            around[k, 1] = basins[r, c - 1]
-        if c + 1 < width and energy[r, c + 1] < level:
-            around[k, 2] = basins[r, c + 1]
-        if r + 1 < height and energy[r + 1, c] < level:
-            around[k, 3] = basins[r + 1, c]
-    return around
+        met[c] |= before & (here[c] != beside[c]) & (here[c] != 0) & (beside[c] != 0)
 
 
 def in_order(energy: Array) -> Array:
@@ -205,10 +213,12 @@ def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Arr
 
 
 @kernel
-def weigh_roots(basins: Array, root: Array, inside: Array, values: Array) -> tuple[Array, Array]:
-    """Mean of ``values`` inside the mask in all basins of each root, and the roots by first pixel.
+def weigh_roots(
+    basins: Array, root: Array, inside: Array, values: Array
+) -> tuple[Array, Array, Array]:
+    """Sum and number of ``values`` inside the mask by root; also the roots, by first pixel.
 
-    Flat arrays; the mean is 0 for what is no root.
+    Flat arrays; the sum is 0 for what is no root.
     """
     total, count = np.zeros(root.size, np.float64), np.zeros(root.size, np.int64)
     order, n = np.empty(root.size, np.int32), 0
@@ -227,7 +237,7 @@ def weigh_roots(basins: Array, root: Array, inside: Array, values: Array) -> tup
     total[here] += share
     count[here] += pixels
     total[0] = 0
-    return total / np.maximum(count, 1), order[:n]
+    return total, count, order[:n]
 
 
 @kernel
@@ -253,21 +263,37 @@ def flood_from_markers(
 
     Parts of the mask that are as they were ``before`` keep what they had.
     """
-    labels = np.empty(mask.shape, np.int32)
+    labels, pieces = np.empty(mask.shape, np.int32), bands(mask.shape)
     runs = list_runs(mask)
     part, n = join_runs(runs, 0)
-    found = count_markers(runs, part, n, markers)
+
+    def count(rows: slice) -> Array:
+        return count_markers(runs_of_rows(runs, rows), part, n, markers[rows])
+
+    def fill(rows: slice) -> None:
+        fill_parts(runs_of_rows(runs, rows), part, found, markers[rows], labels[rows])
+
+    found = reduce(both_markers, spread(count, pieces))
     if before is None:
-        fill_parts(runs, part, found, markers, labels)
+        spread(fill, pieces)
     else:
         new, changed = pair_ids(before.markers, markers), np.empty_like(mask)
         pairs = (before.mask, mask), (before.energy, energy), (before.markers, markers)
         find_changes(*pairs, new, changed)
         found[~touched_parts(runs, part, n, changed)] = KEPT
-        fill_parts(runs, part, found, markers, labels)
+        spread(fill, pieces)
         copy_parts(runs, part, found, (before.labels, new), labels)
-    flood_parts(runs, by_part(runs, part, n), found, energy.view(np.int32), labels)
+    members, bits = by_part(runs, part, n), energy.view(np.int32)
+    cuts = np.searchsorted(members[1], np.arange(RUNS_AT_ONCE, len(part), RUNS_AT_ONCE))
+    ends = pairwise(np.unique([1, *np.clip(cuts, 1, n + 1), n + 1]).tolist())
+    spread(lambda parts: flood_parts(runs, members, parts, found, bits, labels), list(ends))
     return labels
+
+
+def both_markers(some: Array, others: Array) -> Array:
+    """Join what two pieces say of each part, as of `count_markers`."""
+    one = np.where(some == 0, others, some)
+    return np.where((others == 0) | (others == one), one, SEVERAL)
 
 
 @kernel
@@ -379,16 +405,16 @@ def by_part(runs: Runs, part: Array, n: int) -> tuple[Array, Array]:
 
 @kernel
 def flood_parts(
-    runs: Runs, members: tuple[Array, Array], found: Array, energy: Array, labels: Array
+    runs: Runs, members: Pair, parts: tuple[int, int], found: Array, energy: Array, labels: Array
 ) -> None:
-    """Flood the parts of several markers, each in a window of its own, from its labels.
+    """Flood those parts that have several markers, each in a window of its own, from its labels.
 
     ``energy`` (H, W) float32, its bits seen as int32.
     """
     ends, (listed, start) = runs[1], members
     here, height = np.empty(0, np.int32), np.empty(0, np.int32)
     heap = (np.empty(0, np.int64), np.empty(0, np.int32))
-    for p in range(1, found.size):
+    for p in range(parts[0], parts[1]):
         if found[p] != SEVERAL:
             continue
         mine = listed[start[p] : start[p + 1]]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..masks import clean_mask, reopen_gaps
 from ..params import SeparationParams
-from ..types import Bool, Float32, Int32, Maps, Separation
+from ..types import Bool, Float32, Int32, Maps, Separation, bands, spread
 from . import kernels as flood
 from .filters import (
     changed_blocks,
@@ -49,8 +49,13 @@ def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
 
 def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
     """Pixels of the mask whose HV counts."""
-    seen = maps.np >= params.np_threshold
-    seen &= mask
+    seen = np.empty_like(mask)
+
+    def see(rows: slice) -> None:
+        np.greater_equal(maps.np[rows], params.np_threshold, out=seen[rows])
+        seen[rows] &= mask[rows]
+
+    spread(see, bands(mask.shape))
     return seen
 
 
@@ -75,16 +80,21 @@ class KeptTerms:
 
 def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParams) -> KeptTerms:
     """Compute the terms, or only where they have changed; ``before`` is then used up."""
-    share, kept = 1 / len(params.scales), {}
-    if before is not None and before.given.hv is given.hv and before.share == share:
-        kept = {sigma: before.of[sigma] for sigma in params.scales if sigma in before.of}
-    shape = (2, *given.mask.shape)
-    made = {s: np.empty(shape, np.float32) for s in params.scales if s not in kept}
+    share, kept, spare = 1 / len(params.scales), {}, []
+    if before is not None:
+        if before.given.hv is given.hv and before.share == share:
+            kept = {sigma: before.of[sigma] for sigma in params.scales if sigma in before.of}
+        spare = [terms for sigma, terms in before.of.items() if sigma not in kept]
+    made = {
+        sigma: spare.pop() if spare else np.empty(given.hv.shape, np.float32)
+        for sigma in params.scales if sigma not in kept
+    }  # fmt: skip
     blocks, changed = chosen_blocks(given.mask), np.zeros((0, 0), np.bool_)
     if before is not None and kept:
         old = before.given
         pairs = (old.mask, given.mask), (old.seen, given.seen), (old.gain, given.gain)
-        changed = blocks & grown_blocks(changed_blocks(*pairs), max(kept))
+        if any(a is not b for a, b in pairs):
+            changed = blocks & grown_blocks(changed_blocks(*pairs), max(kept))
     for chosen, found in ((blocks, made), (changed, kept)):
         parts = [(sigma, sigma / len(params.scales), terms) for sigma, terms in found.items()]
         squeeze_terms(given.hv, given.seen, given.gain, chosen, parts)
@@ -93,8 +103,12 @@ def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParam
 
 def mixed(parts: Sequence[Float32], mask: Bool, params: SeparationParams) -> Float32:
     """Energy from its terms: the share ``oblique`` of strain takes the place of the divergence."""
-    energy = np.empty(mask.shape, np.float32)
-    mix_terms(tuple(parts), np.float32(params.oblique), mask, energy)
+    energy, oblique = np.empty(mask.shape, np.float32), np.float32(params.oblique)
+
+    def mix(rows: slice) -> None:
+        mix_terms(tuple(parts), oblique, mask, (rows.start, rows.stop), energy)
+
+    spread(mix, bands(mask.shape))
     return energy
 
 
@@ -114,26 +128,56 @@ class Basins:
 
 def find_basins(mask: Bool, energy: Float32) -> Basins:
     """Let each pixel flow to its lowest neighbour."""
-    way, ids = np.empty(mask.shape, np.uint8), np.zeros(mask.shape, np.int32)
-    flood.descend(mask, energy, way)
-    floor = flood.gather(way.ravel(), mask.shape[1], energy.ravel(), ids.ravel())
-    return Basins(ids, floor, flood.list_passes(ids, energy, way))
+    way, pieces = np.empty(mask.shape, np.uint32), bands(mask.shape)
+    rows = [(piece.start, piece.stop) for piece in pieces]
+    minima = spread(lambda ends: flood.descend(mask, energy, ends, way), rows)
+    numbers = np.cumsum([0, *minima])
+    floor = np.zeros(numbers[-1] + 1, np.float32)
+
+    def number(k: int) -> None:
+        flood.number_minima(way, energy, rows[k], numbers[k], floor)
+
+    spread(number, range(len(rows)))
+    found = spread(lambda ends: flood.find_passes(way, energy, ends), rows)
+    around, levels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = flood.in_order(levels)
+    return Basins(way.view(np.int32), floor, (around[order], levels[order]))
 
 
 def join_and_name(
     maps: Maps, mask: Bool, energy: Float32, basins: Basins, params: SeparationParams
 ) -> Separation:
     """Join basins that no real pass divides, and keep what is a nucleus."""
-    ids, heights, floor = basins.ids.ravel(), energy.ravel(), basins.floor
+    ids, floor, pieces = basins.ids, basins.floor, bands(mask.shape)
     root = flood.join_basins(*basins.passes, floor, params.depth)
     if params.max_hole_area:
-        reopen_gaps(mask, mask & (maps.np < params.np_threshold), basins.ids, root)
-    inside = mask.ravel()
-    mean, order = flood.weigh_roots(ids, root, inside, maps.np.ravel())
+        reopen_gaps(mask, seen_pixels(maps, mask, params), ids, root)
+    mean, order = mean_np(maps.np, mask, ids, root)
     order = order[mean[order] >= params.min_mean_np]
     name = np.zeros(len(floor), np.int32)
     name[order] = np.arange(1, len(order) + 1)
-    found = (ids, name[root], (floor + np.float32(params.depth / 2))[root])
-    labels, markers = np.empty_like(basins.ids), np.empty_like(basins.ids)
-    flood.write_names(found, inside, heights, labels.ravel(), markers.ravel())
+    names, ceiling = name[root], (floor + np.float32(params.depth / 2))[root]
+    labels, markers = np.empty_like(ids), np.empty_like(ids)
+
+    def write(rows: slice) -> None:
+        found = (ids[rows].ravel(), names, ceiling)
+        given = (mask[rows].ravel(), energy[rows].ravel())
+        flood.write_names(found, *given, labels[rows].ravel(), markers[rows].ravel())
+
+    spread(write, pieces)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
+
+
+def mean_np(
+    probability: Float32, mask: Bool, ids: Int32, root: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Mean over all basins of each root, within the mask, and the roots by first pixel."""
+
+    def weigh(rows: slice) -> tuple[npt.NDArray[Any], ...]:
+        flat = ids[rows].ravel(), root, mask[rows].ravel(), probability[rows].ravel()
+        return flood.weigh_roots(*flat)
+
+    totals, counts, orders = zip(*spread(weigh, bands(mask.shape)), strict=True)
+    met = np.concatenate(orders)
+    first = np.unique(met, return_index=True)[1]
+    return sum(totals) / np.maximum(sum(counts), 1), met[np.sort(first)]

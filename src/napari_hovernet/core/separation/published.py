@@ -9,7 +9,7 @@ import numpy as np
 
 from ..masks import FOUR, clean_mask, fill_holes, label_parts
 from ..params import SeparationParams
-from ..types import Bool, Float32, Int32, Maps, Separation
+from ..types import Bool, Float32, Int32, Maps, Separation, bands, spread
 from . import kernels as flood
 from .filters import split_borders, stretched_slope, stronger
 
@@ -31,10 +31,14 @@ def cut_borders(
     Parts of the mask that are as they were ``before`` keep their labels.
     """
     weak, calm = np.empty_like(mask), np.empty(mask.shape, np.float32)
-    split_borders(strength, mask, np.float32(params.energy_threshold), weak, calm)
+    most, blur = np.float32(params.energy_threshold), (params.blur_size, params.blur_size)
+
+    def split(rows: slice) -> None:
+        split_borders(strength[rows], mask[rows], most, weak[rows], calm[rows])
+
+    spread(split, bands(mask.shape))
     markers = _markers(weak, params)
-    blur = (params.blur_size, params.blur_size)
-    energy = np.negative(cv2.GaussianBlur(calm, blur, 0), out=calm)
+    energy = cast(Float32, cv2.GaussianBlur(calm, blur, 0))
     labels = flood.flood_from_markers(energy, mask, markers, before)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
 
@@ -43,7 +47,8 @@ def border_strength(maps: Maps, params: SeparationParams) -> Float32:
     """Strength of borders in 0..1: the stronger of both stretched Sobel derivatives."""
     across, *reach = stretched_slope(maps.hv[0], along_x=True, size=params.sobel_size)
     down, *other = stretched_slope(maps.hv[1], along_x=False, size=params.sobel_size)
-    stronger(across, down, _unit(*reach), _unit(*other))
+    units = _unit(*reach), _unit(*other)
+    spread(lambda rows: stronger(across[rows], down[rows], *units), bands(across.shape))
     return across
 
 

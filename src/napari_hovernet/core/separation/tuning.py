@@ -172,7 +172,6 @@ class StagedTuner:
         self.maps = maps
         self._kept: dict[str, tuple[Key, Any]] = {}
         self._terms: KeptTerms | None = None
-        self._cut: Separation | None = None
 
     def __call__(self, params: TuneParams) -> Separation:
         """Separate; arrays of the result may be shared with later results: do not change them."""
@@ -208,8 +207,12 @@ class StagedTuner:
     def _published(self, maps: Maps, mask: Bool, p: SeparationParams) -> Separation:
         key: Key = (maps, p.sobel_size)
         strength = self._get("strength", key, lambda: border_strength(maps, p))
-        self._cut = cut_borders(mask, strength, p, self._cut)
-        return self._cut
+        made_from: Key = (strength, p.blur_size)  # If one is new, so is the energy of all parts
+        kept = self._kept.get("cut")
+        before = kept[1] if kept and all(map(_equal, kept[0], made_from)) else None
+        cut = cut_borders(mask, strength, p, before)
+        self._kept["cut"] = (made_from, cut)
+        return cut
 
     def _get(
         self,
