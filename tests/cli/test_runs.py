@@ -27,8 +27,8 @@ from napari_hovernet.app.watch import (
     state_of,
     write_state,
 )
+from napari_hovernet.cli.parser import epochs_of
 from napari_hovernet.cli.train import COLUMNS, Follower, epoch_line, moment
-from napari_hovernet.cli.train_parser import epochs_of
 from napari_hovernet.core.params import OptimParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 

@@ -29,8 +29,7 @@ from ..core.diagnosis.report import FAMILIES, FAULT, WARN, Finding
 from ..core.io.files import SHOWN_AS, atomic_path
 from ..core.types import Progress
 from ..errors import InputError, OutputError
-from .console import ProgressBar, complain, introduction, one_line, say
-from .diagnose_parser import STDOUT
+from .console import STDOUT, ProgressBar, complain, introduction, one_line, say
 
 NO_FAULT, A_FAULT, INTERRUPTED = 0, 1, 130
 FIRST = "first"
