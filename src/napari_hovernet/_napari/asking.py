@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from psygnal import Signal
 
-from ..app.before_after import outlined
 from ..app.diagnose import (
     Applied,
     Asked,
@@ -26,6 +25,7 @@ from ..app.diagnose import (
     unfinished,
     why_steps,
 )
+from ..app.figures import outlined
 from ..core.diagnosis.engine import Found
 from ..core.types import Progress
 from ..core.weights import DEFAULT

@@ -1,20 +1,26 @@
-"""What a training run is drawn and judged by: its curves, its words, its outcome; no Qt."""
+"""What a training run is drawn and judged by: curves, words, outcome, before and after; no Qt."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.params import LOSS_TERMS
+from ..core.types import Int32, Progress, UInt8
+from ..errors import InputError
 from .watch import FAILURES, duration
 
 if TYPE_CHECKING:
+    from ..core.training.files import RunFolder
+    from .jobs import Steps
     from .runs import RunInfo
+    from .segment import RunRequest
     from .watch import EpochRow, RunView
 
     Floats = npt.NDArray[np.float64]
@@ -213,3 +219,89 @@ def _trouble(info: RunInfo, view: RunView | None) -> str:
     if info.can_resume:
         lines.append("Resume goes on from the last good checkpoint.")
     return f"{info.state}: {' '.join(lines)}"
+
+
+# --- before and after ------------------------------------------------------------------
+
+
+def kept_arrays(path: Path, *names: str) -> tuple[npt.NDArray[Any], ...] | None:
+    """Read arrays that a run has kept; None where that cannot be done. No code in them is run."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return tuple(stored[name] for name in names)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two pictures: the image with outlines, and what it shows."""
+
+    caption: str
+    picture: UInt8  # uint8 (H, W, 3)
+    labels: Int32  # int32 (H, W)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two sides of one image, and what came of it in a sentence."""
+
+    before: Side
+    after: Side
+    words: str
+
+
+def pair_of(
+    image: Any, before: tuple[str, Int32], after: tuple[str, Int32], truth: Int32 | None = None
+) -> Pair:
+    """Put two results over one image; scores only against a truth."""
+    from ..core.measure.metrics import evaluate  # noqa: PLC0415 - on first use
+    from .figures import outlined  # noqa: PLC0415
+
+    sides: list[Side] = []
+    scores: list[float] = []
+    for name, labels in (before, after):
+        n = len(np.unique(labels)) - int((labels == 0).any())
+        words = [name, f"{n:,} nuclei"]
+        if truth is not None:
+            scores.append(evaluate(truth, labels).aji)
+            words.append(f"AJI {scores[-1]:.3f}")
+        sides.append(Side(" · ".join(words), outlined(image, labels), labels))
+    if np.array_equal(before[1], after[1]):
+        told = "Both give the very same nuclei."
+    elif scores:
+        told = f"AJI on this image: before {scores[0]:.3f}, after {scores[1]:.3f}."
+    else:
+        changed = float(((before[1] > 0) != (after[1] > 0)).mean())
+        told = f"Nucleus or not differs in {changed:.1%} of the pixels."
+    return Pair(sides[0], sides[1], told)
+
+
+def pinned_steps(folder: RunFolder, before: int, after: int) -> Steps[Pair]:
+    """Compare two epochs on the validation image whose maps a run keeps; nothing is run."""
+    yield Progress(0, 0, "Reading ...")
+    pinned, drawn = kept_arrays(folder.pinned, "image", "truth"), []
+    for epoch in (before, after):
+        kept = kept_arrays(folder.preview_of(epoch), "labels")
+        if pinned is None or kept is None:
+            raise InputError(f"{folder.name} has kept no picture of epoch {epoch}; take another.")
+        drawn.append((f"epoch {epoch}" if epoch else "before", kept[0]))
+    image, truth = pinned or ()
+    return pair_of(image, drawn[0], drawn[1], truth)
+
+
+def models_steps(
+    request: RunRequest, models: tuple[str, str], truth: Int32 | None = None
+) -> Steps[Pair]:
+    """Run both models on one image, and cut both alike; ``truth`` int32 of the region's size."""
+    from ..core.inference.images import as_source  # noqa: PLC0415 - imports torch
+    from .segment import ModelShelf, run_steps  # noqa: PLC0415
+
+    shelf, drawn = ModelShelf(), []
+    for name, model in zip(("before", "after"), models, strict=True):
+        result = yield from run_steps(replace(request, model=model), shelf)
+        drawn.append((name, result.labels))
+    source = as_source(request.image)
+    r0, r1, c0, c1 = request.box or (0, source.shape[0], 0, source.shape[1])
+    fits = truth is not None and truth.shape == (r1 - r0, c1 - c0)
+    return pair_of(source.read(r0, r1, c0, c1), drawn[0], drawn[1], truth if fits else None)

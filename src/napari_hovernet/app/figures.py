@@ -13,19 +13,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..core.io.files import atomic_path
+from ..core.inference.images import as_source
+from ..core.io.files import write_whole
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
 from ..core.params import LOSS_HEADS, LOSS_TERMS
-from ..core.types import Bool, Float32, Int32, Outcomes
+from ..core.types import Bool, Float32, Int32, Outcomes, UInt8
 from ..errors import InputError
 from .watch import Float64, RunView, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UInt8 = npt.NDArray[np.uint8]
-
+BRIGHT_LINE = (255, 242, 51)
+"""Colour, RGB, of outlines at the image's own size."""
 CASING = (20, 20, 28)
 """Colour, RGB, of the thin dark line that sets an outline off."""
 NUCLEUS_LINE = (0, 200, 255)
@@ -186,6 +187,14 @@ def outlined_picture(
     for k, (labels, colour) in enumerate(outlines):
         _draw(canvas, labels, colour, max(params.line - k, 1))
     return canvas
+
+
+def outlined(image: Any, labels: Int32) -> UInt8:
+    """Draw thin outlines of nuclei into a copy of an image, (H, W) or (H, W, 3 or 4)."""
+    source = as_source(image)
+    made: UInt8 = np.array(source.read(0, source.shape[0], 0, source.shape[1]))
+    made[_rims(labels, labels.shape, 1)[0]] = BRIGHT_LINE
+    return made
 
 
 def plane_picture(
@@ -409,8 +418,7 @@ def save_plot(view: RunView, path: str | os.PathLike[str]) -> Path:
     charts = charts_of(view)
     state = view.state if charts else f"{view.state}: nothing to draw yet"
     drawn = _written(charts, target.suffix.lower()[1:], COLUMNS, f"{view.name}  ({state})")
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(drawn)
+    write_whole(target, drawn)
     return target
 
 

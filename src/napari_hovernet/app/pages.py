@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from .._version import __version__
-from ..core.io.files import SHOWN_AS, atomic_path, staged
+from ..core.io.files import staged, write_whole
 from ..core.io.tables import FORMULA_STARTS
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.params import FAULTS
@@ -90,8 +90,7 @@ def write_reports(
     texts = {target.name: _text(name, result, about) for name, target in targets.items()}
     with staged(folder, list(texts)) as staging:
         for name, text in texts.items():
-            with atomic_path(staging / name) as temporary:
-                temporary.write_text(text, encoding="utf-8", errors=SHOWN_AS, newline="")
+            write_whole(staging / name, text)
     return targets
 
 
@@ -294,6 +293,6 @@ def place(value: float) -> float:
     return 0.0 if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 2)
 
 
-def png(data: bytes) -> str:
+def png(data: bytes, kind: str = "png") -> str:
     """Return a picture as an address."""
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

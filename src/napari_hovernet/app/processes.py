@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import secrets
 import socket
@@ -25,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from ..core.io.files import atomic_path, load_json, output_error
+from ..core.io.files import load_json, output_error, write_json
 from ..errors import InputError, JobFailed, UserError
 
 NICE = 10
@@ -86,8 +85,7 @@ def mark_of(pid: int, folder: Path, token: str = "") -> ProcessMark:
 
 def write_mark(path: Path, mark: ProcessMark) -> None:
     """Write a record, JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(mark)) + "\n", encoding="utf-8")
+    write_json(path, asdict(mark), indent=None)
 
 
 def read_mark(path: Path) -> ProcessMark | None:

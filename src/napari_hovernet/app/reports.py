@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..core.io.files import SHOWN_AS, atomic_path
+from ..core.io.files import write_whole
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
 from ..core.measure.metrics import evaluate
-from ..core.params import TrainConfig, config_as_dict
+from ..core.params import config_as_dict
 from ..core.training.files import RunFolder
-from ..core.types import Float32, Int32
 from ..errors import UserError
+from .curves import kept_arrays
 from .figures import (
     MAGNITUDE_LIMITS,
     PictureParams,
@@ -34,7 +30,7 @@ from .figures import (
     svg_of,
     worst_window,
 )
-from .pages import render, rgb
+from .pages import place, png, render, rgb
 from .training import command_line
 from .watch import EpochRow, RunView, RunWatch
 
@@ -42,24 +38,6 @@ EPOCHS = (0, 5)
 """Epochs that are shown beside the last one."""
 EDGE = 320
 """Edge of the part that is shown, pixels of the image."""
-IMAGE = Path("preview") / "image.npz"
-
-
-@dataclass(frozen=True, eq=False)
-class Pinned:
-    """The pinned image."""
-
-    image: npt.NDArray[np.uint8]  # uint8 (H, W, 3)
-    truth: Int32  # int32 (H, W)
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """The pinned image after one epoch."""
-
-    epoch: int
-    hv: Float32  # float32 (2, H, W)
-    labels: Int32  # int32 (H, W)
 
 
 @dataclass(frozen=True)
@@ -70,88 +48,43 @@ class Shot:
     outcomes: bytes
     magnitude: bytes
     n_true: int  # Nuclei of the whole pinned image
-    n_pred: int  # Nuclei of the whole pinned image
-    n_matched: int  # Nuclei of the whole pinned image
+    n_pred: int
+    n_matched: int
     aji: float  # Of the pinned image
 
 
-def read_pinned(folder: Path) -> Pinned | None:
-    """Read the pinned image of a run; None if it is not there or not readable."""
-    found = _arrays(folder / IMAGE, ("image", "truth"))
-    if (
-        found is None
-        or found["image"].ndim != 3
-        or found["image"].shape[:2] != found["truth"].shape
-    ):
-        return None
-    return Pinned(found["image"].astype(np.uint8), found["truth"].astype(np.int32))
-
-
-def read_moment(path: Path, epoch: int) -> Moment | None:
-    """Read the maps kept after an epoch; None if they are not there or not readable."""
-    found = _arrays(path, ("hv", "labels"))
-    if found is None or found["hv"].shape != (2, *found["labels"].shape):
-        return None
-    return Moment(epoch, found["hv"].astype(np.float32), found["labels"].astype(np.int32))
-
-
-def shots_of(view: RunView, folder: Path) -> tuple[Shot, ...]:
+def shots_of(view: RunView, folder: RunFolder) -> tuple[Shot, ...]:
     """Make the pictures of the epochs 0, 5 and the last, as far as they were kept.
 
     All show the part of the image where most went wrong in the first of them.
     """
-    pinned = read_pinned(folder)
-    if pinned is None:
+    pinned = kept_arrays(folder.pinned, "image", "truth")
+    if pinned is None or pinned[0].shape[:2] != pinned[1].shape or pinned[0].ndim != 3:
         return ()
-    moments = [moment for moment in map(_read, _chosen(view)) if moment is not None
-               and moment.labels.shape == pinned.truth.shape]  # fmt: skip
-    if not moments:
-        return ()
-    first = moments[0]
-    outcomes = evaluate(pinned.truth, first.labels).outcomes
-    window = worst_window(pinned.truth, first.labels, outcomes, EDGE)
-    return tuple(_shot(pinned, moment, window) for moment in moments)
-
-
-def _chosen(view: RunView) -> Sequence[tuple[int, Path]]:
+    image, truth = pinned[0].astype(np.uint8), pinned[1].astype(np.int32)
     kept = {file.epoch: file.path for file in view.previews}
-    epochs = sorted({epoch for epoch in (*EPOCHS, max(kept, default=0)) if epoch in kept})
-    return [(epoch, kept[epoch]) for epoch in epochs]
+    shots: list[Shot] = []
+    window: Window | None = None
+    for epoch in sorted({*EPOCHS, max(kept, default=0)} & set(kept)):
+        hv, labels = kept_arrays(kept[epoch], "hv", "labels") or (truth, truth)
+        if labels.shape != truth.shape or hv.shape != (2, *truth.shape):
+            continue
+        labels = labels.astype(np.int32)
+        found = evaluate(truth, labels)
+        window = window or worst_window(truth, labels, found.outcomes, EDGE)
+        part, params = window.slices, PictureParams(window=EDGE)
+        true, own = (np.ascontiguousarray(plane[part]) for plane in (truth, labels))
+        magnitude = np.hypot(*hv.astype(np.float32))[part]
+        shots.append(Shot(
+            epoch,
+            png_bytes(outcome_picture(image[part], (true, own), found.outcomes, params)),
+            png_bytes(magnitude_picture(magnitude, true, params)),
+            len(found.outcomes.true_ids), len(found.outcomes.pred_ids),
+            found.outcomes.counts()["matched"], float(found.aji),
+        ))  # fmt: skip
+    return tuple(shots)
 
 
-def _read(choice: tuple[int, Path]) -> Moment | None:
-    return read_moment(choice[1], choice[0])
-
-
-def _shot(pinned: Pinned, moment: Moment, window: Window) -> Shot:
-    found = evaluate(pinned.truth, moment.labels)
-    part = window.slices
-    truth = np.ascontiguousarray(pinned.truth[part])
-    labels = np.ascontiguousarray(moment.labels[part])
-    magnitude = np.hypot(moment.hv[0], moment.hv[1])[part].astype(np.float32)
-    params = PictureParams(window=EDGE)
-    counts = found.outcomes.counts()
-    return Shot(
-        moment.epoch,
-        png_bytes(outcome_picture(pinned.image[part], (truth, labels), found.outcomes, params)),
-        png_bytes(magnitude_picture(magnitude, truth, params)),
-        len(found.outcomes.true_ids),
-        len(found.outcomes.pred_ids),
-        counts["matched"],
-        float(found.aji),
-    )
-
-
-def _arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]] | None:
-    """Read arrays of numbers; never anything that runs code."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-TEMPLATE = "run.html"
 STOPS = 9
 """Colours of the scale bar."""
 HEADLINE = (
@@ -166,22 +99,20 @@ HEADLINE = (
 def write_report(folder: RunFolder) -> Path:
     """Write the report of a run as it stands now, and return where it is."""
     page = render_run(RunWatch(folder).catch_up(), folder)
-    with atomic_path(folder.report) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors=SHOWN_AS)
+    write_whole(folder.report, page)
     return folder.report
 
 
 def render_run(view: RunView, folder: RunFolder) -> str:
     """Return the report."""
-    return render(TEMPLATE, **_context(view, folder))
-
-
-def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
-    config, problem = _config(folder)
-    best = view.best
+    config, problem, best = None, "", view.best
+    try:
+        config = folder.read_config()
+    except UserError as error:
+        problem = str(error)
     before = next((row for row in view.rows if row.epoch == 0), None)
     notes = view.start.get("notes")
-    return {
+    context = {
         "run": view,
         "start": view.start,
         "config": config,
@@ -191,10 +122,13 @@ def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
         "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
         "best": best,
         "headline": [_scale(best, before, entry) for entry in HEADLINE] if best else [],
-        "charts": [(chart, _data(svg_of(chart).encode(), "svg+xml")) for chart in charts_of(view)],
+        "charts": [(chart, png(svg_of(chart).encode(), "svg+xml")) for chart in charts_of(view)],
         "rows": view.rows,
         "has_instances": any("aji" in row.val for row in view.rows),
-        "shots": [_shown(shot) for shot in shots_of(view, folder.path)],
+        "shots": [
+            {**vars(s), "outcomes": png(s.outcomes), "magnitude": png(s.magnitude)}
+            for s in shots_of(view, folder)
+        ],
         "outcomes": [(name, rgb(colour)) for name, colour in OUTCOME_COLORS.items()],
         "colours": [rgb(colour) for colour in magnitude_colours(STOPS)],
         "limits": MAGNITUDE_LIMITS,
@@ -202,13 +136,7 @@ def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
         "files": [path.name for path in (folder.best, folder.last) if path.exists()]
         + [f"checkpoints/{file.path.name}" for file in view.checkpoints if file.kind == "epoch"],
     }
-
-
-def _config(folder: RunFolder) -> tuple[TrainConfig | None, str]:
-    try:
-        return folder.read_config(), ""
-    except UserError as error:
-        return None, str(error)
+    return render("run.html", **context)
 
 
 def _scale(best: EpochRow, before: EpochRow | None, entry: tuple[str, ...]) -> dict[str, Any]:
@@ -232,13 +160,4 @@ def _scale(best: EpochRow, before: EpochRow | None, entry: tuple[str, ...]) -> d
 
 
 def _place(value: float) -> float | None:
-    return None if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 2)
-
-
-def _shown(shot: Shot) -> dict[str, Any]:
-    pictures = {"outcomes": _data(shot.outcomes), "magnitude": _data(shot.magnitude)}
-    return {**vars(shot), **pictures}
-
-
-def _data(picture: bytes, kind: str = "png") -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+    return None if math.isnan(value) else place(value)

@@ -1,10 +1,10 @@
-"""The main use case: image in, maps, separated and measured nuclei out."""
+"""The main use case: image in, maps, separated and measured nuclei out, and their files."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from .._version import __version__
 from ..core.inference import predict_steps
 from ..core.inference.images import CropSource, as_source
 from ..core.inference.tiles import scaled_separation, working_scale
-from ..core.io.files import read_type_scheme, types_to_json
+from ..core.io import FORMATS, USUAL
+from ..core.io.files import read_type_scheme, staged, types_to_json
 from ..core.measure.nuclei import measure
 from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
@@ -204,6 +205,43 @@ def model_metadata(info: ModelInfo) -> dict[str, Any]:
     }
 
 
+# --- files of a result -----------------------------------------------------------------
+
+
+def output_paths(stem: str | os.PathLike[str], formats: Iterable[str]) -> dict[str, Path]:
+    """Name the file of each format: ``stem`` with the format's ending added."""
+    base = Path(stem)
+    return {name: base.with_name(base.name + FORMATS[name].ending) for name in formats}
+
+
+def about(result: SegmentResult, image_name: str) -> dict[str, Any]:
+    """Return what a file says of the run it came from."""
+    return {
+        "image": image_name,
+        "id": f"{image_name}/{result.info.sha256}",
+        **run_metadata(result),
+    }
+
+
+def write_result(
+    result: SegmentResult,
+    stem: str | os.PathLike[str],
+    formats: Sequence[str] = USUAL,
+    *,
+    image_name: str = "",
+) -> dict[str, Path]:
+    """Write a result in several formats, all files or none; folders are made."""
+    targets = output_paths(stem, formats)
+    told = about(result, image_name)
+    with staged(Path(stem).parent, [target.name for target in targets.values()]) as staging:
+        for name, target in targets.items():
+            FORMATS[name].write(staging / target.name, result, told)
+    return targets
+
+
+# --- what the viewer asks for ----------------------------------------------------------
+
+
 def with_types(model: Model, path: str | os.PathLike[str] | None) -> Model:
     """Return a model with the names, colours and groups of types of a file; None = as it is."""
     if not path:
@@ -286,10 +324,7 @@ def device_steps() -> Generator[Progress, None, tuple[DeviceInfo, ...]]:
 
 
 def mpp_steps(path: str) -> Generator[Progress, None, float | None]:
-    """Read micrometres per pixel from an image file's metadata; None where it says nothing.
-
-    A file that only napari can read is no error: the mpp is just not known.
-    """
+    """Read the mpp that an image file states; None too for one that only napari can read."""
     yield Progress(0, 0, "Reading the resolution ...")
     from ..core.io.open import read_image  # noqa: PLC0415 - on first use
 

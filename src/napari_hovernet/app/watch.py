@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,7 @@ def write_state(folder: RunFolder, state: str, message: str = "", pid: int | Non
 
 
 def state_of(folder: RunFolder) -> RunState:
-    """Tell what a run is doing now.
-
-    A run whose files say that it runs while its process is gone, or is another one that got its
-    number, is "killed".
-    """
+    """Tell what a run is doing now: "killed" where it should run and its process is gone."""
     status = folder.read_status()
     if status.get("state") in ACTIVE:
         mark = read_mark(process_file(folder)) or mark_from({"pid": status.get("pid")})
@@ -143,18 +140,12 @@ def state_of(folder: RunFolder) -> RunState:
         status = folder.read_status()  # it may have ended properly between the two looks
         if status.get("state") not in FINISHED:
             end = plain(log_end(folder.log, 1).strip(), LOG_WIDTH)
-            gone = FULL_DISK if disk_full(folder.path) else GONE
+            gone = GONE
+            with suppress(OSError):
+                gone = FULL_DISK if shutil.disk_usage(folder.path).free < FULL else GONE
             message = f"{gone} The log ends with: {end}" if end else gone
             return RunState(KILLED, message, None, _state(status).updated)
     return _state(status) if status.get("state") in FINISHED else RunState(NEW)
-
-
-def disk_full(path: Path) -> bool:
-    """Whether next to nothing is free on the disk of a folder."""
-    try:
-        return shutil.disk_usage(path).free < FULL
-    except OSError:
-        return False
 
 
 def log_end(path: Path, lines: int = LOG_LINES) -> str:
@@ -447,10 +438,7 @@ class RunWatch:
         return self._tail.behind
 
     def poll(self, budget_s: float = BUDGET_S) -> bool:
-        """Read on for about ``budget_s`` seconds; True if anything changed.
-
-        Raises nothing: a file that cannot be read now is tried again the next time.
-        """
+        """Read on for about ``budget_s`` seconds; True if anything changed. Raises nothing."""
         end = time.perf_counter() + budget_s
         changed = self._look()
         while True:
@@ -467,10 +455,7 @@ class RunWatch:
         return changed
 
     def catch_up(self) -> RunView:
-        """Read everything there is, however long that takes, and return it.
-
-        About 1.5 s for 100,000 events: call it off the viewer's thread, before the first look.
-        """
+        """Read everything there is, which may take seconds, and return it."""
         self._looked = -LOOK_S
         self.poll()
         while self.behind:

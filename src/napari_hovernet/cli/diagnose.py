@@ -26,7 +26,7 @@ from ..app.own_code import import_named, is_code
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.engine import Found
 from ..core.diagnosis.report import FAMILIES, FAULT, WARN, Finding
-from ..core.io.files import SHOWN_AS, atomic_path
+from ..core.io.files import write_whole
 from ..core.types import Progress
 from ..errors import InputError, OutputError
 from .console import STDOUT, ProgressBar, complain, introduction, one_line, say
@@ -37,13 +37,7 @@ FIRST = "first"
 
 
 def run(options: Namespace) -> int:
-    """Diagnose; 0 if no fault was found, 1 if one was.
-
-    Raises
-    ------
-    UserError
-        If nothing is given, or something cannot be used at all.
-    """
+    """Diagnose; 0 if no fault was found, 1 if one was."""
     _refuse_to_replace(options)
     if options.story:
         return _story(options)
@@ -134,13 +128,7 @@ def _diagnosed(bench: Bench, options: Namespace) -> tuple[Diagnosis, Retest | No
 
 
 def _to_apply(diagnosis: Diagnosis, ids: Sequence[str]) -> list[Finding]:
-    """Return the findings whose remedies are to be applied.
-
-    Raises
-    ------
-    InputError
-        If there is no such finding, or nothing in it to apply.
-    """
+    """Return the findings whose remedies are to be applied; refuse what has none."""
     report = diagnosis.report
     able = [f.id for f in report.findings if f.remedy.action and f.verdict in (FAULT, WARN)]
     chosen: list[Finding] = []
@@ -197,8 +185,7 @@ def _give_json(options: Namespace, make: Any) -> None:
     if options.json == STDOUT:
         say(text)
         return
-    with atomic_path(options.json) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", errors=SHOWN_AS)
+    write_whole(options.json, text + "\n")
     if not options.quiet:
         complain(f"written: {options.json}")
 

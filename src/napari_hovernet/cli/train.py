@@ -17,11 +17,9 @@ from ..app.processes import elsewhere, read_mark, wait_until_gone
 from ..app.runs import (
     FAILED,
     OK,
-    Life,
     RunInfo,
     RunStore,
     Start,
-    is_first,
     live,
     say_what_is_missing,
     training_command,
@@ -30,7 +28,7 @@ from ..app.training import config_from, default_name, look_at_data
 from ..app.watch import FAILURES, EpochRow, RunView, RunWatch, duration, process_file
 from ..core.choices import options as options_of
 from ..core.params import TrainConfig
-from ..core.training.files import RunFolder
+from ..core.training.files import RunFolder, is_first
 from ..errors import InputError, UserError
 from .console import NOTHING, PROGRAM, complain, number, say, table
 
@@ -119,7 +117,7 @@ def check(config: TrainConfig, *, quiet: bool) -> None:
 
 def be_the_process(folder: RunFolder, options: Namespace) -> int:
     """Be the process of a run."""
-    status = live(folder, _train, Life(options.resume is not None, not options.now))
+    status = live(folder, _train, Start(options.resume is not None, not options.now))
     if is_first() and folder.events.exists():
         try:
             _report(folder)

@@ -18,6 +18,7 @@ import torch
 from ..._version import __version__
 from ...errors import CheckpointError, InputError, plain
 from ..hv import PRESETS
+from ..io.files import jsonable
 from ..limits import check_file
 from ..networks.registry import Network, build
 from ..types import ModelInfo, TypeInfo
@@ -47,11 +48,7 @@ MAX_NOTE = 1000
 
 
 def dump(info: ModelInfo) -> str:
-    """Write what is known of a model as one line of JSON, the same for the same model.
-
-    NaN and infinite numbers (a diverged loss in the history) become null, paths and other values
-    JSON does not know become text.
-    """
+    """Write what is known of a model as one line of JSON, the same for the same model."""
     origin = [dict(step) for step in info.origin]
     if info.sha256:
         name = PurePath(info.source).name
@@ -76,21 +73,6 @@ def dump(info: ModelInfo) -> str:
         "source_sha256": origin[0]["sha256"] if origin else "",
     }
     return json.dumps(jsonable(data), sort_keys=True, allow_nan=False)
-
-
-def jsonable(value: Any) -> Any:
-    """Turn a value into what JSON knows; see :func:`dump`."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(k): jsonable(v) for k, v in value.items()}
-    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
-        return jsonable(value.tolist())
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        return [jsonable(v) for v in value]
-    return str(value)
 
 
 def parse(text: str, name: str) -> ModelInfo:
@@ -135,10 +117,6 @@ def _list_of(kind: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(isinstance(v, kind) for v in value)
 
 
-def _is_mpp(value: Any) -> bool:
-    return value is None or (_is_number(value, float) and MPP_RANGE[0] <= value <= MPP_RANGE[1])
-
-
 def _is_argument(value: Any) -> bool:
     """Whether a value may be an argument a network is built with."""
     parts = value if isinstance(value, list) else [value]
@@ -169,7 +147,11 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str, Any]] = {
     "mode": (*_TEXT, ""),
     "licence": (*_TEXT, ""),
     "hv_convention": (lambda v: v in tuple(PRESETS), f"one of {', '.join(PRESETS)}", None),
-    "mpp": (_is_mpp, "null or {:g} to {:g} micrometres per pixel".format(*MPP_RANGE), None),
+    "mpp": (
+        lambda v: v is None or (_is_number(v, float) and MPP_RANGE[0] <= v <= MPP_RANGE[1]),
+        "null or {:g} to {:g} micrometres per pixel".format(*MPP_RANGE),
+        None,
+    ),
     "config": (*_OBJECT, None),
     "training": (*_OBJECT, {}),
     "types": (lambda v: isinstance(v, list) and len(v) <= MAX_TYPES, "a list of types", []),
@@ -432,10 +414,7 @@ def digest(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def finite(tensor: torch.Tensor) -> bool:
-    """Tell whether a tensor on the CPU holds neither NaN nor infinite values; one pass.
-
-    A sum in float64 cannot overflow from float32, and one bad value spoils it.
-    """
+    """Tell whether a tensor on the CPU is finite: one bad value spoils its sum in float64."""
     values = tensor.detach()
     values = values.float() if values.dtype == torch.bfloat16 else values
     return math.isfinite(float(values.numpy().sum(dtype=np.float64)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import platform
 import reprlib
@@ -197,10 +198,31 @@ METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
 
-def write_json(path: str | os.PathLike[str] | Far, value: Any) -> None:
-    """Write a JSON file, all of it or nothing."""
+def write_whole(path: str | os.PathLike[str] | Far, content: str | bytes) -> None:
+    """Write a file, all of it or nothing."""
+    data = content.encode("utf-8", SHOWN_AS) if isinstance(content, str) else content
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary.write_bytes(data)
+
+
+def write_json(path: str | os.PathLike[str] | Far, value: Any, **how: Any) -> None:
+    """Write a JSON file, all of it or nothing; ``how`` as ``json.dumps`` takes it."""
+    write_whole(path, json.dumps(value, **{"indent": 1, **how}) + "\n")
+
+
+def jsonable(value: Any) -> Any:
+    """Turn a value into what JSON knows: NaN and infinite numbers are null, paths are text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
+        return jsonable(value.tolist())
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
+        return [jsonable(v) for v in value]
+    return str(value)
 
 
 def load_json(path: str | os.PathLike[str] | Far, *, nan: bool = False) -> Any:
@@ -256,6 +278,23 @@ def member(data: Any, key: str, what: str) -> Any:
             f"{what} lacks {key!r}; it has {plain(', '.join(map(repr, data)) or 'nothing')}."
         )
     return data[key]
+
+
+@contextmanager
+def readable(path: object, remedy: str = "copy or export it again") -> Iterator[None]:
+    """Say in one line whatever goes wrong while a file is read: its decoder may raise anything."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into memory; give a smaller part.") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(
+            f"{path} is damaged or cut off ({plain(error, 80) or type(error).__name__}); {remedy}."
+        ) from error
 
 
 @contextmanager

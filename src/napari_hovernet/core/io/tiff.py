@@ -19,6 +19,7 @@ import tifffile
 
 from ...errors import InputError, plain
 from ..limits import check_file, check_room
+from .files import readable
 from .scale import Scale, of_tiff
 
 Array = npt.NDArray[Any]
@@ -75,21 +76,11 @@ class PagesArray:
         r0, r1, _ = key[0].indices(self.shape[0])
         c0, c1, _ = key[1].indices(self.shape[1])
         out = np.zeros((r1 - r0, c1 - c0, self.shape[2]), self.dtype)
-        try:
-            with self._lock, self.path.open("rb") as file:
-                for part in self._parts(r0, r1, c0, c1):
-                    block = self._block(file, part)
-                    if block is not None:
-                        _paste(out, block, part, r0, c0)
-        except InputError:
-            raise
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
-        except Exception as error:  # tables that contradict each other
-            raise InputError(
-                f"{self.path.name} is damaged or cut off ({plain(error, 80)}); copy or export it "
-                "again."
-            ) from error
+        with readable(self.path.name), self._lock, self.path.open("rb") as file:
+            for part in self._parts(r0, r1, c0, c1):
+                block = self._block(file, part)
+                if block is not None:
+                    _paste(out, block, part, r0, c0)
         return out
 
     def _parts(self, r0: int, r1: int, c0: int, c1: int) -> Iterator[_Part]:
@@ -148,19 +139,8 @@ class PagesArray:
 def tiff_file(path: Path) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF; whatever is wrong with its tables is said in one line."""
     check_file(path, "a TIFF")
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{path.name} does not fit into memory; give a smaller part.") from error
-    except OSError as error:
-        raise InputError(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # tifffile and its codecs raise errors of many kinds
-        raise InputError(
-            f"{path.name} cannot be read as TIFF ({plain(error)}); is it complete?"
-        ) from error
+    with readable(path.name), tifffile.TiffFile(path) as file:
+        yield file
 
 
 def main_series(file: tifffile.TiffFile) -> tuple[Any, tuple[str, ...]]:
