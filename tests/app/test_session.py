@@ -211,11 +211,13 @@ def test_one_bad_field_does_not_cost_the_others(tmp_path):
 
 
 def test_recent_list_is_short_and_without_repeats():
-    some = Settings()
+    session = Session()
     for i in range(RECENT_LIMIT + 4):
-        some = some.with_recent(f"/{i % 10}.tar")
-    assert len(some.recent_models) == RECENT_LIMIT == len(set(some.recent_models))
-    assert some.recent_models[0] == "/1.tar"
+        session.choose_model(f"/{i % 10}.tar")
+        session.describe_model(f"/{i % 10}.tar", ModelInfo("compact"))
+    recent = session.settings.recent_models
+    assert len(recent) == RECENT_LIMIT == len(set(recent))
+    assert recent[0] == "/1.tar"
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):

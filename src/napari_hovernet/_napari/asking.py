@@ -25,7 +25,6 @@ from ..app.diagnose import (
     unfinished,
     why_steps,
 )
-from ..app.figures import outlined
 from ..core.diagnosis.engine import Found
 from ..core.types import Progress
 from ..core.weights import DEFAULT
@@ -128,6 +127,8 @@ class Asking:
         row, col = (r0 + r1) // 2, (c0 + c1) // 2
         rows = slice(max(row - half // 2 - MARGIN, 0), row + half // 2 + MARGIN)
         cols = slice(max(col - half - MARGIN, 0), col + half + MARGIN)
+        from ..app.figures import outlined  # noqa: PLC0415 - on first use
+
         return outlined(pixels[rows, cols], labels[rows, cols])
 
     @property

@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .._version import __version__
 from ..core.io.files import staged, write_whole
@@ -256,12 +255,11 @@ def _magnitude_row(row: MagnitudeRow) -> dict[str, Any]:
 
 def render(template: str, **context: Any) -> str:
     """Fill a template of this package; every value is escaped."""
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                       lstrip_blocks=True)  # fmt: skip
-    page.filters.update(number=number, count=count, rgb=rgb, place=place, png=png, took=took)
-    source = files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
+    pages = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                        lstrip_blocks=True, loader=PackageLoader(__package__))  # fmt: skip
+    pages.filters.update(number=number, count=count, rgb=rgb, place=place, png=png, took=took)
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    return page.from_string(source).render(made=made, version=__version__, **context)
+    return pages.get_template(template).render(made=made, version=__version__, **context)
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -1,12 +1,15 @@
-"""A training run as one HTML page that needs nothing else."""
+"""A training run as one HTML page that needs nothing else, and its curves as a picture."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,23 +19,29 @@ from ..core.measure.magnitude import MagnitudeBands
 from ..core.measure.metrics import evaluate
 from ..core.params import config_as_dict
 from ..core.training.files import RunFolder
-from ..errors import UserError
-from .curves import kept_arrays
+from ..errors import InputError, UserError
+from .curves import PLOTS, Floats, Line, PlotKind, kept_arrays, points
 from .figures import (
+    CELL,
+    COLUMNS,
+    INK,
     MAGNITUDE_LIMITS,
+    QUIET,
+    STYLE,
     PictureParams,
     Window,
-    charts_of,
     magnitude_colours,
     magnitude_picture,
     outcome_picture,
     png_bytes,
-    svg_of,
     worst_window,
 )
 from .pages import place, png, render, rgb
 from .training import command_line
 from .watch import EpochRow, RunView, RunWatch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 EPOCHS = (0, 5)
 """Epochs that are shown beside the last one."""
@@ -122,7 +131,9 @@ def render_run(view: RunView, folder: RunFolder) -> str:
         "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
         "best": best,
         "headline": [_scale(best, before, entry) for entry in HEADLINE] if best else [],
-        "charts": [(chart, png(svg_of(chart).encode(), "svg+xml")) for chart in charts_of(view)],
+        "charts": [
+            (found[0], png(svg_of(*found).encode(), "svg+xml")) for found in charts_of(view).items()
+        ],
         "rows": view.rows,
         "has_instances": any("aji" in row.val for row in view.rows),
         "shots": [
@@ -132,7 +143,7 @@ def render_run(view: RunView, folder: RunFolder) -> str:
         "outcomes": [(name, rgb(colour)) for name, colour in OUTCOME_COLORS.items()],
         "colours": [rgb(colour) for colour in magnitude_colours(STOPS)],
         "limits": MAGNITUDE_LIMITS,
-        "bands": MagnitudeBands(),
+        "bands": _BANDS,
         "files": [path.name for path in (folder.best, folder.last) if path.exists()]
         + [f"checkpoints/{file.path.name}" for file in view.checkpoints if file.kind == "epoch"],
     }
@@ -161,3 +172,93 @@ def _scale(best: EpochRow, before: EpochRow | None, entry: tuple[str, ...]) -> d
 
 def _place(value: float) -> float | None:
     return None if math.isnan(value) else place(value)
+
+
+# --- curves ----------------------------------------------------------------------------
+
+ENDINGS, DPI, POINTS = (".png", ".svg"), 100, 240
+"""Of files of curves; pixels per inch; points of a curve, at most."""
+_BANDS = MagnitudeBands()
+LEVELS = {
+    "HV magnitude inside nuclei": (
+        (_BANDS.collapsed, "investigate"), (_BANDS.weak, "go on"), (_BANDS.healthy, "healthy")
+    ),
+    "Direction of HV": ((0.0, "nothing learnt"),),
+}  # fmt: skip
+"""Values with a meaning, and which, by the title of the plot."""
+Curves = list[tuple[Line, Floats, Floats]]
+"""Lines with their points: epochs and values."""
+
+
+def charts_of(view: RunView) -> dict[PlotKind, Curves]:
+    """Return the plots of a page that have anything to show, and what."""
+    made: dict[PlotKind, Curves] = {}
+    for kind in PLOTS if view.epochs.columns or view.steps.columns else ():
+        curves = [(line, *points(view, line, POINTS)) for line in kind.lines]
+        parts = kind.lines[0].column.startswith(("steps.share_", "heads."))
+        shown = [c for c in curves if len(c[2]) and (c[2].any() or not parts)]  # that take part
+        if shown and kind.on_page:
+            made[kind] = shown
+    return made
+
+
+def svg_of(kind: PlotKind, curves: Curves) -> str:
+    """Draw a plot as an SVG that stands by itself."""
+    return _drawn({kind: curves}, "svg", 1).decode("utf-8")
+
+
+def save_plot(view: RunView, path: str | os.PathLike[str]) -> Path:
+    """Write the curves of a run as PNG or SVG."""
+    target = Path(path)
+    if target.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"{target} does not end in {' or '.join(ENDINGS)}: the curves are written so."
+        )
+    charts = charts_of(view)
+    state = view.state if charts else f"{view.state}: nothing to draw yet"
+    write_whole(
+        target, _drawn(charts, target.suffix.lower()[1:], COLUMNS, f"{view.name}  ({state})")
+    )
+    return target
+
+
+def _drawn(charts: Mapping[PlotKind, Curves], form: str, columns: int, title: str = "") -> bytes:
+    """Draw charts side by side; by matplotlib without its state, so in any thread."""
+    from matplotlib import rc_context  # noqa: PLC0415 - takes half a second
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    columns = min(columns, max(len(charts), 1))
+    rows = max(-(-len(charts) // columns), 1)
+    out = io.BytesIO()
+    with rc_context(STYLE):
+        figure = Figure((columns * CELL[0], rows * CELL[1]), dpi=DPI, layout="constrained")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11)
+        for at, (kind, curves) in enumerate(charts.items(), 1):
+            _draw_chart(figure.add_subplot(rows, columns, at), kind, curves, titled=bool(title))
+        figure.savefig(out, format=form, metadata={"Date": None} if form == "svg" else {})
+    return out.getvalue()
+
+
+def _draw_chart(axes: Axes, kind: PlotKind, curves: Curves, *, titled: bool) -> None:
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    if titled:
+        axes.set_title(kind.title, loc="left", pad=16)
+    for line, x, y in curves:
+        alone = np.isfinite(y).sum() == 1
+        axes.plot(x, y, "--" if line.base else "-", color=[c / 255 for c in line.color],
+                  label=line.title, marker="o" if alone else "", markersize=4)  # fmt: skip
+    for value, text in LEVELS.get(kind.title, ()):
+        axes.axhline(value, color=QUIET, linewidth=0.8, linestyle=":")
+        axes.annotate(text, (1, value), (-2, 2), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", ha="right", fontsize=7)  # fmt: skip
+    if kind.log:
+        axes.set_yscale("log", nonpositive="mask")
+    else:
+        (low, high), (bottom, top) = axes.get_ylim(), kind.limits or axes.get_ylim()
+        axes.set_ylim(min(low, bottom), max(high, top))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("epoch", loc="right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, fontsize=7,
+                borderaxespad=0, handlelength=1.4, columnspacing=1.2)  # fmt: skip

@@ -188,10 +188,7 @@ def training_command(folder: RunFolder, start: Start) -> list[str]:
 
 
 class RunStore:
-    """The runs in a folder, one folder each.
-
-    It keeps nothing in memory: what it tells, it reads; several may look at one folder.
-    """
+    """The runs in a folder, one folder each; it keeps nothing in memory."""
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, command: Command | None = None
@@ -271,10 +268,7 @@ class RunStore:
     # Asking a run for something
 
     def start(self, run: RunFolder | str, start: Start | None = None) -> None:
-        """Start a run's process; it outlives us, and waits for its turn.
-
-        A run that was started before begins again.
-        """
+        """Start a run's process, anew if it was before; it outlives us, and waits for its turn."""
         self._launch(self.find(run), start or Start())
 
     def pause(self, run: RunFolder | str) -> None:
@@ -286,10 +280,7 @@ class RunStore:
         self._ask(run, "stop", ACTIVE)
 
     def resume(self, run: RunFolder | str, start: Start | None = None) -> None:
-        """Let a run go on: one that is paused, or, from its last checkpoint, one that ended early.
-
-        One that ended before its first checkpoint begins again.
-        """
+        """Let a run go on: one that is paused, or, from its last checkpoint, one that ended."""
         folder = self.find(run)
         state = state_of(folder).state
         if state == "paused":
@@ -303,10 +294,7 @@ class RunStore:
         self._launch(folder, replace(start or Start(), resume=there))
 
     def kill(self, run: RunFolder | str) -> None:
-        """End a run's process and all it started, at once; nothing else is ever signalled.
-
-        What came after its last checkpoint is lost.
-        """
+        """End a run's process and all it started, at once; nothing else is ever signalled."""
         folder = self.find(run)
         mark, state = read_mark(process_file(folder)), state_of(folder)
         lives = mark is not None and process_of(mark, folder.path) is not None
@@ -460,11 +448,7 @@ class RunQueue:
 
 
 def live(folder: RunFolder, train: Train, life: Start | None = None) -> int:
-    """Be the process of a run, from its turn to its end.
-
-    The state is kept true whatever happens, an exception included, short of being killed; SIGTERM
-    asks the run to stop with a checkpoint.
-    """
+    """Be the process of a run, from its turn to its end; SIGTERM asks it to stop."""
     life = life or Start()
     if not is_first():
         return train(folder, life.resume)

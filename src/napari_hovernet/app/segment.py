@@ -20,7 +20,7 @@ from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
 from ..core.types import Int32, Maps, Model, ModelInfo, Nuclei, Progress, Separation
 from ..errors import InputError, JobFailed, UserError
-from .jobs import describe_failure
+from .jobs import describe_failure, relayed
 
 if TYPE_CHECKING:
     from ..core.inference.devices import DeviceInfo
@@ -83,8 +83,8 @@ class SegmentResult:
     offset: tuple[int, int]  # Row and column of the region's first pixel in the image
     mpp: float | None  # Micrometres per pixel of the image, None = not known
     seconds: float  # Wall-clock time
-    maps: Maps | None = None  # The network's maps and all stages
-    separation: Separation | None = None  # The network's maps and all stages
+    maps: Maps | None = None  # The network's maps
+    separation: Separation | None = None  # All stages
     notices: tuple[str, ...] = ()  # What the run had to say ("out of memory: tile halved")
     used: SeparationParams | None = None
 
@@ -130,7 +130,12 @@ def _steps(
     region = (params.region or whole).within(source.shape)
     part = CropSource(source, region.row0, region.row1, region.col0, region.col1)
     notices = list(source.notes)
-    maps = yield from _noting(predict_steps(model, part, params.inference), notices)
+
+    def noted(step: Progress) -> Progress:
+        notices.extend([step.notice] if step.notice and step.notice not in notices else ())
+        return step
+
+    maps = yield from relayed(predict_steps(model, part, params.inference), noted)
     del image, source, part  # 300 MB of a large image are free for the separation
     yield Progress(0, 0, "Separating nuclei ...")
     scale = working_scale(model.info, params.inference)
@@ -156,23 +161,6 @@ def _steps(
     )
 
 
-def _noting(
-    steps: Generator[Progress, None, Maps], notices: list[str]
-) -> Generator[Progress, None, Maps]:
-    """Pass the steps on and keep what they have to say."""
-    try:
-        while True:
-            step = next(steps)
-            if step.notice and step.notice not in notices:
-                notices.append(step.notice)
-            yield step
-    except StopIteration as stop:
-        maps: Maps = stop.value
-        return maps
-    finally:
-        steps.close()
-
-
 def run_metadata(result: SegmentResult) -> dict[str, Any]:
     """Return how a result was made, as plain values for layers and files (JSON-able)."""
     params = result.params
@@ -194,15 +182,8 @@ def run_metadata(result: SegmentResult) -> dict[str, Any]:
 
 def model_metadata(info: ModelInfo) -> dict[str, Any]:
     """Return which model it was, as plain values."""
-    return {
-        "architecture": info.architecture,
-        "mode": info.mode,
-        "source": info.source,
-        "sha256": info.sha256,
-        "licence": info.licence,
-        "mpp": info.mpp,
-        "types": types_to_json(info.types),
-    }
+    names = ("architecture", "mode", "source", "sha256", "licence", "mpp")
+    return {**{n: getattr(info, n) for n in names}, "types": types_to_json(info.types)}
 
 
 # --- files of a result -----------------------------------------------------------------
@@ -265,10 +246,7 @@ class RunRequest:
 
 
 class ModelShelf:
-    """Keeps the last model loaded, so that a second run starts at once.
-
-    Only one job at a time may use it.
-    """
+    """Keeps the last model loaded, for one job at a time, so that a second run starts at once."""
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
@@ -336,7 +314,7 @@ def mpp_steps(path: str) -> Generator[Progress, None, float | None]:
 
 def _stamp(source: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(Path(source))
+        status = os.stat(source)
     except OSError:
         return None
     return (status.st_mtime_ns, status.st_size)

@@ -154,15 +154,6 @@ class Settings:
     inference: InferenceParams = field(default_factory=InferenceParams)  # Last inference parameters
     layer_docks: str = "auto"  # Where napari's docks of layers are while the dock is open
 
-    def with_recent(self, path: str) -> Settings:
-        """Put a checkpoint at the top of the recent list."""
-        kept = (path, *(p for p in self.recent_models if p != path))
-        return replace(self, recent_models=kept[:RECENT_LIMIT])
-
-    def without_recent(self, path: str) -> Settings:
-        """Take a checkpoint off the recent list (the file is gone or unreadable)."""
-        return replace(self, recent_models=tuple(p for p in self.recent_models if p != path))
-
 
 def config_file() -> Path:
     """Return the path of the settings file, in the user's configuration folder."""
@@ -232,11 +223,8 @@ class Session(OneThread):
         self.settings = settings or Settings()
         self.model = ModelChoice(self.settings.model)
         self.image: ImageChoice | None = None
-        self.options = Options(
-            device=self.settings.device,
-            inference=self.settings.inference,
-            separation=self.settings.separation,
-        )
+        known = self.settings
+        self.options = Options(known.device, known.inference, known.separation)
         self.status = Status()
         self.view = VIEWS[0]
         self.colour_by: str | None = None  # Column of features that colours the nuclei
@@ -423,14 +411,15 @@ class Session(OneThread):
         self.status_changed.emit(status)
 
     def _remember_model(self, source: str, *, usable: bool) -> None:
-        settings = self.settings
-        is_file = source != Settings().model
-        if usable:
-            settings = settings.with_recent(source) if is_file else settings
-            if self._for_next_session:
-                settings = replace(settings, model=source)
-        elif is_file:
-            settings = replace(settings.without_recent(source), model=Settings().model)
+        settings, usual = self.settings, Settings().model
+        others = tuple(p for p in settings.recent_models if p != source)
+        if source != usual:  # a file: the first of the list, or off it where it is gone
+            recent = (source, *others)[:RECENT_LIMIT] if usable else others
+            settings = replace(settings, recent_models=recent)
+        if usable and self._for_next_session:
+            settings = replace(settings, model=source)
+        elif not usable and source != usual:
+            settings = replace(settings, model=usual)
         self._remember(settings)
 
     def _remember(self, settings: Settings) -> None:

@@ -275,10 +275,6 @@ class Series:
         column = self[name]
         return float(column[-1]) if len(column) else NAN
 
-    def known(self, name: str) -> bool:
-        """Tell whether any value of a column is known."""
-        return bool(np.isfinite(self[name]).any())
-
 
 class Growing:
     """Rows of numbers, added one at a time.
@@ -409,10 +405,6 @@ class RunView:
         """Speed as last measured; NaN if not known."""
         return number(self.latest.get("images_per_s"))
 
-    def preview(self, epoch: int) -> Path | None:
-        """Return the pinned image's maps after an epoch; None if they were not kept."""
-        return next((p.path for p in reversed(self.previews) if p.epoch == epoch), None)
-
 
 class RunWatch:
     """Follow a run, or look at a finished one."""
@@ -485,21 +477,21 @@ class _Book:
 
     def note(self, event: Event) -> None:
         kind, self._now = event["event"], number(event.get("t"))
-        if kind == "start":
-            self._note_start(event)
-        elif kind == "epoch":
-            self._note_epoch(event)
-        elif kind in {"preview", "checkpoint"}:
-            self._note_file(event)
-        elif kind == "step":
-            terms, shares = numbers_in(event.get("terms")), numbers_in(event.get("shares"))
-            row = [number(event.get(name)) for name in STEP_NUMBERS]
-            row += [terms.get(name, NAN) for name in LOSS_NAMES]
-            _put(self._steps, event, row + [shares.get(name, NAN) for name in LOSS_PARTS])
-        elif kind == "heads":
-            shares = numbers_in(event.get("grad_share"))
-            row = [number(event.get(name)) for name in ("step", "epoch")]
-            _put(self._heads, event, row + [shares.get(name, NAN) for name in LOSS_HEADS])
+        notes = {"start": self._note_start, "epoch": self._note_epoch, "preview": self._note_file,
+                 "checkpoint": self._note_file}  # fmt: skip
+        if kind in notes:
+            notes[kind](event)
+        for rows, wanted, names, parts in (
+            (self._steps, "step", STEP_NUMBERS, {"terms": LOSS_NAMES, "shares": LOSS_PARTS}),
+            (self._heads, "heads", HEAD_COLUMNS[:2], {"grad_share": LOSS_HEADS}),
+        ):
+            if kind == wanted:
+                rows.cut_from("step", number(event.get("step")))  # what was not saved is repeated
+                row = [number(event.get(name)) for name in names]
+                for part, within in parts.items():
+                    known = numbers_in(event.get(part))
+                    row += [known.get(name, NAN) for name in within]
+                rows.add(row)
         self._last[kind] = event
 
     def _note_start(self, event: Event) -> None:
@@ -519,14 +511,9 @@ class _Book:
     def _note_epoch(self, event: Event) -> None:
         epoch = whole(event.get("epoch"))
         self._rows = {n: row for n, row in self._rows.items() if n < epoch}
-        self._rows[epoch] = EpochRow(
-            epoch,
-            numbers_in(event.get("train")),
-            numbers_in(event.get("val")),
-            event.get("best") is True,
-            number(event.get("seconds")),
-            str(event.get("remark") or ""),
-        )
+        train, val = numbers_in(event.get("train")), numbers_in(event.get("val"))
+        seconds, remark = number(event.get("seconds")), str(event.get("remark") or "")
+        self._rows[epoch] = EpochRow(epoch, train, val, event.get("best") is True, seconds, remark)
         self._epochs = _epochs(self._rows)
 
     def _note_file(self, event: Event) -> None:
@@ -541,10 +528,10 @@ class _Book:
         start, error = self._last.get("start", {}), self._last.get("error", {})
         took = number(self._last.get("end", {}).get("seconds"))
         return RunView(
-            name=self._folder.name,
-            state=state.state,
-            message=state.message,
-            pid=state.pid,
+            self._folder.name,
+            state.state,
+            state.message,
+            state.pid,
             n_epochs=whole(start.get("epochs")),
             steps_per_epoch=whole(start.get("steps_per_epoch")),
             start=start,
@@ -560,12 +547,6 @@ class _Book:
             seconds=self._now - self._began if math.isnan(took) else took,
             unreadable=unreadable,
         )
-
-
-def _put(rows: Growing, event: Event, row: Sequence[float]) -> None:
-    """Add a row; a resumed run repeats what was not saved."""
-    rows.cut_from("step", number(event.get("step")))
-    rows.add(row)
 
 
 def _epochs(rows: Mapping[int, EpochRow]) -> Series:

@@ -61,15 +61,8 @@ def _choice(options: Namespace) -> tuple[DiagnoseChoice, Own]:
     given = {name: getattr(options, name) for name in names}
     own = {name: import_named(text) for name, text in given.items() if is_code(text)}
     named = {name: text for name, text in given.items() if name not in own}
-    choice = DiagnoseChoice(
-        data=options.data,
-        family=options.family,
-        split=options.split,
-        n_samples=options.n_samples,
-        device=options.device,
-        convention=options.hv_convention,
-        **named,
-    )
+    more = {n: getattr(options, n) for n in ("data", "family", "split", "n_samples", "device")}
+    choice = DiagnoseChoice(**more, convention=options.hv_convention, **named)
     if not own and not any((choice.data, *named.values())):
         raise InputError(
             "There is nothing to diagnose; give --data, --model, --separation, --loss or "
@@ -207,10 +200,5 @@ def _story(options: Namespace) -> int:
 
 def _row_dict(row: Any) -> dict[str, Any]:
     plain = {k: v if math.isfinite(v) else str(v) for k, v in row.measured.items()}
-    return {
-        "claim": row.claim,
-        "expected": row.expected,
-        "measured": plain,
-        "holds": row.holds,
-        "words": row.words,
-    }
+    told = {name: getattr(row, name) for name in ("claim", "expected", "holds", "words")}
+    return {**told, "measured": plain}

@@ -21,7 +21,10 @@ from .console import ProgressBar, params_of, say, say_list
 def run(options: Namespace) -> int:
     """Segment slides; 0 if all went well, 1 if something failed."""
     if options.attach:
-        return _attach(options)
+        with ProgressBar(place(options.output).name, quiet=options.quiet, unit="block") as bar:
+            for step in watch_steps(options.output):
+                bar(step)
+        return 0
     if not options.slides:
         raise InputError("Give one slide or more.")
     name = Path(options.slides[0]).name if len(options.slides) == 1 else "slides"
@@ -42,19 +45,12 @@ def run(options: Namespace) -> int:
 
 def _job(options: Namespace) -> SlideJob:
     return SlideJob(
-        slides=tuple(options.slides),
-        output=options.output,
-        model=options.model,
-        device=options.device,
+        tuple(options.slides),
+        options.output,
+        options.model,
+        options.device,
         inference=params_of(options, InferenceParams()),
         separation=params_of(options, SeparationParams.preset(options.preset)),
         slide_params=params_of(options, SlideParams()),
         work=params_of(options, WorkParams()),
     )
-
-
-def _attach(options: Namespace) -> int:
-    with ProgressBar(place(options.output).name, quiet=options.quiet, unit="block") as bar:
-        for step in watch_steps(options.output):
-            bar(step)
-    return 0

@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import math
+import os
 import reprlib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ import torch
 from ..._version import __version__
 from ...errors import CheckpointError, InputError, plain
 from ..hv import PRESETS
-from ..io.files import jsonable
+from ..io.files import jsonable, readable
 from ..limits import check_file
 from ..networks.registry import Network, build
 from ..types import ModelInfo, TypeInfo
@@ -53,25 +54,11 @@ def dump(info: ModelInfo) -> str:
     if info.sha256:
         name = PurePath(info.source).name
         origin.append({"file": name, "kind": info.file_kind, "sha256": info.sha256})
-    data = {
-        "schema": SCHEMA,
-        "created_by": f"napari-hovernet {__version__}",
-        "architecture": info.architecture,
-        "config": info.config,
-        "mode": info.mode,
-        "types": [
-            {"index": i, "name": t.name, "color": list(t.color)}
-            for i, t in sorted(info.types.items())
-        ],
-        "mpp": info.mpp,
-        "hv_convention": info.hv_convention,
-        "licence": info.licence,
-        "training": info.training,
-        "history": info.history,
-        "notes": info.notes,
-        "origin": origin,
-        "source_sha256": origin[0]["sha256"] if origin else "",
-    }
+    types = [{"index": i, "name": t.name, "color": list(t.color)}
+             for i, t in sorted(info.types.items())]  # fmt: skip
+    own = {name: getattr(info, name) for name in _FIELDS if name not in ("schema", "types")}
+    data = {**own, "schema": SCHEMA, "created_by": f"napari-hovernet {__version__}", "types": types,
+            "origin": origin, "source_sha256": origin[0]["sha256"] if origin else ""}  # fmt: skip
     return json.dumps(jsonable(data), sort_keys=True, allow_nan=False)
 
 
@@ -231,22 +218,17 @@ WANTED = "give a hover_net .tar, a TIAToolbox or Optimus .pth, or a .safetensors
 
 def identify(path: Path) -> str:
     """Tell the form of a model file, or say what it is instead."""
+    if not os.path.lexists(path):
+        built_in = " or ".join(map(repr, offered()))
+        raise CheckpointError(
+            f"There is no file {path}; check the path, or give the built-in {built_in}."
+        )
     try:
-        if path.is_dir():
-            raise CheckpointError(f"{path} is a folder; choose the model file in it.")
-        if not path.exists():
-            built_in = " or ".join(map(repr, offered()))
-            raise CheckpointError(
-                f"There is no file {path}; check the path, or give the built-in {built_in}."
-            )
-        try:
-            size = check_file(path, "a model file", MAX_FILE)
-        except InputError as error:
-            raise CheckpointError(str(error)) from error
-        with path.open("rb") as file:
+        size = check_file(path, "a model file", MAX_FILE)
+        with readable(path), path.open("rb") as file:
             head = file.read(_HEAD)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
     if not size:
         raise CheckpointError(f"{path.name} is empty (0 bytes); fetch it again.")
     if head.startswith(b"PK\x03\x04"):
@@ -266,19 +248,8 @@ def identify(path: Path) -> str:
 
 def sha256(path: Path) -> str:
     """Hash a file in pieces."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    """Say why the system does not give a file."""
-    reason = error.strerror or type(error).__name__
-    return CheckpointError(
-        f"Cannot read {path}: {reason}; check the path and your permission to read it."
-    )
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(name: str, detail: object) -> CheckpointError:

@@ -55,10 +55,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class DiskArray:
-    """An array in a file, read piece by piece.
-
-    Not mapped: a file that is cut off meanwhile would end the process that has it mapped.
-    """
+    """An array in a file, read piece by piece; mapped, a file cut off would end the process."""
 
     path: Path
     dtype: np.dtype[Any]
@@ -70,11 +67,7 @@ class DiskArray:
         if self.offset + self.nbytes > self.path.stat().st_size:
             raise ValueError(f"{self.nbytes} bytes are missing")
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
+    ndim = property(lambda self: len(self.shape))
     nbytes = property(_nbytes)
 
     def __len__(self) -> int:
@@ -341,10 +334,7 @@ def _plane_of(made: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def stack_of(files: Sequence[Path], names: Mapping[str, tuple[str, ...]] = ALIASES) -> Stack:
-    """Find out what the arrays of some files are, by their names and shapes; the first counts.
-
-    An .npy is called as an array in an .npz file would be.
-    """
+    """Find out what the arrays of some files are, by their names and shapes; the first counts."""
     there: dict[str, Stored] = {}
     for file in files:
         for name, stored in _contents(file).items():
@@ -428,8 +418,7 @@ def _nothing(files: Sequence[Path], there: Mapping[str, Stored]) -> str:
 def merge_classes(masks: npt.NDArray[Any], what: str = "masks") -> tuple[Int32, Int32]:
     """Put the instances of PanNuke's classes, (H, W, 6), into one label image, and their types.
 
-    Types are 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial. Where two classes
-    claim a pixel the later one has it, as in the published reader.
+    Where two classes claim a pixel the later one has it, as in the published reader.
     """
     instances = masks[..., :CLASSES]
     if not np.isfinite(instances.sum(dtype=np.float64)) or instances.min(initial=0) < 0:

@@ -57,9 +57,7 @@ _REMEDIES = {
 def atomic_path(path: str | os.PathLike[str] | Far) -> Iterator[Path]:
     """Give a temporary path to write to; on success it takes the place of ``path``.
 
-    The temporary file lies in the same folder. It is flushed to the disk and renamed when the block
-    ends; if the block raises anything, a cancel or Ctrl-C included, it is removed and what was at
-    ``path`` before stays as it was. A symbolic link is followed.
+    Flushed to the disk and renamed at the end; removed if anything is raised. Links are followed.
     """
     if isinstance(path, Far):
         try:
@@ -159,11 +157,7 @@ def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
 
 @contextmanager
 def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
-    """Give a hidden folder for files; on success all of ``names`` are put in place, else none.
-
-    ``names`` are relative to ``folder``, which is made; an error names where a file should have
-    gone. Files of those names are replaced.
-    """
+    """Give a hidden folder for files; on success all of ``names`` are put in place, else none."""
     place = writable_folder(folder)
     sweep(place)
     staging = _temporary(place)
@@ -343,10 +337,9 @@ def types_from_json(value: Any) -> dict[int, TypeInfo]:
 
 
 def read_type_scheme(path: str | os.PathLike[str]) -> TypeScheme:
-    """Read names and colours of types: ``{"1": ["epithelial", [255, 165, 0]], ...}``.
+    """Read names and colours of types, as hover_net's type_info.json has them.
 
-    As hover_net's type_info.json. A third member lists the types, by number or name, that this one
-    takes together: ``["other", [0, 0, 255], [1, "spindle"]]``.
+    A third member lists the types that one takes: ``["other", [0, 0, 255], [1, "spindle"]]``.
     """
     data = load_json(path)
     names, takes = {0: BACKGROUND}, {}

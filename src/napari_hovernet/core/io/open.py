@@ -101,18 +101,11 @@ def _picture(path: Path, head: bytes) -> Iterator[Image.Image]:
 
 
 def _deep(path: Path, head: bytes, image: Image.Image) -> Array | None:
-    """Decode a 16-bit PNG, which Pillow would cut to 8 bits; None for other pictures.
-
-    Grey ones beyond OpenCV's limit Pillow reads whole.
-    """
-    if head.startswith(_PNG) and image.mode == "I;16" and _pixels(image) > OPENCV_PIXELS:
-        return np.asarray(image)
-    if (
-        _pixels(image) > OPENCV_PIXELS
-        or not head.startswith(_PNG)
-        or head[_PNG_DEPTH_AT:][:1] != b"\x10"
-    ):
+    """Decode a 16-bit PNG, which Pillow would cut to 8 bits; None for other pictures."""
+    if not head.startswith(_PNG) or head[_PNG_DEPTH_AT:][:1] != b"\x10":
         return None
+    if _pixels(image) > OPENCV_PIXELS:  # grey ones Pillow reads whole
+        return np.asarray(image) if image.mode == "I;16" else None
     image.verify()
     decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:

@@ -58,10 +58,7 @@ class _Part(NamedTuple):
 
 @dataclass(eq=False)
 class PagesArray:
-    """The finest level of a TIFF as a lazy (H, W, C) array; slicing decodes what it touches.
-
-    The file is opened for each read and not held open.
-    """
+    """The finest level of a TIFF as a lazy (H, W, C) array; the file is opened for each read."""
 
     path: Path
     pages: tuple[Any, ...]  # One page, or one page per colour
@@ -204,10 +201,7 @@ def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...],
 
 
 def coded_pixels(data: bytes, compression: int) -> int:
-    """Pixels that a strip or tile claims to hold by its own header, 0 where it has none.
-
-    Decoders take memory by this number, whatever the table of the file says.
-    """
+    """Pixels that a strip or tile claims by its own header, by which decoders take memory; or 0."""
     if compression in JPEG_2000:
         sizes = [struct.unpack(">II", found[1]) for found in _J2K_SIZE.finditer(data)]
         return max((w * h for w, h in sizes), default=0)
@@ -277,10 +271,7 @@ def _has_alpha(page: Any) -> bool:
 
 
 def _with_alpha(block: Array, kind: int) -> Array:
-    """Return RGBA; colours that were multiplied by alpha are laid on white, so that none is twice.
-
-    ``block`` is (h, w, 2) or (h, w, 4).
-    """
+    """Return RGBA of (h, w, 2 or 4); colours multiplied by alpha before are laid on white."""
     colours, alpha = block[..., :-1], block[..., -1:]
     if kind == PREMULTIPLIED:
         most = np.iinfo(block.dtype).max

@@ -101,11 +101,7 @@ def as_backbone(
 
 
 def prefix_tokens(module: nn.Module, n_tokens: int) -> int:
-    """Tell how many tokens stand before the patches.
-
-    timm says it (``num_prefix_tokens``); transformers and DINOv2 say how many registers there are,
-    beside CLS; else the patches are taken for the largest square.
-    """
+    """Tell how many tokens stand before the patches: as the module says, else by a square."""
     told = getattr(module, "num_prefix_tokens", None)
     if isinstance(told, int):
         return told
@@ -117,10 +113,7 @@ def prefix_tokens(module: nn.Module, n_tokens: int) -> int:
 
 
 def image_tokens(backbone: Backbone, images: Sequence[UInt8]) -> npt.NDArray[np.float32]:
-    """Compute the tokens of a few images, prefix included.
-
-    ``images`` sequence of uint8 (H, W, 3).
-    """
+    """Compute the tokens of a few images, uint8 (H, W, 3), prefix included."""
     batch = torch.cat([prepared(image, backbone.params) for image in images])
     with torch.inference_mode():
         tokens = _forward(backbone, batch.to(backbone.device))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -97,13 +96,6 @@ class DataReport:
             f"{self.train_images} to train, {self.val_images} to validate, {self.nuclei:,} nuclei: "
             f"{fit}{about}"
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give everything as plain values (JSON-able, NaN as None)."""
-        plain = asdict(self)
-        for name in ("coverage", "touching", "magnitude"):
-            plain[name] = None if math.isnan(plain[name]) else plain[name]
-        return {**plain, "refused": self.refused, "summary": self.summary}
 
 
 @dataclass(frozen=True, eq=False)

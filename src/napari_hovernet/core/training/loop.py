@@ -375,11 +375,7 @@ class Pace:
 
 
 class Conductor(L.Callback):
-    """Leads a run from where it stands to its end.
-
-    Lightning sees one long row of steps; epochs are ours, so that a run can stop and go on
-    anywhere. Everything that must survive is in ``position``, the weights and the random numbers.
-    """
+    """Leads a run from where it stands to its end; Lightning sees one long row of steps."""
 
     def __init__(
         self,
