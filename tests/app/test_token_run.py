@@ -13,13 +13,13 @@ from napari_hovernet.app.tokens import (
     TokenChoice,
     TokenPredictor,
     TokenRequest,
-    evenly,
     picture_steps,
     sample_steps,
     token_pairs,
     token_run_steps,
 )
 from napari_hovernet.core.checkpoint import load_model, save_model
+from napari_hovernet.core.data.items import evenly
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.separation.tuning import TuneParams
