@@ -24,6 +24,7 @@ import tifffile
 import torch
 from PIL import Image
 from skimage.data import immunohistochemistry
+from token_family import tokens_of
 from torch.nn import functional
 
 import napari_hovernet as nh
@@ -33,7 +34,6 @@ from napari_hovernet.core.networks.hovernet import HoVerNet
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.networks.registry import Network
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.tokens.backbone import TokenFamilyParams, tokens_of
 
 Given = dict[str, Any]
 """Arguments of ``diagnose``."""
@@ -245,8 +245,7 @@ def fast() -> Any:
 def token_samples(n: int, seed: int) -> tuple[list[Any], list[Any], list[Any]]:
     """Make images, labels and tokens that know their nuclei."""
     made = generated(seed, n)
-    params = TokenFamilyParams(dim=DIM, prefix=PREFIX)
-    tokens = [tokens_of(t.labels, params, seed + i) for i, t in enumerate(made)]
+    tokens = [tokens_of(t.labels, DIM, PREFIX, seed=seed + i) for i, t in enumerate(made)]
     return [t.image for t in made], [t.labels for t in made], tokens
 
 

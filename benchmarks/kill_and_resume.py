@@ -20,10 +20,11 @@ import torch
 
 from napari_hovernet.app.corrections import PairAbout, save_training_pair
 from napari_hovernet.app.runs import RunStore
+from napari_hovernet.app.watch import parsed
 from napari_hovernet.core.checkpoint import load_model
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import tissue
-from napari_hovernet.core.training.files import RunFolder, read_events
+from napari_hovernet.core.training.files import RunFolder
 
 LONGEST_S = 4.0
 """Longest time from the first step after a start to the kill."""
@@ -40,7 +41,8 @@ def data(folder: Path) -> None:
 
 def steps_of(folder: RunFolder) -> int:
     """Return the number of steps told so far."""
-    events, _ = read_events(folder.events)
+    lines = folder.events.read_bytes().splitlines() if folder.events.exists() else []
+    events = [event for line in lines if (event := parsed(line)) is not None]
     return sum(event["event"] == "step" for event in events)
 
 
@@ -65,7 +67,7 @@ def damage(folder: RunFolder) -> list[str]:
     except Exception as error:  # any kind counts
         bad.append(f"{type(error).__name__}: {error}")
     lines = folder.events.read_bytes().splitlines()
-    readable = len(read_events(folder.events)[0])
+    readable = sum(parsed(line) is not None for line in lines)
     if len(lines) - readable > 1:
         bad.append(f"{len(lines) - readable} lines of the events are not readable")
     return bad

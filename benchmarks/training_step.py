@@ -10,6 +10,7 @@ of a real process, the time from its start to the first logged step and its peak
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -29,10 +30,11 @@ from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.losses import HoverLoss
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import tissue
+from napari_hovernet.core.training.check import needs_of
 from napari_hovernet.core.training.crops import Steps, Stream, loader
-from napari_hovernet.core.training.files import RunFolder, read_events
+from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.training.loop import crops_of
-from napari_hovernet.core.training.module import TrainingModule, needs_of, start_of
+from napari_hovernet.core.training.module import TrainingModule, start_of
 
 MOST_GB, MOST_SECONDS = 3.0, 15.0
 """What a process may take at batch 8 of 256 x 256 px: memory, and time to the first step."""
@@ -135,7 +137,7 @@ def process(config: TrainConfig, place: Path) -> tuple[float, float]:
     _, status, usage = os.wait4(running.pid, 0)
     if status:
         raise RuntimeError((place / "log").read_text()[-2000:])
-    events, _ = read_events(folder.events)
+    events = [json.loads(line) for line in folder.events.read_bytes().splitlines()]
     first = next(event["t"] for event in events if event["event"] == "step")
     return first - began, usage.ru_maxrss * 1024
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +63,13 @@ def shared() -> Path:
             "put it there or point NAPARI_HOVERNET_SHARED at it"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_token_family() -> Any:
+    """Write the files of a generated family of the token decoder (of ``benchmarks``)."""
+    found = importlib.util.spec_from_file_location("f", ROOT / "benchmarks" / "token_family.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module.write_token_family

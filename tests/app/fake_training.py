@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from napari_hovernet.app.runs import Life, live
+from napari_hovernet.app.runs import Start, live
 from napari_hovernet.core.params import LOSS_TERMS
 from napari_hovernet.core.training.files import EventWriter, RunFolder
 from napari_hovernet.errors import InputError
@@ -131,5 +131,5 @@ def end(how: str) -> None:
 
 
 if __name__ == "__main__":
-    life = Life("--resume" in sys.argv, queued="--now" not in sys.argv, wait_s=0.03)
+    life = Start("--resume" in sys.argv, queued="--now" not in sys.argv, wait_s=0.03)
     sys.exit(live(RunFolder(Path(sys.argv[sys.argv.index("--run") + 1])), train, life))

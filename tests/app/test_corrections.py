@@ -48,7 +48,10 @@ def test_a_record_of_what_was_done_and_on_what(run):
     drawn[1:3, 20:22] = 9
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
     record = find_corrections(run, drawn, moment)
-    assert record.any and record.summary == "1 nucleus added, 1 removed, 1 reshaped (41 pixels)"
+    assert (
+        record.changes.any
+        and record.summary == "1 nucleus added, 1 removed, 1 reshaped (41 pixels)"
+    )
     known = json.loads(json.dumps(record.provenance()))
     assert known["image"] == "slide" and known["mpp"] == 0.25
     assert known["corrections"] == {

@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.app.export import output_paths, write_result
-from napari_hovernet.app.segment import Region, SegmentParams, SegmentResult
+from napari_hovernet.app.segment import (
+    Region,
+    SegmentParams,
+    SegmentResult,
+    output_paths,
+    write_result,
+)
 from napari_hovernet.core.io import USUAL, Format
 from napari_hovernet.core.io.geojson import rasterize, read_geojson
 from napari_hovernet.core.io.hover_net import read_hovernet_json, read_hovernet_mat

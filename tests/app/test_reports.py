@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_hovernet.app.figures import COLOURS, Chart, Line, charts_of, save_plot, svg_of, thinned
-from napari_hovernet.app.reports import read_moment, read_pinned, render_run, shots_of, write_report
+from napari_hovernet.app.curves import ORANGE, Line, PlotKind, thinned
+from napari_hovernet.app.reports import (
+    LEVELS,
+    charts_of,
+    render_run,
+    save_plot,
+    shots_of,
+    svg_of,
+    write_report,
+)
 from napari_hovernet.app.watch import (
     EPOCH_COLUMNS,
     HEAD_COLUMNS,
@@ -46,45 +54,44 @@ def view() -> RunView:
 
 
 def test_base_rates_stand_beside_the_scores(view: RunView) -> None:
-    charts = {chart.title: chart for chart in charts_of(view)}
-    assert len(charts) == 9
-    names = {title: [line.name for line in chart.lines] for title, chart in charts.items()}
-    assert names["Nuclei that come apart"] == ["AJI", "connected components", "oracle", "PQ"]
-    assert names["Nuclei against background"] == ["Dice", "all foreground"]
-    assert names["HV error"] == ["mean squared", "a map of zeros"]
+    charts = {kind.title: curves for kind, curves in charts_of(view).items()}
+    names = {title: [line.title for line, _, _ in curves] for title, curves in charts.items()}
+    assert names["AJI and PQ"] == ["AJI", "PQ", "connected components", "oracle"]
+    assert names["Dice of NP"] == ["model", "all foreground"]
+    assert names["HV error"] == ["model", "a map of zeros"]
     assert names["HV magnitude inside nuclei"] == ["training", "validation", "truth"]
-    levels = [value for value, _ in charts["HV magnitude inside nuclei"].levels]
-    assert levels == [0.10, 0.25, 0.50]
-    assert names["Shares of the gradient"] == ["NP", "HV"]  # types take no part
-    assert charts["Loss"].lines[0].x[-1] == 4.0  # 40 steps of 10 are 4 epochs
+    assert [v for v, _ in LEVELS["HV magnitude inside nuclei"]] == [0.10, 0.25, 0.50]
+    assert set(LEVELS) <= set(names)
+    assert names["Gradient per head"] == ["NP", "HV"]  # types take no part
+    assert charts["Loss terms"][0][1][-1] == 4.0  # 40 steps of 10 are 4 epochs
 
 
-def test_thinning_keeps_the_mean() -> None:
+def test_thinning_keeps_the_mean_and_the_last() -> None:
     rng = np.random.default_rng(0)
     x, y = np.arange(10_000.0), rng.normal(size=10_000)
     thin_x, thin_y = thinned(x, y, 100)
     assert len(thin_x) == 100
-    np.testing.assert_allclose(thin_y, y.reshape(100, 100).mean(1))
-    np.testing.assert_allclose(thin_x, x.reshape(100, 100).mean(1))
+    np.testing.assert_allclose(thin_y[:-1], y[:-1].reshape(99, 101).mean(1))
+    assert (thin_x[-1], thin_y[-1]) == (x[-1], y[-1])
 
 
 def test_an_svg_stands_by_itself_and_escapes_its_texts() -> None:
     y = np.array([np.nan, 1, 2, np.nan, 3])
-    chart = Chart("a < b", (Line('<b>"&', "#6a45c9", np.arange(5.0), y),), ((0.5, "<i>"),))
-    svg = svg_of(chart)
-    assert svg == svg_of(chart)
+    line = Line("", '<b>"&', ORANGE)
+    kind = PlotKind("a < b", "", (line,), "")
+    svg = svg_of(kind, [(line, np.arange(5.0), y)])
+    assert svg == svg_of(kind, [(line, np.arange(5.0), y)])
     texts = [text for text in ElementTree.fromstring(svg).itertext() if text.strip()]
-    assert {'<b>"&', "<i>", "epoch"} <= set(texts)
+    assert {'<b>"&', "epoch"} <= set(texts)
 
 
 def test_the_curves_are_saved_with_what_is_fixed_in_view(view: RunView, tmp_path: Path) -> None:
     with Image.open(save_plot(view, tmp_path / "curves.png")) as stored:
         picture = np.asarray(stored.convert("RGB"))
-    purple = np.array([int(COLOURS["main"][i : i + 2], 16) for i in (1, 3, 5)])
-    assert (abs(picture.astype(int) - purple).max(-1) < 8).sum() > 100
+    assert (abs(picture.astype(int) - ORANGE).max(-1) < 8).sum() > 100
     text = save_plot(view, tmp_path / "curves.svg").read_text("utf-8")
-    for chart in charts_of(view):
-        assert chart.title in text
+    for kind in charts_of(view):
+        assert kind.title in text
     assert "nothing to draw yet" in save_plot(RunView(name="b"), tmp_path / "b.svg").read_text()
     with pytest.raises(InputError, match=r"does not end in \.png or \.svg"):
         save_plot(view, tmp_path / "curves.pdf")
@@ -169,7 +176,7 @@ def test_scores_base_rates_epochs_and_the_command(folder: RunFolder) -> None:
 
 
 def test_pictures_are_of_the_epochs_0_5_and_the_last(folder: RunFolder) -> None:
-    shots = shots_of(RunWatch(folder).catch_up(), folder.path)
+    shots = shots_of(RunWatch(folder).catch_up(), folder)
     assert [shot.epoch for shot in shots] == [0, 5, 6]
     assert [(shot.n_true, shot.n_pred, shot.n_matched) for shot in shots] == [
         (2, 1, 0),
@@ -189,11 +196,9 @@ def test_pictures_that_cannot_be_read_are_left_out(folder: RunFolder) -> None:
     folder.preview_of(5).write_bytes(b"PK\x03\x04 cut off")
     np.savez(folder.preview_of(6), hv=np.array([{"no": "code"}], object), labels=np.zeros((2, 2)))
     view = RunWatch(folder).catch_up()
-    assert [shot.epoch for shot in shots_of(view, folder.path)] == [0]
-    assert read_moment(folder.preview_of(6), 6) is None
+    assert [shot.epoch for shot in shots_of(view, folder)] == [0]
     (folder.path / "preview" / "image.npz").unlink()
-    assert read_pinned(folder.path) is None
-    assert shots_of(view, folder.path) == ()
+    assert shots_of(view, folder) == ()
 
 
 def test_a_run_that_failed_says_so_and_one_without_anything_has_a_page(tmp_path: Path) -> None:

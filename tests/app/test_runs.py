@@ -16,7 +16,6 @@ import pytest
 
 from napari_hovernet.app.processes import MARKER, ProcessMark, mark_of, read_mark, write_mark
 from napari_hovernet.app.runs import (
-    Life,
     RunQueue,
     RunStore,
     Start,
@@ -415,14 +414,14 @@ def test_the_states_a_run_goes_through(folder: RunFolder) -> None:
         seen.append((state_of(run).state, resume))
         return 0
 
-    assert live(folder, train, Life(resume=True)) == 0
+    assert live(folder, train, Start(resume=True)) == 0
     assert seen == [("starting", True)]
     assert state_of(folder).state == "done"
     assert MARKER not in os.environ
 
 
 def test_a_status_that_is_not_zero_is_a_failure(folder: RunFolder) -> None:
-    assert live(folder, lambda *_: 3, Life(queued=False)) == 1
+    assert live(folder, lambda *_: 3, Start(queued=False)) == 1
     assert state_of(folder).message == "It ended with status 3; see log.txt."
 
 
@@ -465,7 +464,9 @@ def test_only_the_first_of_several_processes_speaks(
     assert live(folder, lambda *_: 0) == 0
     assert not folder.status_file.exists()
     assert not is_first()
-    assert is_first({"SLURM_PROCID": "0", "RANK": ""})
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("RANK", "")
+    assert is_first()
 
 
 def test_what_a_list_shows(folder: RunFolder) -> None:

@@ -15,15 +15,12 @@ from napari_hovernet.app.session import (
     NO_IMAGE,
     RECENT_LIMIT,
     ImageChoice,
-    ModelChoice,
     Options,
     Run,
     Session,
     Settings,
     describe_change,
-    short_name,
     summary,
-    time_left,
 )
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.types import ModelInfo, Progress
@@ -169,8 +166,9 @@ def test_summary_and_names():
     assert summary(run(212, "cuda:0")).endswith("3.1 s on CUDA:0")
     assert summary(run(1)).startswith("1 nucleus,")
     assert summary(run(0)).startswith("No nuclei found")
-    assert short_name(ModelChoice("C:\\models\\fast.v2.tar")) == "fast.v2"
-    assert time_left(0, 5, 1.0) is None
+    session = Session()
+    session.choose_model("C:\\models\\fast.v2.tar")
+    assert session.next_run() == (1, "fast.v2 1")
 
 
 def test_changes_are_named():
@@ -213,11 +211,13 @@ def test_one_bad_field_does_not_cost_the_others(tmp_path):
 
 
 def test_recent_list_is_short_and_without_repeats():
-    some = Settings()
+    session = Session()
     for i in range(RECENT_LIMIT + 4):
-        some = some.with_recent(f"/{i % 10}.tar")
-    assert len(some.recent_models) == RECENT_LIMIT == len(set(some.recent_models))
-    assert some.recent_models[0] == "/1.tar"
+        session.choose_model(f"/{i % 10}.tar")
+        session.describe_model(f"/{i % 10}.tar", ModelInfo("compact"))
+    recent = session.settings.recent_models
+    assert len(recent) == RECENT_LIMIT == len(set(recent))
+    assert recent[0] == "/1.tar"
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from napari_hovernet.app.tokens import (
     token_pairs,
 )
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
 from napari_hovernet.core.tokens.data import (
     Membership,
     TokenData,
@@ -31,9 +31,9 @@ from napari_hovernet.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_token_family: Any) -> Path:
     place = tmp_path_factory.mktemp("family")
-    write_token_family(place, "skin", TokenFamilyParams(n=5, dim=8, folds=5))
+    write_token_family(place, "skin", n=5, dim=8, folds=5)
     return place
 
 

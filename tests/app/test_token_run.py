@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,17 +13,16 @@ from napari_hovernet.app.tokens import (
     TokenChoice,
     TokenPredictor,
     TokenRequest,
-    evenly,
     picture_steps,
     sample_steps,
     token_pairs,
     token_run_steps,
 )
 from napari_hovernet.core.checkpoint import load_model, save_model
+from napari_hovernet.core.data.items import evenly
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.separation.tuning import TuneParams
-from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
 from napari_hovernet.core.tokens.data import find_token_data, membership
 from napari_hovernet.core.tokens.decode import TokenParams, predict_tokens_steps
 from napari_hovernet.core.types import Model, ModelInfo
@@ -30,9 +30,9 @@ from napari_hovernet.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, write_token_family: Any) -> Path:
     folder = tmp_path_factory.mktemp("skin")
-    write_token_family(folder, "skin", TokenFamilyParams(n=4, dim=8, folds=2))
+    write_token_family(folder, "skin", n=4, dim=8, folds=2)
     torch.manual_seed(0)
     network = OptimusDecoder(8, 4, 5).eval()
     save_model(Model(network, ModelInfo("optimus"), torch.device("cpu")), folder / "d.pth")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.cli.diagnose_parser import STDOUT
+from napari_hovernet.cli.console import STDOUT
 from napari_hovernet.cli.parser import build_parser
 
 

@@ -21,7 +21,6 @@ from napari_hovernet.core.io.files import write_params
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation.tuning import TuneParams
-from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
 from napari_hovernet.core.types import Model, ModelInfo
 from napari_hovernet.errors import InputError
 
@@ -342,10 +341,10 @@ def test_a_bad_image_is_named_and_status_1(magnitude: Any, folder: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, write_token_family: Any) -> Path:
     """Six samples of three folds, and an untrained decoder beside them."""
     folder = tmp_path_factory.mktemp("skin")
-    write_token_family(folder, "skin", TokenFamilyParams(n=6, dim=8, folds=3))
+    write_token_family(folder, "skin", n=6, dim=8, folds=3)
     torch.manual_seed(0)
     network = OptimusDecoder(8, 4, 5).eval()
     save_model(Model(network, ModelInfo("optimus"), torch.device("cpu")), folder / "d.pth")
@@ -414,13 +413,15 @@ def test_features_alone_have_a_magnitude_but_no_score(
     assert refused.status == 2 and "no true nuclei" in refused.err
 
 
-def test_it_says_where_it_looked(run: Any, place: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_it_says_where_it_looked(
+    run: Any, place: Path, tmp_path: Path, monkeypatch: Any, write_token_family: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     found = run("magnitude", "--family", "lung", "--checkpoint", place / "d.pth")
     assert found.status == 2
     for words in ("lung_features.npz", str(place), "has skin", str(tmp_path), "--data-dir"):
         assert words in found.err, words
-    write_token_family(tmp_path, "lung", TokenFamilyParams(n=1, dim=8))
+    write_token_family(tmp_path, "lung", n=1, dim=8)
     here = run("magnitude", "--family", "lung", "--checkpoint", place / "d.pth")
     assert here.status == 0, "the folder one is in is looked at as well"
 

@@ -27,8 +27,8 @@ from napari_hovernet.app.watch import (
     state_of,
     write_state,
 )
+from napari_hovernet.cli.parser import epochs_of
 from napari_hovernet.cli.train import COLUMNS, Follower, epoch_line, moment
-from napari_hovernet.cli.train_parser import epochs_of
 from napari_hovernet.core.params import OptimParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 
@@ -171,7 +171,7 @@ def test_the_line_of_the_moment() -> None:
 
 def test_lines_are_as_wide_as_their_heads() -> None:
     row = EpochRow(12, {"total": 123.456}, dict.fromkeys(("aji", "dice"), 0.5), seconds=math.nan)
-    assert len(epoch_line(row)) == sum(width + 2 for _, width in COLUMNS) - 2
+    assert len(epoch_line(row)) == sum(width + 2 for _, width, *_ in COLUMNS) - 2
     assert duration(59.94) == "59.9 s"
 
 

@@ -11,8 +11,7 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox
 from napari_hovernet._napari import training as module
 from napari_hovernet._napari.panels.closing import CloseQuestion, ask_before_closing
 from napari_hovernet._napari.panels.train import TrainTab
-from napari_hovernet.app.before_after import pair_of
-from napari_hovernet.app.curves import PLOTS, outcome, points
+from napari_hovernet.app.curves import PLOTS, outcome, pair_of, points
 from napari_hovernet.app.training import Checked
 from napari_hovernet.core.params import DataParams
 

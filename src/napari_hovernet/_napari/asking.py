@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from psygnal import Signal
 
-from ..app.before_after import outlined
 from ..app.diagnose import (
     Applied,
     Asked,
@@ -128,6 +127,8 @@ class Asking:
         row, col = (r0 + r1) // 2, (c0 + c1) // 2
         rows = slice(max(row - half // 2 - MARGIN, 0), row + half // 2 + MARGIN)
         cols = slice(max(col - half - MARGIN, 0), col + half + MARGIN)
+        from ..app.figures import outlined  # noqa: PLC0415 - on first use
+
         return outlined(pixels[rows, cols], labels[rows, cols])
 
     @property

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from ..app.before_after import models_steps, pinned_steps
-from ..app.curves import Outcome, outcome, state_words
+from ..app.curves import Outcome, models_steps, outcome, pinned_steps, state_words
 from ..app.runs import RunStore, is_built_in
 from ..app.session import NO_IMAGE, ModelChoice
 from ..app.training import (

@@ -1,7 +1,4 @@
-"""What there is to look at in a run, place by place and in words; corrections of single nuclei.
-
-Plain functions over findings and labels; "Check" shows what they return.
-"""
+"""What there is to look at in a run, place by place and in words; corrections of single nuclei."""
 
 from __future__ import annotations
 
@@ -54,7 +51,7 @@ def places_of(found: Findings | None) -> dict[str, tuple[Place, ...]]:
     if found.comparison is not None and found.comparison.places is not None:
         errors = found.comparison.places.errors
         for kind in Outcomes.ERRORS:
-            listed[kind] = tuple(_error(e) for e in errors if e.kind == kind)
+            listed[kind] = tuple(map(_error, (e for e in errors if e.kind == kind)))
     listed["uncertain"] = tuple(_uncertain(found))
     return listed
 
@@ -241,10 +238,9 @@ def merge(labels: Int32, nucleus: int, other: int) -> Correction:
 def split_steps(
     case: Case, nucleus: int, params: SeparationParams, parts: int = 2
 ) -> Generator[Progress, None, Correction]:
-    """Cut a nucleus where HV turns back, halving the depth until it falls apart.
+    """Cut a nucleus where HV turns back, the depth halved until it falls apart, else by shape.
 
-    Where HV shows no border it is cut by shape, into ``parts``. ``params`` are of the method
-    "local". The largest part keeps the id.
+    ``params`` are of the method "local". The largest part keeps the id.
     """
     yield Progress(0, 0, "Splitting ...")
     rows, cols = _pixels(case.labels, nucleus)

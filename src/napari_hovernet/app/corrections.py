@@ -40,14 +40,9 @@ class Corrections:
     run: Mapping[str, Any] = field(default_factory=dict)  # The run's parameters, JSON-able
 
     @property
-    def any(self) -> bool:
-        """Whether anything was changed."""
-        return self.changes.any
-
-    @property
     def summary(self) -> str:
         """The changes in one line."""
-        if not self.any:
+        if not self.changes.any:
             return "Nothing changed."
         found = {n: len(getattr(self.changes, n)) for n in ("added", "removed", "reshaped")}
         (first, n), *rest = ((what, n) for what, n in found.items() if n)
@@ -58,17 +53,10 @@ class Corrections:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record without the run, JSON-able."""
-        return {
-            "program": "napari-hovernet",
-            "version": self.version,
-            "time_utc": self.when,
-            "summary": self.summary,
-            "changed_pixels": self.changes.pixels,
-            "added": list(self.changes.added),
-            "removed": list(self.changes.removed),
-            "reshaped": list(self.changes.reshaped),
-            "model_sha256": self.model_sha256,
-        }
+        changes = {n: list(getattr(self.changes, n)) for n in ("added", "removed", "reshaped")}
+        about = {"program": "napari-hovernet", "version": self.version, "time_utc": self.when,
+                 "summary": self.summary, "changed_pixels": self.changes.pixels}  # fmt: skip
+        return {**about, **changes, "model_sha256": self.model_sha256}
 
     def provenance(self) -> dict[str, Any]:
         """How corrected labels came about: the run's parameters and the record, JSON-able."""
@@ -76,10 +64,7 @@ class Corrections:
 
 
 def find_corrections(run: Run, labels: Int32, now: datetime | None = None) -> Corrections:
-    """Compare labels as they are now with what the run's separation made.
-
-    ``labels`` int32 (H, W).
-    """
+    """Compare labels (H, W) as they are now with what the run's separation made."""
     moment = datetime.now(UTC) if now is None else now.astimezone(UTC)
     return Corrections(
         changes=label_changes(run.result.labels, labels),
@@ -95,10 +80,7 @@ def label_steps(
     corrections: Corrections,
     mpp: float | None = None,
 ) -> Generator[Progress, None, str]:
-    """Write corrected labels as TIFF with their provenance; runs in a worker thread.
-
-    ``labels`` int32 (H, W).
-    """
+    """Write corrected labels (H, W) as TIFF with their provenance; runs in a worker thread."""
     target = Path(path)
     target = target if target.suffix else target.with_name(f"{target.name}.tif")
     yield Progress(0, 0, f"Saving {target.name} ...")
@@ -220,10 +202,7 @@ def save_training_pair(
     about: PairAbout | None = None,
     options: PairOptions | None = None,
 ) -> SavedPair:
-    """Save an image and its labels below a folder and list them in its ``index.csv``.
-
-    ``labels`` int (H, W).
-    """
+    """Save an image and its labels (H, W) below a folder and list them in its ``index.csv``."""
     return drive(pair_steps(folder, name, image, labels, about, options))
 
 
@@ -249,17 +228,10 @@ def pair_steps(
     yield Progress(2, 3, "Saving ...")
     base = writable_folder(folder)
     picture, drawn = f"{IMAGES}/{name}.png", f"{LABELS}/{name}.tif"
-    row = {
-        "name": name,
-        "source": about.source,
-        "split": about.split,
-        "path": picture,
-        "label": drawn,
-        "approx_mpp": "" if about.mpp is None else f"{about.mpp:g}",
-        "licence": about.licence,
-        "n_nuclei": str(tidy.n),
-        "corrected": "yes" if about.corrected else "no",
-    }
+    mpp = "" if about.mpp is None else f"{about.mpp:g}"
+    corrected = "yes" if about.corrected else "no"
+    row = dict(zip(COLUMNS, (name, about.source, about.split, picture, drawn, mpp, about.licence,
+                             str(tidy.n), corrected), strict=True))  # fmt: skip
     index = _index(base, row, options.overwrite)
     with staged(base, [picture, drawn, INDEX_NAME]) as staging:
         extra = {"dpi": (MICROMETRES_PER_INCH / about.mpp,) * 2} if about.mpp else {}

@@ -7,17 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ..core.choices import check_choices, choice
 from ..core.data.pairs import Pair
 from ..core.io.open import read_labels
 from ..core.measure.blobs import BlobParams, blob_report
 from ..core.measure.compare import Comparison, Truth, check_truth, compare
 from ..core.measure.magnitude import MagnitudeBands, MagnitudeReport, magnitude_report
-from ..core.measure.metrics import BootstrapParams, Interval, bootstrap_mean
+from ..core.measure.metrics import BootstrapParams, Interval, bootstrap_mean, tally_types
 from ..core.measure.typed import Tally, pooled
 from ..core.types import Progress, TypeInfo, TypeScheme, TypeScores
 from ..errors import DeviceError, InputError, UserError
@@ -28,9 +30,9 @@ from .figures import (
     png_bytes,
     worst_window,
 )
-from .jobs import describe_failure
+from .jobs import describe_failure, relayed
 from .predictors import Predicted, Predictor
-from .typed import ignored_area, ignoring, scores_of, tally_of, typed_truth
+from .typed import ignored_area, ignoring, scores_of, typed_truth
 
 ALL, NO_SOURCE = "all", "(no source)"
 """Names of the group of all images, and of that of images whose source is not known."""
@@ -126,13 +128,12 @@ class BatchParams:
     blobs: BlobParams = field(default_factory=BlobParams)
     bootstrap: BootstrapParams = field(default_factory=BootstrapParams)  # Of the means' intervals
     picture: PictureParams = field(default_factory=PictureParams)
-    n_pictures: int = 24  # Images of which pictures are kept: those of lowest AJI; 0 = none
+    n_pictures: int = choice(24, "Pictures", "Images of lowest AJI that are shown.", low=0)
     true_types: TypeScheme | None = None  # How the true types are taken together
     ignore: Path | None = None  # Folder of masks, named after the images, where nothing counts
 
     def __post_init__(self) -> None:
-        if self.n_pictures < 0:
-            raise InputError(f"n_pictures is {self.n_pictures}; give 0 or more.")
+        check_choices(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +216,7 @@ def _rows(
     for i, pair in enumerate(pairs):
         place, started = (i, len(pairs)), time.perf_counter()
         try:
-            predicted = yield from _in_batch(predictor.steps(pair), pair.name, place)
+            predicted = yield from relayed(predictor.steps(pair), partial(_named, pair.name, place))
             yield Progress(*place, f"{pair.name}: comparing")
             rows.append(judge(pair, predicted, started))
             continue
@@ -229,21 +230,11 @@ def _rows(
     return rows
 
 
-def _in_batch(
-    steps: Generator[Progress, None, Predicted], name: str, place: tuple[int, int]
-) -> Generator[Progress, None, Predicted]:
-    """Pass the steps of one image on as steps of a batch, ``place`` = (done, total)."""
-    try:
-        while True:
-            step = next(steps)
-            what = step.message or f"{step.done} of {step.total}"
-            notice = f"{name}: {step.notice}" if step.notice else ""
-            yield Progress(*place, f"{name}: {what}", notice)
-    except StopIteration as stop:
-        predicted: Predicted = stop.value
-        return predicted
-    finally:
-        steps.close()
+def _named(name: str, place: tuple[int, int], step: Progress) -> Progress:
+    """Make a step of one image a step of the batch, ``place`` = (done, total)."""
+    what = step.message or f"{step.done} of {step.total}"
+    notice = f"{name}: {step.notice}" if step.notice else ""
+    return Progress(*place, f"{name}: {what}", notice)
 
 
 def evaluate_steps(
@@ -262,7 +253,9 @@ def evaluate_steps(
         predicted = replace(predicted, labels=labels.astype(np.int32, copy=False))
         comparison = compare(truth, predicted.labels, predicted.maps, predicted.separation)
         values, verdict = _values(predicted, truth, comparison, params)
-        found = tally_of(truth, predicted.labels, predicted.types, predicted.mpp)
+        types = (truth.types, predicted.types)
+        types = (None, None) if None in types else types
+        found = tally_types(truth.labels, predicted.labels, types, mpp=predicted.mpp)
         values |= scores_of(found)
         if params.n_pictures:
             shown = _pictures(predicted, truth, comparison, params)
@@ -294,10 +287,7 @@ def _blank(pair: Pair) -> ImageRow:
 def true_labels(
     pair: Pair, predicted: Predicted, params: BatchParams | None = None
 ) -> tuple[Truth, tuple[str, ...]]:
-    """Return the true labels that came with a prediction, else those of the pair's file.
-
-    With notes on what looks odd about the file.
-    """
+    """Return the true labels that came with a prediction, else of the pair's file, and notes."""
     params = params or BatchParams()
     if predicted.truth is not None:
         return predicted.truth, predicted.truth.notes

@@ -23,11 +23,7 @@ class JobCancelled(UserError):  # noqa: N818 - reads as an event in the job's li
 def drive(
     steps: Steps[T], on_progress: OnProgress | None = None, cancelled: Cancelled | None = None
 ) -> T:
-    """Run a generator to its end in this thread and return its result.
-
-    Whatever happens, the generator is closed before this returns, so its ``finally`` blocks have
-    run and device memory is free.
-    """
+    """Run a generator to its end in this thread, close it, and return its result."""
     try:
         while not (cancelled and cancelled()):
             try:
@@ -42,6 +38,18 @@ def drive(
         raise
     except Exception as error:
         raise JobFailed(describe_failure(error)) from error
+    finally:
+        steps.close()
+
+
+def relayed(steps: Steps[T], change: Callable[[Progress], Progress]) -> Steps[T]:
+    """Pass steps on as steps of something larger, each changed; the result is theirs."""
+    try:
+        while True:
+            yield change(next(steps))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
     finally:
         steps.close()
 

@@ -15,26 +15,12 @@ _NAMED = re.compile(r"^(?P<where>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_]\w*)$
 
 
 def is_code(text: str) -> bool:
-    """Tell whether a text names code: ``module:function`` or ``file.py:function``.
-
-    Examples
-    --------
-    >>> is_code("my.code:cut"), is_code("a/b.py:cut"), is_code("local"), is_code("a.json")
-    (True, True, False, False)
-    """
+    """Tell whether a text names code: ``module:function`` or ``file.py:function``."""
     return bool(_NAMED.match(text)) and not Path(text).exists()
 
 
 def import_named(text: str) -> Any:
-    """Import what ``module:function`` or ``file.py:function`` names.
-
-    Modules are looked for in the working folder, too.
-
-    Raises
-    ------
-    InputError
-        If it is not there, or its module cannot be imported.
-    """
+    """Import what ``module:function`` or ``file.py:function`` names, in the working folder too."""
     match = _NAMED.match(text)
     if match is None:
         raise InputError(f"{text} names no code; give module:function or file.py:function.")

@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .._version import __version__
-from ..core.io.files import SHOWN_AS, atomic_path, staged
+from ..core.io.files import staged, write_whole
 from ..core.io.tables import FORMULA_STARTS
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.params import FAULTS
@@ -90,8 +89,7 @@ def write_reports(
     texts = {target.name: _text(name, result, about) for name, target in targets.items()}
     with staged(folder, list(texts)) as staging:
         for name, text in texts.items():
-            with atomic_path(staging / name) as temporary:
-                temporary.write_text(text, encoding="utf-8", errors=SHOWN_AS, newline="")
+            write_whole(staging / name, text)
     return targets
 
 
@@ -257,12 +255,11 @@ def _magnitude_row(row: MagnitudeRow) -> dict[str, Any]:
 
 def render(template: str, **context: Any) -> str:
     """Fill a template of this package; every value is escaped."""
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                       lstrip_blocks=True)  # fmt: skip
-    page.filters.update(number=number, count=count, rgb=rgb, place=place, png=png, took=took)
-    source = files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
+    pages = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                        lstrip_blocks=True, loader=PackageLoader(__package__))  # fmt: skip
+    pages.filters.update(number=number, count=count, rgb=rgb, place=place, png=png, took=took)
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    return page.from_string(source).render(made=made, version=__version__, **context)
+    return pages.get_template(template).render(made=made, version=__version__, **context)
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -294,6 +291,6 @@ def place(value: float) -> float:
     return 0.0 if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 2)
 
 
-def png(data: bytes) -> str:
+def png(data: bytes, kind: str = "png") -> str:
     """Return a picture as an address."""
-    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

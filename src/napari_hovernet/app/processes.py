@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import secrets
 import socket
@@ -25,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from ..core.io.files import atomic_path, load_json, output_error
+from ..core.io.files import load_json, output_error, write_json
 from ..errors import InputError, JobFailed, UserError
 
 NICE = 10
@@ -86,8 +85,7 @@ def mark_of(pid: int, folder: Path, token: str = "") -> ProcessMark:
 
 def write_mark(path: Path, mark: ProcessMark) -> None:
     """Write a record, JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(mark)) + "\n", encoding="utf-8")
+    write_json(path, asdict(mark), indent=None)
 
 
 def read_mark(path: Path) -> ProcessMark | None:
@@ -131,11 +129,11 @@ def process_of(
 ) -> psutil.Process | None:
     """Find the living process that a run's record names; None if it is gone, or another's.
 
-    ``since`` (Unix seconds) is when the record was written, for records without a birth: whoever
-    has the number and was there before then has had it ever since.
+    ``since`` (Unix seconds) is when a record without a birth was written.
     """
     _collect()
-    if elsewhere(mark) or _other_boot(mark) or _of_another_folder(mark, folder):
+    copied = os.path.exists(mark.folder) and not _same_file(mark.folder, folder)
+    if elsewhere(mark) or _other_boot(mark) or copied:  # a folder that was moved is its own still
         return None
     try:
         process = psutil.Process(mark.pid)
@@ -187,10 +185,7 @@ def start_detached(
 
 
 def end(mark: ProcessMark, folder: Path, since: float | None = None) -> None:
-    """End a run's process and all that carries its token, at once; what is gone is fine.
-
-    Nothing is signalled whose part in the run is not proven.
-    """
+    """End a run's process and all that provably carries its token; what is gone is fine."""
     if where := elsewhere(mark):
         raise InputError(f"The run {folder.name} is {where}: kill it there, or stop it.")
     leader = process_of(mark, folder, since)
@@ -215,8 +210,7 @@ def end(mark: ProcessMark, folder: Path, since: float | None = None) -> None:
 def members(mark: ProcessMark, folder: Path, *, any_program: bool = False) -> list[psutil.Process]:
     """List the living processes, but the run's own, that prove by its token to belong to it.
 
-    Without ``any_program`` only those that run the run's own executable (its loaders): what else
-    a dead run has left behind may be of use to somebody.
+    Without ``any_program`` its loaders alone: what else a dead run has left may be of use.
     """
     if not mark.token or elsewhere(mark) or _other_boot(mark):
         return []
@@ -289,11 +283,6 @@ def _space() -> str:
 
 def _other_boot(mark: ProcessMark) -> bool:
     return bool(mark.boot) and mark.boot != _boot()
-
-
-def _of_another_folder(mark: ProcessMark, folder: Path) -> bool:
-    """Tell a record that was copied with its folder from one whose folder was moved."""
-    return os.path.exists(mark.folder) and not _same_file(mark.folder, folder)
 
 
 def _same_file(one: str | Path, other: str | Path) -> bool:

@@ -1,65 +1,52 @@
-"""A training run as one HTML page that needs nothing else."""
+"""A training run as one HTML page that needs nothing else, and its curves as a picture."""
 
 from __future__ import annotations
 
-import base64
+import io
 import json
 import math
-import zipfile
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..core.io.files import SHOWN_AS, atomic_path
+from ..core.io.files import write_whole
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
 from ..core.measure.metrics import evaluate
-from ..core.params import TrainConfig, config_as_dict
+from ..core.params import config_as_dict
 from ..core.training.files import RunFolder
-from ..core.types import Float32, Int32
-from ..errors import UserError
+from ..errors import InputError, UserError
+from .curves import PLOTS, Floats, Line, PlotKind, kept_arrays, points
 from .figures import (
+    CELL,
+    COLUMNS,
+    INK,
     MAGNITUDE_LIMITS,
+    QUIET,
+    STYLE,
     PictureParams,
     Window,
-    charts_of,
     magnitude_colours,
     magnitude_picture,
     outcome_picture,
     png_bytes,
-    svg_of,
     worst_window,
 )
-from .pages import render, rgb
+from .pages import place, png, render, rgb
 from .training import command_line
 from .watch import EpochRow, RunView, RunWatch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 EPOCHS = (0, 5)
 """Epochs that are shown beside the last one."""
 EDGE = 320
 """Edge of the part that is shown, pixels of the image."""
-IMAGE = Path("preview") / "image.npz"
-
-
-@dataclass(frozen=True, eq=False)
-class Pinned:
-    """The pinned image."""
-
-    image: npt.NDArray[np.uint8]  # uint8 (H, W, 3)
-    truth: Int32  # int32 (H, W)
-
-
-@dataclass(frozen=True, eq=False)
-class Moment:
-    """The pinned image after one epoch."""
-
-    epoch: int
-    hv: Float32  # float32 (2, H, W)
-    labels: Int32  # int32 (H, W)
 
 
 @dataclass(frozen=True)
@@ -70,88 +57,43 @@ class Shot:
     outcomes: bytes
     magnitude: bytes
     n_true: int  # Nuclei of the whole pinned image
-    n_pred: int  # Nuclei of the whole pinned image
-    n_matched: int  # Nuclei of the whole pinned image
+    n_pred: int
+    n_matched: int
     aji: float  # Of the pinned image
 
 
-def read_pinned(folder: Path) -> Pinned | None:
-    """Read the pinned image of a run; None if it is not there or not readable."""
-    found = _arrays(folder / IMAGE, ("image", "truth"))
-    if (
-        found is None
-        or found["image"].ndim != 3
-        or found["image"].shape[:2] != found["truth"].shape
-    ):
-        return None
-    return Pinned(found["image"].astype(np.uint8), found["truth"].astype(np.int32))
-
-
-def read_moment(path: Path, epoch: int) -> Moment | None:
-    """Read the maps kept after an epoch; None if they are not there or not readable."""
-    found = _arrays(path, ("hv", "labels"))
-    if found is None or found["hv"].shape != (2, *found["labels"].shape):
-        return None
-    return Moment(epoch, found["hv"].astype(np.float32), found["labels"].astype(np.int32))
-
-
-def shots_of(view: RunView, folder: Path) -> tuple[Shot, ...]:
+def shots_of(view: RunView, folder: RunFolder) -> tuple[Shot, ...]:
     """Make the pictures of the epochs 0, 5 and the last, as far as they were kept.
 
     All show the part of the image where most went wrong in the first of them.
     """
-    pinned = read_pinned(folder)
-    if pinned is None:
+    pinned = kept_arrays(folder.pinned, "image", "truth")
+    if pinned is None or pinned[0].shape[:2] != pinned[1].shape or pinned[0].ndim != 3:
         return ()
-    moments = [moment for moment in map(_read, _chosen(view)) if moment is not None
-               and moment.labels.shape == pinned.truth.shape]  # fmt: skip
-    if not moments:
-        return ()
-    first = moments[0]
-    outcomes = evaluate(pinned.truth, first.labels).outcomes
-    window = worst_window(pinned.truth, first.labels, outcomes, EDGE)
-    return tuple(_shot(pinned, moment, window) for moment in moments)
-
-
-def _chosen(view: RunView) -> Sequence[tuple[int, Path]]:
+    image, truth = pinned[0].astype(np.uint8), pinned[1].astype(np.int32)
     kept = {file.epoch: file.path for file in view.previews}
-    epochs = sorted({epoch for epoch in (*EPOCHS, max(kept, default=0)) if epoch in kept})
-    return [(epoch, kept[epoch]) for epoch in epochs]
+    shots: list[Shot] = []
+    window: Window | None = None
+    for epoch in sorted({*EPOCHS, max(kept, default=0)} & set(kept)):
+        hv, labels = kept_arrays(kept[epoch], "hv", "labels") or (truth, truth)
+        if labels.shape != truth.shape or hv.shape != (2, *truth.shape):
+            continue
+        labels = labels.astype(np.int32)
+        found = evaluate(truth, labels)
+        window = window or worst_window(truth, labels, found.outcomes, EDGE)
+        part, params = window.slices, PictureParams(window=EDGE)
+        true, own = (np.ascontiguousarray(plane[part]) for plane in (truth, labels))
+        magnitude = np.hypot(*hv.astype(np.float32))[part]
+        shots.append(Shot(
+            epoch,
+            png_bytes(outcome_picture(image[part], (true, own), found.outcomes, params)),
+            png_bytes(magnitude_picture(magnitude, true, params)),
+            len(found.outcomes.true_ids), len(found.outcomes.pred_ids),
+            found.outcomes.counts()["matched"], float(found.aji),
+        ))  # fmt: skip
+    return tuple(shots)
 
 
-def _read(choice: tuple[int, Path]) -> Moment | None:
-    return read_moment(choice[1], choice[0])
-
-
-def _shot(pinned: Pinned, moment: Moment, window: Window) -> Shot:
-    found = evaluate(pinned.truth, moment.labels)
-    part = window.slices
-    truth = np.ascontiguousarray(pinned.truth[part])
-    labels = np.ascontiguousarray(moment.labels[part])
-    magnitude = np.hypot(moment.hv[0], moment.hv[1])[part].astype(np.float32)
-    params = PictureParams(window=EDGE)
-    counts = found.outcomes.counts()
-    return Shot(
-        moment.epoch,
-        png_bytes(outcome_picture(pinned.image[part], (truth, labels), found.outcomes, params)),
-        png_bytes(magnitude_picture(magnitude, truth, params)),
-        len(found.outcomes.true_ids),
-        len(found.outcomes.pred_ids),
-        counts["matched"],
-        float(found.aji),
-    )
-
-
-def _arrays(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[Any]] | None:
-    """Read arrays of numbers; never anything that runs code."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-TEMPLATE = "run.html"
 STOPS = 9
 """Colours of the scale bar."""
 HEADLINE = (
@@ -166,22 +108,20 @@ HEADLINE = (
 def write_report(folder: RunFolder) -> Path:
     """Write the report of a run as it stands now, and return where it is."""
     page = render_run(RunWatch(folder).catch_up(), folder)
-    with atomic_path(folder.report) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors=SHOWN_AS)
+    write_whole(folder.report, page)
     return folder.report
 
 
 def render_run(view: RunView, folder: RunFolder) -> str:
     """Return the report."""
-    return render(TEMPLATE, **_context(view, folder))
-
-
-def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
-    config, problem = _config(folder)
-    best = view.best
+    config, problem, best = None, "", view.best
+    try:
+        config = folder.read_config()
+    except UserError as error:
+        problem = str(error)
     before = next((row for row in view.rows if row.epoch == 0), None)
     notes = view.start.get("notes")
-    return {
+    context = {
         "run": view,
         "start": view.start,
         "config": config,
@@ -191,24 +131,23 @@ def _context(view: RunView, folder: RunFolder) -> dict[str, Any]:
         "notes": [str(note) for note in notes] if isinstance(notes, list) else [],
         "best": best,
         "headline": [_scale(best, before, entry) for entry in HEADLINE] if best else [],
-        "charts": [(chart, _data(svg_of(chart).encode(), "svg+xml")) for chart in charts_of(view)],
+        "charts": [
+            (found[0], png(svg_of(*found).encode(), "svg+xml")) for found in charts_of(view).items()
+        ],
         "rows": view.rows,
         "has_instances": any("aji" in row.val for row in view.rows),
-        "shots": [_shown(shot) for shot in shots_of(view, folder.path)],
+        "shots": [
+            {**vars(s), "outcomes": png(s.outcomes), "magnitude": png(s.magnitude)}
+            for s in shots_of(view, folder)
+        ],
         "outcomes": [(name, rgb(colour)) for name, colour in OUTCOME_COLORS.items()],
         "colours": [rgb(colour) for colour in magnitude_colours(STOPS)],
         "limits": MAGNITUDE_LIMITS,
-        "bands": MagnitudeBands(),
+        "bands": _BANDS,
         "files": [path.name for path in (folder.best, folder.last) if path.exists()]
         + [f"checkpoints/{file.path.name}" for file in view.checkpoints if file.kind == "epoch"],
     }
-
-
-def _config(folder: RunFolder) -> tuple[TrainConfig | None, str]:
-    try:
-        return folder.read_config(), ""
-    except UserError as error:
-        return None, str(error)
+    return render("run.html", **context)
 
 
 def _scale(best: EpochRow, before: EpochRow | None, entry: tuple[str, ...]) -> dict[str, Any]:
@@ -232,13 +171,94 @@ def _scale(best: EpochRow, before: EpochRow | None, entry: tuple[str, ...]) -> d
 
 
 def _place(value: float) -> float | None:
-    return None if math.isnan(value) else round(100 * min(max(value, 0.0), 1.0), 2)
+    return None if math.isnan(value) else place(value)
 
 
-def _shown(shot: Shot) -> dict[str, Any]:
-    pictures = {"outcomes": _data(shot.outcomes), "magnitude": _data(shot.magnitude)}
-    return {**vars(shot), **pictures}
+# --- curves ----------------------------------------------------------------------------
+
+ENDINGS, DPI, POINTS = (".png", ".svg"), 100, 240
+"""Of files of curves; pixels per inch; points of a curve, at most."""
+_BANDS = MagnitudeBands()
+LEVELS = {
+    "HV magnitude inside nuclei": (
+        (_BANDS.collapsed, "investigate"), (_BANDS.weak, "go on"), (_BANDS.healthy, "healthy")
+    ),
+    "Direction of HV": ((0.0, "nothing learnt"),),
+}  # fmt: skip
+"""Values with a meaning, and which, by the title of the plot."""
+Curves = list[tuple[Line, Floats, Floats]]
+"""Lines with their points: epochs and values."""
 
 
-def _data(picture: bytes, kind: str = "png") -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+def charts_of(view: RunView) -> dict[PlotKind, Curves]:
+    """Return the plots of a page that have anything to show, and what."""
+    made: dict[PlotKind, Curves] = {}
+    for kind in PLOTS if view.epochs.columns or view.steps.columns else ():
+        curves = [(line, *points(view, line, POINTS)) for line in kind.lines]
+        parts = kind.lines[0].column.startswith(("steps.share_", "heads."))
+        shown = [c for c in curves if len(c[2]) and (c[2].any() or not parts)]  # that take part
+        if shown and kind.on_page:
+            made[kind] = shown
+    return made
+
+
+def svg_of(kind: PlotKind, curves: Curves) -> str:
+    """Draw a plot as an SVG that stands by itself."""
+    return _drawn({kind: curves}, "svg", 1).decode("utf-8")
+
+
+def save_plot(view: RunView, path: str | os.PathLike[str]) -> Path:
+    """Write the curves of a run as PNG or SVG."""
+    target = Path(path)
+    if target.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"{target} does not end in {' or '.join(ENDINGS)}: the curves are written so."
+        )
+    charts = charts_of(view)
+    state = view.state if charts else f"{view.state}: nothing to draw yet"
+    write_whole(
+        target, _drawn(charts, target.suffix.lower()[1:], COLUMNS, f"{view.name}  ({state})")
+    )
+    return target
+
+
+def _drawn(charts: Mapping[PlotKind, Curves], form: str, columns: int, title: str = "") -> bytes:
+    """Draw charts side by side; by matplotlib without its state, so in any thread."""
+    from matplotlib import rc_context  # noqa: PLC0415 - takes half a second
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    columns = min(columns, max(len(charts), 1))
+    rows = max(-(-len(charts) // columns), 1)
+    out = io.BytesIO()
+    with rc_context(STYLE):
+        figure = Figure((columns * CELL[0], rows * CELL[1]), dpi=DPI, layout="constrained")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=11)
+        for at, (kind, curves) in enumerate(charts.items(), 1):
+            _draw_chart(figure.add_subplot(rows, columns, at), kind, curves, titled=bool(title))
+        figure.savefig(out, format=form, metadata={"Date": None} if form == "svg" else {})
+    return out.getvalue()
+
+
+def _draw_chart(axes: Axes, kind: PlotKind, curves: Curves, *, titled: bool) -> None:
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    if titled:
+        axes.set_title(kind.title, loc="left", pad=16)
+    for line, x, y in curves:
+        alone = np.isfinite(y).sum() == 1
+        axes.plot(x, y, "--" if line.base else "-", color=[c / 255 for c in line.color],
+                  label=line.title, marker="o" if alone else "", markersize=4)  # fmt: skip
+    for value, text in LEVELS.get(kind.title, ()):
+        axes.axhline(value, color=QUIET, linewidth=0.8, linestyle=":")
+        axes.annotate(text, (1, value), (-2, 2), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", ha="right", fontsize=7)  # fmt: skip
+    if kind.log:
+        axes.set_yscale("log", nonpositive="mask")
+    else:
+        (low, high), (bottom, top) = axes.get_ylim(), kind.limits or axes.get_ylim()
+        axes.set_ylim(min(low, bottom), max(high, top))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("epoch", loc="right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, fontsize=7,
+                borderaxespad=0, handlelength=1.4, columnspacing=1.2)  # fmt: skip

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from ..core.io.files import TEMPORARY_PREFIX, output_error, writable_folder
 from ..core.params import SCRATCH, TrainConfig
-from ..core.training.files import RunFolder
+from ..core.training.files import RunFolder, is_first
 from ..core.weights import BUILT_IN, offered
 from ..errors import InputError, UserError, plain
 from .jobs import describe_failure
@@ -68,8 +68,6 @@ QUEUE, LOCK, BETWEEN = ".queue", "turn.lock", "~"
 WAIT_S = 0.5
 """Time between two looks of a waiting run: 2 ms of work each."""
 OK, FAILED = 0, 1
-RANKS = ("LOCAL_RANK", "RANK", "NODE_RANK", "SLURM_PROCID")
-"""Variables by which launchers number the processes of one training."""
 
 Train = Callable[[RunFolder, bool], int]
 
@@ -166,6 +164,7 @@ class Start:
 
     resume: bool = False  # Go on from its last checkpoint
     queued: bool = True  # Wait until the runs before are through
+    wait_s: float = WAIT_S  # Time between two looks while it waits, seconds
     nice: int = NICE  # How much it stands back behind other programs, 0 to 19
 
 
@@ -189,10 +188,7 @@ def training_command(folder: RunFolder, start: Start) -> list[str]:
 
 
 class RunStore:
-    """The runs in a folder, one folder each.
-
-    It keeps nothing in memory: what it tells, it reads; several may look at one folder.
-    """
+    """The runs in a folder, one folder each; it keeps nothing in memory."""
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, command: Command | None = None
@@ -272,10 +268,7 @@ class RunStore:
     # Asking a run for something
 
     def start(self, run: RunFolder | str, start: Start | None = None) -> None:
-        """Start a run's process; it outlives us, and waits for its turn.
-
-        A run that was started before begins again.
-        """
+        """Start a run's process, anew if it was before; it outlives us, and waits for its turn."""
         self._launch(self.find(run), start or Start())
 
     def pause(self, run: RunFolder | str) -> None:
@@ -287,10 +280,7 @@ class RunStore:
         self._ask(run, "stop", ACTIVE)
 
     def resume(self, run: RunFolder | str, start: Start | None = None) -> None:
-        """Let a run go on: one that is paused, or, from its last checkpoint, one that ended early.
-
-        One that ended before its first checkpoint begins again.
-        """
+        """Let a run go on: one that is paused, or, from its last checkpoint, one that ended."""
         folder = self.find(run)
         state = state_of(folder).state
         if state == "paused":
@@ -304,10 +294,7 @@ class RunStore:
         self._launch(folder, replace(start or Start(), resume=there))
 
     def kill(self, run: RunFolder | str) -> None:
-        """End a run's process and all it started, at once; nothing else is ever signalled.
-
-        What came after its last checkpoint is lost.
-        """
+        """End a run's process and all it started, at once; nothing else is ever signalled."""
         folder = self.find(run)
         mark, state = read_mark(process_file(folder)), state_of(folder)
         lives = mark is not None and process_of(mark, folder.path) is not None
@@ -460,28 +447,9 @@ class RunQueue:
 # The life of the training process: it waits for its turn, trains, and says how that ended
 
 
-@dataclass(frozen=True)
-class Life:
-    """How a training process lives."""
-
-    resume: bool = False  # Go on from the last checkpoint
-    queued: bool = True  # Wait until the runs before are through
-    wait_s: float = WAIT_S  # Time between two looks while it waits, seconds
-
-
-def is_first(environment: Mapping[str, str] | None = None) -> bool:
-    """Tell whether this is the process of a training that speaks for all of them."""
-    values = os.environ if environment is None else environment
-    return all(values.get(name, "0") in {"", "0"} for name in RANKS)
-
-
-def live(folder: RunFolder, train: Train, life: Life | None = None) -> int:
-    """Be the process of a run, from its turn to its end.
-
-    The state is kept true whatever happens, an exception included, short of being killed; SIGTERM
-    asks the run to stop with a checkpoint.
-    """
-    life = Life() if life is None else life
+def live(folder: RunFolder, train: Train, life: Start | None = None) -> int:
+    """Be the process of a run, from its turn to its end; SIGTERM asks it to stop."""
+    life = life or Start()
     if not is_first():
         return train(folder, life.resume)
     queue = RunQueue(folder.path.parent)

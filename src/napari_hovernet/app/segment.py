@@ -1,10 +1,10 @@
-"""The main use case: image in, maps, separated and measured nuclei out."""
+"""The main use case: image in, maps, separated and measured nuclei out, and their files."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from .._version import __version__
 from ..core.inference import predict_steps
 from ..core.inference.images import CropSource, as_source
 from ..core.inference.tiles import scaled_separation, working_scale
-from ..core.io.files import read_type_scheme, types_to_json
+from ..core.io import FORMATS, USUAL
+from ..core.io.files import read_type_scheme, staged, types_to_json
 from ..core.measure.nuclei import measure
 from ..core.params import InferenceParams, SeparationParams
 from ..core.separation import separate
 from ..core.types import Int32, Maps, Model, ModelInfo, Nuclei, Progress, Separation
 from ..errors import InputError, JobFailed, UserError
-from .jobs import describe_failure
+from .jobs import describe_failure, relayed
 
 if TYPE_CHECKING:
     from ..core.inference.devices import DeviceInfo
@@ -82,8 +83,8 @@ class SegmentResult:
     offset: tuple[int, int]  # Row and column of the region's first pixel in the image
     mpp: float | None  # Micrometres per pixel of the image, None = not known
     seconds: float  # Wall-clock time
-    maps: Maps | None = None  # The network's maps and all stages
-    separation: Separation | None = None  # The network's maps and all stages
+    maps: Maps | None = None  # The network's maps
+    separation: Separation | None = None  # All stages
     notices: tuple[str, ...] = ()  # What the run had to say ("out of memory: tile halved")
     used: SeparationParams | None = None
 
@@ -129,7 +130,12 @@ def _steps(
     region = (params.region or whole).within(source.shape)
     part = CropSource(source, region.row0, region.row1, region.col0, region.col1)
     notices = list(source.notes)
-    maps = yield from _noting(predict_steps(model, part, params.inference), notices)
+
+    def noted(step: Progress) -> Progress:
+        notices.extend([step.notice] if step.notice and step.notice not in notices else ())
+        return step
+
+    maps = yield from relayed(predict_steps(model, part, params.inference), noted)
     del image, source, part  # 300 MB of a large image are free for the separation
     yield Progress(0, 0, "Separating nuclei ...")
     scale = working_scale(model.info, params.inference)
@@ -155,23 +161,6 @@ def _steps(
     )
 
 
-def _noting(
-    steps: Generator[Progress, None, Maps], notices: list[str]
-) -> Generator[Progress, None, Maps]:
-    """Pass the steps on and keep what they have to say."""
-    try:
-        while True:
-            step = next(steps)
-            if step.notice and step.notice not in notices:
-                notices.append(step.notice)
-            yield step
-    except StopIteration as stop:
-        maps: Maps = stop.value
-        return maps
-    finally:
-        steps.close()
-
-
 def run_metadata(result: SegmentResult) -> dict[str, Any]:
     """Return how a result was made, as plain values for layers and files (JSON-able)."""
     params = result.params
@@ -193,15 +182,45 @@ def run_metadata(result: SegmentResult) -> dict[str, Any]:
 
 def model_metadata(info: ModelInfo) -> dict[str, Any]:
     """Return which model it was, as plain values."""
+    names = ("architecture", "mode", "source", "sha256", "licence", "mpp")
+    return {**{n: getattr(info, n) for n in names}, "types": types_to_json(info.types)}
+
+
+# --- files of a result -----------------------------------------------------------------
+
+
+def output_paths(stem: str | os.PathLike[str], formats: Iterable[str]) -> dict[str, Path]:
+    """Name the file of each format: ``stem`` with the format's ending added."""
+    base = Path(stem)
+    return {name: base.with_name(base.name + FORMATS[name].ending) for name in formats}
+
+
+def about(result: SegmentResult, image_name: str) -> dict[str, Any]:
+    """Return what a file says of the run it came from."""
     return {
-        "architecture": info.architecture,
-        "mode": info.mode,
-        "source": info.source,
-        "sha256": info.sha256,
-        "licence": info.licence,
-        "mpp": info.mpp,
-        "types": types_to_json(info.types),
+        "image": image_name,
+        "id": f"{image_name}/{result.info.sha256}",
+        **run_metadata(result),
     }
+
+
+def write_result(
+    result: SegmentResult,
+    stem: str | os.PathLike[str],
+    formats: Sequence[str] = USUAL,
+    *,
+    image_name: str = "",
+) -> dict[str, Path]:
+    """Write a result in several formats, all files or none; folders are made."""
+    targets = output_paths(stem, formats)
+    told = about(result, image_name)
+    with staged(Path(stem).parent, [target.name for target in targets.values()]) as staging:
+        for name, target in targets.items():
+            FORMATS[name].write(staging / target.name, result, told)
+    return targets
+
+
+# --- what the viewer asks for ----------------------------------------------------------
 
 
 def with_types(model: Model, path: str | os.PathLike[str] | None) -> Model:
@@ -227,10 +246,7 @@ class RunRequest:
 
 
 class ModelShelf:
-    """Keeps the last model loaded, so that a second run starts at once.
-
-    Only one job at a time may use it.
-    """
+    """Keeps the last model loaded, for one job at a time, so that a second run starts at once."""
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
@@ -286,10 +302,7 @@ def device_steps() -> Generator[Progress, None, tuple[DeviceInfo, ...]]:
 
 
 def mpp_steps(path: str) -> Generator[Progress, None, float | None]:
-    """Read micrometres per pixel from an image file's metadata; None where it says nothing.
-
-    A file that only napari can read is no error: the mpp is just not known.
-    """
+    """Read the mpp that an image file states; None too for one that only napari can read."""
     yield Progress(0, 0, "Reading the resolution ...")
     from ..core.io.open import read_image  # noqa: PLC0415 - on first use
 
@@ -301,7 +314,7 @@ def mpp_steps(path: str) -> Generator[Progress, None, float | None]:
 
 def _stamp(source: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(Path(source))
+        status = os.stat(source)
     except OSError:
         return None
     return (status.st_mtime_ns, status.st_size)

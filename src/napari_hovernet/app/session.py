@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from ..core.io.files import atomic_path
+from ..core.io.files import write_json
 from ..core.params import InferenceParams
 from ..core.types import ModelInfo, Progress
 from ..core.weights import DEFAULT
@@ -55,7 +55,7 @@ class ImageChoice:
 
     key: Hashable  # Tells one image layer from another
     name: str  # Layer name
-    description: str = ""  # Layer name
+    description: str = ""
     mpp: float | None = None  # Micrometres per pixel, None = not known
     mpp_source: str = ""  # Where ``mpp`` comes from, in words
     error: str = ""  # Why this image cannot be segmented, "" if it can
@@ -97,7 +97,7 @@ class Status:
     state: str = "idle"
     message: str = ""  # One line for the user
     done: int = 0  # Tiles finished and tiles in all, 0 = not known
-    total: int = 0  # Tiles finished and tiles in all, 0 = not known
+    total: int = 0
     eta: float | None = None  # Seconds left, None = not known yet
     notices: tuple[str, ...] = ()  # Things to know about this run ("out of memory: tile halved")
     error: str = ""  # Why the last run failed, "" if it did not
@@ -106,19 +106,6 @@ class Status:
     def busy(self) -> bool:
         """Whether a run is under way."""
         return self.state != "idle"
-
-
-def time_left(done: int, total: int, elapsed: float) -> float | None:
-    """Return the seconds left at the present pace, None before the first step."""
-    if done <= 0 or total <= 0:
-        return None
-    return elapsed * (total - done) / done
-
-
-def short_name(model: ModelChoice) -> str:
-    """Return a name for layers: a built-in model's own, or the file's without its ending."""
-    name = model.source.replace("\\", "/").rsplit("/", 1)[-1]
-    return name.rsplit(".", 1)[0] or name
 
 
 def summary(run: Run) -> str:
@@ -167,15 +154,6 @@ class Settings:
     inference: InferenceParams = field(default_factory=InferenceParams)  # Last inference parameters
     layer_docks: str = "auto"  # Where napari's docks of layers are while the dock is open
 
-    def with_recent(self, path: str) -> Settings:
-        """Put a checkpoint at the top of the recent list."""
-        kept = (path, *(p for p in self.recent_models if p != path))
-        return replace(self, recent_models=kept[:RECENT_LIMIT])
-
-    def without_recent(self, path: str) -> Settings:
-        """Take a checkpoint off the recent list (the file is gone or unreadable)."""
-        return replace(self, recent_models=tuple(p for p in self.recent_models if p != path))
-
 
 def config_file() -> Path:
     """Return the path of the settings file, in the user's configuration folder."""
@@ -204,14 +182,9 @@ def save(settings: Settings, path: Path | None = None) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"Settings cannot be written to {target}: {error}.") from error
-    with atomic_path(target) as temporary:
-        temporary.write_text(json.dumps(_to_dict(settings), indent=1), encoding="utf-8")
-
-
-def _to_dict(settings: Settings) -> dict[str, Any]:
-    plain = {"version": SETTINGS_VERSION, **asdict(settings)}
+    plain: dict[str, Any] = {"version": SETTINGS_VERSION, **asdict(settings)}
     plain["inference"] = {k: v for k, v in plain["inference"].items() if k not in OF_AN_IMAGE}
-    return plain
+    write_json(target, plain)
 
 
 def _from_dict(raw: Mapping[str, Any]) -> Settings:
@@ -250,11 +223,8 @@ class Session(OneThread):
         self.settings = settings or Settings()
         self.model = ModelChoice(self.settings.model)
         self.image: ImageChoice | None = None
-        self.options = Options(
-            device=self.settings.device,
-            inference=self.settings.inference,
-            separation=self.settings.separation,
-        )
+        known = self.settings
+        self.options = Options(known.device, known.inference, known.separation)
         self.status = Status()
         self.view = VIEWS[0]
         self.colour_by: str | None = None  # Column of features that colours the nuclei
@@ -370,7 +340,8 @@ class Session(OneThread):
         elapsed = (time.monotonic() if now is None else now) - self._started
         notices = self.status.notices + ((step.notice,) if step.notice else ())
         message = step.message or self.status.message
-        eta = time_left(step.done, step.total, elapsed)
+        known = step.done > 0 and step.total > 0
+        eta = elapsed * (step.total - step.done) / step.done if known else None
         self._set_status(Status(self.status.state, message, step.done, step.total, eta, notices))
 
     def cancelling(self) -> None:
@@ -389,8 +360,8 @@ class Session(OneThread):
 
     def next_run(self) -> tuple[int, str]:
         """Return the id and the title that the next finished run will have."""
-        number = self._count + 1
-        return number, f"{short_name(self.model)} {number}"
+        name, number = self.model.source.replace("\\", "/").rsplit("/", 1)[-1], self._count + 1
+        return number, f"{name.rsplit('.', 1)[0] or name} {number}"
 
     def finish(self, run: Run) -> None:
         """Take in a finished run; replaces the previous run only if so chosen."""
@@ -440,14 +411,15 @@ class Session(OneThread):
         self.status_changed.emit(status)
 
     def _remember_model(self, source: str, *, usable: bool) -> None:
-        settings = self.settings
-        is_file = source != Settings().model
-        if usable:
-            settings = settings.with_recent(source) if is_file else settings
-            if self._for_next_session:
-                settings = replace(settings, model=source)
-        elif is_file:
-            settings = replace(settings.without_recent(source), model=Settings().model)
+        settings, usual = self.settings, Settings().model
+        others = tuple(p for p in settings.recent_models if p != source)
+        if source != usual:  # a file: the first of the list, or off it where it is gone
+            recent = (source, *others)[:RECENT_LIMIT] if usable else others
+            settings = replace(settings, recent_models=recent)
+        if usable and self._for_next_session:
+            settings = replace(settings, model=source)
+        elif not usable and source != usual:
+            settings = replace(settings, model=usual)
         self._remember(settings)
 
     def _remember(self, settings: Settings) -> None:

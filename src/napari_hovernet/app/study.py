@@ -1,7 +1,4 @@
-"""What the panels look into: one run, its instances, the truth, and what follows from them.
-
-Plain Python with psygnal events, on the main thread only; values handed out are frozen.
-"""
+"""What the panels look into: one run, its instances, the truth, and what follows from them."""
 
 from __future__ import annotations
 
@@ -97,11 +94,7 @@ def find_uncertain(nuclei: Nuclei, maps: Maps, labels: Int32) -> Uncertain:
 
 
 class Study(OneThread):
-    """One run under the glass; every change is announced by a signal.
-
-    Whoever computes (see :func:`finding_steps`) hands the results in; results of another run or of
-    older labels are refused by their ticket.
-    """
+    """One run under the glass; results of another run, or of older labels, are refused."""
 
     run_changed: ClassVar[Signal] = Signal(object)
     labels_changed: ClassVar[Signal] = Signal(object)
@@ -149,10 +142,7 @@ class Study(OneThread):
     def set_labels(
         self, labels: Int32, *, corrected: bool, params: TuneParams | None = None
     ) -> None:
-        """Take the instances as they are now; the array must not change afterwards.
-
-        ``params`` is what they were cut with; corrections by hand leave it as it was.
-        """
+        """Take the instances as they are now, and what they were cut with; they must not change."""
         self._on_main_thread()
         if self.run is None:
             return
@@ -230,14 +220,11 @@ def _counted(n: int) -> str:
 
 
 def _hv_word(found: Findings, *, many: bool) -> str:
-    """Say how HV is; where many nuclei are uncertain, health is not for magnitude to tell.
-
-    Its direction is measured against the nuclei as cut, so of blobs it says nothing new.
-    """
+    """Say how HV is; where many nuclei are uncertain, health is not for magnitude to tell."""
     magnitude = found.magnitude
     if magnitude.verdict != "healthy":
         return f"HV {magnitude.verdict} ({magnitude.inside.mean:.2f})"
-    if magnitude.misdirected:
+    if magnitude.misdirected:  # measured against nuclei as cut: of blobs it says nothing new
         return "" if found.blobs.n_suspected else "HV points the wrong way"
     return "" if many else "HV healthy"
 
@@ -315,19 +302,11 @@ class TruthSource:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What the labels have to fit: shape of a run, and its first pixel in the whole image.
-
-    ``region`` says whether it is only a part of the image.
-    """
+    """What the labels have to fit: shape of a run, and its first pixel in the whole image."""
 
     shape: tuple[int, int]
     offset: tuple[int, int] = (0, 0)
-    region: bool = False
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Height and width of the image as far as the run reaches."""
-        return (self.offset[0] + self.shape[0], self.offset[1] + self.shape[1])
+    region: bool = False  # Whether it is only a part of the image
 
 
 def target_of(run: Run) -> Target:
@@ -343,7 +322,8 @@ def file_source(path: str) -> TruthSource:
     def read(target: Target) -> Given:
         from ..core.io.open import read_labels  # noqa: PLC0415 - on first use
 
-        found = read_labels(path, target.reach if target.region else target.shape)
+        (rows, cols), (height, width) = target.offset, target.shape
+        found = read_labels(path, (rows + height, cols + width) if target.region else target.shape)
         return Given(found.labels, notes=found.notes, read=found)
 
     return TruthSource(("file", path), path.replace("\\", "/").rsplit("/", 1)[-1], read)
@@ -459,11 +439,8 @@ class TwoRuns:
 
 def _score(name: str) -> tuple[str, str, int, Callable[[Findings], float]]:
     def read(found: Findings) -> float:
-        return (
-            math.nan
-            if found.comparison is None
-            else getattr(found.comparison.prediction, name.lower())
-        )
+        scores = found.comparison
+        return math.nan if scores is None else getattr(scores.prediction, name.lower())
 
     return name, f"{name} against the truth chosen in Compare.", 3, read
 
@@ -510,10 +487,7 @@ def why_not(a: Run, b: Run) -> str:
 
 
 def case_of(run: Run, labels: Int32, truth: Int32 | None = None) -> Case:
-    """Return what is looked into of a run with maps.
-
-    ``labels`` int32 (H, W); ``truth`` int32 (H, W).
-    """
+    """Return what is looked into of a run with maps."""
     if run.result.maps is None:
         raise TypeError(f"{run.title} has no maps.")
     separation = run.result.separation

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.checkpoint import load_model
-from ..core.data.items import Dataset, Item, Pair, dataset_of_stack, evenly
-from ..core.data.pairs import DataChoice, bare_name, find_data
+from ..core.data.items import Dataset, Item, Pair, dataset_of_stack
+from ..core.data.pairs import DataChoice, bare_name, find_data, spread
 from ..core.data.stores import Stack, Stored, npz_members, open_member, open_npy
 from ..core.hv import read_hv
 from ..core.inference.images import UInt8, as_source
@@ -74,16 +74,12 @@ class TokenChoice:
 
 def choose_samples(sides: Membership, choice: TokenChoice) -> tuple[int, ...]:
     """List the samples that are meant, in the order of the file."""
-    there, n = sides.chosen(choice.split), choice.n_samples
-    if n is None or n >= len(there):
-        return there
-    if n < 1:
-        raise InputError(f"The number of samples is {n}; give 1 or more.")
-    places = evenly(len(there), n)
-    if choice.seed is not None:
-        drawn = np.random.default_rng(choice.seed).choice(len(there), n, replace=False)
-        places = sorted(drawn.tolist())
-    return tuple(there[i] for i in places)
+    there = sides.chosen(choice.split)
+    chosen = spread(there, choice.n_samples)
+    if choice.seed is None or len(chosen) == len(there):
+        return chosen
+    drawn = np.random.default_rng(choice.seed).choice(len(there), len(chosen), replace=False)
+    return tuple(there[i] for i in sorted(drawn.tolist()))
 
 
 def token_pairs(data: TokenData, sides: Membership, indices: Sequence[int]) -> tuple[Pair, ...]:

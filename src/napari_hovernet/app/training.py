@@ -17,7 +17,7 @@ from ..core.params import LOSS_PRESETS, SCRATCH, DataParams, TrainConfig
 from ..core.types import Progress
 from ..errors import InputError, UserError
 from .runs import RunInfo, RunStore, is_built_in, say_what_is_missing
-from .watch import last_event, number
+from .watch import duration, last_event, number
 
 if TYPE_CHECKING:
     from ..core.training.check import DataReport
@@ -87,10 +87,7 @@ def default_name(config: TrainConfig, stamp: str) -> str:
 
 
 def command_line(config: TrainConfig) -> str:
-    """Return the command line that repeats a run, under a new name.
-
-    What could change with the defaults of a later version is named as well.
-    """
+    """Return the command line that repeats a run, under a new name, in later versions too."""
     words = [PROGRAM, "train"]
     for source in config.data.sources:
         words += ["--data", source]
@@ -173,16 +170,9 @@ def check_steps(config: TrainConfig) -> Generator[Progress, None, Checked]:
         report, pixels = _looked_at(config)
     except UserError as error:
         return Checked(config.data, config.start, problems=(str(error),), refused=True)
-    return Checked(
-        config.data,
-        config.start,
-        summary=report.summary,
-        problems=report.words("fault"),
-        warnings=report.words("warn"),
-        findings=(*report.words("ok"), *report.notes),
-        refused=report.refused,
-        pixels=pixels,
-    )
+    fault, warn, fine = (report.words(verdict) for verdict in ("fault", "warn", "ok"))
+    return Checked(config.data, config.start, report.summary, fault, warn, (*fine, *report.notes),
+                   report.refused, pixels)  # fmt: skip
 
 
 def start_steps(
@@ -236,7 +226,7 @@ class Estimate:
         if not math.isnan(self.seconds_per_step):
             each = f"{self.seconds_per_step:.2g} s per step"
             total = self.seconds_per_step * self.steps
-            known.append(f"{_minutes(total) if self.steps else each}, {source}")
+            known.append(f"{duration(total) if self.steps else each}, {source}")
         known += [] if math.isnan(self.memory) else [f"{self.memory / 1e9:.1f} GB"]
         return f"About {'; '.join(known)}." if known else ""
 
@@ -244,10 +234,7 @@ class Estimate:
 def estimate(
     config: TrainConfig, info: ModelInfo | None, runs: Iterable[RunInfo], pixels: int = 0
 ) -> Estimate:
-    """Estimate from the size of the network and of a batch, and from the speed of former runs.
-
-    ``pixels`` are those that are trained on, as far as they are known.
-    """
+    """Estimate from the sizes of network, batch and data (``pixels``), and from former runs."""
     from ..core.networks.registry import Network, class_of, names  # noqa: PLC0415 - loads torch
 
     name = info.architecture if info else config.start.removeprefix(SCRATCH)
@@ -275,10 +262,3 @@ def _rate(config: TrainConfig, runs: Iterable[RunInfo]) -> tuple[float, str]:
         if speed > 0:
             return speed * other.data.crop**2, run.name
     return 0.0, ""
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = math.ceil(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"

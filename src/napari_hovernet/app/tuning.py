@@ -149,12 +149,6 @@ class Tuning:
         self.tuned_changed.emit(tuned)
         return True
 
-    def forget(self) -> None:
-        """Drop the latest answer; parameters and edits stay."""
-        if self.tuned is not None:
-            self.tuned = None
-            self.tuned_changed.emit(None)
-
     def _moved(self) -> None:
         self._last = ("", 0.0)
         self.params_changed.emit(self.params)
@@ -167,10 +161,7 @@ NUCLEUS_REACH = 40
 
 
 def reach_of(params: TuneParams) -> int:
-    """Return the pixels around a part that the result within it depends on.
-
-    For "hover_net" and "magnitude_peaks" only nearly: they stretch over the whole tile.
-    """
+    """Return the pixels around a part that its result depends on; "hover_net"'s only nearly."""
     separation = params.separation
     if separation.method == "local":
         return int(3 * max(separation.scales)) + separation.magnitude_window // 2 + NUCLEUS_REACH
@@ -190,10 +181,7 @@ def cropped(maps: Maps, box: Box) -> Maps:
 
 
 class Tuners:
-    """Tuners of one run: one of the whole, one of the part that was asked for last.
-
-    The whole and a part may be asked for by two threads at once; the same thing may not.
-    """
+    """Tuners of one run, of the whole and of the last part; each for one thread at a time."""
 
     def __init__(self, maps: Maps) -> None:
         self._maps = maps
@@ -223,10 +211,7 @@ def tune_steps(
 
 
 def kept_steps(result: SegmentResult, tuned: Tuned) -> Generator[Progress, None, SegmentResult]:
-    """Make a result of its own of a tuned separation of a whole run.
-
-    Its maps are those of the run, with HV as it was read.
-    """
+    """Make a result of its own of a tuned separation of a whole run, with HV as it was read."""
     if result.maps is None or tuned.box is not None:
         raise TypeError("Only the whole of a run with its maps can be kept.")
     yield Progress(0, 0, "Measuring nuclei ...")

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from ..core.data.pairs import labels_of, list_files
 from ..core.io.open import read_labels
 from ..core.measure.compare import Truth
-from ..core.measure.metrics import tally_types
 from ..core.measure.typed import IGNORED, Tally, figures
 from ..core.types import Bool, Int32, Int64, TypeInfo, TypeScheme, by_name, numbered
 from ..errors import InputError
@@ -113,14 +112,6 @@ def ignored_area(folder: Path, image: Path, shape: tuple[int, int]) -> Bool | No
         )
     area: Bool = mask
     return area
-
-
-def tally_of(
-    truth: Truth, labels: Int32, types: Mapping[int, int] | None, mpp: float | None
-) -> Tally:
-    """Count what an image adds to the scores; of types where truth and prediction have them."""
-    both = (truth.types, types)
-    return tally_types(truth.labels, labels, (None, None) if None in both else both, mpp=mpp)
 
 
 def scores_of(tally: Tally) -> dict[str, float]:

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,7 @@ def write_state(folder: RunFolder, state: str, message: str = "", pid: int | Non
 
 
 def state_of(folder: RunFolder) -> RunState:
-    """Tell what a run is doing now.
-
-    A run whose files say that it runs while its process is gone, or is another one that got its
-    number, is "killed".
-    """
+    """Tell what a run is doing now: "killed" where it should run and its process is gone."""
     status = folder.read_status()
     if status.get("state") in ACTIVE:
         mark = read_mark(process_file(folder)) or mark_from({"pid": status.get("pid")})
@@ -143,18 +140,12 @@ def state_of(folder: RunFolder) -> RunState:
         status = folder.read_status()  # it may have ended properly between the two looks
         if status.get("state") not in FINISHED:
             end = plain(log_end(folder.log, 1).strip(), LOG_WIDTH)
-            gone = FULL_DISK if disk_full(folder.path) else GONE
+            gone = GONE
+            with suppress(OSError):
+                gone = FULL_DISK if shutil.disk_usage(folder.path).free < FULL else GONE
             message = f"{gone} The log ends with: {end}" if end else gone
             return RunState(KILLED, message, None, _state(status).updated)
     return _state(status) if status.get("state") in FINISHED else RunState(NEW)
-
-
-def disk_full(path: Path) -> bool:
-    """Whether next to nothing is free on the disk of a folder."""
-    try:
-        return shutil.disk_usage(path).free < FULL
-    except OSError:
-        return False
 
 
 def log_end(path: Path, lines: int = LOG_LINES) -> str:
@@ -283,10 +274,6 @@ class Series:
         """Return the last value of a column, NaN if there is none."""
         column = self[name]
         return float(column[-1]) if len(column) else NAN
-
-    def known(self, name: str) -> bool:
-        """Tell whether any value of a column is known."""
-        return bool(np.isfinite(self[name]).any())
 
 
 class Growing:
@@ -418,10 +405,6 @@ class RunView:
         """Speed as last measured; NaN if not known."""
         return number(self.latest.get("images_per_s"))
 
-    def preview(self, epoch: int) -> Path | None:
-        """Return the pinned image's maps after an epoch; None if they were not kept."""
-        return next((p.path for p in reversed(self.previews) if p.epoch == epoch), None)
-
 
 class RunWatch:
     """Follow a run, or look at a finished one."""
@@ -447,10 +430,7 @@ class RunWatch:
         return self._tail.behind
 
     def poll(self, budget_s: float = BUDGET_S) -> bool:
-        """Read on for about ``budget_s`` seconds; True if anything changed.
-
-        Raises nothing: a file that cannot be read now is tried again the next time.
-        """
+        """Read on for about ``budget_s`` seconds; True if anything changed. Raises nothing."""
         end = time.perf_counter() + budget_s
         changed = self._look()
         while True:
@@ -467,10 +447,7 @@ class RunWatch:
         return changed
 
     def catch_up(self) -> RunView:
-        """Read everything there is, however long that takes, and return it.
-
-        About 1.5 s for 100,000 events: call it off the viewer's thread, before the first look.
-        """
+        """Read everything there is, which may take seconds, and return it."""
         self._looked = -LOOK_S
         self.poll()
         while self.behind:
@@ -500,21 +477,21 @@ class _Book:
 
     def note(self, event: Event) -> None:
         kind, self._now = event["event"], number(event.get("t"))
-        if kind == "start":
-            self._note_start(event)
-        elif kind == "epoch":
-            self._note_epoch(event)
-        elif kind in {"preview", "checkpoint"}:
-            self._note_file(event)
-        elif kind == "step":
-            terms, shares = numbers_in(event.get("terms")), numbers_in(event.get("shares"))
-            row = [number(event.get(name)) for name in STEP_NUMBERS]
-            row += [terms.get(name, NAN) for name in LOSS_NAMES]
-            _put(self._steps, event, row + [shares.get(name, NAN) for name in LOSS_PARTS])
-        elif kind == "heads":
-            shares = numbers_in(event.get("grad_share"))
-            row = [number(event.get(name)) for name in ("step", "epoch")]
-            _put(self._heads, event, row + [shares.get(name, NAN) for name in LOSS_HEADS])
+        notes = {"start": self._note_start, "epoch": self._note_epoch, "preview": self._note_file,
+                 "checkpoint": self._note_file}  # fmt: skip
+        if kind in notes:
+            notes[kind](event)
+        for rows, wanted, names, parts in (
+            (self._steps, "step", STEP_NUMBERS, {"terms": LOSS_NAMES, "shares": LOSS_PARTS}),
+            (self._heads, "heads", HEAD_COLUMNS[:2], {"grad_share": LOSS_HEADS}),
+        ):
+            if kind == wanted:
+                rows.cut_from("step", number(event.get("step")))  # what was not saved is repeated
+                row = [number(event.get(name)) for name in names]
+                for part, within in parts.items():
+                    known = numbers_in(event.get(part))
+                    row += [known.get(name, NAN) for name in within]
+                rows.add(row)
         self._last[kind] = event
 
     def _note_start(self, event: Event) -> None:
@@ -534,14 +511,9 @@ class _Book:
     def _note_epoch(self, event: Event) -> None:
         epoch = whole(event.get("epoch"))
         self._rows = {n: row for n, row in self._rows.items() if n < epoch}
-        self._rows[epoch] = EpochRow(
-            epoch,
-            numbers_in(event.get("train")),
-            numbers_in(event.get("val")),
-            event.get("best") is True,
-            number(event.get("seconds")),
-            str(event.get("remark") or ""),
-        )
+        train, val = numbers_in(event.get("train")), numbers_in(event.get("val"))
+        seconds, remark = number(event.get("seconds")), str(event.get("remark") or "")
+        self._rows[epoch] = EpochRow(epoch, train, val, event.get("best") is True, seconds, remark)
         self._epochs = _epochs(self._rows)
 
     def _note_file(self, event: Event) -> None:
@@ -556,10 +528,10 @@ class _Book:
         start, error = self._last.get("start", {}), self._last.get("error", {})
         took = number(self._last.get("end", {}).get("seconds"))
         return RunView(
-            name=self._folder.name,
-            state=state.state,
-            message=state.message,
-            pid=state.pid,
+            self._folder.name,
+            state.state,
+            state.message,
+            state.pid,
             n_epochs=whole(start.get("epochs")),
             steps_per_epoch=whole(start.get("steps_per_epoch")),
             start=start,
@@ -575,12 +547,6 @@ class _Book:
             seconds=self._now - self._began if math.isnan(took) else took,
             unreadable=unreadable,
         )
-
-
-def _put(rows: Growing, event: Event, row: Sequence[float]) -> None:
-    """Add a row; a resumed run repeats what was not saved."""
-    rows.cut_from("step", number(event.get("step")))
-    rows.add(row)
 
 
 def _epochs(rows: Mapping[int, EpochRow]) -> Series:

@@ -23,7 +23,8 @@ LOG_SECONDS = 30.0
 """Time between two lines of progress where there is no terminal."""
 NAME_WIDTH = 28
 """Characters of an image's name in front of its progress bar."""
-NOTHING = "-"
+NOTHING = STDOUT = "-"
+"""Where there is no number; ``--json`` without a file."""
 MOST, WITHIN = 10_000_000, "\n\t"
 """Characters that are written at a time, and what they may hold beside printable ones."""
 SHOWN = 5

@@ -26,11 +26,10 @@ from ..app.own_code import import_named, is_code
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.engine import Found
 from ..core.diagnosis.report import FAMILIES, FAULT, WARN, Finding
-from ..core.io.files import SHOWN_AS, atomic_path
+from ..core.io.files import write_whole
 from ..core.types import Progress
 from ..errors import InputError, OutputError
-from .console import ProgressBar, complain, introduction, one_line, say
-from .diagnose_parser import STDOUT
+from .console import STDOUT, ProgressBar, complain, introduction, one_line, say
 
 NO_FAULT, A_FAULT, INTERRUPTED = 0, 1, 130
 FIRST = "first"
@@ -38,13 +37,7 @@ FIRST = "first"
 
 
 def run(options: Namespace) -> int:
-    """Diagnose; 0 if no fault was found, 1 if one was.
-
-    Raises
-    ------
-    UserError
-        If nothing is given, or something cannot be used at all.
-    """
+    """Diagnose; 0 if no fault was found, 1 if one was."""
     _refuse_to_replace(options)
     if options.story:
         return _story(options)
@@ -68,15 +61,8 @@ def _choice(options: Namespace) -> tuple[DiagnoseChoice, Own]:
     given = {name: getattr(options, name) for name in names}
     own = {name: import_named(text) for name, text in given.items() if is_code(text)}
     named = {name: text for name, text in given.items() if name not in own}
-    choice = DiagnoseChoice(
-        data=options.data,
-        family=options.family,
-        split=options.split,
-        n_samples=options.n_samples,
-        device=options.device,
-        convention=options.hv_convention,
-        **named,
-    )
+    more = {n: getattr(options, n) for n in ("data", "family", "split", "n_samples", "device")}
+    choice = DiagnoseChoice(**more, convention=options.hv_convention, **named)
     if not own and not any((choice.data, *named.values())):
         raise InputError(
             "There is nothing to diagnose; give --data, --model, --separation, --loss or "
@@ -135,13 +121,7 @@ def _diagnosed(bench: Bench, options: Namespace) -> tuple[Diagnosis, Retest | No
 
 
 def _to_apply(diagnosis: Diagnosis, ids: Sequence[str]) -> list[Finding]:
-    """Return the findings whose remedies are to be applied.
-
-    Raises
-    ------
-    InputError
-        If there is no such finding, or nothing in it to apply.
-    """
+    """Return the findings whose remedies are to be applied; refuse what has none."""
     report = diagnosis.report
     able = [f.id for f in report.findings if f.remedy.action and f.verdict in (FAULT, WARN)]
     chosen: list[Finding] = []
@@ -198,8 +178,7 @@ def _give_json(options: Namespace, make: Any) -> None:
     if options.json == STDOUT:
         say(text)
         return
-    with atomic_path(options.json) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", errors=SHOWN_AS)
+    write_whole(options.json, text + "\n")
     if not options.quiet:
         complain(f"written: {options.json}")
 
@@ -221,10 +200,5 @@ def _story(options: Namespace) -> int:
 
 def _row_dict(row: Any) -> dict[str, Any]:
     plain = {k: v if math.isfinite(v) else str(v) for k, v in row.measured.items()}
-    return {
-        "claim": row.claim,
-        "expected": row.expected,
-        "measured": plain,
-        "holds": row.holds,
-        "words": row.words,
-    }
+    told = {name: getattr(row, name) for name in ("claim", "expected", "holds", "words")}
+    return {**told, "measured": plain}

@@ -146,7 +146,7 @@ def run_magnitude(options: Namespace) -> int:
 
 def _labelled(options: Namespace) -> Job:
     """Find images with labels, and who predicts for them."""
-    _refuse_tokens(options)
+    _refuse(options, ONLY_TOKENS, "needs --family: it is about tokens")
     if options.data is None:
         raise InputError("Name the images: DATA is a folder or an index.csv (or give --family).")
     inference, tuning = params_of(options, InferenceParams()), tuning_of(options)
@@ -185,12 +185,8 @@ def _arrays(options: Namespace) -> tuple[Dataset, ...]:
 
 
 def _stacked(predictor: predictors.StackPredictor, options: Namespace) -> Job:
-    for name in ("true_types", "ignore"):
-        if getattr(options, name) is not None:
-            raise InputError(
-                f"--{name.replace('_', '-')} is about label files, and {options.data} holds "
-                "arrays: leave it out, or save the images as files."
-            )
+    arrays = f"is about label files, and {options.data} holds arrays: leave it out, or save files"
+    _refuse(options, ("true_types", "ignore"), arrays)
     every = [p for p in predictor.pairs if options.split in (None, p.split)]
     if not every:
         raise InputError(f"{options.data} has no image of the split {options.split!r}.")
@@ -203,7 +199,7 @@ def _stacked(predictor: predictors.StackPredictor, options: Namespace) -> Job:
 
 def _unlabelled(options: Namespace) -> Job:
     """Find images, labelled or not, each once, and the model for them."""
-    _refuse_tokens(options)
+    _refuse(options, ONLY_TOKENS, "needs --family: it is about tokens")
     if not options.data:
         raise InputError("Name the images: a file, a folder or an index.csv (or give --family).")
     inference, tuning = params_of(options, InferenceParams()), tuning_of(options)
@@ -242,10 +238,10 @@ def _model_predictor(
     return predictors.ModelPredictor(model, inference, tuning, options.use_mpp)
 
 
-def _refuse_tokens(options: Namespace) -> None:
-    for name in ONLY_TOKENS:
-        if getattr(options, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} needs --family: it is about tokens.")
+def _refuse(options: Namespace, names: Sequence[str], why: str) -> None:
+    for name in names:
+        if getattr(options, name, None) is not None:
+            raise InputError(f"--{name.replace('_', '-')} {why}.")
 
 
 def token_job(options: Namespace, given: Sequence[Path]) -> Job:
@@ -260,9 +256,7 @@ def token_job(options: Namespace, given: Sequence[Path]) -> Job:
     from ..core.tokens.data import find_token_data, membership  # noqa: PLC0415
     from ..core.tokens.decode import TokenParams  # noqa: PLC0415
 
-    for name in ONLY_IMAGES:
-        if getattr(options, name, None) is not None:
-            raise InputError(f"--{name.replace('_', '-')} is about images; leave --family out.")
+    _refuse(options, ONLY_IMAGES, "is about images; leave --family out")
     if not options.model:
         raise InputError("Name the token decoder: --checkpoint FILE.pth (or .safetensors).")
     model = load_model(options.model, options.device, types_background=options.types_background)

@@ -1,4 +1,4 @@
-"""``napari-hovernet info``, ``export``, ``devices`` and ``demo``."""
+"""``napari-hovernet info``, ``export``, ``devices``, ``tokens`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
 
+from ..app.jobs import drive
 from ..core.checkpoint import describe, load_model, save_model
 from ..core.inference.devices import list_devices
 from ..core.io.files import types_to_json
 from ..core.types import ModelInfo
 from ..core.weights import BUILT_IN, DEFAULT, BuiltIn, offered
 from ..errors import InputError, OutputError
-from .console import say
+from .console import ProgressBar, complain, say
 
 DEMO_MODULE = "napari_hovernet._napari.demo"
 """Run by name: this layer knows nothing of the viewer."""
@@ -85,8 +86,7 @@ def readable(found: ModelInfo) -> str:
 
 def export(options: Namespace) -> int:
     """Write a model in another format."""
-    if options.output.exists() and not options.overwrite:
-        raise OutputError(f"{options.output} is there already; give --overwrite or another name.")
+    _refuse_to_replace(options)
     save_model(load_model(options.model, "cpu"), options.output)
     say(f"{options.model} -> {options.output}")
     return 0
@@ -101,6 +101,33 @@ def devices(options: Namespace) -> int:
     for device in found:
         why = "" if device.available else f" (not used: {device.reason})"
         say(f"{device.name:<8} {device.label}{why}")
+    return 0
+
+
+def _refuse_to_replace(options: Namespace) -> None:
+    if options.output.exists() and not options.overwrite:
+        raise OutputError(f"{options.output} is there already; give --overwrite or another name.")
+
+
+def tokens(options: Namespace) -> int:
+    """Compute the features of a frozen ViT and write them."""
+    from ..app.tokens import cache_steps, find_pictures  # noqa: PLC0415 - for tokens alone
+    from ..core.tokens.backbone import BackboneParams, load_backbone  # noqa: PLC0415
+
+    _refuse_to_replace(options)
+    pictures = find_pictures(options.images)
+    colours = {k: tuple(v) for k in ("mean", "std") if (v := getattr(options, k)) is not None}
+    params = BackboneParams(options.size, batch=options.batch, layer=options.layer, **colours)
+    backbone = load_backbone(options.backbone, options.device, params, options.weights)
+    with ProgressBar("tokens", quiet=options.quiet, unit="image") as bar:
+        made = drive(cache_steps(pictures, backbone, options.output), bar)
+    n, count, length = made.shape
+    say(
+        f"{n} images -> {', '.join(map(str, made.files))}: {count} tokens of {length} each, "
+        f"{made.prefix} of them before the patches"
+    )
+    for note in made.notes if not options.quiet else ():
+        complain(f"note: {note}")
     return 0
 
 

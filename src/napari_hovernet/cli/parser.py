@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..core.choices import choices
+from ..core import choices
 from ..core.io import USUAL
-from ..core.params import PRESETS, InferenceParams, SeparationParams
+from ..core.params import LOSS_PRESETS, PRESETS, InferenceParams, SeparationParams, TrainConfig
 from ..core.weights import DEFAULT, offered
-from .console import add_choice
+from .console import STDOUT, add_choice, help_of
 
 NAMES = ", ".join(offered())
 MODEL = f"a built-in model ({NAMES}; default {DEFAULT}) or a checkpoint file"
 DEVICE = "auto (default), cpu, cuda, cuda:1 ... or mps"
+RUNS = "folder of the runs; default $NAPARI_HOVERNET_RUNS, else among the user's data"
+OWN = "module:function or file.py:function of your own"
+NO_EPOCHS = "none"
 TYPES = ("names and colours of types, as hover_net's type_info.json; a third member of an entry "
          "lists the types it takes together")  # fmt: skip
 PRESET = f"separation; default {PRESETS[0]}, the last two are faulty on purpose"
@@ -34,22 +36,37 @@ examples:
   napari-hovernet info hovernet_fast.tar
   napari-hovernet demo
 """
+TRAIN_END = """\
+Ctrl-C stops with a checkpoint; a second Ctrl-C kills. What was stopped goes on with
+  napari-hovernet train --resume RUN
+"""
+DIAGNOSE = """\
+Name the most likely cause why nuclei do not come apart. Tests whatever is given: a model, data
+(images, labels, stored targets, maps, tokens), a separation, a loss, an augmentation; says what
+could not be tested, and what to give for it. Each finding has its evidence, its bound and its
+remedy."""
+DIAGNOSE_END = """\
+examples:
+  napari-hovernet diagnose --model hovernet_fast.tar --data data/ --split val
+  napari-hovernet diagnose --data targets/ --family epidermal --report out.html
+  napari-hovernet diagnose --data maps.npz --separation my_code.py:cut
+  napari-hovernet diagnose --data maps.npz --apply first --all
+  napari-hovernet diagnose --story
+
+module:function imports and runs that code, so name only code you trust. Nothing else that is
+named is ever run: Python objects in .npz and .npy files are not opened.
+
+status: 0 no fault, 1 a fault was found, 2 bad input or usage, 130 stopped with Ctrl-C (what was
+found by then is printed).
+"""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command; its options come from ``add_NAME`` of a module that is light to import."""
+    """A command; its options come from ``_add_NAME``."""
 
     text: str  # What it does
     run: str  # "module:function" that runs it, imported only then
-    options: str = ".parser"
-
-    def add_options(self, name: str, parser: argparse.ArgumentParser) -> None:
-        """Give a parser the options of the command."""
-        parser.set_defaults(call=self.run)
-        parser.add_argument("--debug", action="store_true", help="show where an error came from")
-        module = import_module(self.options, __package__)
-        getattr(module, f"add_{name.replace('-', '_')}")(parser)
 
 
 COMMANDS = {
@@ -57,7 +74,7 @@ COMMANDS = {
         "Segment images or whole folders and write the nuclei.", ".segment:run"),
     "slide": Command(
         "Segment whole slides, block by block, into a store that shows maps and nuclei at any "
-        "scale; goes on where it stopped.", ".slide:run", ".slide_parser"),
+        "scale; goes on where it stopped.", ".slide:run"),
     "evaluate": Command(
         "Score predictions against true labels, image by image, beside what one gets for "
         "nothing; writes CSV, JSON and an HTML report.", ".evaluate:run"),
@@ -67,21 +84,20 @@ COMMANDS = {
         ".evaluate:run_magnitude"),
     "diagnose": Command(
         "Name the real cause why nuclei do not come apart, with evidence and remedy.",
-        ".diagnose:run", ".diagnose_parser"),
+        ".diagnose:run"),
     "tokens": Command(
         "Compute the tokens of images with a frozen ViT (optional: pip install "
-        "'napari-hovernet[vit]') and write them as features of a token decoder.",
-        ".tokens:run", ".token_parser"),
+        "'napari-hovernet[vit]') and write them as features of a token decoder.", ".models:tokens"),
     "train": Command(
         "Fine-tune a model on labelled images, in a process of its own.",
-        ".train:run", ".train_parser"),
-    "runs": Command("List training runs, or remove one.", ".train:run", ".train_parser"),
+        ".train:run"),
+    "runs": Command("List training runs, or remove one.", ".train:run"),
     "attach": Command(
         "Show what a training run does, from its beginning; Ctrl-C leaves it alone.",
-        ".train:run", ".train_parser"),
+        ".train:run"),
     "stop": Command(
         "Ask a training run to end after its step, with a checkpoint.",
-        ".train:run", ".train_parser"),
+        ".train:run"),
     "info": Command(
         "Tell what a model file is, without running it; without a name, list the built-in "
         "models with their licences.", ".models:info"),
@@ -114,14 +130,22 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         text = command.text
         made = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if only is None or name == only:
-            command.add_options(name, made)
+            made.set_defaults(call=command.run)
+            made.add_argument("--debug", action="store_true", help="show where an error came from")
+            globals()[f"_add_{name.replace('-', '_')}"](made)
     return parser
 
 
 # Options read as a table, an option or two lines each:
 # fmt: off
-def add_segment(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``segment``."""
+def _add_choices(group: argparse._ActionsContainer, *kinds: Any) -> None:
+    """Add all options of parameters classes; what is not given is None."""
+    for kind in kinds:
+        for known in choices.options(kind).values():
+            add_choice(group, known)
+
+
+def _add_segment(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("images", nargs="+", type=Path, metavar="IMAGE", help="image or folder")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
@@ -136,24 +160,36 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     existing.add_argument("--overwrite", action="store_true", help="replace earlier results")
     existing.add_argument("--skip-existing", action="store_true", help="leave finished images out")
     group = parser.add_argument_group("how to run")
-    add_choices(group, InferenceParams)
+    _add_choices(group, InferenceParams)
     group.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help=PRESET)
-    add_choices(group, SeparationParams)
+    _add_choices(group, SeparationParams)
     group.add_argument("--types", type=Path, metavar="FILE.json", help=TYPES)
     group.add_argument("--region", type=int, nargs=4, metavar=("R0", "C0", "R1", "C1"),
                        help="only rows R0 to R1 and columns C0 to C1")
     add("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
 
 
-def add_choices(group: argparse._ActionsContainer, kind: Any) -> None:
-    """Add all options of a parameters class; what is not given is None."""
-    for known in choices(kind).values():
-        if known.option:
-            add_choice(group, known)
+def _add_slide(parser: argparse.ArgumentParser) -> None:
+    from ..core.slides.params import SlideParams, WorkParams  # noqa: PLC0415 - for slides alone
+
+    add = parser.add_argument
+    add("slides", nargs="*", metavar="SLIDE", help="file, folder of DICOM, or OME-Zarr (URL)")
+    add("-o", "--output", metavar="OUT.zarr",
+        help="store of the result, or its URL; a folder of stores for several slides")
+    add("--job", metavar="OUT.zarr.job.json",
+        help="go on with what the viewer began: slide, OUT and parameters are in it")
+    add("--model", default=DEFAULT, help=MODEL)
+    add("--device", default="auto", help=DEVICE)
+    add("--geojson", action="store_true", help="write OUT.geojson.gz for QuPath, too")
+    add("--attach", action="store_true", help="only show how far the run that writes OUT is")
+    group = parser.add_argument_group("how to run")
+    _add_choices(group, SlideParams, WorkParams, InferenceParams)
+    group.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help=PRESET)
+    _add_choices(group, SeparationParams)
+    add("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
 
 
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``evaluate``."""
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="?", type=Path, metavar="DATA",
         help="folder or index.csv of images and labels; with --family it may be left out")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT",
@@ -174,8 +210,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace earlier reports")
 
 
-def add_magnitude(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``magnitude``."""
+def _add_magnitude(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", nargs="*", type=Path, metavar="IMAGES_OR_DATA",
         help="image, folder or index.csv")
     parser.add_argument("--model", "--checkpoint", metavar="M", help=MODEL)
@@ -190,10 +225,10 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     data("--source", help="only this source of an index")
     data("--pattern", help="take only these names, like '*_he.tif'")
     data("--n-samples", type=int, metavar="N", help="N images, spread evenly; default all")
-    import_module(".token_parser", __package__).add_family(parser)
+    _add_family(parser)
     group = parser.add_argument_group("how to run")
     group.add_argument("--device", default="auto", help=DEVICE)
-    add_choices(group, InferenceParams)
+    _add_choices(group, InferenceParams)
     group.add_argument("--use-mpp", action="store_true",
         help="take mpp from the index where it states one")
     cut = group.add_mutually_exclusive_group()
@@ -204,37 +239,195 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes")
 
 
-def add_info(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``info``."""
+def _add_info(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="?",
         help=f"{NAMES} or a checkpoint file; without it the built-in models are listed")
-    add_devices(parser)
+    _add_devices(parser)
 
 
-def add_export(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``export``."""
+def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=f"{NAMES} or a checkpoint file")
     parser.add_argument("output", type=Path, metavar="OUT",
         help=".safetensors, .tar (hover_net) or .pth")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
 
 
-def add_devices(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``devices``."""
+def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def add_check_loss(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``check-loss``."""
+def _add_check_loss(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0,
         help="of the random maps; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(action="check-loss")
 
 
-def add_demo(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``demo``."""
+def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", help="which sample image: ihc (default), tissue or skin")
     parser.add_argument("--model", help=MODEL)
     parser.add_argument("--screenshot", type=Path, metavar="OUT.png",
         help="write a picture and quit")
+
+
+def _add_family(parser: argparse.ArgumentParser) -> None:
+    """Add what ``evaluate`` and ``magnitude`` know of cached features."""
+    from ..core.tokens import TOKEN_PREFIXES, TRUTHS  # noqa: PLC0415 - for these alone
+
+    add = parser.add_argument_group("token decoder on cached features").add_argument
+    add("--family", metavar="F", help="F_features.npz and F_targets.npz are read instead of images")
+    add("--data-dir", type=Path, metavar="D",
+        help="where they lie; default beside the checkpoint, then here")
+    add("--token-prefix", choices=[name.split()[0] for name in TOKEN_PREFIXES],
+        help="tokens before the patches; historical = the slice 1:257; default file = as the "
+        "checkpoint says")
+    add("--types-background", action=argparse.BooleanOptionalAction, help="whether class 0 of the "
+        "types is background; default as the checkpoint says, else yes")
+    add("--truth", choices=TRUTHS, help="how true nuclei are told apart; default auto: instances, "
+        "else HV, else components")
+    add("--seed", type=int, help="draw the samples by it instead of spreading them")
+
+
+def _add_tokens(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("images", type=Path, metavar="IMAGES", help="folder, index.csv, image, .npy, or data .npz")
+    add("-o", "--output", type=Path, required=True, metavar="F_features.npz", help="file to write")
+    add("--backbone", default="hf-hub:bioptimus/H-optimus-0", metavar="NAME",
+        help="as timm knows it; default %(default)s")
+    add("--weights", type=Path, metavar="FILE", help="its weights, as a file")
+    add("--size", type=int, default=224, metavar="PX",
+        help="edge of its input; default %(default)s")
+    for name in ("mean", "std"):
+        add(f"--{name}", type=float, nargs=3, metavar=("R", "G", "B"),
+            help=f"{name} of colours in 0..1; default as H-optimus-0")
+    add("--layer", type=int, metavar="N",
+        help="tokens after block N, counted from 1; default the end")
+    add("--batch", type=int, default=4, metavar="N", help="images at a time; default %(default)s")
+    add("--device", default="auto", help=DEVICE)
+    add("--overwrite", action="store_true", help="replace an earlier file")
+    add("-q", "--quiet", action="store_true", help="no progress and no notes")
+
+
+def _add_diagnose(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = DIAGNOSE, DIAGNOSE_END
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    what = parser.add_argument_group("what to test (any part may be missing)").add_argument
+    what("--model", "--checkpoint", default="", metavar="M",
+        help=f"{NAMES} (built in), a checkpoint file, or {OWN} (image -> np, hv)")
+    what("--data", default="", metavar="D",
+        help="folder or index.csv of images and labels, an image, PanNuke folds, family .npz "
+        "files, or .npz with images, labels, np, hv, types ...; of large files only what is "
+        "looked at is read")
+    what("--separation", default="", metavar="P",
+        help=f"a preset, a file saved by the tuner, or {OWN} (np, hv -> labels); default the "
+        "preset 'local'")
+    what("--augmentation", default="", metavar="A",
+        help=f"ours, story, none, the folder of a training run, or {OWN} "
+        "(image=, mask=, hv= -> dict, or image, labels, hv -> tuple)")
+    what("--loss", default="", metavar="L",
+        help=f"default, the folder of a training run, a JSON file of loss parameters, or {OWN} "
+        "(pred_hv, true_hv, mask -> scalar)")
+    what("--hv-convention", default="", metavar="C",
+        help="what stored or given HV claims to be: a preset like vh_inward_radial; "
+        "default [H, V] outward")
+    which = parser.add_argument_group("which images").add_argument
+    which("--family", default="", metavar="F", help="only this organ family")
+    which("--split", metavar="S",
+        help="only this split: val ...; the others are looked through for leaks")
+    which("--n-samples", type=int, default=20, metavar="N",
+        help="images that go through the network, spread evenly; default %(default)s")
+    do = parser.add_argument_group("what to do").add_argument
+    do("--apply", nargs="+", default=[], metavar="ID",
+        help="apply the remedies of these findings ('first' = of the most likely cause) and test "
+        "again")
+    do("--only", default="", metavar="FAMILY,...",
+        help="only these checks: data, model, separation, loss, augmentation")
+    do("--device", default="auto", help=DEVICE)
+    do("--story", action="store_true",
+        help="test every number of 'What really made the blob' instead; status 1 if one does "
+        "not hold")
+    out = parser.add_argument_group("output").add_argument
+    out("--all", action="store_true",
+        help="every finding with its evidence, what is in order and what was not tested too")
+    out("--plain", action="store_true",
+        help="what it means and what to do, for people who do not read code")
+    out("--report", type=Path, metavar="OUT.html", help="write a page with pictures")
+    out("--json", nargs="?", const=STDOUT, metavar="FILE",
+        help="write JSON to FILE; without FILE print it instead of a table")
+    out("--overwrite", action="store_true", help="replace earlier reports")
+    out("-q", "--quiet", action="store_true", help="no progress and no notes")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.epilog, parser.formatter_class = TRAIN_END, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("--data", nargs="+", action="extend", metavar="DATA",
+        help="folder, index.csv, PanNuke fold, .npz, .npy or .mat; may be given several times")
+    add("--val-data", nargs="+", action="extend", metavar="DATA",
+        help="what to validate on; default a share of the data, by image")
+    add("--start", metavar="MODEL",
+        help=f"a built-in model ({NAMES}; default {DEFAULT}), a checkpoint file, or "
+        "scratch:compact")
+    titles = ("data", "training", "loss", "augmentation", "machine")
+    groups = {title: parser.add_argument_group(title) for title in titles}
+    groups["loss"].add_argument("--loss-preset", choices=tuple(LOSS_PRESETS),
+        help="weights to begin with; options below change single ones")
+    for known in choices.options(TrainConfig).values():
+        if known.option == "save-epochs":
+            groups[known.group].add_argument("--save-epochs", type=epochs_of, metavar="N,N",
+                help=help_of(known))
+        else:
+            add_choice(groups[known.group], known)
+    run = parser.add_argument_group("run").add_argument
+    run("--name", help="of the run; default the model's and the time")
+    run("--runs-dir", type=Path, metavar="DIR", help=RUNS)
+    run("--detach", action="store_true", help="start it and return at once")
+    run("--now", action="store_true", help="beside other runs; default: after those before")
+    run("--prepare", action="store_true",
+        help="write the run and say how to start it, for launchers like torchrun and srun")
+    run("--no-check", action="store_true", help="do not look at the data first")
+    run("--resume", nargs="?", const="", metavar="RUN", help="let a run go on that ended early")
+    run("--run", type=Path, help=argparse.SUPPRESS)
+    add("-q", "--quiet", action="store_true", help="no table and no notes")
+    parser.set_defaults(action="train")
+
+
+def epochs_of(text: str) -> tuple[int, ...]:
+    """Read epochs separated by commas."""
+    if text.strip() in {"", NO_EPOCHS}:
+        return ()
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = (0,)
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of epochs like 5,10")
+    return found
+
+
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help=RUNS)
+    parser.add_argument("--remove", metavar="RUN", help="delete a run that has ended, all of it")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(action="list")
+
+
+def _add_attach(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("run", nargs="?", metavar="RUN", help="its name or folder; default latest")
+    add("--runs-dir", type=Path, metavar="DIR", help=RUNS)
+    add("--once", action="store_true", help="show what there is and end")
+    add("--plot", type=Path, metavar="FILE.png", help="save the curves, anew after each epoch")
+    add("--report", action="store_true", help="write its report page now")
+    add("-q", "--quiet", action="store_true", help="no table and no notes")
+    parser.set_defaults(action="attach")
+
+
+def _add_stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="its name or folder")
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help=RUNS)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--kill", action="store_true", help="end its process at once")
+    how.add_argument("--pause", action="store_true",
+        help="let it wait between two steps; --resume goes on")
+    parser.set_defaults(action="stop")

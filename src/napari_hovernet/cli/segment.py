@@ -11,9 +11,16 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..app.export import output_paths, write_result
 from ..app.jobs import drive
-from ..app.segment import Region, SegmentParams, SegmentResult, segment_steps, with_types
+from ..app.segment import (
+    Region,
+    SegmentParams,
+    SegmentResult,
+    output_paths,
+    segment_steps,
+    with_types,
+    write_result,
+)
 from ..core.checkpoint import load_model
 from ..core.io import FORMATS, parse_formats
 from ..core.io.files import writable_folder

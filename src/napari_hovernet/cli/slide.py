@@ -24,7 +24,10 @@ def run(options: Namespace) -> int:
     if not options.output and (options.attach or not options.job):
         raise InputError("Give where the result goes: -o OUT.zarr.")
     if options.attach:
-        return _attach(options)
+        with ProgressBar(place(options.output).name, quiet=options.quiet, unit="block") as bar:
+            for step in watch_steps(options.output):
+                bar(step)
+        return 0
     if not (options.job or options.slides):
         raise InputError("Give one slide or more.")
     job = read_job(Path(options.job)) if options.job else _job(options)
@@ -46,19 +49,12 @@ def run(options: Namespace) -> int:
 
 def _job(options: Namespace) -> SlideJob:
     return SlideJob(
-        slides=tuple(options.slides),
-        output=options.output,
-        model=options.model,
-        device=options.device,
+        tuple(options.slides),
+        options.output,
+        options.model,
+        options.device,
         inference=params_of(options, InferenceParams()),
         separation=params_of(options, SeparationParams.preset(options.preset)),
         slide_params=params_of(options, SlideParams()),
         work=params_of(options, WorkParams()),
     )
-
-
-def _attach(options: Namespace) -> int:
-    with ProgressBar(place(options.output).name, quiet=options.quiet, unit="block") as bar:
-        for step in watch_steps(options.output):
-            bar(step)
-    return 0

@@ -17,11 +17,9 @@ from ..app.processes import elsewhere, read_mark, wait_until_gone
 from ..app.runs import (
     FAILED,
     OK,
-    Life,
     RunInfo,
     RunStore,
     Start,
-    is_first,
     live,
     say_what_is_missing,
     training_command,
@@ -30,7 +28,7 @@ from ..app.training import config_from, default_name, look_at_data
 from ..app.watch import FAILURES, EpochRow, RunView, RunWatch, duration, process_file
 from ..core.choices import options as options_of
 from ..core.params import TrainConfig
-from ..core.training.files import RunFolder
+from ..core.training.files import RunFolder, is_first
 from ..errors import InputError, UserError
 from .console import NOTHING, PROGRAM, complain, number, say, table
 
@@ -48,17 +46,18 @@ MESSAGE = 70
 """Characters of a message that the list shows."""
 HEAD = ("run", "state", "epoch", "AJI", "magnitude", "started", "")
 COLUMNS = (
-    ("epoch", 5), ("train", 7), ("val", 7), ("magnitude", 9), ("true", 5), ("cosine", 6),
-    ("AJI", 6), ("CC", 6), ("oracle", 6), ("PQ", 6), ("Dice", 6), ("[all]", 7), ("time", 7),
+    ("epoch", 5, "", 0), ("train", 7, "", 0), ("val", 7, "loss", 3),
+    ("magnitude", 9, "magnitude", 3), ("true", 5, "true_magnitude", 2), ("cosine", 6, "cosine", 2),
+    ("AJI", 6, "aji", 3), ("CC", 6, "cc_aji", 3), ("oracle", 6, "oracle_aji", 3),
+    ("PQ", 6, "pq", 3), ("Dice", 6, "dice", 3), ("[all]", 7, "all_foreground_dice", 3),
+    ("time", 7, "", 0),
 )  # fmt: skip
-"""Heads and widths of the table of epochs; what follows is the remark."""
+"""Heads, widths, scores and digits of the table of epochs; what follows is the remark."""
 LEGEND = (
     "magnitude: HV inside true nuclei, beside that of the truth. cosine: 1 = HV points right, "
     "0 = nothing learnt. CC: AJI of connected components. oracle: AJI of the true maps. "
     "[all]: Dice of calling every pixel nucleus."
 )
-TEXT_WIDTH, INDENT = 88, 12
-"""Characters of a line of check-loss, and in front of what it is about."""
 MAX_SEED = 2**32
 
 
@@ -119,7 +118,7 @@ def check(config: TrainConfig, *, quiet: bool) -> None:
 
 def be_the_process(folder: RunFolder, options: Namespace) -> int:
     """Be the process of a run."""
-    status = live(folder, _train, Life(options.resume is not None, not options.now))
+    status = live(folder, _train, Start(options.resume is not None, not options.now))
     if is_first() and folder.events.exists():
         try:
             _report(folder)
@@ -251,7 +250,7 @@ def attach(store: RunStore, options: Namespace) -> int:
 
     def plot(view: RunView) -> None:
         if options.plot is not None:
-            from ..app.figures import save_plot  # noqa: PLC0415 - on first use
+            from ..app.reports import save_plot  # noqa: PLC0415 - on first use
 
             save_plot(view, options.plot)
 
@@ -322,7 +321,7 @@ class Follower:
                 for text in (*introduction(view), *[LEGEND] * first):
                     complain(text)
             if first:
-                self._print(_joined([name for name, _ in COLUMNS]))
+                self._print(_joined([name for name, *_ in COLUMNS]))
         new = [row for row in view.rows if self._printed.get(row.epoch) is not row]
         for row in new:
             self._printed[row.epoch] = row
@@ -356,25 +355,16 @@ class Follower:
 
 def epoch_line(row: EpochRow) -> str:
     """Return the line of an epoch."""
-    all_dice = number(row.score("all_foreground_dice"))
-    cells = [
-        str(row.epoch),
-        number(row.total),
-        number(row.score("loss")),
-        number(row.score("magnitude")),
-        number(row.score("true_magnitude"), 2),
-        number(row.score("cosine"), 2),
-        *(number(row.score(name)) for name in ("aji", "cc_aji", "oracle_aji", "pq", "dice")),
-        all_dice if all_dice == NOTHING else f"[{all_dice}]",
-        duration(row.seconds) or NOTHING,
-    ]
+    *cells, last = (number(row.score(key), digits) for _, _, key, digits in COLUMNS if key)
+    last = last if last == NOTHING else f"[{last}]"
+    took = duration(row.seconds) or NOTHING
+    cells = [str(row.epoch), number(row.total), *cells, last, took]
     remark = ", ".join(filter(None, [row.remark, "best" if row.best else ""]))
     return f"{_joined(cells)}  {remark}".rstrip()
 
 
 def _joined(cells: Sequence[str]) -> str:
-    widths = [width for _, width in COLUMNS]
-    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(c.rjust(width) for c, (_, width, *_) in zip(cells, COLUMNS, strict=True))
 
 
 def introduction(view: RunView) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from ..errors import InputError
-from .choices import check_choices, choice, described
 from .hv import compact_ids, hv_targets
 from .types import PANNUKE, Bool, Float32, Float64, Int32, Maps, TypeInfo, UInt8
 
@@ -20,40 +19,24 @@ Random = np.random.Generator
 Span = tuple[float, float]
 
 
-def _density(default: float, title: str, text: str) -> Any:
-    return choice(default, title, text, unit="per mm2", low=0, high=30_000)
-
-
-# fmt: off
-@described
 @dataclass(frozen=True)
 class TissueParams:
     """Numbers behind a generated tissue."""
 
-    mpp: float = choice(0.25, "Resolution", "Size of a pixel.", unit="um", low=0.1, high=2)
-    density: float = _density(12_000.0, "Epithelium", "Nuclei wished for in epithelium.")
-    stroma_density: float = _density(2400.0, "Stroma", "Spindle nuclei wished for in stroma.")
-    lymphocyte_density: float = _density(
-        11_000.0, "Inflammation", "Lymphocytes wished for where inflammation is.")
-    touching: float = choice(
-        0.4, "Touching", "Share of nuclei that touch another, wished for.", low=0, high=0.8)
-    max_overlap: float = choice(
-        0.15, "Overlap", "Largest share of a nucleus that another may cover.", low=0, high=0.5)
-    gland_spacing: float = choice(
-        88.0, "Glands", "Mean distance of their centres.", unit="um", low=40, high=1000)
-    lumen_share: float = choice(
-        0.5, "Lumen", "Share of glands with a lumen (regular epithelium).", low=0, high=1)
-    hematoxylin: float = choice(1.0, "Hematoxylin", "Strength of the stain.", low=0, high=4)
-    eosin: float = choice(1.0, "Eosin", "Strength of the stain.", low=0, high=4)
-    blur: float = choice(0.16, "Blur", "Sigma of the optics.", unit="um", low=0, high=5)
-    noise: float = choice(
-        1.6, "Noise", "Standard deviation of the sensor.", unit="grey levels", low=0, high=50)
-
-    def __post_init__(self) -> None:
-        check_choices(self)
+    mpp: float = 0.25  # Micrometres per pixel
+    density: float = 12_000.0  # Nuclei wished for per mm² of epithelium, then of stroma
+    stroma_density: float = 2400.0
+    lymphocyte_density: float = 11_000.0  # The same where inflammation is
+    touching: float = 0.4  # Share of nuclei that touch another, wished for
+    max_overlap: float = 0.15  # Largest share of a nucleus that another may cover
+    gland_spacing: float = 88.0  # Mean distance of the glands' centres, um
+    lumen_share: float = 0.5  # Share of glands with a lumen (regular epithelium)
+    hematoxylin: float = 1.0  # Strengths of the stains
+    eosin: float = 1.0
+    blur: float = 0.16  # Sigma of the optics, um
+    noise: float = 1.6  # Standard deviation of the sensor, grey levels
 
 
-# fmt: on
 FINE_SIGMA = 2.0  # Fields smoother than this (px) are drawn on a coarser grid and enlarged
 TABLE_STEPS = 4096  # Length of a one-dimensional random profile before it repeats
 
@@ -121,7 +104,9 @@ def planted_maps(
         raise InputError(f"noise is {noise}; give 0 or more (0.15 = a good network).")
     ids, largest = compact_ids(labels)
     rng = np.random.default_rng(seed)
-    table = None if types is None else _type_table(types, largest)
+    table = None if types is None else np.concatenate(([0], np.asarray(types, np.int32)))
+    if table is not None and table.shape != (largest + 1,):
+        raise InputError(f"There are {len(table) - 1} types for {largest} nuclei; give one each.")
     if not ids.size:
         channels = None if table is None else np.zeros((len(PANNUKE), *ids.shape), np.float32)
         return Maps(ids.astype(np.float32), np.zeros((2, *ids.shape), np.float32), channels)
@@ -142,19 +127,6 @@ def planted_maps(
         np.exp(chances, out=chances)
         chances /= chances.sum(axis=0)
     return Maps(np=np.asarray(1 / (1 + np.exp(-logit)), np.float32), hv=hv, types=chances)
-
-
-def _type_table(types: npt.ArrayLike, largest: int) -> Int32:
-    """Type by id, 0 for background."""
-    array, most = np.asarray(types), len(PANNUKE) - 1
-    if array.shape != (largest,) or array.dtype.kind not in "iu":
-        raise InputError(
-            f"types has shape {array.shape} and dtype {array.dtype}; with labels up to {largest} "
-            f"give {largest} whole numbers."
-        )
-    if array.size and not 1 <= array.min() <= array.max() <= most:
-        raise InputError(f"types runs from {array.min()} to {array.max()}; give 1..{most}.")
-    return np.concatenate(([0], array)).astype(np.int32)
 
 
 # Lengths of the tissue are in micrometres from here on.
@@ -283,13 +255,12 @@ class Kind:
     spread: float  # From nucleus to nucleus, as a share
 
 
-_KINDS = (
+KINDS = {kind.type: kind for kind in (
     Kind(NEOPLASTIC, (3.9, 0.55), (1.28, 0.16), 0.035, 3.1, 1.1, 0.66, 0.62, 0.27, 1.4, 0.22),
     Kind(EPITHELIAL, (3.3, 0.28), (1.38, 0.14), 0.022, 0.35, 1.1, 0.86, 0.48, 0.27, 0.5, 0.18),
     Kind(CONNECTIVE, (2.5, 0.35), (3.6, 0.9), 0.05, 0.2, 0.5, 1.25, 0.22, 0.20, 0.0, 0.22),
     Kind(INFLAMMATORY, (2.6, 0.2), (1.1, 0.07), 0.02, 3.1, 1.1, 1.5, 0.35, 0.5, 0.0, 0.12),
-)
-KINDS = {kind.type: kind for kind in _KINDS}
+)}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -446,15 +417,6 @@ class Stains(NamedTuple):
     hematoxylin: Float32
     eosin: Float32
     blood: Float32
-
-
-def stain(crowd: Crowd) -> Stains:
-    """Stain a tissue: stroma and cytoplasm first, then blood, then the nuclei."""
-    stains = _ground(crowd)
-    _add_blood(stains, crowd)
-    for nucleus in crowd.nuclei:
-        _add_nucleus(stains, nucleus, crowd.params)
-    return stains
 
 
 def develop(stains: Stains, params: TissueParams, rng: Random) -> UInt8:
@@ -630,6 +592,9 @@ def tissue(
         raise InputError(f"shape is {tuple(shape)}; give a height and width of 1 or more pixels.")
     rng = np.random.default_rng(seed)
     crowd = place_nuclei(lay_out((height, width), params, rng), params, rng)
-    image = develop(stain(crowd), params, rng)
+    stains = _ground(crowd)
+    _add_blood(stains, crowd)
+    for nucleus in crowd.nuclei:
+        _add_nucleus(stains, nucleus, params)
     types = np.array([nucleus.type for nucleus in crowd.nuclei], np.int32)
-    return Tissue(image, crowd.labels, types, params.mpp)
+    return Tissue(develop(stains, params, rng), crowd.labels, types, params.mpp)

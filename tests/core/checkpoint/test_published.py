@@ -7,7 +7,7 @@ import torch
 
 from napari_hovernet.core.checkpoint.kinds import (
     PANNUKE_LICENCE,
-    compact_info,
+    bare_info,
     hovernet_info,
     optimus_info,
     shape,
@@ -88,7 +88,7 @@ def test_a_senseless_token_prefix_is_not_taken(prefix):
 
 
 def test_compact_without_a_head_has_no_types():
-    info = compact_info({"down.0.conv1.weight": torch.zeros(4, 3, 3, 3)}, "m")
+    info = bare_info("compact", {"down.0.conv1.weight": torch.zeros(4, 3, 3, 3)}, "m")
     assert info.config == {"widths": [4], "n_types": None}
 
 

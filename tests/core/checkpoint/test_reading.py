@@ -140,7 +140,7 @@ def test_a_header_that_does_not_fit_the_weights(ours):
 
 def test_a_header_whose_types_contradict_the_network(ours):
     rewrite(ours, types=[])
-    with pytest.raises(CheckpointError, match="names 0 types, but its network has 3"):
+    with pytest.raises(CheckpointError, match="says 0 types, but its network has 3"):
         describe(ours)
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.names import LABEL_ENDINGS
+from napari_hovernet.core.data.items import LABEL_ENDINGS
 from napari_hovernet.core.data.pairs import (
     find_pairs,
     image_files,

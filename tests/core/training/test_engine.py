@@ -29,7 +29,7 @@ from napari_hovernet.core.params import (
 )
 from napari_hovernet.core.training import loop as callbacks
 from napari_hovernet.core.training import loop as engine
-from napari_hovernet.core.training.files import RunFolder, read_events
+from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.training.resume import load_resume
 from napari_hovernet.core.types import Model, ModelInfo, numbered
 from napari_hovernet.errors import InputError, OutputError
@@ -98,7 +98,7 @@ def folder_of(tmp_path: Path, name: str = "run", **changes: Any) -> RunFolder:
 
 
 def events_of(folder: RunFolder, kind: str = "") -> list[Event]:
-    found, _ = read_events(folder.events)
+    found = map(json.loads, folder.events.read_bytes().splitlines())
     return [event for event in found if not kind or event["event"] == kind]
 
 

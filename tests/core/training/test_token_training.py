@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.losses import HoverLoss
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import DataParams, LossParams, OptimParams, TrainConfig
-from napari_hovernet.core.tokens.backbone import TokenFamilyParams, write_token_family
 from napari_hovernet.core.tokens.data import find_token_data, membership, truth_of
 from napari_hovernet.core.tokens.decode import predict_tokens_steps
 from napari_hovernet.core.training import loop as engine
@@ -23,11 +23,11 @@ from napari_hovernet.core.types import Model, ModelInfo
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, write_token_family: Any) -> Path:
     place = tmp_path_factory.mktemp("tokens")
     data = place / "data"
     data.mkdir()
-    write_token_family(data, "epidermal", TokenFamilyParams(n=5, dim=16, seed=1))
+    write_token_family(data, "epidermal", n=5, dim=16, seed=1)
     torch.manual_seed(0)
     start = Model(OptimusDecoder(16, 16, 5, 5).eval(), ModelInfo("optimus"), torch.device("cpu"))
     save_model(start, place / "start.pth")

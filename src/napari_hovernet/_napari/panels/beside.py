@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyqtgraph as pg
 from qtpy.QtWidgets import QDialog, QWidget
 
-from ...app.before_after import Pair
+from ...app.curves import Pair
 from ...core.types import Progress
 from ...errors import UserError
 from ..jobs import Handlers, bind, calling

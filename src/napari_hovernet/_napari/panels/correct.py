@@ -215,7 +215,7 @@ class SaveBox(QWidget):
             (r, c), (height, width) = run.result.offset, labels.shape
             source = CropSource(as_source(image), r, r + height, c, c + width)
             found = find_corrections(run, labels)
-            about = PairAbout(run.image.name, split, run.result.mpp, corrected=found.any,
+            about = PairAbout(run.image.name, split, run.result.mpp, corrected=found.changes.any,
                               metadata=found.provenance())  # fmt: skip
             options = PairOptions(overwrite=own in saved)
             return pair_steps(folder, name, source, labels, about, options)

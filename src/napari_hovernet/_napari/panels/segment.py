@@ -473,7 +473,7 @@ def kept_steps(run: Run, params: TuneParams, title: str) -> Steps[Run]:
 
 def write_one(work: Workspace, target: Path, image_name: str) -> None:
     """Write what is on screen to one file, its kind by the ending."""
-    from ...app.export import about  # noqa: PLC0415 - on first use
+    from ...app.segment import about  # noqa: PLC0415 - on first use
     from ...core.io import FORMATS  # noqa: PLC0415
     from ...core.io.files import staged  # noqa: PLC0415
 

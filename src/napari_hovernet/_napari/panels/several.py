@@ -118,8 +118,7 @@ def folder_request(work: Workspace) -> RunRequest:
 
 def folder_steps(folder: Path, request: RunRequest, shelf: ModelShelf) -> Steps[str]:
     """Segment each image file of a folder; one that fails does not stop the others."""
-    from ...app.export import write_result  # noqa: PLC0415 - on first use
-    from ...app.segment import run_steps  # noqa: PLC0415
+    from ...app.segment import run_steps, write_result  # noqa: PLC0415 - on first use
     from ...core.io.open import SUFFIXES, read_image  # noqa: PLC0415
 
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())

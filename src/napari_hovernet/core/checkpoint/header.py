@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import math
+import os
 import reprlib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ import torch
 from ..._version import __version__
 from ...errors import CheckpointError, InputError, plain
 from ..hv import PRESETS
+from ..io.files import jsonable, readable
 from ..limits import check_file
 from ..networks.registry import Network, build
 from ..types import ModelInfo, TypeInfo
@@ -47,50 +49,17 @@ MAX_NOTE = 1000
 
 
 def dump(info: ModelInfo) -> str:
-    """Write what is known of a model as one line of JSON, the same for the same model.
-
-    NaN and infinite numbers (a diverged loss in the history) become null, paths and other values
-    JSON does not know become text.
-    """
+    """Write what is known of a model as one line of JSON, the same for the same model."""
     origin = [dict(step) for step in info.origin]
     if info.sha256:
         name = PurePath(info.source).name
         origin.append({"file": name, "kind": info.file_kind, "sha256": info.sha256})
-    data = {
-        "schema": SCHEMA,
-        "created_by": f"napari-hovernet {__version__}",
-        "architecture": info.architecture,
-        "config": info.config,
-        "mode": info.mode,
-        "types": [
-            {"index": i, "name": t.name, "color": list(t.color)}
-            for i, t in sorted(info.types.items())
-        ],
-        "mpp": info.mpp,
-        "hv_convention": info.hv_convention,
-        "licence": info.licence,
-        "training": info.training,
-        "history": info.history,
-        "notes": info.notes,
-        "origin": origin,
-        "source_sha256": origin[0]["sha256"] if origin else "",
-    }
+    types = [{"index": i, "name": t.name, "color": list(t.color)}
+             for i, t in sorted(info.types.items())]  # fmt: skip
+    own = {name: getattr(info, name) for name in _FIELDS if name not in ("schema", "types")}
+    data = {**own, "schema": SCHEMA, "created_by": f"napari-hovernet {__version__}", "types": types,
+            "origin": origin, "source_sha256": origin[0]["sha256"] if origin else ""}  # fmt: skip
     return json.dumps(jsonable(data), sort_keys=True, allow_nan=False)
-
-
-def jsonable(value: Any) -> Any:
-    """Turn a value into what JSON knows; see :func:`dump`."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(k): jsonable(v) for k, v in value.items()}
-    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
-        return jsonable(value.tolist())
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        return [jsonable(v) for v in value]
-    return str(value)
 
 
 def parse(text: str, name: str) -> ModelInfo:
@@ -135,10 +104,6 @@ def _list_of(kind: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(isinstance(v, kind) for v in value)
 
 
-def _is_mpp(value: Any) -> bool:
-    return value is None or (_is_number(value, float) and MPP_RANGE[0] <= value <= MPP_RANGE[1])
-
-
 def _is_argument(value: Any) -> bool:
     """Whether a value may be an argument a network is built with."""
     parts = value if isinstance(value, list) else [value]
@@ -169,7 +134,11 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str, Any]] = {
     "mode": (*_TEXT, ""),
     "licence": (*_TEXT, ""),
     "hv_convention": (lambda v: v in tuple(PRESETS), f"one of {', '.join(PRESETS)}", None),
-    "mpp": (_is_mpp, "null or {:g} to {:g} micrometres per pixel".format(*MPP_RANGE), None),
+    "mpp": (
+        lambda v: v is None or (_is_number(v, float) and MPP_RANGE[0] <= v <= MPP_RANGE[1]),
+        "null or {:g} to {:g} micrometres per pixel".format(*MPP_RANGE),
+        None,
+    ),
     "config": (*_OBJECT, None),
     "training": (*_OBJECT, {}),
     "types": (lambda v: isinstance(v, list) and len(v) <= MAX_TYPES, "a list of types", []),
@@ -249,22 +218,17 @@ WANTED = "give a hover_net .tar, a TIAToolbox or Optimus .pth, or a .safetensors
 
 def identify(path: Path) -> str:
     """Tell the form of a model file, or say what it is instead."""
+    if not os.path.lexists(path):
+        built_in = " or ".join(map(repr, offered()))
+        raise CheckpointError(
+            f"There is no file {path}; check the path, or give the built-in {built_in}."
+        )
     try:
-        if path.is_dir():
-            raise CheckpointError(f"{path} is a folder; choose the model file in it.")
-        if not path.exists():
-            built_in = " or ".join(map(repr, offered()))
-            raise CheckpointError(
-                f"There is no file {path}; check the path, or give the built-in {built_in}."
-            )
-        try:
-            size = check_file(path, "a model file", MAX_FILE)
-        except InputError as error:
-            raise CheckpointError(str(error)) from error
-        with path.open("rb") as file:
+        size = check_file(path, "a model file", MAX_FILE)
+        with readable(path), path.open("rb") as file:
             head = file.read(_HEAD)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except InputError as error:
+        raise CheckpointError(str(error)) from error
     if not size:
         raise CheckpointError(f"{path.name} is empty (0 bytes); fetch it again.")
     if head.startswith(b"PK\x03\x04"):
@@ -284,19 +248,8 @@ def identify(path: Path) -> str:
 
 def sha256(path: Path) -> str:
     """Hash a file in pieces."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    """Say why the system does not give a file."""
-    reason = error.strerror or type(error).__name__
-    return CheckpointError(
-        f"Cannot read {path}: {reason}; check the path and your permission to read it."
-    )
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(name: str, detail: object) -> CheckpointError:
@@ -432,10 +385,7 @@ def digest(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def finite(tensor: torch.Tensor) -> bool:
-    """Tell whether a tensor on the CPU holds neither NaN nor infinite values; one pass.
-
-    A sum in float64 cannot overflow from float32, and one bad value spoils it.
-    """
+    """Tell whether a tensor on the CPU is finite: one bad value spoils its sum in float64."""
     values = tensor.detach()
     values = values.float() if values.dtype == torch.bfloat16 else values
     return math.isfinite(float(values.numpy().sum(dtype=np.float64)))

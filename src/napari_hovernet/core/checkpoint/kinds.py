@@ -14,11 +14,12 @@ import torch
 
 from ...errors import CheckpointError, plain
 from ..hv import PRESETS
+from ..io.files import jsonable
 from ..networks.hovernet import KERNEL
 from ..networks.optimus import TOKEN_PREFIX
 from ..params import FAMILIES, FAMILY_ENDINGS
 from ..types import CONSEP, PANNUKE, ModelInfo, TypeInfo, assumed, numbered
-from .header import WANTED, jsonable
+from .header import WANTED
 
 Weights = dict[str, torch.Tensor]
 
@@ -31,25 +32,22 @@ KNOWN = re.compile(
 )
 """A name that tells a network, and what DataParallel, Lightning and other wrappers set before."""
 MONAI = "MONAI"
-_MONAI_NAMES = tuple(
-    (re.compile(pattern), name)
-    for pattern, name in (
-        (r"^conv0\.conv\.", "conv0./."),
-        (r"^res_blocks\.(d\d)\.layers\.denselayer_(\d+)\.layers\.", r"\1.units.\2."),
-        (r"^res_blocks\.(d\d)\.bna_block\.", r"\1.blk_bna."),
-        (r"^res_blocks\.(d\d)\.", r"\1."),
-        (r"^bottleneck\.conv_bottleneck\.", "conv_bot."),
-        (r"^nucleus_prediction\.", "decoder.np."),
-        (r"^horizontal_vertical\.", "decoder.hv."),
-        (r"^type_prediction\.", "decoder.tp."),
-        (r"\.decoder_blocks\.decoderblock1\.", ".u3."),
-        (r"\.decoder_blocks\.decoderblock2\.", ".u2."),
-        (r"\.denselayerdecoder(\d+)\.layers\.", lambda m: f".dense.units.{int(m[1]) - 1}."),
-        (r"\.conv1/norm\.", ".conv1/bn."),
-        (r"(\.u[23])\.bna_block\.", r"\1.dense.blk_bna."),
-        (r"\.output_features\.decoderblock3\.", ".u1."),
-        (r"\.output_features\.decoderblock4\.", ".u0."),
-    )
+_MONAI_NAMES: tuple[tuple[str, Any], ...] = (
+    (r"^conv0\.conv\.", "conv0./."),
+    (r"^res_blocks\.(d\d)\.layers\.denselayer_(\d+)\.layers\.", r"\1.units.\2."),
+    (r"^res_blocks\.(d\d)\.bna_block\.", r"\1.blk_bna."),
+    (r"^res_blocks\.(d\d)\.", r"\1."),
+    (r"^bottleneck\.conv_bottleneck\.", "conv_bot."),
+    (r"^nucleus_prediction\.", "decoder.np."),
+    (r"^horizontal_vertical\.", "decoder.hv."),
+    (r"^type_prediction\.", "decoder.tp."),
+    (r"\.decoder_blocks\.decoderblock1\.", ".u3."),
+    (r"\.decoder_blocks\.decoderblock2\.", ".u2."),
+    (r"\.denselayerdecoder(\d+)\.layers\.", lambda m: f".dense.units.{int(m[1]) - 1}."),
+    (r"\.conv1/norm\.", ".conv1/bn."),
+    (r"(\.u[23])\.bna_block\.", r"\1.dense.blk_bna."),
+    (r"\.output_features\.decoderblock3\.", ".u1."),
+    (r"\.output_features\.decoderblock4\.", ".u0."),
 )
 """Names of MONAI's HoVerNet, and what they are called here, one after another."""
 PLUS_MPP = 0.5
@@ -109,14 +107,14 @@ def recognise(payload: Any, name: str) -> Found:
         kind = kinds.get(wrapper, f"HoVer-Net under {wrapper!r}")
         return Found(hovernet_info(state, kind, name), state)
     if any(key.startswith("nucleus_prediction.") for key in state):
-        state = {_from_monai(key): value for key, value in state.items()}
+        for pattern, called in _MONAI_NAMES:
+            state = {re.sub(pattern, called, key): value for key, value in state.items()}
         return Found(hovernet_info(state, MONAI, name), state)
     if any(key.startswith("np_head.") for key in state):
         return Found(optimus_info(state, extras, name), state)
-    if any(key.startswith("heads.np.") for key in state):
-        return Found(compact_info(state, name), state)
-    if any(key.startswith("outputs.np.") for key in state):
-        return Found(lite_info(state, name), state)
+    for architecture, (_, _, start) in _BARE.items():
+        if any(key.startswith(start) for key in state):
+            return Found(bare_info(architecture, state, name), state)
     tops = _shown(dict.fromkeys(key.split(".")[0] for key in state))
     raise CheckpointError(
         f"{name} holds {len(state)} weights of a network that is not known here (its parts: "
@@ -133,13 +131,6 @@ def refuse_foreign(name: str, keys: Iterable[str], extras: Mapping[str, Any]) ->
             raise CheckpointError(
                 f"{name} is {relative}, which is recognised but not supported: {reason}."
             )
-
-
-def _from_monai(name: str) -> str:
-    """Return the name here of a weight of MONAI's HoVerNet."""
-    for pattern, called in _MONAI_NAMES:
-        name = pattern.sub(called, name)
-    return name
 
 
 def _without_prefix(state: Weights) -> Weights:
@@ -161,7 +152,10 @@ def _weights_in(payload: Mapping[Any, Any], name: str) -> tuple[str, Weights]:
     for _ in range(WRAPPED):
         inner = next((w for w in WRAPPERS if isinstance(state.get(w), Mapping)), "")
         state = state[inner] if inner else state
-    wrong = [k for k, v in state.items() if not _is_plain(v)]
+    wrong = [
+        k for k, v in state.items()
+        if not isinstance(v, torch.Tensor) or v.is_nested or v.layout != torch.strided
+    ]  # fmt: skip
     if not wrapper and (wrong or not state):
         raise CheckpointError(
             f"{name} holds no weights under any of {', '.join(WRAPPERS)}; its entries are: "
@@ -173,11 +167,6 @@ def _weights_in(payload: Mapping[Any, Any], name: str) -> tuple[str, Weights]:
     return wrapper, {str(k): v for k, v in state.items()}
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a value is a tensor with numbers of its own, each in its place."""
-    return isinstance(value, torch.Tensor) and not value.is_nested and value.layout == torch.strided
-
-
 def _shown(names: Iterable[Any]) -> str:
     texts = [str(name) for name in names]
     return plain(", ".join(texts[:SHOWN])) + (" ..." if len(texts) > SHOWN else "")
@@ -186,7 +175,7 @@ def _shown(names: Iterable[Any]) -> str:
 # --- what their shapes tell -----------------------------------------------------------
 
 
-def shape(state: Mapping[str, torch.Tensor], key: str, name: str, ndim: int = 4) -> tuple[int, ...]:
+def shape(state: Mapping[str, torch.Tensor], key: str, name: str) -> tuple[int, ...]:
     """Look up the shape of a weight that tells how the network was built."""
     if key not in state:
         raise CheckpointError(
@@ -194,8 +183,8 @@ def shape(state: Mapping[str, torch.Tensor], key: str, name: str, ndim: int = 4)
             "fetch or export it again."
         )
     found = tuple(state[key].shape)
-    if len(found) != ndim:
-        raise CheckpointError(f"{name} has {key} of shape {found}; it should have {ndim} axes.")
+    if len(found) != 4:
+        raise CheckpointError(f"{name} has {key} of shape {found}; it should have 4 axes.")
     return found
 
 
@@ -294,24 +283,21 @@ def with_background(info: ModelInfo, background: bool, name: str) -> ModelInfo:
     return replace(info, config=config, types=types, notes=notes)
 
 
-def compact_info(state: Mapping[str, torch.Tensor], name: str) -> ModelInfo:
-    """Read the widths of a bare compact network, which says nothing else of itself."""
-    return _bare("compact", "down.{}.conv1.weight", "heads.tp.3.weight", state, name)
+_BARE = {
+    "compact": ("down.{}.conv1.weight", "heads.tp.3.weight", "heads.np."),
+    "lite": ("ups.{}.thin.conv.weight", "outputs.tp.1.weight", "outputs.np."),
+}
+"""First weights of the blocks, of the type head, and what names begin with that tell a network."""
 
 
-def lite_info(state: Mapping[str, torch.Tensor], name: str) -> ModelInfo:
-    """Read the widths of a bare lite network, whose decoder's deepest block comes first."""
-    found = _bare("lite", "ups.{}.thin.conv.weight", "outputs.tp.1.weight", state, name)
-    return replace(found, config={**found.config, "widths": found.config["widths"][::-1]})
-
-
-def _bare(
-    architecture: str, block: str, head: str, state: Mapping[str, torch.Tensor], name: str
-) -> ModelInfo:
-    """Read widths, by the names of the blocks' first weights, and the number of types."""
+def bare_info(architecture: str, state: Mapping[str, torch.Tensor], name: str) -> ModelInfo:
+    """Read the widths and number of types of a network that says nothing else of itself."""
+    block, head, _ = _BARE[architecture]
     widths: list[int] = []
     while block.format(len(widths)) in state:
         widths.append(shape(state, block.format(len(widths)), name)[0])
+    if architecture == "lite":
+        widths.reverse()  # its decoder's deepest block comes first
     n_types = shape(state, head, name)[0] if head in state else None
     note = "bare weights: mpp, type names, licence and training are not in the file; export to " \
         ".safetensors keeps them"  # fmt: skip

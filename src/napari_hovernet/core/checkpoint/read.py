@@ -34,11 +34,7 @@ _DTYPES = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "
 
 
 def read(path: Path, form: str) -> Any:
-    """Unpickle weights and plain values alone.
-
-    Beyond tensors and Python's own types only numbers of numpy, ``argparse.Namespace`` and paths
-    are allowed, because training scripts store them ("best_dice", "args").
-    """
+    """Unpickle weights and plain values alone, and what training scripts store beside them."""
     _check_pickle(path, form)
     try:
         with torch.serialization.safe_globals(_ALLOWED):
@@ -178,15 +174,12 @@ def _read(
         found = replace(found, info=with_background(found.info, types_background, name))
     network = blank(found.info, name)
     n_types, mode = network.config.get("n_types"), network.config.get("mode", "")
-    contradiction = ""
-    if len(found.info.types) != (n_types or 0):
-        contradiction = (
-            f"names {len(found.info.types)} types, but its network has {n_types or 'none'}"
-        )
-    elif found.info.mode != mode:
-        contradiction = f"says mode {found.info.mode!r}, but its network is {mode!r}"
-    if contradiction:
-        raise CheckpointError(f"{name} {contradiction}; export it again.")
+    said = {f"{len(found.info.types)} types": len(found.info.types) == (n_types or 0),
+            f"mode {found.info.mode!r}": found.info.mode == mode}  # fmt: skip
+    for what, fits in said.items():
+        if not fits:
+            own = f"but its network has {n_types or 'no'} types, mode {mode!r}"
+            raise CheckpointError(f"{name} says {what}, {own}; export it again.")
     info = replace(
         found.info,
         config=dict(network.config),

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 
 from ...errors import CheckpointError, OutputError
-from ..io.files import atomic_path
+from ..io.files import write_whole
 from ..types import Model, numbered
 from . import header
 from .header import finite
@@ -84,8 +84,7 @@ def save_model(
         buffer = io.BytesIO()  # torch turns a full disk into a RuntimeError of its own
         torch.save(payload, buffer)
         data = buffer.getvalue()
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(data)
+    write_whole(target, data)
 
 
 def stored_state(network: torch.nn.Module, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:

@@ -1,24 +1,16 @@
 """The one way to data: a place that a user names becomes a Dataset, a sequence of lazy Items.
 
-:func:`.load.open_dataset` recognises a place by what lies there: an image with its label file, a
-folder or index.csv of such, PanNuke folds, patches of hover_net, family .npz files, stacks of
-arrays in .npz and .npy. :func:`dataset_of_arrays` takes arrays in memory. Only headers
-and indices are looked at; ``item.read("image", "labels")`` reads parts of one image, *exactly as
-they are stored*, and ``dataset.divided(split)`` takes a split and the rest.
-
-Who makes what of it:
-
-* diagnosis reads items as they are, so it sees wrong channels, dtypes, NaN and conventions;
-* training checks them: :func:`.load.load_samples` gives Samples (uint8 RGB, ids without gaps,
-  HV as [H, V] outward), divided by source image;
-* evaluation runs over ``dataset.pairs``, the files, which a predictor reads tile by tile;
-* the token decoder takes ``dataset.stack``, the arrays that a family or fold is cut from.
+:func:`.load.open_dataset` looks at headers and indices alone; ``item.read("image", "labels")``
+reads parts of one image *exactly as they are stored*, as the diagnosis wants them. Training has
+them checked by :func:`.load.load_samples`; evaluation runs over ``dataset.pairs``, the files; the
+token decoder takes ``dataset.stack``, the arrays that a family or fold is cut from.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -229,3 +221,73 @@ def listed(names: Iterable[str]) -> str:
     names = tuple(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
+
+
+# --- how data sets name the labels of an image -----------------------------------------
+
+LABEL_ENDINGS: Mapping[str, str] = {
+    "_lab": "this program",
+    "_labels": "this program, many others",
+    "_label": "many",
+    "_inst": "hover_net",
+    "_instances": "many",
+    "_cp_masks": "Cellpose",
+    "_seg": "Cellpose (.npy)",
+    "_masks": "many",
+    "_mask": "many",
+    "-labelled": "QuPath scripts",
+    "-labels": "QuPath scripts",
+    "-label": "QuPath scripts",
+    "-masks": "ImageJ",
+    "-mask": "ImageJ",
+    "_gt": "challenges",
+    "_rois": "this program, ImageJ",
+    "_annotations": "ASAP, COCO",
+    "_nuclei": "PUMA",
+}
+"""What follows the image's name (without or with its own ending) in that of its labels, first
+choice first, and who writes it."""
+IMAGE_ENDINGS = ("_img", "_image", "_raw", "_he", "_original")
+"""What may follow the name of an image that its labels do not have (Cellpose: ``x_img.png`` and
+``x_masks.png``)."""
+ANNOTATOR = "annotator"
+IMAGE_FOLDERS = (
+    "images", "image", "imgs", "img", "tissue images", "lizard images", "slide", "rgb",
+    "rawimages", "training dataset tif rois",
+)  # fmt: skip
+LABEL_FOLDERS = (
+    "labels", "label", "masks", "inst", "mask", "gt", "ground truth", "groundtruth", "label masks",
+    "label masks modify", "annotations", "lizard labels", "training dataset geojson nuclei",
+    ANNOTATOR,
+)  # fmt: skip
+"""Folders in which labels lie under the names of their images; case, numbers at both ends,
+underscores and brackets do not matter (NuInsSeg ``tissue images``, ``label masks``; Lizard
+``Lizard_Images1``, ``Lizard_Labels/Labels``; MoNuSeg ``Tissue Images``, ``Annotations``; TNBC
+``Slide_01``, ``GT_01``; CryoNuSeg ``Annotator 1 (biologist)/label masks``; PUMA
+``01_training_dataset_tif_ROIs``)."""
+NUCLEI_FOLDER = "masks"
+"""Folder with a mask per nucleus, beside ``images`` with the one image (DSB 2018)."""
+
+
+def folder_name(path: Path) -> str:
+    """Return a folder's name as the table has it."""
+    bare = re.sub(r"[\s_-]+", " ", path.name.lower().partition("(")[0])
+    return bare.strip(" 0123456789")
+
+
+def lowered(name: str) -> str:
+    """Return a name as files are compared: small letters, umlauts as one character (macOS)."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def label_names(image: Path, stem: str) -> list[str]:
+    """Names, without ending and in small letters, that labels of an image may have."""
+    whole, stem = lowered(image.name), lowered(stem)
+    marked = [f"{base}{end}" for base in (stem, whole, shortened(stem)) for end in LABEL_ENDINGS]
+    return [*dict.fromkeys(marked), whole]
+
+
+def shortened(stem: str) -> str:
+    """Return the name of an image in small letters without what says that it is one."""
+    ending = next((end for end in IMAGE_ENDINGS if stem.endswith(end) and stem != end), "")
+    return stem.removesuffix(ending)

@@ -142,10 +142,7 @@ class Fold:
 
 
 def find_folds(path: Path) -> list[Fold]:
-    """List the folds in a folder and below it, or the one of an ``images.npy``.
-
-    The files lie together, or in folders ``images`` and ``masks`` beside each other, as published.
-    """
+    """List the folds in a folder and below it, or the one of an ``images.npy``."""
     if path.is_file():
         found = [path] if path.name.lower() == "images.npy" else []
     else:
@@ -222,9 +219,8 @@ def _of_family(fold: Fold, n: int, family: str) -> list[int]:
     tissues = open_npy(fold.types)
     if tissues.shape != (n,):
         raise SizeError(f"{fold.types} has shape {tissues.shape} for {n} images.")
-    keep = [
-        i for i, inside in enumerate(of_family(map(str, np.asarray(tissues)), family)) if inside
-    ]
+    inside = of_family(map(str, np.asarray(tissues)), family)
+    keep = [i for i in range(n) if inside[i]]
     if not keep:
         raise InputError(f"{fold.images} has no tissue of the family {family!r}.")
     return keep

@@ -50,10 +50,7 @@ LEAST_BACKGROUND = 0.4
 
 
 def open_dataset(path: Path, family: str = "", split: str | None = None) -> Dataset:
-    """List what there is at a place; nothing is read but headers and indices.
-
-    Folders named as a split are told apart; ``split`` also names any other folder to look into.
-    """
+    """List what there is at a place by headers and indices; ``split`` names a folder of it too."""
     found = datasets(path, family.strip().lower(), split)
     return joined(found, str(path)) if len(found) > 1 else replace(found[0], origin=str(path))
 
@@ -128,6 +125,11 @@ class Gathered:
     faults: list[str] = field(default_factory=list)  # Those with which it should not start
     type_names: dict[int, TypeNames] = field(default_factory=dict)  # By place in ``samples``
 
+    def refuse(self, fault: str) -> None:
+        """Note why training should not start, "" = nothing."""
+        self.problems += [fault] if fault else []
+        self.faults += [fault] if fault else []
+
 
 TypeNames = Mapping[int, TypeInfo]
 
@@ -135,11 +137,9 @@ TypeNames = Mapping[int, TypeInfo]
 def load_samples(
     data: DataParams, *, needs: str = "image", seed: int = 0, known: TypeNames | None = None
 ) -> LoadedData:
-    """Read or list all samples and divide them into training and validation.
+    """Read images with label files, list what lies in arrays, and divide all for training.
 
-    Images with label files are read into memory; PanNuke folds, patches and family files stay on
-    the disk and are read sample by sample. Types that files name are numbered as ``known`` where
-    all of them are known.
+    Types that files name are numbered as ``known`` where all of them are known.
     """
     if needs not in NEEDS:
         raise InputError(f"needs is {needs!r}; choose one of {', '.join(NEEDS)}.")
@@ -314,9 +314,7 @@ def _list_stored(data: Dataset, needs: str, convention: str, found: Gathered) ->
         found.notes.append(note)
         if "hv" in there:
             hv = _settled_hv(data, data.stack, convention, found)
-        fault = _background_fault(data)
-        found.problems += [fault] if fault else []
-        found.faults += [fault] if fault else []
+        found.refuse(_background_fault(data))
     parts = {"image", "types", *(["features"] if needs == "tokens" else [])}
     parts |= {"labels"} if "labels" in there else {"np", "hv"}
     read = partial(read_checked, stack=data.stack, parts=tuple(parts & there), hv=hv, scale=scale)
@@ -423,12 +421,10 @@ def _settled_hv(data: Dataset, stack: Stack, convention: str, found: Gathered) -
     if not seen.sure or (named.order, named.sign) == (seen.order, seen.sign):
         found.notes.append(f"{name}: read as {convention!r}")
     else:
-        fault = (
+        found.refuse(
             f"{name}: hv_convention {convention!r} is {named.order}, {named.sign}, but "
             f"{seen.words}. Trained with the wrong one, flips cancel HV out; use 'auto'."
         )
-        found.problems.append(fault)
-        found.faults.append(fault)
     return StoredHV(named.order, named.sign, divisor)
 
 

@@ -13,13 +13,14 @@ from fnmatch import fnmatch
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import InputError
 from ..inference.images import ArraySource, ImageSource
+from ..io.files import readable
 from ..io.labels import Instances
 from ..io.open import LABEL_SUFFIXES, SUFFIXES, read_image, read_labels
 from ..io.scale import MPP_RANGE, micrometres
@@ -27,29 +28,28 @@ from ..limits import check_file
 from ..types import Int32
 from . import items
 from .items import (
+    ANNOTATOR,
+    IMAGE_FOLDERS,
+    LABEL_ENDINGS,
+    LABEL_FOLDERS,
+    NUCLEI_FOLDER,
     TEST_NAMES,
     TRAIN_NAMES,
     VAL_NAMES,
     Dataset,
     Item,
     evenly,
-    joined,
-    listed,
-    split_of,
-)
-from .names import (
-    ANNOTATOR,
-    IMAGE_FOLDERS,
-    LABEL_ENDINGS,
-    LABEL_FOLDERS,
-    NUCLEI_FOLDER,
     folder_name,
+    joined,
     label_names,
+    listed,
     lowered,
     shortened,
+    split_of,
 )
 from .stores import only
 
+T = TypeVar("T")
 Pair = items.Pair
 ALSO_IMAGES = frozenset(SUFFIXES) & frozenset(LABEL_SUFFIXES)
 """Endings of files that may be an image or labels."""
@@ -171,7 +171,7 @@ def find_splits(path: Path, split: str | None = None, *, need_labels: bool = Fal
     return joined(found, str(path))
 
 
-def spread(pairs: Sequence[Pair], n: int | None) -> tuple[Pair, ...]:
+def spread(pairs: Sequence[T], n: int | None) -> tuple[T, ...]:
     """Return ``n`` of the pairs, evenly spread over their order; all if there are no more."""
     if n is not None and n < 1:
         raise InputError(f"The number of samples is {n}; give 1 or more.")
@@ -275,10 +275,9 @@ def _folder_pairs(folder: Path, choice: DataChoice) -> tuple[Pair, ...]:
 
 
 def _below(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    """List the files of the folders that have one of the names; {} without such.
+    """List the files of the folders that have the first of the names that is there.
 
-    Of several the first name counts, with all its numbers (``images1``, ``images2``); of one file
-    in several, that of the folder with the shortest name.
+    Numbers count as one (``images1``, ``images2``); of one file that of the shortest name.
     """
     folders = [p for p in sorted(folder.iterdir(), key=lambda p: -len(p.name)) if p.is_dir()]
     for name in names:
@@ -312,30 +311,25 @@ def _dataset(found: Sequence[Pair], path: Path, choice: DataChoice) -> Dataset:
     if not found:
         wanted = choice.pattern or ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise InputError(f"{path} holds no image ({wanted}){_folders_in(path)}.")
-    data = Dataset(tuple(map(_item, found)), str(path), notes=_annotators(found))
+    parts = (part for pair in found if pair.labels for part in pair.labels.parts)
+    who = next((part for part in parts if part.lower().startswith(ANNOTATOR)), None)  # CryoNuSeg
+    note = f"the labels are those of {who!r}; --labels names another's folder"
+    items = tuple(
+        Item(p.name, frozenset({"image", "labels"} if p.labels else {"image"}),
+             partial(read_pair, p), p.group, p.split, p)
+        for p in found
+    )  # fmt: skip
+    data = Dataset(items, str(path), notes=(note,) if who else ())
     if choice.need_labels and not data.pairs:
         raise InputError(_nothing_paired(path, data.unpaired, choice))
     return data
 
 
-def _annotators(found: Sequence[Pair]) -> tuple[str, ...]:
-    """Say whose labels these are where several people drew them (CryoNuSeg)."""
-    parts = (part for pair in found if pair.labels for part in pair.labels.parts)
-    who = next((part for part in parts if part.lower().startswith(ANNOTATOR)), None)
-    return (f"the labels are those of {who!r}; --labels names another's folder",) if who else ()
-
-
-def _item(pair: Pair) -> Item:
-    has = {"image", "labels"} if pair.labels else {"image"}
-    return Item(pair.name, frozenset(has), partial(read_pair, pair), pair.group, pair.split, pair)
-
-
 def _folders_in(path: Path) -> str:
     """Name the folders that may have been meant."""
     there = sorted(path.iterdir()) if path.is_dir() else ()
-    names = [p.name for p in there if p.is_dir() and not p.name.startswith(".")]
-    shown = ", ".join(names[:SHOWN])
-    return f"; it has the folders {shown}: give one of them" if names else ""
+    names = [p.name for p in there if p.is_dir() and not p.name.startswith(".")][:SHOWN]
+    return f"; it has the folders {', '.join(names)}: give one of them" if names else ""
 
 
 def _nothing_paired(path: Path, unpaired: tuple[Pair, ...], choice: DataChoice) -> str:
@@ -379,7 +373,8 @@ def read_index(file: Path, choice: DataChoice) -> tuple[Pair, ...]:
     unnamed = next((number for number, row in rows.items() if not row[image]), None)
     if unnamed is not None:
         raise InputError(f"{file}, line {unnamed}: the image is not named; fill it in.")
-    mpp, group = _column(header, MPP_COLUMNS), _group_column(header)
+    groups = (*GROUP_COLUMNS, *(["source"] if OWN_COLUMN in header else []))
+    mpp, group = _column(header, MPP_COLUMNS), _column(header, groups if "name" in header else ())
     pairs = [
         Pair(
             name,
@@ -438,10 +433,8 @@ def _rows(file: Path) -> dict[int, Row]:
 def read_text(file: Path) -> str:
     """Read a table that any program wrote: UTF-8, UTF-16 (Excel's "Unicode text") or Latin-1."""
     check_file(file, "a CSV table", MAX_INDEX_BYTES)
-    try:
+    with readable(file):
         data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from error
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252", "latin-1"):
         try:
@@ -455,12 +448,6 @@ def read_text(file: Path) -> str:
 
 def _column(header: Sequence[str], names: Sequence[str]) -> str:
     return next((name for name in names if name in header), "")
-
-
-def _group_column(header: Sequence[str]) -> str:
-    if "name" not in header:
-        return ""
-    return _column(header, (*GROUP_COLUMNS, *(["source"] if OWN_COLUMN in header else [])))
 
 
 def _names(file: Path, rows: Mapping[int, Row], image: str) -> list[str]:

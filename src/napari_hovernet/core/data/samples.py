@@ -81,10 +81,9 @@ def _size(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 class Sample:
-    """One image (or the tokens of one) with what it should become.
+    """One image (or the tokens of one) with what it should become; it can be pickled.
 
-    Arrays are given, or read each time they are asked for (large data sets stay on the disk); take
-    ``sample.arrays`` once where several are needed. Samples can be pickled.
+    Arrays are given, or read each time they are asked for: take ``sample.arrays`` once.
     """
 
     def __init__(
@@ -217,11 +216,7 @@ LEAST_EDGE = 64
 def split_samples(
     samples: Sequence[Sample], val_fraction: float = 0.2, seed: int = 0
 ) -> LoadedData:
-    """Divide by source image, never by crop; a division the data have is kept.
-
-    A single image is cut in two along its longer edge, which is better than nothing: its parts
-    share stain and slide, and scores come out too good. The note says so.
-    """
+    """Divide by source image, never by crop; a division the data have is kept."""
     if not 0 < val_fraction < 1:
         raise InputError(f"val_fraction is {val_fraction}; give a share above 0, below 1.")
     if not samples:
@@ -288,7 +283,7 @@ class SampleFigures:
 
     name: str
     pixels: int  # Pixels in all, and in nuclei
-    inside: int  # Pixels in all, and in nuclei
+    inside: int
     nuclei: int  # Instances
     components: int  # 8-connected components of the mask
     touching: int  # Instances with a pixel beside another instance
@@ -376,11 +371,7 @@ class Leaks:
 
 
 def print_of(sample: Sample) -> Print:
-    """Take the print of a sample.
-
-    The pattern is a difference hash: the image at 8 x 9 grey pixels, one bit for each neighbour to
-    the right that is brighter.
-    """
+    """Take the print of a sample; the pattern is a difference hash of 8 x 9 grey pixels."""
     image, features = sample.arrays.image, sample.arrays.features
     values = np.ascontiguousarray(features if image is None else image)
     digest = hashlib.blake2b(values.data, digest_size=16)
@@ -430,12 +421,7 @@ def _small(grey: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[np.floa
 
 
 def turn_tokens(features: npt.NDArray[Any], turn: Turn) -> npt.NDArray[Any]:
-    """Turn the patch tokens of a square grid; those before the patches stay.
-
-    A frozen encoder would give slightly other tokens for a turned image: this stands in for it, as
-    only the tokens are kept.
-    ``features`` float (N, D).
-    """
+    """Turn the patch tokens (N, D) of a square grid: about what a turned image would give."""
     if turn == Turn():
         return features
     grid = math.isqrt(len(features))

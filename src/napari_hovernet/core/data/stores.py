@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError, plain
+from ...errors import InputError
+from ..io.files import readable
 from ..limits import check_file, check_room, npy_header
 from ..types import Int32
 
@@ -31,12 +31,14 @@ SKIPPED = 2**20
 
 _HEADER, _LENGTHS_AT = 30, 26
 """Bytes of a zip member's own header before its name, and where in it the lengths stand."""
-_ERRORS = (ValueError, OSError, EOFError, OverflowError, SyntaxError, TypeError, zlib.error)
-_ZIP_ERRORS = (*_ERRORS, zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError)
 _OBJECTS = (
     "holds Python objects, which are never opened; save plain numbers or texts instead: "
     "numpy.save('x.npy', array) with array.dtype not object"
 )
+
+
+def _nbytes(array: Member | DiskArray) -> int:
+    return int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,12 @@ class Member:
     fortran: bool  # Whether columns lie together
     offset: int | None  # Where its values start in the file, None = compressed
 
-    @property
-    def nbytes(self) -> int:
-        """Size in memory, bytes."""
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+    nbytes = property(_nbytes)
 
 
 @dataclass(frozen=True, eq=False)
 class DiskArray:
-    """An array in a file, read piece by piece.
-
-    Not mapped: a file that is cut off meanwhile would end the process that has it mapped.
-    """
+    """An array in a file, read piece by piece; mapped, a file cut off would end the process."""
 
     path: Path
     dtype: np.dtype[Any]
@@ -71,15 +67,8 @@ class DiskArray:
         if self.offset + self.nbytes > self.path.stat().st_size:
             raise ValueError(f"{self.nbytes} bytes are missing")
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Size in memory, bytes."""
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+    ndim = property(lambda self: len(self.shape))
+    nbytes = property(_nbytes)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -134,44 +123,31 @@ def _stamp(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _damaged(error: Exception) -> str:
-    return f"is damaged or cut off ({plain(error, 80)}); copy or save it again"
-
-
 @lru_cache(maxsize=OPEN_ARRAYS)
 def _opened_npy(path: Path, _: float) -> DiskArray:
-    try:
-        with path.open("rb") as file:
-            shape, fortran, dtype = npy_header(file)
-            offset = file.tell()
+    with readable(path), path.open("rb") as file:
+        shape, fortran, dtype = npy_header(file)
         if dtype.hasobject:
-            raise ValueError("Python objects")
-        return DiskArray(path, dtype, shape, offset, fortran)
-    except _ERRORS as error:
-        pickled = any(word in str(error).lower() for word in ("object", "pickle"))
-        raise InputError(f"{path} {_OBJECTS if pickled else _damaged(error)}.") from error
+            raise InputError(f"{path} {_OBJECTS}.")
+        return DiskArray(path, dtype, shape, file.tell(), fortran)
 
 
 @lru_cache(maxsize=OPEN_ARRAYS)
 def _members(path: Path, _: float) -> Mapping[str, Member]:
     found: dict[str, Member] = {}
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            for info in archive.infolist():
-                if info.filename.endswith(".npy"):
-                    with archive.open(info) as handle:
-                        shape, fortran, dtype = npy_header(handle)
-                        size = handle.tell()
-                    offset = None
-                    if info.compress_type == zipfile.ZIP_STORED:
-                        file.seek(info.header_offset)
-                        head = file.read(_HEADER)[_LENGTHS_AT:]
-                        names = sum(int.from_bytes(head[i : i + 2], "little") for i in (0, 2))
-                        offset = info.header_offset + _HEADER + names + size
-                    name = info.filename.removesuffix(".npy")
-                    found[name] = Member(shape, dtype, fortran, offset)
-    except _ZIP_ERRORS as error:
-        raise InputError(f"{path} is no .npz file, or {_damaged(error)}.") from error
+    with readable(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        for info in (i for i in archive.infolist() if i.filename.endswith(".npy")):
+            with archive.open(info) as handle:
+                shape, fortran, dtype = npy_header(handle)
+                size = handle.tell()
+            offset = None
+            if info.compress_type == zipfile.ZIP_STORED:
+                file.seek(info.header_offset)
+                head = file.read(_HEADER)[_LENGTHS_AT:]
+                names = sum(int.from_bytes(head[i : i + 2], "little") for i in (0, 2))
+                offset = info.header_offset + _HEADER + names + size
+            name = info.filename.removesuffix(".npy")
+            found[name] = Member(shape, dtype, fortran, offset)
     return MappingProxyType(found)
 
 
@@ -185,17 +161,13 @@ def _member(path: Path, name: str, stamp: float) -> AnyArray:
         raise InputError(f"{path} has no array {name!r}, only {only_these}.")
     if member.dtype.hasobject:
         raise InputError(f"{path}: {name} {_OBJECTS}.")
-    try:
+    with readable(f"{path}: {name}"):
         if member.offset is not None and member.nbytes:
             return DiskArray(path, member.dtype, member.shape, member.offset, member.fortran)
         save = "save it uncompressed (numpy.savez), then it is read piece by piece"
         check_room(member.nbytes, f"{path}: {name} is compressed", save)
         with np.load(path, allow_pickle=False) as archive:
             array: npt.NDArray[Any] = archive[name]
-    except InputError:
-        raise
-    except (*_ZIP_ERRORS, MemoryError) as error:
-        raise InputError(f"{path}: {name} {_damaged(error)}.") from error
     array.flags.writeable = False
     return array
 
@@ -286,17 +258,13 @@ class Stored:
         """Read the array of one image as it is stored; None stands for Python objects."""
         if self.dtype.hasobject:
             return np.full((1, 1), None, dtype=object)
-        try:
-            streamed = stream and self.name and not self.single
+        streamed = stream and self.name and not self.single
+        with readable(self.called):
             source = _stream(self.path, self.name, _stamp(self.path)) if streamed else None
             if source is not None:
                 array = source.read(index)
             else:
                 array = np.array(self.array if self.single else self.array[index])
-        except _ZIP_ERRORS as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{self.called} {_damaged(error)}.") from error
         if self.channel is not None:
             axis = array.ndim - 1 if array.shape[-1] == 2 else array.shape.index(2)
             array = np.take(array, self.channel, axis)
@@ -366,10 +334,7 @@ def _plane_of(made: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def stack_of(files: Sequence[Path], names: Mapping[str, tuple[str, ...]] = ALIASES) -> Stack:
-    """Find out what the arrays of some files are, by their names and shapes; the first counts.
-
-    An .npy is called as an array in an .npz file would be.
-    """
+    """Find out what the arrays of some files are, by their names and shapes; the first counts."""
     there: dict[str, Stored] = {}
     for file in files:
         for name, stored in _contents(file).items():
@@ -453,8 +418,7 @@ def _nothing(files: Sequence[Path], there: Mapping[str, Stored]) -> str:
 def merge_classes(masks: npt.NDArray[Any], what: str = "masks") -> tuple[Int32, Int32]:
     """Put the instances of PanNuke's classes, (H, W, 6), into one label image, and their types.
 
-    Types are 1 neoplastic, 2 inflammatory, 3 connective, 4 dead, 5 epithelial. Where two classes
-    claim a pixel the later one has it, as in the published reader.
+    Where two classes claim a pixel the later one has it, as in the published reader.
     """
     instances = masks[..., :CLASSES]
     if not np.isfinite(instances.sum(dtype=np.float64)) or instances.min(initial=0) < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import platform
 import reprlib
@@ -56,9 +57,7 @@ _REMEDIES = {
 def atomic_path(path: str | os.PathLike[str] | Far) -> Iterator[Path]:
     """Give a temporary path to write to; on success it takes the place of ``path``.
 
-    The temporary file lies in the same folder. It is flushed to the disk and renamed when the block
-    ends; if the block raises anything, a cancel or Ctrl-C included, it is removed and what was at
-    ``path`` before stays as it was. A symbolic link is followed.
+    Flushed to the disk and renamed at the end; removed if anything is raised. Links are followed.
     """
     if isinstance(path, Far):
         try:
@@ -158,11 +157,7 @@ def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
 
 @contextmanager
 def staged(folder: str | os.PathLike[str], names: Sequence[str]) -> Iterator[Path]:
-    """Give a hidden folder for files; on success all of ``names`` are put in place, else none.
-
-    ``names`` are relative to ``folder``, which is made; an error names where a file should have
-    gone. Files of those names are replaced.
-    """
+    """Give a hidden folder for files; on success all of ``names`` are put in place, else none."""
     place = writable_folder(folder)
     sweep(place)
     staging = _temporary(place)
@@ -197,10 +192,31 @@ METADATA_KEY = "napari_hovernet"
 """Member of the files we write that tells how they were made; other readers skip it."""
 
 
-def write_json(path: str | os.PathLike[str] | Far, value: Any) -> None:
-    """Write a JSON file, all of it or nothing."""
+def write_whole(path: str | os.PathLike[str] | Far, content: str | bytes) -> None:
+    """Write a file, all of it or nothing."""
+    data = content.encode("utf-8", SHOWN_AS) if isinstance(content, str) else content
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary.write_bytes(data)
+
+
+def write_json(path: str | os.PathLike[str] | Far, value: Any, **how: Any) -> None:
+    """Write a JSON file, all of it or nothing; ``how`` as ``json.dumps`` takes it."""
+    write_whole(path, json.dumps(value, **{"indent": 1, **how}) + "\n")
+
+
+def jsonable(value: Any) -> Any:
+    """Turn a value into what JSON knows: NaN and infinite numbers are null, paths are text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
+        return jsonable(value.tolist())
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
+        return [jsonable(v) for v in value]
+    return str(value)
 
 
 def load_json(path: str | os.PathLike[str] | Far, *, nan: bool = False) -> Any:
@@ -259,6 +275,23 @@ def member(data: Any, key: str, what: str) -> Any:
 
 
 @contextmanager
+def readable(path: object, remedy: str = "copy or export it again") -> Iterator[None]:
+    """Say in one line whatever goes wrong while a file is read: its decoder may raise anything."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into memory; give a smaller part.") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(
+            f"{path} is damaged or cut off ({plain(error, 80) or type(error).__name__}); {remedy}."
+        ) from error
+
+
+@contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Name the file in errors about what is in it."""
     try:
@@ -304,10 +337,9 @@ def types_from_json(value: Any) -> dict[int, TypeInfo]:
 
 
 def read_type_scheme(path: str | os.PathLike[str]) -> TypeScheme:
-    """Read names and colours of types: ``{"1": ["epithelial", [255, 165, 0]], ...}``.
+    """Read names and colours of types, as hover_net's type_info.json has them.
 
-    As hover_net's type_info.json. A third member lists the types, by number or name, that this one
-    takes together: ``["other", [0, 0, 255], [1, "spindle"]]``.
+    A third member lists the types that one takes: ``["other", [0, 0, 255], [1, "spindle"]]``.
     """
     data = load_json(path)
     names, takes = {0: BACKGROUND}, {}

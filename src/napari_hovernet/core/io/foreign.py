@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,7 +20,7 @@ from ...errors import InputError, plain
 from ..limits import check_file, check_room, npy_header
 from ..pickles import read_plain
 from ..types import Int32, unnamed
-from .files import MAX_TYPE, load_json, member, named, numbers, points
+from .files import MAX_TYPE, load_json, member, named, numbers, points, readable
 from .geojson import Polygons, Ring, mask_outlines
 from .labels import Instances, instances_in, instances_of, typed_by_map
 
@@ -38,10 +39,8 @@ def read_cellpose(path: Path) -> Instances:
     check_file(path, "Cellpose's _seg.npy")
     check_room(4 * path.stat().st_size, path.name)
     with path.open("rb") as file, named(path):
-        try:
+        with readable("it"):
             npy_header(file)
-        except ValueError as error:
-            raise InputError(f"it is damaged or cut off ({plain(error, 80)}).") from error
         found = read_plain(file)
         while isinstance(found, list) and len(found) == 1:
             found = found[0]
@@ -69,22 +68,13 @@ def read_xml(path: Path) -> Polygons:
     with named(path):
         if b"<!ENTITY" in text or b"<!DOCTYPE" in text:
             raise InputError("it defines entities, which are not read.")
-        try:
+        with readable("it"):
             root = ElementTree.fromstring(text)
-        except (ElementTree.ParseError, ValueError, LookupError) as error:
-            raise InputError(f"it is no XML ({plain(error, 80)}); is it cut off?") from error
-        rings, classes, left_out = [], [], 0
-        for ring, name in _regions(root):
-            if len(ring) > 2:
-                rings.append((ring,))
-                classes.append(name)
-            else:
-                left_out += 1
-        if not rings and left_out:
+        found = _classed([((ring,) if len(ring) > 2 else (), n) for ring, n in _regions(root)],
+                         "regions that are no areas were left out")  # fmt: skip
+        if found.notes and not len(found):
             raise InputError("none of its regions is an area.")
-        names = list(dict.fromkeys(name for name in classes if name))
-        notes = (f"{left_out} regions that are no areas were left out",) if left_out else ()
-        return _polygons(rings, [names.index(n) + 1 if n else 0 for n in classes], names, notes)
+        return found
 
 
 def _regions(root: ElementTree.Element) -> Iterator[tuple[Ring, str]]:
@@ -110,12 +100,23 @@ def _ring(values: Sequence[tuple[str | None, str | None]]) -> Ring:
     return ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring
 
 
-def _polygons(
-    rings: Sequence[tuple[Ring, ...]], types: Sequence[int], names: Sequence[str],
-    notes: tuple[str, ...] = (), ids: Sequence[str] = (),
-) -> Polygons:  # fmt: skip
-    infos = {k: unnamed(k, name) for k, name in enumerate(names, start=1)}
-    return Polygons(tuple(rings), tuple(ids), np.array(types, np.int32), infos, notes=notes)
+def _classed(
+    found: Sequence[tuple[tuple[Ring, ...], Any]], gone: str, names: Mapping[Any, str] | None = None
+) -> Polygons:
+    """Take objects with their classes, numbered and named as in ``names``, else as they come.
+
+    Those without a ring are left out, and counted in a note that ends with ``gone``.
+    """
+    kept = [(rings, key) for rings, key in found if rings]
+    names = {key: key for _, key in kept if key} if names is None else names
+    numbers = {key: n for n, key in enumerate(names, start=1)}
+    left_out = len(found) - len(kept)
+    return Polygons(
+        tuple(rings for rings, _ in kept),
+        type=np.array([numbers.get(key, 0) for _, key in kept], np.int32),
+        type_names={n: unnamed(n, names[key]) for key, n in numbers.items()},
+        notes=(f"{left_out} {gone}",) if left_out else (),
+    )
 
 
 # --- JSON: COCO, CellViT, TIAToolbox --------------------------------------------------
@@ -153,23 +154,20 @@ def _contours(entries: Any, data: Any) -> Polygons:
     listed = list(entries.values()) if isinstance(entries, dict) else entries
     if not isinstance(listed, list):
         raise InputError("its cells are no list.")
-    rings, types = [], []
+    found: list[tuple[tuple[Ring, ...], int]] = []
     for i, entry in enumerate(listed):
         what = f"Cell {i + 1}"
         ring = points(member(entry, "contour", what), f"{what}: its contour")
-        if len(ring) < 3:
-            continue
-        rings.append((ring + 0.5,))  # from pixel centres to edges
         kind = entry.get("type")
         fits = isinstance(kind, int) and not isinstance(kind, bool) and 0 <= kind <= MAX_TYPE
-        types.append(int(kind) if fits else 0)
+        rings = (ring + 0.5,) if len(ring) > 2 else ()  # from pixel centres to edges
+        found.append((rings, int(kind) if fits else 0))
     known = data.get("type_map") if isinstance(data, dict) else None
-    names = [f"type {k + 1}" for k in range(max(types, default=0))]
-    for key, name in (known or {}).items() if isinstance(known, dict | None) else ():
-        if str(key).isdigit() and 0 < int(str(key)[:4]) <= len(names) and isinstance(name, str):
-            names[int(str(key)[:4]) - 1] = name
-    gone = len(listed) - len(rings)
-    return _polygons(rings, types, names, (f"{gone} cells without outline",) if gone else ())
+    said = {str(k): v for k, v in known.items()} if isinstance(known, dict) else {}
+    most = max((kind for rings, kind in found if rings), default=0)
+    own = {k: said.get(str(k)) for k in range(1, most + 1)}
+    names = {k: name if isinstance(name, str) else f"type {k}" for k, name in own.items()}
+    return _classed(found, "cells without outline", names)
 
 
 def _labelme(data: Any) -> Polygons:
@@ -180,12 +178,10 @@ def _labelme(data: Any) -> Polygons:
     kept = [
         s for s in shapes if isinstance(s, dict) and s.get("shape_type", "polygon") == "polygon"
     ]
-    rings = [(points(s.get("points"), f"Shape {i + 1}"),) for i, s in enumerate(kept)]
-    named_so = [str(s.get("label") or "") for s in kept]
-    names = list(dict.fromkeys(name for name in named_so if name))
-    gone = len(shapes) - len(kept)
-    notes = (f"{gone} shapes that are no polygons were left out",) if gone else ()
-    return _polygons(rings, [names.index(n) + 1 if n else 0 for n in named_so], names, notes)
+    found = [((points(s.get("points"), f"Shape {i + 1}"),), str(s.get("label") or ""))
+             for i, s in enumerate(kept)]  # fmt: skip
+    others: list[Any] = [((), "")] * (len(shapes) - len(kept))
+    return _classed([*found, *others], "shapes that are no polygons were left out")
 
 
 def _coco(data: Any, name: str) -> Polygons:
@@ -199,18 +195,13 @@ def _coco(data: Any, name: str) -> Polygons:
         if name not in stems:
             raise InputError(f"it tells of {len(images)} images, none of them called {name!r}.")
         wanted = stems[name]
-    categories = {c.get("id"): str(c.get("name")) for c in data.get("categories") or []
-                  if isinstance(c, dict)}  # fmt: skip
-    order = {key: k for k, key in enumerate(categories, start=1)}
-    rings, types = [], []
-    for i, entry in enumerate(found):
-        if not isinstance(entry, dict) or (wanted is not None and entry.get("image_id") != wanted):
-            continue
-        made = _segmentation(entry.get("segmentation"), f"Annotation {i + 1}")
-        if made:
-            rings.append(made)
-            types.append(order.get(entry.get("category_id"), 0))
-    return _polygons(rings, types, list(categories.values()))
+    names = {c.get("id"): str(c.get("name")) for c in data.get("categories") or []
+             if isinstance(c, dict)}  # fmt: skip
+    mine = [(i, e) for i, e in enumerate(found, start=1)
+            if isinstance(e, dict) and wanted in (None, e.get("image_id"))]  # fmt: skip
+    made = [(_segmentation(e.get("segmentation"), f"Annotation {i}"), e.get("category_id"))
+            for i, e in mine]  # fmt: skip
+    return replace(_classed(made, "", names), notes=())
 
 
 def _segmentation(value: Any, what: str) -> tuple[Ring, ...]:
@@ -262,8 +253,8 @@ def _compressed_counts(text: str) -> npt.NDArray[np.int64]:
 def read_store(path: Path) -> Polygons:
     """Read an annotation store of TIAToolbox (SQLite)."""
     check_file(path, "an annotation store")
-    rings, classes = [], []
-    try:
+    found = []
+    with readable(path):
         place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(place, uri=True)) as store:
             made = store.execute("SELECT sql FROM sqlite_master WHERE name = 'annotations'")
@@ -272,23 +263,11 @@ def read_store(path: Path) -> Polygons:
             for geometry, properties in store.execute(
                 "SELECT geometry, properties FROM annotations"
             ):
-                rings.append(_wkb(geometry))
-                classes.append(_type_in(properties))
-    except (sqlite3.Error, struct.error, zlib.error, ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{path} is no annotation store ({plain(error, 80)}).") from error
-    kept = [(r, c) for r, c in zip(rings, classes, strict=True) if r]
-    names = list(dict.fromkeys(c for _, c in kept if c))
-    gone = len(rings) - len(kept)
-    notes = (f"{gone} annotations that are no areas were left out",) if gone else ()
-    return _polygons(
-        [r for r, _ in kept], [names.index(c) + 1 if c else 0 for _, c in kept], names, notes
-    )
-
-
-def _type_in(properties: Any) -> str:
-    known = json.loads(properties) if isinstance(properties, str) else {}
-    kind = known.get("type") if isinstance(known, dict) else None
-    return "" if kind in (None, "") else str(kind)[:TYPED_LENGTH]
+                known = json.loads(properties) if isinstance(properties, str) else {}
+                kind = known.get("type") if isinstance(known, dict) else None
+                name = "" if kind in (None, "") else str(kind)[:TYPED_LENGTH]
+                found.append((_wkb(geometry), name))
+    return _classed(found, "annotations that are no areas were left out")
 
 
 def _wkb(data: Any) -> tuple[Ring, ...]:

@@ -68,10 +68,7 @@ def trace(mask: Array, points: Array, starts: Array) -> int:
 
 @kernel
 def trace_all(labels: Array, ids: Array, box: Array) -> tuple[Array, Array, Array]:
-    """Trace nuclei in their boxes (n, 4): all points (x, y), where rings start, and each's first.
-
-    Rings are closed, in pixels of ``labels``.
-    """
+    """Trace nuclei in their boxes (n, 4): points of closed rings, their starts, each's first."""
     found = np.empty((FIRST_ROOM, 2), np.int32)
     starts, first = np.zeros(len(ids) + 1, np.int64), np.zeros(len(ids) + 1, np.int64)
     total, rings = 0, 0
@@ -108,9 +105,8 @@ def trace_all(labels: Array, ids: Array, box: Array) -> tuple[Array, Array, Arra
 def fill(rings: Array, edges: Array, first: Array, labels: Array) -> None:
     """Set each object's number where a pixel centre lies inside an odd number of its rings.
 
-    ``edges`` (n, 4) holds x0, y0, x1, y1 in pixel-edge coordinates; those of object i (numbered i +
-    1 in ``labels``) are ``edges[first[i]:first[i + 1]]``. ``rings`` gives each object's least and
-    largest y.
+    Those of object i, i + 1 in ``labels``, are ``edges[first[i]:first[i + 1]]``, each x0, y0, x1,
+    y1 in pixel-edge coordinates; ``rings`` gives its least and largest y.
     """
     height, width = labels.shape
     for i in range(len(first) - 1):
@@ -150,11 +146,7 @@ MAX_LABEL_PIXELS = 2**30
 
 @dataclass(frozen=True, eq=False)
 class Polygons:
-    """Outlines of nuclei; entry i of every field belongs to object i.
-
-    Coordinates are pixel edges: the pixel in row r and column c covers x from c to c + 1 and y from
-    r to r + 1. Subtract 0.5 for a viewer that puts whole numbers on centres.
-    """
+    """Outlines of nuclei along pixel edges, which lie 0.5 before the centres; a row an object."""
 
     rings: tuple[tuple[Ring, ...], ...]  # x, y of each object's rings, not closed
     ids: tuple[str, ...] = ()  # As in the file, or "1", "2" ...
@@ -206,10 +198,7 @@ def _check_ring(identity: str, ring: Ring) -> None:
 def rasterize(
     polygons: Polygons, shape: tuple[int, int] | None = None, origin: tuple[int, int] = (0, 0)
 ) -> Int32:
-    """Draw outlines as a label image, int32 (H, W): pixels whose centre lies inside.
-
-    The large ones first, so that none covers a smaller one; entry i is drawn as i + 1.
-    """
+    """Draw outlines as a label image, int32 (H, W), entry i as i + 1, the large ones first."""
     row0, col0 = origin
     if shape is None:
         shape = (max(polygons.box[2] - row0, 0), max(polygons.box[3] - col0, 0))
@@ -244,11 +233,7 @@ def _signed_area(ring: Ring) -> float:
 
 
 def mask_outlines(mask: Bool) -> list[Ring]:
-    """Outlines of a mask along its pixel edges; :func:`rasterize` gives the mask back.
-
-    Pixels that meet in a corner alone are outlined apart, so that no ring of a mask without holes
-    touches itself.
-    """
+    """Outlines of a mask along its pixel edges; pixels that meet in a corner alone lie apart."""
     padded = np.pad(mask, 1).astype(np.uint8)
     size = int(np.count_nonzero(padded))
     points, starts = np.empty((4 * size, 2), np.float64), np.empty(size + 1, np.int64)
@@ -257,10 +242,7 @@ def mask_outlines(mask: Bool) -> list[Ring]:
 
 
 def nucleus_outlines(nuclei: Nuclei, i: int, labels: Int32 | None) -> list[list[Ring]]:
-    """Outlines of a nucleus part by part, the outer ring first, then its holes.
-
-    Without the labels only what the contour encloses is known: no holes, no second part.
-    """
+    """Outlines of a nucleus part by part, the outer ring first; holes only with labels."""
     if labels is None:
         return [[ring] for ring in contour_outlines(nuclei.contours[i])]
     row0, col0, row1, col1 = (int(n) for n in nuclei.bbox[i])
@@ -370,10 +352,7 @@ def _features(
     where: tuple[tuple[int, int], float | None, str],
     object_type: str,
 ) -> Iterator[str]:
-    """Write some nuclei, each a line; ``where`` is the offset, mpp, and what tells runs apart.
-
-    The text is what ``json.dumps`` makes of each, put together here in a fraction of the time.
-    """
+    """Write nuclei, a line each, as ``json.dumps`` would, in a fraction of its time."""
     offset, mpp, seed = where
     shift = np.array([offset[1], offset[0]], np.int32)
     part = slice(rows.start, rows.stop)

@@ -28,6 +28,7 @@ from .files import (
     own_shape,
     own_types,
     points,
+    readable,
     type_info_json,
     types_to_json,
 )
@@ -193,25 +194,19 @@ def _load(file: Path) -> dict[str, npt.NDArray[Any]]:
     from scipy import io as scipy_io  # noqa: PLC0415 - on first use
 
     check_file(file, "a MAT file", MAX_MAT_BYTES)
-    try:
-        with open(file, "rb") as handle:
+    with readable("it"), open(file, "rb") as handle:
+        try:
             sizes = {name: shape for name, shape, _ in scipy_io.whosmat(handle)}
-            if "inst_map" not in sizes:
-                there = plain(", ".join(sorted(sizes)) or "nothing")
-                raise InputError(f"it has no inst_map, only {there}.")
-            if int(np.prod(sizes["inst_map"], dtype=object)) > MAX_MAT_PIXELS:
-                raise InputError(f"its inst_map claims to be {sizes['inst_map']} pixels large.")
-            _check_unpacked(handle)
-            handle.seek(0)
-            content = scipy_io.loadmat(handle, variable_names=NAMES)
-    except NotImplementedError as error:  # version 7.3 is HDF5
-        raise InputError("it is of MAT version 7.3; save it with '-v7'.") from error
-    except OSError as error:
-        raise InputError(f"it cannot be read: {error.strerror or error}.") from error
-    except InputError:
-        raise
-    except Exception as error:  # a broken file can raise anything there
-        raise InputError(f"it is no MAT file, or is cut off ({plain(error, 80)}).") from error
+        except NotImplementedError as error:  # version 7.3 is HDF5
+            raise InputError("it is of MAT version 7.3; save it with '-v7'.") from error
+        if "inst_map" not in sizes:
+            there = plain(", ".join(sorted(sizes)) or "nothing")
+            raise InputError(f"it has no inst_map, only {there}.")
+        if int(np.prod(sizes["inst_map"], dtype=object)) > MAX_MAT_PIXELS:
+            raise InputError(f"its inst_map claims to be {sizes['inst_map']} pixels large.")
+        _check_unpacked(handle)
+        handle.seek(0)
+        content = scipy_io.loadmat(handle, variable_names=NAMES)
     return {name: np.asarray(content[name]) for name in NAMES if name in content}
 
 

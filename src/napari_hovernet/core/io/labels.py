@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ...errors import InputError
 from ..limits import check_room
 from ..types import Int32, TypeInfo, unnamed
-from .files import MAX_TYPE, METADATA_KEY, atomic_path
+from .files import MAX_TYPE, METADATA_KEY, atomic_path, readable
 from .tiff import JPEGS, main_series, tiff_file
 
 MAX_LABEL = 2**31 - 1
@@ -48,8 +48,7 @@ def renumbered(
 ) -> tuple[Int32, npt.NDArray[Any], tuple[str, ...]]:
     """Return a label image as int32, the ids as stored in the order of those here, and notes.
 
-    Ids beyond int32 are numbered anew, each its own. Negative ones, by custom areas that do not
-    count, become background.
+    Ids beyond int32 are numbered anew; negative ones, which by custom do not count, are background.
     """
     low = high = 0.0
     if values.size and values.ndim == 2 and values.dtype.kind in "if":
@@ -169,17 +168,13 @@ def with_type_table(found: Instances, file: Path) -> Instances:
 
 def _typed(found: Instances, table: Path) -> Instances:
     """Read the types of a table; one without the columns is about something else."""
-    try:
-        with open(table, encoding="utf-8-sig", newline="") as handle:
-            rows = csv.DictReader(handle)
-            if not set(_TYPE_COLUMNS) <= set(rows.fieldnames or ()):
-                return found
-            typed = [(int(row["label"]), int(row["type"] or 0), row.get("type_name") or "")
-                     for row in rows]  # fmt: skip
-    except OSError as error:
-        raise InputError(f"{table} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{table}: label and type must be whole numbers ({error}).") from error
+    remedy = "label and type must be whole numbers"
+    with readable(table, remedy), open(table, encoding="utf-8-sig", newline="") as handle:
+        rows = csv.DictReader(handle)
+        if not set(_TYPE_COLUMNS) <= set(rows.fieldnames or ()):
+            return found
+        typed = [(int(row["label"]), int(row["type"] or 0), row.get("type_name") or "")
+                 for row in rows]  # fmt: skip
     types = {label: kind for label, kind, _ in typed if 0 <= kind <= MAX_TYPE}
     names = {kind: name.lstrip("'") for _, kind, name in typed if kind and name}
     known = {kind: unnamed(kind, names[kind]) for kind in sorted(names)}

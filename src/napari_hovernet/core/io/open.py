@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from ...errors import InputError, plain
 from ..inference.images import ArraySource, ImageSource, as_source
 from ..limits import check_file, check_room, npy_header
+from .files import readable
 from .geojson import Polygons, rasterize, read_geojson
 from .hover_net import read_hovernet_json, read_hovernet_mat
 from .labels import (
@@ -54,8 +53,6 @@ HEAD_BYTES = 65_536
 """First bytes of a file, in which its kind must show."""
 DECODE_BYTES = 8
 """Main memory that decoding a PNG or JPEG takes per pixel, bytes."""
-SHOWN = 80
-"""Characters of a decoder's own words in an error."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -78,65 +75,37 @@ def _pixels(image: Image.Image) -> int:
 def _head(path: Path, wanted: str) -> bytes:
     """Return the first bytes, or say why there are none."""
     check_file(path, wanted)
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with readable(path), path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
     if not head:
         raise InputError(f"{path} is empty (0 bytes); copy or export it again.")
     return head
 
 
 @contextmanager
-def _picture(path: Path, head: bytes, too_large: str) -> Iterator[Image.Image]:
+def _picture(path: Path, head: bytes) -> Iterator[Image.Image]:
     """Open a PNG or JPEG whose pixels are not decoded yet; name what is wrong with it."""
     kind: Any = (
         PngImagePlugin.PngImageFile if head.startswith(_PNG) else JpegImagePlugin.JpegImageFile
     )
-    try:
-        # Not Image.open: it would refuse sizes that are usual here.
-        with path.open("rb") as file, kind(file) as image:
-            yield image
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{path} does not fit into memory; {too_large}.") from error
-    except SyntaxError as error:  # Pillow's word for what it does not know
-        raise InputError(
-            f"{path} is damaged, or of a kind that is not read ({plain(error, SHOWN)}; 12-bit and "
-            "lossless JPEG are not); export it again, as PNG or TIFF."
-        ) from error
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        struct.error,
-        zlib.error,
-        cv2.error,
-    ) as error:
-        raise InputError(
-            f"{path} is damaged or cut off ({plain(error, SHOWN)}); copy or export it again."
-        ) from error
+    # Not Image.open: it would refuse sizes that are usual here.
+    with readable(path), path.open("rb") as file:
+        try:
+            with kind(file) as image:
+                yield image
+        except SyntaxError as error:  # Pillow's word for what it does not know
+            raise InputError(
+                f"{path} is damaged, or of a kind that is not read ({plain(error, 80)}; 12-bit and "
+                "lossless JPEG are not); export it again, as PNG or TIFF."
+            ) from error
 
 
 def _deep(path: Path, head: bytes, image: Image.Image) -> Array | None:
-    """Decode a 16-bit PNG, which Pillow would cut to 8 bits; None for other pictures.
-
-    Grey ones beyond OpenCV's limit Pillow reads whole.
-    """
-    if head.startswith(_PNG) and image.mode == "I;16" and _pixels(image) > OPENCV_PIXELS:
-        return np.asarray(image)
-    if (
-        _pixels(image) > OPENCV_PIXELS
-        or not head.startswith(_PNG)
-        or head[_PNG_DEPTH_AT:][:1] != b"\x10"
-    ):
+    """Decode a 16-bit PNG, which Pillow would cut to 8 bits; None for other pictures."""
+    if not head.startswith(_PNG) or head[_PNG_DEPTH_AT:][:1] != b"\x10":
         return None
+    if _pixels(image) > OPENCV_PIXELS:  # grey ones Pillow reads whole
+        return np.asarray(image) if image.mode == "I;16" else None
     image.verify()
     decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
@@ -185,7 +154,7 @@ def _decode(path: Path, head: bytes) -> tuple[Any, tuple[str, ...], Scale]:
     """Decode a PNG or JPEG whole; its size is looked at before its pixels."""
     if not head.startswith((_PNG, _JPEG)):
         raise InputError(f"{path} is no PNG, JPEG or TIFF image; convert it first.")
-    with _picture(path, head, "save it as a tiled TIFF") as image:
+    with _picture(path, head) as image:
         check_room(_pixels(image) * DECODE_BYTES, path.name, "save it as a tiled TIFF")
         check_scans(path.read_bytes() if head.startswith(_JPEG) else b"")
         scale, turn = of_dpi(image.info.get("dpi")), 1
@@ -282,7 +251,7 @@ def _read_raster(file: Path, head: bytes) -> Instances:
 
 def _read_png(file: Path, head: bytes) -> Instances:
     """Read ids as stored: grey levels or numbers of a palette."""
-    with _picture(file, head, "give a smaller part") as image:
+    with _picture(file, head) as image:
         check_room(_pixels(image) * DECODE_BYTES, file.name)
         deep = _deep(file, head, image)
         values = np.asarray(image) if deep is None else deep
@@ -294,30 +263,19 @@ def _read_png(file: Path, head: bytes) -> Instances:
 
 def _read_npy(file: Path) -> Instances:
     """Read one array; its header is looked at first, so that a false size in it does no harm."""
-    try:
-        with file.open("rb") as handle:
-            shape, _, dtype = npy_header(handle)
-            if dtype.hasobject:
-                from .foreign import read_cellpose  # noqa: PLC0415
+    with readable(file, "save it again"), file.open("rb") as handle:
+        shape, _, dtype = npy_header(handle)
+        if dtype.hasobject:
+            from .foreign import read_cellpose  # noqa: PLC0415
 
-                return read_cellpose(file)
-            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if size > file.stat().st_size:
-                raise ValueError(f"{size} bytes expected")
-            check_room(size, str(file))
-            handle.seek(0)
-            stored = np.load(handle, allow_pickle=False)
-    except InputError:
-        raise
-    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError,
-            KeyError, RecursionError) as error:  # fmt: skip
-        raise InputError(
-            f"{file} cannot be used: it is damaged or cut off ({plain(error, SHOWN)}); save it "
-            "again."
-        ) from error
-    if (
-        stored.ndim == 3 and stored.shape[2] == 2
-    ):  # ids and types, as hover_net and CoNIC stack them
+            return read_cellpose(file)
+        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        if size > file.stat().st_size:
+            raise ValueError(f"{size} bytes expected")
+        check_room(size, str(file))
+        handle.seek(0)
+        stored = np.load(handle, allow_pickle=False)
+    if stored.ndim == 3 and stored.shape[2] == 2:  # ids, types: as hover_net and CoNIC stack them
         found = instances_in(stored[..., 0], f"{file}: the array")
         return typed_by_map(found, stored[..., 1], "the array's second plane")
     return instances_in(stored, f"{file}: the array")

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import InputError, OutputError, plain
+from ...errors import InputError, OutputError
 from ..limits import check_file
 from ..types import Int32, Nuclei, unnamed
-from .files import atomic_path
+from .files import atomic_path, named, readable
 from .geojson import Polygons, Ring, nucleus_outlines
 
 MAGIC = b"Iout"
@@ -110,19 +109,13 @@ def read_rois(path: str | os.PathLike[str]) -> Polygons:
     """Read the areas of a zip of regions, or of one .roi file; lines and points are left out."""
     file = Path(path)
     check_file(file, "regions of ImageJ")
-    try:
-        with file.open("rb") as handle:
-            if handle.read(len(MAGIC)) == MAGIC:
-                handle.seek(0)
-                found = {file.stem: handle.read(MAX_ROI_BYTES)}
-            else:
-                found = _members(file)
+    with readable(file), named(file), file.open("rb") as handle:
+        if handle.read(len(MAGIC)) == MAGIC:
+            handle.seek(0)
+            found = {file.stem: handle.read(MAX_ROI_BYTES)}
+        else:
+            found = _members(file)
         rois = {name: _unpacked(data) for name, data in found.items()}
-    except (struct.error, ValueError, IndexError, zipfile.BadZipFile, zlib.error, OSError, EOFError,
-            NotImplementedError, RuntimeError) as error:  # fmt: skip
-        if isinstance(error, InputError):
-            raise InputError(f"{file}: {error}") from error
-        raise InputError(f"{file} is damaged or cut off ({plain(error, 80)}).") from error
     areas = {name: roi for name, roi in rois.items() if roi[0]}
     if rois and not areas:
         raise InputError(f"{file}: none of its {len(rois)} regions is an area.")

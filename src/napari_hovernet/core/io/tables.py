@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from ...errors import InputError
 from ..limits import check_file
 from ..types import Nuclei
-from .files import METADATA_KEY, atomic_path
+from .files import METADATA_KEY, atomic_path, write_json
 
 if TYPE_CHECKING:
     from ..measure.blobs import BlobReport
@@ -217,6 +216,4 @@ def write_comparison_json(
         for place in errors
     ]
     content = {**comparison.as_dict(), "errors": found, METADATA_KEY: dict(metadata or {})}
-    with atomic_path(path) as temporary:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(path, content, ensure_ascii=False, allow_nan=False)

@@ -19,6 +19,7 @@ import tifffile
 
 from ...errors import InputError, plain
 from ..limits import check_file, check_room
+from .files import readable
 from .scale import Scale, of_tiff
 
 Array = npt.NDArray[Any]
@@ -57,10 +58,7 @@ class _Part(NamedTuple):
 
 @dataclass(eq=False)
 class PagesArray:
-    """The finest level of a TIFF as a lazy (H, W, C) array; slicing decodes what it touches.
-
-    The file is opened for each read and not held open.
-    """
+    """The finest level of a TIFF as a lazy (H, W, C) array; the file is opened for each read."""
 
     path: Path
     pages: tuple[Any, ...]  # One page, or one page per colour
@@ -75,21 +73,11 @@ class PagesArray:
         r0, r1, _ = key[0].indices(self.shape[0])
         c0, c1, _ = key[1].indices(self.shape[1])
         out = np.zeros((r1 - r0, c1 - c0, self.shape[2]), self.dtype)
-        try:
-            with self._lock, self.path.open("rb") as file:
-                for part in self._parts(r0, r1, c0, c1):
-                    block = self._block(file, part)
-                    if block is not None:
-                        _paste(out, block, part, r0, c0)
-        except InputError:
-            raise
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
-        except Exception as error:  # tables that contradict each other
-            raise InputError(
-                f"{self.path.name} is damaged or cut off ({plain(error, 80)}); copy or export it "
-                "again."
-            ) from error
+        with readable(self.path.name), self._lock, self.path.open("rb") as file:
+            for part in self._parts(r0, r1, c0, c1):
+                block = self._block(file, part)
+                if block is not None:
+                    _paste(out, block, part, r0, c0)
         return out
 
     def _parts(self, r0: int, r1: int, c0: int, c1: int) -> Iterator[_Part]:
@@ -148,19 +136,8 @@ class PagesArray:
 def tiff_file(path: Path) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF; whatever is wrong with its tables is said in one line."""
     check_file(path, "a TIFF")
-    try:
-        with tifffile.TiffFile(path) as file:
-            yield file
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{path.name} does not fit into memory; give a smaller part.") from error
-    except OSError as error:
-        raise InputError(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # tifffile and its codecs raise errors of many kinds
-        raise InputError(
-            f"{path.name} cannot be read as TIFF ({plain(error)}); is it complete?"
-        ) from error
+    with readable(path.name), tifffile.TiffFile(path) as file:
+        yield file
 
 
 def main_series(file: tifffile.TiffFile) -> tuple[Any, tuple[str, ...]]:
@@ -224,10 +201,7 @@ def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...],
 
 
 def coded_pixels(data: bytes, compression: int) -> int:
-    """Pixels that a strip or tile claims to hold by its own header, 0 where it has none.
-
-    Decoders take memory by this number, whatever the table of the file says.
-    """
+    """Pixels that a strip or tile claims by its own header, by which decoders take memory; or 0."""
     if compression in JPEG_2000:
         sizes = [struct.unpack(">II", found[1]) for found in _J2K_SIZE.finditer(data)]
         return max((w * h for w, h in sizes), default=0)
@@ -297,10 +271,7 @@ def _has_alpha(page: Any) -> bool:
 
 
 def _with_alpha(block: Array, kind: int) -> Array:
-    """Return RGBA; colours that were multiplied by alpha are laid on white, so that none is twice.
-
-    ``block`` is (h, w, 2) or (h, w, 4).
-    """
+    """Return RGBA of (h, w, 2 or 4); colours multiplied by alpha before are laid on white."""
     colours, alpha = block[..., :-1], block[..., -1:]
     if kind == PREMULTIPLIED:
         most = np.iinfo(block.dtype).max

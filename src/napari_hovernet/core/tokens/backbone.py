@@ -10,7 +10,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -21,13 +20,10 @@ from ...errors import CheckpointError, InputError, JobFailed, is_out_of_memory
 from ..checkpoint import read as torchfiles
 from ..checkpoint.header import SAFETENSORS, identify
 from ..choices import check_choices, choice
-from ..hv import hv_targets
 from ..inference import devices
 from ..inference.images import UInt8
-from ..io.files import atomic_path
 from ..networks.optimus import GRID
-from ..synthetic import TissueParams, tissue
-from ..types import Float32, Int32, Progress
+from ..types import Progress
 
 INSTALL = "pip install 'napari-hovernet[vit]'"
 """What to type for the optional backbone."""
@@ -105,11 +101,7 @@ def as_backbone(
 
 
 def prefix_tokens(module: nn.Module, n_tokens: int) -> int:
-    """Tell how many tokens stand before the patches.
-
-    timm says it (``num_prefix_tokens``); transformers and DINOv2 say how many registers there are,
-    beside CLS; else the patches are taken for the largest square.
-    """
+    """Tell how many tokens stand before the patches: as the module says, else by a square."""
     told = getattr(module, "num_prefix_tokens", None)
     if isinstance(told, int):
         return told
@@ -121,10 +113,7 @@ def prefix_tokens(module: nn.Module, n_tokens: int) -> int:
 
 
 def image_tokens(backbone: Backbone, images: Sequence[UInt8]) -> npt.NDArray[np.float32]:
-    """Compute the tokens of a few images, prefix included.
-
-    ``images`` sequence of uint8 (H, W, 3).
-    """
+    """Compute the tokens of a few images, uint8 (H, W, 3), prefix included."""
     batch = torch.cat([prepared(image, backbone.params) for image in images])
     with torch.inference_mode():
         tokens = _forward(backbone, batch.to(backbone.device))
@@ -268,84 +257,3 @@ def _load_weights(module: nn.Module, path: Path) -> None:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return " ".join(lines[:2])[:200] if lines else type(error).__name__
-
-
-# --- generated families ---------------------------------------------------------------
-
-STORED_EDGE = 256
-"""Edge of images and targets in family files."""
-CELLS = 7
-"""A patch is described by CELLS x CELLS means of each map."""
-
-
-@dataclass(frozen=True)
-class TokenFamilyParams:
-    """What to generate."""
-
-    n: int = choice(8, "Samples", "How many.", low=1)
-    dim: int = choice(64, "Length", "Of a token.", low=1)
-    prefix: int = choice(5, "Prefix", "Tokens before the patches.", low=0)
-    noise: float = choice(0.05, "Noise", "Added to tokens of about unit size.", low=0)
-    folds: int = choice(0, "Folds", "Samples are dealt out to folds 1..folds in turn.", low=0)
-    instances: bool = True  # Whether ``inst_maps`` are stored
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-
-
-def tokens_of(labels: Int32, params: TokenFamilyParams | None = None, seed: int = 0) -> Float32:
-    """Make tokens of 16 x 16 patches from which NP and HV of ``labels`` (H, W) can be learned.
-
-    Each token is a fixed random projection of what lies under its patch, plus noise.
-    """
-    params = params or TokenFamilyParams()
-    maps = np.stack([(labels > 0).astype(np.float32), *hv_targets(labels)])
-    edge = GRID * CELLS
-    small = [cv2.resize(m, (edge, edge), interpolation=cv2.INTER_AREA) for m in maps]
-    cells = np.stack(small).reshape(3, GRID, CELLS, GRID, CELLS)
-    under = cells.transpose(1, 3, 0, 2, 4).reshape(GRID * GRID, -1)
-    fixed = np.random.default_rng(params.dim).standard_normal((under.shape[1], params.dim))
-    rng = np.random.default_rng(seed)
-    patches = under @ fixed / np.sqrt(under.shape[1])
-    patches += params.noise * rng.standard_normal(patches.shape)
-    before = rng.standard_normal((params.prefix, params.dim))
-    return np.concatenate([before, patches]).astype(np.float32)
-
-
-def write_token_family(
-    folder: Path, family: str = "generated", params: TokenFamilyParams | None = None
-) -> dict[str, Path]:
-    """Write ``F_features.npz``, ``F_targets.npz`` and ``F_data_FIXED.npz`` of generated tissue."""
-    params = params or TokenFamilyParams()
-    seeds = [params.seed * 1000 + i for i in range(params.n)]
-    made = [tissue((STORED_EDGE, STORED_EDGE), seed, TissueParams()) for seed in seeds]
-    labels = np.stack([one.labels for one in made])
-    types = [np.concatenate([[0], np.minimum(t.types, 4)])[t.labels] for t in made]
-    tokens = [tokens_of(t.labels, params, seed) for t, seed in zip(made, seeds, strict=True)]
-    targets: dict[str, Any] = {
-        "np_targets": (labels > 0).astype(np.uint8),
-        "hv_targets": np.stack([hv_targets(plane) for plane in labels]),
-        "nt_targets": np.stack(types).astype(np.uint8),
-    }
-    if params.instances:
-        targets["inst_maps"] = labels
-    data = {"images": np.stack([one.image for one in made]), **targets}
-    if params.folds:
-        data["fold_ids"] = np.arange(params.n) % params.folds + 1
-        data["image_ids"] = np.arange(params.n)
-    written = {}
-    for kind, ending, arrays in (
-        ("features", "features", {"features": np.stack(tokens).astype(np.float16)}),
-        ("targets", "targets", targets),
-        ("data", "data_FIXED", data),
-    ):
-        written[kind] = folder / f"{family}_{ending}.npz"
-        write_npz(written[kind], arrays)
-    return written
-
-
-def write_npz(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write arrays uncompressed, so that they can be mapped into memory: all or nothing."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]

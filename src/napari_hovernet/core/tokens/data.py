@@ -179,10 +179,7 @@ def _stored_hv(stack: Stack) -> tuple[StoredHV | None, list[str]]:
 
 
 def truth_of(data: TokenData, index: int, how: str = "auto") -> TokenTruth | None:
-    """Read the true nuclei of a sample and bring them to 224 x 224, nearest.
-
-    Labels are resized, never HV: resized HV is blurred where two nuclei touch.
-    """
+    """Read the true nuclei of a sample at 224 x 224, nearest: resized HV would be blurred."""
     if how not in TRUTHS:
         raise InputError(f"truth is {how!r}; choose one of {', '.join(TRUTHS)}.")
     if how == "auto":
@@ -308,11 +305,7 @@ class Membership:
 
 
 def membership(info: ModelInfo, data: TokenData) -> Membership:
-    """Find out which samples a checkpoint was trained on.
-
-    A checkpoint that was trained here keeps its data, share and seed, and the division is made
-    again from them. Else ``fold_ids`` tell: the last fold validates.
-    """
+    """Find out which samples a checkpoint was trained on: by its own data and seed, or folds."""
     config = own_config(info)
     found = None if config is None else _by_checkpoint(config, data)
     if found is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,15 +25,6 @@ from . import AS_FILE, HISTORICAL, TOKEN_PREFIXES
 PATCHES = GRID * GRID
 PATCH_PX = 14
 """Edge of a patch in pixels of the maps."""
-PREFIX_WORDS: Mapping[str, str] = MappingProxyType({
-    AS_FILE: "as the checkpoint says",
-    "0": "no prefix: the first token is a patch",
-    "1": "CLS alone, then patches",
-    "5": "CLS and four registers, then patches (H-optimus-0)",
-    HISTORICAL: "the slice 1:257 that the first checkpoints were trained with; of 261 tokens it "
-    "takes four registers for patches",
-})  # fmt: skip
-"""What each choice means."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +49,7 @@ class TokenParams:
 
 
 def slice_words(prefix: int, n_tokens: int) -> str:
-    """Say what a prefix that is not that of the tokens does to the maps; "" if it is.
-
-    The patches are taken for the last 256 tokens, as every ViT has them.
-    """
+    """Say what a prefix that is not that of the tokens does to the maps; "" if it is."""
     off, last = n_tokens - PATCHES - prefix, prefix + PATCHES
     if off <= 0:
         return ""

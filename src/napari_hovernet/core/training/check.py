@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...errors import InputError
-from ..data.items import listed
+from ..data.items import evenly, listed
 from ..data.samples import (
     Leaks,
     LoadedData,
@@ -98,13 +97,6 @@ class DataReport:
             f"{fit}{about}"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give everything as plain values (JSON-able, NaN as None)."""
-        plain = asdict(self)
-        for name in ("coverage", "touching", "magnitude"):
-            plain[name] = None if math.isnan(plain[name]) else plain[name]
-        return {**plain, "refused": self.refused, "summary": self.summary}
-
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
@@ -166,7 +158,9 @@ def load_data(config: TrainConfig) -> LoadedData:
 
 def check_data(loaded: LoadedData, *, samples: int = SAMPLES) -> DataReport:
     """Look at data before training."""
-    train, val = (_some(s, samples) for s in (loaded.train, loaded.val))
+    train, val = (
+        [some[i] for i in evenly(len(some), samples)] for some in (loaded.train, loaded.val)
+    )
     looks = spread(_look, (*train, *val))
     prints = [look[1] for look in looks[: len(train)] if not isinstance(look, str)]
     held = [look[1] for look in looks[len(train) :] if not isinstance(look, str)]
@@ -200,11 +194,6 @@ def _look(sample: Sample) -> tuple[SampleFigures, Print] | str:
         return measure(cached), print_of(cached)
     except InputError as error:
         return str(error)
-
-
-def _some(samples: Sequence[Sample], n: int) -> list[Sample]:
-    n = min(n, len(samples))
-    return [samples[k * len(samples) // n] for k in range(n)]
 
 
 def _share(part: float, whole: float) -> float:
@@ -250,11 +239,8 @@ def _coverage(seen: _Seen) -> Found:
             "channel, or background and nuclei are swapped. Look at the labels."
         )
     if full:
-        names = listed(full)
-        return (
-            WARN,
-            f"{words}; above {FULL:.0%} in {len(full)} images ({names}): look at their labels",
-        )
+        where = f"above {FULL:.0%} in {len(full)} images ({listed(full)})"
+        return WARN, f"{words}; {where}: look at their labels"
     return OK, words
 
 

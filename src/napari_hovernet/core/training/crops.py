@@ -167,10 +167,7 @@ def draw_move(params: AugmentParams, rng: np.random.Generator, *, free: bool = T
 def cut_crop(
     arrays: SampleArrays, size: int, move: Move, rng: np.random.Generator
 ) -> tuple[SampleArrays, Plane]:
-    """Cut a crop at a random place.
-
-    Where it reaches beyond the image, the image is mirrored and labels are background.
-    """
+    """Cut a crop at a random place; beyond the image it is mirrored, labels are background."""
     if move.angle == 0 and move.scale == 1:  # no pixel has to be interpolated
         crop, valid = _cut_plain(arrays, size, rng)
         return turned(crop, move.turn), np.ascontiguousarray(turn_plane(valid, move.turn))
@@ -303,7 +300,11 @@ class CropDataset(Dataset[Item]):
         self.crop, self.augment = data.crop, augment
         self.seed, self.n_types, self.epoch = seed, n_types, 0
         self.tokens = samples[0].features is not None
-        shares = [1.0 if self.tokens else self._crops_in(s) for s in self.samples]
+        area = data.crop**2
+        shares = [
+            1.0 if self.tokens else math.prod(max(n, data.crop) for n in s.shape) / area
+            for s in self.samples
+        ]
         self._ends = np.cumsum(shares)
         self.length = math.ceil(self._ends[-1] - ROUNDING) if length is None else length
         self._drawn: tuple[int, npt.NDArray[np.intp]] | None = None
@@ -354,10 +355,6 @@ class CropDataset(Dataset[Item]):
         found = np.searchsorted(self._ends, at, side="right")
         return rng.permutation(np.minimum(found, len(self.samples) - 1))
 
-    def _crops_in(self, sample: Sample) -> float:
-        height, width = sample.shape
-        return max(height, self.crop) * max(width, self.crop) / self.crop**2
-
     def _targets(self, sample: Sample, arrays: SampleArrays, valid: npt.NDArray[Any]) -> Item:
         nucleus, hv = targets_of(arrays)
         item = {
@@ -394,25 +391,17 @@ def types_of(
 
 
 def at_output_size(arrays: SampleArrays, size: int = OUTPUT) -> SampleArrays:
-    """Bring the planes of tokens to the size of the decoder's maps, nearest.
-
-    HV is computed from labels at the new size where there are labels; stored HV takes the nearest
-    value, so that no two nuclei mix.
-    """
+    """Bring the planes of tokens to the size of the decoder's maps, nearest: no nuclei mix."""
     if arrays.shape == (size, size):
         return arrays
     changes: dict[str, Any] = {}
     for name in ("labels", "types", "np_target", "nt_target", "hv_target"):
         plane = getattr(arrays, name)
         if plane is not None:
-            rows, cols = (_nearest(extent, size) for extent in arrays.shape)
+            rows, cols = (((np.arange(size) + 0.5) * n / size).astype(np.intp)
+                          for n in arrays.shape)  # fmt: skip
             changes[name] = np.ascontiguousarray(plane[..., rows[:, None], cols])
     return replace(arrays, **changes)
-
-
-def _nearest(extent: int, size: int) -> npt.NDArray[np.intp]:
-    """Index of the pixel that lies under the centre of each new one."""
-    return ((np.arange(size) + 0.5) * extent / size).astype(np.intp)
 
 
 def _there(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
@@ -422,10 +411,7 @@ def _there(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
 
 
 class Stream(Dataset[Item]):
-    """All crops of all epochs in one row: number = epoch (from 0) * length + index.
-
-    Loading processes thus need to hear of no new epoch, and a run can begin anywhere.
-    """
+    """All crops of all epochs in one row, so that a run can begin anywhere."""
 
     def __init__(self, crops: CropDataset, epochs: int) -> None:
         self.crops, self._epochs = crops, epochs

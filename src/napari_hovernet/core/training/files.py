@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError, plain
-from ..io.files import load_json, output_error, write_json
+from ...errors import UserError
+from ..io.files import jsonable, load_json, output_error, write_json
 from ..limits import check_file
 from ..params import TrainConfig, config_as_dict, config_from_dict
 
@@ -22,8 +21,6 @@ VERSION = 1
 """Version of the form of a line of events; readers pass over lines with a higher one."""
 MOST_BYTES = 2**24
 """Of a status or a command."""
-SHOWN = 60
-"""Characters of a damaged line that its note shows."""
 COMMANDS = ("pause", "resume", "stop")
 """What a run can be asked for."""
 STEP_SECONDS = 0.2
@@ -31,7 +28,15 @@ STEP_SECONDS = 0.2
 STATUS_SECONDS = 1.0
 """Least time between two updates of the status while nothing but the step changes."""
 
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+"""Variables by which launchers number the processes of a training."""
+
 log = logging.getLogger(__name__)
+
+
+def is_first() -> bool:
+    """Tell whether this is the process of a training that writes, and speaks for all of them."""
+    return all(os.environ.get(name, "0") in {"", "0"} for name in RANKS)
 
 
 def folder_for(path: Path) -> None:
@@ -43,11 +48,7 @@ def folder_for(path: Path) -> None:
 
 
 class EventWriter:
-    """Append events to a file, each on the disk's way before the next.
-
-    A file that is there is continued. If its last line was cut off (a killed process, a full disk)
-    the next event starts on a line of its own, so that one line is lost at most.
-    """
+    """Append events to a file; a line that was cut off is the only one that can be lost."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -60,7 +61,7 @@ class EventWriter:
     def write(self, kind: str, /, **fields: Any) -> None:
         """Write one event."""
         event = {"v": VERSION, "t": round(time.time(), 3), "event": kind, **fields}
-        line = json.dumps(_plain(event), allow_nan=False).encode() + b"\n"
+        line = json.dumps(jsonable(event), allow_nan=False).encode() + b"\n"
         rest = memoryview(b"\n" + line if self._cut_off else line)
         self._cut_off = True
         try:
@@ -81,40 +82,6 @@ class EventWriter:
         self.close()
 
 
-def read_events(path: str | os.PathLike[str], offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Read what was appended since the last time."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            data = file.read()
-    except FileNotFoundError:
-        return [], offset
-    whole = data[: data.rfind(b"\n") + 1]
-    events = [_event(line) for line in whole.split(b"\n") if line.strip()]
-    return events, offset + len(whole)
-
-
-def _event(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):  # not JSON, or not UTF-8
-        return _damaged(line, "it is cut off or not JSON")
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return _damaged(line, "it names no event")
-    version, moment = event.get("v"), event.get("t")
-    if not isinstance(version, int) or not isinstance(moment, int | float):
-        return _damaged(line, "it has no version or time")
-    if version > VERSION:
-        return _damaged(line, f"it is of version {version}: update napari-hovernet")
-    return event
-
-
-def _damaged(line: bytes, why: str) -> dict[str, Any]:
-    shown = plain(line[:SHOWN].decode("utf-8", "replace"))
-    message = f"A line of the events was passed over ({why}): {shown}"
-    return {"v": VERSION, "t": 0.0, "event": "damaged", "message": message}
-
-
 def _cut_off(path: Path) -> bool:
     with open(path, "rb") as file:
         if not file.seek(0, os.SEEK_END):
@@ -123,19 +90,14 @@ def _cut_off(path: Path) -> bool:
         return file.read(1) != b"\n"
 
 
-def _plain(value: Any) -> Any:
-    """Turn a value into what JSON knows."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if hasattr(value, "tolist"):  # numpy and torch, scalars and arrays
-        return _plain(value.tolist())
-    return str(value)
+class _Below:
+    """A file at a fixed place below the folder of a run."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __get__(self, run: RunFolder, _: type | None = None) -> Path:
+        return run.path / self._place
 
 
 @dataclass(frozen=True)
@@ -144,55 +106,21 @@ class RunFolder:
 
     path: Path  # The run's own folder
 
+    config_file = _Below("config.json")  # Configuration
+    events = _Below("events.jsonl")  # What happened, one JSON object per line
+    status_file = _Below("status.json")  # "state", "pid", "started", "updated", "message"
+    control_file = _Below("control.json")  # What the run is asked for: "command"
+    log = _Below("log.txt")  # What the process wrote to its outputs
+    resume_file = _Below("checkpoints/last.ckpt")  # Everything needed to go on
+    best = _Below("best.safetensors")  # Best model so far, by validation
+    last = _Below("last.safetensors")  # Model after the last finished epoch
+    report = _Below("report.html")
+    pinned = _Below("preview/image.npz")  # The validation image whose maps are kept
+
     @property
     def name(self) -> str:
         """Name of the run: that of its folder."""
         return self.path.name
-
-    @property
-    def config_file(self) -> Path:
-        """Configuration, JSON."""
-        return self.path / "config.json"
-
-    @property
-    def events(self) -> Path:
-        """What happened, one JSON object per line."""
-        return self.path / "events.jsonl"
-
-    @property
-    def status_file(self) -> Path:
-        """State now, JSON: "state", "pid", "started", "updated", "message"."""
-        return self.path / "status.json"
-
-    @property
-    def control_file(self) -> Path:
-        """What the run is asked for, JSON: "command"."""
-        return self.path / "control.json"
-
-    @property
-    def log(self) -> Path:
-        """What the process wrote to its outputs."""
-        return self.path / "log.txt"
-
-    @property
-    def resume_file(self) -> Path:
-        """Everything needed to go on: weights, optimiser, schedule, random numbers."""
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def best(self) -> Path:
-        """Best model so far, by validation."""
-        return self.path / "best.safetensors"
-
-    @property
-    def last(self) -> Path:
-        """Model after the last finished epoch."""
-        return self.path / "last.safetensors"
-
-    @property
-    def report(self) -> Path:
-        """Report page."""
-        return self.path / "report.html"
 
     def model_of(self, epoch: int) -> Path:
         """Return where the model kept after an epoch (from 1) lies."""
@@ -300,14 +228,13 @@ class Journal:
         """Write what went wrong, as far as the folder still takes it."""
         log.error("%s", error["message"])
         message = str(error["message"])
-        with suppress(UserError):  # the disk may be full: each may still find its place
-            self.write("error", **error)
+        ended = {"state": "failed", "message": message}
+        for kind, fields in (("error", error), ("state", ended),
+                             ("end", {**ended, "seconds": self.seconds})):  # fmt: skip
+            with suppress(UserError):  # the disk may be full: each may still find its place
+                self.write(kind, **fields)
         with suppress(UserError):
-            self.write("state", state="failed", message=message)
-        with suppress(UserError):
-            self.write("end", state="failed", message=message, seconds=self.seconds)
-        with suppress(UserError):
-            self._update(state="failed", message=message)
+            self._update(**ended)
 
     def close(self) -> None:
         """Close the events."""

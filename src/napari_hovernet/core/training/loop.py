@@ -29,16 +29,8 @@ from ..params import TrainConfig, config_as_dict
 from ..types import Model
 from .check import load_data
 from .crops import CropDataset, Steps, Stream, loader
-from .files import Journal, RunFolder
-from .module import (
-    Batch,
-    Diverged,
-    Start,
-    TrainingModule,
-    rate,
-    restored,
-    start_of,
-)
+from .files import Journal, RunFolder, is_first
+from .module import Batch, Diverged, Start, TrainingModule, rate, restored, start_of
 from .resume import (
     Position,
     all_finite,
@@ -76,8 +68,6 @@ ADVICE = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
 )
 """Beginnings of Lightning's warnings that say nothing to a user."""
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
-"""Variables by which launchers number processes; the one with zeros alone writes."""
 DONE, FAILED = 0, 1
 """Exit statuses."""
 
@@ -143,9 +133,8 @@ class Control:
 
 def run_training(folder: RunFolder, *, resume: bool = False) -> int:
     """Train as the folder's configuration says, and write everything into the folder."""
-    first = all(os.environ.get(name, "0") in {"", "0"} for name in RANKS)
     try:
-        journal = Journal(folder, active=first)
+        journal = Journal(folder, active=is_first())
     except UserError as error:
         log.error("%s", error)
         return FAILED
@@ -218,7 +207,7 @@ def _run(
     with resume_named(folder.resume_file):
         position = _position(found, run)
     if journal.active:
-        validator.write_pinned(folder.path / "preview" / "image.npz")
+        validator.write_pinned(folder.pinned)
         journal.write("start", **_announced(run, data, device, position))
     conductor = Conductor(run, position, control, journal, found)
     if position.step < run.total:
@@ -386,11 +375,7 @@ class Pace:
 
 
 class Conductor(L.Callback):
-    """Leads a run from where it stands to its end.
-
-    Lightning sees one long row of steps; epochs are ours, so that a run can stop and go on
-    anywhere. Everything that must survive is in ``position``, the weights and the random numbers.
-    """
+    """Leads a run from where it stands to its end; Lightning sees one long row of steps."""
 
     def __init__(
         self,

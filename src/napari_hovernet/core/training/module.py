@@ -38,10 +38,7 @@ class Freezer:
             )
 
     def apply(self, epoch: int) -> None:
-        """Put the network in training mode, but for what is frozen in ``epoch`` (from 1).
-
-        Frozen weights take no gradient; frozen batch norms keep and use their statistics.
-        """
+        """Put the network in training mode, but for what is frozen in ``epoch`` (from 1)."""
         for name, module in self._network.named_modules():
             module.training = not self._frozen(name, epoch)
         for name, weight in self._network.named_parameters():
@@ -101,11 +98,7 @@ def shared_maps(network: Network) -> Iterator[list[Tensor]]:
 def gradient_shares(
     shared: Tensor, terms: Mapping[str, Tensor], weights: Mapping[str, float]
 ) -> dict[str, float]:
-    """Compare the gradients that the weighted losses of the heads put on shared maps.
-
-    Takes the graph as it is and leaves it for the backward pass; changes no ``grad`` of a weight
-    and draws no random numbers.
-    """
+    """Compare the gradients of the heads' weighted losses on shared maps; the graph stays as is."""
     norms = {head: _norm(shared, terms[head], weights[head]) for head in LOSS_HEADS}
     total = sum(norms.values())
     return {head: norm / total if total > 0 else 0.0 for head, norm in norms.items()}
@@ -179,10 +172,7 @@ def restored(text: str, state: Mapping[str, torch.Tensor], typed: bool) -> Start
 
 
 def described(info: ModelInfo) -> ModelInfo:
-    """Turn where a model came from into provenance, as a file written from it says.
-
-    The same for a fresh and for a resumed run, which knows no more than the header.
-    """
+    """Say of a model what a file written from it says: so a resumed run knows as much."""
     known = HVConvention.preset(info.hv_convention)
     if (known.order, known.sign) == ("hv", "outward"):
         info = replace(info, hv_convention=OURS)  # our own targets, from now on

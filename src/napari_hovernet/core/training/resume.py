@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from ..checkpoint import save_model
 from ..checkpoint.header import finite
 from ..data.items import evenly, listed
 from ..data.samples import LoadedData, Sample
-from ..io.files import atomic_path
+from ..io.files import write_whole
 from ..networks.registry import Network
 from ..params import TrainConfig, config_as_dict
 from ..types import Model, ModelInfo
@@ -104,8 +103,7 @@ def save_resume(path: Path, state: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()  # in memory first: torch turns a full disk into a RuntimeError
     torch.save({"schema": SCHEMA, **state}, buffer)
     folder_for(path)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(buffer.getbuffer())
+    write_whole(path, buffer.getvalue())
 
 
 MOST_STEPS = 1e8
@@ -150,17 +148,13 @@ def resume_named(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a resume file is used into its name and what to do."""
     try:
         yield
-    except CheckpointError as error:
-        way_out = "start a new run from best.safetensors beside it."
-        raise CheckpointError(f"{path} cannot be used ({error}); {way_out}") from error
-    except UserError:
-        raise
     except Exception as error:
-        if is_out_of_memory(error):
+        known = isinstance(error, CheckpointError)
+        if is_out_of_memory(error) or (isinstance(error, UserError) and not known):
             raise
+        what = str(error) if known else f"{type(error).__name__}: {plain(error, 80)}"
         raise CheckpointError(
-            f"{path} is damaged ({type(error).__name__}: {plain(error, 80)}); start a new run from "
-            "best.safetensors beside it."
+            f"{path} cannot be used ({what}); start a new run from best.safetensors beside it."
         ) from error
 
 
@@ -205,17 +199,8 @@ def check_random_state(state: Mapping[str, Any]) -> None:
 
 def load_resume(path: Path) -> dict[str, Any]:
     """Read a resume file; never runs code in it."""
-    try:
+    with resume_named(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"Cannot read {path}: {error.strerror or error}; start the run anew."
-        ) from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        first = plain((str(error).strip().splitlines() or [""])[0])
-        raise CheckpointError(
-            f"{path} is damaged ({first}); start a new run from best.safetensors beside it."
-        ) from error
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise CheckpointError(
             f"{path} was written by another version; start a new run from best.safetensors."
@@ -239,10 +224,7 @@ def save_product(
     history: Sequence[Mapping[str, Any]],
     path: Path,
 ) -> None:
-    """Write a model as it stands, with all that is known of its training.
-
-    A token decoder is also written as ``.pth`` beside, in its family's own form.
-    """
+    """Write a model with all that is known of its training; a token decoder also as ``.pth``."""
     training: dict[str, Any] = config_as_dict(config)
     before = {k: v for k, v in info.training.items() if k != EARLIER}
     if before:

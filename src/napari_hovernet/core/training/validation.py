@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,9 +71,7 @@ class Validator:
         """The image whose maps are kept: the first."""
         return self.samples[0] if self.samples else None
 
-    def score(
-        self, model: Model, between: Callable[[], object] | None = None
-    ) -> tuple[dict[str, float], Preview | None]:
+    def score(self, model: Model) -> tuple[dict[str, float], Preview | None]:
         """Score the network as it stands; leaves it in eval mode."""
         loss = copy.deepcopy(self._loss).cpu()
         rows, preview = [], None
@@ -88,8 +86,6 @@ class Validator:
             if not index:
                 box = middle(maps.shape)
                 preview = Preview(maps.np[box], maps.hv[(slice(None), *box)], labels[box])
-            if between is not None:
-                between()
         return means(rows), preview
 
     def write_pinned(self, path: Path) -> None:
@@ -132,11 +128,7 @@ class Validator:
 
 
 def score_of(scores: Mapping[str, float], train: Mapping[str, float]) -> float:
-    """Return the number by which models are ranked, higher is better; the latest of equals.
-
-    AJI + PQ on the validation images; without instances there (stored targets alone) minus the
-    validation loss; without any validation image minus the mean training loss.
-    """
+    """Return the number by which models are ranked: AJI + PQ, else minus the loss."""
     if "aji" in scores:
         return scores["aji"] + scores["pq"]
     if scores:
@@ -145,10 +137,7 @@ def score_of(scores: Mapping[str, float], train: Mapping[str, float]) -> float:
 
 
 def remark(epoch: int, epochs: int, magnitude: float) -> str:
-    """Say "go on" or "investigate" by the mean magnitude inside nuclei, after epoch 5 and the end.
-
-    Above 0.25 (at the end 0.50) go on, below 0.10 investigate; else "".
-    """
+    """Say "go on", "investigate" or "" by the mean magnitude, after epoch 5 and at the end."""
     bands = MagnitudeBands()
     if not epoch or epoch not in (EARLY_EPOCH, epochs):
         return ""
