@@ -1,7 +1,5 @@
 """The token decoder learns from generated features, start to finish."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
