@@ -1,15 +1,18 @@
 """Fixtures every test may use, and what the whole run needs."""
 
-from __future__ import annotations
-
+import contextlib
 import importlib.util
+import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from napari_hovernet.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 """Top of the repository."""
@@ -41,6 +44,38 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_HOVERNET_CONFIG", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.err.splitlines() if "error: " in line]
+
+
+Run = Callable[..., Outcome]
+
+
+def call(*argv: object) -> Outcome:
+    """Run a command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main([str(argument) for argument in argv])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return Outcome(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    return call
 
 
 @pytest.fixture(scope="session")

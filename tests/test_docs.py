@@ -1,8 +1,5 @@
 """What README and docs tell people to type: commands parse, Python runs, links lead somewhere."""
 
-from __future__ import annotations
-
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -15,6 +12,8 @@ import skimage.data
 import napari_hovernet as nh
 from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.core.params import LossParams
+
+from .loading import load
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -52,10 +51,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_the_reference_lists_every_parameter() -> None:
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
-    assert spec and spec.loader
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
+    hooks = load(ROOT / "docs" / "hooks.py")
     page = (ROOT / "docs" / "reference" / "parameters.md").read_text("utf-8")
     text = hooks.on_page_markdown(page)
     assert "<!-- params:" not in text
@@ -97,9 +93,7 @@ def test_the_python_of_the_readme_finds_nuclei(capsys: pytest.CaptureFixture[str
     assert f"{names['nuclei'].n} nuclei" in capsys.readouterr().out
 
 
-def test_the_python_of_the_how_to_runs(
-    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_python_of_the_how_to_runs(known, monkeypatch) -> None:
     corner = skimage.data.immunohistochemistry()[:160, :160]
     monkeypatch.setattr(skimage.data, "immunohistochemistry", lambda: corner)
     names = run_page("docs/how-to/python.md", dict(known))
@@ -107,9 +101,7 @@ def test_the_python_of_the_how_to_runs(
     np.testing.assert_allclose(names["offsets"], known["offsets"], atol=1e-6)
 
 
-def test_the_python_about_separation_runs(
-    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_python_about_separation_runs(known, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_page("docs/how-to/separation.md", dict(known))
     assert names["ev"].outcomes.counts()["matched"] == 2
@@ -117,9 +109,7 @@ def test_the_python_about_separation_runs(
     assert (tmp_path / "separation.json").exists()
 
 
-def test_the_python_about_blobs_runs(
-    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_python_about_blobs_runs(known, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_page("docs/how-to/blobs.md", dict(known))
     assert (names["report"].n_components, names["report"].n_instances) == (1, 2)

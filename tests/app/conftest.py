@@ -1,7 +1,5 @@
 """A small data set on disk, and a stand-in for a network that is right about it."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path

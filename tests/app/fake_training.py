@@ -5,8 +5,6 @@ takes and how it ends, ``$FAKE`` says as JSON: "step_s", "steps", "end" ("done",
 "die", "silent"), "die_at".
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

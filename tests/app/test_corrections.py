@@ -1,7 +1,5 @@
 """Labels corrected by hand, and pairs of images and labels to train on."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -76,12 +74,6 @@ def test_labels_are_saved_with_how_they_came_about(run, tmp_path, name, written)
     back = read_label_tiff(path)
     assert (back.labels == drawn).all() and back.metadata["corrections"]["added"] == [70_000]
     assert back.metadata["image"] == "slide"
-
-
-def test_a_folder_that_is_not_there_is_told(run, tmp_path):
-    labels = run.result.labels
-    with pytest.raises(OutputError, match="does not exist"):
-        drive(label_steps(tmp_path / "no" / "a.tif", labels, find_corrections(run, labels)))
 
 
 def test_what_others_wrote_stays_in_its_place(tmp_path):

@@ -1,7 +1,5 @@
 """Ask why, from files and from what is on screen: findings as they come, a remedy, and back."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,9 +75,7 @@ def _diagnosed(scene: Any) -> Diagnosis:
     return drive(why_steps(Why(study).ask(scene.image)))
 
 
-def test_findings_come_one_by_one_and_the_remedy_changes_the_nuclei(
-    study: Study, scene: Any
-) -> None:
+def test_findings_come_one_by_one_and_the_remedy_changes_the_nuclei(study, scene) -> None:
     why, heard, steps = Why(study), [], []
     why.changed.connect(lambda _: heard.append(len(why.findings)))
     assert why.blocked == ""

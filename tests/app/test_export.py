@@ -1,7 +1,5 @@
 """All files of a result, or none."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -15,7 +13,6 @@ from napari_hovernet.app.segment import (
     Region,
     SegmentParams,
     SegmentResult,
-    output_paths,
     write_result,
 )
 from napari_hovernet.core.io import USUAL, Format
@@ -47,7 +44,7 @@ def result() -> SegmentResult:
     )
 
 
-def test_every_format_holds_the_same_nuclei(tmp_path: Path, result: SegmentResult) -> None:
+def test_every_format_holds_the_same_nuclei_and_their_metadata(tmp_path, result) -> None:
     files = write_result(result, tmp_path / "new" / "a.b", image_name="a.b.png")
     assert sorted(os.listdir(tmp_path / "new")) == [
         "a.b.csv", "a.b.geojson", "a.b.json", "a.b.mat", "a.b_labels.tif",
@@ -63,16 +60,18 @@ def test_every_format_holds_the_same_nuclei(tmp_path: Path, result: SegmentResul
     table = read_table(files["csv"])
     assert np.allclose(table["centroid_y_px"], 109.5)
     assert np.allclose(table["area_um2"], [25, 32.5])
+    files = write_result(result, tmp_path / "a", ["geojson", "hovernet-json"], image_name="i.png")
+    for path in files.values():
+        about = json.loads(path.read_text(encoding="utf-8"))["napari_hovernet"]
+        assert about["image"] == "i.png"
+        assert about["model"]["sha256"] == "f00"
+        assert about["region"]["row0"] == 100
 
 
 @pytest.mark.parametrize("failing", ALL)
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
 def test_an_error_in_any_format_leaves_no_new_file_and_keeps_the_old(
-    tmp_path: Path,
-    result: SegmentResult,
-    monkeypatch: pytest.MonkeyPatch,
-    failing: str,
-    error: BaseException,
+    tmp_path, result, monkeypatch, failing, error
 ) -> None:
     write = Format.write
 
@@ -89,9 +88,7 @@ def test_an_error_in_any_format_leaves_no_new_file_and_keeps_the_old(
     assert (tmp_path / "a.csv").read_text() == "old"
 
 
-def test_a_full_disk_names_the_file_that_was_wanted(
-    tmp_path: Path, result: SegmentResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_names_the_file_that_was_wanted(tmp_path, result, monkeypatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -100,25 +97,3 @@ def test_a_full_disk_names_the_file_that_was_wanted(
         write_result(result, tmp_path / "a")
     assert ".tmp" not in str(said.value)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_format_that_cannot_hold_it_says_so(
-    tmp_path: Path, result: SegmentResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("napari_hovernet.core.io.hover_net.MAX_MAT_PIXELS", 10)
-    with pytest.raises(OutputError, match="use the label TIFF"):
-        write_result(result, tmp_path / "a")
-    assert not list(tmp_path.iterdir())
-
-
-def test_dots_in_names_stay(tmp_path: Path) -> None:
-    assert output_paths("x/1.2.3", ["mat"]) == {"mat": Path("x/1.2.3.mat")}
-
-
-def test_metadata_goes_into_the_files(tmp_path: Path, result: SegmentResult) -> None:
-    files = write_result(result, tmp_path / "a", ["geojson", "hovernet-json"], image_name="i.png")
-    for path in files.values():
-        about = json.loads(path.read_text(encoding="utf-8"))["napari_hovernet"]
-        assert about["image"] == "i.png"
-        assert about["model"]["sha256"] == "f00"
-        assert about["region"]["row0"] == 100

@@ -1,19 +1,10 @@
 """Driving generators of Progress, and steps that can be taken back."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 
 import pytest
 
-from napari_hovernet.app.jobs import (
-    HISTORY_LIMIT,
-    Change,
-    History,
-    JobCancelled,
-    describe_failure,
-    drive,
-)
+from napari_hovernet.app.jobs import HISTORY_LIMIT, Change, History, JobCancelled, drive
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError, JobFailed
 
@@ -47,24 +38,15 @@ def test_cancel_closes_the_generator() -> None:
     assert closed == ["closed"]
 
 
-def test_user_errors_pass_as_they_are() -> None:
+def test_errors_come_out_with_their_cause_and_remedy() -> None:
     with pytest.raises(InputError, match="too small"):
         drive(count(1, InputError("too small")))
-
-
-def test_runtime_errors_become_job_failed_with_their_cause() -> None:
     with pytest.raises(JobFailed, match="RuntimeError: CUDA error") as caught:
         drive(count(1, RuntimeError("CUDA error\nlong trace")))
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert "long trace" not in str(caught.value)
-
-
-def test_no_memory_says_what_to_do() -> None:
     with pytest.raises(JobFailed, match="part of the image or a smaller tile"):
         drive(count(1, MemoryError()))
-
-
-def test_ctrl_c_passes_and_closes_the_generator() -> None:
     with pytest.raises(KeyboardInterrupt):
         drive(count(1, KeyboardInterrupt()))
     assert closed == ["closed"]
@@ -79,19 +61,12 @@ def test_an_error_of_the_listener_closes_the_generator() -> None:
     assert closed == ["closed"]
 
 
-def test_describe_failure_of_an_error_without_text() -> None:
-    assert describe_failure(KeyError()) == "KeyError"
-
-
-def test_a_new_change_ends_redo() -> None:
+def test_changes_are_undone_in_their_place_and_a_new_one_ends_redo() -> None:
     history: History[str] = History()
     history.do(Change(added=("a",)))
     history.undo()
     history.do(Change(added=("b",)))
     assert history.items == ("b",) and not history.can_redo and history.redo() is None
-
-
-def test_undo_restores_the_place_of_what_was_removed() -> None:
     history: History[str] = History()
     a, b, c = items = tuple("abc")
     for item in items:

@@ -1,7 +1,5 @@
 """Reports of an evaluation: the same numbers in every file, all or none; the page is safe."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import errno
@@ -10,7 +8,7 @@ import json
 import math
 import os
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ import pytest
 
 from napari_hovernet.app.evaluate import (
     OUTCOMES,
-    SCORES,
     BatchParams,
     BatchResult,
     ImageRow,
@@ -29,16 +26,8 @@ from napari_hovernet.app.evaluate import (
     group_rows,
 )
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.pages import (
-    COLUMNS,
-    DataAbout,
-    as_csv,
-    as_json,
-    render_html,
-    write_reports,
-)
+from napari_hovernet.app.pages import DataAbout, as_csv, as_json, render_html, write_reports
 from napari_hovernet.core.data.pairs import Pair
-from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.errors import OutputError
 
 ABOUT = DataAbout("data/index.csv", ("u1", "u2"), {"split": "val", "found": 3})
@@ -52,12 +41,6 @@ def result(pairs: tuple[Pair, ...], predictor: Any) -> BatchResult:
 
 def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
-
-
-def test_no_column_is_there_twice() -> None:
-    assert len(set(COLUMNS)) == len(COLUMNS)
-    assert set(SCORES) <= set(COLUMNS)
-    assert all({s.base, s.best} <= {"", *SCORES} for s in SCORES.values())
 
 
 def test_every_file_tells_the_same(tmp_path: Path, result: BatchResult) -> None:
@@ -88,14 +71,11 @@ def test_every_file_tells_the_same(tmp_path: Path, result: BatchResult) -> None:
     assert "x0" in files["html"].read_text("utf-8")
 
 
-def test_what_is_not_defined_is_empty_or_null(result: BatchResult) -> None:
+def test_what_is_not_defined_is_empty_and_names_cannot_be_run(result: BatchResult) -> None:
     row = ImageRow("a", "", "", "a.png", "", {"aji": 0.5, "hv_mse": math.nan})
     (line,) = table(as_csv([row]))
     assert (line["aji"], line["hv_mse"], line["mpp"]) == ("0.5", "", "")
     json.dumps(as_json(result, ABOUT), allow_nan=False)
-
-
-def test_a_name_cannot_be_run_by_a_spreadsheet() -> None:
     row = ImageRow("=cmd()", "+s", "", "x.png", "", {}, notes=("=1", "b"), error="-2")
     (line,) = table(as_csv([row]))
     assert [line[key] for key in ("name", "source", "notes", "error")] == [
@@ -104,9 +84,7 @@ def test_a_name_cannot_be_run_by_a_spreadsheet() -> None:
 
 
 @pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
-def test_an_error_or_ctrl_c_leaves_what_was_there(
-    tmp_path: Path, result: BatchResult, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
-) -> None:
+def test_an_error_or_ctrl_c_leaves_what_was_there(tmp_path, result, monkeypatch, kind) -> None:
     before = write_reports(result, tmp_path / "out", ABOUT)
     texts = {name: path.read_bytes() for name, path in before.items()}
     fsync, written = os.fsync, []
@@ -124,9 +102,7 @@ def test_an_error_or_ctrl_c_leaves_what_was_there(
     assert len(os.listdir(tmp_path / "out")) == 3
 
 
-def test_a_folder_in_the_way_leaves_the_others_as_they_were(
-    tmp_path: Path, result: BatchResult
-) -> None:
+def test_a_folder_in_the_way_leaves_the_others_as_they_were(tmp_path, result) -> None:
     (tmp_path / "evaluation.csv").write_text("mine")
     (tmp_path / "evaluation.html").mkdir()
     (tmp_path / "evaluation.html" / "x").touch()
@@ -234,17 +210,3 @@ def test_failed_images_are_named_at_the_top_and_nothing_is_said_of_maps_without_
     assert "Pictures" not in text
     assert "HV direction" not in text
     assert "nan" not in text.lower().replace("explanation", "")
-
-
-def test_the_heading_names_model_and_separation_and_says_when_it_is_faulty(
-    whole: BatchResult,
-) -> None:
-    model = {"architecture": "hovernet", "mode": "fast", "sha256": "0123456789abcdef"}
-    for preset, words in (("hover_net", ""), ("magnitude_peaks", "faulty on purpose"),
-                          ("merging_relabel", "merged again (faulty on purpose)")):  # fmt: skip
-        about = {"model": model, "separation": asdict(SeparationParams.preset(preset))}
-        text = Page(render_html(replace(whole, predictor=about), DataAbout("d"))).text
-        heading = text[: text.index("Means")]
-        assert "hovernet fast, SHA-256 0123456789ab," in heading
-        assert words in heading
-        assert ("faulty" in heading) is bool(words)

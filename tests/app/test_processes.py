@@ -5,8 +5,6 @@ record, another boot, container or computer, a zombie, a daemon in a dead leader
 asks for every signal there is: ``kill``, and starting anew, which ends what a run left behind.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -39,11 +37,10 @@ from napari_hovernet.app.runs import RunStore
 from napari_hovernet.app.watch import process_file, state_of, write_state
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
-from napari_hovernet.errors import InputError, JobFailed, OutputError, UserError
+from napari_hovernet.errors import InputError, JobFailed, UserError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="zombies and groups are POSIX")
 LONG_S = 60.0
-
 LEADER = """
 import os, subprocess, sys, time
 sleep = "import time; time.sleep(600)"
@@ -134,9 +131,7 @@ def attack(store: RunStore, run: RunFolder) -> str:
 # The run's own
 
 
-def test_a_run_ends_with_all_that_carries_its_token(
-    store: RunStore, run: RunFolder, started: list[int], innocent: int
-) -> None:
+def test_a_run_ends_with_all_that_carries_its_token(store, run, started, innocent) -> None:
     leader, loader, apart, daemon, bare = started
     assert state_of(run).state == "running"
     store.kill(run)
@@ -164,9 +159,7 @@ def test_of_a_dead_run_its_loaders_are_ended_and_daemons_live_on(
     assert not lives(mark.pid)
 
 
-def test_a_run_of_version_0_1_is_known_by_its_birth(
-    store: RunStore, run: RunFolder, started: list[int]
-) -> None:
+def test_a_run_of_version_0_1_is_known_by_its_birth(store, run, started) -> None:
     if sys.platform != "linux":
         pytest.skip("other systems gave a birth in words")
     ticks = Path(f"/proc/{started[0]}/stat").read_text().rsplit(")", 1)[1].split()[19]
@@ -190,9 +183,7 @@ def edited(run: RunFolder, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("known", ["number", "birth", "all but the token", "old record"])
-def test_a_record_that_names_somebody_else(
-    store: RunStore, run: RunFolder, started: list[int], innocent: int, known: str, own: list[int]
-) -> None:
+def test_a_record_that_names_somebody_else(store, run, started, innocent, known, own) -> None:
     theirs = mark_of(innocent, run.path)
     if known == "number":  # recycled
         edited(run, pid=innocent)
@@ -213,9 +204,7 @@ def test_a_record_that_names_somebody_else(
         assert doubt in refused
 
 
-def test_a_command_line_alone_proves_nothing(
-    store: RunStore, run: RunFolder, started: list[int], own: list[int]
-) -> None:
+def test_a_command_line_alone_proves_nothing(store, run, started, own) -> None:
     """Another process that names the folder, in a record that is right but for number and birth."""
     command = [sys.executable, "-c", "import time; time.sleep(600)", "--run", str(run.path)]
     child = subprocess.Popen(command)
@@ -227,9 +216,7 @@ def test_a_command_line_alone_proves_nothing(
     assert lives(child.pid)
 
 
-def test_a_copied_folder_has_no_process(
-    store: RunStore, run: RunFolder, started: list[int], own: list[int]
-) -> None:
+def test_a_copied_folder_has_no_process(store, run, started, own) -> None:
     copy = RunFolder(run.path.with_name("copy"))
     shutil.copytree(run.path, copy.path)
     assert state_of(copy).state == "killed"
@@ -239,9 +226,7 @@ def test_a_copied_folder_has_no_process(
     assert state_of(run).state == "running"
 
 
-def test_a_moved_folder_still_has_its_process_which_is_left_alone(
-    store: RunStore, run: RunFolder, started: list[int]
-) -> None:
+def test_a_moved_folder_still_has_its_process_which_is_left_alone(store, run, started) -> None:
     moved = RunFolder(run.path.with_name("moved"))
     run.path.rename(moved.path)
     assert state_of(moved).active  # no second one is started in it
@@ -291,9 +276,7 @@ def test_whoever_asks_is_never_signalled(store: RunStore, run: RunFolder) -> Non
     assert "was left alone" in attack(store, run)
 
 
-def test_a_member_must_carry_the_very_token_and_folder(
-    run: RunFolder, started: list[int], own: list[int], tmp_path: Path
-) -> None:
+def test_a_member_must_carry_the_very_token_and_folder(run, started, own, tmp_path) -> None:
     mark = read_mark(process_file(run))
     assert mark is not None
     assert {p.pid for p in members(mark, run.path, any_program=True)} == set(started[1:4])
@@ -309,9 +292,7 @@ def test_a_member_must_carry_the_very_token_and_folder(
     assert members(replace(mark, token=""), run.path, any_program=True) == []
 
 
-def test_a_process_that_may_not_be_ended_says_so(
-    run: RunFolder, started: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_may_not_be_ended_says_so(run, started, monkeypatch) -> None:
     def denied(self: psutil.Process) -> None:
         raise psutil.AccessDenied(self.pid)
 
@@ -348,10 +329,3 @@ def test_it_stands_back_and_writes_a_log(run: RunFolder, started: list[int]) -> 
     assert mark is not None
     assert mark.marked
     assert not wait_until_gone(mark, run.path, 0.05)
-
-
-def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
-    with pytest.raises(JobFailed, match="no such program"):
-        start_detached(["no such program"], tmp_path, tmp_path / "log.txt", {})
-    with pytest.raises(OutputError, match="folder does not exist"):
-        start_detached([sys.executable], tmp_path, tmp_path / "no" / "log.txt", {})

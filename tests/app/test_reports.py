@@ -1,7 +1,5 @@
 """The curves of a run, and its report: everything in one page that loads nothing."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_hovernet.app.curves import ORANGE, Line, PlotKind, thinned
+from napari_hovernet.app.curves import ORANGE, Line, PlotKind
 from napari_hovernet.app.reports import (
     LEVELS,
     charts_of,
@@ -64,15 +62,6 @@ def test_base_rates_stand_beside_the_scores(view: RunView) -> None:
     assert set(LEVELS) <= set(names)
     assert names["Gradient per head"] == ["NP", "HV"]  # types take no part
     assert charts["Loss terms"][0][1][-1] == 4.0  # 40 steps of 10 are 4 epochs
-
-
-def test_thinning_keeps_the_mean_and_the_last() -> None:
-    rng = np.random.default_rng(0)
-    x, y = np.arange(10_000.0), rng.normal(size=10_000)
-    thin_x, thin_y = thinned(x, y, 100)
-    assert len(thin_x) == 100
-    np.testing.assert_allclose(thin_y[:-1], y[:-1].reshape(99, 101).mean(1))
-    assert (thin_x[-1], thin_y[-1]) == (x[-1], y[-1])
 
 
 def test_an_svg_stands_by_itself_and_escapes_its_texts() -> None:
@@ -148,7 +137,7 @@ def folder(tmp_path: Path) -> RunFolder:
     return made
 
 
-def test_the_page_is_whole_and_loads_nothing(folder: RunFolder) -> None:
+def test_the_page_is_whole_loads_nothing_and_holds_every_score(folder: RunFolder) -> None:
     page = write_report(folder).read_text(encoding="utf-8")
     checker = Checker()
     checker.feed(page)
@@ -158,9 +147,6 @@ def test_the_page_is_whole_and_loads_nothing(folder: RunFolder) -> None:
     assert "<script" not in page
     assert "default-src 'none'" in page
     assert "prefers-color-scheme: dark" in page
-
-
-def test_scores_base_rates_epochs_and_the_command(folder: RunFolder) -> None:
     page = render_run(RunWatch(folder).catch_up(), folder)
     assert "The best epoch: 6" in page
     assert "connected components 0.310" in page
@@ -199,21 +185,3 @@ def test_pictures_that_cannot_be_read_are_left_out(folder: RunFolder) -> None:
     assert [shot.epoch for shot in shots_of(view, folder)] == [0]
     (folder.path / "preview" / "image.npz").unlink()
     assert shots_of(view, folder) == ()
-
-
-def test_a_run_that_failed_says_so_and_one_without_anything_has_a_page(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    view = RunView(name="a", state="failed", error="The loss became NaN.", error_term="hv_mse")
-    page = render_run(view, folder)
-    assert "The loss became NaN. The term is <b>hv_mse</b>." in page
-    assert "config.json" in page  # it cannot be read
-    folder.write_config(TrainConfig())
-    page = render_run(RunView(name="a", state="killed", message="It is gone."), folder)
-    assert "It did not end well" in page
-    assert "<li>It is gone.</li>" in page
-
-
-def test_a_report_that_cannot_be_written_says_so(folder: RunFolder) -> None:
-    folder.report.mkdir()
-    with pytest.raises(OutputError, match="folder of this name"):
-        write_report(folder)

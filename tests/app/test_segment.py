@@ -1,12 +1,9 @@
 """From an image to nuclei: what a run makes, keeps and says; what the viewer asks for."""
 
-from __future__ import annotations
-
 import gc
 import json
 import sys
 import weakref
-from collections.abc import Generator
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
@@ -15,13 +12,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from napari_hovernet.app import segment as run_request
 from napari_hovernet.app import segment as segment_module
-from napari_hovernet.app.jobs import JobCancelled, drive
+from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import (
     ModelShelf,
     Region,
-    RunRequest,
     SegmentParams,
     SegmentResult,
     run_metadata,
@@ -30,12 +25,11 @@ from napari_hovernet.app.segment import (
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.types import Maps, Model, ModelInfo, Progress, TypeInfo
-from napari_hovernet.errors import InputError, JobFailed
+from napari_hovernet.errors import JobFailed
 
 EVERYTHING = SegmentParams(
     separation=SeparationParams(method="hover_net", np_threshold=0.0, energy_threshold=1.0)
 )
-
 """Choices with which an untrained network finds nuclei, too."""
 
 
@@ -69,13 +63,15 @@ def test_a_result_holds_all_stages_that_fit_each_other(model: Model) -> None:
         "Measuring nuclei ...",
     ]
     assert any(step.total and step.done == step.total for step in steps)
-
-
-def test_magnitude_inside_is_the_mean_over_all_pixels(model: Model) -> None:
     result = drive(segment_steps(model, picture(), EVERYTHING))
     assert result.maps is not None
     expected = result.maps.magnitude[result.labels > 0].mean()
     assert result.magnitude_inside == pytest.approx(expected, rel=1e-5)
+    nothing = SegmentParams(separation=SeparationParams(np_threshold=1.0))
+    result = drive(segment_steps(model, picture(), nothing))
+    assert result.n == 0
+    assert np.isnan(result.magnitude_inside)
+    json.dumps(run_metadata(result), allow_nan=False)
 
 
 def test_a_region_is_the_crop(model: Model) -> None:
@@ -88,64 +84,8 @@ def test_a_region_is_the_crop(model: Model) -> None:
     assert np.array_equal(result.labels, crop.labels)
 
 
-def test_no_nuclei_is_a_result(model: Model) -> None:
-    nothing = SegmentParams(separation=SeparationParams(np_threshold=1.0))
-    result = drive(segment_steps(model, picture(), nothing))
-    assert result.n == 0
-    assert np.isnan(result.magnitude_inside)
-    json.dumps(run_metadata(result), allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    ("image", "said"),
-    [
-        (np.zeros((8, 8, 5), np.uint8), "5 channels"),
-        (np.zeros((0, 4, 3), np.uint8), "empty"),
-        (np.full((8, 8, 3), np.nan, np.float32), "NaN"),
-        (np.zeros((2, 2, 2, 3), np.uint8), "4 axes"),
-    ],
-)
-def test_images_that_cannot_be_used(model: Model, image: npt.NDArray, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        drive(segment_steps(model, image))
-
-
-@pytest.mark.parametrize("bounds", [(5, 5, 5, 9), (-1, 0, 4, 4), (3, 9, 8, 2)])
-def test_empty_regions_are_refused(bounds: tuple[int, int, int, int]) -> None:
-    r0, c0, r1, c1 = bounds
-    with pytest.raises(InputError, match=f"rows {r0} to {r1}, columns {c0} to {c1}"):
-        Region(row0=r0, col0=c0, row1=r1, col1=c1)
-
-
-def test_a_region_outside_is_refused_with_the_size_of_the_image(model: Model) -> None:
-    outside = SegmentParams(region=Region(row0=40, col0=0, row1=50, col1=9))
-    with pytest.raises(InputError, match="40 rows and 56 columns"):
-        drive(segment_steps(model, picture(), outside))
-
-
-def test_cancel_stops_the_prediction_and_closes_it(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    closed: list[bool] = []
-
-    def endless(*_: object) -> Generator[Progress, None, Maps]:
-        try:
-            while True:
-                yield Progress(1, 9)
-        finally:
-            closed.append(True)
-
-    monkeypatch.setattr(segment_module, "predict_steps", endless)
-    count: list[Progress] = []
-    with pytest.raises(JobCancelled):
-        drive(segment_steps(model, picture()), count.append, lambda: len(count) == 3)
-    assert closed == [True]
-
-
 @pytest.mark.parametrize("where", ["predict_steps", "separate", "measure"])
-def test_errors_of_torch_never_leave_as_runtime_errors(
-    model: Model, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
+def test_errors_of_torch_never_leave_as_runtime_errors(model, monkeypatch, where) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA error: device-side assert")
 
@@ -156,22 +96,7 @@ def test_errors_of_torch_never_leave_as_runtime_errors(
             pass
 
 
-def test_what_the_run_had_to_say_is_kept_once(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def talking(*_: object) -> Generator[Progress, None, Maps]:
-        yield Progress(1, 2, notice="tile halved")
-        yield Progress(2, 2, notice="tile halved")
-        return Maps(np=np.zeros((40, 56)), hv=np.zeros((2, 40, 56)))
-
-    monkeypatch.setattr(segment_module, "predict_steps", talking)
-    result = drive(segment_steps(model, picture()))
-    assert result.notices == ("tile halved",)
-
-
-def test_the_image_is_let_go_before_the_separation(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_image_is_let_go_before_the_separation(model, monkeypatch) -> None:
     held: list[bool] = []
     separate = segment_module.separate
 
@@ -234,31 +159,3 @@ def test_the_shelf_loads_once_and_again_when_file_or_device_changes(loads, tmp_p
     shelf.get(str(path), "cuda:0")
     assert shelf.device == "cuda:0"
     assert [device for _, device in loads] == ["cpu", "cuda:0", "cuda:0"]
-
-
-def test_a_box_becomes_a_region_and_the_steps_pass_through(loads, monkeypatch):
-    from napari_hovernet.app import segment  # noqa: PLC0415 - torch
-
-    seen = []
-
-    def segment_steps(model, image, params):
-        seen.append((model.source, image.shape, params))
-        yield Progress(1, 1, "tile")
-        return "result"
-
-    monkeypatch.setattr(segment, "segment_steps", segment_steps)
-    request = RunRequest(
-        "compact",
-        "cpu",
-        np.zeros((9, 9)),
-        InferenceParams(tile=64),
-        SeparationParams(),
-        box=(1, 5, 2, 8),
-    )
-    steps = []
-    assert drive(run_request.run_steps(request, ModelShelf()), steps.append) == "result"
-    ((source, shape, params),) = seen
-    region = params.region
-    assert (source, shape, params.inference.tile) == ("compact", (9, 9), 64)
-    assert (region.row0, region.row1, region.col0, region.col1) == (1, 5, 2, 8)
-    assert [s.message for s in steps] == ["Loading the model ...", "tile"]

@@ -1,7 +1,5 @@
 """The session of a viewer: model, image, options, runs, status, and the settings it keeps."""
 
-from __future__ import annotations
-
 import json
 import threading
 from dataclasses import replace
@@ -10,25 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from napari_hovernet.app import session as settings
-from napari_hovernet.app.jobs import Change
-from napari_hovernet.app.session import (
-    NO_IMAGE,
-    RECENT_LIMIT,
-    ImageChoice,
-    Options,
-    Run,
-    Session,
-    Settings,
-    describe_change,
-    summary,
-)
+from napari_hovernet.app.session import NO_IMAGE, ImageChoice, Run, Session, Settings
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.types import ModelInfo, Progress
 from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError, OutputError
 
 INFO = ModelInfo("compact", mpp=0.25)
-
 IMAGE = ImageChoice(key=1, name="slide", mpp=0.5)
 
 
@@ -130,11 +116,6 @@ def test_usable_checkpoints_are_remembered_and_broken_ones_forgotten():
     assert session.settings.model == DEFAULT
 
 
-def test_mpp_of_an_image_is_not_remembered(session):
-    assert session.options.inference.image_mpp == 0.5
-    assert session.settings.inference.image_mpp is None
-
-
 def test_another_thread_may_not_change_the_session(session):
     caught = []
 
@@ -148,36 +129,6 @@ def test_another_thread_may_not_change_the_session(session):
     thread.start()
     thread.join()
     assert len(caught) == 1 and session.image is IMAGE
-
-
-def run(n, device=""):
-    result = SimpleNamespace(n=n, magnitude_inside=0.66, seconds=3.1)
-    metadata = {"device": device} if device else {}
-    return Run(1, "compact 1", ImageChoice(1, "slide"), result, metadata=metadata)
-
-
-def test_options_refuse_an_unknown_region():
-    with pytest.raises(InputError, match="nowhere"):
-        Options(region="nowhere")
-
-
-def test_summary_and_names():
-    assert summary(run(212)) == "212 nuclei, mean magnitude 0.66, 3.1 s"
-    assert summary(run(212, "cuda:0")).endswith("3.1 s on CUDA:0")
-    assert summary(run(1)).startswith("1 nucleus,")
-    assert summary(run(0)).startswith("No nuclei found")
-    session = Session()
-    session.choose_model("C:\\models\\fast.v2.tar")
-    assert session.next_run() == (1, "fast.v2 1")
-
-
-def test_changes_are_named():
-    one, two = SimpleNamespace(title="compact 1"), SimpleNamespace(title="compact 2")
-    assert describe_change(Change(added=(one,))) == "compact 1."
-    assert describe_change(Change(removed=(one,))) == "removal of compact 1."
-    assert (
-        describe_change(Change(added=(two,), removed=(one,))) == "compact 2 in place of compact 1."
-    )
 
 
 def test_round_trip(tmp_path):
@@ -210,23 +161,8 @@ def test_one_bad_field_does_not_cost_the_others(tmp_path):
     assert settings.load(path) == Settings(device="cpu")
 
 
-def test_recent_list_is_short_and_without_repeats():
-    session = Session()
-    for i in range(RECENT_LIMIT + 4):
-        session.choose_model(f"/{i % 10}.tar")
-        session.describe_model(f"/{i % 10}.tar", ModelInfo("compact"))
-    recent = session.settings.recent_models
-    assert len(recent) == RECENT_LIMIT == len(set(recent))
-    assert recent[0] == "/1.tar"
-
-
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         settings.save(Settings(), blocker / "settings.json")
-
-
-def test_the_environment_names_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(settings.CONFIG_ENV, str(tmp_path))
-    assert settings.config_file() == tmp_path / "settings.json"

@@ -1,12 +1,9 @@
 """Runs of slides: killed and resumed, with bad slides, bad blocks and bad stores."""
 
-from __future__ import annotations
-
 import errno
 import importlib
 import json
 import os
-import pickle
 import platform
 import runpy
 import shutil
@@ -39,7 +36,6 @@ from napari_hovernet.errors import InputError, JobFailed, OutputError
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
-
 DRAWN = Path(__file__).parents[1] / "core" / "slides" / "drawn.py"
 STUB = f"{DRAWN}:stub"
 
@@ -152,9 +148,7 @@ def _tasks(slide: Path, out: Path) -> list[Task]:
     return [Task(str(out), block, STUB, "cpu") for block in SlideStore(str(out)).blocks]
 
 
-def test_an_unreadable_tile_fails_its_block_alone(
-    slide: Path, expected: np.ndarray, tmp_path: Path
-) -> None:
+def test_an_unreadable_tile_fails_its_block_alone(slide, expected, tmp_path) -> None:
     bad = tmp_path / "a.tif"
     bad.write_bytes(slide.read_bytes())
     with tifffile.TiffFile(bad, mode="r+") as file:
@@ -191,9 +185,7 @@ def test_two_runs_into_one_store(slide: Path, tmp_path: Path) -> None:
     first.close()
 
 
-def test_a_worker_of_another_version_ends_the_run(
-    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_of_another_version_ends_the_run(slide, tmp_path, monkeypatch) -> None:
     (task, *_) = _tasks(slide, tmp_path / "out.zarr")
     outcome = work(task._replace(version="0.0.1"))
     assert outcome.hopeless
@@ -204,9 +196,7 @@ def test_a_worker_of_another_version_ends_the_run(
 
 
 @pytest.mark.parametrize("what", ["hv/0/c/0/1", "0001_0001.npz", "labels/0", "summary.json"])
-def test_a_full_disk_ends_the_run_and_loses_nothing(
-    slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+def test_a_full_disk_ends_the_run_and_loses_nothing(slide, expected, tmp_path, monkeypatch, what):
     real, out = files.os.replace, tmp_path / "out.zarr"
 
     def full(temporary: Path, target: Path) -> None:
@@ -244,9 +234,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_read_only_store_is_told_and_loses_nothing(
-    slide: Path, expected: np.ndarray, disk: Path
-) -> None:
+def test_a_read_only_store_is_told_and_loses_nothing(slide, expected, disk) -> None:
     out = disk / "out.zarr"
     steps = slide_steps(job(slide, out))
     while next(steps).done < 2:
@@ -269,39 +257,50 @@ def test_a_slide_cut_off_gives_what_is_there(slide: Path, tmp_path: Path) -> Non
     assert outcome.summary["nuclei"] > 0
 
 
-def stored_far_away(image: np.ndarray) -> type:
-    """Put a slide into a store that is slow, and drops the next ``lost`` reads of pixels."""
-    zarr, fsspec = pytest.importorskip("zarr"), pytest.importorskip("fsspec")
+def far_away(name: str, dropped: str) -> type:
+    """Make a store by URL that is slow, and drops the next ``lost`` pixels "read" or "sent"."""
+    fsspec = pytest.importorskip("fsspec")
     memory = importlib.import_module("fsspec.implementations.memory").MemoryFileSystem
 
     class Far(memory):  # type: ignore[misc, valid-type]
-        protocol, lost = "far", 0
+        protocol, lost = name, 0
 
         @classmethod
         def _strip_protocol(cls, path: str) -> str:
-            return memory._strip_protocol(path.replace("far://", "memory://"))
+            return memory._strip_protocol(path.replace(f"{name}://", "memory://"))
 
-        def cat_file(self, path: str, *given: object, **more: object) -> bytes:
-            if "/c/" in path:
-                time.sleep(0.01)
+        def drop(self, path: str, way: str) -> None:
+            if "/c/" in path and way == dropped:
                 Far.lost -= 1
                 if Far.lost >= 0:
                     raise ConnectionError("reset by peer")
+
+        def cat_file(self, path: str, *given: object, **more: object) -> bytes:
+            time.sleep(0.01 * ("/c/" in path))
+            self.drop(path, "read")
             return memory.cat_file(self, path, *given, **more)
 
-    fsspec.register_implementation("far", Far, clobber=True)
-    group = zarr.open_group("memory://a.zarr", mode="w")
+        def put_file(self, local: str, path: str, *given: object, **more: object) -> None:
+            self.drop(path, "sent")
+            memory.put_file(self, local, path, *given, **more)
+
+    fsspec.register_implementation(name, Far, clobber=True)
+    return Far
+
+
+def store_slide(image: np.ndarray) -> None:
+    group = pytest.importorskip("zarr").open_group("memory://a.zarr", mode="w")
     group.create_array("0", data=image, chunks=(128, 128, 3))
     axes = [{"name": a, "type": "space", "unit": "micrometer"} for a in "yx"]
     scale = [{"type": "scale", "scale": [0.25, 0.25, 1]}]
     level = {"path": "0", "coordinateTransformations": scale}
     scales = [{"axes": [*axes, {"name": "c", "type": "channel"}], "datasets": [level]}]
     group.attrs["ome"] = {"version": "0.5", "multiscales": scales}
-    return Far
 
 
 def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_path: Path) -> None:
-    far, out = stored_far_away(tifffile.imread(slide)), tmp_path / "out.zarr"
+    far, out = far_away("far", "read"), tmp_path / "out.zarr"
+    store_slide(tifffile.imread(slide))
     far.lost = 1  # tried again
     (outcome,) = drive(slide_steps(job("far://a.zarr", out)))
     assert not outcome.failed
@@ -317,31 +316,8 @@ def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_pa
         drive(slide_steps(job("far://lost.zarr", tmp_path / "third.zarr")))
 
 
-def kept_far_away() -> type:
-    """Put results into a store by URL that drops the next ``lost`` objects it is sent."""
-    fsspec = pytest.importorskip("fsspec")
-    memory = importlib.import_module("fsspec.implementations.memory").MemoryFileSystem
-
-    class Kept(memory):  # type: ignore[misc, valid-type]
-        protocol, lost = "kept", 0
-
-        @classmethod
-        def _strip_protocol(cls, path: str) -> str:
-            return memory._strip_protocol(path.replace("kept://", "memory://"))
-
-        def put_file(self, local: str, path: str, *given: object, **more: object) -> None:
-            if "/c/" in path:
-                Kept.lost -= 1
-                if Kept.lost >= 0:
-                    raise ConnectionError("reset by peer")
-            memory.put_file(self, local, path, *given, **more)
-
-    fsspec.register_implementation("kept", Kept, clobber=True)
-    return Kept
-
-
 def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
-    kept, out = kept_far_away(), "kept://results/out.zarr"
+    kept, out = far_away("kept", "sent"), "kept://results/out.zarr"
     steps = slide_steps(job(slide, out))
     while next(steps).done < 2:
         pass
@@ -365,7 +341,7 @@ def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
 
 
 def test_a_store_by_url_that_drops_all(slide: Path, expected: np.ndarray) -> None:
-    kept, out = kept_far_away(), "kept://results/lost.zarr"
+    kept, out = far_away("kept", "sent"), "kept://results/lost.zarr"
     kept.lost = 10**6
     (outcome,) = drive(slide_steps(job(slide, out)))
     assert len(outcome.failed) == 6
@@ -377,7 +353,7 @@ def test_a_store_by_url_that_drops_all(slide: Path, expected: np.ndarray) -> Non
 
 
 def test_a_writer_that_is_gone_does_not_lock_a_store_by_url(slide: Path) -> None:
-    kept_far_away()
+    far_away("kept", "sent")
     lock = place("kept://results/gone.zarr/.lock")
     own = {"host": platform.node(), "pid": os.getpid(), "born": 1.0, "renewed": time.time()}
     lock.write_bytes(json.dumps(own).encode())  # of a process of this computer that was killed
@@ -396,9 +372,7 @@ def test_a_store_of_an_unknown_kind_is_told(slide: Path) -> None:
         drive(slide_steps(job("memory://bucket/a.svs", "memory://bucket/out.zarr")))
 
 
-def test_too_little_memory_is_told_first(
-    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_memory_is_told_first(slide, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(limits, "free_memory", lambda: 10**9)
     with pytest.raises(InputError, match="smaller --block"):
         drive(slide_steps(job(slide, tmp_path / "out.zarr")))
@@ -421,9 +395,7 @@ def test_inference_options_that_do_not_matter_may_change(slide: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_dask_workers_of_their_own_processes(
-    slide: Path, expected: np.ndarray, tmp_path: Path
-) -> None:
+def test_dask_workers_of_their_own_processes(slide, expected, tmp_path) -> None:
     distributed = pytest.importorskip("distributed")
     address = tmp_path / "scheduler.json"
     python = [sys.executable, "-m", "distributed.cli"]
@@ -484,9 +456,7 @@ def cables() -> Iterator[list[tuple[str, str]]]:
 
 
 @pytest.mark.slow
-def test_a_worker_whose_link_drops_is_done_without(
-    slide: Path, expected: np.ndarray, tmp_path: Path, cables: list[tuple[str, str]]
-) -> None:
+def test_a_worker_whose_link_drops_is_done_without(slide, expected, tmp_path, cables) -> None:
     distributed = pytest.importorskip("distributed")
     # A silent link is given up after 30 s unless told otherwise.
     known = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s"}
@@ -548,9 +518,7 @@ def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path) -> None
         scheduler.wait()
 
 
-def test_a_scheduler_without_workers_is_told(
-    slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_scheduler_without_workers_is_told(slide, expected, tmp_path, monkeypatch) -> None:
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(slides, "NO_WORKER_SECONDS", 0.5)
     own = {"processes": False, "protocol": "tcp", "dashboard_address": None}
@@ -575,14 +543,7 @@ def test_no_scheduler_is_told(slide: Path, tmp_path: Path) -> None:
         drive(slide_steps(job(slide, tmp_path / "out.zarr", work=lost)))
 
 
-def test_a_task_is_less_than_a_kilobyte(slide: Path, tmp_path: Path) -> None:
-    (task, *_) = _tasks(slide, tmp_path / "out.zarr")
-    assert len(pickle.dumps(tuple(task))) < 1024
-
-
-def test_several_blocks_at_once_in_one_process(
-    slide: Path, expected: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_blocks_at_once_in_one_process(slide, expected, tmp_path, monkeypatch) -> None:
     """As beside a GPU: blocks are read, cut and written while others are in the network."""
     together, segment = threading.Barrier(3), slides.segment_block
     first = iter(range(3))

@@ -1,8 +1,5 @@
 """One run under the glass: what is chosen and announced; true labels from layers, files, runs."""
 
-from __future__ import annotations
-
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +48,7 @@ def findings():
     return Findings(nuclei=(), magnitude=None, blobs=None)
 
 
-def test_a_run_brings_its_own_labels_uncorrected(study, heard):
+def test_a_run_brings_its_own_labels_and_drops_findings_of_another(study, heard):
     first = run(3)
     study.choose_run(first)
     assert study.run is first and study.labels is first.result.labels
@@ -60,9 +57,6 @@ def test_a_run_brings_its_own_labels_uncorrected(study, heard):
     assert heard == ["run"]
     study.choose_run(None)
     assert study.run is study.instances is study.labels is None
-
-
-def test_another_run_drops_findings_and_the_nucleus_but_keeps_the_truth(study, heard):
     study.choose_run(run(1))
     study.choose_truth(TruthChoice(("file", "a.png"), "a.png", np.zeros((4, 5), np.int32)))
     study.take(findings(), study.ticket)
@@ -109,21 +103,6 @@ def test_the_same_nucleus_changes_nothing(study, heard):
     assert heard == ["nucleus"] and study.ticket == ticket
 
 
-def test_another_thread_is_refused(study):
-    caught = []
-
-    def work():
-        try:
-            study.look_at(1)
-        except TypeError as error:
-            caught.append(str(error))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert "main thread" in caught[0] and study.nucleus == 0
-
-
 def labels() -> np.ndarray:
     image = np.zeros((20, 30), np.int32)
     image[3:9, 3:9], image[3:9, 9:15] = 1, 2
@@ -134,12 +113,19 @@ def source(array, origin=None, notes=()):
     return TruthSource(("layer", 1), "mine", lambda _: Given(array, origin, notes))
 
 
-def test_labels_are_checked_and_noted() -> None:
+def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
     choice = drive(truth_steps(source(labels().astype(float), notes=("as is",)), Target((20, 30))))
     assert (choice.key, choice.name, choice.error) == (("layer", 1), "mine", "")
     np.testing.assert_array_equal(choice.labels, labels())
     assert choice.notes[0] == "as is"
     assert "float64" in choice.notes[1]
+    target = Target((8, 10), (2, 6), region=True)
+    choice = drive(truth_steps(source(labels()), target))
+    np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
+    assert "cut to the run's region" in choice.notes[0]
+    target = Target((8, 10), (102, 206), region=True)
+    choice = drive(truth_steps(source(labels(), (100, 200)), target))
+    np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
 
 
 @pytest.mark.parametrize("bad", [labels()[1:], np.zeros((20, 30, 3), np.uint8), -labels()])
@@ -147,19 +133,6 @@ def test_labels_that_do_not_fit_are_an_error_in_words(bad: np.ndarray) -> None:
     choice = drive(truth_steps(source(bad), Target((20, 30))))
     assert choice.labels is None
     assert choice.error.startswith("The truth ")
-
-
-def test_labels_of_the_whole_image_are_cut_to_a_region() -> None:
-    target = Target((8, 10), (2, 6), region=True)
-    choice = drive(truth_steps(source(labels()), target))
-    np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
-    assert "cut to the run's region" in choice.notes[0]
-
-
-def test_labels_that_know_their_place_are_cut_there() -> None:
-    target = Target((8, 10), (102, 206), region=True)
-    choice = drive(truth_steps(source(labels(), (100, 200)), target))
-    np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
 
 
 @pytest.mark.parametrize("origin", [(5, 0), (0, 7), (0, -20)])
@@ -183,14 +156,11 @@ def test_what_has_not_changed_stays() -> None:
     assert drive(truth_steps(source(labels()), target, wrong)) is not wrong
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
+def test_files_of_labels_and_outlines_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "truth.npy", labels().astype(np.uint16))
     choice = drive(truth_steps(file_source(str(tmp_path / "truth.npy")), Target((20, 30))))
     assert choice.name == "truth.npy"
     np.testing.assert_array_equal(choice.labels, labels())
-
-
-def test_outlines_of_the_whole_image_are_cut_to_a_region(tmp_path: Path) -> None:
     contour = "[[3,3],[3,8],[8,8],[8,3]]"
     (tmp_path / "nuclei.json").write_text(
         '{"mag": null, "nuc": {"5": {"bbox": [[3,3],[9,9]], "centroid": [5.5,5.5], '

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.app import tokens as token_predictor
 from napari_hovernet.app.evaluate import TRUE, BatchParams, evaluate_steps, magnitude_steps
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.tokens import (
-    TokenChoice,
-    TokenPredictor,
-    choose_samples,
-    sample_image,
-    token_pairs,
-)
+from napari_hovernet.app.tokens import TokenChoice, TokenPredictor, choose_samples, token_pairs
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.tokens.data import (
     Membership,
@@ -60,20 +51,6 @@ def test_maps_are_those_of_the_decoder_whatever_the_batch(data, model):
         np.testing.assert_allclose(found.maps.hv, every.hv[index], atol=1e-5)
         np.testing.assert_array_equal(found.truth.labels, truth_of(data, index).labels)
         assert found.image.shape == (224, 224)
-
-
-def test_a_batch_is_decoded_once(data, model, monkeypatch):
-    calls, real = [], token_predictor.predict_tokens_steps
-
-    def counted(model, tokens, params, batch):
-        calls.append(tuple(batch))
-        return real(model, tokens, params, batch)
-
-    monkeypatch.setattr(token_predictor, "predict_tokens_steps", counted)
-    predictor = TokenPredictor(model, data, (0, 1, 2, 3), TokenParams(batch=3))
-    for pair in pairs_of(data, model, (0, 1, 2, 3)):
-        drive(predictor.steps(pair))
-    assert calls == [(0, 1, 2), (3,)]
 
 
 def test_evaluation_has_base_rates_and_the_misleading_maximum(data, model):
@@ -131,25 +108,6 @@ def test_a_spoilt_sample_is_a_row_with_its_error(tmp_path, model):
         result = drive(evaluate_steps(pairs_of(data, model, (0, 1, 2)), predictor))
         assert [bool(row.error) for row in result.rows] == [False, True, False]
         assert "sample 1: tokens hold NaN" in result.failed[0].error
-
-
-def test_the_historical_slice_is_said(data, model):
-    predictor = TokenPredictor(model, data, (0,), TokenParams("historical"))
-    assert predictor.prefix == 1
-    assert "56 px" in " ".join(predictor.notes)
-
-
-def test_a_decoder_of_other_tokens_is_refused_at_once(data):
-    network = OptimusDecoder(9, 4).eval()
-    with pytest.raises(InputError, match="8 long, this decoder reads 9"):
-        TokenPredictor(Model(network, ModelInfo("optimus"), torch.device("cpu")), data, (0,))
-
-
-def test_without_images_tokens_are_shown(tmp_path):
-    tokens = np.random.default_rng(0).normal(size=(1, 261, 8)).astype(np.float32)
-    np.savez(tmp_path / "x_features.npz", features=tokens)
-    picture = sample_image(find_token_data([tmp_path], "x"), 0)
-    assert picture.shape == (224, 224, 3) and picture.std() > 10
 
 
 def test_samples_are_spread_or_drawn():

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from napari_hovernet.app.tokens import (
     token_run_steps,
 )
 from napari_hovernet.core.checkpoint import load_model, save_model
-from napari_hovernet.core.data.items import evenly
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.separation.tuning import TuneParams
@@ -129,23 +126,3 @@ def test_a_sample_becomes_an_ordinary_result(place):
     assert len(result.nuclei) == result.labels.max()
     with pytest.raises(InputError, match="no plane 2"):
         drive(sample_steps(made, 2))
-
-
-def test_samples_to_look_at_are_spread():
-    assert evenly(3, 64) == [0, 1, 2]
-    found = evenly(1000, 10)
-    assert len(found) == 10 and set(np.diff(found)) == {100}
-
-
-def test_it_can_be_cancelled_anywhere(place):
-    steps = token_run_steps(request(place))
-    for _ in range(5):
-        next(steps)
-    steps.close()
-
-
-def test_a_checkpoint_of_another_network_is_refused(place):
-    with pytest.raises(InputError, match="takes images, not tokens"):
-        drive(
-            token_run_steps(TokenRequest("compact", str(place / "skin_features.npz"), device="cpu"))
-        )

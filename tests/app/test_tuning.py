@@ -1,17 +1,40 @@
 """The parameters a run is tuned with: edits, undo, presets, answers."""
 
-from __future__ import annotations
-
+import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from napari_hovernet.app.tuning import MERGE_S, UNDO_LIMIT, Edits, Tuned, Tuning
+from napari_hovernet.app.jobs import drive
+from napari_hovernet.app.segment import SegmentParams, SegmentResult, run_metadata
+from napari_hovernet.app.tuning import (
+    MERGE_S,
+    UNDO_LIMIT,
+    Edits,
+    Tuned,
+    Tuners,
+    Tuning,
+    cropped,
+    grown,
+    kept_steps,
+    reach_of,
+    tune_steps,
+)
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.inference.tiles import scaled_separation
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import PRESETS, InferenceParams, SeparationParams
-from napari_hovernet.core.separation.tuning import StageCounts, TuneParams
-from napari_hovernet.core.types import ModelInfo
+from napari_hovernet.core.separation.tuning import (
+    StageCounts,
+    StagedTuner,
+    TuneParams,
+    stage_counts,
+    tune,
+)
+from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
+from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
 
 
 def depth(value):
@@ -63,15 +86,12 @@ def test_edits_are_taken_back_and_made_again_one_by_one(tuning):
     assert not tuning.can_redo
     tuning.redo()
     assert tuning.params == steps[3]
-
-
-def test_an_edit_after_undo_drops_what_could_be_redone(tuning):
     tuning.edit(depth(0.2))
     tuning.undo()
     tuning.edit(depth(0.3))
     assert not tuning.can_redo
     tuning.undo()
-    assert tuning.params == TuneParams()
+    assert tuning.params == steps[3]
 
 
 def test_a_drag_is_one_edit(tuning, heard):
@@ -155,16 +175,152 @@ def test_presets_have_lengths_in_pixels_of_the_run(tuning, name, image_mpp, scal
     assert tuning.params.separation == wanted
 
 
-def test_an_answer_to_the_present_parameters_is_taken(tuning, heard):
+def test_answers_to_the_present_parameters_alone_are_taken(tuning, heard):
     tuning.edit(depth(0.2))
     found = answer(depth(0.2))
     assert tuning.take(found) and tuning.tuned is found
     assert heard[-1] == ("tuned", found)
-
-
-def test_an_answer_to_older_parameters_is_dropped(tuning, heard):
-    tuning.edit(depth(0.2))
     tuning.edit(depth(0.3))
     before = len(heard)
     assert not tuning.take(answer(depth(0.2)))
-    assert tuning.tuned is None and len(heard) == before
+    assert tuning.tuned is found and len(heard) == before
+
+
+EDGE = 420
+BOXES = [(r, r + 90, c, c + 130) for r in (0, 165, 330) for c in (0, 145, 290)]
+"""In the corners, at the borders and in the middle."""
+TYPES = {0: TypeInfo("background", (0, 0, 0)), 1: TypeInfo("neoplastic", (255, 0, 0))}
+
+
+@pytest.fixture(scope="module")
+def maps() -> Maps:
+    return planted_maps(tissue(shape=(EDGE, EDGE), seed=7, params=TissueParams(mpp=0.5)).labels)
+
+
+@pytest.fixture(scope="module")
+def result_parts(maps) -> SegmentResult:
+    found = tune(maps, TuneParams())
+    return SegmentResult(
+        labels=found.labels,
+        nuclei=measure(found.labels, maps),
+        info=ModelInfo("compact", mpp=0.25),
+        params=SegmentParams(),
+        offset=(3, 4),
+        mpp=0.25,
+        seconds=1.0,
+        maps=maps,
+        separation=found,
+        notices=("tile halved",),
+    )
+
+
+def same_up_to_ids(a, b):
+    """Whether two label images are one after renaming ids."""
+    if not np.array_equal(a > 0, b > 0):
+        return False
+    pairs = np.unique(np.stack([a[a > 0], b[a > 0]]), axis=1)
+    return all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
+
+
+def slices(box):
+    return slice(box[0], box[1]), slice(box[2], box[3])
+
+
+def within(box, maps, params, reach):
+    """Labels in a box, from a part that is ``reach`` pixels larger on all sides."""
+    (r0, r1, c0, c1), (top, bottom, left, right) = box, grown(box, reach, maps.shape)
+    part = tune(cropped(maps, (top, bottom, left, right)), params)
+    return part.labels[r0 - top : r1 - top, c0 - left : c1 - left]
+
+
+@pytest.mark.parametrize(
+    "separation",
+    [
+        SeparationParams(),
+        SeparationParams(depth=0.3, oblique=0.6),
+        SeparationParams(scales=(0.8, 5.0), magnitude_window=33),
+        SeparationParams(np_threshold=0.7, min_mean_np=0.8, max_hole_area=0),
+    ],
+    ids=["default", "depth", "scales", "threshold"],
+)
+def test_a_part_with_its_surroundings_gives_the_nuclei_of_the_whole(maps, separation):
+    params = TuneParams(separation)
+    whole = tune(maps, params).labels
+    assert whole.max() > 50
+    for box in BOXES:
+        assert same_up_to_ids(within(box, maps, params, reach_of(params)), whole[slices(box)]), box
+
+
+def test_parts_without_surroundings_do_not(maps):
+    """So the test above tests something."""
+    whole = tune(maps, TuneParams()).labels
+    found = [same_up_to_ids(within(b, maps, TuneParams(), 0), whole[slices(b)]) for b in BOXES]
+    assert sum(found) < len(BOXES) / 2
+
+
+def test_the_whole_and_a_part_at_once(maps):
+    """Two threads, each with its own parameters, as in the viewer."""
+    tuners, params = Tuners(maps), [TuneParams(SeparationParams(depth=d)) for d in (0.1, 0.4)]
+    box, found = (0, 200, 0, 200), {}
+
+    def work(key, where):
+        found[key] = [tuners.of(where)(p).labels for p in params * 4]
+
+    threads = [threading.Thread(target=work, args=a) for a in (("all", None), ("part", box))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for key, where in (("all", maps), ("part", cropped(maps, box))):
+        wanted = [tune(where, p).labels for p in params * 4]
+        assert all(np.array_equal(a, b) for a, b in zip(found[key], wanted, strict=True))
+
+
+def test_tune_steps_answer_with_counts_and_place(maps):
+    params, box = TuneParams(SeparationParams(depth=0.3)), (1, 2, 3, 4)
+    found = drive(tune_steps(StagedTuner(maps), params, box))
+    wanted = tune(maps, params)
+    assert np.array_equal(found.separation.labels, wanted.labels)
+    assert found.counts == stage_counts(wanted) and found.counts.instances == wanted.n
+    assert (found.params, found.box) == (params, box) and found.seconds > 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_is_kept_is_a_whole_result(result_parts, preset):
+    params = TuneParams(SeparationParams.preset(preset), HVReading("vh", "inward", 0.5))
+    tuned = drive(tune_steps(StagedTuner(result_parts.maps), params))
+    kept = drive(kept_steps(result_parts, tuned))
+    assert kept.cut_with == kept.params.separation == params.separation
+    assert run_metadata(kept)["separation"]["method"] == params.separation.method
+    assert np.array_equal(kept.labels, tune(result_parts.maps, params).labels)
+    assert kept.separation is tuned.separation and kept.n == kept.labels.max()
+    assert np.array_equal(kept.maps.hv[0], -0.5 * result_parts.maps.hv[1])
+    inside = kept.nuclei.magnitude_mean
+    assert kept.n == 0 or inside.max() <= 0.5 * np.hypot(*result_parts.maps.hv).max() + 1e-6
+    assert (kept.offset, kept.mpp, kept.info, kept.notices) == (
+        result_parts.offset, result_parts.mpp, result_parts.info, result_parts.notices,
+    )  # fmt: skip
+
+
+def test_types_are_measured_anew(result_parts):
+    types = np.zeros((2, EDGE, EDGE), np.float32)
+    types[1] = 1
+    typed = replace(
+        result_parts,
+        info=ModelInfo("hovernet", mode="fast", types=TYPES, mpp=0.25),
+        maps=replace(result_parts.maps, types=types),
+    )
+    tuned = drive(tune_steps(StagedTuner(typed.maps), TuneParams(SeparationParams(depth=0.5))))
+    kept = drive(kept_steps(typed, tuned))
+    assert kept.n > 0 and (kept.nuclei.type == 1).all()
+    assert kept.nuclei.type_names[1].name == "neoplastic"
+
+
+def test_a_part_or_a_run_without_maps_cannot_be_kept(result_parts):
+    tuned = drive(tune_steps(StagedTuner(result_parts.maps), TuneParams()))
+    for run, what in (
+        (result_parts, replace(tuned, box=(0, 5, 0, 5))),
+        (replace(result_parts, maps=None), tuned),
+    ):
+        with pytest.raises(TypeError, match="Only the whole of a run with its maps"):
+            list(kept_steps(run, what))

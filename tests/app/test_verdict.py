@@ -1,19 +1,31 @@
 """One line that sums up what is on screen, and where to go next."""
 
-from __future__ import annotations
-
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from napari_hovernet.app import check
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.study import Case, Study, find_uncertain, finding_steps, verdict
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.app.study import (
+    Case,
+    Study,
+    TruthChoice,
+    case_of,
+    find_uncertain,
+    finding_steps,
+    two_runs_steps,
+    verdict,
+    why_not,
+)
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation.tuning import TuneParams
-from napari_hovernet.core.types import Maps, ModelInfo
+from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
+from napari_hovernet.errors import InputError
 
 
 def squares(n=6, edge=12):
@@ -37,17 +49,18 @@ def studied(made, labels=None, sure=0.95, length=1.0, **changes):
     return study
 
 
-def test_nothing_yet():
+def test_what_the_line_says():
     assert verdict(Study()).text == ""
     study = studied(squares())
     study.findings = None
     assert verdict(study).text == "6 nuclei · looking closer ..."
-
-
-def test_all_is_well():
     found = verdict(studied(squares()))
     assert found.text == "6 nuclei · no blobs · HV healthy"
     assert (found.tone, found.step, found.step_label) == ("good", "check", "Check")
+    found = verdict(studied(squares(), length=-1.0))
+    assert "HV points the wrong way" in found.text and found.tone == "bad"
+    truth = squares()
+    assert verdict(studied(truth, truth=truth)).text.endswith("AJI 1.00")
 
 
 def test_blobs_come_first_and_hv_is_not_blamed_for_them():
@@ -91,19 +104,223 @@ def test_short_hv_leads_to_why(length, word):
     assert f"HV {word}" in found.text and (found.step, found.tone != "good") == ("why", True)
 
 
-def test_reversed_hv_is_named():
-    found = verdict(studied(squares(), length=-1.0))
-    assert "HV points the wrong way" in found.text and found.tone == "bad"
-
-
-def test_a_score_is_added_where_there_is_a_truth():
-    truth = squares()
-    assert verdict(studied(truth, truth=truth)).text.endswith("AJI 1.00")
-
-
 def test_the_study_knows_what_the_screen_was_cut_with():
     study, tuned = studied(squares()), TuneParams(SeparationParams(min_area=77))
     assert study.cut_with == SeparationParams()
     study.set_labels(squares(3), corrected=False, params=tuned)
     study.set_labels(squares(4), corrected=True)
     assert study.cut_with.min_area == 77 and study.instances.corrected
+
+
+@pytest.fixture
+def labels():
+    """Two squares that touch, and one alone."""
+    made = np.zeros((40, 50), np.int32)
+    made[5:15, 5:15], made[5:15, 15:25], made[25:35, 30:40] = 1, 2, 3
+    return made
+
+
+def case(labels, **changes):
+    maps = Maps(np=(labels > 0).astype(np.float32), hv=hv_targets(labels))
+    given = {"separation": SeparationParams(), "info": ModelInfo("compact"), **changes}
+    return Case(maps=maps, labels=labels, **given)
+
+
+def test_everything_is_found_out(labels):
+    info = ModelInfo("hovernet", types={1: TypeInfo("neoplastic", (255, 0, 0))})
+    found = drive(finding_steps(case(labels, info=info, mask=labels > 0)))
+    assert found.nuclei.label.tolist() == [1, 2, 3] and found.nuclei.area.tolist() == [100] * 3
+    assert found.nuclei.type_names[1].name == "neoplastic"
+    assert found.magnitude.verdict == "healthy" and found.magnitude.inside.n == 300
+    assert (found.blobs.n_components, found.blobs.n_instances) == (2, 3)
+    assert found.comparison is None and found.errors == ()
+
+
+def test_a_truth_is_compared_with_and_the_oracle_cut_as_the_run(labels):
+    truth = labels.copy()
+    truth[truth == 2] = 1  # the truth holds one where the run has two
+    merging = SeparationParams.preset("merging_relabel")
+    found = drive(finding_steps(case(labels, truth=truth, separation=merging)))
+    assert found.comparison.prediction.n_true == 2 and found.comparison.prediction.n_pred == 3
+    plain = drive(finding_steps(case(labels, truth=labels))).comparison
+    faulty = drive(finding_steps(case(labels, truth=labels, separation=merging))).comparison
+    assert plain.prediction.aji == 1 == plain.oracle.aji
+    assert faulty.oracle.aji == pytest.approx(faulty.connected_components.aji)
+    assert faulty.oracle.aji < 0.8
+
+
+def test_a_truth_of_another_size_spoils_nothing_else(labels):
+    found = drive(finding_steps(case(labels, truth=np.zeros((7, 9), np.int32))))
+    assert found.comparison is None and len(found.nuclei) == 3
+    assert "7 x 9" in found.errors[0] and "40 x 50" in found.errors[0]
+
+
+def test_no_nuclei_at_all(labels):
+    found = drive(finding_steps(case(np.zeros_like(labels), truth=labels)))
+    assert len(found.nuclei) == 0 and found.magnitude.verdict == "no nuclei"
+    assert found.blobs.n_instances == 0 and found.comparison.prediction.aji == 0
+
+
+def run(number=1, labels=None, scale=1.0, image=7, plane=(), offset=(0, 0)):
+    if labels is None:
+        labels = np.zeros((40, 50), np.int32)
+        labels[5:15, 5:15], labels[5:15, 15:25], labels[25:35, 30:40] = 1, 2, 3
+    maps = Maps(np=(labels > 0).astype(np.float32), hv=scale * hv_targets(labels))
+    result = SimpleNamespace(
+        labels=labels, maps=maps, info=ModelInfo("compact"), offset=offset,
+        cut_with=SeparationParams(), separation=SimpleNamespace(mask=labels > 0),
+    )  # fmt: skip
+    choice = ImageChoice(image, f"slide {image}")
+    return Run(number, f"compact {number}", choice, result, SimpleNamespace(plane=plane))
+
+
+@pytest.fixture
+def merged():
+    """The same image where B took two nuclei for one, and its HV collapsed."""
+    a = run()
+    labels = np.where(a.result.labels == 2, 1, a.result.labels).astype(np.int32)
+    return a, run(2, labels, scale=0.05)
+
+
+def table(two):
+    return {row.name: row.texts() for row in two.rows()}
+
+
+def test_what_differs_and_by_how_much(merged):
+    a, b = merged
+    two = drive(two_runs_steps(case_of(a, a.result.labels), case_of(b, b.result.labels)))
+    rows = table(two)
+    assert rows["Nuclei"] == ("3", "2", "-1")
+    assert rows["Verdict"] == ("healthy", "collapsed", "differs")
+    assert rows["Components"] == ("2", "2", "0")
+    first, second, delta = (float(text) for text in rows["Magnitude inside"])
+    assert first > 0.6 and second < 0.1 and delta == pytest.approx(second - first, abs=2e-3)
+    assert two.difference.merged == 2 and two.difference.matched == 1
+    assert "AJI" not in rows and two.errors == ()
+
+
+def test_with_a_truth_there_are_scores(merged):
+    a, b = merged
+    truth = a.result.labels
+    cases = [case_of(x, x.result.labels, truth) for x in (a, b)]
+    rows = table(drive(two_runs_steps(*cases)))
+    assert rows["AJI"][0] == "1.000" and rows["AJI"][2].startswith("-0.")
+    assert rows["Dice"] == ("1.000", "1.000", "0.000") and rows["PQ"][0] == "1.000"
+
+
+def test_a_truth_that_does_not_fit_is_told_once(merged):
+    a, b = merged
+    cases = [case_of(x, x.result.labels, np.zeros((3, 4), np.int32)) for x in (a, b)]
+    two = drive(two_runs_steps(*cases))
+    assert "AJI" not in table(two) and len(two.errors) == 1 and "3 x 4" in two.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (run(1), "beside itself"),
+        (run(2, image=8), "'slide 7' and compact 2 from 'slide 8'"),
+        (run(2, plane=(2,)), "plane 1 and compact 2 plane 3"),
+        (run(2, offset=(5, 6)), "40 x 50 pixels from row 5, column 6"),
+        (run(2, np.zeros((40, 51), np.int32)), "same region"),
+        (run(2), ""),
+    ],
+)
+def test_it_says_why_two_runs_cannot_be_compared(other, words):
+    said = why_not(run(1), other)
+    assert words in said and bool(said) == bool(words)
+
+
+def test_other_sizes_and_runs_without_maps_are_refused():
+    a, b = run(1), run(2, np.zeros((8, 9), np.int32))
+    with pytest.raises(InputError, match="same image and region"):
+        drive(two_runs_steps(case_of(a, a.result.labels), case_of(b, b.result.labels)))
+    result = SimpleNamespace(**{**vars(a.result), "maps": None})
+    with pytest.raises(TypeError, match="no maps"):
+        case_of(replace(a, result=result), a.result.labels)
+
+
+LOCAL = SeparationParams.preset("local")
+
+
+def discs(places, shape=(90, 120), radius=9):
+    r, c = np.indices(shape)
+    labels = np.zeros(shape, np.int32)
+    for number, (row, col) in enumerate(places, start=1):
+        labels[((r - row) ** 2 + (c - col) ** 2 <= radius**2) & (labels == 0)] = number
+    return labels
+
+
+def case_c(tissue, labels, **more):
+    maps = Maps(np=(tissue > 0).astype(np.float32), hv=hv_targets(tissue))
+    return Case(maps, labels, ModelInfo("compact"), LOCAL, **more)
+
+
+TRUE = discs([(20, 20), (20, 36), (20, 90), (60, 30), (60, 80)])
+"""Nuclei 1 and 2 touch; what was found: both as one, 4 not at all, and an extra one."""
+FOUND = np.where(TRUE == 4, 0, np.where(TRUE == 2, 1, TRUE)).astype(np.int32)
+FOUND[75:85, 5:15] = 9
+
+
+def test_places_are_listed_by_kind_with_the_worst_first():
+    found = drive(finding_steps(case_c(TRUE, FOUND, truth=TRUE)))
+    listed = check.places_of(found)
+    counts = {kind: len(places) for kind, places in listed.items()}
+    assert counts["merged"] == counts["missed"] == counts["spurious"] == counts["blob"] == 1
+    assert check.first_kind(listed) == "blob"
+    (blob,) = listed["blob"]
+    assert blob.nucleus == 1 and blob.words == "cut into 1, looks like 2" and "HV" in blob.tip
+    r0, r1, c0, c1 = blob.box
+    assert (FOUND[r0:r1, c0:c1] == 1).sum() == (FOUND == 1).sum()
+    assert "extra" in listed["spurious"][0].words and listed["missed"][0].nucleus == 0
+    assert set(check.places_of(drive(finding_steps(case_c(TRUE, FOUND))))) == {"blob", "uncertain"}
+    assert check.places_of(None) == {}
+
+
+def test_no_number_is_told_alone():
+    found = drive(finding_steps(case_c(TRUE, FOUND, truth=TRUE)))
+    said, _ = check.magnitude_words(found)
+    assert all(word in said for word in ("in nuclei", "outside", "direction", "truth"))
+    said, tone = check.truth_words(TruthChoice("k", "t", TRUE, ("looks like a mask",)), found)
+    assert said.startswith("3 of 5 true nuclei found, 1 merged, 1 missed, 1 extra.")
+    assert "without separation" in said and said.endswith("looks like a mask") and tone == "warn"
+    assert [line[0] for line in check.score_rows(found)][:3] == [
+        "on screen", "no separation", "perfect maps"]  # fmt: skip
+    wrong = TruthChoice("k", "t.png", error="is 20 x 20 pixels")
+    assert check.truth_words(wrong, found) == ("t.png: is 20 x 20 pixels", "bad")
+    assert check.truth_words(None, found) == ("", "")
+
+
+def test_a_pixel_is_read_with_its_nucleus_and_area():
+    looked = case_c(TRUE, FOUND)
+    found = drive(finding_steps(looked))
+    said = check.pixel_words(looked.maps, FOUND, 60, 80, 0.25, found)
+    assert "NP 1.00" in said and "nucleus 5" in said and "µm²" in said
+    assert "nucleus" not in check.pixel_words(looked.maps, FOUND, 0, 0)
+
+
+@pytest.mark.parametrize("hv", [True, False])
+def test_split_cuts_where_hv_turns_back_or_by_shape(hv):
+    looked = case_c(TRUE, FOUND)
+    if not hv:
+        looked = Case(Maps(np=looked.maps.np, hv=0 * looked.maps.hv), FOUND, looked.info, LOCAL)
+    made = drive(check.split_steps(looked, 1, LOCAL))
+    after = FOUND.copy()
+    after[made.rows, made.cols] = made.ids
+    assert ("HV turns back" in made.words) == hv and "split into 2" in made.words
+    assert set(np.unique(after)) == {*np.unique(FOUND), 10}
+    for true in (1, 2):
+        inside = after[true == TRUE]
+        assert np.bincount(inside).max() > 0.9 * len(inside)
+    assert np.array_equal(after > 0, FOUND > 0)
+
+
+def test_merge_and_delete_change_just_one_nucleus():
+    made = check.merge(TRUE, 1, 2)
+    assert set(made.ids) == {1} and len(made.rows) == (TRUE == 2).sum()
+    made = check.delete(TRUE, 3)
+    assert set(made.ids) == {0} and len(made.rows) == (TRUE == 3).sum()
+    with pytest.raises(InputError, match="Click a nucleus"):
+        check.delete(TRUE, 0)
+    with pytest.raises(InputError, match="itself"):
+        check.merge(TRUE, 1, 1)

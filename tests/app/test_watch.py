@@ -1,8 +1,5 @@
 """Watching: every event finds its place, a resumed run overwrites what it repeats."""
 
-from __future__ import annotations
-
-import importlib.util
 import json
 import math
 import os
@@ -12,7 +9,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,16 +18,12 @@ from napari_hovernet.app import watch as watch_module
 from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
 from napari_hovernet.app.watch import (
     CHUNK,
-    FIRST_CAPACITY,
     GONE,
     QUIET_S,
     VAL,
-    Growing,
-    RunView,
     RunWatch,
     Tail,
     last_event,
-    log_end,
     process_file,
     state_of,
     write_state,
@@ -39,19 +31,9 @@ from napari_hovernet.app.watch import (
 from napari_hovernet.core.params import LOSS_NAMES, LOSS_PARTS
 from napari_hovernet.core.training.files import EventWriter, RunFolder
 
+from ..loading import load
 
-def _fake() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "fake_training", Path(__file__).with_name("fake_training.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-FAKE = _fake()
+FAKE = load(Path(__file__).with_name("fake_training.py"))
 STEPS = 4
 
 
@@ -199,13 +181,6 @@ def test_a_long_run_is_read_bit_by_bit(folder: RunFolder, writer: Writer) -> Non
     assert watch.view.step == 30_001
 
 
-def test_an_empty_view_can_be_drawn() -> None:
-    view = RunView()
-    assert (view.best, view.step, view.epoch, view.previews) == (None, 0, 0, ())
-    assert math.isnan(view.eta_s)
-    assert math.isnan(view.images_per_s)
-
-
 # States: from the status, unless the process tells otherwise
 
 
@@ -250,9 +225,7 @@ def test_a_status_without_a_process_file_names_the_process(folder: RunFolder) ->
     assert state_of(folder).state == "killed"
 
 
-def test_a_run_that_ends_between_two_looks_was_not_killed(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_ends_between_two_looks_was_not_killed(folder, monkeypatch) -> None:
     write_state(folder, "running")
     write_mark(process_file(folder), replace(own_mark(folder), born=1.0))
 
@@ -264,9 +237,7 @@ def test_a_run_that_ends_between_two_looks_was_not_killed(
     assert state_of(folder).state == "done"
 
 
-def test_a_run_elsewhere_counts_as_killed_once_it_has_been_quiet(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_elsewhere_counts_as_killed_once_it_has_been_quiet(folder, monkeypatch) -> None:
     far = replace(own_mark(folder), host="another computer")
     write_mark(process_file(folder), far)
     write_state(folder, "running")
@@ -274,22 +245,6 @@ def test_a_run_elsewhere_counts_as_killed_once_it_has_been_quiet(
     late = time.time() + QUIET_S + 1
     monkeypatch.setattr(time, "time", lambda: late)
     assert state_of(folder).state == "killed"
-
-
-def test_the_beginning_is_kept_until_it_starts_again(folder: RunFolder) -> None:
-    write_state(folder, "starting")
-    began = folder.read_status()["started"]
-    write_state(folder, "running")
-    assert folder.read_status()["started"] == began
-    write_state(folder, "queued")
-    assert folder.read_status()["started"] > began
-
-
-def test_the_end_of_a_log(tmp_path: Path) -> None:
-    path = tmp_path / "log.txt"
-    path.write_bytes(b"x" * 20_000 + b"\n\n a \r b\nc  \n\xff\n")
-    assert log_end(path, 3).splitlines() == [" b", "c", "\ufffd"]
-    assert log_end(tmp_path / "none") == ""
 
 
 # Events, whole line by whole line; columns that grow
@@ -306,7 +261,7 @@ def everything(tail: Tail) -> list[dict[str, object]]:
     return events
 
 
-def test_a_line_cut_off_is_left_for_later(tmp_path: Path) -> None:
+def test_a_line_cut_off_is_left_and_nonsense_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     whole = line("step", step=1)
     path.write_bytes(whole + whole[:10])
@@ -317,9 +272,6 @@ def test_a_line_cut_off_is_left_for_later(tmp_path: Path) -> None:
         file.write(whole[10:])
     assert len(everything(tail)) == 1
     assert tail.unreadable == 0
-
-
-def test_nonsense_is_counted_and_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\xff\xfe\n[1]\n{}\n" + b'{"v": 99, "event": "step"}\n' + line("end"))
     tail = Tail(path)
@@ -340,17 +292,6 @@ def test_long_files_come_in_chunks_and_long_lines_whole(tmp_path: Path) -> None:
     assert [event["event"] for event in events[3000:]] == ["start", "end"]
 
 
-def test_a_file_that_became_shorter_is_read_anew(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    path.write_bytes(line("step", step=1) * 3)
-    tail = Tail(path)
-    everything(tail)
-    path.write_bytes(line("step", step=9))
-    events, restarted = tail.read()
-    assert restarted
-    assert [event["step"] for event in events] == [9]
-
-
 @pytest.mark.parametrize("after", [0, 1, 5000])
 def test_the_last_event_of_a_kind(tmp_path: Path, after: int) -> None:
     path = tmp_path / "events.jsonl"
@@ -360,29 +301,3 @@ def test_the_last_event_of_a_kind(tmp_path: Path, after: int) -> None:
     assert found is not None
     assert found["epoch"] == 2
     assert last_event(path, "end") is None
-
-
-def test_what_was_handed_out_stays_when_rows_are_added_and_cut() -> None:
-    rows = Growing(("step", "total"))
-    for i in range(FIRST_CAPACITY + 10):
-        rows.add([i, 2 * i])
-    before = rows.series()
-    rows.cut_from("step", 5)
-    rows.add([5, -1])
-    after = rows.series()
-    assert len(before) == FIRST_CAPACITY + 10
-    np.testing.assert_array_equal(before["total"], 2 * before["step"])
-    np.testing.assert_array_equal(after["step"], np.arange(6))
-    assert after.last("total") == -1
-    with pytest.raises(ValueError, match="read-only"):
-        before["total"][0] = 1
-
-
-def test_cutting_behind_the_end_changes_nothing() -> None:
-    rows = Growing(("step",))
-    rows.cut_from("step", 0)
-    rows.add([3])
-    rows.cut_from("step", 4)
-    assert rows.series()["step"].tolist() == [3]
-    assert not np.isfinite(rows.series()["total"]).any()
-    assert np.isnan(rows.series().last("total"))

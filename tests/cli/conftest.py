@@ -1,9 +1,5 @@
-"""A tiny model in a file, images, and a way to run the command line."""
+"""A tiny model in a file, and images."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,40 +8,9 @@ import pytest
 import tifffile
 import torch
 
-from napari_hovernet.cli import main
 from napari_hovernet.core.checkpoint import save_model
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.types import Model, ModelInfo
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command line came to."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def errors(self) -> list[str]:
-        """Lines that report an error."""
-        return [line for line in self.err.splitlines() if "error: " in line]
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*argv: object) -> Outcome:
-        try:
-            status = main([str(argument) for argument in argv])
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        said = capsys.readouterr()
-        return Outcome(status, said.out, said.err)
-
-    return call
 
 
 @pytest.fixture(scope="session")

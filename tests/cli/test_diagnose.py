@@ -1,11 +1,8 @@
 """The command ``diagnose``: what it finds, says, writes and refuses."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,9 +11,7 @@ import pytest
 from napari_hovernet.core.diagnosis import engine
 from napari_hovernet.core.diagnosis.engine import Check, fault, ok, warn
 from napari_hovernet.core.diagnosis.report import Remedy
-from napari_hovernet.core.diagnosis.story_blob import StoryRow
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.synthetic import tissue
 from napari_hovernet.core.types import Progress
 
 
@@ -78,17 +73,6 @@ def test_a_fault_is_status_1_and_told_as_it_comes(run: Any, data: Path) -> None:
     ]
 
 
-def test_quiet_says_nothing_but_the_result(run: Any, data: Path) -> None:
-    assert run("diagnose", "--data", data, "-q").err == ""
-
-
-def test_a_warning_alone_is_status_0(run: Any, data: Path) -> None:
-    found = run("diagnose", "--data", data, "--only", "data,loss")
-    assert found.status == 0
-    assert "Worth a look: Few touch." in found.out and "loss.weights" not in found.out
-    assert "model.hv_direction" not in found.out
-
-
 def test_a_remedy_is_applied_and_both_are_shown(run: Any, data: Path) -> None:
     found = run("diagnose", "--data", data, "--apply", "model.hv_direction", "-q")
     assert found.status == 0
@@ -105,24 +89,7 @@ def test_what_cannot_be_applied_is_said(run: Any, data: Path) -> None:
         assert words in found.err and "can be applied: model.hv_direction" in found.err
 
 
-def test_json_and_report(run: Any, data: Path, tmp_path: Path) -> None:
-    found = run("diagnose", "--data", data, "--json", "-q")
-    assert json.loads(found.out)["verdicts"]["fault"] == 1
-    page, file = tmp_path / "out.html", tmp_path / "out.json"
-    found = run("diagnose", "--data", data, "--json", file, "--report", page)
-    assert found.out.startswith("Most likely cause")
-    assert json.loads(file.read_text())["findings"][0]["id"] == "model.hv_direction"
-    assert "HV channels are swapped" in page.read_text(encoding="utf-8")
-    again = run("diagnose", "--data", data, "--report", page)
-    assert again.status == 2 and "give --overwrite" in again.err
-    assert run("diagnose", "--data", data, "--report", page, "--overwrite", "-q").status == 1
-    nowhere = run("diagnose", "--data", data, "--report", tmp_path / "no" / "out.html")
-    assert nowhere.status == 2 and "is not there; create it first" in nowhere.err
-
-
-def test_ctrl_c_keeps_what_was_found(
-    run: Any, data: Path, checks: list[Check], tmp_path: Path
-) -> None:
+def test_ctrl_c_keeps_what_was_found(run, data, checks, tmp_path) -> None:
     checks[:] = [TOUCHING, Check("model.score", "Score", stopped, ("maps",)), SWAPPED]
     page = tmp_path / "out.html"
     found = run("diagnose", "--data", data, "--json", "--report", page, "-q")
@@ -136,12 +103,10 @@ def test_ctrl_c_keeps_what_was_found(
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        ((), "nothing to diagnose; give --data, --model"),
         (("--data", "missing"), "missing is not there"),
         (("--model", "missing.pth"), "missing.pth is not there"),
         (("--loss", "mse"), "loss is 'mse'"),
         (("--separation", "cutter"), "cutter"),
-        (("--model", "compact", "--only", "date"), "--only has date"),
         (("--model", "compact", "--n-samples", "0"), "number of samples is 0"),
         (("--model", "compact", "--device", "abacus"), "abacus"),
         (("--separation", "no_such_module:cut"), "cannot be imported"),
@@ -170,33 +135,3 @@ def test_code_of_the_users_own(run: Any, data: Path, tmp_path: Path, checks: lis
                 f"{code}:loss", "--augmentation", f"{code}:RULES", "-q")  # fmt: skip
     assert found.status == 0, found.err
     assert seen == [("cut", 4, {"flip": [[1, 0], [0, 1]]})]
-
-
-@pytest.mark.parametrize("holds", [True, False])
-def test_the_story(run: Any, monkeypatch: pytest.MonkeyPatch, holds: bool) -> None:
-    story = ModuleType("story")
-    rows = (StoryRow("One is one.", "1", {"one": 1.0, "none": float("nan")}, holds, "So."),)
-    story.story_rows = lambda: rows  # type: ignore[attr-defined]
-    story.story_text = lambda found: f"{len(found)} rows"  # type: ignore[attr-defined]
-    monkeypatch.setitem(__import__("sys").modules, "napari_hovernet.core.diagnosis.story", story)
-    found = run("diagnose", "--story")
-    assert (found.status, found.out) == (0 if holds else 1, "1 rows\n")
-    found = run("diagnose", "--story", "--json")
-    assert json.loads(found.out) == {
-        "holds": holds,
-        "rows": [{"claim": "One is one.", "expected": "1", "measured": {"one": 1.0, "none": "nan"},
-                  "holds": holds, "words": "So."}],
-    }  # fmt: skip
-
-
-def test_swapped_targets_are_found_and_mended_by_the_real_checks(run: Any, tmp_path: Path) -> None:
-    labels = np.stack([tissue((128, 128), seed=seed).labels for seed in range(4)])
-    hv = np.stack([hv_targets(plane)[::-1] for plane in labels])
-    np.savez(tmp_path / "skin_targets.npz", inst_maps=labels, hv_targets=hv,
-             np_targets=(labels > 0).astype(np.uint8))  # fmt: skip
-    found = run("diagnose", "--data", tmp_path, "--only", "data", "--apply", "first", "--json",
-                "-q")  # fmt: skip
-    report = json.loads(found.out)
-    assert report["before"]["findings"][0]["id"] == "data.hv_convention"
-    assert report["setup"] == {"target_order": "vh"}
-    assert (found.status, report["verdicts"]["fault"]) == (0, 0)

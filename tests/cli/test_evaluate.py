@@ -1,7 +1,5 @@
 """The commands ``evaluate`` and ``magnitude``: of images, and of cached features of tokens."""
 
-from __future__ import annotations
-
 import errno
 import json
 from pathlib import Path
@@ -14,15 +12,9 @@ import pytest
 import torch
 
 from napari_hovernet.cli import evaluate as command
-from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.core.checkpoint import save_model
-from napari_hovernet.core.hv import HVReading
-from napari_hovernet.core.io.files import write_params
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.separation.tuning import TuneParams
 from napari_hovernet.core.types import Model, ModelInfo
-from napari_hovernet.errors import InputError
 
 SIZE = (48, 64)
 
@@ -65,9 +57,7 @@ def files_below(folder: Path) -> list[str]:
 ALL = ["evaluation.csv", "evaluation.html", "evaluation.json"]
 
 
-def test_predictions_of_a_folder_need_no_model(
-    run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_predictions_of_a_folder_need_no_model(run, data, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(command, "_model_predictor", lambda *_: pytest.fail("a model was loaded"))
     out = tmp_path / "out"
     outcome = run("evaluate", data, "-o", out, "--pred", tmp_path / "pred")
@@ -87,9 +77,7 @@ def test_predictions_of_a_folder_need_no_model(
     assert "evaluation.html" in outcome.err
 
 
-def test_without_a_folder_for_reports_it_prints_and_writes_nothing(
-    run: Any, data: Path, tmp_path: Path
-) -> None:
+def test_without_a_folder_for_reports_it_prints_and_writes_nothing(run, data, tmp_path) -> None:
     before = sorted(tmp_path.rglob("*"))
     found = run("evaluate", data, "--pred", tmp_path / "pred", "-q")
     assert found.status == 0 and "AJI" in found.out
@@ -119,22 +107,6 @@ def test_a_mask_given_for_instances_is_said(run: Any, tmp_path: Path) -> None:
     assert "a, b: " in said and "6 separate parts" in said
 
 
-def test_a_model_runs_and_tells_what_it_is(
-    run: Any, data: Path, tmp_path: Path, model_file: Path
-) -> None:
-    out = tmp_path / "out"
-    outcome = run("evaluate", data / "im", "-o", out, "--checkpoint", model_file, "--device", "cpu")
-    assert outcome.status == 0, outcome.err
-    assert "licence of the weights: CC0" in outcome.err
-    assert "1 image(s) without labels left out: bare" in outcome.err
-    found = json.loads((out / "evaluation.json").read_text())
-    assert found["data"]["unpaired"] == ["bare"]
-    assert found["predictor"]["model"]["source"].endswith("tiny.safetensors")
-    assert "mpp of the file" in found["predictor"]["resampling"]
-    assert all(row["scale"] == 1 and row["magnitude_inside"] > 0 for row in found["rows"])
-    assert "HV error" in outcome.out
-
-
 def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> None:
     pred = tmp_path / "pred"
     val = run("evaluate", data, "-o", tmp_path / "a", "--pred", pred, "--split=val", "--json")
@@ -147,28 +119,6 @@ def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> 
     assert [row["name"] for row in json.loads(one.out)["rows"]] == ["x0"]
     assert files_below(tmp_path / "b") == ["evaluation.csv", "evaluation.json"]
     assert one.err == ""
-
-
-def test_a_preset_that_is_faulty_says_so(
-    run: Any, data: Path, tmp_path: Path, model_file: Path
-) -> None:
-    outcome = run("evaluate", data, "-o", tmp_path / "o", "--model", model_file, "--n-samples", 1,
-                  "--preset", "merging_relabel", "--no-html")  # fmt: skip
-    assert outcome.status == 0, outcome.err
-    assert "Faulty on purpose" in outcome.err
-
-
-def test_earlier_reports_are_replaced_only_when_told(run: Any, data: Path, tmp_path: Path) -> None:
-    given = ("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred", "--no-html")
-    (tmp_path / "o").mkdir()
-    (tmp_path / "o" / "evaluation.csv").write_text("mine")
-    refused = run(*given)
-    assert refused.status == 2
-    assert "earlier reports" in refused.err
-    assert "--overwrite" in refused.err
-    assert (tmp_path / "o" / "evaluation.csv").read_text() == "mine"
-    assert run(*given, "--overwrite").status == 0
-    assert (tmp_path / "o" / "evaluation.csv").read_text() != "mine"
 
 
 def test_some_bad_images_are_status_1_and_named(run: Any, data: Path, tmp_path: Path) -> None:
@@ -185,9 +135,7 @@ def test_some_bad_images_are_status_1_and_named(run: Any, data: Path, tmp_path: 
     assert "2 of 3 images failed" in (tmp_path / "o" / "evaluation.html").read_text()
 
 
-def test_only_bad_images_are_status_2_and_nothing_is_written(
-    run: Any, data: Path, tmp_path: Path
-) -> None:
+def test_only_bad_images_are_status_2_and_nothing_is_written(run, data, tmp_path) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "readme.txt").touch()
     given = ("-o", tmp_path / "o", "--pred", tmp_path / "none")
@@ -232,9 +180,7 @@ def no_labels(data: Path) -> Path:
         (lambda data: data / "nowhere", "is not there"),
     ],
 )
-def test_data_that_is_none_is_one_clear_line(
-    run: Any, data: Path, tmp_path: Path, make: Any, said: str
-) -> None:
+def test_data_that_is_none_is_one_clear_line(run, data, tmp_path, make, said) -> None:
     outcome = run("evaluate", make(data), "-o", tmp_path / "o", "--pred", tmp_path / "pred")
     assert outcome.status == 2
     assert len(outcome.errors) == 1
@@ -245,19 +191,15 @@ def test_data_that_is_none_is_one_clear_line(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--n-samples", 0], "samples is 0"),
         (["--split", "test"], "no image of split 'test'"),
         (["--source", "C"], "no image of source 'C'"),
         (["--params", "none.json"], "none.json"),
         (["--pred", "nowhere"], "nowhere is not there"),
         (["--model", "none.tar"], "none.tar"),
-        (["--image-mpp", "nan"], "image_mpp is nan"),
         (["--pattern", "z*"], "no image like 'z*'"),
     ],
 )
-def test_wrong_choices_are_one_clear_line(
-    run: Any, data: Path, tmp_path: Path, argv: list[object], said: str
-) -> None:
+def test_wrong_choices_are_one_clear_line(run, data, tmp_path, argv, said) -> None:
     outcome = run("evaluate", data, "-o", tmp_path / "o", *argv)
     assert outcome.status == 2
     assert len(outcome.errors) == 1
@@ -265,9 +207,7 @@ def test_wrong_choices_are_one_clear_line(
     assert files_below(tmp_path / "o") == []
 
 
-def test_a_read_only_disk_is_told_before_any_work(
-    run: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_disk_is_told_before_any_work(run, data, tmp_path, monkeypatch) -> None:
     def refuses(*_: Any, **__: Any) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
@@ -285,10 +225,7 @@ def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
         raise KeyboardInterrupt
 
     given = ("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
-    for place in (
-        "napari_hovernet.app.evaluate.compare",
-        "napari_hovernet.core.io.files.os.fsync",
-    ):
+    for place in ("napari_hovernet.app.evaluate.compare", "napari_hovernet.core.io.files.os.fsync"):
         with monkeypatch.context() as patch:
             patch.setattr(place, pressed)
             outcome = run(*given)
@@ -368,18 +305,6 @@ def test_evaluate_prints_what_the_scores_are_worth(run: Any, place: Path) -> Non
     assert not list(place.glob("evaluation*"))
 
 
-def test_evaluate_writes_reports_where_they_are_wanted(
-    run: Any, place: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    found = run("evaluate", *given(place), "-o", out, "--n-samples", 1, "--split", "train", "-q")
-    assert found.status == 0 and not found.err
-    assert {p.suffix for p in out.iterdir()} == {".csv", ".json", ".html"}
-    report = json.loads((out / "evaluation.json").read_text())
-    assert report["data"]["which"] == "training (folds 1, 2)"
-    assert report["rows"][0]["split"] == "train"
-
-
 def test_magnitude_names_the_samples_and_the_truth(run: Any, place: Path) -> None:
     found = run("magnitude", *given(place), "--json", "--split", "all", "--n-samples", 3)
     told = json.loads(found.out)
@@ -401,9 +326,7 @@ def test_the_slice_changes_the_maps_and_is_said(run: Any, place: Path) -> None:
     assert "1 (chosen: historical 1:257)" in said.out and "56 px" in said.err
 
 
-def test_features_alone_have_a_magnitude_but_no_score(
-    run: Any, place: Path, tmp_path: Path
-) -> None:
+def test_features_alone_have_a_magnitude_but_no_score(run, place, tmp_path) -> None:
     (tmp_path / "skin_features.npz").write_bytes((place / "skin_features.npz").read_bytes())
     where = ("--data-dir", tmp_path, "--n-samples", 1)
     found = run("magnitude", *given(place, *where))
@@ -432,28 +355,11 @@ def test_it_says_where_it_looked(
         (("evaluate", "--family", "skin"), "Name the token decoder"),
         (("evaluate", "--family", "skin", "--pred", "x"), "--pred is about images"),
         (("evaluate", "x", "-o", "y", "--seed", "1"), "--seed needs --family"),
-        (("magnitude", "x", "--token-prefix", "1"), "--token-prefix needs --family"),
-        (("evaluate", "-o", "y"), "Name the images"),
-        (("magnitude",), "Name the images"),
     ],
 )
 def test_what_does_not_go_together_is_refused(run: Any, argv: Any, words: str) -> None:
     found = run(*argv)
     assert found.status == 2 and words in found.err and len(found.errors) == 1
-
-
-def test_a_separation_saved_by_the_tuner_is_read(tmp_path: Path) -> None:
-    def tuning(*argv: object) -> TuneParams:
-        given = ["evaluate", "d", "-o", "o", *map(str, argv)]
-        return command.tuning_of(build_parser("evaluate").parse_args(given))
-
-    assert tuning() == TuneParams()
-    saved = TuneParams(SeparationParams(depth=0.3), HVReading(sign="inward"))
-    write_params(tmp_path / "p.json", saved)
-    assert tuning("--params", tmp_path / "p.json") == saved
-    (tmp_path / "q.json").write_text("{}")
-    with pytest.raises(InputError, match=r"q\.json holds no separation parameters"):
-        tuning("--params", tmp_path / "q.json")
 
 
 @pytest.mark.parametrize("line", ["--preset local --params p.json", "--model m --pred p",

@@ -1,7 +1,5 @@
 """``evaluate`` and ``segment`` with types: numbering, groups, areas that do not count, reports."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

@@ -1,21 +1,22 @@
 """info, export, devices and demo; models that are broken or hostile."""
 
-from __future__ import annotations
-
-import pickle
-import subprocess
+import json
 import sys
-from importlib.util import find_spec
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from napari_hovernet.app.own_code import import_named, is_code
 from napari_hovernet.cli import models
-from napari_hovernet.cli.models import readable
 from napari_hovernet.core.checkpoint import load_model
-from napari_hovernet.core.types import ModelInfo, TypeInfo
+from napari_hovernet.core.diagnosis import story
+from napari_hovernet.core.diagnosis.story_blob import StoryRow
+from napari_hovernet.errors import InputError
 
 
 class Hostile:
@@ -34,34 +35,6 @@ def hostile_file(folder: Path) -> Path:
     return path
 
 
-def test_info_is_readable(run: Any, model_file: Path) -> None:
-    outcome = run("info", model_file)
-    assert outcome.status == 0
-    lines = dict(line.split(maxsplit=1) for line in outcome.out.splitlines() if " " in line)
-    assert lines["architecture"] == "compact"
-    assert lines["mpp"] == "0.25 µm per pixel"
-    assert lines["licence"] == "CC0"
-    assert lines["types"] == "none"
-
-
-def test_readable_lists_types_training_and_notes() -> None:
-    info = ModelInfo(
-        "hovernet",
-        mode="fast",
-        types={1: TypeInfo("neoplastic", (255, 0, 0)), 2: TypeInfo("dead", (1, 2, 3))},
-        training={"lr": 0.1},
-        history=({}, {}),
-        notes=("mpp assumed",),
-    )
-    lines = readable(info).splitlines()
-    assert lines[0].split() == ["architecture", "hovernet", "fast"]
-    assert "types          1 neoplastic (255, 0, 0)" in lines
-    assert "               2 dead (1, 2, 3)" in lines
-    assert any(line.startswith("training") and "lr = 0.1" in line for line in lines)
-    assert "epochs         2 recorded" in lines
-    assert "notes          mpp assumed" in lines
-
-
 def test_export_round_trip_gives_equal_weights(run: Any, model_file: Path, tmp_path: Path) -> None:
     bare, again = tmp_path / "m.pth", tmp_path / "m.safetensors"
     assert run("export", model_file, bare).status == 0
@@ -70,20 +43,8 @@ def test_export_round_trip_gives_equal_weights(run: Any, model_file: Path, tmp_p
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_export_replaces_nothing_unless_told(run: Any, model_file: Path, tmp_path: Path) -> None:
-    target = tmp_path / "m.pth"
-    target.write_text("mine")
-    refused = run("export", model_file, target)
-    assert refused.status == 2
-    assert "--overwrite" in refused.err
-    assert target.read_text() == "mine"
-    assert run("export", model_file, target, "--overwrite").status == 0
-
-
 @pytest.mark.parametrize("name", ["m.onnx", "m", "m.tar", "no/folder/m.pth"])
-def test_export_refuses_what_it_cannot_write(
-    run: Any, model_file: Path, tmp_path: Path, name: str
-) -> None:
+def test_export_refuses_what_it_cannot_write(run, model_file, tmp_path, name) -> None:
     outcome = run("export", model_file, tmp_path / name)
     assert outcome.status == 2
     assert len(outcome.errors) == 1
@@ -96,48 +57,16 @@ def truncated(folder: Path, model_file: Path) -> Path:
     return path
 
 
-def empty(folder: Path, _: Path) -> Path:
-    path = folder / "empty.pth"
-    path.touch()
-    return path
-
-
-def wrong_kind(folder: Path, _: Path) -> Path:
-    path = folder / "picture.pth"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    return path
-
-
 def hostile(folder: Path, _: Path) -> Path:
     return hostile_file(folder)
 
 
-def old_hostile(folder: Path, _: Path) -> Path:
-    path = folder / "old.tar"
-    path.write_bytes(pickle.dumps({"desc": Hostile(folder / "ran")}))
-    return path
-
-
-def mismatched(folder: Path, model_file: Path) -> Path:
-    state = load_model(model_file, "cpu").network.state_dict()
-    state.pop(next(iter(state)))
-    path = folder / "mismatched.pth"
-    torch.save(state, path)
-    return path
-
-
-def missing(folder: Path, _: Path) -> Path:
-    return folder / "missing.pth"
-
-
-BROKEN = [truncated, empty, wrong_kind, hostile, old_hostile, mismatched, missing]
+BROKEN = [truncated, hostile]
 
 
 @pytest.mark.parametrize("make", BROKEN)
 @pytest.mark.parametrize("command", ["info", "export", "segment"])
-def test_a_broken_checkpoint_is_one_clear_line(
-    run: Any, tmp_path: Path, images: Path, model_file: Path, make: Any, command: str
-) -> None:
+def test_a_broken_checkpoint_is_one_clear_line(run, tmp_path, images, model_file, make, command):
     path = make(tmp_path, model_file)
     argv = {
         "info": ["info", path],
@@ -154,33 +83,6 @@ def test_a_broken_checkpoint_is_one_clear_line(
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_a_wrong_device_is_one_clear_line(run: Any, images: Path, model_file: Path) -> None:
-    out = images.parent / "out"
-    outcome = run("segment", images, "-o", out, "--model", model_file, "--device", "cuda:99")
-    assert outcome.status == 2
-    assert len(outcome.err.splitlines()) == 1
-    assert "cuda" in outcome.err
-
-
-def test_it_starts_the_module_with_what_was_given(
-    run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[list[str]] = []
-
-    def start(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
-        assert not check
-        started.append(command)
-        return subprocess.CompletedProcess(command, 3)
-
-    monkeypatch.setattr(models.subprocess, "run", start)
-    monkeypatch.setattr(models, "NEEDED", ())
-    assert run("demo", "--screenshot", "out.png", "--sample", "tissue").status == 3
-    assert started[0] == [
-        sys.executable, "-m", "napari_hovernet._napari.demo",
-        "--sample", "tissue", "--screenshot", "out.png",
-    ]  # fmt: skip
-
-
 def test_without_napari_it_says_what_to_install(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "NEEDED", ("no_such_viewer",))
     outcome = run("demo")
@@ -189,7 +91,96 @@ def test_without_napari_it_says_what_to_install(run: Any, monkeypatch: pytest.Mo
     assert "pip install 'napari-hovernet[all]'" in outcome.err
 
 
-def test_the_module_it_starts_is_there() -> None:
-    if find_spec("qtpy") is None:
-        pytest.skip("the viewer is not installed")
-    assert find_spec(models.DEMO_MODULE) is not None
+GOOD = StoryRow("It was said.", "1", {"a": 1.5, "slope": float("nan")}, True, "It is.")
+BAD = StoryRow("It was said, too.", "1", {"a": 2.0}, False, "It is not.")
+
+
+def test_json_is_strict_and_a_failing_check_gives_status_1(run, monkeypatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(story, "loss_claims", lambda seed: seeds.append(seed) or (GOOD, BAD))
+    outcome = run("check-loss", "--json", "--seed", 3)
+    assert (outcome.status, seeds) == (1, [3])
+    data = json.loads(outcome.out, parse_constant=pytest.fail)
+    assert (data["passed"], data["seed"]) == (False, 3)
+    assert set(data["checks"][0]) == {"name", "passed", "expected", "measured", "why"}
+    assert data["checks"][0]["measured"]["slope"] == "nan"
+    assert "1 of 2 corrected checks pass." in run("check-loss").out
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_is_none_is_refused(run: Any, seed: int) -> None:
+    outcome = run("check-loss", f"--seed={seed}")
+    assert outcome.status == 2
+    assert str(seed) in outcome.errors[0]
+    assert not outcome.out
+
+
+class TinyViT(nn.Module):
+    num_prefix_tokens = 1
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        patches = nn.functional.avg_pool2d(x, 14).flatten(2).transpose(1, 2)
+        return torch.cat([x.new_zeros(len(x), 1, 3), patches], 1)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    images = np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), np.uint8)
+    np.savez(tmp_path / "skin_data_FIXED.npz", images=images)
+    return tmp_path / "skin_data_FIXED.npz"
+
+
+@pytest.fixture
+def timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = types.SimpleNamespace(create_model=lambda name, **_: TinyViT())
+    monkeypatch.setitem(sys.modules, "timm", made)
+
+
+def test_tokens_of_a_data_file(run: Any, data: Path, timm: None) -> None:
+    out = data.with_name("skin_features.npz")
+    given = ("tokens", data, "-o", out, "--backbone", "tiny", "--device", "cpu")
+    found = run(*given, "--mean", 0, 0, 0, "--std", 1, 1, 1)
+    assert found.status == 0, found.err
+    assert "3 images" in found.out and "257 tokens of 3 each, 1 of them before" in found.out
+    with np.load(out) as made, np.load(data) as given_data:
+        mean = given_data["images"].mean() / 255
+        assert made["features"][:, 1:].mean() == pytest.approx(mean, abs=0.01)
+        assert int(made["token_prefix"]) == 1
+    again = run(*given)
+    assert again.status == 2 and "--overwrite" in again.err
+    assert run(*given, "--overwrite", "-q").status == 0
+
+
+def test_without_timm_it_says_what_to_type(run: Any, data: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    found = run("tokens", data, "-o", data.with_name("x_features.npz"))
+    assert found.status == 2 and "napari-hovernet[vit]" in found.err and len(found.errors) == 1
+
+
+def test_names_of_code_are_told_from_files_and_presets(tmp_path: Path) -> None:
+    assert is_code("a.b:c") and is_code(f"{tmp_path}/x.py:cut")
+    for text in ("C:\\models\\a.pth", "compact", "separation.json", "a:b.json", "1:x", ""):
+        assert not is_code(text)
+    there = tmp_path / "a:b"
+    there.write_text("a file")
+    assert not is_code(str(there))
+
+
+def test_a_module_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_module_of_a_test.py").write_text("def cut():\n    return 7\n")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    assert import_named("own_module_of_a_test:cut")() == 7
+    assert sys.path == before
+    assert import_named("math:pi") > 3
+
+
+def test_what_goes_wrong_names_it(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text("1 / 0\n")
+    for text, words in (
+        (f"{bad}:cut", "ZeroDivisionError"), ("math:cut", "math has no 'cut'"),
+        (f"{tmp_path}/no.py:cut", "is not there"), ("no_such_module_here:cut", "ModuleNotFound"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            import_named(text)

@@ -1,9 +1,6 @@
 """The commands ``runs``, ``attach`` and ``stop``."""
 
-from __future__ import annotations
-
 import json
-import math
 import os
 import signal
 import threading
@@ -12,23 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 
 from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
 from napari_hovernet.app.runs import RunStore
-from napari_hovernet.app.watch import (
-    EpochRow,
-    RunView,
-    RunWatch,
-    Series,
-    duration,
-    process_file,
-    state_of,
-    write_state,
-)
-from napari_hovernet.cli.parser import epochs_of
-from napari_hovernet.cli.train import COLUMNS, Follower, epoch_line, moment
+from napari_hovernet.app.watch import RunWatch, process_file, state_of, write_state
+from napari_hovernet.cli.train import Follower
 from napari_hovernet.core.params import OptimParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 
@@ -82,18 +68,7 @@ def test_no_runs_are_no_error(run: Any, store: RunStore, tmp_path: Path) -> None
     assert json.loads(run("runs", "--runs-dir", tmp_path, "--json").out) == []
 
 
-def test_removing(run: Any, folder: RunFolder) -> None:
-    outcome = run("runs", "--remove", "mine")
-    assert outcome.status == 2
-    assert "stop it before removing it" in outcome.errors[0]
-    write_state(folder, "done")
-    assert run("runs", "--remove", "mine").status == 0
-    assert not folder.path.exists()
-
-
-def test_attach_follows_to_the_end_and_saves_the_curves(
-    run: Any, folder: RunFolder, tmp_path: Path
-) -> None:
+def test_attach_follows_to_the_end_and_saves_the_curves(run, folder, tmp_path) -> None:
     def finish() -> None:
         with open(folder.events, "a", encoding="utf-8") as file:
             for event in (
@@ -152,37 +127,7 @@ def test_stop_pause_and_kill(run: Any, folder: RunFolder) -> None:
     assert "there are: mine" in run("stop", "yours").errors[0]
 
 
-def test_bad_plots_are_refused(run: Any, folder: RunFolder, tmp_path: Path) -> None:
-    outcome = run("attach", "mine", "--once", "--plot", tmp_path / "curves.pdf")
-    assert outcome.status == 2
-    assert "does not end in .png" in outcome.errors[0]
-
-
-def test_the_line_of_the_moment() -> None:
-    steps = Series({name: np.array([value]) for name, value in
-                    (("total", 1.25), ("magnitude", 0.3), ("true_magnitude", 0.667))})  # fmt: skip
-    latest = {"step": 13, "epoch": 2, "images_per_s": 12.34, "eta_s": 200.0}
-    view = RunView("a", "running", n_epochs=5, steps_per_epoch=10, latest=latest, steps=steps)
-    assert moment(view) == (
-        "epoch 2/5  step 3/10  loss 1.250  magnitude 0.300 of 0.67  12.3 images/s  3 min left"
-    )
-    assert moment(RunView(state="paused")) == "paused"
-
-
-def test_lines_are_as_wide_as_their_heads() -> None:
-    row = EpochRow(12, {"total": 123.456}, dict.fromkeys(("aji", "dice"), 0.5), seconds=math.nan)
-    assert len(epoch_line(row)) == sum(width + 2 for _, width, *_ in COLUMNS) - 2
-    assert duration(59.94) == "59.9 s"
-
-
-def test_epochs_to_keep() -> None:
-    assert epochs_of("5, 10") == (5, 10)
-    assert epochs_of("none") == ()
-
-
-def test_a_live_line_is_rewritten_and_wiped(
-    folder: RunFolder, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_live_line_is_rewritten_and_wiped(folder, capsys) -> None:
     seen: list[int] = []
     follower = Follower(RunWatch(folder), live=True, on_epoch=lambda v: seen.append(len(v.rows)))
     follower.once()

@@ -1,7 +1,5 @@
 """The command ``train``: checks, starts, follows, goes on; and the real training once."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys
@@ -20,7 +18,6 @@ from napari_hovernet.app.runs import RunStore, Start, training_command
 from napari_hovernet.app.watch import RunWatch
 from napari_hovernet.cli import train as command
 from napari_hovernet.core.training.files import RunFolder
-from napari_hovernet.core.weights import DEFAULT
 
 FAKE = Path(__file__).parents[1] / "app" / "fake_training.py"
 
@@ -72,8 +69,6 @@ def test_a_table_of_epochs_and_what_was_written(train: Any, runs: RunStore) -> N
     outcome = train("--name", "mine")
     assert outcome.status == 0, outcome.err
     lines = outcome.out.splitlines()
-    assert lines[0].split() == ["epoch", "train", "val", "magnitude", "true", "cosine", "AJI",
-                                "CC", "oracle", "PQ", "Dice", "[all]", "time"]  # fmt: skip
     assert [line.split()[0] for line in lines[1:]] == ["0", "1", "2", "3"]
     assert lines[4].split()[:10] == [
         "3", "0.667", "0.500", "0.240", "0.67", "0.45", "0.300", "0.250", "0.950", "0.240",
@@ -88,15 +83,7 @@ def test_a_table_of_epochs_and_what_was_written(train: Any, runs: RunStore) -> N
     assert [info.name for info in runs.list()] == ["mine"]
 
 
-def test_quiet_is_quiet_and_names_come_by_themselves(train: Any, runs: RunStore) -> None:
-    outcome = train("-q")
-    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
-    assert runs.list()[0].name.startswith(f"{DEFAULT}-")
-
-
-def test_detached_it_goes_on_and_is_told_how_to_attach(
-    train: Any, runs: RunStore, fake: Callable[..., None]
-) -> None:
+def test_detached_it_goes_on_and_is_told_how_to_attach(train, runs, fake) -> None:
     fake(step_s=0.05, steps=100)
     outcome = train("--detach", "--name", "mine")
     assert (outcome.status, outcome.out) == (0, "mine\n")
@@ -104,9 +91,7 @@ def test_detached_it_goes_on_and_is_told_how_to_attach(
     assert runs.info("mine").active
 
 
-def test_the_first_interrupt_stops_and_the_run_can_go_on(
-    train: Any, run: Any, runs: RunStore, fake: Callable[..., None]
-) -> None:
+def test_the_first_interrupt_stops_and_the_run_can_go_on(train, run, runs, fake) -> None:
     fake(step_s=0.02, steps=20)
     interrupt_at(runs, 22, 1)
     outcome = train("--name", "mine")
@@ -154,9 +139,7 @@ def interrupt_at(store: RunStore, step: int, times: int) -> None:
         ({"end": "die", "die_at": 6}, "mine: killed. Its process is gone and said nothing"),
     ],
 )
-def test_a_run_that_fails_says_why(
-    train: Any, fake: Callable[..., None], how: dict[str, object], words: str
-) -> None:
+def test_a_run_that_fails_says_why(train, fake, how, words) -> None:
     fake(**how)
     outcome = train("--name", "mine")
     assert outcome.status == 1
@@ -167,36 +150,19 @@ def test_a_run_that_fails_says_why(
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("--lambda-magnitude", "-1"), "lambda_magnitude is -1.0"),
         (("--lambda_hv", "nan"), "lambda_hv is nan"),
         (("--start", "nowhere.tar"), "There is no model at"),
         (("--data", "nowhere"), "There are no training data at"),
-        (("--val-fraction", "1"), "val_fraction is 1.0"),
         (("--name", "a/b"), "name is 'a/b'"),
         (("--save-epochs", "5;10"), "no list of epochs"),
         (("--resume", "mine"), "leave out --epochs, --data"),
-        (("--resume",), "--resume needs the name of a run"),
     ],
 )
-def test_bad_input_is_told_before_anything_is_made(
-    train: Any, runs: RunStore, argv: tuple[str, ...], words: str
-) -> None:
+def test_bad_input_is_told_before_anything_is_made(train, runs, argv, words) -> None:
     outcome = train(*argv)
     assert outcome.status == 2
     assert words in outcome.err
     assert not runs.folder.exists()
-
-
-def test_what_cannot_go_on_says_why(train: Any, run: Any, runs: RunStore, data: Path) -> None:
-    train("--name", "mine", "-q")
-    assert "is done: start a new one" in run("train", "--resume", "mine").errors[0]
-    assert "there are: mine" in run("train", "--resume", "yours").errors[0]
-    folder = runs.find("mine")
-    folder.write_status({"state": "stopped"})
-    data.rename(data.with_name("moved"))
-    outcome = run("train", "--resume", "mine")
-    assert outcome.status == 2
-    assert "put them back if they were moved" in outcome.errors[0]
 
 
 def test_data_are_checked_first_and_can_be_refused(run: Any, data: Path, runs: RunStore) -> None:
@@ -211,15 +177,7 @@ def test_data_are_checked_first_and_can_be_refused(run: Any, data: Path, runs: R
     assert [info.name for info in runs.list()] == ["good"]
 
 
-def test_a_run_can_be_prepared_for_another_launcher(train: Any, runs: RunStore) -> None:
-    outcome = train("--prepare", "--name", "mine")
-    assert outcome.out.split()[-2:] == [str(runs.find("mine").path), "--now"]
-    assert runs.info("mine").state == "new"
-
-
-def test_a_report_that_fails_harms_nothing(
-    tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_that_fails_harms_nothing(tmp_path, run, monkeypatch) -> None:
     folder = RunFolder(tmp_path / "a")
     folder.path.mkdir()
     folder.events.touch()
@@ -228,24 +186,3 @@ def test_a_report_that_fails_harms_nothing(
     outcome = run("train", "--run", folder.path, "--now")
     assert outcome.status == 0
     assert "the report could not be written" in outcome.err
-
-
-@pytest.mark.slow
-def test_the_real_training(
-    run: Any, data: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NAPARI_HOVERNET_RUNS", str(tmp_path / "real"))
-    line = f"train --data {data} --start {model_file} --epochs 2 --batch 2 --crop 64 --name real "
-    line += "--steps_per_epoch 3 --lambda_magnitude 5 --save-epochs 1 --threads 1 --device cpu"
-    outcome = run(*line.split())
-    assert outcome.status == 0, outcome.err
-    folder = RunStore().find("real")
-    view = RunWatch(folder).catch_up()
-    assert [row.epoch for row in view.rows] == [0, 1, 2]
-    assert {1, 3, 4, 6} <= set(view.steps["step"].tolist())  # those between may be left out
-    for path in (folder.best, folder.last, folder.model_of(1), folder.report):
-        assert path.exists(), path
-        assert path.name in outcome.err or path == folder.model_of(1)
-    page = folder.report.read_text(encoding="utf-8")
-    assert "--lambda-magnitude 5.0" in page
-    assert page.count("data:image/png") == 4

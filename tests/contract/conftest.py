@@ -5,15 +5,10 @@ of it may be moved: names come from ``napari_hovernet`` itself, from the manifes
 documentation, which must be true.
 """
 
-from __future__ import annotations
-
-import contextlib
 import difflib
-import io
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +16,6 @@ from typing import Any
 import pytest
 import yaml
 
-from napari_hovernet.cli import main
 from napari_hovernet.core.weights import DEFAULT
 
 HERE = Path(__file__).resolve().parent
@@ -30,41 +24,9 @@ RENEW = "RENEW_SURFACES"
 """Environment variable: write the surface files instead of comparing with them."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a command line came to."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def errors(self) -> list[str]:
-        return [line for line in self.err.splitlines() if "error: " in line]
-
-
-Run = Callable[..., Outcome]
-
-
-def call(*argv: object) -> Outcome:
-    """Run a command line in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = main([str(argument) for argument in argv])
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-    return Outcome(status, out.getvalue(), err.getvalue())
-
-
-@pytest.fixture(scope="session")
-def run() -> Run:
-    return call
-
-
 @pytest.fixture(scope="session")
 def files() -> Path:
-    """Files that version 0.1.0 wrote, see ``make_files.py`` there."""
+    """Files that version 0.1.0 wrote; the history has the script."""
     return HERE / "files"
 
 

@@ -4,15 +4,13 @@ Renew the surface with ``RENEW_SURFACES=1``, see ``test_python.py``. Known to ch
 ``--lambda-gradient`` 1 becomes 3 and ``--lambda-magnitude`` 1 becomes 5, as in Python.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +68,7 @@ def surface(run: Any) -> Iterator[str]:
         yield ""
 
 
-def test_commands_options_and_defaults_are_those_users_know(
-    run: Any, same_surface: Callable[[str, str], None]
-) -> None:
+def test_commands_options_and_defaults_are_those_users_know(run, same_surface) -> None:
     assert set(commands_of(the_parser(run, "devices"))) == set(COMMANDS)
     same_surface("command_surface.txt", "\n".join(surface(run)))
 
@@ -115,9 +111,7 @@ def test_the_version_is_told(run: Any) -> None:
         (("demo", "--sample"), "--sample"),
     ],
 )
-def test_bad_usage_is_status_2_and_says_why(
-    run: Any, argv: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_usage_is_status_2_and_says_why(run, argv, words, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     said = run(*argv)
     assert (said.status, said.out) == (2, "")
@@ -224,9 +218,7 @@ def test_tokens_says_what_it_needs(run: Any, files: Path, tmp_path: Path) -> Non
 # --- scores and causes ----------------------------------------------------------------------
 
 
-def test_evaluate_scores_a_model_beside_the_base_rates(
-    run: Any, files: Path, tmp_path: Path
-) -> None:
+def test_evaluate_scores_a_model_beside_the_base_rates(run, files, tmp_path) -> None:
     argv = ("evaluate", files / "pairs", "-o", tmp_path / "out", "--split", "val")
     said = run(*argv, "--model", "compact", "--device", "cpu")
     assert said.status == 0
@@ -329,9 +321,7 @@ def test_train_prints_its_epochs_and_leaves_a_model(run: Any, trained: Any) -> N
     assert [row["epoch"] for row in about["history"]] == [0, 1]
 
 
-def test_a_run_is_listed_attached_and_not_stopped_when_done(
-    run: Any, trained: Any, tmp_path: Path
-) -> None:
+def test_a_run_is_listed_attached_and_not_stopped_when_done(run, trained, tmp_path) -> None:
     runs, _ = trained
     where = ("--runs-dir", runs)
     listed = run("runs", *where)
@@ -353,9 +343,7 @@ def test_a_run_is_listed_attached_and_not_stopped_when_done(
         assert words in said.err
 
 
-def test_a_prepared_run_says_how_to_start_it_and_can_be_removed(
-    run: Any, files: Path, tmp_path: Path
-) -> None:
+def test_a_prepared_run_says_how_to_start_it_and_can_be_removed(run, files, tmp_path) -> None:
     said = run("train", "--data", files / "pairs", "--start", files / "models" / "tiny.safetensors",
                "--name", "later", "--prepare", "--no-check", "--runs-dir", tmp_path)  # fmt: skip
     assert said.status == 0
@@ -368,9 +356,7 @@ def test_a_prepared_run_says_how_to_start_it_and_can_be_removed(
 
 
 @pytest.mark.slow
-def test_a_run_in_the_background_is_stopped_with_a_checkpoint(
-    run: Any, files: Path, tmp_path: Path
-) -> None:
+def test_a_run_in_the_background_is_stopped_with_a_checkpoint(run, files, tmp_path) -> None:
     where = ("--runs-dir", tmp_path)
     said = run("train", "--data", files / "pairs", "--start", files / "models" / "tiny.safetensors",
                "--epochs", 10_000, "--batch", 2, "--crop", 64, "--name", "long", "--device", "cpu",

@@ -5,8 +5,6 @@ its question is answered now: ``model.hv_order -> model.hv_convention``. New ids
 ``RENEW_SURFACES=1``, which keeps such lines.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -50,9 +48,7 @@ def test_no_question_is_lost(report: nh.DiagnosisReport) -> None:
     assert not new, f"not kept yet: {new}"
 
 
-def test_an_id_names_its_family_and_what_was_not_tested_says_what_to_give(
-    report: nh.DiagnosisReport,
-) -> None:
+def test_an_id_names_its_family_and_what_was_not_tested_says_what_to_give(report) -> None:
     assert {f.id.partition(".")[0] for f in report.findings} == set(FAMILIES)
     assert all(f.family == f.id.partition(".")[0] for f in report.findings)
     assert report.passed
@@ -62,9 +58,7 @@ def test_an_id_names_its_family_and_what_was_not_tested_says_what_to_give(
     assert report.summary.startswith("Nothing wrong was found in ")
 
 
-def test_the_reports_that_lie_on_disks_name_only_ids_that_are_answered(
-    files: Path, report: nh.DiagnosisReport
-) -> None:
+def test_the_reports_that_lie_on_disks_name_only_ids_that_are_answered(files, report) -> None:
     text = (files / "reports" / "diagnosis.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     ids, known = {finding.id for finding in report.findings}, kept()

@@ -4,8 +4,6 @@ They lie in ``files/`` and are never renewed: they stand for what users have on 
 A format may gain members; what an old file holds must go on to mean the same.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import lzma
@@ -64,9 +62,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["t3.geojson", "t3.json", "t3.mat"])
-def test_exported_nuclei_open_in_the_viewer(
-    command: Command, files: Path, labels: npt.NDArray[np.int32], name: str
-) -> None:
+def test_exported_nuclei_open_in_the_viewer(command, files, labels, name) -> None:
     data, features = read(command, files / "exports" / name)
     offset = (0, 0) if name.endswith(".mat") else (100, 200)
     inside = data[offset[0] :, offset[1] :]
@@ -83,18 +79,14 @@ def test_exported_nuclei_open_in_the_viewer(
 
 
 @pytest.mark.parametrize("name", ["t3.geojson", "t3.json", "t3.mat", "t3_labels.tif"])
-def test_results_of_segment_are_label_files(
-    documented: Callable[[str], Any], files: Path, labels: npt.NDArray[np.int32], name: str
-) -> None:
+def test_results_of_segment_are_label_files(documented, files, labels, name) -> None:
     found = documented("read_labels")(files / "results" / name, shape=labels.shape)
     assert len(found) == 7
     assert np.array_equal(found.labels, tifffile.imread(files / "results" / "t3_labels.tif"))
     assert nh.evaluate(labels, found.labels).aji > 0.9
 
 
-def test_a_table_of_features_keeps_its_columns(
-    documented: Callable[[str], Any], files: Path
-) -> None:
+def test_a_table_of_features_keeps_its_columns(documented, files) -> None:
     for folder in ("results", "exports"):
         table = documented("read_table")(files / folder / "t3.csv")
         assert list(table["label"]) == [1, 2, 3, 4, 5, 6, 7]
@@ -161,9 +153,7 @@ def models(files: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", ["tiny", "typed", "trained"])
-def test_a_checkpoint_predicts_the_same_numbers(
-    files: Path, image: npt.NDArray[np.uint8], expected: dict[str, Any], name: str
-) -> None:
+def test_a_checkpoint_predicts_the_same_numbers(files, image, expected, name) -> None:
     model = nh.load_model(models(files)[name], "cpu")
     assert (model.info.mpp, model.info.licence) == (0.25, "CC0-1.0")
     assert len(model.info.types) == (3 if name == "typed" else 0)
@@ -183,9 +173,7 @@ def test_a_trained_checkpoint_says_how_it_came_about(files: Path) -> None:
     assert {"loss", "magnitude", "cosine", "aji", "oracle_aji"} <= set(info.history[1]["val"])
 
 
-def test_tuned_parameters_are_those_that_were_saved(
-    documented: Callable[[str], Any], run: Any, files: Path, tmp_path: Path
-) -> None:
+def test_tuned_parameters_are_those_that_were_saved(documented, run, files, tmp_path) -> None:
     path = files / "params" / "separation.json"
     tuned = documented("read_params")(path)
     assert isinstance(tuned, nh.TuneParams)
@@ -237,9 +225,7 @@ def test_a_family_checkpoint_keeps_its_entries(run: Any, decoder: Path, tmp_path
     assert about["config"]["embed_dim"] == 8
 
 
-def test_cached_features_are_measured_and_scored(
-    run: Any, files: Path, decoder: Path, expected: dict[str, Any]
-) -> None:
+def test_cached_features_are_measured_and_scored(run, files, decoder, expected) -> None:
     argv = ("--family", "skin", "--data-dir", files / "family", "--checkpoint", decoder)
     said = run("magnitude", *argv, "--device", "cpu", "--json", "-q")
     assert said.status == 0, said.err
@@ -266,9 +252,7 @@ def test_cached_features_open_as_stacks_of_images_and_truth(command: Command, fi
 # --- data and reports -----------------------------------------------------------------------
 
 
-def test_corrected_pairs_are_found_with_their_provenance(
-    documented: Callable[[str], Any], files: Path
-) -> None:
+def test_corrected_pairs_are_found_with_their_provenance(documented, files) -> None:
     find = documented("find_pairs")
     assert [pair.name for pair in find(files / "pairs", split="train")] == ["t0", "t1", "t2"]
     (pair,) = find(files / "pairs", split="val")
@@ -307,9 +291,7 @@ def members(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def test_a_report_of_scores_has_the_same_members_and_scores(
-    run: Any, files: Path, tmp_path: Path
-) -> None:
+def test_a_report_of_scores_has_the_same_members_and_scores(run, files, tmp_path) -> None:
     argv = ("evaluate", files / "pairs", "--pred", files / "predicted", "-o", tmp_path, "-q")
     assert run(*argv, "--no-html").status == 0
     old, new = (
@@ -334,9 +316,7 @@ def test_a_diagnosis_as_json_has_the_same_members(run: Any, files: Path) -> None
     assert (new["schema"], new["schema_version"]) == ("napari-hovernet/diagnosis", 1)
 
 
-def test_comparison_and_blob_check_find_the_same(
-    documented: Callable[[str], Any], files: Path, labels: npt.NDArray[np.int32], tmp_path: Path
-) -> None:
+def test_comparison_and_blob_check_find_the_same(documented, files, labels, tmp_path) -> None:
     maps = nh.Maps(np=labels > 0, hv=nh.hv_targets(labels))
     wrong = np.where(labels == 2, 1, labels).astype(np.int32)
     found = nh.compare(labels, wrong, maps).as_dict()
@@ -378,9 +358,7 @@ def test_a_run_is_listed_and_read(run: Any, runs: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
-def test_a_run_goes_on_to_the_numbers_it_would_have_come_to(
-    run: Any, runs: Path, expected: dict[str, Any]
-) -> None:
+def test_a_run_goes_on_to_the_numbers_it_would_have_come_to(run, runs, expected) -> None:
     """Everything of the run counts: weights, optimiser, random numbers, place in the data."""
     said = run("train", "--resume", "first", "--runs-dir", runs, "--now")
     assert said.status == 0, said.err

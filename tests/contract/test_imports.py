@@ -1,7 +1,5 @@
 """What is loaded: next to nothing with the package and for ``--help``, no window for a run."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

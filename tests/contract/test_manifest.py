@@ -4,8 +4,6 @@ Renew with ``RENEW_SURFACES=1``, see ``test_python.py``. Where commands lead in 
 change; which there are, what they are called and where they stand in menus is what users see.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -42,15 +40,11 @@ def lines(manifest: dict[str, Any]) -> Iterator[str]:
     yield f"kinds {' '.join(sorted(offered))}"
 
 
-def test_what_is_offered_is_what_users_know(
-    manifest: dict[str, Any], same_surface: Callable[[str, str], None]
-) -> None:
+def test_what_is_offered_is_what_users_know(manifest, same_surface) -> None:
     same_surface("manifest_surface.txt", "\n".join(lines(manifest)))
 
 
-def test_every_command_leads_to_something_that_can_be_called(
-    manifest: dict[str, Any], command: Command
-) -> None:
+def test_every_command_leads_to_something_that_can_be_called(manifest, command) -> None:
     pytest.importorskip("napari")
     offered = manifest["contributions"]
     names = [found["id"].removeprefix("napari-hovernet.") for found in offered["commands"]]
@@ -78,9 +72,7 @@ def test_the_generated_sample_comes_with_its_true_nuclei(command: Command) -> No
     assert not hidden["visible"]
 
 
-def test_the_reader_takes_its_own_files_alone(
-    command: Command, files: Path, tmp_path: Path
-) -> None:
+def test_the_reader_takes_its_own_files_alone(command, files, tmp_path) -> None:
     reader = command("read_results")
     for name in ("t3.geojson", "t3.json", "t3.mat"):
         assert reader(str(files / "exports" / name)) is not None

@@ -4,12 +4,10 @@ A diff tells what was lost or changed. If that is meant, keep the new surface wi
 ``RENEW_SURFACES=1 python -m pytest tests/contract/test_python.py`` and say so in CHANGELOG.md.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +103,7 @@ def documented_names(root: Path) -> list[str]:
     return sorted(names - set(nh.__all__))
 
 
-def test_names_signatures_and_defaults_are_those_users_know(
-    same_surface: Callable[[str, str], None], documented: Callable[[str], Any], root: Path
-) -> None:
+def test_names_signatures_and_defaults_are_those_users_know(same_surface, documented, root) -> None:
     lines = ["# Names of napari_hovernet", ""]
     lines += [described(name, getattr(nh, name)) for name in sorted(nh.__all__)]
     lines += ["# Names in docs/reference beside them, wherever they are imported from", ""]

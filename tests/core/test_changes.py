@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-import time
-
 import numpy as np
 import pytest
 from skimage.measure import label
@@ -86,7 +82,7 @@ def test_a_segmentation_does_not_differ_from_itself_renumbered():
     assert set(np.unique(found.kinds)) == {0, MATCHED} and found.matched == found.n_a == found.n_b
 
 
-def test_nothing_on_one_side_or_both():
+def test_nothing_on_one_side_or_changed():
     labels = np.zeros((4, 5), np.int32)
     labels[1:3, 1:3] = 1
     empty = np.zeros_like(labels)
@@ -94,6 +90,10 @@ def test_nothing_on_one_side_or_both():
     assert label_difference(empty, labels).only_b == 1
     assert not label_difference(empty, empty).kinds.any()
     assert label_difference(empty[:0], empty[:0]).kinds.shape == (0, 5)
+    labels = np.arange(12, dtype=np.int32).reshape(3, 4)
+    assert not label_changes(labels, labels.copy()).any
+    assert label_changes(labels, labels.copy()) == LabelChanges()
+    assert label_changes(np.zeros((0, 5), np.int32), np.zeros((0, 5), np.int32)) == LabelChanges()
 
 
 def test_other_sizes_and_other_things_are_refused():
@@ -132,18 +132,6 @@ def test_it_agrees_with_a_plain_account(seed, top):
     assert label_changes(before, after) == plainly(before, after)
 
 
-def test_nothing_changed_and_nothing_there():
-    labels = np.arange(12, dtype=np.int32).reshape(3, 4)
-    assert not label_changes(labels, labels.copy()).any
-    assert label_changes(labels, labels.copy()) == LabelChanges()
-    assert label_changes(np.zeros((0, 5), np.int32), np.zeros((0, 5), np.int32)) == LabelChanges()
-
-
-def test_other_whole_number_dtypes_are_fine():
-    before, after = np.zeros((2, 2), np.uint16), np.array([[0, 300], [0, 0]], np.int64)
-    assert label_changes(before, after).added == (300,)
-
-
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
@@ -159,19 +147,6 @@ def test_what_is_no_label_image_is_refused(before, after, words):
     assert words in str(error.value)
 
 
-def test_four_megapixels_take_no_time():
-    before = np.repeat(np.repeat(np.arange(4000).reshape(50, 80), 40, 0), 25, 1).astype(np.int32)
-    after = before.copy()
-    after[100:140, 100:140] = 9999
-    label_changes(before[:4, :4], after[:4, :4])
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        label_changes(before, after)
-        times.append(time.process_time() - start)
-    assert min(times) < 0.15  # 0.02 s on the machine it was written on
-
-
 @pytest.fixture
 def drawn():
     """Id 4 in two parts, id 9 whole, id 70 a slip of one pixel."""
@@ -182,16 +157,13 @@ def drawn():
     return labels
 
 
-def test_ids_become_consecutive_in_their_order_and_the_drawing_stays(drawn):
+def test_tidied_ids_are_consecutive_and_what_looks_odd_is_said(drawn):
     before = drawn.copy()
     made = tidy_labels(drawn)
     assert made.n == 3 and made.labels.dtype == np.int32
     for old, new in ((4, 1), (9, 2), (70, 3), (0, 0)):
         assert ((made.labels == new) == (drawn == old)).all()
     assert (drawn == before).all()
-
-
-def test_what_looks_odd_is_said_with_the_ids_as_drawn(drawn):
     notes = tidy_labels(drawn).notes
     assert "1 id lies in several parts (id 4): kept as one nucleus" in notes[0]
     assert "1 nucleus has fewer than 10 pixels (id 70)" in notes[1]
@@ -207,24 +179,8 @@ def test_each_part_may_get_an_id_of_its_own(drawn):
     assert set(np.unique(made.labels[drawn == 4])) == {1, 2}  # parts keep together
 
 
-def test_many_ids_are_counted_not_listed():
-    labels = np.zeros((4, 60), np.int32)
-    labels[0, ::2] = np.arange(1, 31)
-    (note,) = tidy_labels(labels).notes
-    assert "30 nuclei have" in note and "ids 1, 2, 3, 4, 5, 6, 7, 8 and 22 more" in note
-
-
-def test_huge_ids_are_no_problem(drawn):
-    drawn[drawn == 9] = 2**31 - 1
-    made = tidy_labels(drawn)
-    assert made.n == 3 and made.labels.max() == 3
-    assert made.labels[5, 15] == 3 and made.labels[25, 30] == 2
-
-
 def test_no_nuclei_and_no_labels():
     made = tidy_labels(np.zeros((4, 5), np.uint8))
     assert made.n == 0 and "no nuclei" in made.notes[0]
     with pytest.raises(InputError, match="float64"):
         tidy_labels(np.zeros((4, 5)))
-    with pytest.raises(InputError, match="-1"):
-        TidyParams(small_area=-1)

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +17,6 @@ from napari_hovernet.core.params import LOSS_HEADS, LOSS_NAMES, LOSS_PARTS, LOSS
 from napari_hovernet.errors import InputError
 
 Batch = tuple[torch.Tensor, ...]
-
-
 NAMES = ("np_logits", "hv_pred", "nt_logits", "np_target", "hv_target", "nt_target")
 
 
@@ -49,9 +45,7 @@ def batch_of(seed: int = 0, n_types: int = 3, size: int = 16) -> Batch:
 
 
 @pytest.mark.parametrize("key", ["0.0", "1.0", "5.0", "adaptive"])
-def test_every_term_the_total_and_the_gradient_equal_the_reference(
-    golden: dict[str, Any], key: str
-) -> None:
+def test_every_term_the_total_and_the_gradient_equal_the_reference(golden, key) -> None:
     adaptive = key == "adaptive"
     loss = nh.HoverLoss(
         lambda_magnitude=5.0 if adaptive else float(key), adaptive=adaptive, nt_inside_only=False
@@ -78,16 +72,6 @@ def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
     t = {name: value.item() for name, value in terms.items()}
     assert t["hv"] == pytest.approx(t["hv_mse"] + 0.125 * t["hv_gradient"] + 7 * t["hv_magnitude"])
     assert total.item() == pytest.approx(0.5 * t["np"] + 3 * t["hv"] + 0.25 * t["nt"])
-
-
-def test_terms_keep_their_gradients() -> None:
-    """The share of each head in the gradient of the trunk is measured term by term."""
-    batch = list(batch_of())
-    batch[1].requires_grad_()
-    _, terms = HoverLoss()(*batch)
-    for name in ("hv", "hv_mse", "hv_gradient", "hv_magnitude"):
-        (grad,) = torch.autograd.grad(terms[name], batch[1], retain_graph=True)
-        assert grad.abs().sum() > 0
 
 
 def test_types_are_counted_in_nuclei_unless_told_otherwise() -> None:
@@ -146,21 +130,6 @@ def test_a_head_without_weight_takes_no_part_in_learned_weights() -> None:
     assert loss.shares(terms)["nt"] == 0
 
 
-def test_every_learned_weight_has_a_gradient_even_without_types() -> None:
-    loss = HoverLoss(adaptive=True)
-    logits, hv, _, nuclei, true, _ = batch_of()
-    loss(logits, hv, None, nuclei, true, None)[0].backward()
-    assert loss.s.grad is not None
-    assert loss.s.grad[LOSS_HEADS.index("nt")] == 0
-    assert (loss.s.grad[:2] != 0).all()
-
-
-def test_learned_weights_are_stored_and_fixed_ones_are_not() -> None:
-    assert list(HoverLoss(adaptive=True).state_dict()) == ["s"]
-    assert not HoverLoss().state_dict()
-    assert not list(HoverLoss().parameters())
-
-
 def test_shares_are_parts_of_the_total() -> None:
     loss = HoverLoss(0.5, 3.0, 0.25)
     total, terms = loss(*batch_of())
@@ -172,20 +141,10 @@ def test_shares_are_parts_of_the_total() -> None:
     assert shares["hv_magnitude"] == pytest.approx(part, rel=1e-5)
     numbers = {name: value.item() for name, value in terms.items()}
     assert loss.shares(numbers) == pytest.approx(shares)
-
-
-def test_shares_of_nothing_and_of_nan() -> None:
     loss = HoverLoss()
     assert set(loss.shares(dict.fromkeys(LOSS_NAMES, 0.0)).values()) == {0.0}
     broken = {**dict.fromkeys(LOSS_NAMES, 1.0), "hv_mse": float("nan")}
     assert all(np.isnan(share) for share in loss.shares(broken).values())
-
-
-def test_a_lambda_of_zero_removes_the_term_from_the_total_but_not_from_sight() -> None:
-    total, terms = HoverLoss(lambda_magnitude=0.0)(*batch_of())
-    assert float(terms["hv_magnitude"]) > 0
-    assert float(terms["hv"]) == pytest.approx(float(terms["hv_mse"] + 3 * terms["hv_gradient"]))
-    assert torch.isfinite(total)
 
 
 @pytest.mark.parametrize("preset", LOSS_PRESETS)
@@ -194,22 +153,8 @@ def test_from_params_keeps_every_choice(preset: str) -> None:
     assert HoverLoss.from_params(params).params == params
     odd = LossParams(1, 2, 3, 4, 5, 1e-5, 1e-4, nt_inside_only=False, adaptive=True)
     assert HoverLoss.from_params(odd).params == odd
-
-
-@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
-@pytest.mark.parametrize(
-    "name", ["lambda_np", "lambda_hv", "lambda_nt", "lambda_magnitude", "lambda_gradient"]
-)
-def test_weights_that_are_none_are_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=rf"{name} is {value}; give a finite number"):
-        HoverLoss(**{name: value})
-
-
-@pytest.mark.parametrize("name", ["epsilon", "dice_smooth"])
-@pytest.mark.parametrize("value", [0.0, -1e-6, float("nan")])
-def test_epsilons_must_be_above_zero(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=name):
-        HoverLoss(**{name: value})
+    with pytest.raises(InputError, match=r"lambda_hv is -1\.0; give a finite number"):
+        HoverLoss(lambda_hv=-1.0)
 
 
 @pytest.mark.parametrize(
@@ -224,22 +169,17 @@ def test_epsilons_must_be_above_zero(name: str, value: float) -> None:
         (5, (1, 16, 16), "nt_target"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused_by_name(
-    position: int, shape: tuple[int, ...], message: str
-) -> None:
+def test_shapes_that_do_not_fit_are_refused_by_name(position, shape, message) -> None:
     batch = list(batch_of())
     batch[position] = torch.zeros(shape, dtype=batch[position].dtype)
     with pytest.raises(InputError, match=message):
         HoverLoss()(*batch)
 
 
-def test_a_type_that_the_network_has_not_is_refused() -> None:
+def test_a_type_or_a_valid_map_that_does_not_fit_is_refused() -> None:
     *batch, nt = batch_of(n_types=3)
     with pytest.raises(InputError, match=r"goes up to 3, but the network tells 3 types apart"):
         HoverLoss()(*batch, nt + 1)
-
-
-def test_a_valid_map_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match="valid has shape"):
         HoverLoss()(*batch_of(), valid=torch.ones(2, 1, 16, 16))
 
@@ -298,9 +238,7 @@ class Tiny(nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("zero", [False, True])
-def test_under_autocast_the_loss_is_finite_and_near_that_in_full_precision(
-    dtype: torch.dtype, zero: bool
-) -> None:
+def test_under_autocast_the_loss_is_finite_and_near_that_in_full_precision(dtype, zero) -> None:
     torch.manual_seed(0)
     network, loss = Tiny(), HoverLoss()
     if zero:
@@ -329,13 +267,6 @@ def test_under_autocast_the_loss_is_finite_and_near_that_in_full_precision(
     assert float((grad - full_grad).norm() / full_grad.norm()) < 0.1
 
 
-def test_double_precision_stays_double() -> None:
-    batch = [x.double() if x.is_floating_point() else x for x in batch_of()]
-    total, terms = HoverLoss()(*batch)
-    assert total.dtype == torch.float64
-    assert terms["hv"].dtype == torch.float64
-
-
 def test_following_the_loss_leads_to_the_truth() -> None:
     """HV as free numbers: the steps end at the true map, not only at its length."""
     logits, _, _, nuclei, true, _ = batch_of()
@@ -354,30 +285,8 @@ def test_following_the_loss_leads_to_the_truth() -> None:
     assert nn.functional.cosine_similarity(hv[inside], true[inside], dim=0) > 0.99
 
 
-def test_magnitude_alone_buys_length_and_no_direction() -> None:
-    logits, _, _, nuclei, true, _ = batch_of()
-    start = 0.05 * torch.randn(true.shape, generator=torch.Generator().manual_seed(3))
-    hv = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([hv], lr=0.05)
-    for _ in range(150):
-        optimizer.zero_grad()
-        terms = HoverLoss()(logits, hv, None, nuclei, true, None)[1]
-        terms["hv_magnitude"].backward()
-        optimizer.step()
-    mask = nuclei > 0
-    length = hv.detach().square().sum(1).sqrt()[mask].mean()
-    want = true.square().sum(1).sqrt()[mask].mean()
-    assert float(length) == pytest.approx(float(want), rel=0.02)
-    inside = mask[:, None].expand_as(hv)
-    assert abs(nn.functional.cosine_similarity(hv[inside], true[inside], dim=0)) < 0.25
-
-
 SOBEL_X = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], float)
-
-
 HALVES = (torch.float16, torch.bfloat16)
-
-
 Case = dict[str, torch.Tensor]
 
 
@@ -426,10 +335,6 @@ def test_np_is_cross_entropy_and_dice_pooled_over_the_batch() -> None:
     dice = (2 * (p * t).sum() + 1e-5) / (p.sum() + t.sum() + 1e-5)
     got = terms.np_loss(c["np_logits"], c["np_target"])
     assert float(got) == pytest.approx(entropy + 1 - dice, abs=1e-12)
-
-
-def test_instance_labels_and_bool_stand_for_nuclei_too() -> None:
-    c = case()
     want = terms.np_loss(c["np_logits"], c["np_target"])
     assert terms.np_loss(c["np_logits"], c["np_target"] * 7) == want
     assert terms.np_loss(c["np_logits"], c["np_target"].bool()) == want
@@ -476,17 +381,6 @@ def test_types_count_in_the_mask_alone_and_where_they_are_known() -> None:
     assert float(got) == pytest.approx(entropy[inside & (t != 2)].mean(), abs=1e-12)
 
 
-def test_sobel_is_the_plain_one_with_a_border_of_zeros() -> None:
-    x = np.random.default_rng(2).normal(size=(9, 7))
-    along_x, along_y = terms.sobel(torch.tensor(x)[None, None])
-    want = ndimage.correlate(x, SOBEL_X, mode="constant")
-    np.testing.assert_allclose(along_x[0, 0], want, atol=1e-12)
-    want = ndimage.correlate(x, SOBEL_X.T, mode="constant")
-    np.testing.assert_allclose(along_y[0, 0], want, atol=1e-12)
-    ramp = 0.5 * torch.arange(6.0).expand(1, 1, 6, 6)
-    assert float(terms.sobel(ramp)[0][0, 0, 3, 3]) == 0.5 * terms.SOBEL_GAIN
-
-
 def functions(c: Case) -> dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]]:
     """Each term as a function of what the network says, and what it says."""
     mask, valid = mask_of(c), valid_left(c)
@@ -509,28 +403,6 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(function, (x,), eps=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [n for n in functions(case()) if "valid" not in n])
-def test_gradients_in_float32_are_those_in_float64(name: str) -> None:
-    grads = []
-    for dtype in (torch.float32, torch.float64):
-        function, at = functions(case(dtype=dtype))[name]
-        x = at.clone().requires_grad_()
-        function(x).backward()
-        grads.append(x.grad.double())
-    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-7)
-
-
-def test_the_error_of_the_derivative_counts_at_nuclei_only_but_sees_beside_them() -> None:
-    c = case()
-    mask = mask_of(c)
-    x = c["hv_target"].clone().requires_grad_()
-    terms.hv_gradient(x + 0.1, c["hv_target"], mask).backward()
-    reach = torch.nn.functional.max_pool2d(mask[:, None].float(), 3, 1, 1)[:, 0] > 0
-    assert (x.grad[:, 0][~reach] == 0).all()
-    far = c["hv_target"] + torch.where(reach, 0.0, 5.0)[:, None]
-    assert float(terms.hv_gradient(far, c["hv_target"], mask)) == 0
-
-
 def test_magnitude_is_blind_to_direction() -> None:
     c = case()
     mask = mask_of(c)
@@ -545,23 +417,6 @@ def test_magnitude_is_blind_to_direction() -> None:
     assert float(reversed_truth) == 0
 
 
-@pytest.mark.parametrize("k", [0.0, 0.2, 0.5, 1.0, 2.0])
-def test_magnitude_of_a_scaled_truth_is_known(k: float) -> None:
-    """With prediction = k * target the term is (1 - k)² mean |target|², but for epsilon."""
-    c = case()
-    mask = mask_of(c)
-    squared = float((c["hv_target"].square().sum(1) * mask).sum() / mask.sum())
-    got = float(terms.hv_magnitude(k * c["hv_target"], c["hv_target"], mask))
-    assert got == pytest.approx((1 - k) ** 2 * squared, abs=2e-3)
-
-
-def test_length_at_zero_has_a_slope_of_zero() -> None:
-    x = torch.zeros(1, 2, 3, 3, requires_grad=True)
-    terms.length(x).sum().backward()
-    assert (x.grad == 0).all()
-    assert float(terms.length(x.detach()).max()) == pytest.approx(1e-3, rel=1e-6)
-
-
 def test_a_map_of_zeros_feels_no_pull_of_magnitude_but_of_the_error() -> None:
     c = case()
     mask = mask_of(c)
@@ -571,65 +426,20 @@ def test_a_map_of_zeros_feels_no_pull_of_magnitude_but_of_the_error() -> None:
         assert bool((x.grad != 0).any()) is pulls
 
 
-def test_without_nuclei_the_terms_are_zero_and_so_are_their_gradients() -> None:
+def test_nan_outside_the_image_does_no_harm() -> None:
     c = case()
-    empty = torch.zeros_like(c["np_target"])
-    mask = terms.nucleus_mask(empty)
-    for value, x in (
-        (lambda x: terms.hv_mse(x, c["hv_target"], mask), c["hv"]),
-        (lambda x: terms.hv_gradient(x, c["hv_target"], mask), c["hv"]),
-        (lambda x: terms.hv_magnitude(x, c["hv_target"], mask), c["hv"]),
-        (lambda x: terms.nt_loss(x, c["nt_target"], mask), c["nt_logits"]),
-    ):
-        leaf = x.clone().requires_grad_()
-        loss = value(leaf)
+    valid = valid_left(c)
+    outside, mask = valid[:, None] == 0, terms.nucleus_mask(c["np_target"], valid)
+
+    def told(beside: float) -> list[torch.Tensor]:
+        x = {n: torch.where(outside, beside, c[n]).requires_grad_() for n in ("np_logits", "hv")}
+        loss = terms.np_loss(x["np_logits"], c["np_target"], valid)
+        loss = loss + terms.hv_gradient(x["hv"], c["hv_target"], mask, valid)
         loss.backward()
-        assert float(loss.detach()) == 0
-        assert (leaf.grad == 0).all()
-    leaf = c["np_logits"].clone().requires_grad_()
-    loss = terms.np_loss(leaf, empty)
-    loss.backward()
-    assert torch.isfinite(loss)
-    assert leaf.grad[:, terms.NUCLEUS].sum() > 0  # less "nucleus" is better here
+        return [loss.detach(), *(leaf.grad for leaf in x.values())]
 
-
-def test_one_pixel() -> None:
-    hv = torch.tensor([0.3, -0.4]).reshape(1, 2, 1, 1)
-    true, mask = torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.bool)
-    assert float(terms.hv_mse(hv, true, mask)) == pytest.approx(0.125)
-    assert float(terms.hv_gradient(hv, true, mask)) == 0
-    assert float(terms.hv_magnitude(hv, true, mask)) == pytest.approx((0.5 - 1e-3) ** 2, rel=1e-5)
-
-
-def cropped(c: Case, columns: int) -> Case:
-    return {name: x[..., :columns] for name, x in c.items()}
-
-
-def test_outside_the_image_nothing_counts_whatever_is_there() -> None:
-    """A padded crop has the loss of the crop that is not padded; NaN beside it does no harm."""
-    c = case()
-    valid, inner = valid_left(c), cropped(c, 15)
-    outside = valid[:, None] == 0
-    for name in ("np_logits", "hv", "hv_target", "nt_logits"):
-        c[name] = torch.where(outside, torch.nan, c[name]).requires_grad_(name != "hv_target")
-    mask, inner_mask = terms.nucleus_mask(c["np_target"], valid), mask_of(inner)
-    got = (
-        terms.np_loss(c["np_logits"], c["np_target"], valid),
-        terms.hv_gradient(c["hv"], c["hv_target"], mask, valid),
-        terms.nt_loss(c["nt_logits"], c["nt_target"], mask),
-        terms.nt_loss(c["nt_logits"], c["nt_target"], valid),
-    )
-    want = (
-        terms.np_loss(inner["np_logits"], inner["np_target"]),
-        terms.hv_gradient(inner["hv"], inner["hv_target"], inner_mask),
-        terms.nt_loss(inner["nt_logits"], inner["nt_target"], inner_mask),
-        terms.nt_loss(inner["nt_logits"], inner["nt_target"]),
-    )
-    torch.testing.assert_close(torch.stack(got), torch.stack(want), rtol=1e-10, atol=0)
-    torch.stack(got).sum().backward()
-    for name in ("np_logits", "hv", "nt_logits"):
-        assert torch.isfinite(c[name].grad).all()
-        assert (c[name].grad[outside.expand_as(c[name])] == 0).all()
+    for nan, zero in zip(told(float("nan")), told(0.0), strict=True):
+        torch.testing.assert_close(nan, zero)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -665,9 +475,7 @@ def test_magnitude_loss_takes_a_mask_in_either_form(form: str) -> None:
     [((2, 5, 6), (2, 5, 6), None), ((1, 2, 5, 6), (1, 2, 5, 7), None),
      ((1, 2, 5, 6), (1, 2, 5, 6), (1, 2, 5, 6))],
 )  # fmt: skip
-def test_magnitude_loss_names_shapes_that_do_not_fit(
-    hv: tuple[int, ...], true: tuple[int, ...], mask: tuple[int, ...] | None
-) -> None:
+def test_magnitude_loss_names_shapes_that_do_not_fit(hv, true, mask) -> None:
     with pytest.raises(InputError, match=r"give"):
         given = None if mask is None else torch.zeros(mask)
         magnitude_loss(torch.zeros(hv), torch.zeros(true), given)

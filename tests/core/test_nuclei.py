@@ -1,13 +1,10 @@
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_hovernet.core.measure.kernels import outlines, quantile, statistics
 from napari_hovernet.core.measure.nuclei import measure
-from napari_hovernet.core.types import Maps, TypeInfo
+from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 
 
@@ -44,7 +41,7 @@ def test_contours_are_those_of_opencv(seed: int) -> None:
         assert any(np.array_equal(contour, c) for c in largest)
 
 
-def test_box_centroid_and_area_equal_plain_ones() -> None:
+def test_numbers_of_each_nucleus_equal_plain_ones() -> None:
     labels = ragged_labels(1)
     nuclei = measure(labels)
     for i, label in enumerate(nuclei.label):
@@ -53,9 +50,6 @@ def test_box_centroid_and_area_equal_plain_ones() -> None:
         box = [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1]
         assert nuclei.bbox[i].tolist() == box
         assert nuclei.centroid[i] == pytest.approx([columns.mean(), rows.mean()])
-
-
-def test_statistics_equal_plain_ones() -> None:
     labels = ragged_labels(2)
     maps = random_maps(labels.shape)
     assert maps.types is not None
@@ -81,9 +75,7 @@ def test_statistics_equal_plain_ones() -> None:
         ([2, 2, 2, 2], 2, 1.0),
     ],
 )
-def test_type_is_the_most_frequent_but_background(
-    votes: list[int], kind: int, probability: float
-) -> None:
+def test_type_is_the_most_frequent_but_background(votes, kind, probability) -> None:
     types = np.eye(4, dtype=np.float32)[votes].T[:, None]
     maps = Maps(np=np.ones((1, 4)), hv=np.zeros((2, 1, 4)), types=types)
     nuclei = measure(np.ones((1, 4), int), maps)
@@ -107,11 +99,6 @@ def test_ids_stay_as_given_however_sparse() -> None:
     assert nuclei.label.tolist() == [5, 70_000, 2_000_000_000]
     assert nuclei.label.dtype == np.int32
     assert [c.tolist() for c in nuclei.contours] == [[[2, 0]], [[2, 1]], [[0, 0]]]
-
-
-def test_type_names_are_kept() -> None:
-    names = {1: TypeInfo("neoplastic", (255, 0, 0))}
-    assert measure(np.ones((2, 2), int), type_names=names).type_names == names
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 7), (4, 4)])
@@ -146,28 +133,3 @@ def test_a_comb_that_needs_more_room_than_usual_is_whole() -> None:
 def test_wrong_input_is_named(labels: np.ndarray, words: str) -> None:
     with pytest.raises(InputError, match=words):
         measure(labels, random_maps((3, 3)))
-
-
-@pytest.mark.parametrize("n", [1, 37, 500, 3000])
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.95, 1.0])
-def test_quantile_interpolates_as_numpy_does(share: float, n: int) -> None:
-    values = np.random.default_rng(1).random(n).astype(np.float32) ** 3
-    assert quantile(values.copy(), share) == pytest.approx(np.quantile(values, share), rel=1e-6)
-
-
-def test_the_part_that_encloses_most_wins() -> None:
-    ids = np.zeros((6, 12), np.int32)
-    ids[0, 0] = ids[5, 11] = 1
-    ids[1:6, 3:8] = 1
-    ids[2:5, 4:7] = 0
-    points, starts = outlines(ids, np.array([1]), np.array([[0, 0, 6, 12]]), np.array([18]))
-    assert starts.tolist() == [0, 4]
-    assert points.tolist() == [[3, 1], [3, 5], [7, 5], [7, 1]]
-
-
-def test_votes_of_equal_types_go_to_the_lower() -> None:
-    types = np.zeros((3, 1, 2), np.float32)
-    types[1:, 0, 1] = 0.5
-    maps = np.zeros((1, 2), np.float32), np.zeros((2, 1, 2), np.float32), types
-    votes = statistics(np.ones((1, 2), np.int32), np.array([1]), np.array([2]), maps, 0.95)[1]
-    assert votes.tolist() == [[1, 1, 0]]

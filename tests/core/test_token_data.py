@@ -1,18 +1,30 @@
-from __future__ import annotations
-
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.data.samples import SampleArrays
-from napari_hovernet.core.data.stores import DiskArray, SizeError
+from napari_hovernet.core.data.stores import DiskArray, SizeError, npz_members, open_member
 from napari_hovernet.core.hv import HVConvention, hv_targets
 from napari_hovernet.core.masks import label_parts
 from napari_hovernet.core.measure.metrics import evaluate
-from napari_hovernet.core.tokens.data import find_token_data, nearest, truth_of
+from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
+from napari_hovernet.core.tokens.data import (
+    NOT_KNOWN,
+    Membership,
+    find_token_data,
+    membership,
+    nearest,
+    own_config,
+    token_file,
+    truth_of,
+)
 from napari_hovernet.core.training.crops import at_output_size
+from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError
 
 N, EDGE = 3, 256
@@ -56,9 +68,6 @@ def test_tokens_are_mapped_and_named_as_in_training(folder):
     assert (len(data), data.name(2), data.has_truth) == (3, "mine_00002", False)
     assert truth_of(data, 0) is None and data.image(0) is None
     assert "there is no mine_targets.npz" in " ".join(data.notes)
-
-
-def test_features_file_itself_and_family_by_any_case(folder):
     assert find_token_data([folder / "mine_features.npz"], "").family == "mine"
     assert find_token_data([folder], "MINE").family == "mine"
 
@@ -124,12 +133,6 @@ def test_object_arrays_are_never_opened(folder):
         find_token_data([folder], "mine")
 
 
-def test_numbers_of_samples_must_agree(folder):
-    write(folder, np_targets=targets()["np_targets"][:2])
-    with pytest.raises(SizeError, match=r"Numbers of images differ .*np_targets 2"):
-        find_token_data([folder], "mine")
-
-
 def test_what_was_looked_for_where_is_said(tmp_path, folder):
     empty, gone = tmp_path / "empty", tmp_path / "gone"
     empty.mkdir()
@@ -140,10 +143,13 @@ def test_what_was_looked_for_where_is_said(tmp_path, folder):
         assert part in text
 
 
-def test_two_families_need_a_name(folder):
+def test_numbers_families_and_kinds_of_truth_must_be_known(folder):
     np.savez(folder / "b_features.npz", features=np.zeros((1, 261, 2), np.float32))
     with pytest.raises(InputError, match="several families"):
         find_token_data([folder], "")
+    write(folder, np_targets=targets()["np_targets"][:2])
+    with pytest.raises(SizeError, match=r"Numbers of images differ .*np_targets 2"):
+        find_token_data([folder], "mine")
 
 
 @pytest.mark.parametrize(
@@ -155,15 +161,129 @@ def test_features_that_are_none(features, tmp_path):
         find_token_data([tmp_path], "mine")
 
 
-def test_an_unknown_truth_is_refused(folder):
-    data = find_token_data([folder], "mine")
-    with pytest.raises(InputError, match="choose one of auto"):
-        truth_of(data, 0, "mine")
-    with pytest.raises(InputError, match="no inst_maps"):
-        truth_of(data, 0, "instances")
+TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)
 
 
-def test_odd_sizes_are_brought_to_the_maps(folder):
-    small = LABELS[:, :100, :70]
-    write(folder, inst_maps=small)
-    assert truth_of(find_token_data([folder], "mine"), 0).labels.shape == (224, 224)
+def test_batches_become_one_array_that_can_be_mapped(tmp_path):
+    path = tmp_path / "x_features.npz"
+    with token_file(path, "layer_24", 5, {"token_prefix": np.array(5)}) as file:
+        for start in (0, 2, 4):
+            file.add(TOKENS[start : start + 2])
+        assert not path.exists(), "only a whole file is put in place"
+    found = open_member(path, "layer_24")
+    assert isinstance(found, DiskArray)
+    np.testing.assert_array_equal(found, TOKENS.astype(np.float16))
+    with np.load(path) as archive:
+        assert int(archive["token_prefix"]) == 5
+        np.testing.assert_array_equal(archive["layer_24"], found)
+    assert set(npz_members(path)) == {"layer_24", "token_prefix"}
+
+
+@pytest.mark.parametrize(
+    ("batches", "match"),
+    [
+        ([TOKENS[:2]], "2 images instead of 5"),
+        ([], "0 images instead of 5"),
+        ([TOKENS[:4], TOKENS[4:, :200]], r"\(200, 4\), of others \(261, 4\)"),
+        ([TOKENS * 1e6], "beyond 65504"),
+        ([TOKENS * np.nan], "NaN"),
+    ],
+)
+def test_what_is_wrong_leaves_the_old_file_and_nothing_else(batches, match, tmp_path):
+    path = tmp_path / "x_features.npz"
+    path.write_bytes(b"old")
+    with pytest.raises(InputError, match=match), token_file(path, "features", 5) as file:
+        for batch in batches:
+            file.add(batch)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+N_SPLIT, EDGE_SPLIT = 10, 64
+
+
+def write_split(folder: Path, **more: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    labels = np.zeros((N_SPLIT, EDGE_SPLIT, EDGE_SPLIT), np.int32)
+    labels[:, 10:30, 10:30] = 1
+    np.savez(folder / "skin_features.npz", features=np.zeros((N_SPLIT, 261, 4), np.float16))
+    np.savez(folder / "skin_targets.npz", inst_maps=labels, **more)
+    return folder
+
+
+def info_of(folder: Path, **changes: Any) -> ModelInfo:
+    data = DataParams((str(folder),), val_fraction=0.3)
+    config = replace(TrainConfig(start="scratch:optimus", data=data, seed=5), **changes)
+    return ModelInfo("optimus", training=config_as_dict(config))
+
+
+def test_nothing_tells(tmp_path):
+    sides = membership(ModelInfo("optimus"), find_token_data([write_split(tmp_path)], ""))
+    assert not any(sides.splits) and len(sides.chosen()) == N_SPLIT
+    assert sides.called(sides.chosen()) == NOT_KNOWN
+    with pytest.raises(InputError, match="not known which samples are for val"):
+        sides.chosen("val")
+
+
+def test_the_last_fold_validates(tmp_path):
+    data = find_token_data([write_split(tmp_path, fold_ids=np.arange(N_SPLIT) % 3 + 1)], "")
+    sides = membership(ModelInfo("optimus"), data)
+    assert sides.chosen() == sides.chosen("val") == (2, 5, 8)
+    assert sides.called(sides.chosen()) == "validation (fold 3)"
+    assert sides.called(sides.chosen("train")) == "training (folds 1, 2)"
+    assert sides.called(sides.chosen("all")) == "validation (fold 3) and training (folds 1, 2)"
+    assert "does not say whether its training" in sides.notes[0]
+
+
+def test_our_checkpoints_tell_by_seed_and_share(tmp_path):
+    folder = write_split(tmp_path)
+    info = info_of(folder)
+    sides = membership(info, find_token_data([folder], ""))
+    divided = load_samples(DataParams((str(folder),), val_fraction=0.3), needs="tokens", seed=5)
+    wanted = {int(s.name[-5:]) for s in divided.val}
+    assert set(sides.chosen("val")) == wanted and len(wanted) == 3
+    assert sides.called(sides.chosen()) == "validation (seed 5)"
+    other = membership(info_of(folder, seed=6), find_token_data([folder], ""))
+    assert set(other.chosen("val")) != wanted
+
+
+def test_the_dict_form_tells_the_same(tmp_path):
+    folder = write_split(tmp_path)
+    info = info_of(folder)
+    nested = ModelInfo("optimus", training={"args": info.training, "epoch": 3})
+    data = find_token_data([folder], "")
+    assert membership(nested, data).splits == membership(info, data).splits
+
+
+def test_data_that_moved_are_found_again_and_it_is_said(tmp_path):
+    old = write_split(tmp_path / "old")
+    info = info_of(old)
+    before = membership(info, find_token_data([old], "")).splits
+    new = shutil.move(old, tmp_path / "new")
+    sides = membership(info, find_token_data([Path(new)], ""))
+    assert sides.splits == before
+    assert "moved" in " ".join(sides.notes)
+
+
+def test_a_start_that_may_have_seen_everything_is_said(tmp_path):
+    folder = write_split(tmp_path)
+    sides = membership(info_of(folder, start="first.pth"), find_token_data([folder], ""))
+    assert "started from first.pth, which may have seen" in " ".join(sides.notes)
+
+
+def test_other_training_data_tell_nothing(tmp_path):
+    other, folder = write_split(tmp_path / "a"), write_split(tmp_path / "b")
+    sides = membership(info_of(other), find_token_data([folder], ""))
+    assert not any(sides.splits)
+
+
+@pytest.mark.parametrize(
+    "training", [{}, {"lr": 1}, {"schema": 1, "data": 3, "optim": 1, "seed": 0}]
+)
+def test_what_is_not_our_training(training):
+    assert own_config(ModelInfo("optimus", training=training)) is None
+
+
+def test_an_unknown_side_is_refused():
+    with pytest.raises(InputError, match="choose one of train, val, all"):
+        Membership(("val",), {"val": "validation"}).chosen("test")

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 from dataclasses import fields, replace
 
@@ -10,7 +8,7 @@ from scipy import ndimage
 from napari_hovernet.core.hv import HVReading, hv_targets
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.measure.sweep import MOST_CELLS, Sweep, SweepAxis, sweep, sweep_steps
-from napari_hovernet.core.params import METHODS, PRESETS, SeparationParams
+from napari_hovernet.core.params import PRESETS, SeparationParams
 from napari_hovernet.core.separation import local as local_stages
 from napari_hovernet.core.separation import separate
 from napari_hovernet.core.separation import tuning as tuning_stages
@@ -65,20 +63,9 @@ def test_stage_counts():
     assert stage_counts(found) == StageCounts(components=2, markers=3, instances=3)
 
 
-def test_stage_counts_of_nothing():
-    empty = Maps(np=np.zeros((8, 9)), hv=np.zeros((2, 8, 9)))
-    assert stage_counts(tune(empty, TuneParams())) == StageCounts(0, 0, 0)
-
-
 NO_NUMBERS = {"method", "merge_touching"}
-
-
 """Fields with controls of their own."""
-
-
 NEVER_MATTERS = {"band_rows"}
-
-
 NAMES = [t.name for t in TUNABLES]
 
 
@@ -87,19 +74,6 @@ def test_every_field_can_be_tuned_or_is_a_named_exception():
     wanted = {f.name for f in fields(SeparationParams)}
     assert tuned == wanted - NO_NUMBERS - NEVER_MATTERS
     assert len(set(NAMES)) == len(NAMES)
-
-
-def test_every_field_of_the_reading_has_a_control():
-    assert {f.name for f in fields(HVReading)} == {"order", "sign", "scale"}
-    assert "hv.scale" in NAMES
-
-
-@pytest.mark.parametrize("known", TUNABLES, ids=NAMES)
-def test_words_and_steps_are_complete(known):
-    assert known.title and known.help.endswith(".")
-    assert known.low < known.high and known.step > 0
-    assert set(known.reads) <= set(METHODS) and known.reads
-    assert round(known.step, known.decimals) == known.step, "a step that the spin box cannot show"
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -155,20 +129,6 @@ def test_snap():
     assert isinstance(tunable("min_area").snap(3.4), int)
 
 
-def test_whole_numbers_stay_whole():
-    assert isinstance(with_value(TuneParams(), "min_area", 30.0).separation.min_area, int)
-    assert isinstance(with_value(TuneParams(), "depth", 1).separation.depth, float)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_lists_what_it_reads(method):
-    names = [t.name for t in tunables_for(method)]
-    assert {"np_threshold", "min_area", "hv.scale"} <= set(names)
-    assert ("depth" in names) == (method == "local")
-    assert ("sobel_size" in names) == (method == "hover_net")
-    assert ("peak_distance" in names) == (method == "magnitude_peaks")
-
-
 @pytest.mark.parametrize("name", ["", "method", "band_rows", "scales", "scales.2", "hv.order", "x"])
 def test_what_cannot_be_tuned_is_named_with_what_can(name):
     for call in (tunable, lambda n: value_of(TuneParams(), n)):
@@ -185,17 +145,7 @@ def test_numbers_that_are_none_are_refused(name, value):
         with_value(TuneParams(), name, value)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("np_threshold", 1.2), ("sobel_size", 20), ("hv.scale", 0.001)]
-)
-def test_values_out_of_range_are_refused(name, value):
-    with pytest.raises(InputError, match="give"):
-        with_value(TuneParams(), name, value)
-
-
 STAGES = ("mask", "energy", "markers", "labels")
-
-
 EDITS = 60
 
 
@@ -353,14 +303,6 @@ def test_only_what_depends_on_an_edit_is_made_again(maps_staged, counted, edit, 
     assert counted == made_again
 
 
-def test_another_reading_of_hv_leaves_the_mask(maps_staged, counted):
-    tuner = StagedTuner(maps_staged)
-    tuner(TuneParams())
-    counted.clear()
-    tuner(TuneParams(hv=HVReading(scale=2.0)))
-    assert counted == [name for name in MADE if name != "clean_mask"]
-
-
 def test_only_the_energy_near_a_change_is_computed_again(maps_staged, monkeypatch):
     """A part that is dropped changes what is near it, not the rest."""
     probability = np.pad(maps_staged.np, ((20, 300), (0, 300)))
@@ -380,14 +322,11 @@ def test_only_the_energy_near_a_change_is_computed_again(maps_staged, monkeypatc
     assert computed == [2, 0, 0, 1, 0, 0]  # blocks of 64 x 64 pixels: made, mended
 
 
-def test_an_image_without_pixels():
+def test_an_image_without_pixels_or_nuclei():
     empty = Maps(np=np.zeros((0, 7)), hv=np.zeros((2, 0, 7)))
     for preset in PRESETS:
         found = StagedTuner(empty)(TuneParams(SeparationParams.preset(preset)))
         assert found.n == 0 and found.labels.shape == (0, 7)
-
-
-def test_an_image_without_nuclei():
     nothing = Maps(np=np.zeros((20, 30)), hv=np.zeros((2, 20, 30)))
     for preset in PRESETS:
         params = TuneParams(SeparationParams.preset(preset))
@@ -422,15 +361,12 @@ def test_two_parameters_equal_a_plain_loop(maps_swept, truth_swept):
     assert (best.np_threshold, best.depth) == (rows.values[row], columns.values[column])
 
 
-def test_one_parameter_without_truth_counts(maps_swept):
+def test_one_parameter_without_truth_counts_from_the_start(maps_swept):
     found = sweep(maps_swept, SweepAxis("min_area", (0, 60, 500)))
     wanted = [separate(maps_swept, SeparationParams(min_area=a)).n for a in (0, 60, 500)]
     assert found.counts.tolist() == [[n] for n in wanted]
     assert found.columns is None and found.aji is None and found.best is None
     assert found.params(1).separation.min_area == 60
-
-
-def test_everything_else_stays_at_the_start(maps_swept):
     start = TuneParams(SeparationParams.preset("hover_net"), HVReading(order="vh", scale=2.0))
     found = sweep(maps_swept, SweepAxis("sobel_size", (5, 21)), start=start)
     assert found.start is start
@@ -438,42 +374,17 @@ def test_everything_else_stays_at_the_start(maps_swept):
     assert found.params(0).separation == replace(start.separation, sobel_size=5)
 
 
-def test_hv_scale_can_be_swept_and_hardly_matters(maps_swept, truth_swept):
-    axis = SweepAxis.between("hv.scale", 0.02, 50, 5)
-    assert axis.values == (0.02, 0.14, 1.0, 7.07, 50.0)
-    found = sweep(maps_swept, axis, truth=truth_swept)
-    assert np.ptp(found.aji) < 0.03
-
-
-def test_combinations_that_cannot_be_are_left_out(maps_swept, truth_swept):
+def test_what_cannot_be_is_left_out_and_the_first_best_chosen(maps_swept, truth_swept):
     rows = SweepAxis("np_threshold", (1.5, 0.5))  # the first is no probability
     found = sweep(maps_swept, rows, SweepAxis("depth", (0.1, 0.2)), truth=truth_swept)
     assert (found.counts[0] == -1).all() and (found.counts[1] > 0).all()
     assert np.isnan(found.aji[0]).all() and np.isfinite(found.aji[1]).all()
     assert found.best[0] == 1
-
-
-def test_nothing_is_best_where_nothing_is_allowed(maps_swept, truth_swept):
     found = sweep(maps_swept, SweepAxis("sobel_size", (4, math.nan)), truth=truth_swept)
     assert found.counts.ravel().tolist() == [-1, -1] and found.best is None
-
-
-def test_of_equals_the_first_is_best():
     axis = SweepAxis("depth", (0.1, 0.2, 0.3))
     scores = np.array([[np.nan], [0.5], [0.5]])
     assert Sweep(TuneParams(), axis, None, np.ones((3, 1), np.int64), scores).best == (1, 0)
-
-
-def test_bounds_that_cross_take_each_other_along(maps_swept):
-    rows = SweepAxis("magnitude_low", (0.2, 1.0))
-    found = sweep(maps_swept, rows, SweepAxis("magnitude_high", (0.5, 1.5)))
-    assert (found.counts >= 0).all()
-    assert found.params(1, 0).separation.magnitude_low == 0.5
-    both = with_value(with_value(TuneParams(), "magnitude_low", 1.0), "magnitude_high", 0.5)
-    assert found.params(1, 0) == both
-
-
-def test_an_empty_truth_or_prediction_scores_without_warnings(maps_swept):
     axis = SweepAxis("np_threshold", (0.5, 1.0))  # at 1 nothing may be left
     found = sweep(maps_swept, axis, truth=np.zeros(maps_swept.shape, np.int32))
     for count, score in zip(found.counts[:, 0], found.aji[:, 0], strict=True):
@@ -486,7 +397,7 @@ def test_a_step_is_told_before_every_combination(maps_swept):
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
-def test_too_many_combinations_are_refused_before_the_first():
+def test_what_is_no_sweep_is_refused(maps_swept):
     maps_swept = Maps(np=np.zeros((4, 4)), hv=np.zeros((2, 4, 4)))
     many = SweepAxis("min_area", tuple(range(MOST_CELLS + 1)))
     with pytest.raises(InputError, match=f"{MOST_CELLS + 1} combinations are too many"):
@@ -494,25 +405,19 @@ def test_too_many_combinations_are_refused_before_the_first():
     assert (
         sweep(maps_swept, SweepAxis("min_area", tuple(range(MOST_CELLS)))).counts.size == MOST_CELLS
     )
-
-
-def test_one_parameter_twice_is_refused(maps_swept):
     axis = SweepAxis("depth", (0.1,))
     with pytest.raises(InputError, match="Both parameters are depth"):
         sweep(maps_swept, axis, SweepAxis("depth", (0.2,)))
+    with pytest.raises(InputError, match="No values of depth"):
+        SweepAxis("depth", ())
+    with pytest.raises(InputError, match="'method' cannot be tuned"):
+        SweepAxis("method", (1,))
 
 
 @pytest.mark.parametrize("shape", [(100, 121), (100,), (1, 100, 120)])
 def test_a_truth_of_another_size_is_refused(maps_swept, shape):
     with pytest.raises(InputError, match="give true labels of the same size"):
         sweep(maps_swept, SweepAxis("depth", (0.1,)), truth=np.zeros(shape, np.int32))
-
-
-def test_an_axis_without_values_or_name_is_refused():
-    with pytest.raises(InputError, match="No values of depth"):
-        SweepAxis("depth", ())
-    with pytest.raises(InputError, match="'method' cannot be tuned"):
-        SweepAxis("method", (1,))
 
 
 def test_values_are_spread_within_the_slider_and_each_is_tried_once():

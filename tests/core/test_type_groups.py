@@ -1,7 +1,5 @@
 """Types named anew and taken together: the file, the network, and every kind of result."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path
@@ -20,7 +18,7 @@ from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.io.tables import write_table
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import build
-from napari_hovernet.core.types import CONSEP, Model, ModelInfo, TypeInfo, by_name
+from napari_hovernet.core.types import CONSEP, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import InputError
 
 GROUPS = {"1": ["tumour", [255, 0, 0], [3]], "2": ["other", [0, 0, 255], [1, "Spindle"]]}
@@ -64,13 +62,6 @@ def test_an_unfit_file_is_refused_by_name(tmp_path: Path, content: object, says:
     with pytest.raises(InputError, match=says) as refused:
         read_type_scheme(path)
     assert "bad.json" in str(refused.value)
-
-
-def test_names_are_matched_whatever_their_case():
-    theirs = {1: TypeInfo("Epithelial ", (0, 0, 0)), 2: TypeInfo("strange", (0, 0, 0))}
-    table = by_name(theirs, CONSEP, 3)
-    assert table is not None and table.tolist() == [0, 3, 0]
-    assert by_name({1: TypeInfo("strange", (0, 0, 0))}, CONSEP, 2) is None
 
 
 def typed_model() -> Model:

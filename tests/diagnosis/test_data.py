@@ -1,7 +1,5 @@
 """Faults of data, losses and augmentations, planted on generated tissue: who names them, how."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -122,9 +120,7 @@ DATA = (
 
 
 @pytest.mark.parametrize(("part", "change", "named", "remedy"), DATA)
-def test_a_fault_of_the_data_is_named_first_with_its_remedy(
-    part: str, change: Change, named: str, remedy: str
-) -> None:
+def test_a_fault_of_the_data_is_named_first_with_its_remedy(part, change, named, remedy) -> None:
     more = {"types": ("types",), "hv": ("hv", "np"), "np": ("hv", "np")}.get(part, ())
     expect(diagnosed("data", every(part, change)(healthy(*more))), named, remedy)
 

@@ -1,7 +1,5 @@
 """Faults planted in maps, networks and separations: each is named first, with what mends it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -81,9 +79,7 @@ def test_good_maps_are_in_order(scenes: Any) -> None:
         (lambda p, h: (p, np.where(h > 0.8, np.nan, h)), "model.failures", "NaN", ("", None)),
     ],
 )  # fmt: skip
-def test_a_fault_of_maps_is_named_first(
-    scenes: Any, change: Change, id: str, title: str, action: tuple[str, Any]
-) -> None:
+def test_a_fault_of_maps_is_named_first(scenes, change, id, title, action) -> None:
     first = told(scenes, change).first
     assert first is not None
     assert (first.id, first.verdict) == (id, FAULT)
@@ -252,9 +248,7 @@ def by_tiles(prob: Any, hv: Any) -> Any:
         (replace(nh.SeparationParams(), min_area=3000), "separation.tuning", "smallest area"),
     ],
 )  # fmt: skip
-def test_a_separation_is_found_out_on_generated_nuclei(
-    separation: Any, id: str, words: str
-) -> None:
+def test_a_separation_is_found_out_on_generated_nuclei(separation, id, words) -> None:
     first = nh.diagnose(separation=separation).first
     assert first is not None and (first.id, first.verdict) == (id, FAULT)
     assert words in first.title + first.evidence

@@ -1,9 +1,6 @@
 """The diagnosis as a whole: never "nothing wrong" over a bad score, and the set-up of the story."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,9 +85,7 @@ def loss(hv, truth, mask):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False])
-def test_the_set_up_of_the_story_as_files_names_the_relabel_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], declared: bool
-) -> None:
+def test_the_set_up_of_the_story_as_files_names_the_relabel_first(tmp_path, capsys, declared):
     """His data, his cut, his flips and his loss; whether or not he says that HV is [V, H]."""
     made, convention = [tissue((256, 256), seed=s) for s in range(2)], PRESETS["vh_inward_radial"]
     labels = np.stack([t.labels for t in made])

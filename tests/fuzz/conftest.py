@@ -4,8 +4,6 @@
 each suite stops after some seconds. Counts are printed at the end with ``-s``.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import time
@@ -23,7 +21,6 @@ SECONDS = 4.0
 """Time of a suite where not the whole of it is asked for."""
 HANG, MEMORY = 20.0, 4 * 2**30
 """Most CPU seconds, and most bytes of memory beyond those at the start, of one try."""
-
 Rng = np.random.Generator
 Attack = Callable[[Rng], str | None]
 """Makes a hostile file and opens it: returns "right" or "wrong"; errors are judged."""

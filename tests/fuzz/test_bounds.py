@@ -3,8 +3,6 @@
 Without the checks an index that is out of range reads or writes other memory, and a viewer dies.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,33 +1,11 @@
 """Blob, nucleus near, truth, outcome, correction, training data: with a real mouse and network."""
 
-from __future__ import annotations
-
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 
-from napari_hovernet._napari import contributions
 from napari_hovernet.core.data.pairs import find_pairs
 
-LONG_MS = 300_000
-LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture(autouse=True)
-def own_settings(monkeypatch, tmp_path):
-    monkeypatch.setenv("NAPARI_HOVERNET_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setattr(contributions, "TISSUE_EDGE_PX", 320)
-
-
-@pytest.fixture
-def dock(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1366, 768)
-    viewer.open_sample("napari-hovernet", "tissue")
-    viewer.layers.selection.active = viewer.layers["tissue"]
-    _, dock = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
-    qtbot.waitUntil(lambda: not dock.work.session.model.reading, timeout=LONG_MS)
-    return dock
+from .conftest import LEFT, LONG_MS
 
 
 def test_from_a_blob_to_training_data(dock, qtbot, tmp_path):  # noqa: PLR0915 - one journey

@@ -1,11 +1,8 @@
 """Segment, look, tune, undo, save: in a real viewer, with a real mouse and a real network."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
-import pytest
 import torch
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -16,34 +13,7 @@ from napari_hovernet.core.checkpoint import save_model
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.types import Model, ModelInfo
 
-LONG_MS = 300_000
-"""Only a hang takes this long; a loaded machine may need a good part of it."""
-LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture(autouse=True)
-def own_settings(monkeypatch, tmp_path):
-    monkeypatch.setenv("NAPARI_HOVERNET_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setattr(contributions, "TISSUE_EDGE_PX", 320)
-
-
-@pytest.fixture
-def viewer(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1366, 768)
-    qtbot.wait(50)
-    return viewer
-
-
-@pytest.fixture
-def bench(viewer, qtbot):
-    """Open the generated tissue and the dock; returns the dock."""
-    viewer.open_sample("napari-hovernet", "tissue")
-    viewer.layers.selection.active = viewer.layers["tissue"]
-    _, dock = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
-    qtbot.waitUntil(lambda: not dock.work.session.model.reading, timeout=LONG_MS)
-    qtbot.wait(50)
-    return dock
+from .conftest import LEFT, LONG_MS
 
 
 def done(dock, qtbot):
@@ -67,66 +37,66 @@ def drag(slider, to):
     QTest.mouseRelease(slider, LEFT, pos=QPoint(int(slider.width() * to), y))
 
 
-def test_from_an_image_to_saved_nuclei(viewer, bench, qtbot, tmp_path):
+def test_from_an_image_to_saved_nuclei(viewer, dock, qtbot, tmp_path):
     camera = tuple(viewer.scene.camera.center), viewer.scene.camera.zoom
-    work = bench.work
-    qtbot.mouseClick(bench.run, LEFT)
-    assert not bench.run.isEnabled() and bench.cancel.isEnabled()
-    done(bench, qtbot)
+    work = dock.work
+    qtbot.mouseClick(dock.run, LEFT)
+    assert not dock.run.isEnabled() and dock.cancel.isEnabled()
+    done(dock, qtbot)
     assert work.session.status.error == ""
     assert names(viewer, visible=True) == ["tissue", "lite-typed 1 · nuclei"]
     assert viewer.layers.selection.active.name == "tissue"
     assert (tuple(viewer.scene.camera.center), viewer.scene.camera.zoom) == camera
     n = len(work.study.findings.nuclei)
-    assert n > 20 and bench.verdict.text().startswith(f"{n} nuclei")
-    assert "no blobs" in bench.verdict.text() and bench.next.isVisible()
+    assert n > 20 and dock.verdict.text().startswith(f"{n} nuclei")
+    assert "no blobs" in dock.verdict.text() and dock.next.isVisible()
 
     canvas = viewer.window._qt_viewer.canvas.native
     canvas.setFocus()
     for key, name in (("2", "NP"), ("3", "HV"), ("4", "magnitude")):
         qtbot.keyClick(canvas, key)
-        done(bench, qtbot)
+        done(dock, qtbot)
         assert names(viewer, visible=True) == [
             "tissue", f"lite-typed 1 · {name}", "lite-typed 1 · nuclei"]  # fmt: skip
-        assert bench.view.buttons[work.session.view].isChecked()
-    qtbot.mouseClick(bench.view.buttons["blobs"], LEFT)
-    done(bench, qtbot)
+        assert dock.view.buttons[work.session.view].isChecked()
+    qtbot.mouseClick(dock.view.buttons["blobs"], LEFT)
+    done(dock, qtbot)
     assert names(viewer, visible=True) == ["tissue", "lite-typed 1 · nuclei"]
-    assert "0 in blobs" in bench.legend.toolTip()
+    assert "0 in blobs" in dock.legend.toolTip()
 
-    sliders = bench.pages[0].live.rows
+    sliders = dock.pages[0].live.rows
     before = work.layers.drawn().copy()
     drag(sliders["min_area"].slider, 0.9)
-    done(bench, qtbot)
+    done(dock, qtbot)
     fewer = len(work.study.findings.nuclei)
-    assert fewer < n and bench.verdict.text().startswith(f"{fewer} nuclei")
+    assert fewer < n and dock.verdict.text().startswith(f"{fewer} nuclei")
     kept = work.layers.drawn() > 0
     assert np.array_equal(work.layers.drawn()[kept], before[kept])
     out = tmp_path / "n.geojson"
-    bench.pages[0].save_to(str(out))
-    qtbot.waitUntil(lambda: "Saved" in bench.message.text(), timeout=LONG_MS)
+    dock.pages[0].save_to(str(out))
+    qtbot.waitUntil(lambda: "Saved" in dock.message.text(), timeout=LONG_MS)
     assert len(json.loads(out.read_text())["features"]) == fewer
 
-    qtbot.mouseClick(bench.pages[0].live.undo, LEFT)
-    done(bench, qtbot)
+    qtbot.mouseClick(dock.pages[0].live.undo, LEFT)
+    done(dock, qtbot)
     assert np.array_equal(work.layers.drawn(), before)
     while work.can_undo:
-        qtbot.mouseClick(bench.pages[0].live.undo, LEFT)
-        done(bench, qtbot)
+        qtbot.mouseClick(dock.pages[0].live.undo, LEFT)
+        done(dock, qtbot)
     assert names(viewer) == ["tissue", "tissue, true nuclei"] or not work.session.runs
     assert len(viewer.layers) <= 6
 
 
-def test_old_commands_open_the_one_dock_and_state_survives_closing_it(viewer, bench, qtbot):
-    tabs = bench.tabs
+def test_old_commands_open_the_one_dock_and_state_survives_closing_it(viewer, dock, qtbot):
+    tabs = dock.tabs
     for name, title in (("check", "Check"), ("train", "Train"), ("why", "Why?")):
         getattr(contributions, f"open_{name}")(viewer)
         assert tabs.tabText(tabs.currentIndex()) == title
-    work = bench.work
-    bench.look("hv")
+    work = dock.work
+    dock.look("hv")
     work.session.set_options(type(work.session.options)(device="cpu", region="view"))
-    bench.open_tab("why")
-    viewer.window.remove_dock_widget(bench.parentWidget())
+    dock.open_tab("why")
+    viewer.window.remove_dock_widget(dock.parentWidget())
     qtbot.wait(20)
     _, again = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
     assert again.work is work and again.view.value() == "hv"
@@ -134,23 +104,23 @@ def test_old_commands_open_the_one_dock_and_state_survives_closing_it(viewer, be
     assert again.pages[0].where.region.value() == "view"
 
 
-def test_the_dock_is_narrow_and_its_first_screen_short(viewer, bench, qtbot):
-    assert bench.width() <= 340
-    for page in bench.pages:
+def test_the_dock_is_narrow_and_its_first_screen_short(viewer, dock, qtbot):
+    assert dock.width() <= 340
+    for page in dock.pages:
         assert page.minimumSizeHint().width() <= 316
-    texts = [w.text() for w in bench.findChildren(QLabel) if w.isVisible()]
-    texts += [b.text() for b in bench.findChildren(QWidget)
+    texts = [w.text() for w in dock.findChildren(QLabel) if w.isVisible()]
+    texts += [b.text() for b in dock.findChildren(QWidget)
               if hasattr(b, "text") and not isinstance(b, QLabel) and b.isVisible()]  # fmt: skip
-    combos = (bench.image, bench.model, bench.pages[0].where.region)
-    texts += [c.currentText() for c in combos] + [bench.tabs.tabText(i) for i in range(4)]
+    combos = (dock.image, dock.model, dock.pages[0].where.region)
+    texts += [c.currentText() for c in combos] + [dock.tabs.tabText(i) for i in range(4)]
     words = [w for text in texts for w in str(text).split() if any(c.isalpha() for c in w)]
     assert len(words) <= 40, words
-    for button in bench.view.buttons.values():
+    for button in dock.view.buttons.values():
         room = button.width() - 4
         assert button.fontMetrics().horizontalAdvance(button.text().replace("&&", "&")) <= room
 
 
-def test_in_a_narrow_window_the_image_has_most_of_it(viewer, bench, qtbot):
+def test_in_a_narrow_window_the_image_has_most_of_it(viewer, dock, qtbot):
     window = viewer.window._qt_window
     docks = [window.findChild(QDockWidget, name) for name in ("layer list", "layer controls")]
     left = Qt.DockWidgetArea.LeftDockWidgetArea
@@ -160,35 +130,35 @@ def test_in_a_narrow_window_the_image_has_most_of_it(viewer, bench, qtbot):
 
     qtbot.waitUntil(lambda: share() >= 0.6)
     assert all(window.dockWidgetArea(dock) != left for dock in docks)
-    assert "tabs below" in bench.message.text()
+    assert "tabs below" in dock.message.text()
 
-    bench._fill_menu()  # as a click on "More" does
-    entry = next(a for a in bench.menu.actions() if "as tabs" in a.text())
+    dock._fill_menu()  # as a click on "More" does
+    entry = next(a for a in dock.menu.actions() if "as tabs" in a.text())
     entry.trigger()
     assert all(window.dockWidgetArea(dock) == left for dock in docks)
-    assert bench.message.text() == ""
-    bench._fill_menu()
-    next(a for a in bench.menu.actions() if "as tabs" in a.text()).trigger()
+    assert dock.message.text() == ""
+    dock._fill_menu()
+    next(a for a in dock.menu.actions() if "as tabs" in a.text()).trigger()
     qtbot.waitUntil(lambda: share() >= 0.6)
 
-    bench.parent().close()  # what was moved goes back with the dock
+    dock.parent().close()  # what was moved goes back with the dock
     qtbot.waitUntil(lambda: all(window.dockWidgetArea(dock) == left for dock in docks))
     assert all(dock.isVisible() for dock in docks)
 
 
-def test_a_bad_checkpoint_is_told_and_the_viewer_lives(bench, qtbot, tmp_path):
+def test_a_bad_checkpoint_is_told_and_the_viewer_lives(dock, qtbot, tmp_path):
     bad = tmp_path / "bad.tar"
     bad.write_bytes(b"PK\x03\x04" + b"\0" * 40)
-    bench.work.choose_model(str(bad))
-    qtbot.waitUntil(lambda: not bench.work.session.model.reading, timeout=LONG_MS)
-    assert "bad.tar" in bench.verdict.text() and bench.verdict.tone == "bad"
-    assert not bench.run.isEnabled()
+    dock.work.choose_model(str(bad))
+    qtbot.waitUntil(lambda: not dock.work.session.model.reading, timeout=LONG_MS)
+    assert "bad.tar" in dock.verdict.text() and dock.verdict.tone == "bad"
+    assert not dock.run.isEnabled()
     torch.manual_seed(0)
     network = CompactUNet((4, 8)).eval()
     good = tmp_path / "good model.safetensors"
     info = ModelInfo("compact", mpp=0.25, config=network.config)
     save_model(Model(network, info, torch.device("cpu")), good)
-    bench.work.choose_model(str(good))
-    qtbot.waitUntil(lambda: bench.work.session.model.info is not None, timeout=LONG_MS)
-    qtbot.mouseClick(bench.info, LEFT)
-    assert bench.run.isEnabled() and "good model" in bench.model.currentText()
+    dock.work.choose_model(str(good))
+    qtbot.waitUntil(lambda: dock.work.session.model.info is not None, timeout=LONG_MS)
+    qtbot.mouseClick(dock.info, LEFT)
+    assert dock.run.isEnabled() and "good model" in dock.model.currentText()

@@ -1,13 +1,11 @@
 """Choose data, lambda 5, start, watch, stop, use: a real mouse, a real process, a tiny network."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
 import pytest
 import torch
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_hovernet._napari.panels import closing
@@ -19,15 +17,7 @@ from napari_hovernet.core.params import DataParams
 from napari_hovernet.core.synthetic import TissueParams, tissue
 from napari_hovernet.core.types import Model, ModelInfo
 
-LONG_MS = 300_000
-"""Only a hang takes this long; a loaded machine may need a good part of it."""
-LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture(autouse=True)
-def own_places(monkeypatch, tmp_path):
-    monkeypatch.setenv("NAPARI_HOVERNET_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setenv("NAPARI_HOVERNET_RUNS", str(tmp_path / "runs"))
+from .conftest import LEFT, LONG_MS
 
 
 @pytest.fixture
@@ -52,10 +42,8 @@ def small(tmp_path):
 
 
 @pytest.fixture
-def bench(make_napari_viewer, qtbot, small):
+def bench(viewer, qtbot, small):
     """An open image, the dock, and the small model chosen in it."""
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1366, 768)
     viewer.add_image(tissue((128, 128), 9, TissueParams(mpp=0.5)).image, rgb=True, name="open")
     _, dock = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
     dock.work.choose_model(str(small))

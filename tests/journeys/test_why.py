@@ -1,35 +1,16 @@
 """Why is it a blob, show me, fix it, take it back: with a real mouse, network and checks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
 
-from napari_hovernet._napari import contributions
 from napari_hovernet.core.diagnosis import engine
 
-LONG_MS = 300_000
-"""Only a hang takes this long; a loaded machine may need a good part of it."""
-LEFT = Qt.MouseButton.LeftButton
+from .conftest import LEFT, LONG_MS
 
 
 @pytest.fixture(autouse=True)
-def own_settings(monkeypatch, tmp_path):
-    monkeypatch.setenv("NAPARI_HOVERNET_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setattr(contributions, "TISSUE_EDGE_PX", 320)
+def few_checks(monkeypatch):
     monkeypatch.setattr(engine, "MODULES", ("separation",))  # the others take a minute
-
-
-@pytest.fixture
-def dock(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1366, 768)
-    viewer.open_sample("napari-hovernet", "tissue")
-    viewer.layers.selection.active = viewer.layers["tissue"]
-    _, dock = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
-    qtbot.waitUntil(lambda: not dock.work.session.model.reading, timeout=LONG_MS)
-    return dock
 
 
 def test_from_a_blob_to_its_cause_and_apart(dock, qtbot):

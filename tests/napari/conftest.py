@@ -1,8 +1,5 @@
 """Stand-ins for the network, so that viewer tests take no model and no time."""
 
-from __future__ import annotations
-
-import importlib.util
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +11,8 @@ from napari_hovernet._napari import workspace as workspace_module
 from napari_hovernet.app import session as settings_file
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.types import Maps, ModelInfo, Nuclei, Progress, Separation, TypeInfo
+
+from ..loading import load
 
 TYPES = {
     0: TypeInfo("background", (0, 0, 0)),
@@ -206,11 +205,7 @@ def planted_run(make_result):
 @pytest.fixture(scope="session")
 def training():
     """Recorded training runs: the module ``training_runs`` beside this file."""
-    path = Path(__file__).with_name("training_runs.py")
-    spec = importlib.util.spec_from_file_location("training_runs", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).with_name("training_runs.py"))
 
 
 @pytest.fixture
@@ -222,8 +217,4 @@ def store(training, tmp_path):
 @pytest.fixture(scope="session")
 def findings():
     """Findings made up for the tab "Why?": the module ``diagnosis_findings`` beside this."""
-    path = Path(__file__).with_name("diagnosis_findings.py")
-    spec = importlib.util.spec_from_file_location("diagnosis_findings", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(Path(__file__).with_name("diagnosis_findings.py"))

@@ -1,7 +1,5 @@
 """Findings made up for tests of the tab "Why?": one cause, its symptom, a warning, and the rest."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from napari_hovernet.core.diagnosis.engine import rank

@@ -1,7 +1,5 @@
 """The tab "Check" over a viewer without a window; the network is a stand-in."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Writers, readers and samples, with what napari hands over: a layer's data and keywords."""
 
-from __future__ import annotations
-
 import csv
 import json
 
@@ -59,12 +57,6 @@ def test_polygons_come_back_as_the_same_labels_with_types(nuclei, tmp_path, kind
     np.testing.assert_allclose(back.get_color(1), (1, 0, 0, 1))
 
 
-def test_mat_round_trip(nuclei, tmp_path):
-    back = read(write(writers.write_mat, tmp_path / "n.mat", nuclei))
-    np.testing.assert_array_equal(back.data, nuclei.data)
-    assert list(back.features["type"]) == [1, 2]
-
-
 def test_csv_has_the_run_s_columns_and_an_edit_is_seen(nuclei, tmp_path):
     edited = nuclei.data.copy()
     edited[edited == 1] = 0
@@ -76,13 +68,6 @@ def test_csv_has_the_run_s_columns_and_an_edit_is_seen(nuclei, tmp_path):
     assert rows[0]["type_name"] == "inflammatory" and float(rows[0]["magnitude_mean"]) > 0.4
 
 
-def test_tiff_keeps_labels(nuclei, tmp_path):
-    from tifffile import imread  # noqa: PLC0415
-
-    path = write(writers.write_tiff, tmp_path / "n.tif", nuclei)
-    np.testing.assert_array_equal(imread(path), nuclei.data)
-
-
 def test_any_labels_layer_can_be_written(tmp_path):
     labels = np.zeros((1, 20, 20), np.int64)
     labels[0, 2:8, 2:8] = 5
@@ -90,23 +75,17 @@ def test_any_labels_layer_can_be_written(tmp_path):
     assert len(json.loads(path.read_text())["features"]) == 1
 
 
-def test_a_stack_is_refused_in_words():
-    with pytest.raises(InputError, match="one plane"):
-        labels_data(np.zeros((3, 5, 5), np.int32), {"name": "stack"})
-
-
-def test_strangers_files_are_left_alone(tmp_path):
+def test_strangers_files_are_left_alone_and_damaged_ones_named(tmp_path):
     other = tmp_path / "other.json"
     other.write_text('{"boxes": []}')
     assert get_reader(str(other)) is None
     assert get_reader(str(tmp_path / "gone.json")) is None
-
-
-def test_a_damaged_file_is_one_clear_error(tmp_path):
     bad = tmp_path / "bad.geojson"
     bad.write_text('{"type": "FeatureCollection", "features": [')
     with pytest.raises(InputError, match=r"bad\.geojson"):
         get_reader(str(bad))(str(bad))
+    with pytest.raises(InputError, match="one plane"):
+        labels_data(np.zeros((3, 5, 5), np.int32), {"name": "stack"})
 
 
 def test_tissue_comes_with_its_hidden_truth(monkeypatch):
@@ -115,11 +94,6 @@ def test_tissue_comes_with_its_hidden_truth(monkeypatch):
     assert image.rgb and image.data.shape == (128, 128, 3)
     assert not truth.visible and truth.data.max() == len(truth.features)
     assert image.scale[0] == truth.scale[0] == layer_mpp(image)[0]
-
-
-def test_ihc_knows_its_resolution():
-    (item,) = writers.ihc_sample()
-    assert item[0].shape == (512, 512, 3) and item[1]["metadata"]["mpp"] == writers.ESTIMATED_MPP
 
 
 def test_skin_without_a_network_says_so(monkeypatch):
@@ -153,21 +127,3 @@ def test_a_layer_of_one_s_own_is_saved_where_it_lies(tmp_path):
     assert found.offset == (10, 20)
     assert found.mpp == 0.5
     assert found.labels.max() == 1
-
-
-@pytest.mark.parametrize(
-    ("scale", "affine", "mpp"),
-    [
-        ((0.25, 0.25), None, 0.25),
-        ((0.25, 0.5), None, None),
-        ((1.0, 1.0), np.diag([0.5, 0.5, 1.0]), 0.5),
-        ((0.5, 0.5), [[0, -1, 0], [1, 0, 0], [0, 0, 1]], 0.5),
-    ],
-)
-def test_the_size_of_a_pixel_is_that_in_the_world(scale, affine, mpp):
-    from napari.layers import Image  # noqa: PLC0415
-
-    layer = Image(np.zeros((40, 40)), scale=scale, affine=affine, units=("micrometer",) * 2)
-    found, source = layer_mpp(layer)
-    assert found == (None if mpp is None else pytest.approx(mpp))
-    assert ("not square" in source) == (mpp is None)

@@ -1,7 +1,5 @@
 """Boxes, sliders and small widgets, without a viewer."""
 
-from __future__ import annotations
-
 import pytest
 from qtpy.QtCore import QLocale, QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent

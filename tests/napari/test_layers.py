@@ -1,7 +1,5 @@
 """What is on screen: one layer of nuclei, one map, colours that stay; without a window."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The store of a slide opens as pyramids, read when they come into view."""
 
-from __future__ import annotations
-
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -82,9 +80,7 @@ def shown(viewer: Any, store: Path) -> Any:
     return follow(viewer, store)
 
 
-def test_few_nuclei_are_points_and_many_a_density(
-    store: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any
-) -> None:
+def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> None:
     from napari.components import ViewerModel  # noqa: PLC0415
 
     viewer: Any = ViewerModel()

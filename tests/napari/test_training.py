@@ -1,9 +1,5 @@
 """Runs in the tab "Train": listed, judged, asked about; nothing of the viewer is touched."""
 
-from __future__ import annotations
-
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QMainWindow, QMessageBox
@@ -11,7 +7,7 @@ from qtpy.QtWidgets import QMainWindow, QMessageBox
 from napari_hovernet._napari import training as module
 from napari_hovernet._napari.panels.closing import CloseQuestion, ask_before_closing
 from napari_hovernet._napari.panels.train import TrainTab
-from napari_hovernet.app.curves import PLOTS, outcome, pair_of, points
+from napari_hovernet.app.curves import PLOTS, pair_of, points
 from napari_hovernet.app.training import Checked
 from napari_hovernet.core.params import DataParams
 
@@ -229,11 +225,3 @@ def test_two_models_that_do_the_same_are_told():
     assert (same.before.picture[5, 5] == (255, 242, 51)).all()
     other = pair_of(image, ("before", labels), ("after", np.zeros_like(labels)), labels)
     assert other.words == "AJI on this image: before 1.000, after 0.000."
-
-
-def test_no_outcome_without_a_score(store):
-    from napari_hovernet.app.watch import RunWatch  # noqa: PLC0415
-
-    run = store.record("r", upto=0, state="queued")
-    assert outcome(RunWatch(run.folder).catch_up()) is None
-    assert outcome(replace(RunWatch(run.folder).view, rows=())) is None

@@ -1,7 +1,5 @@
 """Images, regions and places in a viewer, without a window."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -95,10 +93,14 @@ def test_a_drawn_rectangle():
         ({}, {}, None),
         ({"scale": (50, 50)}, {}, None),
         ({}, {"mpp": 0.4}, 0.4),
+        ({"scale": (0.25, 0.5), "units": ("um", "um")}, {}, None),
+        ({"affine": [[0, -0.5, 0], [0.5, 0, 0], [0, 0, 1]], "units": ("um", "um")}, {}, 0.5),
     ],
 )
 def test_resolution_of_a_layer(keywords, metadata, mpp):
-    assert v.layer_mpp(rgb(metadata=metadata, **keywords))[0] == mpp
+    found, source = v.layer_mpp(rgb(metadata=metadata, **keywords))
+    assert found == (None if mpp is None else pytest.approx(mpp))
+    assert ("not square" in source) == (keywords.get("scale") == (0.25, 0.5))
 
 
 def test_pixels_go_to_the_world_and_back(planted_run):

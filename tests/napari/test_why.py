@@ -1,14 +1,12 @@
 """The tab "Why?" over findings made up, and its remedies over planted maps."""
 
-from __future__ import annotations
-
 import threading
 
 import numpy as np
 import pytest
 
 from napari_hovernet._napari import asking as module
-from napari_hovernet._napari.panels.finding import FindingCard, draw, plain_number
+from napari_hovernet._napari.panels.finding import FindingCard, draw
 from napari_hovernet._napari.panels.why import WhyTab
 from napari_hovernet.app.diagnose import Diagnosis
 from napari_hovernet.core.diagnosis.engine import Found
@@ -133,13 +131,6 @@ def test_corrected_nuclei_are_fixed_and_brought_back(tab, asked, work, run, qtbo
     assert work.study.labels is labels and work.study.instances.corrected
 
 
-def test_nothing_wrong_and_no_run_are_said(tab, work, run):
-    tab.asking.why.findings = ()
-    assert "Makes all checks" in tab.asking.headline()[0]
-    work.study.choose_run(None)
-    assert "run first" in tab.message.text() and not tab.start.isEnabled()
-
-
 def test_files_are_asked_about_whatever_is_on_screen(
     tab, asked, monkeypatch, findings, qtbot, tmp_path
 ):
@@ -183,8 +174,3 @@ def test_every_figure_is_drawn(qtbot, kind, x, series):
     qtbot.addWidget(card)
     draw(card.plot, Plot(kind, "t", x, series, line=0.5))
     assert len(card.plot.getPlotItem().items) >= len(series) if kind != "matrix" else 1
-
-
-def test_shares_are_percent_in_plain_words(findings):
-    symptom = next(f for f in findings.made_up() if f.id == findings.SYMPTOM)
-    assert plain_number(symptom) == "40 % (bound 20 %)"

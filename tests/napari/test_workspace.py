@@ -1,18 +1,18 @@
 """State, jobs and screen of one viewer together; the network is a stand-in, there is no window."""
 
-from __future__ import annotations
-
+import argparse
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from napari_hovernet._napari import demo
 from napari_hovernet._napari import workspace as module
 from napari_hovernet.app.study import verdict
 from napari_hovernet.core.separation.tuning import with_value
 from napari_hovernet.core.types import CONSEP, ModelInfo
 from napari_hovernet.core.weights import DEFAULT
-from napari_hovernet.errors import UserError
+from napari_hovernet.errors import OutputError, UserError
 
 
 def names(work):
@@ -210,16 +210,6 @@ def test_one_workspace_for_each_viewer(qtbot, jobs):
     module.forget(one), module.forget(two)
 
 
-@pytest.mark.parametrize("tab", ["check", "why"])
-def test_tabs_are_gone_to_by_name(work, tab):
-    told = []
-    work.tab_changed.connect(told.append)
-    work.go(tab)
-    assert told == [tab] == [work.tab]
-    with pytest.raises(UserError, match="choose one of"):
-        work.go("nowhere")
-
-
 def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp_path, jobs):
     from napari_hovernet._napari.panels.segment import RunOptions  # noqa: PLC0415
     from napari_hovernet._napari.panels.several import folder_request  # noqa: PLC0415
@@ -244,3 +234,30 @@ def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp
     assert work.request(work.image_layer()).types == folder_request(work).types == str(good)
     work.session.describe_model(work.session.model.source, replace(known, types={}))
     assert work.request(work.image_layer()).types == "" and not options.types.name.isEnabled()
+
+
+@pytest.fixture
+def no_display(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+
+
+def test_without_display_it_says_what_to_do(no_display, caplog, monkeypatch):
+    assert demo.main([]) == 1
+    assert "--screenshot" in caplog.text
+    monkeypatch.setattr(demo.shutil, "which", lambda _: None)
+    assert demo.main(["--screenshot", "x.png"]) == 1
+    assert "xvfb xauth" in caplog.text
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path):
+    class Window:
+        def screenshot(self, **_):
+            return np.zeros((4, 4, 4), np.uint8)
+
+    viewer = argparse.Namespace(window=Window())
+    with pytest.raises(OutputError, match="missing"):
+        demo.save_screenshot(viewer, tmp_path / "missing" / "a.png")
+    demo.save_screenshot(viewer, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

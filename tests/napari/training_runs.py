@@ -1,7 +1,5 @@
 """Recorded training runs and a store that starts nothing, for tests of the viewer."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 

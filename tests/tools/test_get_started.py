@@ -4,8 +4,6 @@ It runs on a path that holds nothing but a few system tools and stand-ins for th
 nothing is installed and nothing is downloaded.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -15,7 +13,6 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the stand-ins are for Linux")
-
 TOOLS = ("bash", "sh", "dirname", "sed", "tr", "grep", "cat", "cksum", "mv", "env")
 OLD_PYTHON = 'case "$2" in *sys.exit*) exit 1 ;; *) echo "/usr/bin/python3 is 3.9;" ;; esac'
 
@@ -66,9 +63,7 @@ def test_without_a_command_it_says_how_to_use_it(machine: Machine) -> None:
     assert machine.run("--help").returncode == 0
 
 
-def test_missing_system_packages_are_named_where_they_cannot_be_installed(
-    machine: Machine,
-) -> None:
+def test_missing_system_packages_are_named_where_they_cannot_be_installed(machine) -> None:
     run = machine.run("test")
     assert run.returncode == 1
     for package in ("libgl1", "libxcb-cursor0", "libglib2.0-0", "xvfb", "xauth"):
@@ -105,9 +100,7 @@ def test_with_a_screen_the_demo_asks_for_no_virtual_one(machine: Machine) -> Non
 
 
 @pytest.mark.parametrize("pythons", [(), ("python3",)])
-def test_an_unfit_python_is_named_and_what_to_do(
-    machine: Machine, pythons: tuple[str, ...]
-) -> None:
+def test_an_unfit_python_is_named_and_what_to_do(machine, pythons) -> None:
     for name in pythons:
         machine.add(name, OLD_PYTHON)
     run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
@@ -178,9 +171,7 @@ def test_what_is_installed_is_not_installed_again(machine: Machine) -> None:
         ("2.15.0, 2.14.1", None),
     ],
 )
-def test_a_cpu_build_of_torch_is_preferred(
-    machine: Machine, listed: str, wanted: str | None
-) -> None:
+def test_a_cpu_build_of_torch_is_preferred(machine, listed, wanted) -> None:
     if os.path.exists("/proc/driver/nvidia/version"):
         pytest.skip("this machine has an NVIDIA GPU: the usual build is right")
     (machine.venv / "bin").mkdir(parents=True)

@@ -1,20 +1,14 @@
-from __future__ import annotations
-
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from ..loading import load
+
 
 @pytest.fixture(scope="module")
 def tool(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("story_page", root / "tools" / "story_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(root / "tools" / "story_page.py")
 
 
 def test_tables_are_put_between_their_markers(tool: ModuleType) -> None:

@@ -342,11 +342,12 @@ class AugmentParams:
             pair = getattr(self, name)
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise InputError(f"{name} is {pair!r}; give two numbers, low and high.")
-            low, high = (float(number) for number in pair)
+        check_choices(self)
+        for name in ("scale", "stain_gain"):
+            low, high = (float(number) for number in getattr(self, name))
             object.__setattr__(self, name, (low, high))
             if low > high:
-                raise InputError(f"{name} is {pair}; give 0 < low <= high.")
-        check_choices(self)
+                raise InputError(f"{name} is {(low, high)}; give 0 < low <= high.")
 
 
 @described

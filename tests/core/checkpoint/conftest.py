@@ -1,7 +1,5 @@
 """Small models and full-size weights without full-size work."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

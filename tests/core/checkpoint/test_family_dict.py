@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -110,13 +108,10 @@ def test_what_was_assumed_stays_said_after_an_export(ours, tmp_path):
     assert sum("HV convention" in note for note in notes) == 1
 
 
-def test_without_a_history_nothing_is_claimed():
+def test_without_history_or_instances_nothing_is_claimed(ours):
     made = family_payload(ModelInfo("optimus"), {"n_types": None, "token_prefix": 5}, {})
     assert made["epoch"] == -1 and made["organs"] == [] and made["n_classes"] is None
     assert all(math.isnan(made[k]) for k in ("best_dice", "best_loss", "combined_score"))
-
-
-def test_without_instances_the_loss_ranks(ours):
     history = tuple(
         {"epoch": k, "val": {"loss": x, "dice": x}} for k, x in ((0, 3.0), (1, 1.0), (2, 2.0))
     )

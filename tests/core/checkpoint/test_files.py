@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile
@@ -64,24 +62,15 @@ def test_another_kind_of_file_is_named(what, tmp_path):
         identify(path)
 
 
-def test_torchscript_is_named(tmp_path):
+def test_what_is_no_file_or_torchscript_is_named(tmp_path):
     path = tmp_path / "m.pt"
     path.write_bytes(zipped(**{"m__data.pkl": b"", "m__constants.pkl": b"", "m__code__x.py": b""}))
     with pytest.raises(CheckpointError, match="TorchScript"):
         identify(path)
-
-
-def test_what_is_not_there(tmp_path):
     with pytest.raises(CheckpointError, match=r"no file .*built-in .*'compact'"):
         identify(tmp_path / "none.pth")
-
-
-def test_a_folder(tmp_path):
     with pytest.raises(CheckpointError, match="is a folder"):
         identify(tmp_path)
-
-
-def test_an_empty_file(tmp_path):
     (tmp_path / "m.pth").touch()
     with pytest.raises(CheckpointError, match="empty"):
         identify(tmp_path / "m.pth")
@@ -95,16 +84,6 @@ def test_a_safetensors_header_longer_than_the_file(length, tmp_path):
         identify(path)
 
 
-@pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
-def test_a_zip_cut_short(keep, tmp_path):
-    path = tmp_path / "m.tar"
-    torch.save({"desc": {"a": torch.zeros(1000)}}, path)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * keep)])
-    with pytest.raises(CheckpointError, match="damaged or cut short"):
-        identify(path)
-
-
 def test_a_zip_that_unpacks_to_much_more(tmp_path):
     path = tmp_path / "m.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -113,14 +92,11 @@ def test_a_zip_that_unpacks_to_much_more(tmp_path):
         identify(path)
 
 
-def test_forms_are_told_by_content_not_by_name(tmp_path):
+def test_forms_are_told_by_content_and_hashed_by_bytes(tmp_path):
     new, old = tmp_path / "a.safetensors", tmp_path / "b.png"
     torch.save({}, new)
     torch.save({}, old, _use_new_zipfile_serialization=False)
     assert (identify(new), identify(old)) == ("zip", "pickle")
-
-
-def test_hash_is_that_of_the_bytes(tmp_path):
     path = tmp_path / "m"
     path.write_bytes(b"abc")
     assert sha256(path) == hashlib.sha256(b"abc").hexdigest()

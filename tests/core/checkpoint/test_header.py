@@ -1,12 +1,12 @@
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from napari_hovernet.core.checkpoint import header
+from napari_hovernet.core.checkpoint.header import blank, fitted
 from napari_hovernet.core.types import ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError
 
@@ -79,17 +79,101 @@ def test_broken_json_is_refused(text):
         header.parse(text, "m")
 
 
-def test_json_that_is_no_object_is_refused():
+def test_what_is_no_header_is_refused():
     with pytest.raises(CheckpointError, match="should be an object"):
         header.parse("[]", "m")
-
-
-def test_a_newer_file_asks_for_an_update():
     with pytest.raises(CheckpointError, match=r"newer version .*update napari-hovernet"):
         header.parse(changed(schema=header.SCHEMA + 1), "m")
-
-
-def test_a_long_value_is_cut_in_the_message():
     with pytest.raises(CheckpointError) as caught:
         header.parse(changed(mpp="x" * 10_000), "m")
     assert len(str(caught.value)) < 300
+
+
+INFO_F = ModelInfo("compact", config={"widths": [4, 8], "n_types": None})
+
+
+@pytest.fixture
+def state(weights):
+    return weights("compact", widths=[4, 8])
+
+
+def fit(state):
+    return fitted(blank(INFO_F, "m"), state, INFO_F, "m")
+
+
+def test_half_and_double_precision_become_float32(state):
+    half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    double = {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
+    for stored in (half, double):
+        result = fit(stored)
+        assert result["down.0.conv1.weight"].dtype == torch.float32
+        assert torch.equal(result["down.0.conv1.weight"], state["down.0.conv1.weight"])
+
+
+def test_missing_unexpected_and_misshapen_are_listed_together(state):
+    del state["down.0.conv1.weight"]
+    state["extra.weight"] = torch.zeros(1)
+    state["up.0.bn1.bias"] = torch.zeros(99)
+    with pytest.raises(CheckpointError) as caught:
+        fit(state)
+    said = str(caught.value)
+    assert "looks like compact (no types)" in said
+    assert "1 missing (down.0.conv1.weight)" in said
+    assert "1 unexpected (extra.weight)" in said
+    assert "up.0.bn1.bias (99,) instead of (4,)" in said
+
+
+def test_a_long_list_shows_ten_and_counts_the_rest(state):
+    state |= {f"extra.{i}": torch.zeros(1) for i in range(25)}
+    with pytest.raises(CheckpointError, match=r"25 unexpected .*extra\.9 and 15 more\)"):
+        fit(state)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.complex64])
+def test_a_dtype_that_would_change_values_is_refused(dtype, state):
+    state["up.0.bn1.bias"] = state["up.0.bn1.bias"].to(dtype)
+    with pytest.raises(CheckpointError, match=r"dtype that does not fit \(up\.0\.bn1\.bias"):
+        fit(state)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_weight_that_is_not_finite_is_named(value, state):
+    state["up.0.conv1.weight"][0, 0, 0, 0] = value
+    with pytest.raises(CheckpointError, match=r"NaN or infinite values \(up\.0\.conv1\.weight\)"):
+        fit(state)
+
+
+def test_a_double_too_large_for_float32_is_named(state):
+    state["up.0.bn1.bias"] = torch.full((4,), 1e300, dtype=torch.float64)
+    with pytest.raises(CheckpointError, match="NaN or infinite"):
+        fit(state)
+
+
+def test_a_negative_variance_is_named(state):
+    state["up.0.bn1.running_var"][0] = -1
+    with pytest.raises(CheckpointError, match=r"negative variance \(up\.0\.bn1\.running_var\)"):
+        fit(state)
+
+
+def test_an_unpooling_that_is_not_plain_is_refused(weights):
+    info = ModelInfo("hovernet", mode="fast", config={"mode": "fast", "n_types": None})
+    state = weights("hovernet", **info.config)
+    state["upsample2x.unpool_mat"][0, 0] = 0.5
+    with pytest.raises(CheckpointError, match="unpooling"):
+        fitted(blank(info, "m"), state, info, "m")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config"),
+    [
+        ("compact", {"widths": ["a", "b"]}),
+        ("compact", {"widths": 3}),
+        ("compact", {"depth": 3}),
+        ("hovernet", {"mode": "slow"}),
+        ("unet", {}),
+        ("optimus", {"embed_dim": None}),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_refused(architecture, config):
+    with pytest.raises(CheckpointError, match="cannot be built"):
+        blank(ModelInfo(architecture, config=config), "m")

@@ -1,17 +1,9 @@
-from __future__ import annotations
-
 import argparse
 
 import pytest
 import torch
 
-from napari_hovernet.core.checkpoint.kinds import (
-    PANNUKE_LICENCE,
-    bare_info,
-    hovernet_info,
-    optimus_info,
-    shape,
-)
+from napari_hovernet.core.checkpoint.kinds import PANNUKE_LICENCE, hovernet_info, optimus_info
 from napari_hovernet.errors import CheckpointError
 
 
@@ -22,13 +14,17 @@ def hovernet(edge=3, n_types=None):
     return state
 
 
-def test_pannuke_is_assumed_from_six_classes_with_its_licence():
+def test_types_are_assumed_from_their_number():
     info = hovernet_info(hovernet(n_types=6), "hover_net", "m")
     assert info.types[1].name == "neoplastic"
     assert info.types[5].color == (255, 165, 0)
     assert info.licence == PANNUKE_LICENCE
     notes = " ".join(info.notes)
     assert all(word in notes for word in ("PanNuke are assumed", "0.25 assumed", "licence"))
+    info = hovernet_info(hovernet(n_types=9), "hover_net", "m")
+    assert info.types[8].name == "type 8"
+    with pytest.raises(CheckpointError, match="kernels of 7"):
+        hovernet_info(hovernet(7), "hover_net", "m")
 
 
 @pytest.mark.parametrize(("edge", "third"), [(5, "epithelial"), (3, "macrophage")])
@@ -37,16 +33,6 @@ def test_five_classes_are_told_apart_by_the_published_mode(edge, third):
     assert info.types[3].name == third
     assert "assumed" in info.notes[0]
     assert info.licence == ""
-
-
-def test_other_class_counts_are_numbered():
-    info = hovernet_info(hovernet(n_types=9), "hover_net", "m")
-    assert info.types[8].name == "type 8"
-
-
-def test_another_kernel_is_no_known_mode():
-    with pytest.raises(CheckpointError, match="kernels of 7"):
-        hovernet_info(hovernet(7), "hover_net", "m")
 
 
 def optimus():
@@ -85,15 +71,3 @@ def test_optimus_takes_what_the_file_says():
 @pytest.mark.parametrize("prefix", [-1, "5", True, 10**9])
 def test_a_senseless_token_prefix_is_not_taken(prefix):
     assert optimus_info(optimus(), {"token_prefix": prefix}, "m").config["token_prefix"] == 5
-
-
-def test_compact_without_a_head_has_no_types():
-    info = bare_info("compact", {"down.0.conv1.weight": torch.zeros(4, 3, 3, 3)}, "m")
-    assert info.config == {"widths": [4], "n_types": None}
-
-
-def test_a_missing_or_flat_key_shape_is_named():
-    with pytest.raises(CheckpointError, match=r"lacks a\.b"):
-        shape({}, "a.b", "m")
-    with pytest.raises(CheckpointError, match=r"a\.b of shape \(2,\)"):
-        shape({"a.b": torch.zeros(2)}, "a.b", "m")

@@ -1,7 +1,5 @@
 """Relatives of HoVer-Net that run: MONAI's by a name map, HoVerNet+ with its layers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import errno
 from dataclasses import replace
 from pathlib import Path
@@ -95,10 +93,16 @@ def test_float16_stores_kernels_small_and_vectors_whole(tiny, tmp_path):
         assert torch.equal(back[key], wanted)
 
 
-def test_the_same_model_gives_the_same_bytes(tiny, tmp_path):
+def test_the_same_model_gives_the_same_bytes_and_numbered_types(tiny, tmp_path):
     for name in ("a", "b"):
         save_model(tiny, tmp_path / f"{name}.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    save_model(tiny, tmp_path / "m.safetensors")
+    assert [t.name for t in describe(tmp_path / "m.safetensors").types.values()] == [
+        "background",
+        "type 1",
+        "type 2",
+    ]
 
 
 def test_origin_grows_with_each_file(tiny, tmp_path):
@@ -110,15 +114,6 @@ def test_origin_grows_with_each_file(tiny, tmp_path):
         {"file": "m.pth", "kind": "bare weights", "sha256": first.info.sha256},
     )
     assert second.notes == first.info.notes, "what was assumed stays said"
-
-
-def test_types_without_names_are_numbered(tiny, tmp_path):
-    save_model(tiny, tmp_path / "m.safetensors")
-    assert [t.name for t in describe(tmp_path / "m.safetensors").types.values()] == [
-        "background",
-        "type 1",
-        "type 2",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -137,19 +132,15 @@ def test_a_description_that_could_not_be_read_back_is_refused(changes, match, ti
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tar_is_for_hovernet_alone(tiny, tmp_path):
+def test_endings_kinds_and_folders_that_are_none_are_refused(tiny, tmp_path):
     with pytest.raises(OutputError, match=r"'compact': use \.safetensors"):
         save_model(tiny, tmp_path / "m.tar")
-
-
-def test_unknown_ending_lists_the_known(tiny, tmp_path):
     with pytest.raises(OutputError, match=r"'m\.onnx'.*\.safetensors.*\.tar.*\.pth"):
         save_model(tiny, tmp_path / "m.onnx")
-
-
-def test_unknown_dtype_is_refused(tiny, tmp_path):
     with pytest.raises(OutputError, match="float32, float16, bfloat16"):
         save_model(tiny, tmp_path / "m.safetensors", dtype=torch.int8)
+    with pytest.raises(OutputError, match="folder does not exist"):
+        save_model(tiny, tmp_path / "none" / "m.safetensors")
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(float("nan"), None), (1e6, torch.float16)])
@@ -175,11 +166,6 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(suffix, tiny, tmp_path
         save_model(tiny, path)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
-def test_a_missing_folder_is_named(tiny, tmp_path):
-    with pytest.raises(OutputError, match="folder does not exist"):
-        save_model(tiny, tmp_path / "none" / "m.safetensors")
 
 
 def test_a_flipped_bit_of_a_weight_is_noticed(tiny, tmp_path):

@@ -1,7 +1,5 @@
 """Nuclei drawn for tests."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

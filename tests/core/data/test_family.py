@@ -1,14 +1,11 @@
 """Files of the token decoder's families."""
 
-from __future__ import annotations
-
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.kinds import FAMILIES, check_family, of_family
 from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.data.samples import LoadedData
 from napari_hovernet.core.data.stores import SizeError
@@ -150,8 +147,7 @@ def test_numbers_that_differ_are_refused(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     write(tmp_path, hv_targets=None)
     with pytest.raises(
-        InputError,
-        match=r"neither inst_maps nor np_.* There is: features, np, types",
+        InputError, match=r"neither inst_maps nor np_.* There is: features, np, types"
     ):
         tokens(tmp_path)
     (tmp_path / "epidermal_targets.npz").unlink()
@@ -166,15 +162,6 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         load_samples(DataParams(sources=(str(tmp_path / "other.npz"),)))
 
 
-def test_objects_are_never_unpickled(tmp_path: Path) -> None:
-    write(tmp_path, hv_targets=np.array([{}] * N, object))
-    with pytest.raises(InputError, match="hv_targets holds Python objects"):
-        tokens(tmp_path)
-    write(tmp_path, features=np.array([{}] * N, object))
-    with pytest.raises(InputError, match=r"no tokens.*layer_24 holds Python objects"):
-        tokens(tmp_path)
-
-
 def test_nan_in_tokens_or_hv_names_the_sample(tmp_path: Path) -> None:
     features = np.zeros((N, 261, 6), np.float16)
     features[3, 7, 2] = np.inf
@@ -187,15 +174,3 @@ def test_nan_in_tokens_or_hv_names_the_sample(tmp_path: Path) -> None:
     write(tmp_path, hv_targets=hv)
     with pytest.raises(InputError, match="HV holds NaN"):
         tokens(tmp_path)
-
-
-def test_families_and_their_tissues() -> None:
-    assert check_family(" Digestive ") == "digestive"
-    assert len(FAMILIES) == 5
-    assert of_family(["Adrenal_gland", "Colon", "Head and neck"], "glandular") == [
-        True,
-        False,
-        False,
-    ]
-    with pytest.raises(InputError, match="family is 'nails'"):
-        check_family("nails")

@@ -1,12 +1,10 @@
 """Which labels belong to which image: folders, label folders, single images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, find_pairs
+from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, find_pairs, spread
 from napari_hovernet.errors import InputError
 
 
@@ -125,3 +123,19 @@ def test_the_val_images_by_index_and_by_name(shared: Path) -> None:
     assert {p.source for p in by_index.pairs} == {"dsb18", "monuseg_train"}
     assert {p.mpp for p in by_index.pairs} == {None, 0.25}
     assert len(find_pairs(data)) == 123
+
+
+PAIRS = tuple(Pair(str(i), Path(f"{i}.png"), None) for i in range(7))
+
+
+@pytest.mark.parametrize(
+    ("n", "names"),
+    [(None, "0123456"), (7, "0123456"), (99, "0123456"), (1, "0"), (2, "03"), (3, "024")],
+)
+def test_samples_are_spread_over_the_whole_list(n: int | None, names: str) -> None:
+    assert "".join(pair.name for pair in spread(PAIRS, n)) == names
+
+
+def test_no_sample_is_no_choice() -> None:
+    with pytest.raises(InputError, match="samples is 0"):
+        spread(PAIRS, 0)

@@ -1,17 +1,22 @@
 """Samples: what fits together, what is refused, and that they travel to other processes."""
 
-from __future__ import annotations
-
+import math
 import pickle
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.samples import LoadedData, Sample, SampleArrays
+from napari_hovernet.core.data.load import gather, load_samples
+from napari_hovernet.core.data.samples import Sample, SampleArrays, measure, touching_count
 from napari_hovernet.core.data.stores import SizeError
+from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
+
+from .drawn import nuclei
 
 IMAGE, LABELS = np.zeros((6, 8, 3), np.uint8), np.eye(6, 8, dtype=np.int32)
 
@@ -89,6 +94,159 @@ def test_errors_of_a_reader_name_the_sample(tmp_path: Path) -> None:
         _ = moved.arrays.image
 
 
-def test_loaded_data_lists_training_first() -> None:
-    a, b = Sample("a", image=IMAGE, labels=LABELS), Sample("b", image=IMAGE, labels=LABELS)
-    assert [s.name for s in LoadedData((b,), (a,)).all] == ["b", "a"]
+def image(labels: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (*labels.shape, 3)).astype(np.uint8)
+
+
+def test_counts_of_a_drawn_image() -> None:
+    labels = np.zeros((12, 20), np.int32)
+    labels[1:5, 1:5] = 3
+    labels[1:5, 5:9] = 9  # touches 3
+    labels[5:7, 9:11] = 4  # touches 9 over a corner
+    labels[9:11, 1:3] = labels[9:11, 15:17] = 7  # one id in two parts
+    types = (labels == 9) * 2
+    found = measure(Sample("a", image=image(labels), labels=labels, types=types, mpp=0.5))
+    assert (found.nuclei, found.touching, found.components, found.parts) == (4, 3, 3, 5)
+    assert found.inside == 16 + 16 + 4 + 8
+    assert found.coverage == pytest.approx(44 / 240)
+    assert (found.highest_type, found.mpp, found.blank, found.has_labels) == (2, 0.5, False, True)
+    assert found.untyped == pytest.approx(28 / 44)
+
+
+def test_touching_agrees_with_a_look_at_every_pixel() -> None:
+    labels = nuclei(5)
+    touching = set()
+    for r, c in zip(*np.nonzero(labels), strict=True):
+        around = labels[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
+        if ((around > 0) & (around != labels[r, c])).any():
+            touching.add(labels[r, c])
+    assert touching
+    assert touching_count(labels) == len(touching)
+    assert touching_count(np.ones((1, 1), np.int32)) == 0
+
+
+def test_stored_targets_are_measured_as_they_are() -> None:
+    labels = nuclei()
+    half = hv_targets(labels) * np.float32(0.5)
+    stored = Sample("a", features=np.zeros((261, 2)), np_target=labels > 0, hv_target=half)
+    found, ours = measure(stored), measure(Sample("b", image=image(labels), labels=labels))
+    assert found.magnitude == pytest.approx(ours.magnitude / 2, rel=1e-5)
+    assert not found.has_labels
+    assert found.nuclei == found.components
+    assert found.touching == 0
+
+
+def test_an_empty_image() -> None:
+    labels = np.zeros((8, 8), np.int32)
+    found = measure(Sample("a", image=np.full((8, 8, 3), 7, np.uint8), labels=labels))
+    assert (found.nuclei, found.inside, found.highest_type, found.blank) == (0, 0, -1, True)
+    assert math.isnan(found.magnitude)
+
+
+def test_real_images_have_the_figures_of_their_index(shared: Path) -> None:
+    """n_nuclei, fg and touch_frac were computed by others; see the index."""
+    import csv  # noqa: PLC0415
+
+    with (shared / "data" / "index.csv").open(newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    data = load_samples(DataParams(sources=(str(shared / "data"),)))
+    assert (len(data.train), len(data.val)) == (103, 20)
+    for sample in data.val:
+        found, row = measure(sample), rows[sample.name]
+        assert found.nuclei == int(row["n_nuclei"])
+        assert found.coverage == pytest.approx(float(row["fg"]), abs=1e-3)
+        assert found.touching / found.nuclei == pytest.approx(float(row["touch_frac"]), abs=0.12)
+        assert found.magnitude == pytest.approx(float(row["hv_mag"]), abs=0.03)
+
+
+def write(folder: Path, name: str) -> None:
+    folder.mkdir(exist_ok=True)
+    cv2.imwrite(str(folder / f"{name}.png"), np.full((20, 20, 3), 90, np.uint8))
+    cv2.imwrite(str(folder / f"{name}_lab.png"), np.eye(20, dtype=np.uint8))
+
+
+def test_several_places_are_one_data_set_with_names_of_their_own(tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        for name in "ab":
+            write(tmp_path / folder, name)
+    data = load_samples(DataParams(sources=(str(tmp_path / "x"), str(tmp_path / "y"))))
+    assert sorted(s.name for s in data.all) == ["a", "a (2)", "b", "b (2)"]
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No training data is named"):
+        load_samples(DataParams())
+    with pytest.raises(InputError, match=r"gone is not there; was it moved\?"):
+        load_samples(DataParams(sources=(str(tmp_path / "gone"),)))
+    with pytest.raises(InputError, match="needs is 'sound'"):
+        load_samples(DataParams(sources=("a",)), needs="sound")
+    with pytest.raises(InputError, match="family is 'nails'"):
+        load_samples(DataParams(sources=("a",), family="nails"))
+    write(tmp_path, "a")
+    with pytest.raises(InputError, match="holds no tokens, and this network takes tokens"):
+        load_samples(DataParams(sources=(str(tmp_path),)), needs="tokens")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+    with pytest.raises(InputError, match=r"can be used: .*a\.png"):
+        load_samples(DataParams(sources=(str(tmp_path),)))
+
+
+def patch(file: Path, channels: int = 5, edge: int = 32, dtype: type = np.int32) -> np.ndarray:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    made = np.zeros((edge, edge, channels), dtype)
+    made[..., :3] = np.random.default_rng(0).integers(0, 255, (edge, edge, 3))
+    made[4:9, 4:9, 3], made[20:30, 5:9, 3] = 3, 7
+    if channels == 5:
+        made[..., 4] = np.where(made[..., 3] == 7, 2, made[..., 3] == 3)
+    np.save(file, made)
+    return made
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float64, np.uint16])
+def test_patches_are_read_when_needed(tmp_path: Path, dtype: type) -> None:
+    stored = patch(tmp_path / "train_1_000.npy", dtype=dtype)
+    (sample,) = gather([tmp_path]).samples
+    assert sample.stored
+    assert (sample.name, sample.group, sample.shape) == ("train_1_000", "train_1", (32, 32))
+    assert (sample.arrays.image == stored[..., :3]).all()
+    assert (sample.arrays.labels == stored[..., 3]).all()
+    assert (sample.arrays.types == stored[..., 4]).all()
+
+
+def test_patches_without_types_and_folders_as_published(tmp_path: Path) -> None:
+    for split, name in (("train", "a_000"), ("train", "a_001"), ("valid", "b_000"), ("test", "c")):
+        patch(tmp_path / split / "540x540_164x164" / f"{name}.npy", channels=4)
+    data = load_samples(DataParams(sources=(str(tmp_path),)))
+    assert [(s.name, s.group) for s in data.train] == [("a_000", "a"), ("a_001", "a")]
+    assert [s.name for s in data.val] == ["b_000"]
+    assert data.train[0].arrays.types is None
+    assert any("1 images of the test split are kept out" in note for note in data.notes)
+
+
+def test_what_is_no_patch_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, 4)))
+    with pytest.raises(InputError, match="no patch of hover_net"):
+        gather([tmp_path / "x.npy"])
+    with pytest.raises(InputError, match="holds no image"):
+        load_samples(DataParams(sources=(str(tmp_path),)))
+
+
+@pytest.mark.parametrize(
+    ("channel", "value", "words"),
+    [(0, np.nan, "NaN"), (0, 300, "pixels of 0 to 300"), (3, 1.5, "fractions")],
+)
+def test_bad_values_name_the_patch(tmp_path: Path, channel: int, value: float, words: str) -> None:
+    made = np.zeros((8, 8, 5))
+    made[2, 2, channel] = value
+    np.save(tmp_path / "odd.npy", made)
+    (sample,) = gather([tmp_path]).samples
+    with pytest.raises(InputError, match=f"odd.*{words}"):
+        _ = sample.arrays
+
+
+def test_data_moved_while_training_are_named(tmp_path: Path) -> None:
+    patch(tmp_path / "a_000.npy")
+    (sample,) = gather([tmp_path]).samples
+    assert sample.arrays.image is not None
+    (tmp_path / "a_000.npy").rename(tmp_path / "elsewhere.npy")
+    with pytest.raises(InputError, match=r"a_000.*is not there; check the path"):
+        _ = sample.arrays.image

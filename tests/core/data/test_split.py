@@ -1,7 +1,5 @@
 """Division by source image, and leaks."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

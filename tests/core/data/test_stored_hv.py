@@ -1,7 +1,5 @@
 """Every convention of stored HV is found, with labels and without."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -26,9 +24,7 @@ ALL = {f"{o} {s} of {name}": HVConvention(**{**vars(preset), "order": o, "sign":
 
 @pytest.mark.parametrize("with_labels", [True, False], ids=["labels", "mask"])
 @pytest.mark.parametrize("convention", ALL.values(), ids=ALL)
-def test_every_convention_is_found_and_read_as_ours(
-    convention: HVConvention, with_labels: bool
-) -> None:
+def test_every_convention_is_found_and_read_as_ours(convention, with_labels) -> None:
     probes = []
     for seed in range(4):
         labels = nuclei(seed)

@@ -1,7 +1,5 @@
 """Arrays in files: mapped where they can be, never unpickled."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +48,7 @@ def test_a_compressed_member_is_read_once_as_it_is_stored(tmp_path: Path) -> Non
     assert npz_members(tmp_path / "a.npz")["x"].offset is None
 
 
-def test_one_too_large_for_the_memory_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_too_large_for_the_memory_is_refused(tmp_path, monkeypatch) -> None:
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((100, 100)))
     monkeypatch.setattr(limits, "free_memory", lambda: 100_000)
     with pytest.raises(InputError, match="save it uncompressed"):

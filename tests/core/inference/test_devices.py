@@ -1,8 +1,8 @@
 """Devices are found or refused with the reason; free memory is what may still be taken."""
 
-from __future__ import annotations
-
-from pathlib import Path
+import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -46,9 +46,7 @@ def test_a_gpu_is_found(gpus: list[tuple[int, int]], name: str) -> None:
     assert devices.resolve_device(name) == torch.device("cuda", 0)
 
 
-def test_a_gpu_that_is_too_old_or_missing_is_passed_over_and_refused(
-    gpus: list[tuple[int, int]],
-) -> None:
+def test_a_gpu_that_is_too_old_or_missing_is_passed_over_and_refused(gpus) -> None:
     with pytest.raises(DeviceError, match=r"Tesla K40 \(compute capability 3.5\) is older"):
         devices.resolve_device("cuda:1")
     with pytest.raises(DeviceError, match="cuda:7 is not there; this computer has cuda:0, cuda:1"):
@@ -148,12 +146,7 @@ def test_precision_is_float32_on_a_cpu_unless_asked_for() -> None:
     ],
 )
 def test_free_memory_is_what_is_available_and_a_container_leaves(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    limit: str | None,
-    used: str | None,
-    cache: str | None,
-    free: int,
+    tmp_path, monkeypatch, limit, used, cache, free
 ) -> None:
     assert 2**20 < devices.free_memory() < 2**50
     job = tmp_path / "slurm" / "job_7" / "step"
@@ -185,9 +178,7 @@ def test_free_memory_is_what_is_available_and_a_container_leaves(
         ({}, "x", 8),
     ],
 )
-def test_a_worker_has_the_cores_it_was_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], slurm: str, cores: int
-) -> None:
+def test_a_worker_has_the_cores_it_was_given(tmp_path, monkeypatch, files, slurm, cores) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")
@@ -199,3 +190,39 @@ def test_a_worker_has_the_cores_it_was_given(
     monkeypatch.setattr(limits.os, "cpu_count", lambda: 8)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", slurm)
     assert limits.cores_given() == cores
+
+
+CODE = """
+import json, resource
+import numpy, psutil
+from napari_hovernet.core.limits import freed_memory_kept
+
+def arrays(count):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        numpy.ones(2**26, numpy.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+plain = arrays(8)
+with freed_memory_kept():
+    arrays(1)
+    with freed_memory_kept():
+        inner = arrays(4)
+    kept = inner + arrays(4)
+print(json.dumps([plain, kept, psutil.Process().memory_info().rss]))
+"""
+
+
+@pytest.mark.skipif(limits._glibc() is None, reason="there is no glibc here")
+def test_pages_of_large_arrays_are_used_again_and_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    plain, kept, resident = json.loads(done.stdout)
+    assert kept < plain / 10
+    assert resident < 300e6
+
+
+def test_where_there_is_no_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_glibc", lambda: None)
+    with limits.freed_memory_kept():
+        assert limits.free_memory() > 1
+    assert limits._users == [0]

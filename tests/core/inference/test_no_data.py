@@ -1,7 +1,5 @@
 """Black areas that a scanner left give no nuclei."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Tiles cover an image once and keep clear of cuts; loads follow memory and the user."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,9 +37,7 @@ every_shape = pytest.mark.parametrize(
 @every_shape
 @pytest.mark.parametrize("tile", [1, 256, 333, (300, 1024), 4096])
 @pytest.mark.parametrize("reference", [False, True])
-def test_kept_boxes_cover_the_image_once_with_legal_tiles(
-    geometry: Geometry, shape: tuple[int, int], tile: int, reference: bool
-) -> None:
+def test_kept_boxes_cover_the_image_once_with_legal_tiles(geometry, shape, tile, reference) -> None:
     tiles = plan(shape, geometry, tile, reference)
     count = np.zeros(shape, int)
     for t in tiles:
@@ -57,9 +53,7 @@ def test_kept_boxes_cover_the_image_once_with_legal_tiles(
 @every_geometry
 @every_shape
 @pytest.mark.parametrize("tile", [1, 256, 333, 1024])
-def test_tiles_share_a_grid_their_ends_and_keep_clear_of_cuts(
-    geometry: Geometry, shape: tuple[int, int], tile: int
-) -> None:
+def test_tiles_share_a_grid_their_ends_and_keep_clear_of_cuts(geometry, shape, tile) -> None:
     (whole,) = plan(shape, geometry, 10**6)
     outer = whole.input
     for t in plan(shape, geometry, tile):
@@ -77,9 +71,6 @@ def test_reference_repeats_the_published_plan() -> None:
     assert [(t.kept.r0, t.kept.c0) for t in tiles] == starts
     assert tiles[0].input == (-95, 175, -95, 175)
     assert tiles[-1].kept == (160, 170, 160, 165)
-
-
-def test_an_empty_image_and_a_tile_of_nothing_are_refused() -> None:
     with pytest.raises(InputError, match="empty"):
         plan((0, 5), SAME, 256)
     with pytest.raises(InputError, match="tile is 0"):
@@ -95,9 +86,7 @@ def test_mirror_is_numpy_reflect(start: int, end: int, length: int) -> None:
 @every_geometry
 @every_shape
 @pytest.mark.parametrize("pixels", [1, 150_000, 500_000, 10**7])
-def test_best_tile_fits_and_no_square_is_cheaper(
-    geometry: Geometry, shape: tuple[int, int], pixels: int
-) -> None:
+def test_best_tile_fits_and_no_square_is_cheaper(geometry, shape, pixels) -> None:
     tile = best_tile(shape, geometry, pixels)
     smallest = tuple(smallest_tile(n, geometry) for n in shape)
     assert tile[0] * tile[1] <= pixels or tile == smallest
@@ -107,10 +96,6 @@ def test_best_tile_fits_and_no_square_is_cheaper(
         assert overhead(shape, geometry, tile) <= overhead(shape, geometry, (edge, edge))
     sent = sum(t.input.shape[0] * t.input.shape[1] for t in plan(shape, geometry, tile))
     assert overhead(shape, geometry, tile) == pytest.approx(sent / (shape[0] * shape[1]))
-
-
-def test_a_huge_image_is_planned_at_once() -> None:
-    assert best_tile((120_000, 90_000), SAME, 2_000_000)[0] > 1000
 
 
 class TestLoad:
@@ -180,9 +165,7 @@ INFO = ModelInfo("compact", mpp=0.25)
         (ModelInfo("compact"), 3, None, 1.0),
     ],
 )
-def test_scale_is_the_ratio_beyond_the_tolerance(
-    info: ModelInfo, image_mpp: float | None, model_mpp: float | None, scale: float
-) -> None:
+def test_scale_is_the_ratio_beyond_the_tolerance(info, image_mpp, model_mpp, scale) -> None:
     params = InferenceParams(image_mpp=image_mpp, model_mpp=model_mpp)
     assert working_scale(info, params) == pytest.approx(scale)
 

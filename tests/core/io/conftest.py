@@ -1,7 +1,5 @@
 """Labels and nuclei to write and read back."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import numpy.typing as npt

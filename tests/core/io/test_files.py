@@ -1,7 +1,5 @@
 """Whole files or none; JSON that strangers wrote; parameters there and back."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -11,13 +9,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.core.hv import HVReading
+from napari_hovernet.core.io import FORMATS, USUAL, parse_formats
 from napari_hovernet.core.io import files as atomic
 from napari_hovernet.core.io import files as json_file
 from napari_hovernet.core.io.files import (
@@ -26,7 +27,6 @@ from napari_hovernet.core.io.files import (
     atomic_path,
     load_json,
     numbers,
-    params_as_dict,
     put_in_place,
     read_params,
     types_from_json,
@@ -39,11 +39,11 @@ from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, with_va
 from napari_hovernet.core.types import TypeInfo
 from napari_hovernet.errors import InputError, OutputError
 
-DISK_BYTES = 65_536
+from ...loading import load
 
+DISK_BYTES = 65_536
 NOBODY = 65_534
 """User id without rights; root may write everywhere and cannot test permissions."""
-
 READABLE = 0o555
 
 
@@ -70,12 +70,17 @@ def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
         assert not target.exists()
     assert target.read_text() == "a,b\n"
     assert os.listdir(tmp_path) == ["result.csv"]
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    with atomic_path(link) as path:
+        path.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit, MemoryError])
-def test_any_error_keeps_the_old_file_and_removes_the_new(
-    tmp_path: Path, error: type[BaseException]
-) -> None:
+def test_any_error_keeps_the_old_file_and_removes_the_new(tmp_path, error) -> None:
     target = tmp_path / "result.csv"
     target.write_text("old")
     with pytest.raises(error), atomic_path(target) as temporary:
@@ -93,9 +98,7 @@ def test_a_full_disk_says_so_and_leaves_nothing(tiny_disk: Path) -> None:
     assert os.listdir(tiny_disk) == []
 
 
-def test_a_disk_that_fills_while_flushing_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_fills_while_flushing_leaves_nothing(tmp_path, monkeypatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -133,31 +136,15 @@ def test_a_read_only_folder_is_refused(read_only: Path) -> None:
     assert os.listdir(read_only) == []
 
 
-def test_a_missing_folder_and_a_folder_of_that_name_are_refused(tmp_path: Path) -> None:
+def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="folder does not exist"), atomic_path(tmp_path / "a/b"):
         pass
     with pytest.raises(OutputError, match="there is a folder of this name"), atomic_path(tmp_path):
         pass
     assert os.listdir(tmp_path) == []
-
-
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    target, link = tmp_path / "target", tmp_path / "link"
-    target.write_text("old")
-    link.symlink_to(target)
-    with atomic_path(link) as path:
-        path.write_text("new")
-    assert link.is_symlink()
-    assert target.read_text() == "new"
-
-
-def test_writable_folder_makes_it_and_leaves_it_empty(tmp_path: Path) -> None:
     folder = writable_folder(tmp_path / "a" / "b")
     assert folder.is_dir()
     assert os.listdir(folder) == []
-
-
-def test_writable_folder_refuses_a_file_and_what_lies_below_one(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
     for path in (file, file / "below"):
@@ -197,9 +184,7 @@ def test_broken_json_is_refused_by_name(tmp_path: Path, content: bytes, said: st
     assert "bad.json" in str(caught.value)
 
 
-def test_a_missing_and_a_huge_file_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_and_a_huge_file_are_refused(tmp_path, monkeypatch) -> None:
     with pytest.raises(InputError, match="is not there"):
         load_json(tmp_path / "none.json")
     (tmp_path / "a.json").write_text("[1, 2, 3]")
@@ -273,23 +258,11 @@ def test_any_params_come_back_exactly(tmp_path):
         assert read_params(path) == params
 
 
-def test_the_file_is_plain_json_with_every_field(tmp_path):
-    write_params(tmp_path / "p.json", TuneParams())
-    found = json.loads((tmp_path / "p.json").read_text("utf-8"))
-    assert (found["format"], found["version"]) == (FORMAT, VERSION)
-    assert set(found["separation"]) == {f.name for f in fields(SeparationParams)}
-    assert set(found["hv"]) == {f.name for f in fields(HVReading)}
-    assert json.loads(json.dumps(params_as_dict(TuneParams()))) == params_as_dict(TuneParams())
-
-
-def test_kinds_come_back_as_they_were(write):
+def test_kinds_come_back_and_what_is_missing_takes_its_default(write):
     found = read_params(write(about(separation={"min_area": 30.0, "depth": 1, "scales": [2, 3]})))
     p = found.separation
     assert (p.min_area, p.depth, p.scales) == (30, 1.0, (2.0, 3.0))
     assert [type(v) for v in (p.min_area, p.depth, p.scales[0])] == [int, float, float]
-
-
-def test_what_is_missing_takes_its_default(write):
     assert read_params(write(about())) == TuneParams()
     assert read_params(write(about(hv={"order": "vh"}))).hv == HVReading(order="vh")
 
@@ -332,16 +305,10 @@ def test_what_is_no_such_file_is_refused_by_name(write, text, why):
         ("depth", None),
         ("depth", True),
         ("depth", [0.2]),
-        ("depth", {"a": 1}),
-        ("min_area", True),
         ("min_area", 20.5),
-        ("min_area", "20"),
         ("min_area", 10**400),
-        ("min_area", 2e9),
         ("merge_touching", 1),
-        ("merge_touching", "yes"),
         ("method", 3),
-        ("method", None),
         ("scales", 2.0),
         ("scales", "12"),
         ("scales", ["1"]),
@@ -359,18 +326,11 @@ def test_values_of_the_wrong_kind_are_named(write, field, value):
     ("field", "value", "why"),
     [
         ("method", "watershed", "choose one of local"),
-        ("np_threshold", 1.5, "give a number in 0..1"),
-        ("depth", -1, "0 or more"),
         ("scales", [], "give one or more sigmas"),
-        ("scales", [0.0], "above 0, up to 64"),
         ("scales", [1e8], "above 0, up to 64"),
-        ("sobel_size", 20, "give an odd number in 3..31"),
         ("magnitude_low", 2.0, "give 0 < low <= high"),
         ("opening_size", 999_999_999, "opening_size is 999999999; give up to 255 pixels"),
-        ("blur_size", 257, "give up to 255 pixels"),
-        ("peak_distance", 1_000_000, "give up to 255 pixels"),
         ("magnitude_window", 5001, "give up to 4095 pixels"),
-        ("band_rows", 0, "give 1 or more"),
     ],
 )
 def test_values_out_of_range_are_named(write, field, value, why):
@@ -387,12 +347,6 @@ def test_numbers_that_are_none_are_refused(write, number):
         read_params(write(text))
 
 
-@pytest.mark.parametrize("value", [True, "2", 0.001, 51, None])
-def test_an_unfit_reading_of_hv_is_named(write, value):
-    with pytest.raises(InputError, match=r"hv.*scale"):
-        read_params(write(about(hv={"scale": value})))
-
-
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -407,3 +361,34 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) ->
     with atomic.staged(tmp_path, ["a"]) as staging:
         (staging / "a").touch()
     assert sorted(tmp_path.iterdir()) == sorted([mine, other, tmp_path / "a"])
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_command_line_offers_them_all() -> None:
+    options = build_parser().parse_args(["segment", "a.png", "-o", "out"])
+    assert parse_formats(options.formats) == USUAL
+    assert parse_formats("CSV, hovernet_json,csv") == ("hovernet-json", "csv")
+    for wrong in ("", "csv,xml", ","):
+        with pytest.raises(InputError, match="choose from geojson, hovernet-json"):
+            parse_formats(wrong)
+
+
+def test_the_manifest_has_a_writer_for_each() -> None:
+    offered = yaml.safe_load((ROOT / "napari.yaml").read_text("utf-8"))["contributions"]
+    functions = {c["id"]: c["python_name"].rpartition(":")[2] for c in offered["commands"]}
+    found = {
+        functions[w["command"]]: (w["display_name"], tuple(w["filename_extensions"]))
+        for w in offered["writers"]
+    }
+    assert found == {
+        f"write_{f.name.replace('-', '_')}": (f.title, f.suffixes) for f in FORMATS.values()
+    }
+
+
+def test_the_reference_lists_them() -> None:
+    hooks = load(ROOT / "docs" / "hooks.py")
+    page = hooks.on_page_markdown((ROOT / "docs/reference/files.md").read_text("utf-8"))
+    for found in FORMATS.values():
+        assert f"| `{found.name}` | `{found.ending}` | {found.holds} |" in page

@@ -1,7 +1,5 @@
 """Images out of every kind of file, by region, with the mpp they state."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import tifffile
 from PIL import Image
 
 from napari_hovernet.core.io import open as opening
-from napari_hovernet.core.io import tiff as module
 from napari_hovernet.core.io.open import read_image
 from napari_hovernet.core.io.tiff import PagesArray, open_tiff
 from napari_hovernet.errors import InputError
@@ -36,25 +33,22 @@ def test_reads_png_of_any_colours(tmp_path: Path, shape: tuple[int, ...]) -> Non
     np.testing.assert_array_equal(whole(tmp_path / "a.png"), expected)
 
 
-def test_palette_png_becomes_rgb(tmp_path: Path) -> None:
+def test_palette_depth_and_orientation_of_pictures(tmp_path: Path) -> None:
     image = Image.fromarray(RGB).quantize(16)
     image.save(tmp_path / "a.png")
     np.testing.assert_array_equal(whole(tmp_path / "a.png"), np.asarray(image.convert("RGB")))
-
-
-def test_deep_png_keeps_its_depth_and_order_of_colours(tmp_path: Path) -> None:
     deep = RGB.astype(np.uint16) * 257
     cv2.imwrite(str(tmp_path / "a.png"), deep[..., ::-1])
     np.testing.assert_array_equal(whole(tmp_path / "a.png"), RGB)
-
-
-def test_jpeg_is_read_as_stored_and_says_so(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=95, exif=exif)
     source = read_image(tmp_path / "a.jpg").source
     assert source.shape == (70, 90)
     assert any("orientation 6" in note for note in source.notes)
+    pixels = np.full((8, 8, 2), (127, 128), np.uint8)
+    Image.fromarray(pixels, "LA").save(tmp_path / "a.png")
+    assert np.abs(whole(tmp_path / "a.png").astype(int) - 191).max() <= 1
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
@@ -64,41 +58,29 @@ def test_reads_separate_planes_of_colour(tmp_path: Path, planar: str) -> None:
     np.testing.assert_array_equal(whole(tmp_path / "a.tif"), RGB)
 
 
-def test_reads_colours_in_pages_of_their_own(tmp_path: Path) -> None:
+def test_tiffs_of_other_colours_become_rgb(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(
         path, np.moveaxis(RGB, 2, 0), photometric="minisblack", metadata={"axes": "CYX"}
     )
     np.testing.assert_array_equal(whole(path), RGB)
     assert read_image(path).name == "a"
-
-
-def test_white_is_zero_is_turned(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", 255 - RGB[..., 0], photometric="miniswhite")
     np.testing.assert_array_equal(whole(tmp_path / "a.tif")[..., 1], RGB[..., 0])
-
-
-def test_palette_tiff_becomes_rgb(tmp_path: Path) -> None:
     colours = np.random.default_rng(1).integers(0, 256, (3, 256), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0], photometric="palette", colormap=colours << 8)
     np.testing.assert_array_equal(whole(tmp_path / "a.tif"), colours.T[RGB[..., 0]])
 
 
-def test_stack_is_refused_with_its_axes(tmp_path: Path) -> None:
+def test_stacks_channels_and_nan_are_refused(tmp_path: Path) -> None:
     stack = np.zeros((5, 20, 30), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", metadata={"axes": "ZYX"})
     with pytest.raises(InputError, match=r"a\.tif is a stack .*ZYX"):
         read_image(tmp_path / "a.tif")
-
-
-def test_five_channels_are_refused_with_the_file_name(tmp_path: Path) -> None:
     five = np.zeros((20, 30, 5), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", five, photometric="minisblack", planarconfig="contig")
     with pytest.raises(InputError, match=r"a\.tif: .*5 channels"):
         read_image(tmp_path / "a.tif")
-
-
-def test_nan_is_refused_with_its_count(tmp_path: Path) -> None:
     data = np.zeros((20, 30, 3), np.float32)
     data[3, 4] = np.nan
     tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb")
@@ -163,9 +145,7 @@ WHITE_HALF = 191 * np.ones((8, 8), np.uint8)
     ],
 )
 @pytest.mark.parametrize("samples", [1, 3])
-def test_alpha_is_laid_on_white_once(
-    tmp_path: Path, values: int, alpha: int, kind: str, samples: int
-) -> None:
+def test_alpha_is_laid_on_white_once(tmp_path, values, alpha, kind, samples) -> None:
     pixels = np.full((8, 8, samples + 1), values, np.uint8)
     pixels[..., -1] = alpha
     tifffile.imwrite(
@@ -177,12 +157,6 @@ def test_alpha_is_laid_on_white_once(
     assert np.abs(found.astype(int) - WHITE_HALF[..., None]).max() <= 1
 
 
-def test_grey_png_with_alpha_is_laid_on_white(tmp_path: Path) -> None:
-    pixels = np.full((8, 8, 2), (127, 128), np.uint8)
-    Image.fromarray(pixels, "LA").save(tmp_path / "a.png")
-    assert np.abs(whole(tmp_path / "a.png").astype(int) - 191).max() <= 1
-
-
 def test_the_image_of_a_file_is_the_largest_and_not_its_first(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(RGB[:9, :9], photometric="rgb", metadata=None)
@@ -190,9 +164,7 @@ def test_the_image_of_a_file_is_the_largest_and_not_its_first(tmp_path: Path) ->
     np.testing.assert_array_equal(whole(tmp_path / "a.tif"), RGB)
 
 
-def test_a_deep_png_beyond_opencv_s_limit_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deep_png_beyond_opencv_s_limit_is_read(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(opening, "OPENCV_PIXELS", 100)
     deep = RGB[..., 0].astype(np.uint16) * 257
     Image.fromarray(deep).save(tmp_path / "a.png")
@@ -201,9 +173,7 @@ def test_a_deep_png_beyond_opencv_s_limit_is_read(
 
 @pytest.mark.parametrize("chunk", [b"tEXt", b"zTXt", b"iCCP", b"pHYs", b"tRNS", b"PLTE", b"gAMA"])
 @pytest.mark.parametrize("content", [b"", b"a", b"a" * 9, b"k\0\0" + zlib.compress(bytes(2**23))])
-def test_broken_chunks_of_a_png_are_passed_over_or_named(
-    tmp_path: Path, chunk: bytes, content: bytes
-) -> None:
+def test_broken_chunks_of_a_png_are_passed_over_or_named(tmp_path, chunk, content) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
     body = chunk + content
@@ -228,8 +198,6 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / "c.png")
 
 
-RGB = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
-
 REGIONS = [(0, 70, 0, 90), (3, 4, 5, 6), (30, 66, 15, 80), (64, 70, 64, 90), (10, 10, 0, 5)]
 
 
@@ -242,18 +210,14 @@ def opened(path: Path, image: np.ndarray = RGB, **keywords: Any) -> PagesArray:
 @pytest.mark.parametrize(
     "keywords", [{"tile": (32, 32)}, {"rowsperstrip": 9}, {"compression": "zlib", "tile": (16, 48)}]
 )
-def test_a_region_is_a_slice_of_the_whole(
-    tmp_path: Path, keywords: dict[str, Any], region: tuple[int, int, int, int]
-) -> None:
+def test_a_region_is_a_slice_of_the_whole(tmp_path, keywords, region) -> None:
     array = opened(tmp_path / "i.tif", **keywords)
     r0, r1, c0, c1 = region
     assert np.array_equal(array[r0:r1, c0:c1], RGB[r0:r1, c0:c1])
     assert (array.shape, array.dtype, array.ndim) == ((70, 90, 3), np.uint8, 3)
 
 
-def test_only_the_tiles_touched_are_decoded_and_each_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_tiles_touched_are_decoded_and_each_once(tmp_path, monkeypatch) -> None:
     array = opened(tmp_path / "i.tif", tile=(32, 32))
     decoded: list[int] = []
     decode = PagesArray._decode
@@ -267,16 +231,6 @@ def test_only_the_tiles_touched_are_decoded_and_each_once(
     assert decoded == [0, 3]
     _ = array[0:40, 0:40]
     assert decoded == [0, 3, 1, 4]
-
-
-def test_the_cache_forgets_the_oldest_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    array = opened(tmp_path / "i.tif", tile=(32, 32))
-    monkeypatch.setattr(module, "CACHE_BYTES", 2 * 32 * 32 * 3)
-    for column in (0, 32, 64):
-        _ = array[0:10, column : column + 10]
-    assert list(array._cache) == [(0, 1), (0, 2)]
 
 
 def test_the_file_is_free_between_reads(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Outlines of nuclei: drawn, written as GeoJSON and hover_net's JSON, and read."""
 
-from __future__ import annotations
-
 import json
 import math
 import uuid
@@ -19,12 +17,9 @@ from napari_hovernet.core.io import FORMATS, geojson
 from napari_hovernet.core.io.geojson import (
     Polygons,
     contour_outlines,
-    fill,
     mask_outlines,
-    nucleus_outlines,
     rasterize,
     read_geojson,
-    trace,
     write_geojson,
 )
 from napari_hovernet.core.io.hover_net import (
@@ -67,18 +62,12 @@ def test_outlines_without_holes_never_touch_themselves() -> None:
         assert len(np.unique(ring, axis=0)) == len(ring)
 
 
-def test_a_hole_runs_the_other_way() -> None:
-    mask = np.ones((3, 3), bool)
-    mask[1, 1] = False
-    assert sorted(signed_area(ring) for ring in mask_outlines(mask)) == [-1.0, 9.0]
-
-
 def test_boundary_pixels_are_part_of_the_nucleus(labels: Int32, nuclei: Nuclei) -> None:
     rings = tuple(tuple(contour_outlines(contour)) for contour in nuclei.contours)
     assert np.array_equal(rasterize(Polygons(rings), labels.shape), labels)
 
 
-def test_slanted_and_overhanging_polygons_are_sampled_at_pixel_centres() -> None:
+def test_polygons_are_sampled_at_pixel_centres_in_their_own_box() -> None:
     triangle = np.array([[0, 0], [4, 0], [0, 4]], float)
     assert rasterize(Polygons(((triangle - 1,),)), (4, 4)).tolist() == [
         [1, 0, 0, 0],
@@ -86,16 +75,10 @@ def test_slanted_and_overhanging_polygons_are_sampled_at_pixel_centres() -> None
         [0, 0, 0, 0],
         [0, 0, 0, 0],
     ]
-
-
-def test_later_polygons_cover_earlier_ones_and_extent_is_the_default_shape() -> None:
     drawn = rasterize(Polygons(((SQUARE,), (SQUARE + 1,))))
     assert drawn.shape == (4, 4)
     assert drawn[2, 2] == 2
     assert drawn[1, 1] == 1
-
-
-def test_a_far_group_is_drawn_in_its_own_box() -> None:
     polygons = Polygons(((SQUARE + 900_000,), (SQUARE + 900_003.5,)))
     assert polygons.box == (900_001, 900_001, 900_007, 900_007)
     drawn = rasterize(polygons, origin=polygons.box[:2])
@@ -129,30 +112,6 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None
         rasterize(Polygons(((SQUARE * 300_000,),)))
 
 
-def test_trace_as_plain_python_equals_the_compiled_loop() -> None:
-    mask = np.pad(np.random.default_rng(3).random((9, 8)) < 0.5, 1).astype(np.uint8)
-    size = int(mask.sum())
-    results = []
-    for function in (trace, trace.py_func):
-        points, starts = np.zeros((4 * size, 2)), np.zeros(size + 1, np.int64)
-        results.append((function(mask, points, starts), points, starts))
-    (rings, points, starts), (rings_py, points_py, starts_py) = results
-    assert rings == rings_py > 1
-    assert np.array_equal(points, points_py)
-    assert np.array_equal(starts, starts_py)
-
-
-def test_fill_as_plain_python_equals_the_compiled_loop() -> None:
-    corners = np.random.default_rng(4).uniform(-2, 12, (5, 2))
-    edges = np.hstack((corners, np.roll(corners, -1, axis=0)))
-    spans = np.array([[corners[:, 1].min(), corners[:, 1].max()]])
-    drawn = np.zeros((2, 10, 10), np.int32)
-    for function, labels in zip((fill, fill.py_func), drawn, strict=True):
-        function(spans, edges, np.array([0, 5]), labels)
-    assert np.array_equal(*drawn)
-    assert drawn.any()
-
-
 RING = [[0, 0], [4, 0], [4, 3], [0, 3], [0, 0]]
 
 
@@ -171,9 +130,7 @@ def read(folder: Path, data: Any) -> geojson.Polygons:
     return read_geojson(file)
 
 
-def test_round_trip_gives_labels_types_and_measurements_back(
-    tmp_path: Path, labels: Int32, nuclei: Nuclei
-) -> None:
+def test_round_trip_gives_labels_types_and_measurements_back(tmp_path, labels, nuclei) -> None:
     write_geojson(tmp_path / "n.geojson", nuclei, mpp=0.5)
     back = read_geojson(tmp_path / "n.geojson")
     assert np.array_equal(rasterize(back, labels.shape), labels)
@@ -264,9 +221,7 @@ def test_classes_of_other_programs_are_numbered_as_they_come(tmp_path: Path) -> 
     assert back.type_names[1].color == (200, 0, 0)
 
 
-def test_measurements_that_are_no_number_are_nan_and_coordinates_are_refused(
-    tmp_path: Path,
-) -> None:
+def test_measurements_that_are_no_number_are_nan_and_coordinates_are_refused(tmp_path) -> None:
     """QuPath writes NaN where it could not measure."""
     text = json.dumps(feature(properties={"measurements": {"Solidity": math.nan, "Area": 3.0}}))
     (tmp_path / "q.geojson").write_text(text)
@@ -335,7 +290,7 @@ def test_hover_net_s_json_there_and_back(tmp_path: Path, labels: Int32, nuclei: 
     assert np.allclose(back.measurements["Type probability"], nuclei.type_probability)
 
 
-def test_the_file_has_the_members_of_hover_net(tmp_path: Path, nuclei: Nuclei) -> None:
+def test_the_file_has_the_members_of_hover_net(tmp_path, nuclei, untyped) -> None:
     write_hovernet_json(tmp_path / "n.json", nuclei, offset=(100, 200), mpp=0.25)
     data = json.loads((tmp_path / "n.json").read_text())
     assert data["mag"] == 40
@@ -345,9 +300,6 @@ def test_the_file_has_the_members_of_hover_net(tmp_path: Path, nuclei: Nuclei) -
     assert first["centroid"] == [208.0, 109.5]
     assert first["contour"][0] == [205, 105]
     assert data["nuc"]["2"]["type"] == 1
-
-
-def test_without_types_and_mpp_there_are_nulls(tmp_path: Path, untyped: Nuclei) -> None:
     write_hovernet_json(tmp_path / "n.json", untyped)
     data = json.loads((tmp_path / "n.json").read_text())
     assert data["mag"] is None
@@ -490,31 +442,6 @@ def test_an_empty_result_keeps_the_size_of_its_image(tmp_path: Path, none: Nucle
     write_hovernet_json(tmp_path / "a.json", none, metadata=about)
     assert read_geojson(tmp_path / "a.geojson").shape == (32, 43)
     assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)
-
-
-def test_an_id_is_what_the_standard_library_makes_of_its_name() -> None:
-    for name in ("", "a/1/2.000/3.000/4", "Kern µ/7/0.5"):
-        assert geojson._uuid(name) == str(uuid.uuid5(geojson.ID_NAMESPACE, name))
-
-
-def test_what_is_written_is_what_the_outlines_of_each_nucleus_are(tmp_path: Path) -> None:
-    labels = np.zeros((40, 50), np.int32)
-    labels[2:12, 3:13], labels[5:8, 6:9] = 1, 0  # a hole
-    labels[20:25, 5:9], labels[30:33, 5:9] = 2, 2  # two parts
-    labels[15:30, 20:40], labels[39, 49] = 3, 7
-    nuclei = measure(labels)
-    write_geojson(tmp_path / "a.geojson", nuclei, labels=labels, offset=(100, 1000))
-    features = json.loads((tmp_path / "a.geojson").read_text("utf-8"))["features"]
-    for i, feature in enumerate(features):
-        parts = nucleus_outlines(nuclei, i, labels)
-        closed = [
-            [[[x + 1000, y + 100] for x, y in [*ring.tolist(), ring[0].tolist()]] for ring in part]
-            for part in parts
-        ]
-        geometry = feature["geometry"]
-        assert geometry["type"] == ("Polygon" if len(parts) == 1 else "MultiPolygon")
-        assert geometry["coordinates"] == (closed[0] if len(parts) == 1 else closed)
-        assert feature["properties"]["measurements"]["Area px^2"] == nuclei.area[i]
 
 
 def test_a_name_with_half_a_character_is_escaped(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Micrometres per pixel as microscopes, ImageJ, libraries and scanners write them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +61,7 @@ def imagej(unit: str) -> str:
         ({}, None, ""),
     ],
 )
-def test_tags_and_descriptions(
-    tmp_path: Path, keywords: dict[str, Any], mpp: float | None, said: str
-) -> None:
+def test_tags_and_descriptions(tmp_path, keywords, mpp, said) -> None:
     found(tmp_path / "i.tif", mpp, said, **keywords)
 
 
@@ -82,9 +78,7 @@ def test_tags_and_descriptions(
         ('PhysicalSizeX="nonsense"', None, ""),
     ],
 )
-def test_ome_xml_goes_before_the_tags(
-    tmp_path: Path, pixels: str, mpp: float | None, said: str
-) -> None:
+def test_ome_xml_goes_before_the_tags(tmp_path, pixels, mpp, said) -> None:
     xml = OME.format(pixels).encode()
     found(tmp_path / "i.ome.tif", mpp, said, description=xml, **CM)
 

@@ -1,7 +1,5 @@
 """Tables as CSV: a line per nucleus, per component, per prediction."""
 
-from __future__ import annotations
-
 import csv
 import json
 from dataclasses import replace
@@ -15,7 +13,6 @@ from napari_hovernet.core.io.tables import (
     BLOB_COLUMNS,
     COLUMNS,
     COMPARISON_COLUMNS,
-    comparison_rows,
     comparison_text,
     read_table,
     write_blob_table,
@@ -25,11 +22,11 @@ from napari_hovernet.core.io.tables import (
 )
 from napari_hovernet.core.measure.blobs import BlobReport, blob_report
 from napari_hovernet.core.measure.compare import compare
-from napari_hovernet.core.types import Maps, Nuclei, TypeInfo
+from napari_hovernet.core.types import Maps, TypeInfo
 from napari_hovernet.errors import InputError
 
 
-def test_round_trip(tmp_path: Path, nuclei: Nuclei) -> None:
+def test_nuclei_come_back_with_offset_and_without_types(tmp_path, nuclei, untyped, none) -> None:
     write_table(tmp_path / "n.csv", nuclei, mpp=0.25)
     back = read_table(tmp_path / "n.csv")
     assert tuple(back) == COLUMNS
@@ -39,29 +36,17 @@ def test_round_trip(tmp_path: Path, nuclei: Nuclei) -> None:
     assert np.allclose(back["magnitude_p95"], nuclei.magnitude_p95)
     assert back["type_name"] == ("", "neoplastic", "inflammatory") * 2
     assert back["type_probability"][1] == 0.75
-
-
-def test_offset_moves_positions(tmp_path: Path, nuclei: Nuclei) -> None:
     write_table(tmp_path / "n.csv", nuclei, offset=(1000, 20_000))
     back = read_table(tmp_path / "n.csv")
     assert np.allclose(back["centroid_x_px"], nuclei.centroid[:, 0] + 20_000, atol=1e-3)
     assert np.array_equal(back["bbox_row1"], nuclei.bbox[:, 2] + 1000)
-
-
-def test_unknown_numbers_are_empty(tmp_path: Path, untyped: Nuclei) -> None:
     write_table(tmp_path / "n.csv", untyped)
     back = read_table(tmp_path / "n.csv")
     for name in ("area_um2", "centroid_y_um", "type", "type_probability", "magnitude_p95"):
         assert np.isnan(back[name]).all(), name
     assert np.isfinite(back["magnitude_mean"]).all()
-
-
-def test_no_nuclei_leave_the_header(tmp_path: Path, none: Nuclei) -> None:
     write_table(tmp_path / "n.csv", none)
     assert (tmp_path / "n.csv").read_text() == ",".join(COLUMNS) + "\n"
-
-
-def test_a_name_that_a_spreadsheet_would_run_is_quoted(tmp_path: Path, nuclei: Nuclei) -> None:
     hostile = replace(nuclei, type_names={1: TypeInfo('=HYPERLINK("x")', (0, 0, 0))})
     write_table(tmp_path / "n.csv", hostile)
     assert "'=HYPER" in (tmp_path / "n.csv").read_text()
@@ -102,9 +87,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_one_line_per_component_in_the_order_of_the_report(
-    tmp_path: Path, report: BlobReport
-) -> None:
+def test_one_line_per_component_in_the_order_of_the_report(tmp_path, report) -> None:
     write_blob_table(tmp_path / "b.csv", report, mpp=0.5)
     lines = read_rows(tmp_path / "b.csv")
     assert tuple(lines[0]) == BLOB_COLUMNS
@@ -118,26 +101,17 @@ def test_one_line_per_component_in_the_order_of_the_report(
         assert int(line["expected_nuclei"]) == row.expected
         assert float(line["score"]) == pytest.approx(row.score, rel=1e-5)
     assert lines[0]["worst_label"] == "3"
-
-
-def test_what_is_not_known_stays_empty(tmp_path: Path, report: BlobReport) -> None:
     write_blob_table(tmp_path / "b.csv", report)
     lines = read_rows(tmp_path / "b.csv")
     assert {x["area_um2"] + x["centroid_y_um"] for x in lines} == {""}
     empty = lines[-1]
     names = ("worst_label", "worst_area_ratio", "worst_solidity", "worst_cores", "worst_seam")
     assert [empty[name] for name in names] == [""] * 5
-
-
-def test_the_offset_moves_boxes_and_centroids(tmp_path: Path, report: BlobReport) -> None:
     write_blob_table(tmp_path / "b.csv", report, offset=(100, 2000))
     for line, row in zip(read_rows(tmp_path / "b.csv"), report.rows, strict=True):
         box = [int(line[f"bbox_{name}"]) for name in ("row0", "col0", "row1", "col1")]
         assert box == [row.bbox[0] + 100, row.bbox[1] + 2000, row.bbox[2] + 100, row.bbox[3] + 2000]
         assert float(line["centroid_y_px"]) == pytest.approx(row.centroid[1] + 100, rel=1e-5)
-
-
-def test_nothing_gives_a_header(tmp_path: Path) -> None:
     write_blob_table(tmp_path / "b.csv", blob_report(None, np.zeros((4, 4), int)))
     assert (tmp_path / "b.csv").read_text(encoding="utf-8") == ",".join(BLOB_COLUMNS) + "\n"
 
@@ -175,14 +149,7 @@ def test_the_csv_holds_every_row(tmp_path: Path, comparison) -> None:
     )
 
 
-def test_the_text_is_the_same_table(comparison) -> None:
-    lines = [line.split("\t") for line in comparison_text(comparison).splitlines()]
-    assert lines[0] == list(COMPARISON_COLUMNS)
-    assert {len(line) for line in lines} == {len(COMPARISON_COLUMNS)}
-    assert len(lines) == 1 + len(comparison_rows(comparison))
-
-
-def test_the_json_holds_places_and_where_it_came_from(tmp_path: Path, comparison) -> None:
+def test_the_json_holds_places_and_what_is_not_defined_stays_empty(tmp_path, comparison) -> None:
     write_comparison_json(tmp_path / "scores.json", comparison, {"run": "compact 1"})
     content = json.loads((tmp_path / "scores.json").read_text())
     assert content["prediction"]["aji"] == pytest.approx(0.5)
@@ -197,9 +164,6 @@ def test_the_json_holds_places_and_where_it_came_from(tmp_path: Path, comparison
             "area": 1152,
         }
     ]
-
-
-def test_what_is_not_defined_is_left_empty(tmp_path: Path) -> None:
     empty = np.zeros((4, 4), np.int32)
     comparison = compare(empty, empty, Maps(np=empty, hv=np.zeros((2, 4, 4))))
     write_comparison_json(tmp_path / "scores.json", comparison)

@@ -1,7 +1,5 @@
 """The drawn slide, once for all tests of slides."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

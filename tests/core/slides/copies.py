@@ -1,7 +1,5 @@
 """One image as a slide of any kind, without loss."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A slide whose pixels say what a network would give for them, and that network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Blocks give what one big image gives, whatever their size."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +8,7 @@ import pytest
 
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.slides import blocks
-from napari_hovernet.core.slides.blocks import (
-    BlockResult,
-    Recipe,
-    plan_blocks,
-    segment_block,
-)
+from napari_hovernet.core.slides.blocks import BlockResult, Recipe, plan_blocks, segment_block
 from napari_hovernet.core.slides.mask import TissueMask, find_tissue
 from napari_hovernet.core.slides.params import OFF, SlideParams
 from napari_hovernet.core.slides.source import open_slide
@@ -62,9 +55,7 @@ def test_blocks_give_the_result_of_one_image(slide: Path, image: np.ndarray, edg
     np.testing.assert_allclose(found, nuclei.centroid)
 
 
-def test_what_is_larger_than_the_limit_is_cut_once(
-    slide: Path, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_larger_than_the_limit_is_cut_once(slide, image, monkeypatch) -> None:
     monkeypatch.setattr(blocks, "LARGEST", 120)
     monkeypatch.setattr(blocks, "MOST_CONTEXT", 160)
     source, results = run(slide, 128)

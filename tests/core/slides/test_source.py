@@ -1,7 +1,5 @@
 """Slides of every kind give the same pixels, and say what they are."""
 
-from __future__ import annotations
-
 import json
 import pickle
 from pathlib import Path
@@ -131,11 +129,7 @@ def test_fluorescence_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "mpp"),
-    [
-        ("CMU-1-Small-Region.svs", 0.499),
-        ("CMU-1-Small-Region-dicom", 0.499),
-        ("dapi.ndpi", 0.2282),
-    ],
+    [("CMU-1-Small-Region.svs", 0.499), ("CMU-1-Small-Region-dicom", 0.499), ("dapi.ndpi", 0.2282)],
 )
 def test_real_slides_open(shared: Path, name: str, mpp: float) -> None:
     if not (shared / "slides" / name).exists():

@@ -1,7 +1,5 @@
 """The store: the finished result is that of one image, and nothing half done passes for done."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from dataclasses import replace
@@ -32,7 +30,6 @@ from .drawn import single_run, stub
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
-
 RECIPE = Recipe(InferenceParams(), SeparationParams(), SlideParams(block=256, context=64))
 
 
@@ -66,9 +63,7 @@ def finished(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> SlideStor
     return SlideStore(store.path)
 
 
-def test_finished_store_holds_the_result_of_one_image(
-    finished: SlideStore, image: np.ndarray
-) -> None:
+def test_finished_store_holds_the_result_of_one_image(finished, image) -> None:
     labels, nuclei = single_run(image)
     group = finished.group("r")
     np.testing.assert_array_equal(group["labels/0"][:], labels)
@@ -84,9 +79,7 @@ def test_finished_store_holds_the_result_of_one_image(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_slide_gives_the_same_result(
-    kind: str, finished: SlideStore, image: np.ndarray, tmp_path: Path
-) -> None:
+def test_every_kind_of_slide_gives_the_same_result(kind, finished, image, tmp_path) -> None:
     store = made(copy_as(kind, tmp_path, image), tmp_path / "out.zarr")
     compute(store)
     finish(store)

@@ -1,15 +1,20 @@
 """Commands from a file and from signals."""
 
-from __future__ import annotations
-
+import math
 import os
 import signal
 
+import numpy as np
 import pytest
 
+from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.measure.compare import hv_scores
+from napari_hovernet.core.params import OptimParams
 from napari_hovernet.core.training import loop as module
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.training.loop import Control
+from napari_hovernet.core.training.module import rate
+from napari_hovernet.core.training.validation import hv_row, means, remark, score_of
 
 
 @pytest.fixture
@@ -24,11 +29,6 @@ def test_commands_are_read_again_only_after_a_while(folder, monkeypatch):
     folder.write_command("stop")
     assert control.command() == ""
     assert control.command(now=True) == "stop"
-
-
-def test_one_of_several_processes_reads_nothing(folder):
-    folder.write_command("stop")
-    assert Control(folder, active=False).command(now=True) == ""
 
 
 def test_a_pause_waits_for_the_next_command(folder, monkeypatch):
@@ -53,3 +53,87 @@ def test_sigterm_asks_for_a_stop_and_the_former_handler_comes_back(folder):
         assert control.command() == "stop"
         assert signal.getsignal(signal.SIGTERM) == before  # a second one acts as usual
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def rates(total: int = 100, **changes: object) -> list[float]:
+    optim = OptimParams(lr=2.0, **changes)  # type: ignore[arg-type]
+    return [rate(optim, step, total) for step in range(total)]
+
+
+def test_constant_stays() -> None:
+    assert rates(schedule="constant") == [2.0] * 100
+
+
+def test_step_falls_to_a_tenth_at_half() -> None:
+    found = rates(schedule="step")
+    assert found[49] == 2.0
+    assert found[50] == pytest.approx(0.2)
+    assert found[99] == pytest.approx(0.2)
+
+
+def test_cosine_starts_full_is_half_in_the_middle_and_falls_to_nothing() -> None:
+    found = rates(schedule="cosine")
+    assert found[0] == 2.0
+    assert found[50] == pytest.approx(1.0)
+    assert 0 < found[99] < 0.001
+    assert found == sorted(found, reverse=True)
+
+
+def test_warmup_rises_in_equal_steps_and_then_the_schedule_begins_at_its_full_rate() -> None:
+    found = rates(schedule="cosine", warmup_steps=4)
+    assert found[:4] == pytest.approx([0.4, 0.8, 1.2, 1.6])
+    assert found[4] == 2.0
+
+
+def test_a_run_shorter_than_its_warmup_has_finite_rates() -> None:
+    assert rates(total=2, warmup_steps=9) == pytest.approx([0.2, 0.4])
+
+
+LABELS = np.zeros((40, 50), np.int32)
+LABELS[5:20, 5:20], LABELS[20:35, 15:45] = 1, 2
+
+
+@pytest.mark.parametrize(
+    ("epoch", "magnitude", "word"),
+    [
+        (0, 0.9, ""), (4, 0.01, ""), (5, 0.26, "go on"), (5, 0.2, ""), (5, 0.09, "investigate"),
+        (20, 0.51, "go on"), (20, 0.3, ""), (20, 0.05, "investigate"),
+    ],
+)  # fmt: skip
+def test_remarks_follow_the_bounds(epoch, magnitude, word):
+    assert remark(epoch, 20, magnitude) == word
+
+
+def test_hv_is_scored_as_everywhere_else():
+    target = hv_targets(LABELS)
+    noise = np.random.default_rng(0).normal(0, 0.3, target.shape).astype(np.float32)
+    row, known = hv_row(target + noise, target, LABELS > 0), hv_scores(target + noise, LABELS)
+    assert row["pixels"] == (LABELS > 0).sum()
+    for mine, theirs in (
+        ("magnitude", known.magnitude),
+        ("true_magnitude", known.true_magnitude),
+        ("cosine", known.cosine),
+        ("hv_mse", known.mse),
+        ("hv_zero_mse", known.zero_mse),
+    ):
+        assert row[mine] == pytest.approx(theirs, rel=1e-5)
+
+
+def test_without_nuclei_hv_has_no_score():
+    row = hv_row(np.ones((2, 4, 4)), np.zeros((2, 4, 4)), np.zeros((4, 4), bool))
+    assert row["pixels"] == 0 and math.isnan(row["cosine"])
+
+
+def test_means_weigh_hv_by_pixels_and_scores_by_images():
+    rows = [{"aji": 0.2, "magnitude": 0.1, "pixels": 30.0}, {"aji": 0.6, "magnitude": 0.5,
+            "pixels": 10.0}, {"aji": math.nan, "magnitude": math.nan, "pixels": 0.0}]  # fmt: skip
+    found = means(rows)
+    assert found["aji"] == pytest.approx(0.4)
+    assert found["magnitude"] == pytest.approx(0.2)
+
+
+def test_models_are_ranked_by_what_there_is():
+    assert score_of({"aji": 0.5, "pq": 0.4, "loss": 1.0}, {}) == pytest.approx(0.9)
+    assert score_of({"loss": 1.5}, {"total": 9.0}) == -1.5
+    assert score_of({}, {"total": 9.0}) == -9.0
+    assert score_of({}, {}) == -math.inf

@@ -1,7 +1,5 @@
 """What a look at training data finds, and what it refuses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from napari_hovernet.core.params import DataParams
 from napari_hovernet.core.training.check import DataReport, Finding, check_data
 from napari_hovernet.errors import InputError
 
-from .test_turns import nuclei
+from ..data.drawn import nuclei
 
 
 def sample(name: str, labels: np.ndarray | None = None, **more: object) -> Sample:
@@ -74,7 +72,6 @@ EMPTY = np.zeros((30, 30), np.int32)
 FULL = np.ones((30, 30), np.int32)
 MASK = (grid(6) > 0).astype(np.int32)
 HALF = nuclei()
-
 CASES: dict[str, tuple[Callable[[], LoadedData], str, str, str]] = {
     "all background": (
         lambda: data(sample("a", EMPTY), sample("b", EMPTY)),

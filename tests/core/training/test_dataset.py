@@ -1,8 +1,5 @@
 """Crops: what an item holds, what it depends on, and that processes change nothing."""
 
-from __future__ import annotations
-
-import pickle
 from collections import Counter
 
 import cv2
@@ -17,7 +14,7 @@ from napari_hovernet.core.params import AugmentParams, DataParams
 from napari_hovernet.core.training.crops import CropDataset, at_output_size, targets_of
 from napari_hovernet.errors import InputError
 
-from .test_turns import nuclei
+from ..data.drawn import nuclei
 
 CROP = DataParams(crop=48)
 STILL = AugmentParams(on=False)
@@ -103,11 +100,6 @@ def test_opencv_keeps_its_threads_in_the_main_process() -> None:
     crops = CropDataset([sample()], CROP, AugmentParams())
     _ = crops[0]
     assert cv2.getNumThreads() == 2
-
-
-def test_a_data_set_can_be_pickled() -> None:
-    crops = CropDataset([sample()], CROP, AugmentParams(), seed=3)
-    assert same(pickle.loads(pickle.dumps(crops))[0], crops[0])
 
 
 def test_an_epoch_spreads_its_crops_by_area() -> None:

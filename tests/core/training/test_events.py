@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -30,10 +28,7 @@ def test_what_is_written_is_read_back_with_version_and_time(tmp_path: Path) -> N
         "path": "a",
         "seen": [1, 2],
     }
-
-
-def test_numbers_that_json_does_not_know_become_null(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
+    path = tmp_path / "other.jsonl"
     with EventWriter(path) as events:
         events.write("step", total=math.nan, terms={"np": math.inf, "hv": np.float32("nan")})
     line = path.read_text()

@@ -1,7 +1,5 @@
 """Where a run starts from."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.check import load_data, needs_of
-from napari_hovernet.core.training.module import highest_type, restored, start_of
+from napari_hovernet.core.training.module import restored, start_of
 from napari_hovernet.core.types import BACKGROUND, CONSEP, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError, InputError
 
@@ -73,9 +71,7 @@ def typed_file(path: Path, names: tuple[str, ...] = ("round", "long", "flat")) -
         ({1: "round", 2: "long", 3: "flat", 4: "odd"}, False),
     ],
 )
-def test_new_types_get_a_new_head_and_nothing_else(
-    tmp_path: Path, names: dict[int, str], kept: bool
-):
+def test_new_types_get_a_new_head_and_nothing_else(tmp_path, names, kept):
     start = typed_file(tmp_path / "typed.safetensors")
     infos = {k: TypeInfo(name, (9, 9, 9)) for k, name in names.items()}
     data = replace(loaded(types=True), type_names={0: BACKGROUND, **infos} if infos else {})
@@ -161,8 +157,3 @@ def test_a_resumed_start_is_the_same_network():
     assert again.info.architecture == start.info.architecture
     for name, value in start.network.state_dict().items():
         assert (again.network.state_dict()[name] == value).all(), name
-
-
-def test_highest_type():
-    assert highest_type(loaded().train) is None
-    assert highest_type(loaded(types=True).train) == 3

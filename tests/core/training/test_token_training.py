@@ -1,7 +1,5 @@
 """The token decoder learns from generated features, start to finish."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

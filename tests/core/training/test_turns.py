@@ -1,7 +1,5 @@
 """The property that was broken in the story: HV of a turned image is the turned HV."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -11,20 +9,7 @@ from napari_hovernet.core.data.samples import TURNS, Turn, turn_hv, turn_plane, 
 from napari_hovernet.core.hv import ORDERS, PRESETS, SCALES, SIGNS, HVConvention, hv_targets
 from napari_hovernet.errors import InputError
 
-
-def nuclei(seed: int = 0) -> np.ndarray:
-    """Nuclei of many shapes, touching ones among them, in a frame that is not square."""
-    rng = np.random.default_rng(seed)
-    labels = np.zeros((61, 83), np.int32)
-    rows, cols = np.mgrid[:61, :83]
-    for i in range(1, 14):
-        r, c, a, b = rng.uniform((5, 5, 3, 4), (56, 78, 9, 11))
-        turn = rng.uniform(0, np.pi)
-        u = (cols - c) * np.cos(turn) + (rows - r) * np.sin(turn)
-        v = (rows - r) * np.cos(turn) - (cols - c) * np.sin(turn)
-        labels[((u / a) ** 2 + (v / b) ** 2 < 1) & (labels == 0)] = i
-    return labels
-
+from ..data.drawn import nuclei
 
 EXACT = [
     HVConvention(order=order, sign=sign, scale=scale, blur=blur)

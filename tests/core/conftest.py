@@ -1,7 +1,5 @@
 """The rule by which the reference outputs' weights were made."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Callable

@@ -1,25 +1,91 @@
-"""Checkpoints that are damaged or made to harm."""
-
-from __future__ import annotations
+"""Images that are damaged or claim too much."""
 
 import io
+import json
 import os
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
+from PIL import Image
 
 from napari_hovernet.core.checkpoint import load_model, save_model
+from napari_hovernet.core.data.pairs import DataChoice, read_index
+from napari_hovernet.core.io import FORMATS
+from napari_hovernet.core.io.files import read_params
+from napari_hovernet.core.io.open import read_image, read_labels
+from napari_hovernet.core.io.tables import read_table
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.types import Model, ModelInfo
+from napari_hovernet.errors import InputError
 
 from .conftest import Rng, damaged
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+RGB = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+
+def sound(rng: Rng) -> tuple[str, bytes]:
+    """One image file of any kind."""
+    kind = int(rng.integers(0, 8))
+    buffer = io.BytesIO()
+    if kind < 3:
+        mode = ("RGB", "LA", "P")[kind]
+        Image.fromarray(RGB).convert(mode).save(buffer, "PNG", dpi=(300, 300))
+        return "png", buffer.getvalue()
+    if kind == 3:
+        Image.fromarray(RGB).save(buffer, "JPEG")
+        return "jpg", buffer.getvalue()
+    if kind == 4:
+        Image.fromarray(RGB[..., 0].astype(np.uint16) * 257).save(buffer, "PNG")
+        return "png", buffer.getvalue()
+    more = ({"tile": (32, 32)}, {"compression": "zlib"}, {"rowsperstrip": 7})[kind - 5]
+    ome = kind == 6
+    tifffile.imwrite(buffer, RGB, photometric="rgb", ome=ome, **more)
+    return ("ome.tif" if ome else "tif"), buffer.getvalue()
+
+
+def test_600_images(tries, tmp_path: Path) -> None:
+    def attack(rng: Rng) -> str | None:
+        suffix, data = sound(rng)
+        path = tmp_path / f"a.{suffix}"
+        if suffix == "png" and rng.integers(0, 2):
+            chunk = bytes(rng.choice([*b"tEXtzTXtiTXtiCCPpHYstRNSPLTE"], 4))
+            bomb = zlib.compress(bytes(2 ** int(rng.integers(1, 24))))
+            body = chunk + rng.bytes(4) + b"\0\0" + bomb
+            made = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+            data = data[:33] + made + data[33:]
+        path.write_bytes(damaged(data, rng))
+        source = read_image(path).source
+        height, width = source.shape
+        pixels = source.read(0, min(height, 512), 0, min(width, 512))
+        return None if pixels.dtype == np.uint8 and pixels.shape[2] == 3 else "wrong"
+
+    tries(attack, 600)
+
+
+@pytest.mark.parametrize("name", ["pipe", "device", "sparse"])
+def test_what_is_no_image_file_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.png"
+    if name == "pipe":
+        os.mkfifo(path)
+    elif name == "device":
+        path = Path("/dev/urandom")
+    else:
+        with path.open("wb") as file:
+            file.truncate(200 * 10**9)
+    with pytest.raises(InputError):
+        read_image(path)
+
+
 torch.manual_seed(0)
 NETWORK = build("compact", {"widths": [4, 8]}).eval()
 STATE = NETWORK.state_dict()
@@ -140,3 +206,67 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     with pytest.raises(Exception, match=r"pipe|device|folder|GiB") as refused:
         load_model(path)
     assert type(refused.value).__name__ == "CheckpointError"
+
+
+LABELS = np.zeros((40, 50), np.int32)
+for k in range(12):
+    LABELS[3 * k : 3 * k + 3, 4 * k : 4 * k + 4] = k + 1
+VALUES: list[Any] = [
+    None, True, -1, 0, 2**31, 2**63, 1e308, "", "x\x1b[2J\n<img src=x>", [], {}, [[]], [1, 2],
+    [[0, 0], [1, 1]], {"type": "Polygon"}, "9" * 400,
+]  # fmt: skip
+
+
+def edited(value: Any, rng: Rng) -> Any:
+    """Put something odd somewhere into JSON."""
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = list(value)[int(rng.integers(0, len(value)))]
+        return {**value, key: edited(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.9:
+        at = int(rng.integers(0, len(value)))
+        return [*value[:at], edited(value[at], rng), *value[at + 1 :]]
+    return VALUES[int(rng.integers(0, len(VALUES)))]
+
+
+def test_800_result_files(tries, tmp_path: Path) -> None:
+    result = SimpleNamespace(labels=LABELS, nuclei=measure(LABELS), offset=(0, 0), mpp=0.25)
+    sound = {}
+    for name, kind in FORMATS.items():
+        path = tmp_path / f"sound{kind.ending}"
+        kind.write(path, result, {"id": "a"})
+        sound[name] = path.read_bytes()
+    index = b"image,label,mpp,split\nsound_labels.tif,sound_labels.tif,0.25,train\n"
+
+    def attack(rng: Rng) -> str | None:
+        name = list(sound)[int(rng.integers(0, len(sound)))]
+        path = tmp_path / f"x{FORMATS[name].ending}"
+        if name.endswith("json") and rng.integers(0, 2):
+            path.write_text(json.dumps(edited(json.loads(sound[name]), rng)))
+        else:
+            path.write_bytes(damaged(sound[name], rng))
+        if rng.integers(0, 8) == 0:
+            (tmp_path / "index.csv").write_bytes(damaged(index, rng))
+            read_index(tmp_path / "index.csv", DataChoice())
+        elif name == "csv":
+            read_table(path)
+        elif rng.integers(0, 8) == 0:
+            read_params(path)
+        else:
+            found = read_labels(path, LABELS.shape)
+            return None if len(found.ids) == len(found.type) else "wrong"
+        return None
+
+    tries(attack, 800)
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".npy", ".mat", ".tif", ".zip", ".xml", ".csv"])
+@pytest.mark.parametrize("kind", ["pipe", "sparse"])
+def test_what_is_no_label_file_is_refused_at_once(tmp_path: Path, suffix: str, kind: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        with path.open("wb") as file:
+            file.truncate(200 * 10**9)
+    with pytest.raises(InputError):
+        read_table(path) if suffix == ".csv" else read_labels(path, (8, 8))

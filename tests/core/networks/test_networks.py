@@ -1,0 +1,301 @@
+"""Networks: the published ones to the last digit; sizes, halos, gradients, twins."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_hovernet.core.networks import blocks
+from napari_hovernet.core.networks.blocks import conv_bn, folded
+from napari_hovernet.core.networks.compact import CompactUNet
+from napari_hovernet.core.networks.hovernet import GEOMETRY, HoVerNet
+from napari_hovernet.core.networks.lite import LiteUNet
+from napari_hovernet.core.networks.optimus import OptimusDecoder
+from napari_hovernet.core.networks.registry import Geometry, build, names
+from napari_hovernet.errors import InputError
+
+CASES = (("hovernet_fast_types6", "fast", 6), ("hovernet_original_notypes", "original", None))
+
+
+@pytest.mark.parametrize(("name", "mode", "n_types"), CASES)
+def test_names_and_shapes_are_the_published(name, mode, n_types, named):
+    with torch.device("meta"):
+        state = HoVerNet(mode, n_types).state_dict()
+    found = {k: [list(v.shape), str(v.dtype).removeprefix("torch.")] for k, v in state.items()}
+    wanted = named(f"network/{name}")
+    assert found == wanted
+    assert list(found) == list(wanted)
+
+
+@pytest.mark.parametrize(("name", "mode", "n_types"), CASES)
+def test_output_is_the_published(name, mode, n_types, shared, filled):
+    golden = np.load(shared / "golden" / "network" / f"{name}.npz")
+    network = filled(HoVerNet(mode, n_types))
+    with torch.inference_mode():
+        out = network(torch.from_numpy(golden["image"]).float())
+    assert set(out) == set(golden) - {"image"}
+    for branch, values in out.items():
+        np.testing.assert_allclose(values.numpy(), golden[branch], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", GEOMETRY)
+def test_geometry_holds(mode):
+    geometry = GEOMETRY[mode]
+    with torch.device("meta"):
+        network = HoVerNet(mode).eval()
+        small = geometry.minimum
+        out = network(torch.zeros(1, 3, small, small + geometry.divisor))
+    edge = small - 2 * geometry.margin
+    assert tuple(out["np"].shape) == (1, 2, edge, edge + geometry.divisor)
+    assert geometry.legal(geometry.reference_tile) == geometry.reference_tile
+    assert edge <= geometry.divisor, "a smaller tile would do"
+    kept = geometry.reference_tile - 2 * (geometry.margin + geometry.halo)
+    assert kept % geometry.divisor == 0, "cuts would leave the network's grid"
+
+
+@pytest.mark.parametrize("mode", GEOMETRY)
+def test_halo_covers_the_reach_of_the_encoder_padding(mode):
+    """Follow the zero padding through the strides: kernels of ones, nothing but counts."""
+    geometry = GEOMETRY[mode]
+    low, high = _reach(mode)
+    assert max(low, high) <= geometry.halo < max(low, high) + geometry.divisor
+
+
+def _reach(mode):
+    """Output pixels at the low and at the high end that the padding can touch."""
+    stem = 3 if mode == "fast" else 0
+    low, high = stem, stem
+    for units, stride in ((3, 1), (4, 2), (6, 2), (3, 2)):
+        if stride == 2:  # reads 2i, 2i + 1, 2i + 2, padded at the high end
+            low, high = -(-low // 2), -(-(high + 1) // 2)
+        padded = units - (stride == 2)
+        low, high = low + padded, high + padded
+    last = {"fast": 1, "original": 2}[mode]
+    return low * 8 + last, high * 8 + last
+
+
+def test_a_cut_changes_nothing_beyond_the_halo(filled):
+    """A tile and a larger one agree inside; nearer to the cut they need not."""
+    geometry = GEOMETRY["fast"]
+    network = filled(HoVerNet("fast"))
+    torch.manual_seed(0)
+    wide = torch.rand(1, 3, 96, 416) * 255
+    cut = 80  # a multiple of the grid
+    with torch.inference_mode():
+        whole, part = network(wide)["hv"], network(wide[..., cut:])["hv"]
+    difference = (whole[..., cut:] - part).abs().amax(dim=(0, 1, 2))
+    assert difference[geometry.halo :].max() < 1e-5
+    assert difference[: geometry.halo].max() > 1e-3
+
+
+@pytest.mark.parametrize(("mode", "edge", "legal"), [("fast", 250, 256), ("original", 272, 278)])
+def test_an_illegal_edge_is_refused_with_the_next_legal(mode, edge, legal):
+    with torch.device("meta"), pytest.raises(InputError, match=rf"{edge} px .* is {legal} "):
+        HoVerNet(mode).eval()(torch.zeros(1, 3, edge, edge))
+
+
+SMALL = (4, 4, 6, 8)
+PLAIN = {"compact": (CompactUNet, (4, 6, 8)), "lite": (LiteUNet, SMALL)}
+
+
+def trained(name: str) -> CompactUNet | LiteUNet:
+    """Build a small network whose every weight carries something, statistics included."""
+    torch.manual_seed(1)
+    made, widths = PLAIN[name]
+    network = made(widths, 3)
+    for key, value in network.state_dict().items():
+        if value.ndim == 4:
+            torch.nn.init.normal_(value, std=value[0].numel() ** -0.5)
+        elif key.endswith("running_var"):
+            value.uniform_(0.2, 0.5)
+    return network.eval()
+
+
+@pytest.mark.parametrize("n_types", [None, 2, 5])
+@pytest.mark.parametrize("name", PLAIN)
+def test_output_has_the_size_of_the_input(name, n_types):
+    made, widths = PLAIN[name]
+    out = made(widths, n_types).eval()(torch.zeros(2, 3, 16, 48))
+    shapes = {name: tuple(branch.shape) for name, branch in out.items()}
+    wanted = {"np": (2, 2, 16, 48), "hv": (2, 2, 16, 48)}
+    assert shapes == (wanted if n_types is None else wanted | {"tp": (2, n_types, 16, 48)})
+
+
+@pytest.mark.parametrize("side", ["near", "far"])
+@pytest.mark.parametrize("branch", ["np", "hv", "tp"])
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_cut_changes_nothing_beyond_the_halo_of_a_plain_network(name, side, branch):
+    network = trained(name)
+    halo, divisor = network.geometry.halo, network.geometry.divisor
+    image = torch.rand(1, 3, 16, 4 * halo) * 255
+    cut = 3 * divisor
+    with torch.inference_mode():
+        whole = network(image)[branch]
+        if side == "near":
+            whole, part = whole[..., cut:], network(image[..., cut:])[branch]
+        else:
+            whole, part = whole[..., :-cut].flip(3), network(image[..., :-cut])[branch].flip(3)
+    difference = (whole - part).abs().amax(dim=(0, 1, 2))
+    assert difference[halo:].max() <= 1e-5 * whole.abs().max()
+    assert difference[: halo // 2].max() > 1e-3 * whole.abs().max()
+
+
+@pytest.mark.parametrize("network", [HoVerNet("fast", 3), LiteUNet(SMALL, 3)])
+def test_training_mode_gives_every_weight_a_gradient(network):
+    out = network.train()(torch.rand(2, 3, 96, 96) * 255)
+    sum(branch.square().mean() for branch in out.values()).backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_types_are_all_that_an_untyped_network_lacks():
+    typed, untyped = LiteUNet(SMALL, 3).state_dict(), LiteUNet(SMALL).state_dict()
+    assert {k for k in typed if k not in untyped} == {
+        k for k in typed if k.startswith("outputs.tp")
+    }
+    assert not set(untyped) - set(typed)
+
+
+def test_names_and_shapes_are_the_familys(named):
+    network = OptimusDecoder()
+    found = {
+        k: [list(v.shape), str(v.dtype).removeprefix("torch.")]
+        for k, v in network.state_dict().items()
+    }
+    assert found == named("optimus/optimus_decoder")
+    assert sum(p.numel() for p in network.parameters()) == 1_151_209
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [(1, ""), (5, "_tok5")])
+def test_output_is_the_references(prefix, suffix, shared, filled):
+    golden = np.load(shared / "golden" / "optimus" / "optimus_decoder.npz")
+    tokens = np.random.default_rng(11).standard_normal((1, 261, 1536)).astype(np.float32)
+    with torch.inference_mode():
+        out = filled(OptimusDecoder(token_prefix=prefix))(torch.from_numpy(tokens))
+    compared = 0
+    for branch, name in (("np", "np"), ("hv", "hv"), ("tp", "nt")):
+        if name + suffix in golden:
+            np.testing.assert_allclose(
+                out[branch].numpy(), golden[name + suffix], rtol=0, atol=1e-5
+            )
+            compared += 1
+    assert compared >= 2
+
+
+def test_prefix_decides_which_tokens_are_read():
+    torch.manual_seed(0)
+    network = OptimusDecoder(8, 4, token_prefix=5).eval()
+    tokens = torch.randn(1, 261, 8)
+    other = tokens.clone()
+    other[:, :5] = 9.0
+    with torch.inference_mode():
+        assert torch.equal(network(tokens)["np"], network(other)["np"])
+        other[:, 5] = 9.0
+        assert not torch.equal(network(tokens)["np"], network(other)["np"])
+
+
+def test_without_types_there_is_no_nt_head():
+    network = OptimusDecoder(8, 4, n_types=None).eval()
+    assert set(network(torch.zeros(1, 261, 8))) == {"np", "hv"}
+    assert not any(key.startswith("nt_head") for key in network.state_dict())
+    assert network.accepts == "tokens"
+
+
+@pytest.mark.parametrize("shape", [(1, 260, 8), (1, 261, 9), (261, 8)])
+def test_unfit_tokens_are_refused(shape):
+    with pytest.raises(InputError, match="Tokens have shape"):
+        OptimusDecoder(8, 4)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_architecture_builds_from_its_own_config(name):
+    with torch.device("meta"):
+        network = build(name, {})
+        again = build(name, network.config)
+    assert again.config == network.config
+    assert again.state_dict().keys() == network.state_dict().keys()
+    legal = network.geometry.legal(network.geometry.reference_tile)
+    assert legal == network.geometry.reference_tile
+
+
+@pytest.mark.parametrize(("edge", "legal"), [(1, 14), (14, 14), (15, 22), (22, 22), (270, 270)])
+def test_legal_rounds_up(edge, legal):
+    geometry = Geometry(8, 6, margin=0, halo=0, reference_tile=270, minimum=14)
+    assert geometry.legal(edge) == legal
+
+
+SMALL_FOLDED = {
+    "compact": ({"widths": [4, 8, 8], "n_types": 3}, 32),
+    "lite": ({"widths": [4, 6, 8, 8], "n_types": 3}, 32),
+    "hovernet": ({"mode": "fast", "n_types": 3}, 96),
+}
+
+
+def lively(name: str) -> nn.Module:
+    """A network whose normalisations all do something."""
+    torch.manual_seed(0)
+    network = build(name, SMALL_FOLDED[name][0]).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+    return network
+
+
+@pytest.mark.parametrize("fuses", [True, False], ids=["in one pass", "apart"])
+@pytest.mark.parametrize("name", SMALL_FOLDED)
+def test_it_gives_what_the_network_gives(name, fuses, monkeypatch) -> None:
+    if not fuses:
+        monkeypatch.setattr(blocks, "_fuses", lambda: False)
+    network, edge = lively(name), SMALL_FOLDED[name][1]
+    x = torch.rand(1, 3, edge, edge) * 255
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with torch.inference_mode():
+        twin, plain = folded(network), network(x)
+        first, again = twin(x), twin(x)
+    for key, value in plain.items():
+        scale = float(value.abs().max())
+        assert torch.allclose(first[key], value, atol=1e-5 * max(scale, 1)), key
+        assert torch.equal(first[key], again[key])
+    assert network.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_it_shares_the_weights() -> None:
+    network = lively("compact")
+    ours = {p.data_ptr() for p in network.parameters()}
+    assert {p.data_ptr() for p in folded(network).parameters()} == ours
+
+
+def test_a_network_in_training_or_listened_to_runs_as_it_is() -> None:
+    network = lively("compact")
+    assert folded(network.train()) is network
+    network.eval().heads["np"][1].register_forward_hook(lambda *_: None)
+    assert folded(network) is network
+
+
+def test_training_updates_the_statistics() -> None:
+    conv, bn = nn.Conv2d(2, 3, 1, bias=False), nn.BatchNorm2d(3)
+    conv_bn(torch.randn(4, 2, 5, 5), conv, bn)
+    assert int(bn.num_batches_tracked) == 1
+    assert not torch.equal(bn.running_mean, torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        (HoVerNet, {"mode": "slow"}), (HoVerNet, {"n_types": 1}),
+        (CompactUNet, {"widths": (4,)}), (CompactUNet, {"widths": (4, 0)}),
+        (LiteUNet, {"widths": (4,)}), (LiteUNet, {"widths": (4, 4, 0, 4)}),
+        (LiteUNet, {"n_types": 1}), (CompactUNet, {"n_types": 1}), (OptimusDecoder, {"n_types": 1}),
+        (OptimusDecoder, {"embed_dim": 0}), (OptimusDecoder, {"token_prefix": -1}),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_refused(network, arguments):
+    with torch.device("meta"), pytest.raises(InputError, match=next(iter(arguments))):
+        network(**arguments)
+    with pytest.raises(InputError, match="compact, hovernet, hovernet-monai, optimus, lite"):
+        build("unet", {})
+    with pytest.raises(InputError, match="depth"):
+        build("compact", {"depth": 3})
