@@ -34,7 +34,8 @@ BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "input_gamma", "image
 AFTER_MAPS = frozenset({"separation", "np_threshold", "target_order", "target_sign",
                         "target_divisor", "type_offset", "types_background", "labels_turn",
                         "labels_shift", "labels_zoom"})  # fmt: skip
-"""Fields that change neither what the network gets nor how its maps are read."""
+"""Fields that change neither what the network gets nor how its maps are read; what is kept then."""
+KEPT = ("maps", "variant", "box")
 
 
 # fmt: off
@@ -104,8 +105,7 @@ class Bench:
         changed = {f.name for f in fields(Setup)
                    if getattr(mine, f.name) != getattr(theirs, f.name)}  # fmt: skip
         if changed <= AFTER_MAPS:
-            there = ("maps", "variant", "box")
-            other._kept = {k: v for k, v in self._kept.items() if k[0] in there}
+            other._kept = {k: v for k, v in self._kept.items() if k[0] in KEPT}
         return other
 
     def once(self, name: str, make: Callable[[], T], *key: Any) -> T:

@@ -418,8 +418,7 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
     yield (lambda x: x.seen and x.blocks >= BLOCKS, 0.6, 0.9,
            "Compression left hardly more than blocks of 8 px", "pixels at the seams of blocks are "
            "{blocks:.0f} times as rough as others (JPEG of quality 75: 2)",
-           "Write images again with better quality, or without loss (JPEG 80 and more, PNG).",
-           )  # fmt: skip
+           "Write images again with better quality, or without loss (PNG).")  # fmt: skip
     yield (lambda x: x.seen and x.offset >= APART, 0.6, 0.93,
            "Colour channels do not lie on one another", "red or blue lies {offset:.0f} px off "
            "green (tissue: up to 2)", "Register (align) the channels: they were taken one after "
@@ -427,14 +426,12 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
     yield (lambda x: x.pink and x.unlike >= UNLIKE and x.offset < APART, MOST, 0.85,
            "Nuclei have the colour of eosin: stains are exchanged", "nuclei take far more green "
            "light than red (haematoxylin: 0.8 to 2.6 times as much)",
-           "Look at the separation of stains or the normalisation that wrote these colours.",
-           )  # fmt: skip
+           "Look at the normalisation of stains that wrote these colours.")  # fmt: skip
     yield (lambda x: max(wide, 1 / wide) >= SQUARE and x.aspect == x.aspect
            and (x.aspect > 1.2 or x.aspect < 0.83), 0.7 if len(looks) > 2 else 2, 0.9,
            "Pixels are not square: nuclei are stretched along one axis",
            "nuclei are {aspect:.2f} times as wide as high, on average (tissue: 0.85 to 1.15)",
-           "Resize images and labels to square pixels: give the pixel size (mpp) of both axes.",
-           )  # fmt: skip
+           "Resize images and labels so that pixels are square.")  # fmt: skip
     yield (lambda x: grey and not x.contrast > 2 * PROVEN, MOST, 0.4, "All images are grey",
            "there is no colour", "Read images in colour, if there are.")  # fmt: skip
 
