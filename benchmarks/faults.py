@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from faults_blind import BLIND, BLIND_PAIRS
 from faults_common import ROOT, Fault, Given, base, half_of
 from faults_data import DATA
 from faults_healthy import HEALTHY, PAIRS
@@ -42,7 +43,8 @@ from napari_hovernet.core.diagnosis import engine
 from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.measure.metrics import aji, contingency, dice
 
-FAULTS: tuple[Fault, ...] = (*DATA, *MODEL, *SEPARATION, *LOSS, *AUGMENTATION, *STRANGER)
+FAULTS: tuple[Fault, ...] = (*DATA, *MODEL, *SEPARATION, *LOSS, *AUGMENTATION, *STRANGER,
+                           *BLIND)  # fmt: skip
 PARTS = ("single", "pair", "healthy")
 WANTED = {"named first": 0.95, "cause and remedy": 0.90, "pairs in the top two": 0.85,
           "healthy and clean": 1.0}  # fmt: skip
@@ -97,7 +99,10 @@ def tasks() -> tuple[Task, ...]:
     known = {fault.name: fault for fault in FAULTS}
     return (
         *(Task(fault.name, "single", (fault,)) for fault in FAULTS),
-        *(Task(f"{a} + {b}", "pair", (known[a], known[b])) for a, b in (*PAIRS, *STRANGE_PAIRS)),
+        *(
+            Task(f"{a} + {b}", "pair", (known[a], known[b]))
+            for a, b in (*PAIRS, *STRANGE_PAIRS, *BLIND_PAIRS)
+        ),
         *(Task(name, "healthy", healthy=make) for name, make in HEALTHY.items()),
     )
 

@@ -143,7 +143,8 @@ def _twice(given: Given) -> Given:
     return {**given, **{n: [*given[n], *given[n][:3]] for n in ("images", "labels")}}
 
 
-def _held_out(change: Callable[[Any], Any]) -> Plant:
+def held_out(change: Callable[[Any], Any]) -> Plant:
+    """Put two images, changed, on the other side of the split too."""
     others = [5, 3]
     return lambda g: {**g, "held_out": [*crops("val")[0][:2],
                                         *(change(g["images"][i]) for i in others)]}  # fmt: skip
@@ -327,10 +328,10 @@ DATA = (
           "model.mpp data.images", (("zoom", lambda v: 0.3 <= v <= 0.55),)),
     Fault("images twice", "data:white", _twice, COPIES,
           (r"once|remove|duplicate|cop(y|ies)|same",)),
-    Fault("leak", "model:purple", _held_out(lambda a: a), COPIES, (APART,)),
-    Fault("leak, mirrored", "data:purple", _held_out(lambda a: a[:, ::-1].copy()), COPIES,
+    Fault("leak", "model:purple", held_out(lambda a: a), COPIES, (APART,)),
+    Fault("leak, mirrored", "data:purple", held_out(lambda a: a[:, ::-1].copy()), COPIES,
           (APART,)),
-    Fault("leak, compressed anew", "data:white", _held_out(jpeg(60)), COPIES, (APART,)),
+    Fault("leak, compressed anew", "data:white", held_out(jpeg(60)), COPIES, (APART,)),
     Fault("leak by overlapping crops", "data:monuseg train", _overlapping(0, 160), COPIES,
           (APART,)),
     Fault("types off by one", "types:gen", _types(lambda a: a - (a > 0)), TYPES,

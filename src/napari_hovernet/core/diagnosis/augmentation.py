@@ -13,7 +13,7 @@ from ..data.samples import TURNS, Turn
 from ..types import Progress
 from .bench import Bench
 from .case import Setup
-from .data import scaled
+from .data import NOISE, scaled
 from .draws import (
     APART,
     BLURRED,
@@ -21,6 +21,7 @@ from .draws import (
     EYE,
     FAINT,
     FOREIGN,
+    HIDDEN,
     INNER,
     LEAST_DRAWS,
     MEANT,
@@ -95,13 +96,26 @@ def augmentation_labels(bench: Bench) -> Steps:
         yield warn(f"Labels come back as {narrow[0]}: of more than 255 nuclei some merge.",
                    title="Labels come back in 8 bits", certainty=0.4, value=8.0, threshold=16.0,
                    remedy=Remedy("Keep labels in int32 or uint16."))  # fmt: skip
-    if len(lost) + len(mixed) <= SHARE * n and low >= APART and strays <= 2 * SHARE:
+    hidden = [x.hidden for x in looks if x.hidden > HIDDEN]
+    if len(hidden) > 2 * SHARE * n:
+        yield fault(
+            f"In {len(hidden)} of {n} draws up to {max(hidden):.0%} of the label pixels lie where "
+            "the image is flat.", title="Labels stay where the image was cut out", certainty=0.88,
+            value=len(hidden) / n, threshold=2 * SHARE, remedy=Remedy(
+                "Cut the same parts out of image and labels (mask both together), or none."),
+            **common)  # fmt: skip
+    elif len(lost) + len(mixed) <= SHARE * n and low >= APART and strays <= 2 * SHARE:
         yield ok(f"In {n} draws image and labels agree by {low:.2f} (1 = as they went in), and ids "
                  "are those that went in.", value=low, threshold=APART)  # fmt: skip
 
 
+MANY, HAZE = 0.3, 0.4
+"""Share of draws that are full of noise, or blurred, and the share of fine detail left, from which
+it is a fault (ours: blur in one of ten, 0.5 of the detail left)."""
+
+
 @check("augmentation.image", "Images after augmentation", needs=("augmentation",),
-       explains=LEARNED)  # fmt: skip
+       explains=("augmentation.labels", *LEARNED))  # fmt: skip
 def augmentation_image(bench: Bench) -> Steps:
     """Judge range and colours of the images that come back."""
     if read(bench).rules:
@@ -116,6 +130,12 @@ def augmentation_image(bench: Bench) -> Steps:
         (n - len(known) + sum(x.image[2] < FAINT for x in known), 0.9, SHARE,
          "Images come back dark, blank or not finite", "of so many hardly anything can be seen",
          "Make the jitter of brightness weaker; multiply 0..1 by 255 only once."),
+        (sum(x.noise > NOISE for x in looks), 0.9, MANY,
+         "Images come back full of noise", f"in so many there are {NOISE:.0f} grey levels of noise "
+         "and more (tissue: below 3)", "Make the noise weaker: less than 10 grey levels of 255."),
+        (sum(x.haze < HAZE and x.noise < 1 for x in looks), 0.9, MANY, "Images come back blurred",
+         f"in so many less than {HAZE:.0%} of the fine detail is left", "Make the blur weaker "
+         "(sigma below 2 px): outlines are not to be seen any more."),
         (sum(x.swapped for x in looks), 0.9, 0.15, "Colour channels are exchanged in augmentation",
          "so many fit the image that went in in another order of channels",
          "Keep one order of colour channels: do not shuffle them, and OpenCV reads BGR."),

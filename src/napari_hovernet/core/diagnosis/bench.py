@@ -34,7 +34,8 @@ BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "input_gamma", "image
 AFTER_MAPS = frozenset({"separation", "np_threshold", "target_order", "target_sign",
                         "target_divisor", "type_offset", "types_background", "labels_turn",
                         "labels_shift", "labels_zoom"})  # fmt: skip
-"""Fields that change neither what the network gets nor how its maps are read."""
+"""Fields that change neither what the network gets nor how its maps are read; what is kept then."""
+KEPT = ("maps", "variant", "box")
 
 
 # fmt: off
@@ -104,7 +105,7 @@ class Bench:
         changed = {f.name for f in fields(Setup)
                    if getattr(mine, f.name) != getattr(theirs, f.name)}  # fmt: skip
         if changed <= AFTER_MAPS:
-            other._kept = {k: v for k, v in self._kept.items() if k[0] in ("maps", "variant")}
+            other._kept = {k: v for k, v in self._kept.items() if k[0] in KEPT}
         return other
 
     def once(self, name: str, make: Callable[[], T], *key: Any) -> T:
@@ -195,10 +196,7 @@ class Bench:
         return self.once("box", make, index)
 
     def variant(self, index: int, token_prefix: int | None = None) -> Maps | None:
-        """Predict the part :meth:`box` of an item, by another token prefix if one is given.
-
-        Maps have the size of the part, HV is read as the setup says.
-        """
+        """Predict the part :meth:`box` of an item, by another token prefix if one is given."""
 
         def make() -> Maps | None:
             made: Maps | None
@@ -342,11 +340,7 @@ def resized_maps(maps: Maps, shape: tuple[int, int]) -> Maps:
 
 
 def given_maps(raw: RawItem) -> Maps:
-    """Read predicted maps as somebody's program wrote them.
-
-    NP outside of 0..1 is taken for logits, whole numbers up to 255 for bytes, and HV of whole
-    numbers for 127ths; that they were so is for a check to say.
-    """
+    """Read predicted maps as somebody's program wrote them: logits, bytes, percent, 127ths."""
     try:
         stored = channel_first(np.asarray(raw.hv))
     except ValueError as error:
@@ -377,9 +371,14 @@ def probability(given: npt.NDArray[Any]) -> Float32:
     low, high = float(values.min()), float(values.max())
     if low >= -1e-3 and high <= 1 + 1e-3:  # rounding
         return np.clip(values, 0, 1)
-    if given.dtype.kind in "iu" and low >= 0 and high <= 255:
-        return values / np.float32(255)
+    if low >= 0 and high <= 255:  # logits are negative, too
+        return values / np.float32(scale_of(given))
     return np.asarray(1 / (1 + np.exp(-np.clip(values, -50, 50))), np.float32)
+
+
+def scale_of(given: npt.NDArray[Any]) -> float:
+    """By what NP of 0 and more has to be divided: bytes, or percent."""
+    return 255.0 if given.dtype.kind in "iu" or float(given.max()) > 101 else 100.0
 
 
 def channel_first(hv: npt.NDArray[Any]) -> npt.NDArray[Any]:

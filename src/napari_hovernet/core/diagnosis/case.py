@@ -27,11 +27,7 @@ from .report import Remedy
 # fmt: off
 @dataclass(frozen=True)
 class Setup:
-    """How everything is to be read; a remedy changes one field.
-
-    Everything at its default is "as it claims to be". With a remedy applied the checks see what
-    the program would see with the fault mended.
-    """
+    """How everything is to be read, by default as it claims to be; a remedy changes one field."""
 
     hv_order: str = choice("hv", "Order of HV", "Of the HV that is predicted.", options=ORDERS)
     hv_sign: str = choice("outward", "Sign of HV", "Of the HV that is predicted.", options=SIGNS)

@@ -10,13 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 
 from ...errors import UserError
 from ..data.items import evenly, listed
 from ..data.samples import TURNS, Sample, find_leaks, print_of, turn_plane
 from ..data.samples import Print as Whole
 from ..data.stores import TARGETS
-from ..hv import compact_ids
+from ..hv import compact_ids, moments
 from ..types import Float32, Int32, Progress
 from .bench import Bench, Item, item_of
 from .case import RawItem
@@ -167,6 +168,17 @@ FLAT_RANGE, FLAT_TOP = 95, 185
 contrast was lost (tissue: 77 to 240, and 205 to 255)."""
 WHITE_OFF = 0.6
 """Brightest level of one channel by that of another, below which white is no white (0.77 to 1)."""
+ONE_WAY, BLOCKS = 0.72, 4.0
+"""Detail along one axis by that along the other, below which images were smeared or torn (tissue
+0.82 to 1, motion and lines out of step 0.3 to 0.7); and roughness at every eighth pixel by that at
+others, from which compression left hardly more than blocks (tissue, JPEG of 75: up to 2.3)."""
+APART, BY = 3, 0.1
+"""Pixels by which two channels lie apart, and what moving back gains in correlation (tissue: up to
+2, and 0.03)."""
+EOSIN, SQUARE = 3.5, 1.45
+"""Density that nuclei add in green over that in red, from which it is no haematoxylin (0.8 to 2.6);
+and width by height of the usual nucleus (or turned) from which pixels are not square (medians of
+images: up to 1.15)."""
 LITTLE = 0.02
 """Share of nucleus pixels below which a few odd nuclei decide (one on the lightest spot)."""
 PROVEN = 0.5
@@ -189,12 +201,22 @@ class ImageLook:
     noise: float  # Grey levels
     broken: float  # Share of labelled pixels that have one and the same colour
     balance: float  # Brightest level of the dimmest channel by that of the brightest
+    axes: float  # Detail along one axis by that along the other
+    blocks: float  # Roughness at every eighth pixel by that at others
+    offset: int  # Pixels by which red or blue lies off green
+    aspect: float  # Width by height of nuclei, NaN without labels
     unit: bool  # 0 and 1 alone
 
     @property
     def seen(self) -> bool:
         """Whether it shows anything."""
         return not self.unit and bool(self.spread.max() >= BLANK)
+
+    @property
+    def pink(self) -> bool:
+        """Whether nuclei take green light alone, as eosin does."""
+        red, green, blue = self.inside
+        return bool(self.contrast > PROVEN and green > EOSIN * max(red, blue, 0.02))
 
 
 CODE = np.array([1, 257, 65537], np.uint32)
@@ -222,12 +244,48 @@ def _look(item: Item) -> ImageLook:
     return ImageLook(
         item, spread, float(np.percentile(flat, 99.5)), float(np.percentile(grey, 0.5)),
         float((flat >= 255).all(1).mean()), float(pairs.min()), inside, contrast,
-        _detail(grey, labels), _noise(grey), broken, float(tops.min() / max(tops.max(), 1)),
-        int(image.max(initial=0)) <= 1,
+        detail_of(grey, labels), noise_of(grey), broken, float(tops.min() / max(tops.max(), 1)),
+        *_texture(grey), _offset(part), _aspect(labels), int(image.max(initial=0)) <= 1,
     )  # fmt: skip
 
 
-def _detail(grey: Any, labels: Int32 | None) -> float:
+def _texture(grey: Any) -> tuple[float, float]:
+    """Fine over coarse detail of one axis by the other; roughness at every eighth pixel."""
+    ways, blocks = [], []
+    for plane in (grey, grey.T):
+        fine, middle, coarse = (cv2.GaussianBlur(plane, (0, 0), sigmaX=s, sigmaY=0.01)
+                                for s in (0.7, 1.5, 6.0))  # fmt: skip
+        ways.append(float((fine - middle).std()) / max(float((middle - coarse).std()), 1e-6))
+        rough = np.abs(np.diff(plane, 2, axis=1)).mean(0)
+        each = np.sort([rough[k::8].mean() for k in range(8)]) if len(rough) > 16 else np.ones(8)
+        blocks.append(float(each[-2:].mean() / max(np.median(each), 0.1)))
+    return min(ways) / max(*ways, 1e-6), min(blocks)
+
+
+def _offset(part: Float32) -> int:
+    """Pixels by which red or blue fits green better elsewhere; 0 where that gains little."""
+    planes = [cv2.GaussianBlur(part[:256, :256, c], (0, 0), 1.0) for c in (1, 0, 2)]
+    green, *others = (fft.rfft2((p - p.mean()) / max(float(np.linalg.norm(p - p.mean())), 1e-6))
+                      for p in planes)  # fmt: skip
+    most = 0
+    for other in others:
+        fits = fft.irfft2(other * np.conj(green), planes[0].shape)
+        at = np.unravel_index(int(fits.argmax()), fits.shape)
+        far = max(min(int(k), n - int(k)) for k, n in zip(at, fits.shape, strict=True))
+        most = max(most, far if fits.max() - fits[0, 0] >= BY else 0)
+    return most
+
+
+def _aspect(labels: Int32 | None) -> float:
+    """Width by height of nuclei, on geometric average."""
+    if labels is None:
+        return float("nan")
+    area, _, box = moments(*compact_ids(labels))
+    height, width = (box[area >= 40, k + 2] - box[area >= 40, k] + 1 for k in (0, 1))
+    return float(np.exp(np.mean(np.log(width / height)))) if len(width) > 4 else float("nan")
+
+
+def detail_of(grey: Any, labels: Int32 | None) -> float:
     """Fine over coarse detail, where nuclei are 20 px large; NaN where there is none."""
     scale = 1.0
     if labels is not None:
@@ -242,7 +300,7 @@ def _detail(grey: Any, labels: Int32 | None) -> float:
     return float((fine - middle).std()) / under if under > BLANK else float("nan")
 
 
-def _noise(grey: Any) -> float:
+def noise_of(grey: Any) -> float:
     """Noise in grey levels, by differences that no slope and no edge has (Immerkaer 1996)."""
     cross = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     inner = cv2.filter2D(grey, -1, cross)[1:-1, 1:-1]
@@ -268,8 +326,8 @@ def images(bench: Bench) -> Steps:
             continue
         found = True
         values = {name: float(np.median([getattr(x, name) for x in bad]))
-                  for name in ("bright", "darkest", "noise", "broken", "unlike",
-                               "detail", "balance")}  # fmt: skip
+                  for name in ("bright", "darkest", "noise", "broken", "unlike", "detail",
+                               "balance", "axes", "blocks", "offset", "aspect")}  # fmt: skip
         proven = certainty > 0.92 or np.mean([x.contrast > PROVEN for x in bad]) > MOST
         yield from told([(
             True, certainty if proven else min(certainty, ALONE), title,
@@ -336,7 +394,7 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "labelled nuclei are lighter than all else, and the ground is dark",
            "Invert the images (255 - image), unless they are fluorescence, for which another model "
            "is needed.")  # fmt: skip
-    yield (lambda x: x.contrast > PROVEN and x.unlike >= UNLIKE
+    yield (lambda x: x.contrast > PROVEN and x.unlike >= UNLIKE and not x.pink
            and x.inside[2] > max(BLUE_RED * x.inside[0], 0.02), MOST,
            scaled(blue, BLUE_RED, 2, 0.85, 0.97), "Red and blue of the images are swapped (BGR)",
            f"nuclei take {blue:.1f} times as much light of the last channel as of the first "
@@ -352,6 +410,28 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "Images are out of focus", "fine detail is {detail:.3f} of the coarse (in focus 0.11 to "
            "0.45)", "Take images in focus; look whether they were smoothed, compressed or enlarged "
            "when they were written.")  # fmt: skip
+    wide = float(np.nanmedian([x.aspect for x in looks] + [1.0]))
+    yield (lambda x: x.seen and x.axes < ONE_WAY, 0.6, 0.88,
+           "Images are smeared or torn along one axis", "fine detail along one axis is {axes:.2f} "
+           "of that along the other (tissue: above 0.8)", "Scan again: the stage moved while the "
+           "picture was taken, or the lines of the scan are out of step.")  # fmt: skip
+    yield (lambda x: x.seen and x.blocks >= BLOCKS, 0.6, 0.9,
+           "Compression left hardly more than blocks of 8 px", "pixels at the seams of blocks are "
+           "{blocks:.0f} times as rough as others (JPEG of quality 75: 2)",
+           "Write images again with better quality, or without loss (PNG).")  # fmt: skip
+    yield (lambda x: x.seen and x.offset >= APART, 0.6, 0.93,
+           "Colour channels do not lie on one another", "red or blue lies {offset:.0f} px off "
+           "green (tissue: up to 2)", "Register (align) the channels: they were taken one after "
+           "the other, or read from another place.")  # fmt: skip
+    yield (lambda x: x.pink and x.unlike >= UNLIKE and x.offset < APART, MOST, 0.85,
+           "Nuclei have the colour of eosin: stains are exchanged", "nuclei take far more green "
+           "light than red (haematoxylin: 0.8 to 2.6 times as much)",
+           "Look at the normalisation of stains that wrote these colours.")  # fmt: skip
+    yield (lambda x: max(wide, 1 / wide) >= SQUARE and x.aspect == x.aspect
+           and (x.aspect > 1.2 or x.aspect < 0.83), 0.7 if len(looks) > 2 else 2, 0.9,
+           "Pixels are not square: nuclei are stretched along one axis",
+           "nuclei are {aspect:.2f} times as wide as high, on average (tissue: 0.85 to 1.15)",
+           "Resize images and labels so that pixels are square.")  # fmt: skip
     yield (lambda x: grey and not x.contrast > 2 * PROVEN, MOST, 0.4, "All images are grey",
            "there is no colour", "Read images in colour, if there are.")  # fmt: skip
 

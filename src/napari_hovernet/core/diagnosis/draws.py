@@ -40,6 +40,7 @@ from ..training.crops import augment_image, cut_crop, draw_move, targets_of, tur
 from ..types import Float32, Int32
 from .bench import Bench, busiest
 from .case import Setup
+from .data import detail_of, noise_of
 from .placement import band, unit
 
 Matrix = npt.NDArray[np.float64]
@@ -217,9 +218,9 @@ def as_planes(made: Any, name: str) -> Drawn:
     if labels.ndim != 2 or hv.shape != (2, *labels.shape) or image.shape[:2] != labels.shape:
         raise InputError(f"The augmentation {name} returned image {image.shape}, labels "
             f"{labels.shape} and hv {hv.shape}; they must be of one size.")  # fmt: skip
-    image = image[..., None] if image.ndim == 2 else image
     kinds = None if parts[3] is None else np.squeeze(_array(parts[3]))
-    return Drawn(image, labels, np.ascontiguousarray(hv, np.float32), kinds)
+    return Drawn(image[..., None] if image.ndim == 2 else image, labels,
+                 np.ascontiguousarray(hv, np.float32), kinds)  # fmt: skip
 
 
 def _array(given: Any) -> npt.NDArray[Any]:
@@ -280,6 +281,8 @@ MEANT = (0.6, 0.85)
 ALIKE, OVER = 0.8, 0.03
 """Agreement (of angles, 256 grey levels a turn) with one gain and offset from which bytes follow
 them; and share of pixels whole turns away: bytes that ran over 10 to 60 %, sound ones 0."""
+HIDDEN = 0.2
+"""Share of label pixels where the image is flat, from which labels stayed on what was cut out."""
 FAINT = 0.15
 """Contrast over that before, below which nothing is left to be seen (jitter leaves 0.5)."""
 
@@ -309,6 +312,7 @@ class Look:
     foreign: float  # Share of nucleus pixels with ids that were never there
     lost: bool  # Whether ids were merged into one or few
     kind: str  # Name of the labels' type
+    hidden: float  # Share of label pixels on what is flat in the image, and was not
     level: float  # Agreement of image and labels, 1 = as before; NaN where it cannot be told
     matrix: Matrix | None  # Returned HV = matrix @ HV of the returned labels, least squares
     touching: float  # Mean error of HV where nuclei touch
@@ -316,6 +320,8 @@ class Look:
     still: bool  # Whether HV came back as it went in though labels moved
     types_wrong: float  # Share of nuclei with another type; NaN where types take no part
     image: tuple[float, float, float]  # Least, largest value, contrast over that before
+    noise: float  # Grey levels, beyond those before
+    haze: float  # Detail over that before
     over: bool  # Whether bytes ran over
     swapped: bool  # Whether channels fit better in another order
 
@@ -333,20 +339,26 @@ def look_at(probe: Probe, drawn: Drawn) -> Look:
     image = np.asarray(drawn.image, np.float64)
     swapped, over = (False, False) if moved is None else _colours(image, moved)
     level = np.nan if lost or over else _level(probe, drawn, labels, moved)
+    flat, on = ~_filled(np.nan_to_num(np.asarray(drawn.image, np.float32)))[1], labels > 0
+    hidden = float((flat & on).sum() / max(on.sum(), 1))
     apart = not lost and level < APART
     matrix, touch, inner = (None, np.nan, np.nan) if lost or foreign > FOREIGN or apart else (
         _compared(probe, labels, drawn, move))  # fmt: skip
     back = convert(drawn.hv, probe.convention, HVConvention())
     still = back.shape == probe.outward.shape and bool(np.array_equal(back, probe.outward))
     plain = move is not None and move.exact and move.turn == Turn()
-    looks = (np.nan, np.nan, np.nan)
+    looks, noise, haze = (np.nan, np.nan, np.nan), 0.0, 1.0
     if image.size and np.isfinite(image).all():
         unit_range = 255.0 if image.max() <= 2 and drawn.image.dtype.kind == "f" else 1.0
         contrast = float(image.std(axis=(0, 1)).max()) * unit_range
         looks = (float(image.min()), float(image.max()), contrast / max(
             float(probe.image.std(axis=(0, 1)).max()), 1e-6))  # fmt: skip
-    return Look(move, foreign, lost, str(drawn.labels.dtype), level, matrix, touch, inner,
-                not plain and still, _types_wrong(probe, drawn, labels), looks, over,
+        grey, before = (unit_range * image.mean(2)).astype("f4"), probe.image.mean(2, dtype="f4")
+        noise = noise_of(grey) - noise_of(before)
+        now, was = detail_of(grey, None), detail_of(before, None)
+        haze = now / was if was > 0 and np.isfinite(now) else 1.0
+    return Look(move, foreign, lost, str(drawn.labels.dtype), hidden, level, matrix, touch, inner,
+                not plain and still, _types_wrong(probe, drawn, labels), looks, noise, haze, over,
                 swapped and not apart)  # fmt: skip
 
 
@@ -411,10 +423,7 @@ def _as_labels(planes: npt.NDArray[Any], move: Move, shape: tuple[int, ...]) -> 
 
 
 def _level(probe: Probe, drawn: Drawn, labels: Int32, moved: Any) -> float:
-    """Agreement of image and labels: that of the image moved alike, or that of both as before.
-
-    The first does not ask what the image shows, the second not how labels moved.
-    """
+    """Agreement of image and labels: that of the image moved alike, or that of both as before."""
     grey, there = _filled(np.nan_to_num(np.asarray(drawn.image, np.float32)))
     alike = 0.0
     if moved is not None:
@@ -444,11 +453,7 @@ def _filled(image: Float32) -> tuple[Float32, npt.NDArray[np.bool_]]:
 def _compared(
     probe: Probe, labels: Int32, drawn: Drawn, move: Move | None
 ) -> tuple[Matrix | None, float, float]:
-    """Compare returned HV with that of the returned labels, where nuclei are whole.
-
-    After a free rotation the extents of nuclei along x and y are others, so HV that was moved and
-    turned is not quite that of the moved labels. Both are right: the nearer one counts.
-    """
+    """Compare returned HV with that of the returned labels (or moved along), in whole nuclei."""
     returned, right = convert(drawn.hv, probe.convention, HVConvention()), hv_targets(labels)
     exact = move is not None and move.exact
     new, old = whole_nuclei(labels), whole_nuclei(probe.labels)

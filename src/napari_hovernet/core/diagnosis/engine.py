@@ -53,6 +53,11 @@ UNSCORED = frozenset({"target_order", "target_sign", "target_divisor", "type_off
 """Fields of the setup that change no nucleus, so that no score tells whether they help."""
 AGAIN_S = 25.0
 """CPU seconds of the first look from which on there is no second one: both end within a minute."""
+NO_EXCUSE = frozenset({"data.labels", "data.coverage", "data.complete", "data.place",
+                       "data.targets", "model.np"})  # fmt: skip
+"""Causes that lie in labels, or in the values of NP: they explain nothing that shapes in NP tell,
+too. And the AJI by which the remedy of a symptom may win back more than that of its cause:"""
+MORE = 0.1
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
@@ -86,7 +91,8 @@ def fault(evidence: str, **more: Any) -> Verdict:
 
 def judge(proven: bool, evidence: str, sure: float, **more: Any) -> Verdict:
     """Say that something is wrong: a fault if an independent witness proves it, else a warning."""
-    return fault(evidence, **{"certainty": sure, **more}) if proven else warn(evidence, **more)
+    sure = more.pop("certainty", sure if proven else min(sure, ALONE))
+    return (fault if proven and sure > ALONE else warn)(evidence, certainty=sure, **more)
 
 
 def skip(why: str) -> Verdict:
@@ -234,12 +240,17 @@ def _second_look(
     if first is None or not action or not (action in UNSCORED or first.gain >= BETTER):
         return
     mended = bench.again(bench.setup.applied(first.remedy))
+    moved = action.startswith(("labels_", "image_order"))  # whatever labels say is open again
     again = [
         c
         for c in checks
         if not (c.last or c.missing(bench.case.has))
         and c.id != first.id
-        and (_explains(first.id, c.id) or any(fnmatch(first.id, a) for a in c.after))
+        and (
+            _explains(first.id, c.id)
+            or any(fnmatch(first.id, a) for a in c.after)
+            or (moved and c.family in ("data", "model"))
+        )
     ]
     hidden = {c.id for c in again}
     mended.found = [f for f in found if f.id not in hidden and f.id != first.id]
@@ -279,14 +290,13 @@ def _weight(f: Finding) -> tuple[int, float, float]:
 
 
 def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
-    """Return the id of a fault that brings this finding about, "" if there is none.
-
-    Where two explain each other the one that weighs more is the cause.
-    """
+    """Return the id of a fault that brings this finding about; of two the one that weighs more."""
     if not finding.wrong:
         return ""
     for cause in causes:
         if cause.id in (finding.id, finding.beside) or not _explains(cause.id, finding.id):
+            continue
+        if (finding.stands and cause.id in NO_EXCUSE) or finding.gain > max(cause.gain, 0) + MORE:
             continue
         mutual = finding.verdict == FAULT and _explains(finding.id, cause.id)
         if not mutual or _weight(cause) < _weight(finding):
@@ -331,36 +341,25 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         cannot be loaded is a finding.
     images : stack (N, H, W, 3) or list of arrays, optional
         RGB, uint8 (or anything the program can read).
-    labels : stack (N, H, W) or list, optional
-        True instances, 0 = background.
-    hv : stack (N, 2, H, W) or list, optional
-        Predicted HV, or stored HV targets.
-    np : stack (N, H, W) or list, optional
-        Predicted probability of nucleus, or stored NP targets.
+    labels, types : stack (N, H, W) or list, optional
+        True instances, and the type of each pixel; 0 = background.
+    hv, np : stack (N, 2, H, W) and (N, H, W), or lists, optional
+        Predicted HV and probability of nucleus, or stored targets; see ``hv_are``.
+    instances, features : stack or list, optional
+        Predicted instances that were cut elsewhere; tokens (T, D), for a token decoder.
     separation : str, SeparationParams or callable, optional
         A preset's name, parameters, or a function ``f(np, hv)`` that returns labels.
-    augmentation : callable or mapping, optional
-        See ``augmentation.py``.
-    loss : HoverLoss, LossParams, callable or mapping, optional
-        See ``loss.py``.
-    types : stack (N, H, W) or list, optional
-        Type of each pixel, 0 = background.
-    instances : stack (N, H, W) or list, optional
-        Predicted instances, where they were cut elsewhere.
-    features : stack (N, T, D) or list, optional
-        Tokens, for a token decoder.
+    augmentation, loss : optional
+        As in ``draws.py`` and ``loss_given.py``: functions of yours, or parameters.
     held_out : stack or list of images, optional
         The other side of the split, for leaks.
-    names : sequence of str, optional
-        Of the images.
-    n_types : int, optional
-        Types there should be, background included.
+    names, n_types : sequence of str, int, optional
+        Of the images; types there should be, background included.
     hv_are : {"auto", "maps", "targets"}
         What ``hv`` and ``np`` are. "auto": with a model, or where np is 0 and 1 only or
         missing beside labels, they are targets; what they were taken for is in the notes.
-    setup : Setup, optional
-        How everything is read; for a second look after a remedy.
-    params : DiagnosisParams, optional
+    setup, params : Setup, DiagnosisParams, optional
+        How everything is read (for a second look after a remedy), and how much is looked at.
     progress : callable, optional
         Called with a :class:`Progress` at every step.
 
@@ -388,12 +387,20 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         raise InputError("There is nothing to diagnose; give a model, images, labels, hv ...")
     predictor, error = predictor_of(model)
     kind, note = kind_of(hv_are, given, model is not None)
-    case = Case(items=dataset_of_arrays(names, **given) if given else None, held_out=None
-                if held_out is None else dataset_of_arrays(image=held_out), kind=kind,
-                predictor=predictor, model_error=error, separator=None if separation is None
-                else Separator.of(separation), loss=loss, augmentation=augmentation,
-                n_types=n_types, setup=setup or Setup(), notes=(note,) if note else ())  # fmt: skip
-    steps = diagnose_steps(Bench(case, params))
+    case = Case(
+        dataset_of_arrays(names, **given) if given else None,
+        None if held_out is None else dataset_of_arrays(image=held_out), kind, predictor, error,
+        None if separation is None else Separator.of(separation), loss, augmentation, n_types,
+        setup or Setup(), (note,) if note else (),
+    )  # fmt: skip
+    return _driven(diagnose_steps(Bench(case, params)), progress)
+
+
+def _driven(
+    steps: Generator[Progress, None, DiagnosisReport],
+    progress: Callable[[Progress], object] | None,
+) -> DiagnosisReport:
+    """Run to the end; returns the report."""
     while True:
         try:
             step = next(steps)

@@ -39,6 +39,11 @@ MASK = 2.0
 SHARED, WRAPPED = 0.25, 0.02
 """Share of ids in several parts from which nuclei share ids (by hand 0, ids in pairs 0.8); and
 where they end at 255, as 8 bits do."""
+PLACES, GIANT_OF = 8, 25.0
+"""Parts of an id, or usual areas that it covers, from which it is no nucleus but something else
+with an id of its own (by hand: 1 part, up to 12 areas), if it is huge, or lines: so little of it
+lies beside no other id (by hand: 0.5 and more)."""
+THIN = 0.2
 LUMPS, SOLID, CONVEX = 0.09, 0.88, 0.93
 """Share of labels larger than most and less convex than that (area over hull) from which labels
 are components, if hardly any share an edge. By hand 0.01 to 0.09, components 0.09 to 0.28, on seven
@@ -63,6 +68,8 @@ class Shapes:
     item: Item
     area: npt.NDArray[Any]  # (n,) of each id
     parts: npt.NDArray[Any]  # (n,) its parts of 20 px and more
+    pieces: npt.NDArray[Any]  # (n,) all its parts
+    core: npt.NDArray[Any]  # (n,) share of its pixels beside no other id
     ids: npt.NDArray[Any]  # (n,) as counted from 1
     solidity: npt.NDArray[np.float64]  # (n,) NaN where cut off or small
     holed: npt.NDArray[np.bool_]
@@ -72,6 +79,15 @@ class Shapes:
     sharing: int  # Pairs of pixels at which two labels share an edge
     lines: tuple[int, ...]  # Where straight borders of tiles are
     end: int  # The largest id as it was given
+
+    @property
+    def odd(self) -> npt.NDArray[np.bool_]:
+        """Ids that are spread over places, or huge, and look unlike nuclei."""
+        usual = float(np.median(self.area))
+        far = (self.pieces >= PLACES) | (self.area >= GIANT_OF * usual)
+        odd = (self.core < THIN) | (self.area > 0.4 * GIANT_OF * usual * self.pieces)
+        odd &= self.area < GIANT * self.item.labels.size  # type: ignore[union-attr]
+        return np.asarray(far & odd & (self.area.size > PLACES))  # that is the background
 
     @property
     def lumps(self) -> npt.NDArray[np.bool_]:
@@ -87,16 +103,23 @@ def _shapes(item: Item, end: int) -> Shapes:
     size = np.bincount(parts.ravel(), minlength=n + 1)
     owner = np.zeros(n + 1, np.int64)
     owner[parts] = ids
-    large = np.bincount(owner[size >= 2 * SPECK], minlength=largest + 1)
+    large, pieces = (np.bincount(owner[size >= k], minlength=largest + 1) for k in (2 * SPECK, 1))
     there = np.flatnonzero(area[1:]) + 1
     there = there[:: max(len(there) // 2000, 1)]  # Of noise there may be very many
     form = np.array([_form(ids, int(i), box[i]) for i in there]).reshape(-1, 2)
     fill = area[there] / np.maximum((box[there, 2:] - box[there, :2] + 1).prod(1), 1)
     return Shapes(
-        item, area[there], large[there], there, form[:, 0],
-        form[:, 1] > 0, (fill >= 0.97) & (area[there] >= SHAPE), int((size[1:] < SPECK).sum()),
-        touching_count(ids), *_borders(ids), end,
+        item, area[there], large[there], pieces[there],
+        np.bincount(ids[_alike(ids)], minlength=largest + 1)[there] / area[there], there,
+        form[:, 0], form[:, 1] > 0, (fill >= 0.97) & (area[there] >= SHAPE),
+        int((size[1:] < SPECK).sum()), touching_count(ids), *_borders(ids), end,
     )  # fmt: skip
+
+
+def _alike(ids: Int32) -> Bool:
+    """Mark pixels whose eight neighbours have the same id."""
+    plane, kernel = ids.astype(np.float32), np.ones((3, 3), np.uint8)
+    return np.asarray(cv2.erode(plane, kernel) == cv2.dilate(plane, kernel))
 
 
 def _form(ids: Int32, i: int, box: npt.NDArray[Any]) -> tuple[float, float]:
@@ -115,10 +138,7 @@ def _form(ids: Int32, i: int, box: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def _borders(ids: Int32) -> tuple[int, tuple[int, ...]]:
-    """Count pairs of pixels of two labels; rows and columns at which all labels change.
-
-    A single such line next to the rim comes of labels that were rolled.
-    """
+    """Count pairs of pixels of two labels; rows and columns (off the rim) at which all change."""
     sharing, found = 0, []
     for plane in (ids, ids.T):
         a, b = plane[:, :-1], plane[:, 1:]
@@ -186,10 +206,7 @@ were merged (four sources 0 to 0.025; with half of the touching ones merged 0.04
 
 
 def _merged(bench: Bench, found: Sequence[Shapes]) -> tuple[float, int]:
-    """Share of labels that are not convex and in which a network sees two nuclei; of how many.
-
-    None if it cuts convex labels as well: then it sees two where there is one.
-    """
+    """Share of labels that are not convex, and two nuclei for a network; 0 if convex ones are."""
     many = convex = n = 0
     for s in [s for s in found if s.item.index in bench.map_indices][:6]:
         maps, labels = bench.maps(s.item.index), s.item.labels
@@ -224,6 +241,7 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
     split, top = float((parts > 1).mean()), max(s.end for s in found)
     several = (parts > 1).sum() >= 3
     usual, total = float(np.median(parts)), int(parts.sum())
+    odd, few = sum(s.odd.any() for s in found), all(s.odd.sum() <= 2 for s in found)
     judged = max(sum(int(np.isfinite(s.solidity).sum()) for s in found), 1)
     lumps = sum(int(s.lumps.sum()) for s in found)
     sharing, corners = (sum(getattr(s, x) for s in found) for x in ("sharing", "touching"))
@@ -234,6 +252,11 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
          "between those of neighbours, as interpolation and JPEG make them.", specks, SPECKS,
          "Resize labels by the nearest pixel, and keep them in a lossless file of 16 or 32 bits "
          "(PNG, TIFF, npz)."),
+        (odd > 0.5 * len(found) and few, 0.93, "An id is no nucleus: lines, or what was left out",
+         f"In {odd} of {len(found)} images an id lies on {PLACES} places and more, or covers "
+         f"{GIANT_OF:.0f} times as much as others, and looks unlike a nucleus.", odd / len(found),
+         0.5, "Write 0 where no nucleus is: lines between nuclei and regions that were left out "
+         "(void, ignore, 65535) get no id; cut these out."),
         (len(lines) >= max(LINES, len(found) // 4), 0.95, "Nuclei are cut along the borders of "
          "label tiles" + (f" of {edge} px" if edge > 2 * SPECK else ""),
          f"At {len(lines)} straight rows or columns no nucleus goes on: all change their id there "
@@ -300,6 +323,9 @@ too large or too small; and what it is where they are sound (medians 0.4 to 1.0 
 sources, single images -1 to 1.8; labels 3 px too large: -1.9 to -3)."""
 ALONE_PX = 1.5
 """More of them, where there are one or two images."""
+VAGUE = 0.47
+"""Deviations of density by which it falls over 2 px at its steepest near outlines, below which
+they follow no nuclei (sets by hand 0.7 to 2.3; each nucleus off by up to 7 px 0.25 to 0.44)."""
 STEEP = 0.22
 """Share of its whole range by which density must fall over 2 px there, to be told (0.3 to 0.7)."""
 
@@ -313,6 +339,7 @@ class Cover:
     contrast: float  # Density inside minus outside, in standard deviations; NaN without image
     giant: bool  # Whether one label is large, and lighter than the others or at all four sides
     outline: float  # Pixels outwards to the steepest fall of density, NaN if unclear
+    steep: float  # How steep that is, in standard deviations, clear or not
 
 
 def _cover(item: Item) -> Cover:
@@ -322,7 +349,7 @@ def _cover(item: Item) -> Cover:
     count[0] = 0
     large = ids == int(count.argmax())
     sides = all(edge.any() for edge in (large[0], large[-1], large[:, 0], large[:, -1]))
-    giant, contrast, outline = count.max() >= GIANT * ids.size, np.nan, np.nan
+    giant, contrast, outline, steep = count.max() >= GIANT * ids.size, np.nan, np.nan, np.nan
     density = None
     if item.image is not None and item.image.shape[:2] == ids.shape:
         planes = [DENSITY[np.ascontiguousarray(item.image[..., c])] for c in (0, 2)]
@@ -330,15 +357,15 @@ def _cover(item: Item) -> Cover:
         spread = max(float(density.std()), 1e-6)
         if inside.any() and not inside.all():
             contrast = float(density[inside].mean() - density[~inside].mean()) / spread
-            outline = _outline(density, inside)
+            outline, steep = _outline(density, inside)
         rest = inside & ~large
         giant &= not rest.any() or float(density[rest].mean() - density[large].mean()) > 0
     return Cover(item, float(inside.mean()), contrast,
-                 bool(giant and (density is not None or sides)), outline)  # fmt: skip
+                 bool(giant and (density is not None or sides)), outline, steep)  # fmt: skip
 
 
-def _outline(density: Float32, inside: Bool) -> float:
-    """Pixels from the outline, outwards, to where density falls most steeply; NaN if unclear."""
+def _outline(density: Float32, inside: Bool) -> tuple[float, float]:
+    """Pixels outwards from the outline to the steepest fall of density (NaN: unclear); its size."""
     depth, away = (cv2.distanceTransform(m.astype(np.uint8), cv2.DIST_L2, 5)
                    for m in (inside, ~inside))  # fmt: skip
     at = np.clip(np.rint(np.where(inside, 0.5 - depth, away - 0.5)) + 9, 0, 18).astype(np.int64)
@@ -346,14 +373,15 @@ def _outline(density: Float32, inside: Bool) -> float:
     mean = np.bincount(at.ravel(), density.ravel(), 19)[1:18] / np.maximum(n, 1)
     known = n > 30
     if known.sum() < 9:
-        return float("nan")
+        return np.nan, np.nan
     fall = np.where(known[:-2] & known[2:], mean[:-2] - mean[2:], 0.0)
     k = int(fall.argmax())
+    steep = float(fall[k]) / max(float(density.std()), 1e-6)
     if not fall[k] > STEEP * np.ptp(mean[known]):
-        return float("nan")
+        return np.nan, steep
     near = slice(max(k - 2, 0), k + 3)
     weight = fall[near].clip(1e-9)
-    return float((weight * (np.arange(15)[near] - 7)).sum() / weight.sum())
+    return float((weight * (np.arange(15)[near] - 7)).sum() / weight.sum()), steep
 
 
 @check("data.coverage", "Labels cover nuclei", needs=("labels",),
@@ -375,13 +403,16 @@ def coverage(bench: Bench) -> Steps:
     off = float(np.median(outlines)) if outlines else float("nan")
     clear = len(outlines) >= 0.5 * len(found) and np.ptp(np.percentile(outlines, (25, 75))) <= 2.5
     room = 0.0 if len(outlines) > 2 else ALONE_PX
+    falls = [c.steep for c in seen if np.isfinite(c.steep) and c.contrast > 0]
+    steep = float(np.median(falls)) if len(falls) > 2 else np.inf
+    background = (contrast <= LIGHTER and share >= LITTLE) or giants >= GIANT
+    vague = not background and share < 0.75 and steep < VAGUE
     by, known = abs(off - USUAL), f"{share:.0%} of the pixels are nucleus"
     common = {
         "numbers": {"coverage": share, "contrast": contrast, "Dice of all-foreground": float(
             np.mean([2 * c.share / (1 + c.share) for c in found]))}, "layers": ("image", "truth"),
         "places": places_of(bench, (c.item for c in sorted(found, key=lambda c: -c.share))),
     }  # fmt: skip
-    background = (contrast <= LIGHTER and share >= LITTLE) or giants >= GIANT
     # fmt: off
     claims: list[Claim] = [
         (background, 0.95, "Background was taken for nuclei",
@@ -391,16 +422,20 @@ def coverage(bench: Bench) -> Steps:
          if giants >= GIANT else "."), contrast, LIGHTER, "Choose the right mask channels (PanNuke "
          "0 to 4 are nuclei, 5 is background), invert the mask, or subtract the id of the "
          "background (background is 0)."),
-        (not background and clear and off < SWOLLEN - room, scaled(by, 2, 4, 0.85, 0.95),
+        (not (background or vague) and clear and off < SWOLLEN - room, scaled(by, 2, 4, 0.85, 0.95),
          f"Labels are too large: outlines {by:.0f} px outside of the nuclei",
          f"Density falls most steeply {by:.0f} px inside of the outlines (median of "
          f"{len(outlines)} images; by hand within 1 px).", off, SWOLLEN, "Labels were dilated "
          "(grown): draw them at the border of nuclei, or shrink them by as much."),
-        (not background and clear and off > SHRUNK + room, scaled(by, 2, 4, 0.85, 0.95),
+        (not (background or vague) and clear and off > SHRUNK + room, scaled(by, 2, 4, 0.85, 0.95),
          f"Labels are too small: outlines {by:.0f} px inside of the nuclei",
          f"Density falls most steeply {by:.0f} px outside of the outlines (median of "
          f"{len(outlines)} images; by hand within 1 px).", off, SHRUNK, "Labels were eroded, "
          "or drawn inside: grow (dilate) them to the border of nuclei, ids apart."),
+        (vague, 0.87, "Outlines of labels do not follow nuclei", f"Near outlines density falls by "
+         f"{steep:.2f} deviations over 2 px at its steepest (by hand 0.7 to 2.3).", steep, VAGUE,
+         "Draw the outline of every nucleus where it lies: these were moved one by one, are shapes "
+         "put around points, or labels and image are distorted against each other."),
         (share > 0.75 and not background and not contrast > 0.5, 0.5, "Nearly all is nucleus",
          f"{known}; tissue has 10 to 40 %.", share, 0.75, "Look at labels on their images: is "
          "background labelled, or the mask inverted?"),

@@ -204,10 +204,7 @@ def _impossible(module: Any) -> bool:
 
 
 def misfit(bench: Bench) -> tuple[str, float]:
-    """Name the batch norm that fits the data least once those before it do, and by what ratio.
-
-    Those behind a convolution of the image itself are left out: they see its colours and contrast.
-    """
+    """Name the batch norm (not of the image itself) that fits the data least, and by what ratio."""
     twin, network = bench.once("adapted", lambda: adapted(bench)), network_of(bench)
     worst = ("", 0.0)
     if twin is None or twin.model is None:

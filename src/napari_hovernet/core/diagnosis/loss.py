@@ -17,6 +17,7 @@ from .bench import Bench
 from .data import scaled
 from .engine import Steps, Verdict, check, fault, ok, skip, warn
 from .loss_given import (
+    ADDED,
     TINY,
     Batch,
     HvLoss,
@@ -182,6 +183,7 @@ def loss_minimum(bench: Bench) -> Steps:
 def _minimum_faults(
     loss: Loss, b: Batch, cost: dict[str, float], curve: list[float], common: dict[str, Any]
 ) -> Iterator[Verdict]:
+    offset = cost.pop(ADDED)  # where background counts it is large, whatever else
     span = max(map(abs, cost.values()))
     if span <= TINY:
         inside = _counted(loss.hv, b)[0] > TINY
@@ -217,7 +219,8 @@ def _minimum_faults(
                 "Give the squared error of both components (hv_mse) its weight, pixel by pixel "
                 "before any mean; lengths alone buy no direction."), **common)  # fmt: skip
         return
-    yield from _parts_unseen(cost, unit, common) or _lengths(loss, b, curve, span, common)
+    unseen = _parts_unseen(cost | {ADDED: offset}, unit, common)
+    yield from unseen or _lengths(loss, b, curve, span, common)
 
 
 def _parts_unseen(cost: dict[str, float], unit: float, common: dict[str, Any]) -> list[Verdict]:
@@ -227,6 +230,12 @@ def _parts_unseen(cost: dict[str, float], unit: float, common: dict[str, Any]) -
                     threshold=BLIND, title="Errors of pixels cancel out", certainty=0.95,
                     remedy=Remedy("Square the error of each pixel first, then take the mean over "
                                   "nuclei (order of mean and square)."), **common)]  # fmt: skip
+    if cost[ADDED] < BLIND * unit:
+        return [fault(f"{ADDED.capitalize()} costs hardly more than the truth.", value=0.0,
+                      threshold=BLIND, title="The loss does not see an offset of HV",
+                      certainty=0.95, remedy=Remedy(
+                          "Slopes alone leave a constant open: add the squared error of both "
+                          "components (hv_mse)."), **common)]  # fmt: skip
     each = {n: c for n, c in cost.items() if "channel (" in n}
     least, most = min(each, key=lambda n: each[n]), max(each.values())
     if each[least] < BLIND * most:
@@ -314,7 +323,7 @@ def loss_weights(bench: Bench) -> Steps:
     found = list(_pixel_faults(loss.hv, b))
     yield Progress(1, 2, "Shares of the terms")
     if loss.full is not None:
-        found += _share_faults(loss, b)
+        found += _np_faults(loss, b) or _share_faults(loss, b)
         found += _type_faults(loss, b)
     yield from found or [ok(f"Nuclei count, background does not, and no term drowns another "
                             f"({b.source}).")]  # fmt: skip
@@ -402,10 +411,7 @@ def _parts(loss: Loss, b: Batch) -> tuple[dict[str, float], bool]:
 
 
 def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
-    """Judge NP against HV by the batch or planted maps, whichever is better.
-
-    A model that has learned NP has little NP loss left, whatever the weights.
-    """
+    """Judge NP against HV by planted maps too: of NP that is learned little loss is left."""
     np_share, largest, here = 0.0, ("", 1.0), {}
     terms = False
     for batch in (synthetic_batch(), b):
@@ -439,6 +445,27 @@ def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
                       threshold=TERM, unit="share", title=f"{largest[0]} drowns the rest of HV",
                       certainty=0.72, remedy=weights, **common)]  # fmt: skip
     return []
+
+
+def _np_faults(loss: Loss, b: Batch) -> list[Verdict]:
+    """Judge whether NP is learned of nuclei and of background."""
+    live = torch.zeros_like(b.logits).requires_grad_()
+    total, _ = loss.full(replace(b, logits=live))  # type: ignore[misc]
+    slope = torch.autograd.grad(total, live, allow_unused=True)[0] if total.requires_grad else None
+    if slope is None or not norm(slope) > TINY:
+        return []
+    each = slope.abs().sum(1)
+    counts = each > 1e-3 * each.max()
+    inside, outside = (float(counts[m].float().mean()) for m in (b.mask, ~b.mask))
+    if min(inside, outside) >= COUNTS:
+        return []
+    where = "in nuclei" if inside > outside else "on the background"
+    return [fault(
+        f"{inside:.0%} of the nucleus pixels and {outside:.0%} of the others count for NP.",
+        value=min(inside, outside), threshold=COUNTS, unit="share", certainty=0.94,
+        title=f"NP is learned {where} alone", remedy=Remedy(
+            "Take the loss of NP over all pixels, nuclei and background: leave its mask "
+            "out."))]  # fmt: skip
 
 
 def _type_faults(loss: Loss, b: Batch) -> list[Verdict]:

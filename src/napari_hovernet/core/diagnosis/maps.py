@@ -19,7 +19,7 @@ import numpy as np
 from ..data.samples import TURNS, Turn, turn_plane
 from ..data.stores import MAPS
 from ..types import Bool, Float64, Progress
-from .bench import Bench
+from .bench import Bench, scale_of
 from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
 from .reading import (
     HALF,
@@ -306,7 +306,7 @@ BAD_DICE = 0.7
 
 def _np_as_given(raw: Sequence[Any], activation: str) -> Steps:
     """Look at given numbers before anything was made of them."""
-    kinds = [("bytes" if a.dtype.kind in "iu" and a.max() <= 255 else "logits") for a in raw
+    kinds = [(f"0..{scale_of(a):.0f}" if a.min() >= 0 and a.max() <= 255 else "logits") for a in raw
              if a.size and a.dtype.kind in "fiu" and np.isfinite(a).all()
              and not -1e-3 <= a.min() <= a.max() <= 1 + 1e-3]  # fmt: skip
     if not kinds or activation == "logits":
@@ -314,11 +314,11 @@ def _np_as_given(raw: Sequence[Any], activation: str) -> Steps:
     logits = kinds.count("logits") >= len(kinds) / 2
     yield fault(
         f"NP leaves 0..1 in {len(kinds)} of {len(raw)} images"
-        + (": these are logits, before softmax or sigmoid." if logits else ", up to 255."),
-        title="NP is not a probability but " + ("logits" if logits else "bytes"),
+        + (": these are logits, before softmax or sigmoid." if logits else f": it is {kinds[0]}."),
+        title=f"NP is not a probability but {'logits' if logits else kinds[0]}",
         value=len(kinds), threshold=1, unit="images", certainty=0.95, layers=("np",),
         remedy=Remedy("Apply the softmax (channel 1) before NP is used.", "np_activation", "logits")
-        if logits else Remedy("Divide NP by 255 before it is used."),
+        if logits else Remedy(f"Divide NP by {kinds[0][3:]} before it is used."),
     )  # fmt: skip
 
 
@@ -338,7 +338,7 @@ def _inverted(found: NP, channel: int, common: dict[str, Any]) -> Any:
         remedy=Remedy("Read the other NP channel: nucleus is channel 1 of the softmax.",
                       "np_channel", 0 if channel else 1),
         plain="The program takes everything but the nuclei for nuclei.",
-        decisive=False, **common,
+        stands=all(told), **common,
     )  # fmt: skip
 
 

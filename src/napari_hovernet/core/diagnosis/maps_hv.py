@@ -276,7 +276,7 @@ def direction_of_hv(bench: Bench) -> Steps:
          f"Moved back it is {hv.moved:.2f}.",
          Remedy("Find what moves HV but not NP where maps are made or read."), {}),
         (_misreads(hv, main), 0.96, _misread(main.best), "", _read_as(main.best, bench),
-         {"plain": "Borders are looked for where there are none."}),
+         {"plain": "Borders are looked for where there are none.", "stands": _both_say(hv)}),
         (hv.noise >= NOISY, 0.85, "HV is noisy", f"From pixel to pixel HV has noise of "
          f"{hv.noise:.0%} of its length (healthy: below 10 %).", Remedy(
              "Look for dropout or batch statistics left in training mode; smooth HV (larger scales "
@@ -343,6 +343,12 @@ def _misreads(hv: HV, main: Fit) -> bool:
     """Whether another reading than the claimed one fits, by far."""
     fits = main.best != READINGS[0] and main.score >= POINTS and main.lead >= LEAD
     return fits and not _speaks_for_it(hv)
+
+
+def _both_say(hv: HV) -> bool:
+    """Whether NP's own shapes say the same as labels: whatever is wrong with these."""
+    return (hv.shapes.parts >= LEAST_PARTS and hv.shapes.best == hv.main.best
+            and hv.shapes.score >= WEAK and hv.shapes.lead >= LEAD)  # fmt: skip
 
 
 def _speaks_for_it(hv: HV) -> bool:

@@ -66,10 +66,7 @@ def band(plane: Any) -> Float32:
 
 
 def likeness(image: UInt8) -> Float32:
-    """How much each pixel looks like nucleus: density of red, or of blue where that shows more.
-
-    Haematoxylin takes red light, eosin hardly any: nuclei stand out of pink and of purple tissue.
-    """
+    """How much each pixel looks like nucleus: density of red, or of blue where that shows more."""
     planes = [band(DENSITY[np.ascontiguousarray(image[..., c])]) for c in (0, 2)]
     return max(planes, key=lambda plane: float(plane.std()))
 

@@ -314,10 +314,7 @@ def pooled(fits: Sequence[Fit]) -> Fit:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good the maps of a part are, by labels, or by image and themselves.
-
-    HV may be in any reading, NP inverted, labels a bit off: that has checks of its own.
-    """
+    """How good the maps of a part are, by labels, or by image and themselves, in any reading."""
 
     np: float  # Correlation of NP with labels (or with darkness)
     hv: float  # Mean cosine of HV to that of the nuclei (or of the shapes cut with it)

@@ -102,6 +102,8 @@ class Finding:
         where it could not be tried.
     decisive : bool
         Whether what depends on the same thing cannot be judged beside it.
+    stands : bool
+        Whether it was told without what labels say too, so that no fault of labels explains it.
     beside : str
         Id of a cause that was mended when this was measured, and that therefore does not explain
         it; "" = measured as everything was given.
@@ -129,6 +131,7 @@ class Finding:
     plain: str = ""
     gain: float = math.nan
     decisive: bool = False
+    stands: bool = False
     beside: str = ""
 
     def __post_init__(self) -> None:

@@ -63,6 +63,12 @@ def singles(radius: float) -> Int32:
     return labels
 
 
+def singles_block() -> Int32:
+    """One nucleus of 12 px in the middle of 18 x 18."""
+    y, x = np.ogrid[-8.5:9, -8.5:9]
+    return np.asarray(x * x + y * y <= 36, np.int32)
+
+
 def draw(labels: Int32, number: int, centre: tuple[float, float], radius: float) -> None:
     """Draw a disc where nothing is yet."""
     y, x = np.ogrid[: labels.shape[0], : labels.shape[1]]
@@ -223,13 +229,21 @@ class Probe:
         if params is not None and not params.merge_touching:
             return False  # ours: parameters that merge are for separation.tuning
         cut = self.separator.cut(self.maps)
-        return as_components(cut) >= SAME
+        return as_components(cut) >= SAME and self.exact.found <= FEWER * self.exact.n
+
+    @property
+    def crowd(self) -> Score:
+        """As many small nuclei as 8 bits cannot count."""
+        labels = np.kron(np.arange(1, 401, dtype=np.int32).reshape(20, 20), singles_block())
+        return self.of("crowd", lambda: exact_maps(labels), labels)
 
 
 BEGINS = (17, 45)
 """Rows and columns by which the same nuclei lie elsewhere in the tile."""
 GOOD, BAD, GAP = 0.8, 0.65, 0.25
 """AJI on exact maps from which on it works, below which it does not, and the least between."""
+FEWER = 0.7
+"""Instances for each nucleus above which these were not merged, but are small, or lost."""
 SAME = 0.98
 """AJI to the connected components of their own union from which on instances are just these."""
 

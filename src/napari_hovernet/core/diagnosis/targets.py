@@ -54,6 +54,8 @@ FEW = 0.02
 """Residual (share of the length) by which another convention must be nearer than ours."""
 KNOWN = 0.03
 """Residual up to which a convention is that of a preset, which is no fault."""
+UNLIKE = 0.14
+"""Residual of the nearest convention from which HV is not of these labels (else up to 0.05)."""
 BLURS = (0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Sigmas in pixels of blurs that are tried."""
 OVERLAP = 0.7
@@ -439,6 +441,14 @@ def _hv_of_labels(bench: Bench) -> list[Verdict]:
                       scaled(near.ours, 0.1, 0.4, 0.75, 0.94), remedy=Remedy(
                           "Resize labels (nearest pixel), never HV: its jumps are what separates "
                           "nuclei; " + AGAIN), **common)]  # fmt: skip
+    if follows >= FOLLOWS and near.residual >= UNLIKE:
+        maybe = guessed(bench)
+        return [(warn if maybe else fault)(
+            f"{said}: no known way of making HV comes nearer.", certainty=ALONE - 0.1 if maybe else
+            scaled(near.residual, UNLIKE, 0.3, 0.75, 0.88),
+            title="Stored HV is that of other outlines than the labels have", remedy=Remedy(
+                "Labels were changed, redrawn or resized after HV was made: " + AGAIN),
+            **common)]  # fmt: skip
     if follows >= FOLLOWS:
         return [ok(said + ".", value=follows, threshold=FOLLOWS, unit="share")]
     pairs = [_support(s) for s in found]
