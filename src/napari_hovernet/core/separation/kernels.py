@@ -36,7 +36,8 @@ def descend(mask: Array, energy: Array, way: Array) -> None:
     equals by place. All (H, W).
     """
     height, width = mask.shape
-    rows = np.full((3, width + 2), np.float32(np.inf), np.float32)
+    rows = np.empty((3, width + 2), np.float32)
+    rows[:] = np.float32(np.inf)
     for r in range(height + 1):
         up, here, down = rows[(r + 1) % 3], rows[(r + 2) % 3], rows[r % 3]
         down[:] = np.float32(np.inf)
@@ -115,25 +116,28 @@ def list_passes(basins: Array, energy: Array, way: Array) -> tuple[Array, Array]
     at = np.flatnonzero(way == PASS)
     levels = energy.ravel()[at]
     order = in_order(levels)
-    return look_around(at, basins, energy)[order], levels[order]
+    around = np.zeros((at.size, 4), np.int32)
+    look_around(at, basins, energy, around)
+    return around[order], levels[order]
 
 
 @kernel
 def mark_passes(basins: Array, energy: Array, way: Array) -> None:
     """Mark pixels of which a 4-neighbour is of another basin and comes before."""
+    yes, no = np.bool_(True), np.bool_(False)  # for the plain words `mark_row` is compiled twice
     for r in range(len(way)):
         here, level, row = basins[r], energy[r], way[r]
         if r > 0:
-            mark_row(here, basins[r - 1], level, energy[r - 1], True, row)
-        mark_row(here[1:], here[:-1], level[1:], level[:-1], True, row[1:])
-        mark_row(here[:-1], here[1:], level[:-1], level[1:], False, row[:-1])
+            mark_row(here, basins[r - 1], level, energy[r - 1], yes, row)
+        mark_row(here[1:], here[:-1], level[1:], level[:-1], yes, row[1:])
+        mark_row(here[:-1], here[1:], level[:-1], level[1:], no, row[:-1])
         if r + 1 < len(way):
-            mark_row(here, basins[r + 1], level, energy[r + 1], False, row)
+            mark_row(here, basins[r + 1], level, energy[r + 1], no, row)
 
 
 @kernel
 def mark_row(
-    here: Array, beside: Array, level: Array, other: Array, equal: bool, way: Array
+    here: Array, beside: Array, level: Array, other: Array, equal: Any, way: Array
 ) -> None:  # fmt: skip
     """Mark a row for the neighbours on one side; those of equal energy come before or not."""
     for c in range(way.size):
@@ -143,10 +147,9 @@ def mark_row(
 
 
 @kernel
-def look_around(at: Array, basins: Array, energy: Array) -> Array:
-    """Basins of the 4-neighbours that come before each place, (n, 4)."""
+def look_around(at: Array, basins: Array, energy: Array, around: Array) -> None:
+    """Write the basins of the 4-neighbours that come before each place, into zeros (n, 4)."""
     height, width = basins.shape
-    around = np.zeros((at.size, 4), np.int32)
     for k in range(at.size):
         r, c = at[k] // width, at[k] % width
         level = energy[r, c]
@@ -158,7 +161,6 @@ def look_around(at: Array, basins: Array, energy: Array) -> Array:
             around[k, 2] = basins[r, c + 1]
         if r + 1 < height and energy[r + 1, c] < level:
             around[k, 3] = basins[r + 1, c]
-    return around
 
 
 def in_order(energy: Array) -> Array:
@@ -170,7 +172,7 @@ def in_order(energy: Array) -> Array:
 
 
 @kernel
-def find_root(parent: Array, node: int) -> int:
+def find_root(parent: Array, node: Any) -> Any:
     """Root of a node; halves the path to it on the way."""
     while parent[node] != node:
         parent[node] = parent[parent[node]]
@@ -185,13 +187,15 @@ def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Arr
     At every pass, as of `list_passes`, each basin around it meets the deepest of them, and joins
     it if its own floor lies less than ``depth`` below the pass.
     """
-    parent = np.arange(floor.size).astype(np.int32)
+    parent = np.empty(floor.size, np.int32)
+    for basin in range(parent.size):
+        parent[basin] = basin
     for k in range(levels.size):
         deepest = 0
         for side in range(4):
             if around[k, side] == 0:
                 continue
-            root = find_root(parent, around[k, side])
+            root = find_root(parent, np.int64(around[k, side]))
             if deepest == 0:
                 deepest = root
             elif root != deepest:
@@ -204,14 +208,24 @@ def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Arr
     return parent
 
 
-@kernel
 def weigh_roots(basins: Array, root: Array, inside: Array, values: Array) -> tuple[Array, Array]:
     """Mean of ``values`` inside the mask in all basins of each root, and the roots by first pixel.
 
     Flat arrays; the mean is 0 for what is no root.
     """
     total, count = np.zeros(root.size, np.float64), np.zeros(root.size, np.int64)
-    order, n = np.empty(root.size, np.int32), 0
+    order = np.empty(root.size, np.int32)
+    n = add_roots((basins, root, inside, values), total, count, order)
+    return total / np.maximum(count, 1), order[:n]
+
+
+@kernel
+def add_roots(
+    given: tuple[Array, Array, Array, Array], total: Array, count: Array, order: Array
+) -> int:
+    """Sum and count the values of each root in zeros, and list the roots; how many."""
+    basins, root, inside, values = given
+    n = 0
     here, share, pixels = 0, 0.0, 0  # of a stretch of one root
     for i in range(basins.size):
         next_root = root[basins[i]] if inside[i] else 0
@@ -227,7 +241,7 @@ def weigh_roots(basins: Array, root: Array, inside: Array, values: Array) -> tup
     total[here] += share
     count[here] += pixels
     total[0] = 0
-    return total / np.maximum(count, 1), order[:n]
+    return n
 
 
 @kernel
