@@ -7,6 +7,7 @@ With ``--screenshot`` and no display it starts itself again under a virtual one.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import shutil
@@ -96,6 +97,8 @@ def _show(options: argparse.Namespace) -> int:
     _LOG.info(FIRST_TIME)
     import napari  # noqa: PLC0415 - after the display is known to be there
 
+    if options.screenshot is not None:
+        gc.disable()  # A short life, and each full collection looks at all that is loaded
     viewer = napari.Viewer(title="napari-hovernet demo")
     viewer.window.resize(*WINDOW)
     demo = Demo(viewer, options)
@@ -124,6 +127,7 @@ class Demo:
 
         open_sample(self.viewer, self.options.sample)
         self.work = workspace_for(self.viewer)
+        self.work.warms_up = self.options.screenshot is None
         self.work.session.choose_model(self.options.model)
         dock = HoverNetDock(self.viewer)
         self.viewer.window.add_dock_widget(dock, name="HoVer-Net", area="right")

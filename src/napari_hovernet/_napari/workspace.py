@@ -140,6 +140,7 @@ class Workspace:
         self.devices: tuple[DeviceInfo, ...] = ()
         self.shelf = SharedShelf()
         self._warm = False
+        self.warms_up = True  # Who ends with the first run, as a picture does, loads nothing else
         self._opened = 0.0
         self._file_mpp: dict[str, float | None] = {}
         self._job: QtJob | None = None
@@ -218,6 +219,8 @@ class Workspace:
         if self.session.model.reading:
             self.choose_model(self.session.model.source)
         self.refresh_devices()
+        if not self.warms_up:
+            return
         source, device, shelf = self.session.model.source, self.session.options.device, self.shelf
 
         def over(_: Any = None) -> None:

@@ -19,15 +19,24 @@ FIRST_ROOM = 1024
 """Entries that growing tables start with."""
 
 
-@kernel
 def runs_of(ids: Array, apart: bool) -> Array:
     """List runs of one id along the rows of (H, W), in order: row, first column, end, id.
 
     ``apart`` gives the number of the 4-connected part instead of the id, 1 to n by first pixel.
     """
+    room = int(count_runs(ids)) + 1
+    runs = np.empty((room, 4), np.int32)
+    parent = np.empty(room, np.int32)
+    fill_runs(ids, bool(apart), runs, parent)
+    if apart:
+        number_parts(parent, runs)
+    return runs[1:]
+
+
+@kernel
+def fill_runs(ids: Array, apart: bool, runs: Array, parent: Array) -> None:
+    """Write the runs from place 1 on; ``parent`` is room for as many."""
     height, width = ids.shape
-    room = count_runs(ids) + 1
-    runs, parent = np.empty((room, 4), np.int32), np.empty(room, np.int32)
     n, above, here = 0, 1, 1  # runs so far; first run of the row above, and of this row
     for r in range(height):
         above, here, near, c = here, n + 1, here, 0
@@ -45,15 +54,27 @@ def runs_of(ids: Array, apart: bool) -> Array:
                 near += 1
             other = near
             while apart and other < here and runs[other, 1] < c:
-                if runs[other, 3] == i:
-                    join(parent, n, other)
+                if runs[other, 3] == i:  # both get the lower of their roots
+                    a, b = n, other
+                    while parent[a] != a:
+                        a = parent[a]
+                    while parent[b] != b:
+                        b = parent[b]
+                    parent[a] = parent[b] = min(a, b)
                 other += 1
-    if apart:
-        flatten(parent, n)
-        for k in range(1, n + 1):
-            runs[k, 3] = parent[k]
-    found: Array = runs[1:]
-    return found
+
+
+@kernel
+def number_parts(parent: Array, runs: Array) -> None:
+    """Write the number of each run's root among roots; a root is its own parent and comes first."""
+    n = 0
+    for k in range(1, len(parent)):
+        if parent[k] == k:
+            n += 1
+            parent[k] = n
+        else:
+            parent[k] = parent[parent[k]]
+        runs[k, 3] = parent[k]
 
 
 @kernel
@@ -69,16 +90,6 @@ def count_runs(ids: Array) -> int:
 
 
 @kernel
-def join(parent: Array, a: int, b: int) -> None:
-    """Let two nodes share the lower of their roots."""
-    while parent[a] != a:
-        a = parent[a]
-    while parent[b] != b:
-        b = parent[b]
-    parent[a] = parent[b] = min(a, b)
-
-
-@kernel
 def doubled(values: Array) -> Array:
     """Twice as much room, zeros behind; numpy's own ways take a second each to be compiled."""
     grown = np.empty(2 * values.size, values.dtype)
@@ -87,45 +98,37 @@ def doubled(values: Array) -> Array:
     return grown
 
 
-@kernel
-def flatten(parent: Array, n: int) -> None:
-    """Replace each node 1..n, in place, by the number of its root in order of roots.
-
-    A root is its own parent; all others have a parent that comes before them.
-    """
-    found = 0
-    for node in range(1, n + 1):
-        if parent[node] == node:
-            found += 1
-            parent[node] = found
-        else:
-            parent[node] = parent[parent[node]]
-
-
-@kernel
 def label_equal(ids: Array, parts: Array) -> int:
     """Fill ``parts`` with the 4-connected parts of equal id, in order of first pixel."""
-    n = 0
     runs = runs_of(ids, True)
+    write_numbers(runs, parts)
+    return int(runs[:, 3].max(initial=0))
+
+
+@kernel
+def write_numbers(runs: Array, parts: Array) -> None:
+    """Write the number of each run where it lies."""
     for k in range(len(runs)):
         for c in range(runs[k, 1], runs[k, 2]):
             parts[runs[k, 0], c] = runs[k, 3]
-        n = max(n, runs[k, 3])
-    return n
 
 
-@kernel
 def moments(ids: Array, n: int) -> tuple[Array, Array, Array]:
     """Count, sum of (row, column) and inclusive box (r0, c0, r1, c1) of every id."""
     return moments_of(runs_of(ids, False), n)
 
 
-@kernel
 def moments_of(runs: Array, n: int) -> tuple[Array, Array, Array]:
     """Sum up as :func:`moments` does, over runs."""
-    count = np.zeros(n + 1, np.int64)
-    total = np.zeros((n + 1, 2), np.float64)
+    count, total = np.zeros(n + 1, np.int64), np.zeros((n + 1, 2), np.float64)
     box = np.zeros((n + 1, 4), np.int64)
+    add_moments(runs, count, total, box)
+    return count, total, box
+
+
+@kernel
+def add_moments(runs: Array, count: Array, total: Array, box: Array) -> None:
+    """Add up runs of each id, in zeros."""
     for k in range(len(runs)):
         row, start, end, i = runs[k, 0], runs[k, 1], runs[k, 2], runs[k, 3]
         if count[i] == 0:
@@ -136,7 +139,6 @@ def moments_of(runs: Array, n: int) -> tuple[Array, Array, Array]:
         count[i] += end - start
         total[i, 0] += row * (end - start)
         total[i, 1] += 0.5 * (start + end - 1) * (end - start)
-    return count, total, box
 
 
 @kernel

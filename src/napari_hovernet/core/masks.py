@@ -100,71 +100,79 @@ def runs_of_rows(runs: Runs, rows: slice) -> Runs:
     return runs[0][rows.start : rows.stop + 1], runs[1]
 
 
-@kernel
 def list_some(mask: Array) -> Runs:
     """List the runs of a mask of some rows."""
-    height, width = mask.shape
-    first = np.zeros(height + 1, np.int32)
-    if width == 0:
+    first = np.zeros(len(mask) + 1, np.int32)
+    if mask.size == 0:
         return first, np.empty((0, 2), np.int32)
     bits = mask.view(np.uint8)
-    for r in range(height):
-        first[r + 1] = first[r] + np.int32(bits[r, 0]) + count_rises(bits[r, 1:], bits[r, :-1])
-    ends = np.empty(2 * first[height] + 1, np.int32)
-    for r in range(height):
-        list_changes(bits[r], ends[2 * first[r] : 2 * first[r + 1] + 1])
-    return first, ends[:-1].copy().reshape(-1, 2)
+    count_rises(bits, first)
+    ends = np.empty(2 * int(first[-1]) + 1, np.int32)
+    list_changes(bits, first, ends)
+    return first, ends[:-1].reshape(-1, 2)
 
 
 @kernel
-def count_rises(row: Array, before: Array) -> Any:
-    """Count where a row of 0 and 1 is 1 and the row beside it 0."""
-    n: Any = np.int32(0)
-    for c in range(row.size):
-        n += np.int32(row[c] > before[c])
-    return n
+def count_rises(bits: Array, first: Array) -> None:
+    """Write where the runs of each row of 0 and 1 begin in a list of all."""
+    for r in range(bits.shape[0]):
+        row, before, n = bits[r, 1:], bits[r, :-1], np.int32(bits[r, 0])
+        for c in range(row.size):
+            n += np.int32(row[c] > before[c])
+        first[r + 1] = first[r] + n
 
 
 @kernel
-def list_changes(row: Array, at: Array) -> None:
-    """Write where a row of 0 and 1 changes, its end included if it ends with 1."""
-    n, before = np.uintp(0), np.uint8(0)
-    for c in range(row.size):  # without a branch: many would be guessed wrong
-        at[n] = c
-        n += np.uintp(row[c] ^ before)
-        before = row[c]
-    if before:
-        at[n] = row.size
+def list_changes(bits: Array, first: Array, ends: Array) -> None:
+    """Write where each row of 0 and 1 changes, its end included if it ends with 1."""
+    for r in range(bits.shape[0]):
+        n, before = np.uintp(2 * first[r]), np.uint8(0)
+        for c in range(bits.shape[1]):  # without a branch: many would be guessed wrong
+            ends[n] = c
+            n += np.uintp(bits[r, c] ^ before)
+            before = bits[r, c]
+        if before:
+            ends[n] = bits.shape[1]
 
 
-@kernel
 def list_gaps(runs: Runs, width: int) -> Runs:
     """List the runs between those given."""
-    first, ends = runs
-    found = np.empty((len(ends) + len(first), 2), np.int32)
-    start, n = np.zeros_like(first), 0
-    for r in range(len(first) - 1):
-        at = 0
-        for k in range(first[r], first[r + 1]):
-            if ends[k, 0] > at:
-                found[n, 0], found[n, 1] = at, ends[k, 0]
-                n += 1
-            at = ends[k, 1]
-        if at < width:
-            found[n, 0], found[n, 1] = at, width
-            n += 1
-        start[r + 1] = n
-    return start, found[:n].copy()
+    found = np.empty((len(runs[1]) + len(runs[0]), 2), np.int32)
+    start = np.zeros_like(runs[0])
+    fill_gaps(runs, width, start, found)
+    return start, found[: start[-1]].copy()
 
 
 @kernel
+def fill_gaps(runs: Runs, width: int, start: Array, found: Array) -> None:
+    """Write the runs between those given, and where those of each row begin."""
+    first, ends = runs
+    n = 0
+    for r in range(len(first) - 1):
+        at = 0
+        for k in range(first[r], first[r + 1] + 1):
+            until = ends[k, 0] if k < first[r + 1] else width
+            if until > at:
+                found[n, 0], found[n, 1] = at, until
+                n += 1
+            at = ends[k, 1] if k < first[r + 1] else width
+        start[r + 1] = n
+
+
 def join_runs(runs: Runs, touch: int) -> tuple[Array, int]:
     """Give each run the number of its connected part, 1..n by first pixel; also returns n.
 
     Runs of neighbouring rows are connected if they overlap, or with ``touch`` 1 if they only meet.
     """
+    part = np.arange(len(runs[1]), dtype=np.int32)
+    n = int(join_rows(runs, touch, part))
+    return np.negative(part, out=part), n
+
+
+@kernel
+def join_rows(runs: Runs, touch: int, part: Array) -> int:
+    """Replace the place of each run in ``part`` by minus the number of its part; how many."""
     first, ends = runs
-    part = np.arange(len(ends)).astype(np.int32)
     for r in range(1, len(first) - 1):
         a, b = first[r - 1], first[r]
         while a < first[r] and b < first[r + 1]:
@@ -176,7 +184,10 @@ def join_runs(runs: Runs, touch: int) -> tuple[Array, int]:
                 while part[j] != j:
                     part[j] = part[part[j]]
                     j = part[j]
-                part[max(i, j)] = min(i, j)
+                if i < j:
+                    part[j] = i
+                else:
+                    part[i] = j
             if ends[a, 1] < ends[b, 1]:
                 a += 1
             else:
@@ -188,41 +199,28 @@ def join_runs(runs: Runs, touch: int) -> tuple[Array, int]:
             part[k] = -n
         else:
             part[k] = part[part[k]]
-    return -part, n
+    return n
 
 
-@kernel
 def run_areas(runs: Runs, part: Array, n: int) -> Array:
     """Count the pixels of every part 0..n, (n + 1,)."""
-    ends = runs[1]
-    area = np.zeros(n + 1, np.int64)
-    for k in range(len(ends)):
-        area[part[k]] += ends[k, 1] - ends[k, 0]
-    return area
+    return np.bincount(part, np.diff(runs[1])[:, 0], n + 1).astype(np.int64)
 
 
-@kernel
 def at_border(runs: Runs, part: Array, n: int, width: int) -> Array:
     """Tell for every part 0..n whether it reaches the border of the image."""
-    first, ends = runs
+    ends, row = runs[1], np.repeat(np.arange(len(runs[0]) - 1), np.diff(runs[0]))
     found = np.zeros(n + 1, np.bool_)
-    height = len(first) - 1
-    for r in range(height):
-        for k in range(first[r], first[r + 1]):
-            if r == 0 or r == height - 1 or ends[k, 0] == 0 or ends[k, 1] == width:
-                found[part[k]] = True
+    rim = (row == 0) | (row == len(runs[0]) - 2) | (ends[:, 0] == 0) | (ends[:, 1] == width)
+    found[part[rim]] = True
     return found
 
 
-@kernel
 def chosen_alone(part: Array, keep: Array) -> tuple[Array, int]:
     """Renumber the parts of runs: those kept 1..n, 0 for the others; also returns n."""
-    new, n = np.zeros(len(keep), np.int32), 0
-    for k in range(1, len(keep)):
-        if keep[k]:
-            n += 1
-            new[k] = n
-    return new[part], n
+    keep[0] = False
+    new = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    return new[part], int(keep.sum())
 
 
 @kernel
@@ -245,12 +243,19 @@ def paint_runs(runs: Runs, values: Array, image: Array) -> None:
             image[r, ends[k, 0] : ends[k, 1]] = values[k]
 
 
-@kernel
 def several_labels(runs: Runs, part: Array, n: int, ids: Array, root: Array) -> Array:
     """Tell for every part 1..n of runs whether ``root`` of its pixels' ids (H, W) differ."""
-    first, ends = runs
-    label = np.full(n + 1, -1, np.int32)
     several = np.zeros(n + 1, np.bool_)
+    compare_labels(runs, part, (ids, root), np.full(n + 1, -1, np.int32), several)
+    return several
+
+
+@kernel
+def compare_labels(
+    runs: Runs, part: Array, found: tuple[Array, Array], label: Array, several: Array
+) -> None:
+    """Note the first label of each part, and whether there are others."""
+    (first, ends), (ids, root) = runs, found
     for r in range(len(first) - 1):
         for k in range(first[r], first[r + 1]):
             for c in range(ends[k, 0], ends[k, 1]):
@@ -258,7 +263,6 @@ def several_labels(runs: Runs, part: Array, n: int, ids: Array, root: Array) -> 
                 if label[part[k]] < 0:
                     label[part[k]] = here
                 several[part[k]] |= here != label[part[k]]
-    return several
 
 
 @kernel

@@ -337,7 +337,7 @@ def resample(block: npt.NDArray[Any], rows: Taps, cols: Taps, origin: tuple[int,
     """Apply taps to a region whose first pixel is ``origin``."""
     out = np.empty((len(rows[0]), len(cols[0]), block.shape[2]), np.float32)
     moved = rows[0] - origin[0], cols[0] - origin[1]
-    _apply(np.ascontiguousarray(block), moved[0], rows[1], moved[1], cols[1], out)
+    _apply(np.ascontiguousarray(block, np.float32), moved[0], rows[1], moved[1], cols[1], out)
     return out
 
 
@@ -360,7 +360,7 @@ def _apply(
             r, w = row_index[i, k], row_weight[i, k]
             for j in range(width):
                 for c in range(channels):
-                    line[j, c] += w * np.float32(block[r, j, c])
+                    line[j, c] += w * block[r, j, c]
         for j in range(out.shape[1]):
             for c in range(channels):
                 total = np.float32(0)

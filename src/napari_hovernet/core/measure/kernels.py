@@ -190,20 +190,6 @@ def least_of(values: Array, start: int) -> float:
     return found
 
 
-@kernel
-def rows_by_id(ids: Array, rows: Array) -> Array:
-    """Table from id to one more than its place in ``rows``, 0 for those that are not there."""
-    largest = 0
-    for r in range(ids.shape[0]):  # written out: numpy's own ways take a second each to compile
-        for c in range(ids.shape[1]):
-            largest = max(largest, ids[r, c])
-    row_of = np.zeros(largest + 1, np.int32)
-    for i in range(len(rows)):
-        row_of[rows[i]] = i + 1
-    return row_of
-
-
-@kernel
 def statistics(
     ids: Array, rows: Array, area: Array, maps: tuple[Array, Array, Array], share: float
 ) -> tuple[Array, Array]:
@@ -212,21 +198,37 @@ def statistics(
     Also its pixels whose most probable type is k, (n, C); equal: the lower type. ``maps`` are NP,
     HV and types, (0, H, W) without types; ``area`` (n,) in pixels. One pass over the labels.
     """
-    prob, hv, types = maps
-    row_of, n = rows_by_id(ids, rows), 0
-    at, end = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-    for i in range(len(rows)):
-        at[i], end[i] = n, n + area[i]
-        n += area[i]
-    values = np.empty(n, np.float32)
-    found, votes = np.zeros((len(rows), 3)), np.zeros((len(rows), types.shape[0]), np.int64)
-    length, best = np.empty(ids.shape[1], np.float32), np.empty(ids.shape[1], np.float32)
-    kind = np.zeros(ids.shape[1], np.int32)
+    row_of = np.zeros(ids.max(initial=0) + 1, np.int32)  # one more than the place in ``rows``
+    row_of[rows] = np.arange(1, len(rows) + 1)
+    found = np.zeros((len(rows), 3))
+    votes = np.zeros((len(rows), len(maps[2])), np.int64)
+    end = np.cumsum(area)
+    values = np.empty(area.sum(), np.float32)
+    room = np.empty((2, ids.shape[1]), np.float32), np.zeros(ids.shape[1], np.int32)
+    collect(ids, maps, (row_of, end - area), room, values, (found, votes))
+    sum_up_values(values, end, area, share, found)
+    return found, votes
+
+
+@kernel
+def collect(
+    ids: Array,
+    maps: tuple[Array, Array, Array],
+    places: Part,
+    room: Part,
+    values: Array,
+    sums: Part,
+) -> None:
+    """Gather the magnitudes of each id, and add up its NP and its votes.
+
+    ``places`` are one more than the row of each id, and where in ``values`` each row begins.
+    """
+    (prob, hv, types), (row_of, at), (found, votes) = maps, places, sums
+    length, best, kind = room[0][0], room[0][1], room[1]
     for r in range(ids.shape[0]):
         lengths(hv[0, r], hv[1, r], length)
-        if types.shape[0]:
-            for k in range(types.shape[0]):
-                take_larger(types[k, r], k, best, kind)
+        for k in range(types.shape[0]):
+            take_larger(types[k, r], k, best, kind)
         for c in range(ids.shape[1]):
             i = row_of[ids[r, c]] - 1 if ids[r, c] else -1
             if i >= 0:
@@ -235,13 +237,17 @@ def statistics(
                 found[i, 2] += prob[r, c]
                 if types.shape[0]:
                     votes[i, kind[c]] += 1
-    for i in range(len(rows)):
+
+
+@kernel
+def sum_up_values(values: Array, end: Array, area: Array, share: float, found: Array) -> None:
+    """Write mean and quantile of the magnitudes of each row, and make a mean of the sum of NP."""
+    for i in range(len(end)):
         mine, total = values[end[i] - area[i] : end[i]], 0.0
         for k in range(len(mine)):
             total += mine[k]
         found[i, 0], found[i, 1] = total / area[i], quantile(mine, share)
         found[i, 2] /= area[i]
-    return found, votes
 
 
 @kernel
@@ -263,36 +269,33 @@ def take_larger(values: Array, number: int, best: Array, kind: Array) -> None:
         kind[c] = np.int32(number) if larger else kind[c]
 
 
-@kernel
 def on_rim(parts: Array, rim: Array) -> None:
     """Clear ``rim`` (uint8, ones) where a pixel touches a pixel of another part by a side."""
-    height, width = parts.shape
-    for r in range(height):
-        for c in range(width):
-            i = parts[r, c]
-            if (
-                (c > 0 and parts[r, c - 1] != i)
-                or (c + 1 < width and parts[r, c + 1] != i)
-                or (r > 0 and parts[r - 1, c] != i)
-                or (r + 1 < height and parts[r + 1, c] != i)
-            ):
-                rim[r, c] = 0
+    same = (parts[1:] == parts[:-1]).view(np.uint8)
+    rim[1:] &= same
+    rim[:-1] &= same
+    same = (parts[:, 1:] == parts[:, :-1]).view(np.uint8)
+    rim[:, 1:] &= same
+    rim[:, :-1] &= same
+
+
+def rim_mean(parts: Array, rim: Array, hv: Array, n: int) -> Array:
+    """Mean HV magnitude over the rim pixels (``rim`` is 0) of parts 1..n; NaN without any."""
+    total, count = np.zeros(n + 1), np.zeros(n + 1, np.int64)
+    add_rims(parts, rim, hv, total, count)
+    mean: Array = np.divide(total, count, out=np.full(n + 1, np.nan), where=count > 0)
+    return mean
 
 
 @kernel
-def rim_mean(parts: Array, rim: Array, hv: Array, n: int) -> Array:
-    """Mean HV magnitude over the rim pixels (``rim`` is 0) of parts 1..n; NaN without any."""
-    count = np.zeros(n + 1, np.int64)
-    total = np.zeros(n + 1, np.float64)
+def add_rims(parts: Array, rim: Array, hv: Array, total: Array, count: Array) -> None:
+    """Sum and count the magnitudes on the rim of each part."""
     for r in range(parts.shape[0]):
         for c in range(parts.shape[1]):
             i = parts[r, c]
             if i and rim[r, c] == 0:
                 count[i] += 1
                 total[i] += length_at(hv, r, c)
-    for i in range(n + 1):
-        total[i] = total[i] / count[i] if count[i] else np.nan
-    return total
 
 
 @kernel
@@ -363,62 +366,76 @@ def cut_part(pixels: Part, core: Array, stride: int, rules: Rules, cores: Cores)
     return n
 
 
-@kernel
 def find_cores(
     parts: Array, depth: Array, box: Array, room: int, rules: Rules
 ) -> tuple[Array, Array]:
     """Cut each part at its necks, from the deepest pixels outward."""
-    tall, wide = 0, 0
-    for k in range(len(box)):
-        tall = max(tall, box[k, 2] - box[k, 0])
-        wide = max(wide, box[k, 3] - box[k, 1])
+    tall, wide = (box[:, 2:] - box[:, :2]).max(axis=0)
     core = np.zeros((tall + 2) * (wide + 2), np.int32)
     space = (np.empty(2 * room, np.int64), np.empty(2 * room, np.float32))
-    parent, peak = np.empty(room + 1, np.int32), np.empty(room + 1, np.float32)
-    area = np.empty(room + 1, np.int64)
-    owner, size = np.zeros(FIRST_ROOM, np.int64), np.zeros(FIRST_ROOM, np.int64)
+    cores = (
+        np.empty(room + 1, np.int32),
+        np.empty(room + 1, np.float32),
+        np.empty(room + 1, np.int64),
+    )
+    owner, size = list_cores((parts, depth, box), core, space, rules, cores)
+    return owner.copy(), size.copy()
+
+
+@kernel
+def list_cores(
+    given: tuple[Array, Array, Array], core: Array, space: Part, rules: Rules, cores: Cores
+) -> Part:
+    """Part and size of each core; all but ``given`` is room."""
+    (parts, depth, box), (parent, _, area) = given, cores
+    owner, size = np.empty(FIRST_ROOM, np.int64), np.empty(FIRST_ROOM, np.int64)
     n = 0
     for k in range(len(box)):
         pixels = deepest_first(k + 1, parts, depth, box[k], space)
         stride = box[k, 3] - box[k, 1] + 2
-        for j in range(1, cut_part(pixels, core, stride, rules, (parent, peak, area)) + 1):
+        for j in range(1, cut_part(pixels, core, stride, rules, cores) + 1):
             if parent[j] != j:
                 continue
             if n == len(owner):
                 owner, size = doubled(owner), doubled(size)
             owner[n], size[n] = k + 1, area[j]
             n += 1
-    return owner[:n].copy(), size[:n].copy()
+    return owner[:n], size[:n]
 
 
-@kernel
 def hull_pixels(points: Array, starts: Array) -> Array:
     """Pixels in the convex hull of each run of contour points (x, y), rim included.
 
     Hull by Andrew's monotone chain; pixels by Pick's theorem.
     """
-    n = len(starts) - 1
-    found = np.zeros(n, np.int64)
-    for k in range(n):
-        found[k] = hull_size(points[starts[k] : starts[k + 1]])
+    found = np.zeros(len(starts) - 1, np.int64)
+    wide = int(np.ptp(points[:, 0])) + 1 if len(points) else 0
+    count_hulls(points, starts, np.empty((6 * wide, 2), np.int64), found)
     return found
 
 
 @kernel
-def hull_size(points: Array) -> int:
+def count_hulls(points: Array, starts: Array, room: Array, found: Array) -> None:
+    """Write the pixels in each hull; ``room`` (n, 2) has 6 rows per column of the image."""
+    for k in range(len(found)):
+        found[k] = hull_size(points[starts[k] : starts[k + 1]], room)
+
+
+@kernel
+def hull_size(points: Array, room: Array) -> int:
     """Pixels in the convex hull of some pixels, rim included."""
     low_x, high_x = points[0, 0], points[0, 0]
     for i in range(len(points)):
         low_x, high_x = min(low_x, points[i, 0]), max(high_x, points[i, 0])
     wide = high_x - low_x + 1
-    ends = np.zeros((wide, 2), np.int64)  # lowest and highest y of each column
-    seen = np.zeros(wide, np.int64)
+    ends, chain = room[:wide], room[wide : 5 * wide]  # lowest and highest y of each column; hull
+    seen = room[5 * wide : 6 * wide, 0]
+    seen[:] = 0
     for i in range(len(points)):
         x, y = points[i, 0] - low_x, points[i, 1]
-        ends[x, 0] = min(ends[x, 0], y) if seen[x] else y
-        ends[x, 1] = max(ends[x, 1], y) if seen[x] else y
+        ends[x, 0] = y if not seen[x] or y < ends[x, 0] else ends[x, 0]
+        ends[x, 1] = y if not seen[x] or y > ends[x, 1] else ends[x, 1]
         seen[x] = 1
-    chain = np.empty((4 * wide, 2), np.int64)
     m = 0
     for turn in range(2):
         floor = m + 1
@@ -447,15 +464,22 @@ def hull_size(points: Array) -> int:
     return (abs(twice) + rim) // 2 + 1
 
 
-@kernel
 def seam_lengths(parts: Array, hv: Array, reach: int, drop: float, n: int) -> Array:
     """Rows and columns, (n + 1, 2), in which HV turns back inside each part 1..n.
 
     Along a row h falls from the right rim of a nucleus to the left rim of the next; a place where
     it falls by ``drop`` within ``reach`` pixels counts once. So does v along columns.
     """
-    height, width = parts.shape
     found = np.zeros((n + 1, 2), np.int64)
+    count_seams(parts, hv, (reach, drop), np.zeros(parts.shape[1], np.int32), found)
+    return found
+
+
+@kernel
+def count_seams(parts: Array, hv: Array, rules: Any, above: Array, found: Array) -> None:
+    """Count as :func:`seam_lengths` does; ``above`` and ``found`` are zeros."""
+    height, width = parts.shape
+    reach, drop = rules
     for r in range(height):
         before = 0
         for c in range(width - reach):
@@ -464,7 +488,6 @@ def seam_lengths(parts: Array, hv: Array, reach: int, drop: float, n: int) -> Ar
             if falls and before != i:
                 found[i, 0] += 1
             before = i if falls else 0
-    above = np.zeros(width, np.int32)
     for r in range(height - reach):
         for c in range(width):
             i = parts[r, c]
@@ -472,4 +495,3 @@ def seam_lengths(parts: Array, hv: Array, reach: int, drop: float, n: int) -> Ar
             if falls and above[c] != i:
                 found[i, 1] += 1
             above[c] = i if falls else 0
-    return found

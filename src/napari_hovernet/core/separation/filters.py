@@ -182,14 +182,15 @@ def fill_gain(
     total, count = np.zeros(width, np.int64), np.zeros(width, np.int32)
     totals = np.zeros(width + 2 * half + 1, np.int64)
     counts = np.zeros(width + 2 * half + 1, np.int32)
+    more, less = np.int64(1), np.int64(-1)  # for plain numbers `add_magnitudes` is compiled twice
     for r in range(max(first - half, 0), min(first + half, height)):
-        add_magnitudes(hv[0, r], hv[1, r], seen[r], 1, total, count)
+        add_magnitudes(hv[0, r], hv[1, r], seen[r], more, total, count)
     for r in range(first, last):
         if r + half < height:
-            add_magnitudes(hv[0, r + half], hv[1, r + half], seen[r + half], 1, total, count)
+            add_magnitudes(hv[0, r + half], hv[1, r + half], seen[r + half], more, total, count)
         left = r - half - 1
         if left >= max(first - half, 0):
-            add_magnitudes(hv[0, left], hv[1, left], seen[left], -1, total, count)
+            add_magnitudes(hv[0, left], hv[1, left], seen[left], less, total, count)
         sum_up(total, totals[half + 1 : half + 1 + width])
         sum_up(count, counts[half + 1 : half + 1 + width])
         totals[half + width :] = totals[half + width]
@@ -200,7 +201,7 @@ def fill_gain(
 
 
 @kernel
-def add_magnitudes(h: Array, v: Array, seen: Array, sign: int, total: Array, count: Array) -> None:
+def add_magnitudes(h: Array, v: Array, seen: Array, sign: Any, total: Array, count: Array) -> None:
     """Add, or take away, the magnitudes of a row where it is seen."""
     for c in range(h.size):
         length = np.int64(min(np.sqrt(h[c] * h[c] + v[c] * v[c]), LARGEST) * UNIT)
@@ -276,7 +277,8 @@ def add_squeeze(
     room = (np.empty(field.shape[2], np.float32), np.empty((3, n), np.float32))
     share = np.empty(n, np.float32)
     h, v = np.empty((3, n), np.float32), np.empty((3, n), np.float32)
-    wide = np.full(n - 2, np.float32(0.5), np.float32)
+    wide = np.empty(n - 2, np.float32)
+    wide[:] = np.float32(0.5)
     if c0 == 0:
         wide[0] = 1
     if c1 == width:

@@ -39,7 +39,8 @@ def descend(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> in
     """
     height, width = mask.shape
     first, last = rows
-    heights = np.full((3, width + 2), np.float32(np.inf), np.float32)
+    heights = np.empty((3, width + 2), np.float32)
+    heights[:] = np.float32(np.inf)
     minima = 0
     for r in range(first - 1, last + 1):
         up, here, down = heights[(r + 1) % 3], heights[(r + 2) % 3], heights[r % 3]
@@ -129,15 +130,17 @@ def find_passes(way: Array, energy: Array, rows: tuple[int, int]) -> tuple[Array
         while to >= size:
             to = np.uintp(flat[to - size])
         flat[at] = to
-    met, n = np.zeros((last - first, width), np.bool_), 0
+    met, n = np.empty((last - first, width), np.bool_), 0
+    met[:] = False
+    yes, no = np.bool_(True), np.bool_(False)  # for the plain words `mark_row` is compiled twice
     for r in range(first, last):
         here, level, row = way[r], energy[r], met[r - first]
         if r > 0:
-            mark_row(here, way[r - 1], level, energy[r - 1], True, row)
-        mark_row(here[1:], here[:-1], level[1:], level[:-1], True, row[1:])
-        mark_row(here[:-1], here[1:], level[:-1], level[1:], False, row[:-1])
+            mark_row(here, way[r - 1], level, energy[r - 1], yes, row)
+        mark_row(here[1:], here[:-1], level[1:], level[:-1], yes, row[1:])
+        mark_row(here[:-1], here[1:], level[:-1], level[1:], no, row[:-1])
         if r + 1 < height:
-            mark_row(here, way[r + 1], level, energy[r + 1], False, row)
+            mark_row(here, way[r + 1], level, energy[r + 1], no, row)
         for c in range(width):
             n += int(row[c])
     around, levels, n = np.empty((n, 4), np.int32), np.empty(n, np.float32), 0
@@ -158,7 +161,7 @@ def find_passes(way: Array, energy: Array, rows: tuple[int, int]) -> tuple[Array
 
 @kernel
 def mark_row(
-    here: Array, beside: Array, level: Array, other: Array, equal: bool, met: Array
+    here: Array, beside: Array, level: Array, other: Array, equal: Any, met: Array
 ) -> None:  # fmt: skip
     """Mark pixels of a row of which the neighbour on one side is of another basin and before.
 
@@ -178,7 +181,7 @@ def in_order(energy: Array) -> Array:
 
 
 @kernel
-def find_root(parent: Array, node: int) -> int:
+def find_root(parent: Array, node: Any) -> Any:
     """Root of a node; halves the path to it on the way."""
     while parent[node] != node:
         parent[node] = parent[parent[node]]
@@ -193,13 +196,15 @@ def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Arr
     At every pass, as of `list_passes`, each basin around it meets the deepest of them, and joins
     it if its own floor lies less than ``depth`` below the pass.
     """
-    parent = np.arange(floor.size).astype(np.int32)
+    parent = np.empty(floor.size, np.int32)
+    for basin in range(parent.size):
+        parent[basin] = basin
     for k in range(levels.size):
         deepest = 0
         for side in range(4):
             if around[k, side] == 0:
                 continue
-            root = find_root(parent, around[k, side])
+            root = find_root(parent, np.int64(around[k, side]))
             if deepest == 0:
                 deepest = root
             elif root != deepest:
@@ -212,7 +217,6 @@ def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Arr
     return parent
 
 
-@kernel
 def weigh_roots(
     basins: Array, root: Array, inside: Array, values: Array
 ) -> tuple[Array, Array, Array]:
@@ -221,7 +225,18 @@ def weigh_roots(
     Flat arrays; the sum is 0 for what is no root.
     """
     total, count = np.zeros(root.size, np.float64), np.zeros(root.size, np.int64)
-    order, n = np.empty(root.size, np.int32), 0
+    order = np.empty(root.size, np.int32)
+    n = add_roots((basins, root, inside, values), total, count, order)
+    return total, count, order[:n]
+
+
+@kernel
+def add_roots(
+    given: tuple[Array, Array, Array, Array], total: Array, count: Array, order: Array
+) -> int:
+    """Sum and count the values of each root in zeros, and list the roots; how many."""
+    basins, root, inside, values = given
+    n = 0
     here, share, pixels = 0, 0.0, 0  # of a stretch of one root
     for i in range(basins.size):
         next_root = root[basins[i]] if inside[i] else 0
@@ -237,7 +252,7 @@ def weigh_roots(
     total[here] += share
     count[here] += pixels
     total[0] = 0
-    return total, count, order[:n]
+    return n
 
 
 @kernel
