@@ -1,6 +1,8 @@
 """Exit statuses, options and their defaults, what is printed and where."""
 
 import runpy
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,28 @@ def test_errors_ctrl_c_and_closed_pipes_have_their_status(run, monkeypatch) -> N
     outcome = run("devices")
     assert outcome.status == 130
     assert outcome.err == "napari-hovernet: interrupted; no half-written file is left.\n"
+
+
+@pytest.mark.parametrize("module", ["napari_hovernet.cli.parser", "napari_hovernet.cli.models"])
+def test_ctrl_c_while_the_program_is_loaded_is_one_line(module: str) -> None:
+    """Ctrl-C in the midst of an import: no traceback."""
+    code = f"""
+import os, signal, sys
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+sys.argv = ["napari-hovernet", "info", "x"]
+from napari_hovernet.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "napari-hovernet: interrupted; no half-written file is left.\n"
+
+
+def test_a_closed_pipe_is_no_error_message(run, monkeypatch) -> None:
     monkeypatch.setattr(models, "devices", raising(BrokenPipeError()))
     outcome = run("devices")
     assert outcome.status == 141

@@ -14,11 +14,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ..errors import OUT_OF_MEMORY, UserError
+from . import INTERRUPTED, STOPPED, end_at_once
 from .console import complain, say_error
 from .parser import build_parser
 
-USER_ERROR, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 130, 141, 143
-"""Exit statuses: bad input or usage, Ctrl-C, the reader of the output went away, SIGTERM."""
+USER_ERROR, PIPE_CLOSED, TERMINATED = 2, 141, 143
+"""Exit statuses: bad input or usage, the reader of the output went away, SIGTERM."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"error: {OUT_OF_MEMORY}")
         return USER_ERROR
     except KeyboardInterrupt:
-        complain("interrupted; no half-written file is left.")
+        complain(STOPPED)
         return INTERRUPTED
     except BrokenPipeError:
         with contextlib.suppress(OSError):
@@ -61,6 +62,8 @@ def _imported(call: str) -> Callable[[Any], int]:
         found: Callable[[Any], int] = getattr(import_module(module, __package__), function)
     finally:
         gc.enable()
+    if signal.getsignal(signal.SIGINT) is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.freeze()
     atexit.register(gc.freeze)
     return found
