@@ -250,8 +250,9 @@ class SlideView:
     def watch(self) -> None:
         """Show blocks that have landed since, and the whole result at its end."""
         if self.store.finished:
-            self._clock.stop()
-            self._renew()
+            if self._clock.isActive():  # else the whole is there already
+                self._clock.stop()
+                self._renew()
             return
         landed = len(list((self.store.folder / BLOCKS).glob("*.json")))
         labels = self.layer(LABELS)
@@ -449,8 +450,8 @@ class SlideRuns:
             work.say(text, tone)
 
         def done(found: SlideOutcome) -> None:
-            if not self._shown:
-                work.attempt(lambda: self._show(work, layer, output))
+            work.attempt(lambda: self._show(work, layer, output))
+            follow(work.viewer, output).watch()
             told = "; ".join(lines_of([found]))
             failed = f"; {len(found.failed)} blocks failed: start it again" if found.failed else ""
             over(told + failed, "warn" if failed else "good")

@@ -111,7 +111,7 @@ def test_a_pickle_that_claims_more_than_it_holds(tmp_path):
     ("change", "words"),
     [
         ({"config": {"widths": [4, 16], "n_types": 3}}, "of another shape"),
-        ({"types": []}, "names 0 types, but its network has 3"),
+        ({"types": []}, "says 0 types, but its network has 3"),
         ({"mode": "fast"}, "mode 'fast'"),
     ],
 )
