@@ -105,6 +105,9 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     near = (np.abs(places[:, 1::-1] - (280, 300)) <= 40).all(axis=1)
     assert inside.all()
     assert near.sum() <= len(inside) <= len(places) // 2
+    camera.center = (0, 40, 50)  # out of what was ready: at once, not when the camera rests
+    assert (np.abs(view.layer("points").data - (160, 200)).max(axis=1) <= 100).all()
+    assert view.layer("points").data[:, 0].min() < 160
     viewer.layers.remove(view.layer("labels"))
     assert view.over
 

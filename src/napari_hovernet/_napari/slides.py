@@ -211,6 +211,7 @@ class SlideView:
         self._places: Any = None
         self._ready: Any = None  # Box (r0, r1, c0, c1) of the points that are shown
         self._many: bool | None = None
+        self._zoom = 0.0  # At the last look
         self._settled, self._clock = QTimer(), QTimer()
         self._settled.setSingleShot(True)
         self._settled.timeout.connect(self.look)
@@ -233,7 +234,11 @@ class SlideView:
         return next((x for x, k in known if wanted.items() <= k.items()), None)
 
     def _moved(self, _event: Any = None) -> None:
-        self._settled.start(SETTLED_MS)
+        viewer = self._viewer_ref()
+        if viewer is not None and self._ready and camera_of(viewer).zoom == self._zoom:
+            self.look()  # now, so that the move and other points are drawn together
+        else:
+            self._settled.start(SETTLED_MS)
 
     def _removed(self, _event: Any = None) -> None:
         """Stop when the nuclei are gone: the user has closed the slide."""
@@ -288,6 +293,7 @@ class SlideView:
             return
         if self._places is None:
             self._places = read_places(self.store)
+        self._zoom = camera_of(viewer).zoom
         corners = seen_corners(viewer) / self.store.run.source.mpp
         low, high = corners.min(axis=0), corners.max(axis=0)
         if (
