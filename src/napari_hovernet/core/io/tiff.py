@@ -33,7 +33,16 @@ JPEGS, JPEG_2000 = (6, 7, 34892), (33003, 33004, 33005, 34712)
 """TIFF's words for JPEG and JPEG 2000 inside."""
 MAX_CODED = 4
 """How many times a strip's or tile's pixels its own header may claim: edges are padded."""
-_J2K_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{8})", re.DOTALL)
+_SIZES = (
+    (JPEG_2000, re.compile(rb"\xff\x4f\xff\x51....(.{8})", re.DOTALL), ">II"),
+    ((34933,), re.compile(rb"^\x89PNG\r\n\x1a\n....IHDR(.{8})", re.DOTALL), ">II"),
+    ((34887,), re.compile(rb"Lerc2 [\x03-\xff]\0\0\0....(.{8})", re.DOTALL), "<II"),
+    ((22610, 34934), re.compile(rb"WMPHOTO\0..[\x80-\xff].(.{4})", re.DOTALL), ">HH"),
+    ((22610, 34934), re.compile(rb"WMPHOTO\0..[\0-\x7f].(.{8})", re.DOTALL), ">II"),
+    ((50002, 52546), re.compile(rb"(?:^|jxlc|jxlp....)\xff\x0a(.{10})", re.DOTALL), ""),
+)
+"""Compressions, how the code of a strip or tile begins there, and how its two sides are written:
+in JPEG XR less one; "" = in bits, as JPEG XL does. WebP has 16,383 px a side at most."""
 COLOUR_AXES = "SC"
 """Names tifffile gives to axes that may hold the colours."""
 WHITE_IS_ZERO, COLOUR_TABLE, SEPARATE = 0, 3, 2
@@ -202,9 +211,14 @@ def open_tiff(path: Path, number: int = 0) -> tuple[PagesArray, tuple[str, ...],
 
 def coded_pixels(data: bytes, compression: int) -> int:
     """Pixels that a strip or tile claims by its own header, by which decoders take memory; or 0."""
-    if compression in JPEG_2000:
-        sizes = [struct.unpack(">II", found[1]) for found in _J2K_SIZE.finditer(data)]
-        return max((w * h for w, h in sizes), default=0)
+    sizes = [
+        struct.unpack(form, found[1]) if form else _jpeg_xl_size(found[1])
+        for codes, pattern, form in _SIZES
+        if compression in codes
+        for found in pattern.finditer(data)
+    ]
+    if sizes:
+        return int(max(w * h for w, h in sizes))
     at = 2 if data.startswith(b"\xff\xd8") else len(data)  # NDPI's have their header elsewhere
     while compression in JPEGS and at + 9 <= len(data) and data[at] == 0xFF:
         if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in (0xC4, 0xC8, 0xCC):
@@ -212,6 +226,24 @@ def coded_pixels(data: bytes, compression: int) -> int:
             return int(height * width)
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return 0
+
+
+def _jpeg_xl_size(start: bytes) -> tuple[int, int]:
+    """Read height and width from the first bits of a JPEG XL (ISO 18181-1, SizeHeader)."""
+    bits = int.from_bytes(start, "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value, bits = bits & ((1 << count) - 1), bits >> count
+        return value
+
+    def side() -> int:
+        return 8 * (take(5) + 1) if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    small = take(1)
+    height = side()
+    over, under = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[take(3)]
+    return height, height * over // under if over else side()
 
 
 def check_scans(jpeg: bytes) -> None:
