@@ -1,5 +1,6 @@
 """The store of a slide opens as pyramids, read when they come into view."""
 
+import re
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers._source import layer_source
 
 from napari_hovernet._napari import slides as slides_view
 from napari_hovernet._napari.contributions import get_reader, kind_of
@@ -17,10 +19,10 @@ from napari_hovernet._napari.workspace import Workspace
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.slide_runs import read_job
 from napari_hovernet.app.slides import SlideJob, slide_steps
-from napari_hovernet.core.slides.params import OFF, SlideParams
+from napari_hovernet.core.slides.params import OFF, SLIDE_SUFFIXES, SlideParams
 from napari_hovernet.core.slides.source import open_slide
 from napari_hovernet.core.slides.store import SlideStore
-from napari_hovernet.errors import InputError
+from napari_hovernet.errors import InputError, OutputError
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
@@ -214,12 +216,62 @@ def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
     assert rows.max() * 32 <= 300
     assert cols.max() * 32 <= 200
     assert len(slides_view.read_places(store)) > 10
-    assert "nuclei, mean HV magnitude" in at_work.said[-1]
+    assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
+    assert work.image_layer() is layer  # maps and overviews are no images to run on
+    assert [x.name for x in work.image_layers()] == ["a"]
     names = [x.name for x in viewer.layers]
     assert names.count("a") == 1  # the slide is not added twice
-    assert "a · weak share per 256 px" in names
+    assert {"a · weak share per 256 px", "a · NP", "a · nuclei"} <= set(names)
     assert follow(viewer, tmp_path / "a.zarr").layer("slide") is layer
     assert read_job(tmp_path / "a.zarr.job.json").slides == (slides_view.slide_path(layer),)
+
+
+def draw_all(at_work: Any, mpp: float) -> None:
+    """Draw around all of the slide: what is drawn into the stub is no tissue to look at."""
+    corners = np.array([[0, 0], [0, 600], [560, 600], [560, 0]]) * mpp
+    at_work.viewer.add_shapes([corners], shape_type="polygon")
+    options = at_work.work.session.options
+    at_work.work.session.set_options(replace(options, region="shapes"))
+
+
+def test_a_slide_that_another_reader_opened_is_run_too_and_not_with_other_parameters(
+    at_work: Any, store: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    work, runs, viewer = at_work.work, at_work.runs, at_work.viewer
+    viewer.layers.clear()
+    path = store.parent / "a.tif"
+    with layer_source(path=str(path)):  # as napari's own reader adds it
+        layer = viewer.add_image(open_slide(path).read(0, 560, 0, 600))
+    work.choose_image(layer)
+    inference = replace(work.session.options.inference, image_mpp=0.25)
+    work.session.set_options(replace(work.session.options, inference=inference))
+    draw_all(at_work, 1.0)
+    runs.start(layer, tmp_path)
+    qtbot.waitUntil(lambda: not runs.busy, timeout=120_000)
+    assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
+    slide = follow(viewer, tmp_path / "a.zarr").layer("slide")  # where the result lies: in um
+    assert slide is not layer
+    assert slide.scale.tolist() == [0.25, 0.25]
+    work.session.set_options(replace(work.session.options, separation="hover_net"))
+    runs.start(layer, tmp_path)
+    qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
+    assert "was begun otherwise: separation" in at_work.said[-1]
+
+
+def test_a_slide_goes_on_when_its_viewer_is_closed(
+    at_work: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    draw_all(at_work, 0.25)
+    at_work.runs.start(at_work.viewer.layers[0], tmp_path)
+    qtbot.waitUntil((tmp_path / "a.zarr.log").exists, timeout=60_000)
+    at_work.work.close()
+    store = SlideStore(str(tmp_path / "a.zarr"))
+    qtbot.waitUntil(lambda: store.finished, timeout=120_000)
+
+
+def test_the_manifest_lists_the_endings_of_slides() -> None:
+    manifest = (Path(__file__).parents[2] / "napari.yaml").read_text(encoding="utf-8")
+    assert all(f'"*{ending}"' in manifest for ending in SLIDE_SUFFIXES)
 
 
 def test_what_keeps_a_slide_from_being_run_is_said(
@@ -233,6 +285,10 @@ def test_what_keeps_a_slide_from_being_run_is_said(
     runs.start(viewer.layers[0], tmp_path)
     qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
     assert "gone.pth" in at_work.said[-1]
+    (tmp_path / "blocked").write_text("")
+    draw_all(at_work, 0.25)
+    with pytest.raises(OutputError, match="blocked"):
+        runs.start(viewer.layers[0], tmp_path / "blocked")
     (tmp_path / "x.json").write_text('{"slides": 3}')
     with pytest.raises(InputError, match="no job of a slide"):
         read_job(tmp_path / "x.json")

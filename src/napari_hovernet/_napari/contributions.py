@@ -13,6 +13,7 @@ from napari.layers import Labels
 from napari.viewer import Viewer
 
 from ..core.io import FORMATS, Format
+from ..core.slides.params import SLIDE_SUFFIXES
 from ..core.types import Int32, Nuclei, TypeInfo
 from ..errors import InputError, UserError
 from .colours import UNTYPED, table_of
@@ -85,8 +86,6 @@ SNIFF_BYTES = 65536
 """How much of a JSON file is looked at to tell what it is."""
 FAMILY, OUTLINES, LABELS = "family", "outlines", "labels"
 SLIDE, PICTURE = "slide", "picture"
-SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".qptiff", ".dcm")
-"""Endings of files that are slides, whatever is in them."""
 CELLPOSE = "_seg.npy"
 """How the names of Cellpose's files end."""
 
@@ -105,7 +104,7 @@ def kind_of(path: Path) -> str:
     decoder, if its features are there. A file that cannot be opened is "": napari says so itself.
     """
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix in SLIDES:
+    if path.is_dir() or suffix in SLIDE_SUFFIXES:
         result = (path / "run.json").is_file()
         return SLIDE if result else PICTURE if _is_slide(path, suffix) else ""
     if suffix == ".mat" or path.name.lower().endswith(CELLPOSE):
@@ -133,7 +132,7 @@ def _is_slide(path: Path, suffix: str) -> bool:
     """Tell a slide from other OME-Zarr, and from other DICOM."""
     from ..core.slides.source import ZARR_FILES, open_slide  # noqa: PLC0415 - on first use
 
-    if suffix in SLIDES and suffix != ".dcm":
+    if suffix in SLIDE_SUFFIXES and suffix != ".dcm":
         return True
     if path.is_dir() and not any((path / name).is_file() for name in ZARR_FILES):
         return False

@@ -298,7 +298,8 @@ class Message(QLabel):
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Two lines of the font, whatever the text."""
-        return QSize(100, self._lines * self.fontMetrics().lineSpacing() + 8)
+        # lines are drawn up to 2 px taller than the rounded spacing says
+        return QSize(100, self._lines * (self.fontMetrics().lineSpacing() + 2) + 8)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return the same height, any width."""

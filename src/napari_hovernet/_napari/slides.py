@@ -20,10 +20,9 @@ from qtpy.QtCore import QTimer
 
 from napari import current_viewer
 
-from ..app.slide_runs import process_steps
-from ..app.slides import ENDING, SlideJob, SlideOutcome, lines_of
+from ..app.slide_runs import process_steps, write_beside
+from ..app.slides import ENDING, SlideJob, SlideOutcome
 from ..core.inference.tiles import scaled_separation, working_scale
-from ..core.io.files import write_json
 from ..core.params import SeparationParams
 from ..core.slides.blocks import QC_CELL
 from ..core.slides.finish import read_places
@@ -37,6 +36,7 @@ from .jobs import Handlers, QtJob
 from .viewer import (
     LAYER,
     METADATA_KEY,
+    SLIDE,
     bare_viewer,
     camera_of,
     canvas_size,
@@ -180,7 +180,7 @@ def _pyramid(store: SlideStore, group: Any, name: str) -> list[Any]:
 
 # ---------------------------------------------------------------- what moves with the camera
 
-SLIDE, LABELS, POINTS, DENSITY = "slide", "labels", "points", "qc/nuclei"
+LABELS, POINTS, DENSITY = "labels", "points", "qc/nuclei"
 """Parts of a slide's result, by which its layers are found."""
 MOST_POINTS = 20_000
 """Nuclei in view beyond which their density is shown; without a GPU each takes 4 us to draw."""
@@ -274,13 +274,16 @@ class SlideView:
         viewer = self._viewer_ref()
         if viewer is None:
             return
+        chosen = viewer.layers.selection.active
         for data, about, kind in read_layers(self.path):
             part = about["metadata"][METADATA_KEY]["part"]
             if part != SLIDE:
-                old = self.layer(part)
-                viewer.add_layer(Layer.create(data, about, kind))
+                old, new = self.layer(part), Layer.create(data, about, kind)
+                viewer.add_layer(new)
                 if old is not None:
                     viewer.layers.remove(old)
+                    new.name = about["name"]  # while both were there it had a number
+        viewer.layers.selection.active = chosen if chosen in viewer.layers else None
         self._ready = self._many = None
         self.look()
 
@@ -458,9 +461,9 @@ class SlideRuns:
         def done(found: SlideOutcome) -> None:
             work.attempt(lambda: self._show(work, layer, output))
             follow(work.viewer, output).watch()
-            told = "; ".join(lines_of([found]))
             failed = f"; {len(found.failed)} blocks failed: start it again" if found.failed else ""
-            over(told + failed, "warn" if failed else "good")
+            told = f"{output.name}: {found.summary['nuclei']:,} nuclei{failed}."
+            over(told, "warn" if failed else "good")
 
         handlers = Handlers(
             done, lambda error: over(str(error), "bad"), progress,
@@ -476,8 +479,10 @@ class SlideRuns:
             self._job.cancel()
 
     def _show(self, work: Workspace, layer: Image, output: Path) -> None:
-        """Add the layers of the result above the slide that is there."""
-        viewer, there = work.viewer, layer in work.viewer.layers
+        """Add the layers of the result above the slide, if it lies there as the result does."""
+        viewer, known = work.viewer, layer.metadata.get(METADATA_KEY, {})
+        mpp = SlideStore(str(output)).run.source.mpp
+        there = layer in viewer.layers and (known.get("part"), known.get("mpp")) == (SLIDE, mpp)
         if any(x.metadata.get(METADATA_KEY, {}).get("slide") == str(output) for x in viewer.layers):
             return
         chosen = viewer.layers.selection.active
@@ -486,7 +491,7 @@ class SlideRuns:
             if part != SLIDE or not there:
                 viewer.add_layer(Layer.create(data, about, kind))
         if there:
-            layer.metadata[METADATA_KEY] |= {"slide": str(output)}
+            known["slide"] = str(output)
         viewer.layers.selection.active = chosen
         follow(viewer, output)
 
@@ -510,12 +515,11 @@ def slide_job(work: Workspace, layer: Image, folder: Path) -> SlideJob:
     if max(source.shape) <= 2 * params.block:  # else there is nothing to see until the end
         params = replace(params, block=params.block // 4)
     if options.region == "shapes":
-        mask = f"{output}.region.geojson"
         rings = drawn_polygons(layer, work.viewer.layers)
         areas = [{"type": "Feature", "properties": {"objectType": "annotation"}, "geometry":
                   {"type": "Polygon", "coordinates": [[*r, r[0]]]}} for r in rings]  # fmt: skip
-        params = replace(params, mask=mask)
-        write_json(mask, {"type": "FeatureCollection", "features": areas})
+        drawn = {"type": "FeatureCollection", "features": areas}
+        params = replace(params, mask=str(write_beside(output, ".region.geojson", drawn)))
     return SlideJob(
         (path,), output, work.session.model.source, options.device, inference, separation, params
     )

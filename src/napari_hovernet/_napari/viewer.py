@@ -22,6 +22,8 @@ LAYER = tuple[Any, dict[str, Any], str]
 """A layer as napari takes it from readers: data, keywords, kind."""
 METADATA_KEY = "napari_hovernet"
 """Key under which layers carry what this plugin knows of them."""
+SLIDE = "slide"
+"""Part of a slide's result that is the slide itself, under "part" there."""
 MPP_LIMITS = (0.02, 20.0)
 """Micrometres per pixel taken for a microscope's; a scale outside is no mpp."""
 SMALLEST_EDGE = 32
@@ -117,8 +119,9 @@ def placement(layer: Image, step: Sequence[int]) -> Placement:
 
 
 def segmentable(layer: Layer) -> bool:
-    """Whether a layer is an image and none of this plugin's own maps."""
-    return isinstance(layer, Image) and "run" not in layer.metadata.get(METADATA_KEY, {})
+    """Whether a layer is an image and none of this plugin's own maps, of a run or of a slide."""
+    known = layer.metadata.get(METADATA_KEY, {})
+    return isinstance(layer, Image) and "run" not in known and known.get("part", SLIDE) == SLIDE
 
 
 def holds_labels(layer: Layer, run: Run) -> bool:

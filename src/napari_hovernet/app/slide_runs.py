@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -10,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..core.io.files import load_json, output_error, write_json
-from ..core.params import InferenceParams, SeparationParams
-from ..core.slides.params import SlideParams, WorkParams
-from ..core.slides.store import FAILED, RUN, SUMMARY, SlideStore
+from ..core.slides.params import WorkParams
+from ..core.slides.store import FAILED, PARTS, RUN, SUMMARY
 from ..core.types import Progress
 from ..errors import InputError, JobFailed, plain
 from .jobs import Steps
@@ -25,19 +24,15 @@ JOB, LOG = ".job.json", ".log"
 """Beside OUT: what is to be done, and what the process has said."""
 TAIL, MESSAGE = 4000, 500
 """Bytes at the end of a log that are looked at for the reason of a failure; characters shown."""
-PARTS = {
-    "inference": InferenceParams,
-    "separation": SeparationParams,
-    "slide_params": SlideParams,
-    "work": WorkParams,
-}
+SOME_FAILED = 1
+"""Exit status of `slide` where blocks failed and the rest is there."""
 
 
-def write_job(job: SlideJob) -> Path:
-    """Write a job beside its OUT, for ``slide --job``."""
-    path = Path(f"{job.output}{JOB}")
+def write_beside(output: Path, ending: str, value: Any) -> Path:
+    """Write a JSON file beside OUT; OutputError if that cannot be."""
+    path = output.with_name(f"{output.name}{ending}")
     try:
-        write_json(path, {**asdict(job), "output": str(job.output)})
+        write_json(path, value)
     except OSError as error:
         raise output_error(path, error) from error
     return path
@@ -47,7 +42,8 @@ def read_job(path: Path) -> SlideJob:
     """Read a job; a value that is not known or out of range is named."""
     found = load_json(path)
     try:
-        parts = {name: kind(**found.pop(name)) for name, kind in PARTS.items()}
+        kinds = {**PARTS, "work": WorkParams}
+        parts = {name: kind(**found.pop(name)) for name, kind in kinds.items()}
         return SlideJob(**{**found, **parts, "slides": tuple(found["slides"])})
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no job of a slide ({error}); start it anew.") from error
@@ -59,10 +55,11 @@ def process_steps(job: SlideJob, keep: Callable[[], bool]) -> Steps[SlideOutcome
     Closing the generator ends the process, unless ``keep()``: then it goes on alone. Either way
     the same job goes on where it was.
     """
-    output, store = Path(job.output), SlideStore(str(job.output))
-    log = Path(f"{output}{LOG}")
+    output = Path(job.output)
+    log = output.with_name(f"{output.name}{LOG}")
     said = log.stat().st_size if log.exists() else 0
-    command = [sys.executable, "-m", "napari_hovernet", "slide", "-q", "--job", str(write_job(job))]
+    told = write_beside(output, JOB, {**asdict(job), "output": str(output)})
+    command = [sys.executable, "-m", "napari_hovernet", "slide", "-q", "--job", str(told)]
     child = spawn(command, output.parent, log, {}, NICE)
     try:
         while child.poll() is None and not (output / RUN).exists():
@@ -76,10 +73,10 @@ def process_steps(job: SlideJob, keep: Callable[[], bool]) -> Steps[SlideOutcome
             with suppress(subprocess.TimeoutExpired):
                 child.wait(CLOSE_SECONDS)
         raise
-    if child.returncode and not ((output / SUMMARY).exists() and (output / FAILED).exists()):
+    if child.returncode not in (0, SOME_FAILED) or not (output / SUMMARY).exists():
         raise JobFailed(_last_words(log, said) or f"The run ended with {child.returncode}.")
     log.unlink(missing_ok=True)
-    summary = json.loads((store.folder / SUMMARY).read_bytes())
+    summary = load_json(output / SUMMARY)
     failed = load_json(output / FAILED) if (output / FAILED).exists() else {}
     return SlideOutcome(job.slides[0], str(output), summary, tuple(sorted(failed)))
 

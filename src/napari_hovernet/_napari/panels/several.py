@@ -10,6 +10,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from ...app.jobs import Steps
+from ...core.slides.params import SLIDE_SUFFIXES
 from ...core.types import Progress
 from ...errors import InputError, UserError
 from ..jobs import Handlers, Latest
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 RESULTS = "nuclei"
 """Folder for the results of a folder, within it."""
 FOLDER_FORMATS = ("geojson", "tiff", "csv")
-SLIDE_FILTER = (
-    "Slides (*.svs *.ndpi *.mrxs *.scn *.bif *.vms *.vmu *.qptiff *.dcm *.tif *.tiff);;All (*)"
-)
+SLIDE_FILTER = f"Slides (*{' *'.join((*SLIDE_SUFFIXES, '.tif', '.tiff'))});;All (*)"
 
 
 class SeveralMenu(QMenu):

@@ -14,6 +14,11 @@ LARGEST = 2048
 GRID = 64
 """Edges of cores are multiples of it, pixels."""
 
+SLIDE_SUFFIXES = (
+    ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".qptiff", ".dcm",
+)  # fmt: skip
+"""How the names of files end that are slides, or nearly always; napari.yaml lists them, too."""
+
 # fmt: off
 
 

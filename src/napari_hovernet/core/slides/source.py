@@ -134,7 +134,8 @@ def open_slide(
     if not (mpp or stated or to_look):
         raise InputError(
             f"{where} does not say how many micrometres a pixel has, and a whole slide is not "
-            "segmented on a guess; give --image-mpp (0.25 at 40x, 0.5 at 20x is usual)."
+            "segmented on a guess; give --image-mpp, in the viewer Resolution (0.25 at 40x, 0.5 at "
+            "20x is usual)."
         )
     shape, value = found.sizes[level], float(mpp or stated or 0)
     source = SlideSource(where, kind, shape, value, level, found.sizes)

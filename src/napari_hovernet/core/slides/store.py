@@ -173,7 +173,7 @@ class Run:
             "sha256": self.sha256,
             "types": types_to_json(self.types),
             "tissue": self.tissue_sha256,
-            **{name: asdict(getattr(self.recipe, name)) for name in _PARTS},
+            **{name: asdict(getattr(self.recipe, name)) for name in PARTS},
         }
 
     @property
@@ -197,7 +197,7 @@ class Run:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-_PARTS: Mapping[str, Any] = {
+PARTS: Mapping[str, Any] = {
     "inference": InferenceParams,
     "separation": SeparationParams,
     "slide_params": SlideParams,
@@ -224,7 +224,7 @@ def _run_of(found: Mapping[str, Any], where: Path | Far) -> Run:
         slide["shape"] = tuple(slide["shape"])
         slide["levels"] = tuple(tuple(level) for level in slide["levels"])
         slide["notes"] = tuple(slide["notes"])
-        parts: dict[str, Any] = {name: cls(**found[name]) for name, cls in _PARTS.items()}
+        parts: dict[str, Any] = {name: cls(**found[name]) for name, cls in PARTS.items()}
         return Run(
             SlideSource(**slide),
             Recipe(**parts),
