@@ -78,13 +78,6 @@ def test_tokens_keep_their_prefix_and_patches_their_order():
     assert changed.tolist() == [5 + 2 * 16 + 5]
 
 
-def test_numbers_of_h_optimus_are_the_default():
-    params = BackboneParams()
-    white = np.full((224, 224, 3), 255, np.uint8)
-    wanted = (1 - np.array([0.707223, 0.578729, 0.703617])) / [0.211883, 0.230117, 0.177517]
-    np.testing.assert_allclose(prepared(white, params)[0, :, 0, 0], wanted, rtol=1e-5)
-
-
 def test_images_are_resized_without_aliasing():
     stripes = np.zeros((448, 448, 3), np.uint8)
     stripes[:, ::2] = 200
@@ -159,14 +152,6 @@ def test_another_grid_is_refused_with_the_size_that_would_do():
 def test_what_is_no_image_is_refused(image):
     with pytest.raises(InputError, match=r"give uint8 \(H, W, 3\)"):
         prepared(image, BackboneParams())
-
-
-def test_steps_give_batches_and_say_how_far():
-    steps = token_steps(as_backbone(TinyViT(), device="cpu", params=BackboneParams(batch=2)),
-                        picture, 3)  # fmt: skip
-    seen = list(steps)
-    assert [len(x) for x in seen if isinstance(x, np.ndarray)] == [2, 1]
-    assert [x.done for x in seen if isinstance(x, Progress)] == [0, 2, 3]
 
 
 def test_lack_of_memory_halves_the_batch(monkeypatch):

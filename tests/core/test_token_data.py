@@ -15,11 +15,9 @@ from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
 from napari_hovernet.core.tokens.data import (
     NOT_KNOWN,
-    Membership,
     find_token_data,
     membership,
     nearest,
-    own_config,
     token_file,
     truth_of,
 )
@@ -119,18 +117,6 @@ def test_images_come_at_224(folder):
     data = find_token_data([folder], "mine")
     assert data.image(1).shape == (224, 224, 3) and data.image(1).max() == 30
     assert data.folds == ("1", "2", "3")
-
-
-def test_object_arrays_are_never_opened(folder):
-    ragged = np.empty(N, object)
-    ragged[:] = [LABELS[0]] * N
-    write(folder, inst_maps=ragged, np_targets=targets()["np_targets"])
-    data = find_token_data([folder], "mine")
-    assert truth_of(data, 0).how == "components"
-    assert "inst_maps holds Python objects" in " ".join(data.notes)
-    np.savez(folder / "mine_features.npz", features=ragged)
-    with pytest.raises(InputError, match="Python objects"):
-        find_token_data([folder], "mine")
 
 
 def test_what_was_looked_for_where_is_said(tmp_path, folder):
@@ -247,14 +233,6 @@ def test_our_checkpoints_tell_by_seed_and_share(tmp_path):
     assert set(other.chosen("val")) != wanted
 
 
-def test_the_dict_form_tells_the_same(tmp_path):
-    folder = write_split(tmp_path)
-    info = info_of(folder)
-    nested = ModelInfo("optimus", training={"args": info.training, "epoch": 3})
-    data = find_token_data([folder], "")
-    assert membership(nested, data).splits == membership(info, data).splits
-
-
 def test_data_that_moved_are_found_again_and_it_is_said(tmp_path):
     old = write_split(tmp_path / "old")
     info = info_of(old)
@@ -275,15 +253,3 @@ def test_other_training_data_tell_nothing(tmp_path):
     other, folder = write_split(tmp_path / "a"), write_split(tmp_path / "b")
     sides = membership(info_of(other), find_token_data([folder], ""))
     assert not any(sides.splits)
-
-
-@pytest.mark.parametrize(
-    "training", [{}, {"lr": 1}, {"schema": 1, "data": 3, "optim": 1, "seed": 0}]
-)
-def test_what_is_not_our_training(training):
-    assert own_config(ModelInfo("optimus", training=training)) is None
-
-
-def test_an_unknown_side_is_refused():
-    with pytest.raises(InputError, match="choose one of train, val, all"):
-        Membership(("val",), {"val": "validation"}).chosen("test")

@@ -50,16 +50,6 @@ def test_both_slices_are_those_of_the_reference(choice, suffix, shared, filled):
     assert bool(found.notes) == (suffix == "")
 
 
-def test_a_prefix_of_the_choice_is_that_of_the_network(tiny):
-    other = model_of(OptimusDecoder(8, 4, 3, 1))
-    other.network.load_state_dict(tiny.network.state_dict())
-    given = tokens(1)
-    np.testing.assert_array_equal(
-        predict_tokens(tiny, given, TokenParams("historical")).hv, predict_tokens(other, given).hv
-    )
-    assert tiny.network.token_prefix == 5, "the network itself is not changed"
-
-
 @pytest.mark.parametrize("name", ["default", "vh_inward_radial", "hv_inward_peak"])
 def test_hv_is_brought_to_ours(name, tiny):
     claimed = Model(tiny.network, ModelInfo("optimus", hv_convention=name), CPU)

@@ -1,11 +1,9 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import describe, load_model, save_model
-from napari_hovernet.core.checkpoint.kinds import family_of, family_payload
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
 from napari_hovernet.core.types import Model, ModelInfo
@@ -106,22 +104,3 @@ def test_what_was_assumed_stays_said_after_an_export(ours, tmp_path):
     notes = describe(tmp_path / "twice.pth").notes
     assert sum("token prefix is not in the file: 5 assumed" in note for note in notes) == 1
     assert sum("HV convention" in note for note in notes) == 1
-
-
-def test_without_history_or_instances_nothing_is_claimed(ours):
-    made = family_payload(ModelInfo("optimus"), {"n_types": None, "token_prefix": 5}, {})
-    assert made["epoch"] == -1 and made["organs"] == [] and made["n_classes"] is None
-    assert all(math.isnan(made[k]) for k in ("best_dice", "best_loss", "combined_score"))
-    history = tuple(
-        {"epoch": k, "val": {"loss": x, "dice": x}} for k, x in ((0, 3.0), (1, 1.0), (2, 2.0))
-    )
-    made = family_payload(replace(ours.info, history=history), ours.network.config, {})
-    assert (made["best_loss"], made["combined_score"], made["epoch"]) == (1.0, -1.0, 1)
-
-
-@pytest.mark.parametrize(
-    ("sources", "family"),
-    [(["a/x_targets.npz", "a/x_features.npz"], "x"), (["a"], ""), (["x_features.npz", "b"], "")],
-)
-def test_family_by_the_names_of_the_files(sources, family):
-    assert family_of({"data": {"family": "", "sources": sources}}) == family

@@ -123,12 +123,6 @@ def test_missing_unexpected_and_misshapen_are_listed_together(state):
     assert "up.0.bn1.bias (99,) instead of (4,)" in said
 
 
-def test_a_long_list_shows_ten_and_counts_the_rest(state):
-    state |= {f"extra.{i}": torch.zeros(1) for i in range(25)}
-    with pytest.raises(CheckpointError, match=r"25 unexpected .*extra\.9 and 15 more\)"):
-        fit(state)
-
-
 @pytest.mark.parametrize("dtype", [torch.int32, torch.complex64])
 def test_a_dtype_that_would_change_values_is_refused(dtype, state):
     state["up.0.bn1.bias"] = state["up.0.bn1.bias"].to(dtype)
@@ -140,12 +134,6 @@ def test_a_dtype_that_would_change_values_is_refused(dtype, state):
 def test_a_weight_that_is_not_finite_is_named(value, state):
     state["up.0.conv1.weight"][0, 0, 0, 0] = value
     with pytest.raises(CheckpointError, match=r"NaN or infinite values \(up\.0\.conv1\.weight\)"):
-        fit(state)
-
-
-def test_a_double_too_large_for_float32_is_named(state):
-    state["up.0.bn1.bias"] = torch.full((4,), 1e300, dtype=torch.float64)
-    with pytest.raises(CheckpointError, match="NaN or infinite"):
         fit(state)
 
 

@@ -42,13 +42,6 @@ def optimus():
     }
 
 
-def test_optimus_says_what_it_assumes():
-    info = optimus_info(optimus(), {}, "m")
-    assert info.config["token_prefix"] == 5
-    notes = " ".join(info.notes)
-    assert all(word in notes for word in ("token prefix", "HV convention", "not images"))
-
-
 def test_optimus_takes_what_the_file_says():
     extras = {
         "epoch": 7,

@@ -40,22 +40,10 @@ def test_loaded_model_is_ready_and_known(ours, tiny):
     assert vars(describe(ours)) == vars(info)
 
 
-def test_a_name_tells_nothing(ours):
-    other = ours.with_suffix(".png")
-    ours.rename(other)
-    assert describe(str(other)).architecture == "compact"
-
-
 def test_plain_safetensors_of_a_known_network_are_recognised(tiny, tmp_path):
     path = tmp_path / "plain.safetensors"
     save_file(tiny.network.state_dict(), path)
     assert describe(path).file_kind == "bare weights"
-
-
-def test_legacy_pickles_are_read(tiny, tmp_path):
-    path = tmp_path / "m.pth"
-    torch.save(tiny.network.state_dict(), path, _use_new_zipfile_serialization=False)
-    assert describe(path).config["widths"] == [4, 8]
 
 
 def test_the_built_in_model_is_found_by_name(ours, monkeypatch):

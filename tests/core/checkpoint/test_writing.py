@@ -7,7 +7,6 @@ import torch
 
 from napari_hovernet.core.checkpoint import describe, load_model, save_model
 from napari_hovernet.core.networks.hovernet import HoVerNet
-from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.types import Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError, OutputError
 
@@ -23,19 +22,6 @@ def hovernet_model(weights, mode="fast", n_types=None):
     network.load_state_dict(weights("hovernet", mode=mode, n_types=n_types), assign=True)
     info = ModelInfo("hovernet", mode=mode, config=network.config, mpp=0.25)
     return Model(network.eval(), info, torch.device("cpu"))
-
-
-def optimus_model():
-    torch.manual_seed(0)
-    network = OptimusDecoder(8, 4, n_types=3, token_prefix=1).eval()
-    info = ModelInfo(
-        "optimus",
-        config=network.config,
-        hv_convention="vh_inward_radial",
-        training={"lambda_magnitude": 5.0},
-        history=({"epoch": 0, "dice": 0.5},),
-    )
-    return Model(network, info, torch.device("cpu"))
 
 
 def test_round_trip_of_ours_is_exact_and_keeps_everything(tiny, tmp_path):
@@ -67,17 +53,6 @@ def test_round_trip_of_a_bare_compact_is_exact_and_says_what_is_lost(tiny, tmp_p
     back = load_model(tmp_path / "m.pth", "cpu")
     assert same_weights(tiny.network, back.network)
     assert "licence" in back.info.notes[0]
-
-
-def test_round_trip_of_optimus_keeps_what_the_family_forgot(tmp_path):
-    model = optimus_model()
-    save_model(model, tmp_path / "m.pth")
-    back = load_model(tmp_path / "m.pth", "cpu")
-    assert same_weights(model.network, back.network)
-    assert back.network.config == model.network.config
-    assert back.info.hv_convention == "vh_inward_radial"
-    assert back.info.history == model.info.history
-    assert back.info.training["args"] == {"lambda_magnitude": 5.0}
 
 
 def test_float16_stores_kernels_small_and_vectors_whole(tiny, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, find_pairs, spread
+from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, find_pairs
 from napari_hovernet.errors import InputError
 
 
@@ -112,30 +112,3 @@ def test_what_is_refused(tmp_path: Path) -> None:
         find_data(tmp_path, DataChoice(labels=tmp_path / "gt"))
     with pytest.raises(InputError, match="is a file; give a folder"):
         find_data(tmp_path, DataChoice(labels=tmp_path / "a.png"))
-
-
-def test_the_val_images_by_index_and_by_name(shared: Path) -> None:
-    data = shared / "data"
-    by_index = find_data(data, DataChoice(split="val"))
-    by_name = find_pairs(data / "val")
-    assert len(by_index.pairs) == len(by_name) == 20
-    assert {p.image: p.labels for p in by_index.pairs} == {p.image: p.labels for p in by_name}
-    assert {p.source for p in by_index.pairs} == {"dsb18", "monuseg_train"}
-    assert {p.mpp for p in by_index.pairs} == {None, 0.25}
-    assert len(find_pairs(data)) == 123
-
-
-PAIRS = tuple(Pair(str(i), Path(f"{i}.png"), None) for i in range(7))
-
-
-@pytest.mark.parametrize(
-    ("n", "names"),
-    [(None, "0123456"), (7, "0123456"), (99, "0123456"), (1, "0"), (2, "03"), (3, "024")],
-)
-def test_samples_are_spread_over_the_whole_list(n: int | None, names: str) -> None:
-    assert "".join(pair.name for pair in spread(PAIRS, n)) == names
-
-
-def test_no_sample_is_no_choice() -> None:
-    with pytest.raises(InputError, match="samples is 0"):
-        spread(PAIRS, 0)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.items import LABEL_ENDINGS
 from napari_hovernet.core.data.pairs import (
     find_pairs,
     image_files,
@@ -18,13 +17,6 @@ from napari_hovernet.core.data.pairs import (
 
 def files(*names: str) -> dict[str, Path]:
     return {name.lower(): Path(name) for name in names}
-
-
-@pytest.mark.parametrize("ending", LABEL_ENDINGS)
-def test_every_ending_is_found_and_is_no_image(ending: str) -> None:
-    there = files("a.png", f"a{ending}.tif")
-    assert labels_of(Path("a.png"), there, apart=False) == Path(f"a{ending}.tif")
-    assert image_files(there) == [Path("a.png")]
 
 
 def test_twins_and_lookalikes_are_told_from_labels(tmp_path: Path) -> None:

@@ -110,20 +110,6 @@ def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path)
     assert any("torn" in text for text in found.problems)
 
 
-def test_an_image_with_nan_is_a_problem(tmp_path: Path) -> None:
-    import tifffile  # noqa: PLC0415
-
-    pair(tmp_path, "a")
-    image = np.full((40, 40, 3), 0.5, np.float32)
-    image[3, 3] = np.nan
-    tifffile.imwrite(tmp_path / "nan.tif", image, photometric="rgb")
-    (tmp_path / "nan_lab.png").write_bytes((tmp_path / "a_lab.png").read_bytes())
-    found = gather([tmp_path])
-    assert [s.name for s in found.samples] == ["a"]
-    assert "NaN" in found.problems[0]
-    assert "nan" in found.problems[0]
-
-
 def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_hovernet.core.data import load  # noqa: PLC0415
 
@@ -168,6 +154,11 @@ def test_every_column(tmp_path: Path) -> None:
         ("image;label;mpp\nim/a.png;im/a_lab.png;0,25\n", "cp1252"),
         ("image\tlabel\tmpp\r\nim/a.png\tim/a_lab.png\t0,25\r\n", "utf-16"),
         ("image;label;mpp;note\nim/a.png;im/a_lab.png;0,25;Größe 3 µm\n", "latin-1"),
+        ('"image" ; "label" ; "mpp"\n"im/a.png" ; "im/a_lab.png" ; "0,25"\n', "utf-8"),
+        ("sep=;\r\nimage;label;mpp\r\nim/a.png;im/a_lab.png;2.5e-1\r\n", "utf-8"),
+        ("image,label,mpp\rim/a.png,im/a_lab.png,.25\r", "utf-8"),
+        ("image\tlabel\tmpp\nim/a.png\tim/a_lab.png\t0.25µm/px\n", "utf-8"),
+        ("image|label|mpp\nim/a.png|im/a_lab.png|250 nm\n", "utf-8"),
     ],
 )
 def test_plain_columns_as_programs_write_them(tmp_path: Path, text: str, encoding: str) -> None:
@@ -230,6 +221,9 @@ def test_what_is_missing_is_left_for_its_row_unless_all_is(tmp_path: Path) -> No
         ("image,label,mpp\na.png,b.png,20x\n", "line 2: mpp is '20x'"),
         ("image,label,mpp\na.png,b.png,-1\n", "mpp is '-1'"),
         ("image,label,mpp\na.png,b.png,0\n", "mpp is '0'"),
+        ("image,label,mpp\na.png,b.png,40\n", r"give micrometres per pixel, 0\.05 to 10"),
+        ("image;label;mpp\na.png;b.png;1.234,5\n", r"give micrometres per pixel"),
+        ("image;label;mpp\na.png;b.png;5 mm\n", r"give micrometres per pixel"),
         ("image,image,label\na.png,a.png,b.png\n", "column 'image' twice"),
         ("image,label\nim/a.png,x\nim/b.png,y\nim/a.png,z\n", "names 'im/a' in lines 2, 4"),
         ("name,image,label\nn,im/a.png,x\nn,im/b.png,y\n", "names 'n' in lines 2, 3"),

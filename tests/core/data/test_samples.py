@@ -11,7 +11,6 @@ import pytest
 
 from napari_hovernet.core.data.load import gather, load_samples
 from napari_hovernet.core.data.samples import Sample, SampleArrays, measure, touching_count
-from napari_hovernet.core.data.stores import SizeError
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
@@ -27,20 +26,6 @@ def broken() -> SampleArrays:
 
 def gone(path: Path) -> SampleArrays:
     return SampleArrays(image=np.load(path), labels=LABELS)
-
-
-def test_a_sample_holds_its_arrays() -> None:
-    sample = Sample("a", image=IMAGE, labels=LABELS, types=LABELS * 2, mpp=0.25)
-    assert (sample.group, sample.split, sample.shape, sample.stored) == ("a", "", (6, 8), False)
-    assert sample.arrays.image is IMAGE
-    assert sample.arrays.type_map is sample.arrays.types
-    assert (
-        sample.features
-        is sample.arrays.np_target
-        is sample.arrays.hv_target
-        is sample.arrays.nt_target
-        is None
-    )
 
 
 def test_a_reader_is_asked_each_time_and_survives_pickling() -> None:
@@ -77,13 +62,6 @@ def test_a_part_is_cut_from_every_plane() -> None:
 def test_what_does_not_fit_is_refused_by_name(arrays: dict, words: str) -> None:
     with pytest.raises(InputError, match=f"odd one: .*{words}"):
         Sample("odd one", **arrays)
-
-
-def test_sizes_that_differ_are_told_apart_from_other_errors() -> None:
-    with pytest.raises(SizeError):
-        Sample("a", image=IMAGE, labels=LABELS[:5])
-    with pytest.raises(InputError, match="split is 'test'"):
-        Sample("a", split="test", image=IMAGE, labels=LABELS)
 
 
 def test_errors_of_a_reader_name_the_sample(tmp_path: Path) -> None:
@@ -241,12 +219,3 @@ def test_bad_values_name_the_patch(tmp_path: Path, channel: int, value: float, w
     (sample,) = gather([tmp_path]).samples
     with pytest.raises(InputError, match=f"odd.*{words}"):
         _ = sample.arrays
-
-
-def test_data_moved_while_training_are_named(tmp_path: Path) -> None:
-    patch(tmp_path / "a_000.npy")
-    (sample,) = gather([tmp_path]).samples
-    assert sample.arrays.image is not None
-    (tmp_path / "a_000.npy").rename(tmp_path / "elsewhere.npy")
-    with pytest.raises(InputError, match=r"a_000.*is not there; check the path"):
-        _ = sample.arrays.image

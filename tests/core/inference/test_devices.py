@@ -219,10 +219,3 @@ def test_pages_of_large_arrays_are_used_again_and_given_back() -> None:
     plain, kept, resident = json.loads(done.stdout)
     assert kept < plain / 10
     assert resident < 300e6
-
-
-def test_where_there_is_no_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_glibc", lambda: None)
-    with limits.freed_memory_kept():
-        assert limits.free_memory() > 1
-    assert limits._users == [0]

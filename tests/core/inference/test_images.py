@@ -9,11 +9,8 @@ import pytest
 import torch
 
 from napari_hovernet.core.inference.images import (
-    CropSource,
-    ImageSource,
     ResampledSource,
     as_source,
-    choose_intensity,
     resample,
     scaled_length,
     taps,
@@ -113,28 +110,6 @@ def test_what_cannot_be_an_image_is_refused(image: Any, message: str) -> None:
         as_source(image)
 
 
-@pytest.mark.parametrize(
-    ("values", "dtype", "white"),
-    [
-        ([0, 200], "uint8", 255),
-        ([0, 200], "uint16", 255),
-        ([0, 256], "uint16", 1023),
-        ([0, 4095], "int32", 4095),
-        ([0, 4096], "uint16", 16383),
-        ([0, 65535], "uint32", 65535),
-        ([0, 0.7], "float32", 1),
-        ([0, 1.0005], "float64", 1),
-        ([0, 1.5], "float32", 255),
-        ([-0.1, 255.1], "float32", 255),
-    ],
-)
-def test_white_is_the_least_depth_that_holds_the_values(values, dtype, white) -> None:
-    blocks = [np.array([v], dtype) for v in values]
-    found = choose_intensity(blocks[0].dtype, blocks)
-    assert found.white == white
-    assert bool(found.note) == (dtype != "uint8")
-
-
 @pytest.mark.parametrize("first", [False, True])
 def test_lazy_data_are_read_by_region(first: bool) -> None:
     data = np.tile(RGB, (10, 10, 1))
@@ -173,20 +148,6 @@ def test_napari_and_dask_multiscale() -> None:
     data = np.tile(RGB, (4, 4, 1))
     levels = multiscale([dask.from_array(data, chunks=50), dask.from_array(data[::2, ::2])])
     np.testing.assert_array_equal(as_source(levels).read(20, 90, 33, 35), data[20:90, 33:35])
-
-
-def test_a_crop_reads_its_part_and_keeps_the_notes() -> None:
-    source = CropSource(as_source(RGB[..., 0]), 5, 20, 10, 30)
-    assert isinstance(source, ImageSource) and source.shape == (15, 20)
-    np.testing.assert_array_equal(source.read(1, 3, 2, 4)[..., 0], RGB[6:8, 12:14, 0])
-    assert source.notes == as_source(RGB[..., 0]).notes
-    assert as_source(source) is source
-
-
-@pytest.mark.parametrize("region", [(0, 31, 0, 1), (-1, 3, 0, 1), (5, 5, 0, 1), (0, 1, 4, 2)])
-def test_a_region_beyond_the_image_is_refused(region: tuple[int, int, int, int]) -> None:
-    with pytest.raises(InputError, match="beyond the image of 30 rows and 40"):
-        as_source(RGB).read(*region)
 
 
 # --- resized ------------------------------------------------------------------------

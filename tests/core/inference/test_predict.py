@@ -11,8 +11,8 @@ from torch import nn
 
 from napari_hovernet.core.hv import TURNS, HVConvention, Turn, turn_hv, turn_plane
 from napari_hovernet.core.inference import devices, lane, predict, predict_steps
-from napari_hovernet.core.inference.images import as_source, scaled_length
-from napari_hovernet.core.inference.lane import Canvas, Lane, Timings
+from napari_hovernet.core.inference.images import scaled_length
+from napari_hovernet.core.inference.lane import Canvas
 from napari_hovernet.core.inference.tiles import Box, Tile, plan
 from napari_hovernet.core.networks.registry import Geometry, Network, build
 from napari_hovernet.core.params import InferenceParams
@@ -345,20 +345,6 @@ def test_a_queue_as_on_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     assert batches > 6 and len(made) <= 2 * (lane.AHEAD + 2)
 
 
-def test_a_network_without_the_branches_is_named() -> None:
-    class Other(Network):
-        geometry = Geometry(1, 0, 0, 0, 64, 1)
-
-        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"np": x[:, :2]}
-
-    queue = Lane(Other().eval(), CPU, "float32", HVConvention(), Timings())
-    with pytest.raises(JobFailed, match="not hv; it is no HoVer-Net"):
-        queue.open(as_source(IMAGE), plan((8, 8), Other.geometry, 8))
-        queue.run(TURNS[0])
-    assert not queue.busy
-
-
 def views_by_hand(m: Model, image: np.ndarray, turns: tuple[Turn, ...]) -> tuple[np.ndarray, ...]:
     """Turn the whole image, predict, turn pixels and vectors back, take the mean."""
     order = HVConvention.preset(m.info.hv_convention).order
@@ -395,20 +381,6 @@ def test_views_do_not_depend_on_the_tiles() -> None:
     inside = (slice(None), slice(8, -8), slice(8, -8))
     np.testing.assert_allclose(tiled.hv[inside], whole.hv[inside], atol=1e-5)
     np.testing.assert_allclose(tiled.np[inside[1:]], whole.np[inside[1:]], atol=1e-5)
-
-
-def test_views_tell_their_progress_and_can_be_cancelled_between_them() -> None:
-    m, said, ran = model(), [], []
-    handle = m.network.register_forward_hook(lambda *_: ran.append(1))
-    steps = predict_steps(m, IMAGE, InferenceParams(views=8, tile=62, batch=1))
-    for step in steps:
-        said.append(step.message)
-        if "view 3 of 8" in step.message:
-            break
-    steps.close()
-    handle.remove()
-    assert len(ran) == 2
-    assert said[-1].startswith("tile 0 of ")
 
 
 def test_hv_is_not_blended_across_its_jump() -> None:

@@ -132,42 +132,8 @@ class TestLoad:
         edge = build("compact", {"widths": [4, 6, 8]}).geometry.reference_tile
         assert self.choose((500, 500), tiling="reference").tile == (edge, edge)
 
-    def test_a_network_that_says_nothing_is_taken_for_a_large_one(self) -> None:
-        class Own(Network):
-            geometry = SAME
-
-        assert Own().bytes_per_pixel > build("hovernet", {}).bytes_per_pixel
-        assert self.choose((3000, 3000), Own()).tile[0] < 1000
-
-    def test_halving_ends(self) -> None:
-        small = Geometry(divisor=2, remainder=0, margin=6, halo=4, reference_tile=32, minimum=16)
-        load: Load | None = Load((512, 300), 6)
-        seen = []
-        while load is not None:
-            seen.append(load)
-            load = load.halved(small, False)
-        assert [s.batch for s in seen[:3]] == [6, 3, 1]
-        assert seen[-1].tile == (22, 22)
-        assert Load((512, 512), 1).halved(small, True) is None
-
 
 INFO = ModelInfo("compact", mpp=0.25)
-
-
-@pytest.mark.parametrize(
-    "info, image_mpp, model_mpp, scale",
-    [
-        (INFO, 0.5, None, 2.0),
-        (INFO, 0.5, 0.5, 1.0),
-        (INFO, 0.27, None, 1.0),
-        (INFO, 0.28, None, 1.12),
-        (INFO, None, None, 1.0),
-        (ModelInfo("compact"), 3, None, 1.0),
-    ],
-)
-def test_scale_is_the_ratio_beyond_the_tolerance(info, image_mpp, model_mpp, scale) -> None:
-    params = InferenceParams(image_mpp=image_mpp, model_mpp=model_mpp)
-    assert working_scale(info, params) == pytest.approx(scale)
 
 
 @pytest.mark.parametrize("mpp", [25, 0.01])

@@ -51,13 +51,6 @@ def test_palette_depth_and_orientation_of_pictures(tmp_path: Path) -> None:
     assert np.abs(whole(tmp_path / "a.png").astype(int) - 191).max() <= 1
 
 
-@pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_reads_separate_planes_of_colour(tmp_path: Path, planar: str) -> None:
-    data = RGB if planar == "contig" else np.moveaxis(RGB, 2, 0)
-    tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", planarconfig=planar)
-    np.testing.assert_array_equal(whole(tmp_path / "a.tif"), RGB)
-
-
 def test_tiffs_of_other_colours_become_rgb(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(
@@ -238,15 +231,3 @@ def test_the_file_is_free_between_reads(tmp_path: Path) -> None:
     (tmp_path / "i.tif").unlink()
     with pytest.raises(InputError, match=r"i\.tif cannot be read"):
         _ = array[0:5, 0:5]
-
-
-def test_notes_and_mpp_come_with_it(tmp_path: Path) -> None:
-    path = tmp_path / "i.tif"
-    with tifffile.TiffWriter(path) as writer:
-        options = {"photometric": "rgb", "metadata": None}
-        writer.write(RGB, resolution=(20_000, 20_000), resolutionunit="CENTIMETER", **options)
-        writer.write(RGB[:20, :20], **options)
-    array, notes, scale = open_tiff(path)
-    assert array.shape == (70, 90, 3)
-    assert "2 images" in notes[0]
-    assert scale.mpp == pytest.approx(0.5)

@@ -16,29 +16,12 @@ from napari_hovernet.core.io import labels as label_tiff
 from napari_hovernet.core.io.geojson import write_geojson
 from napari_hovernet.core.io.hover_net import (
     read_hovernet_mat,
-    write_hovernet_json,
     write_hovernet_mat,
 )
-from napari_hovernet.core.io.labels import check_labels, read_label_tiff, write_label_tiff
+from napari_hovernet.core.io.labels import read_label_tiff, write_label_tiff
 from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.types import Int32, Nuclei
 from napari_hovernet.errors import InputError, OutputError
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        (np.zeros(3), "shape"),
-        (np.zeros((2, 2), "U1"), "dtype"),
-        (np.array([[-1]]), "-1"),
-        (np.array([[2**31]]), "2147483648"),
-        (np.array([[np.nan]]), "1 pixels that are no number"),
-        (np.array([[0.5]]), "fractions"),
-    ],
-)
-def test_anything_else_is_refused(values: np.ndarray, said: str) -> None:
-    with pytest.raises(InputError, match=f"inst_map .*{said}"):
-        check_labels(values, "inst_map")
 
 
 def test_a_label_tiff_there_and_back(tmp_path: Path, labels: Int32) -> None:
@@ -218,16 +201,6 @@ def test_tiff_npy_and_mat_whatever_they_are_called(tmp_path, labels, nuclei) -> 
     np.testing.assert_array_equal(read_labels(tmp_path / "a.png").labels, labels)
 
 
-def test_outlines_are_drawn_into_the_image(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
-    write_hovernet_json(tmp_path / "a.json", nuclei)
-    write_geojson(tmp_path / "b.geojson", nuclei)
-    (tmp_path / "c.json").write_bytes((tmp_path / "b.geojson").read_bytes())
-    for name in ("a.json", "b.geojson", "c.json"):
-        found = read_labels(tmp_path / name, labels.shape)
-        np.testing.assert_array_equal(found.labels, labels, err_msg=name)
-        assert found.type.tolist() == nuclei.type.tolist()
-
-
 def test_hover_net_json_keeps_its_ids_and_tells_what_lies_outside(tmp_path: Path) -> None:
     def square(at: int) -> list[list[int]]:
         return [[at, at], [at, at + 3], [at + 3, at + 3], [at + 3, at]]
@@ -379,11 +352,3 @@ def test_outlines_without_a_size_are_refused(tmp_path: Path, nuclei: Nuclei) -> 
     write_geojson(tmp_path / "a.geojson", nuclei)
     with pytest.raises(InputError, match=r"a\.geojson holds outlines.*shape"):
         read_labels(tmp_path / "a.geojson")
-
-
-def test_the_label_files_of_the_data_are_read_as_they_are(shared: Path) -> None:
-    path = shared / "data" / "val" / "dsb18_1d02c4b592_lab.png"
-    expected = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    found = read_labels(path)
-    np.testing.assert_array_equal(found.labels, expected)
-    assert len(found) == 17

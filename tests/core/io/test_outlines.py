@@ -62,11 +62,6 @@ def test_outlines_without_holes_never_touch_themselves() -> None:
         assert len(np.unique(ring, axis=0)) == len(ring)
 
 
-def test_boundary_pixels_are_part_of_the_nucleus(labels: Int32, nuclei: Nuclei) -> None:
-    rings = tuple(tuple(contour_outlines(contour)) for contour in nuclei.contours)
-    assert np.array_equal(rasterize(Polygons(rings), labels.shape), labels)
-
-
 def test_polygons_are_sampled_at_pixel_centres_in_their_own_box() -> None:
     triangle = np.array([[0, 0], [4, 0], [0, 4]], float)
     assert rasterize(Polygons(((triangle - 1,),)), (4, 4)).tolist() == [
@@ -85,20 +80,6 @@ def test_polygons_are_sampled_at_pixel_centres_in_their_own_box() -> None:
     assert drawn.shape == (6, 6)
     assert drawn[0, 0] == 1
     assert rasterize(polygons, (2, 2), origin=(900_001, 900_001)).all()
-
-
-@pytest.mark.parametrize(
-    ("ring", "said"),
-    [
-        (SQUARE[:2], "3 or more"),
-        (SQUARE[:, :1], "3 or more"),
-        (SQUARE * 1e7, "3e\\+07"),
-        (SQUARE * np.nan, "nan"),
-    ],
-)
-def test_bad_rings_are_refused_by_name(ring: np.ndarray, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        Polygons(((SQUARE,), (ring,)), ids=("a", "b"))
 
 
 def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None:

@@ -145,10 +145,6 @@ BOTH = features(square(5, 5), square(30, 20))
 SHAPES = [{"label": "tumour", "points": square(5, 5)[:-1], "shape_type": "polygon"},
           {"label": "immune", "points": square(30, 20)[:-1]},
           {"label": "x", "points": [[1, 1], [3, 3]], "shape_type": "rectangle"}]  # fmt: skip
-RLE = {"images": [{"id": 1, "height": 40, "width": 60}], "categories": [{"id": 9, "name": "n"}],
-       "annotations": [{"id": k, "category_id": 9, "segmentation": {"size": [40, 60], "counts": [
-           40 * x + y, *[10, 30] * 9, 10, 2400 - 40 * (x + 9) - y - 10]}}
-           for k, (x, y) in enumerate([(5, 5), (30, 20)])]}  # fmt: skip
 READ: dict[str, tuple[str, Maker, list[int]]] = {  # file, maker, types
     "palette": ("x.png", palette, [0, 0]),
     "big-endian, LZW": ("x.tif", tiff(LABELS, byteorder=">", compression="lzw", predictor=True),
@@ -163,7 +159,6 @@ READ: dict[str, tuple[str, Maker, list[int]]] = {  # file, maker, types
                                                    classification="Tumour")), [1, 1]),
     "features in .json": ("x.json", text(BOTH["features"]), [0, 0]),
     "labelme": ("x.json", text({"version": "5", "shapes": SHAPES}), [1, 2]),
-    "COCO's runs": ("x.json", text(RLE), [1, 1]),
 }  # fmt: skip
 
 
@@ -206,31 +201,6 @@ def test_labels_that_could_be_taken_otherwise_are_refused(tmp_path: Path, case: 
     make(tmp_path / name)
     with pytest.raises(InputError, match=why):
         read_labels(tmp_path / name, (40, 60))
-
-
-@pytest.mark.parametrize("index", [
-    '"image" ; "label" ; "mpp"\n"a b.png" ; "a_lab.tif" ; "0,25"\n',
-    "sep=;\r\nimage;label;mpp\r\na b.png;a_lab.tif;0,25\r\n",
-    "image,label,mpp\ra b.png,a_lab.tif,.25\r",
-    "\ufeffImage,Label,MPP\na b.png,a_lab.tif,2.5e-1\n",
-    "image\tlabel\tmpp\na b.png\ta_lab.tif\t0.25µm/px\n",
-    "image|label|mpp\na b.png|a_lab.tif|250 nm\n",
-])  # fmt: skip
-def test_an_index_of_any_program_is_read(tmp_path: Path, index: str) -> None:
-    Image.fromarray(RGB).save(tmp_path / "a b.png")
-    tifffile.imwrite(tmp_path / "a_lab.tif", LABELS)
-    (tmp_path / "index.csv").write_bytes(index.encode())
-    (pair,) = find_pairs(tmp_path)
-    assert pair.labels is not None
-    assert (pair.name, pair.mpp, pair.labels.name) == ("a b", 0.25, "a_lab.tif")
-
-
-@pytest.mark.parametrize("mpp", ["40", "0", "1.234,5", "20 x", "5 mm"])
-def test_a_magnification_is_no_size_of_a_pixel(tmp_path: Path, mpp: str) -> None:
-    Image.fromarray(RGB).save(tmp_path / "a.png")
-    (tmp_path / "index.csv").write_text(f"image;label;mpp\na.png;a_lab.tif;{mpp}\n")
-    with pytest.raises(InputError, match=r"give micrometres per pixel, 0\.05 to 10"):
-        find_pairs(tmp_path)
 
 
 def test_umlauts_as_a_mac_writes_them_are_the_same_name(tmp_path: Path) -> None:

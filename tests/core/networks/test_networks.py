@@ -11,7 +11,7 @@ from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.networks.hovernet import GEOMETRY, HoVerNet
 from napari_hovernet.core.networks.lite import LiteUNet
 from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.networks.registry import Geometry, build, names
+from napari_hovernet.core.networks.registry import build, names
 from napari_hovernet.errors import InputError
 
 CASES = (("hovernet_fast_types6", "fast", 6), ("hovernet_original_notypes", "original", None))
@@ -147,14 +147,6 @@ def test_training_mode_gives_every_weight_a_gradient(network):
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
-def test_types_are_all_that_an_untyped_network_lacks():
-    typed, untyped = LiteUNet(SMALL, 3).state_dict(), LiteUNet(SMALL).state_dict()
-    assert {k for k in typed if k not in untyped} == {
-        k for k in typed if k.startswith("outputs.tp")
-    }
-    assert not set(untyped) - set(typed)
-
-
 def test_names_and_shapes_are_the_familys(named):
     network = OptimusDecoder()
     found = {
@@ -181,25 +173,6 @@ def test_output_is_the_references(prefix, suffix, shared, filled):
     assert compared >= 2
 
 
-def test_prefix_decides_which_tokens_are_read():
-    torch.manual_seed(0)
-    network = OptimusDecoder(8, 4, token_prefix=5).eval()
-    tokens = torch.randn(1, 261, 8)
-    other = tokens.clone()
-    other[:, :5] = 9.0
-    with torch.inference_mode():
-        assert torch.equal(network(tokens)["np"], network(other)["np"])
-        other[:, 5] = 9.0
-        assert not torch.equal(network(tokens)["np"], network(other)["np"])
-
-
-def test_without_types_there_is_no_nt_head():
-    network = OptimusDecoder(8, 4, n_types=None).eval()
-    assert set(network(torch.zeros(1, 261, 8))) == {"np", "hv"}
-    assert not any(key.startswith("nt_head") for key in network.state_dict())
-    assert network.accepts == "tokens"
-
-
 @pytest.mark.parametrize("shape", [(1, 260, 8), (1, 261, 9), (261, 8)])
 def test_unfit_tokens_are_refused(shape):
     with pytest.raises(InputError, match="Tokens have shape"):
@@ -215,12 +188,6 @@ def test_every_architecture_builds_from_its_own_config(name):
     assert again.state_dict().keys() == network.state_dict().keys()
     legal = network.geometry.legal(network.geometry.reference_tile)
     assert legal == network.geometry.reference_tile
-
-
-@pytest.mark.parametrize(("edge", "legal"), [(1, 14), (14, 14), (15, 22), (22, 22), (270, 270)])
-def test_legal_rounds_up(edge, legal):
-    geometry = Geometry(8, 6, margin=0, halo=0, reference_tile=270, minimum=14)
-    assert geometry.legal(edge) == legal
 
 
 SMALL_FOLDED = {

@@ -10,7 +10,6 @@ import pytest
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.measure.compare import hv_scores
 from napari_hovernet.core.params import OptimParams
-from napari_hovernet.core.training import loop as module
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.training.loop import Control
 from napari_hovernet.core.training.module import rate
@@ -20,29 +19,6 @@ from napari_hovernet.core.training.validation import hv_row, means, remark, scor
 @pytest.fixture
 def folder(tmp_path):
     return RunFolder(tmp_path / "run")
-
-
-def test_commands_are_read_again_only_after_a_while(folder, monkeypatch):
-    monkeypatch.setattr(module, "POLL_SECONDS", 60)
-    control = Control(folder)
-    assert control.command() == ""
-    folder.write_command("stop")
-    assert control.command() == ""
-    assert control.command(now=True) == "stop"
-
-
-def test_a_pause_waits_for_the_next_command(folder, monkeypatch):
-    folder.write_command("pause")
-    monkeypatch.setattr(module.time, "sleep", lambda _: folder.write_command("resume"))
-    assert Control(folder).wait() == "resume"
-
-
-def test_an_answered_command_is_not_there_for_the_next_run(folder):
-    folder.write_command("stop")
-    control = Control(folder)
-    control.answered()
-    control.answered()
-    assert folder.read_command() == "" and not folder.control_file.exists()
 
 
 def test_sigterm_asks_for_a_stop_and_the_former_handler_comes_back(folder):
@@ -58,10 +34,6 @@ def test_sigterm_asks_for_a_stop_and_the_former_handler_comes_back(folder):
 def rates(total: int = 100, **changes: object) -> list[float]:
     optim = OptimParams(lr=2.0, **changes)  # type: ignore[arg-type]
     return [rate(optim, step, total) for step in range(total)]
-
-
-def test_constant_stays() -> None:
-    assert rates(schedule="constant") == [2.0] * 100
 
 
 def test_step_falls_to_a_tenth_at_half() -> None:
@@ -117,11 +89,6 @@ def test_hv_is_scored_as_everywhere_else():
         ("hv_zero_mse", known.zero_mse),
     ):
         assert row[mine] == pytest.approx(theirs, rel=1e-5)
-
-
-def test_without_nuclei_hv_has_no_score():
-    row = hv_row(np.ones((2, 4, 4)), np.zeros((2, 4, 4)), np.zeros((4, 4), bool))
-    assert row["pixels"] == 0 and math.isnan(row["cosine"])
 
 
 def test_means_weigh_hv_by_pixels_and_scores_by_images():

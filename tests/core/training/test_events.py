@@ -57,11 +57,6 @@ def test_after_a_crash_one_line_is_lost_at_most(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in (first, last)] == [1, 3]
 
 
-def test_a_folder_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"no_such.*create it first"):
-        EventWriter(tmp_path / "no_such" / "events.jsonl")
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_named_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"

@@ -21,15 +21,6 @@ def crops() -> CropDataset:
     return CropDataset([sample], DataParams(crop=32), AugmentParams(), seed=3, length=4)
 
 
-def test_the_stream_numbers_crops_through_all_epochs():
-    stream, alone = Stream(crops(), 3), crops()
-    assert len(stream) == 12
-    alone.set_epoch(2)
-    torch.testing.assert_close(stream[9]["image"], alone[1]["image"])
-    alone.set_epoch(0)
-    torch.testing.assert_close(stream[1]["image"], alone[1]["image"])
-
-
 def test_processes_share_a_step_and_none_takes_another_ones_crops():
     parts = [list(Steps(0, 3, batch=2, rank=rank, world=2)) for rank in (0, 1)]
     assert parts == [[[0, 1], [4, 5], [8, 9]], [[2, 3], [6, 7], [10, 11]]]
@@ -42,13 +33,6 @@ def test_a_loader_from_the_middle_gives_what_one_from_the_start_gives():
     for a, b in zip(whole[4:], rest, strict=True):
         for name in a:
             torch.testing.assert_close(a[name], b[name])
-
-
-def test_a_loader_draws_nothing_from_the_global_numbers():
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    list(loader(Stream(crops(), 1), Steps(0, 2, 2), workers=0, pin=False))
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 CASES = {
@@ -103,14 +87,6 @@ def test_it_works_with_everything_before_the_heads_frozen() -> None:
     assert all(share > 0 for share in gradient_shares(caught[0], terms, ONE).values())
 
 
-def test_nothing_is_caught_of_a_network_whose_parts_are_not_known() -> None:
-    network = build("compact", {"widths": [4, 8]})
-    network.parts = None
-    with shared_maps(network) as caught:
-        network(torch.rand(1, 3, 16, 16))
-    assert caught == []
-
-
 NETWORKS = {
     "compact": {"widths": [4, 8], "n_types": 3},
     "lite": {"widths": [4, 4, 6, 8], "n_types": 3},
@@ -138,15 +114,6 @@ def learning(network: Network) -> set[str]:
 def freezer(network: Network, freeze: str, **changes: object) -> Freezer:
     optim = OptimParams(freeze=freeze, epochs=10)
     return Freezer(network, optim, **{"typed": True, **changes})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_parts_of_every_network_are_there(name: str) -> None:
-    network = network_of(name)
-    modules = dict(network.named_modules())
-    parts = parts_of(network)
-    for module in (*parts.encoder, *parts.heads, *parts.types, parts.shared):
-        assert module in modules
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -18,7 +18,7 @@ from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.check import load_data, needs_of
-from napari_hovernet.core.training.module import restored, start_of
+from napari_hovernet.core.training.module import start_of
 from napari_hovernet.core.types import BACKGROUND, CONSEP, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError, InputError
 
@@ -147,13 +147,3 @@ def kinds(sample: Sample) -> list[int]:
     arrays = sample.arrays
     assert arrays.types is not None and arrays.labels is not None
     return sorted(set(arrays.types[arrays.labels > 0].tolist()))
-
-
-def test_a_resumed_start_is_the_same_network():
-    from napari_hovernet.core.checkpoint import header  # noqa: PLC0415
-
-    start = start_of(TrainConfig(start="scratch:compact"), loaded())
-    again = restored(header.dump(start.info), start.network.state_dict(), start.typed)
-    assert again.info.architecture == start.info.architecture
-    for name, value in start.network.state_dict().items():
-        assert (again.network.state_dict()[name] == value).all(), name
