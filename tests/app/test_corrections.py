@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from napari_hovernet import __version__
-from napari_hovernet.app import corrections as training_data
 from napari_hovernet.app.corrections import (
     PairAbout,
     PairOptions,
@@ -187,16 +186,6 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
     with pytest.raises(OutputError, match="disk is full"):
         save_training_pair(tmp_path, "a", image, labels * 2, ABOUT, PairOptions(overwrite=True))
     assert everything(tmp_path) == before
-
-
-def test_a_first_pair_that_fails_leaves_no_folders(tmp_path, image, labels, monkeypatch):
-    def fail(*_args, **_keywords):
-        raise OSError(errno.EIO, "fault")
-
-    monkeypatch.setattr(training_data.Image.Image, "save", fail)
-    with pytest.raises(OutputError, match="disk reports a fault"):
-        save_training_pair(tmp_path, "a", image, labels)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cancel_before_the_end_leaves_nothing(tmp_path, image, labels):

@@ -19,7 +19,6 @@ from napari_hovernet.app.diagnose import (
     diagnosis_steps,
     open_steps,
     retest_steps,
-    unfinished,
     why_steps,
 )
 from napari_hovernet.app.diagnose_page import panels_of, render_html, svg, window_of, write_html
@@ -148,19 +147,6 @@ def test_a_retest_makes_again_what_found_something(diagnosis: Diagnosis) -> None
     assert data["setup"] == {"hv_order": "vh"}
 
 
-def test_the_report_is_short_and_whole_on_request(diagnosis: Diagnosis) -> None:
-    report = diagnosis.report
-    short, whole = (words.as_text(report, whole=w) for w in (False, True))
-    plain = words.as_text(report, plain=True)
-    assert short.startswith("Most likely cause: HV channels are swapped")
-    assert "--apply model.hv_direction" in short and "Tried: AJI" in short
-    assert "--all lists them" in short and "In order (" in whole and "Not tested (" in whole
-    assert "means" in plain and "Mean cosine" not in plain and "Mean cosine" in short
-    assert max(map(len, whole.splitlines())) <= 2 * words.WIDTH
-    half = unfinished(diagnosis.bench, report.findings[:2])
-    assert "stopped before the end" in words.as_text(half.report)
-
-
 def test_the_page_holds_pictures_and_runs_nothing(diagnosis: Diagnosis, tmp_path: Path) -> None:
     write_html(tmp_path / "a.html", diagnosis)
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
@@ -196,20 +182,3 @@ def test_files_and_code_are_opened(tmp_path: Path, scene: Any) -> None:
     assert "targets" in case.has and case.setup.target_order == "vh"
     own = drive(open_steps(DiagnoseChoice(), Own(separation=lambda p, h: p > 0)))
     assert isinstance(own.separator, Separator) and own.items is None
-
-
-@pytest.mark.parametrize(
-    ("choice", "match"),
-    [
-        ({}, "nothing to diagnose"),
-        ({"model": "no.pth"}, "no.pth is not there"),
-        ({"data": "no"}, "no is not there"),
-        ({"loss": "mse"}, "loss is 'mse'"),
-        ({"augmentation": "mine"}, "augmentation is 'mine'"),
-    ],
-)
-def test_what_is_not_there_is_said(choice: dict[str, str], match: str) -> None:
-    with pytest.raises(InputError, match=match):
-        drive(open_steps(DiagnoseChoice(**choice)))
-    with pytest.raises(InputError, match="give 1 or more"):
-        _ = DiagnoseChoice(n_samples=0).params

@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from napari_hovernet.app.jobs import HISTORY_LIMIT, Change, History, JobCancelled, drive
+from napari_hovernet.app.jobs import Change, History, JobCancelled, drive
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError, JobFailed
 
@@ -75,14 +75,3 @@ def test_changes_are_undone_in_their_place_and_a_new_one_ends_redo() -> None:
     assert history.items == (a, c)
     history.undo()
     assert history.items == (a, b, c)
-
-
-def test_old_changes_are_let_go() -> None:
-    history: History[str] = History()
-    for i in range(HISTORY_LIMIT + 3):
-        item = f"run {i}"
-        history.do(Change(added=(item,)))
-        history.do(Change(removed=(item,)))
-    for _ in range(HISTORY_LIMIT):
-        assert history.undo() is not None
-    assert history.undo() is None

@@ -102,19 +102,6 @@ def test_an_error_or_ctrl_c_leaves_what_was_there(tmp_path, result, monkeypatch,
     assert len(os.listdir(tmp_path / "out")) == 3
 
 
-def test_a_folder_in_the_way_leaves_the_others_as_they_were(tmp_path, result) -> None:
-    (tmp_path / "evaluation.csv").write_text("mine")
-    (tmp_path / "evaluation.html").mkdir()
-    (tmp_path / "evaluation.html" / "x").touch()
-    with pytest.raises(OutputError):
-        write_reports(result, tmp_path, ABOUT)
-    assert (tmp_path / "evaluation.csv").read_text() == "mine"
-    assert sorted(os.listdir(tmp_path)) == sorted(
-        [*(p.name for p in tmp_path.iterdir() if p.name.startswith("x")), "evaluation.csv",
-         "evaluation.html"]
-    )  # fmt: skip
-
-
 VOID = {"meta", "img", "br", "link"}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.app.processes import MARKER, ProcessMark, mark_of, read_mark, write_mark
+from napari_hovernet.app.processes import MARKER, ProcessMark, mark_of, read_mark
 from napari_hovernet.app.runs import (
     RunQueue,
     RunStore,
@@ -20,7 +20,6 @@ from napari_hovernet.app.runs import (
     info_of,
     is_first,
     live,
-    runs_folder,
     training_command,
 )
 from napari_hovernet.app.watch import RunWatch, process_file, state_of, write_state
@@ -122,24 +121,6 @@ def test_a_store_that_is_a_file_says_so(tmp_path: Path, config: TrainConfig) -> 
     assert RunStore(tmp_path / "file").list() == ()
     with pytest.raises(OutputError, match="file"):
         RunStore(tmp_path / "file").create(config)
-
-
-def test_where_the_runs_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("NAPARI_HOVERNET_RUNS", str(tmp_path))
-    assert runs_folder() == tmp_path
-    monkeypatch.delenv("NAPARI_HOVERNET_RUNS")
-    assert runs_folder().parts[-2:] == ("napari-hovernet", "runs")
-
-
-def test_what_is_gone_is_named_before_anything_starts(store, config, tmp_path) -> None:
-    run = store.create(config)
-    (tmp_path / "data").rename(tmp_path / "moved")
-    with pytest.raises(InputError, match=r"no training data at .*put them back if they were moved"):
-        store.start(run)
-    assert store.info(run).state == "new"
-    other = store.create(replace(config, start=str(tmp_path / "none.tar"), data=DataParams()))
-    with pytest.raises(InputError, match="No training data are given"):
-        store.start(other)
 
 
 # The life of a run
@@ -274,31 +255,6 @@ def test_one_may_run_beside_the_others(store, config, fake) -> None:
     until(store, second, "running")
     assert store.info(first).state == "running"
     assert store.queue() == ("a",)
-
-
-def test_two_stores_see_and_ask_the_same_run(store, config, fake) -> None:
-    fake(step_s=0.02, steps=200)
-    run = store.create(config)
-    store.start(run)
-    until(store, run, "running")
-    other = RunStore(store.folder)
-    watches = [RunWatch(run), RunWatch(run)]
-    other.stop("a")
-    until(store, run, "stopped")
-    views = [watch.catch_up() for watch in watches]
-    assert views[0].steps["total"].tolist() == views[1].steps["total"].tolist()
-    assert {view.state for view in views} == {"stopped"}
-
-
-def test_a_run_on_another_computer_is_not_killed_from_here(store, config) -> None:
-    run = store.create(config)
-    write_mark(process_file(run), replace(mark_of(os.getpid(), run.path), host="another computer"))
-    write_state(run, "running")
-    with pytest.raises(InputError, match="on the computer another computer"):
-        store.kill(run)
-    store.stop(run)
-    assert run.read_command() == "stop"
-    write_state(run, "stopped")
 
 
 def test_a_start_that_fails_leaves_a_failed_run(tmp_path: Path, config: TrainConfig) -> None:

@@ -1,9 +1,7 @@
 """From an image to nuclei: what a run makes, keeps and says; what the viewer asks for."""
 
-import gc
 import json
 import sys
-import weakref
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
@@ -18,13 +16,12 @@ from napari_hovernet.app.segment import (
     ModelShelf,
     Region,
     SegmentParams,
-    SegmentResult,
     run_metadata,
     segment_steps,
 )
 from napari_hovernet.core.networks.compact import CompactUNet
-from napari_hovernet.core.params import InferenceParams, SeparationParams
-from napari_hovernet.core.types import Maps, Model, ModelInfo, Progress, TypeInfo
+from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.types import Model, ModelInfo, Progress, TypeInfo
 from napari_hovernet.errors import JobFailed
 
 EVERYTHING = SegmentParams(
@@ -94,43 +91,6 @@ def test_errors_of_torch_never_leave_as_runtime_errors(model, monkeypatch, where
     with pytest.raises(JobFailed, match="device-side assert"):
         for _ in steps:
             pass
-
-
-def test_the_image_is_let_go_before_the_separation(model, monkeypatch) -> None:
-    held: list[bool] = []
-    separate = segment_module.separate
-
-    def watching(maps: Maps, params: SeparationParams) -> object:
-        gc.collect()
-        held.append(alive() is not None)
-        return separate(maps, params)
-
-    monkeypatch.setattr(segment_module, "separate", watching)
-    image = picture()
-    alive = weakref.ref(image)
-    steps = segment_steps(model, image)
-    del image
-    drive(steps)
-    assert held == [False]
-
-
-def test_metadata_says_how_it_was_made(model: Model) -> None:
-    params = SegmentParams(
-        InferenceParams(image_mpp=0.25, tile=32),
-        SeparationParams.preset("hover_net"),
-        Region(row0=0, col0=8, row1=32, col1=40),
-    )
-    result: SegmentResult = drive(segment_steps(model, picture(), params))
-    about = json.loads(json.dumps(run_metadata(result), allow_nan=False))
-    assert about["program"] == "napari-hovernet"
-    assert about["model"]["sha256"] == "f00"
-    assert about["model"]["types"]["2"] == {"name": "b", "color": [2, 2, 3]}
-    assert about["inference"]["tile"] == 32
-    assert about["separation"]["method"] == "hover_net"
-    assert about["region"] == {"row0": 0, "col0": 8, "row1": 32, "col1": 40}
-    assert about["offset"] == [0, 8]
-    assert about["mpp"] == 0.25
-    assert about["nuclei"] == result.n
 
 
 @pytest.fixture

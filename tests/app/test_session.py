@@ -12,7 +12,7 @@ from napari_hovernet.app.session import NO_IMAGE, ImageChoice, Run, Session, Set
 from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.types import ModelInfo, Progress
 from napari_hovernet.core.weights import DEFAULT
-from napari_hovernet.errors import InputError, OutputError
+from napari_hovernet.errors import InputError
 
 INFO = ModelInfo("compact", mpp=0.25)
 IMAGE = ImageChoice(key=1, name="slide", mpp=0.5)
@@ -159,10 +159,3 @@ def test_one_bad_field_does_not_cost_the_others(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"device": "cpu", "inference": {"tile": "big"}, "model": 4}))
     assert settings.load(path) == Settings(device="cpu")
-
-
-def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
-    blocker = tmp_path / "file"
-    blocker.write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        settings.save(Settings(), blocker / "settings.json")

@@ -94,15 +94,6 @@ def test_corrections_keep_old_findings_in_sight_until_new_ones_come(study, heard
     assert heard[-1] == "labels"
 
 
-def test_the_same_nucleus_changes_nothing(study, heard):
-    ticket = study.ticket
-    study.look_at(0)
-    assert heard == [] and study.ticket == ticket
-    study.look_at(4)
-    study.look_at(4)
-    assert heard == ["nucleus"] and study.ticket == ticket
-
-
 def labels() -> np.ndarray:
     image = np.zeros((20, 30), np.int32)
     image[3:9, 3:9], image[3:9, 9:15] = 1, 2
@@ -154,23 +145,6 @@ def test_what_has_not_changed_stays() -> None:
     wrong = drive(truth_steps(source(labels()[1:]), target, first))
     assert drive(truth_steps(source(labels()[1:]), target, wrong)) is wrong
     assert drive(truth_steps(source(labels()), target, wrong)) is not wrong
-
-
-def test_files_of_labels_and_outlines_are_read(tmp_path: Path) -> None:
-    np.save(tmp_path / "truth.npy", labels().astype(np.uint16))
-    choice = drive(truth_steps(file_source(str(tmp_path / "truth.npy")), Target((20, 30))))
-    assert choice.name == "truth.npy"
-    np.testing.assert_array_equal(choice.labels, labels())
-    contour = "[[3,3],[3,8],[8,8],[8,3]]"
-    (tmp_path / "nuclei.json").write_text(
-        '{"mag": null, "nuc": {"5": {"bbox": [[3,3],[9,9]], "centroid": [5.5,5.5], '
-        f'"contour": {contour}, "type": 0, "type_prob": 0.0}}}}}}'
-    )
-    path = str(tmp_path / "nuclei.json")
-    whole = drive(truth_steps(file_source(path), Target((20, 30))))
-    np.testing.assert_array_equal(whole.labels, np.where(labels() == 1, 5, 0))
-    part = drive(truth_steps(file_source(path), Target((8, 10), (2, 6), region=True)))
-    np.testing.assert_array_equal(part.labels, np.where(labels() == 1, 5, 0)[2:10, 6:16])
 
 
 def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Path) -> None:

@@ -9,19 +9,13 @@ from torch import nn
 
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.tokens import (
-    TokenPictures,
-    TokenStacks,
     cache_steps,
     find_pictures,
     read_picture,
-    sample_steps,
 )
-from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.separation.tuning import TuneParams
 from napari_hovernet.core.tokens.backbone import Backbone, as_backbone, image_tokens
 from napari_hovernet.core.tokens.data import find_token_data, truth_of
-from napari_hovernet.core.tokens.decode import TokenMaps, principal_rgb
-from napari_hovernet.core.types import ModelInfo, numbered
+from napari_hovernet.core.tokens.decode import principal_rgb
 from napari_hovernet.errors import InputError
 
 
@@ -133,33 +127,6 @@ def test_names_and_arrays_that_hold_no_images_are_refused(vit, tmp_path):
         find_pictures(tmp_path / "y.npz")
 
 
-@pytest.fixture
-def stacks(tmp_path):
-    labels = np.zeros((2, 224, 224), np.int32)
-    labels[1, 40:70, 40:70], labels[1, 40:70, 70:100] = 1, 2
-    hv = np.stack([hv_targets(x) for x in labels])
-    probability = (labels > 0).astype(np.float32)
-    types = np.stack([1 - probability, probability], 1)
-    maps = TokenMaps(probability, hv, types, (4, 7), {0: "sample 4: tokens hold NaN"})
-    pictures = TokenPictures("x", tmp_path / "x_features.npz", (4, 7), ("x_4", "x_7"),
-                             np.zeros((2, 224, 224, 3), np.uint8), None, True)  # fmt: skip
-    info = ModelInfo("optimus", types=numbered(2))
-    return TokenStacks(pictures, maps, labels, info, 5, "", {}, (-1, 2), TuneParams(), ("odd",))
-
-
-def test_touching_nuclei_are_measured_apart(stacks):
-    result = drive(sample_steps(stacks, 1))
-    assert sorted(result.nuclei.area.tolist()) == [900, 900]
-    assert result.nuclei.type.tolist() == [1, 1]
-    assert result.cut_with == stacks.tuning.separation
-    assert (result.offset, result.notices) == ((0, 0), ("odd",))
-
-
-def test_a_sample_that_failed_says_why(stacks):
-    with pytest.raises(InputError, match="sample 4: tokens hold NaN"):
-        drive(sample_steps(stacks, 0))
-
-
 @pytest.mark.parametrize("dim", [6, 700], ids=["few numbers", "more numbers than tokens"])
 def test_colours_follow_the_largest_differences(dim):
     rng = np.random.default_rng(0)
@@ -172,13 +139,6 @@ def test_colours_follow_the_largest_differences(dim):
     upper, lower = red[0, :112], red[0, 112:]
     assert min(abs(upper.min() - lower.max()), abs(lower.min() - upper.max())) > 60
     assert red[1].max() - red[1].min() < 20, "colours mean the same in every sample"
-
-
-def test_it_does_not_depend_on_chance_and_prefix():
-    tokens = np.random.default_rng(2).standard_normal((1, 261, 5))
-    other = tokens.copy()
-    other[:, :5] = 100.0
-    np.testing.assert_array_equal(principal_rgb(tokens), principal_rgb(other))
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])

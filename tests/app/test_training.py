@@ -8,7 +8,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -19,9 +18,7 @@ from napari_hovernet.app.training import (
     check_steps,
     command_line,
     config_from,
-    default_name,
     estimate,
-    look_at_data,
     start_steps,
 )
 from napari_hovernet.cli.parser import build_parser
@@ -101,13 +98,6 @@ def test_presets_and_paths(tmp_path: Path) -> None:
         assert config_from({"start": start}).start == start
 
 
-def test_names() -> None:
-    assert default_name(TrainConfig(start="scratch:compact"), "1") == "compact-1"
-    assert default_name(TrainConfig(start="/a/__.tar"), "1") == "run-1"
-    line = command_line(TrainConfig(name="mine", data=DataParams(("/d",))))
-    assert "mine" not in line  # the name is taken
-
-
 # A look at the data
 
 
@@ -122,20 +112,6 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         say_what_is_missing(of_sources(tmp_path, tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"no model at .*m\.tar: name a file, .*'compact'"):
         say_what_is_missing(of_sources(tmp_path, start=str(tmp_path / "m.tar")))
-
-
-@pytest.mark.parametrize("start", ["compact", "scratch:compact"])
-def test_data_are_looked_at(tmp_path: Path, start: str) -> None:
-    for i in range(3):
-        labels = np.zeros((64, 64), np.uint8)
-        labels[8:24, 8:24], labels[8:24, 24:40] = 1, 2
-        rng = np.random.default_rng(i)
-        cv2.imwrite(str(tmp_path / f"x{i}.png"), rng.integers(0, 256, (64, 64, 3), np.uint8))
-        cv2.imwrite(str(tmp_path / f"x{i}_lab.png"), labels)
-    report = look_at_data(of_sources(tmp_path, start=start))
-    assert (report.train_images, report.val_images, report.nuclei) == (2, 1, 6)
-    assert report.touching == 1
-    assert not report.refused
 
 
 # Starting from a viewer
@@ -203,13 +179,6 @@ def test_a_run_that_cannot_be_started_leaves_nothing(data, tmp_path):
     with pytest.raises(Exception, match="data"):
         drive(start_steps(store, config(tmp_path / "gone"), [tmp_path / "gone"]))
     assert store.list() == ()
-
-
-def test_names_are_made_unique(data, tmp_path):
-    store = Store(tmp_path / "runs")
-    asked = replace(config(data), name="skin")
-    names = [drive(start_steps(store, asked)) for _ in range(2)]
-    assert names == ["skin", "skin-2"]
 
 
 # What it will take

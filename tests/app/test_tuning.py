@@ -11,7 +11,6 @@ from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import SegmentParams, SegmentResult, run_metadata
 from napari_hovernet.app.tuning import (
     MERGE_S,
-    UNDO_LIMIT,
     Edits,
     Tuned,
     Tuners,
@@ -30,7 +29,6 @@ from napari_hovernet.core.separation.tuning import (
     StageCounts,
     StagedTuner,
     TuneParams,
-    stage_counts,
     tune,
 )
 from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
@@ -112,16 +110,6 @@ def test_a_drag_back_to_where_it_began_leaves_nothing_to_undo(tuning, heard):
     tuning.edit(depth(0.3), "depth", now=1.2)
     tuning.undo()
     assert tuning.params == TuneParams()
-
-
-def test_only_so_many_edits_are_kept(tuning):
-    for k in range(UNDO_LIMIT + 50):
-        tuning.edit(TuneParams(SeparationParams(min_area=100 + k)))
-    undone = 0
-    while tuning.can_undo:
-        tuning.undo()
-        undone += 1
-    assert undone == UNDO_LIMIT and tuning.params.separation.min_area == 149
 
 
 def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
@@ -276,15 +264,6 @@ def test_the_whole_and_a_part_at_once(maps):
         assert all(np.array_equal(a, b) for a, b in zip(found[key], wanted, strict=True))
 
 
-def test_tune_steps_answer_with_counts_and_place(maps):
-    params, box = TuneParams(SeparationParams(depth=0.3)), (1, 2, 3, 4)
-    found = drive(tune_steps(StagedTuner(maps), params, box))
-    wanted = tune(maps, params)
-    assert np.array_equal(found.separation.labels, wanted.labels)
-    assert found.counts == stage_counts(wanted) and found.counts.instances == wanted.n
-    assert (found.params, found.box) == (params, box) and found.seconds > 0
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_is_kept_is_a_whole_result(result_parts, preset):
     params = TuneParams(SeparationParams.preset(preset), HVReading("vh", "inward", 0.5))
@@ -314,13 +293,3 @@ def test_types_are_measured_anew(result_parts):
     kept = drive(kept_steps(typed, tuned))
     assert kept.n > 0 and (kept.nuclei.type == 1).all()
     assert kept.nuclei.type_names[1].name == "neoplastic"
-
-
-def test_a_part_or_a_run_without_maps_cannot_be_kept(result_parts):
-    tuned = drive(tune_steps(StagedTuner(result_parts.maps), TuneParams()))
-    for run, what in (
-        (result_parts, replace(tuned, box=(0, 5, 0, 5))),
-        (replace(result_parts, maps=None), tuned),
-    ):
-        with pytest.raises(TypeError, match="Only the whole of a run with its maps"):
-            list(kept_steps(run, what))

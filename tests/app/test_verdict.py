@@ -1,6 +1,5 @@
 """One line that sums up what is on screen, and where to go next."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +24,6 @@ from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation.tuning import TuneParams
 from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
-from napari_hovernet.errors import InputError
 
 
 def squares(n=6, edge=12):
@@ -199,22 +197,6 @@ def test_what_differs_and_by_how_much(merged):
     assert "AJI" not in rows and two.errors == ()
 
 
-def test_with_a_truth_there_are_scores(merged):
-    a, b = merged
-    truth = a.result.labels
-    cases = [case_of(x, x.result.labels, truth) for x in (a, b)]
-    rows = table(drive(two_runs_steps(*cases)))
-    assert rows["AJI"][0] == "1.000" and rows["AJI"][2].startswith("-0.")
-    assert rows["Dice"] == ("1.000", "1.000", "0.000") and rows["PQ"][0] == "1.000"
-
-
-def test_a_truth_that_does_not_fit_is_told_once(merged):
-    a, b = merged
-    cases = [case_of(x, x.result.labels, np.zeros((3, 4), np.int32)) for x in (a, b)]
-    two = drive(two_runs_steps(*cases))
-    assert "AJI" not in table(two) and len(two.errors) == 1 and "3 x 4" in two.errors[0]
-
-
 @pytest.mark.parametrize(
     ("other", "words"),
     [
@@ -229,15 +211,6 @@ def test_a_truth_that_does_not_fit_is_told_once(merged):
 def test_it_says_why_two_runs_cannot_be_compared(other, words):
     said = why_not(run(1), other)
     assert words in said and bool(said) == bool(words)
-
-
-def test_other_sizes_and_runs_without_maps_are_refused():
-    a, b = run(1), run(2, np.zeros((8, 9), np.int32))
-    with pytest.raises(InputError, match="same image and region"):
-        drive(two_runs_steps(case_of(a, a.result.labels), case_of(b, b.result.labels)))
-    result = SimpleNamespace(**{**vars(a.result), "maps": None})
-    with pytest.raises(TypeError, match="no maps"):
-        case_of(replace(a, result=result), a.result.labels)
 
 
 LOCAL = SeparationParams.preset("local")
@@ -291,14 +264,6 @@ def test_no_number_is_told_alone():
     assert check.truth_words(None, found) == ("", "")
 
 
-def test_a_pixel_is_read_with_its_nucleus_and_area():
-    looked = case_c(TRUE, FOUND)
-    found = drive(finding_steps(looked))
-    said = check.pixel_words(looked.maps, FOUND, 60, 80, 0.25, found)
-    assert "NP 1.00" in said and "nucleus 5" in said and "µm²" in said
-    assert "nucleus" not in check.pixel_words(looked.maps, FOUND, 0, 0)
-
-
 @pytest.mark.parametrize("hv", [True, False])
 def test_split_cuts_where_hv_turns_back_or_by_shape(hv):
     looked = case_c(TRUE, FOUND)
@@ -313,14 +278,3 @@ def test_split_cuts_where_hv_turns_back_or_by_shape(hv):
         inside = after[true == TRUE]
         assert np.bincount(inside).max() > 0.9 * len(inside)
     assert np.array_equal(after > 0, FOUND > 0)
-
-
-def test_merge_and_delete_change_just_one_nucleus():
-    made = check.merge(TRUE, 1, 2)
-    assert set(made.ids) == {1} and len(made.rows) == (TRUE == 2).sum()
-    made = check.delete(TRUE, 3)
-    assert set(made.ids) == {0} and len(made.rows) == (TRUE == 3).sum()
-    with pytest.raises(InputError, match="Click a nucleus"):
-        check.delete(TRUE, 0)
-    with pytest.raises(InputError, match="itself"):
-        check.merge(TRUE, 1, 1)

@@ -168,19 +168,6 @@ def test_what_is_missing_or_of_another_kind_is_nan(folder: RunFolder) -> None:
     assert math.isnan(view.done)
 
 
-def test_a_long_run_is_read_bit_by_bit(folder: RunFolder, writer: Writer) -> None:
-    step = json.dumps({"v": 1, "t": 0.0, "event": "step", **FAKE.step_fields(1, 1, 0)})
-    lines = [step.replace('"step": 1,', f'"step": {i},') + "\n" for i in range(1, 30_001)]
-    folder.events.write_text("".join(lines))
-    watch = RunWatch(folder)
-    watch.poll()
-    assert watch.behind  # it did not read everything at once
-    assert len(watch.catch_up().steps) == 30_000
-    writer.steps(30_001, 30_001)
-    assert watch.poll()
-    assert watch.view.step == 30_001
-
-
 # States: from the status, unless the process tells otherwise
 
 
@@ -208,12 +195,6 @@ def test_an_active_run_has_a_process_or_was_killed(folder: RunFolder, state: str
     killed = state_of(folder)
     assert (killed.state, killed.pid, killed.active) == ("killed", None, False)
     assert killed.message == f"{GONE} The log ends with: CUDA out of memory"
-
-
-@pytest.mark.parametrize("state", ["done", "stopped", "failed"])
-def test_a_finished_run_needs_no_process(folder: RunFolder, state: str) -> None:
-    write_state(folder, state)
-    assert state_of(folder).state == state
 
 
 def test_a_status_without_a_process_file_names_the_process(folder: RunFolder) -> None:

@@ -11,11 +11,9 @@ import pytest
 
 from napari_hovernet.cli import models
 from napari_hovernet.cli.console import ProgressBar, params_of
-from napari_hovernet.cli.entry import with_dashes
 from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.types import Progress
-from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError
 
 
@@ -24,20 +22,6 @@ def raising(error: BaseException) -> Any:
         raise error
 
     return command
-
-
-def test_hyphens_and_underscores_are_the_same() -> None:
-    given = ["--image_mpp", "--skip_existing", "--model_mpp=0.5", "a_b.png", "-o", "x_y"]
-    assert with_dashes(given) == [
-        "--image-mpp", "--skip-existing", "--model-mpp=0.5", "a_b.png", "-o", "x_y",
-    ]  # fmt: skip
-    assert with_dashes(["--", "--a_b"]) == ["--", "--a_b"]
-
-
-@pytest.mark.parametrize("command", ["segment", "slide"])
-def test_the_model_that_the_help_calls_the_default_is_the_default(command: str) -> None:
-    parsed = build_parser(command).parse_args([command, "image.png", "-o", "out"])
-    assert parsed.model == DEFAULT
 
 
 def test_errors_ctrl_c_and_closed_pipes_have_their_status(run, monkeypatch) -> None:

@@ -91,22 +91,6 @@ def test_choices_of_label_files_are_refused_for_arrays(run: Any, tmp_path: Path)
     assert found.status == 2 and "--ignore is about label files" in found.err
 
 
-def test_a_mask_given_for_instances_is_said(run: Any, tmp_path: Path) -> None:
-    mask = np.zeros((60, 60), np.uint8)
-    for at in range(0, 60, 10):
-        mask[at : at + 5, at : at + 5] = 255
-    for name in ("a", "b"):
-        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((60, 60, 3), np.uint8))
-        cv2.imwrite(str(tmp_path / f"{name}_lab.png"), mask)
-    pred = tmp_path / "pred"
-    pred.mkdir()
-    for name in ("a", "b"):
-        cv2.imwrite(str(pred / f"{name}.png"), mask)
-    found = run("evaluate", tmp_path, "--pred", pred)
-    (said,) = (line for line in found.err.splitlines() if "looks like a mask" in line)
-    assert "a, b: " in said and "6 separate parts" in said
-
-
 def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> None:
     pred = tmp_path / "pred"
     val = run("evaluate", data, "-o", tmp_path / "a", "--pred", pred, "--split=val", "--json")
@@ -147,45 +131,6 @@ def test_only_bad_images_are_status_2_and_nothing_is_written(run, data, tmp_path
     single = run("evaluate", data, *given, "--n-samples", 1)
     assert single.status == 2
     assert "error: x0: " in single.err
-
-
-def empty_folder(data: Path) -> Path:
-    (data / "empty").mkdir()
-    return data / "empty"
-
-
-def missing_column(data: Path) -> Path:
-    (data / "index.csv").write_text("path,kind\nim/x0.png,1\n")
-    return data
-
-
-def missing_files(data: Path) -> Path:
-    (data / "index.csv").write_text("path,label\nno/x0.png,no/x0_lab.png\n")
-    return data
-
-
-def no_labels(data: Path) -> Path:
-    for path in (data / "im").glob("*_lab.png"):
-        path.unlink()
-    return data / "im"
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (empty_folder, "holds no image"),
-        (missing_column, "no column label"),
-        (missing_files, "None of the images"),
-        (no_labels, "4 image(s) without labels"),
-        (lambda data: data / "nowhere", "is not there"),
-    ],
-)
-def test_data_that_is_none_is_one_clear_line(run, data, tmp_path, make, said) -> None:
-    outcome = run("evaluate", make(data), "-o", tmp_path / "o", "--pred", tmp_path / "pred")
-    assert outcome.status == 2
-    assert len(outcome.errors) == 1
-    assert said in outcome.err
-    assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize(
@@ -268,15 +213,6 @@ def test_images_folders_and_an_index_together_count_once(magnitude: Any, folder:
     assert found["schema_version"] == 1
 
 
-def test_a_bad_image_is_named_and_status_1(magnitude: Any, folder: Path) -> None:
-    (folder / "x1.png").write_bytes((folder / "x1.png").read_bytes()[:200])
-    outcome = magnitude(folder)
-    assert outcome.status == 1
-    assert outcome.errors == [line for line in outcome.err.splitlines() if "x1" in line]
-    assert "damaged or cut off" in outcome.err
-    assert "All 1 image: " in outcome.out
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, write_token_family: Any) -> Path:
     """Six samples of three folds, and an untrained decoder beside them."""
@@ -324,29 +260,6 @@ def test_the_slice_changes_the_maps_and_is_said(run: Any, place: Path) -> None:
     assert means("--token-prefix", "historical") == means("--token-prefix", "1") != means()
     said = run("magnitude", *given(place, "--token-prefix", "historical"))
     assert "1 (chosen: historical 1:257)" in said.out and "56 px" in said.err
-
-
-def test_features_alone_have_a_magnitude_but_no_score(run, place, tmp_path) -> None:
-    (tmp_path / "skin_features.npz").write_bytes((place / "skin_features.npz").read_bytes())
-    where = ("--data-dir", tmp_path, "--n-samples", 1)
-    found = run("magnitude", *given(place, *where))
-    assert found.status == 0 and "predicted" in found.out
-    assert "not known: may have been trained on" in found.out
-    refused = run("evaluate", *given(place, *where))
-    assert refused.status == 2 and "no true nuclei" in refused.err
-
-
-def test_it_says_where_it_looked(
-    run: Any, place: Path, tmp_path: Path, monkeypatch: Any, write_token_family: Any
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    found = run("magnitude", "--family", "lung", "--checkpoint", place / "d.pth")
-    assert found.status == 2
-    for words in ("lung_features.npz", str(place), "has skin", str(tmp_path), "--data-dir"):
-        assert words in found.err, words
-    write_token_family(tmp_path, "lung", n=1, dim=8)
-    here = run("magnitude", "--family", "lung", "--checkpoint", place / "d.pth")
-    assert here.status == 0, "the folder one is in is looked at as well"
 
 
 @pytest.mark.parametrize(

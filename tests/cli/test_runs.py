@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import pytest
 
 from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
 from napari_hovernet.app.runs import RunStore
-from napari_hovernet.app.watch import RunWatch, process_file, state_of, write_state
-from napari_hovernet.cli.train import Follower
+from napari_hovernet.app.watch import process_file, state_of, write_state
 from napari_hovernet.core.params import OptimParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 
@@ -125,17 +123,3 @@ def test_stop_pause_and_kill(run: Any, folder: RunFolder) -> None:
     outcome = run("stop", "mine")
     assert "cannot be asked to stop: it is stopped" in outcome.errors[0]
     assert "there are: mine" in run("stop", "yours").errors[0]
-
-
-def test_a_live_line_is_rewritten_and_wiped(folder, capsys) -> None:
-    seen: list[int] = []
-    follower = Follower(RunWatch(folder), live=True, on_epoch=lambda v: seen.append(len(v.rows)))
-    follower.once()
-    follower.once()
-    assert seen == [2]
-    said = capsys.readouterr()
-    assert "\repoch 1/2  step 3/4  loss 1.500" in said.err
-    write_state(folder, "done")
-    time.sleep(0.3)
-    assert follower.once().state == "done"
-    assert capsys.readouterr().err.endswith("\r")

@@ -133,21 +133,6 @@ def interrupt_at(store: RunStore, step: int, times: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ({"end": "raise", "die_at": 2}, "mine: failed. ValueError: the network is not there"),
-        ({"end": "die", "die_at": 6}, "mine: killed. Its process is gone and said nothing"),
-    ],
-)
-def test_a_run_that_fails_says_why(train, fake, how, words) -> None:
-    fake(**how)
-    outcome = train("--name", "mine")
-    assert outcome.status == 1
-    assert words in outcome.err
-    assert "log.txt" in outcome.err
-
-
-@pytest.mark.parametrize(
     ("argv", "words"),
     [
         (("--lambda_hv", "nan"), "lambda_hv is nan"),

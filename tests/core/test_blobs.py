@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from skimage.morphology import convex_hull_image
 
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.measure.blobs import BlobParams, BlobReport, BlobRow, blob_report, explain
-from napari_hovernet.core.measure.kernels import find_cores, hull_pixels, seam_lengths
+from napari_hovernet.core.measure.kernels import find_cores
 from napari_hovernet.core.synthetic import planted_maps
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
@@ -276,23 +275,6 @@ def test_the_summary_of_an_image(labels: np.ndarray) -> None:
     assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
 
 
-def test_status_by_id_and_by_component(labels: np.ndarray) -> None:
-    disc(labels, 45, 20, 8, 700)
-    disc(labels, 45, 37, 8, 900)
-    report = blob_report(None, labels, mask=labels > 0)
-    assert report.status_of(1) == "single"
-    assert report.status_of(700) == report.status_of(900) == "separated"
-    with pytest.raises(InputError, match="no nucleus 5"):
-        report.status_of(5)
-    with pytest.raises(InputError, match="no nucleus 901"):
-        report.status_of(901)
-    for row in report.rows:
-        assert report.component_status[row.component] == ("empty", "single", "separated").index(
-            row.status
-        )
-    assert report.largest == 0 and report.suspects == ()
-
-
 BLOB = BlobRow(
     3, (0, 0, 9, 9), (4.0, 4.0), 900, 1, 5, 4.5, 0.7, 0.02, 12, 4.5, 0.7, 4, 0.0, 3.1, "blob"
 )  # fmt: skip
@@ -311,53 +293,12 @@ def test_clues_name_the_nucleus_and_only_what_speaks_against_it() -> None:
     assert "dropped it" in explain(replace(BLOB, status="empty", n_instances=0))
 
 
-@pytest.mark.parametrize(
-    ("rim", "seam", "words"),
-    [
-        (0.02, 0.0, "the network shows no border"),
-        (0.9, 1.5, "Look at the separation"),
-        (0.9, 0.0, "to the network it is one nucleus"),
-        (0.3, 0.0, r"weak on its rim \(0.30"),
-    ],
-)
-def test_hv_says_where_to_look(rim: float, seam: float, words: str) -> None:
-    assert re.search(words, explain(replace(BLOB, rim_magnitude=rim, worst_seam=seam)))
-
-
 RULES = (0.75, 0.4)
-
-
-def ragged(seed: int) -> np.ndarray:
-    """Parts of every form, several of them touching."""
-    rng = np.random.default_rng(seed)
-    smooth = ndimage.gaussian_filter(rng.random((60, 70)), 1 + 2 * rng.random())
-    parts = np.zeros(smooth.shape, np.int32)
-    for level in np.quantile(smooth, [0.35, 0.8]):
-        fresh = ndimage.label((smooth > level) if level > smooth.mean() else (smooth < level))[0]
-        parts[fresh > 0] = fresh[fresh > 0] + parts.max()
-    return np.unique(parts, return_inverse=True)[1].reshape(parts.shape).astype(np.int32)
 
 
 def boxes(parts: np.ndarray) -> np.ndarray:
     found = ndimage.find_objects(parts)
     return np.array([[r.start, c.start, r.stop, c.stop] for r, c in found], np.int64)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_hulls_have_the_pixels_that_skimage_counts(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    clouds = [rng.integers(0, 25, (n, 2)) for n in (1, 2, 3, 7, 40)]
-    clouds.append(np.column_stack((np.arange(9), np.full(9, 4))))
-    starts = np.cumsum([0] + [len(x) for x in clouds])
-    found = hull_pixels(np.concatenate(clouds).astype(np.int32), starts)
-    for cloud, pixels in zip(clouds, found, strict=True):
-        mask = np.zeros((25, 25), bool)
-        mask[cloud[:, 1], cloud[:, 0]] = True
-        if np.linalg.matrix_rank(cloud - cloud[0]) == 2:
-            assert pixels == convex_hull_image(mask, offset_coordinates=False).sum()
-        else:
-            step = np.gcd(*np.abs(np.ptp(cloud, axis=0)))
-            assert pixels == step + 1
 
 
 def discs_k(*places: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -386,29 +327,3 @@ def test_a_narrow_neck_cuts_and_a_wide_one_or_a_bump_does_not() -> None:
     assert len(cores(*discs_k((30, 30, 12), (30, 40, 12)))) == 1
     assert len(cores(*discs_k((30, 20, 12), (30, 42, 12), (30, 64, 12), (30, 86, 12)))) == 4
     assert len(cores(*discs_k((30, 30, 14), (30, 46, 4)))) == 1
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_cores_of_touching_parts_are_those_of_each_part_alone(seed: int) -> None:
-    parts = ragged(seed)
-    depth = np.zeros(parts.shape, np.float32)
-    alone = []
-    for part in range(1, parts.max() + 1):
-        inside = parts == part
-        depth[inside] = ndimage.distance_transform_edt(inside)[inside]
-        alone.append(cores(inside.astype(np.int32), np.where(inside, depth, 0)))
-    assert np.array_equal(cores(parts, depth), np.sort(np.concatenate(alone)))
-
-
-def test_seams_are_as_long_as_the_border_between_two() -> None:
-    parts = np.ones((20, 40), np.int32)
-    h = np.tile(np.concatenate((np.linspace(-1, 1, 20), np.linspace(-1, 1, 20))), (20, 1))
-    hv = np.stack((h, np.zeros_like(h))).astype(np.float32)
-    assert seam_lengths(parts, hv, 4, 0.8, 1)[1].tolist() == [20, 0]
-    turned = np.ascontiguousarray(hv[::-1].transpose(0, 2, 1))
-    upright = np.ones((40, 20), np.int32)
-    assert seam_lengths(upright, turned, 4, 0.8, 1)[1].tolist() == [0, 20]
-    cut = parts.copy()
-    cut[:, 20:] = 2
-    assert not seam_lengths(cut, hv, 4, 0.8, 2).any(), "a border is no seam"
-    assert not seam_lengths(parts, hv * np.float32(0.1), 4, 0.8, 1).any()

@@ -12,7 +12,6 @@ from napari_hovernet.core.measure.magnitude import (
     ArrowParams,
     MagnitudeBands,
     NucleusViewParams,
-    arrow_lines,
     direction_cosine,
     grid_step,
     hv_arrows,
@@ -127,19 +126,6 @@ def test_without_nuclei_there_is_nothing_to_measure(shape: tuple[int, int]) -> N
     assert not report.misdirected
 
 
-@pytest.mark.parametrize(
-    ("labels", "words"),
-    [
-        (np.zeros((3, 4), int), r"labels has shape \(3, 4\) and the maps \(3, 3\)"),
-        (np.zeros((3, 3)), "float64"),
-        (np.full((3, 3), -1), "-1"),
-    ],
-)
-def test_wrong_labels_are_named(labels: np.ndarray, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        magnitude_report(Maps(np=np.zeros((3, 3)), hv=np.zeros((2, 3, 3))), labels)
-
-
 @pytest.mark.parametrize("name", ["monuseg_49-4488-01", "dsb18_718751b439"])
 def test_real_predictions_are_healthy_and_point_right(shared: Path, name: str) -> None:
     with np.load(shared / "golden" / "predicted" / f"{name}.npz") as stored:
@@ -225,31 +211,6 @@ def test_only_the_box_is_drawn() -> None:
         assert hv_arrows(hv, mask, beside).shape == (0, 2, 2)
 
 
-def test_drawn_arrows_have_a_shaft_and_two_barbs_that_point_back() -> None:
-    arrows = np.array([[[10, 20], [3, 4]], [[0, 0], [-2, 0]]], np.float32)
-    lines = arrow_lines(arrows).reshape(2, 3, 2, 2)
-    assert lines[0, 0].tolist() == [[20, 10], [24, 13]]
-    for arrow, (shaft, *barbs) in zip(arrows, lines, strict=True):
-        along = arrow[1, ::-1]
-        for barb in barbs:
-            np.testing.assert_array_equal(barb[0], shaft[1])
-            assert (barb[1] - barb[0]) @ along < 0
-        across = np.cross(np.append(along, 0), np.append(barbs[0][1] - barbs[1][1], 0))
-        assert np.abs(across).max() > 0
-        np.testing.assert_allclose(along @ (barbs[0][1] - barbs[1][1]), 0, atol=1e-5)
-    assert arrow_lines(np.zeros((0, 2, 2), np.float32)).shape == (0, 2)
-
-
-def test_shapes_that_do_not_fit_are_named() -> None:
-    with pytest.raises(InputError, match=r"\(2, 3, 4\)"):
-        hv_arrows(np.zeros((2, 3, 4)), np.zeros((3, 3), bool))
-    maps, labels = pair()
-    with pytest.raises(InputError, match=r"\(60, 69\) and the maps \(60, 70\)"):
-        nucleus_view(maps, labels[:, 1:], 5)
-    with pytest.raises(InputError, match="margin is -1"):
-        NucleusViewParams(margin=-1)
-
-
 def pair() -> tuple[Maps, np.ndarray]:
     """Two squares of 11 side by side, one below the first corner to corner, one far off."""
     labels = np.zeros((60, 70), np.int32)
@@ -308,23 +269,6 @@ def test_a_nucleus_has_its_crop_outline_numbers_and_neighbours() -> None:
 def test_an_unknown_id_is_named(wrong: int) -> None:
     with pytest.raises(InputError, match=f"There is no nucleus {wrong}"):
         nucleus_view(*pair(), wrong)
-
-
-def test_a_real_pair_shows_the_jump(shared: Path) -> None:
-    """Where two true nuclei touch in a row, predicted h falls from plus to minus."""
-    with np.load(shared / "golden" / "maps" / "monuseg_49-4488-01.npz") as stored:
-        labels = stored["labels"].astype(np.int32)
-        maps = Maps(np=stored["np_prob"].clip(0, 1), hv=stored["hv_pred"])
-    before, after = [], []
-    for nucleus in np.unique(labels)[1:]:
-        view = nucleus_view(maps, labels, int(nucleus))
-        ids, value = view.across.ids, view.across.value
-        touch = np.flatnonzero((ids[:-1] == nucleus) & (ids[1:] > 0) & (ids[1:] != nucleus))
-        before += value[touch - 2].tolist()
-        after += value[touch + 3].tolist()
-    assert len(before) > 10
-    assert np.median(before) > 0.3
-    assert np.median(after) < -0.3
 
 
 LABELS = np.array([[0, 3]], np.int32)

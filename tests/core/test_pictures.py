@@ -18,7 +18,6 @@ from napari_hovernet.app.figures import (
 from napari_hovernet.core.measure.compare import OUTCOME_COLORS
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.types import Int32
-from napari_hovernet.errors import InputError
 
 SHAPE = (60, 80)
 
@@ -88,11 +87,6 @@ def test_png_is_read_back_in_the_right_order_of_colours() -> None:
     picture[..., 0] = 255
     decoded = cv2.imdecode(np.frombuffer(png_bytes(picture), np.uint8), cv2.IMREAD_COLOR)
     assert decoded[0, 0].tolist() == [0, 0, 255]  # blue, green, red
-
-
-def test_what_does_not_fit_is_refused(pair: tuple[Int32, Int32]) -> None:
-    with pytest.raises(InputError, match="parts of one size"):
-        outcome_picture(np.zeros((9, 9, 3), np.uint8), pair, evaluate(*pair).outcomes)
 
 
 def test_a_plane_has_the_same_colours_everywhere() -> None:

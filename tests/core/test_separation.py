@@ -315,15 +315,6 @@ def count_deep_minima(energy: np.ndarray, depth: float) -> int:
     return count
 
 
-def test_basins_never_leave_their_part():
-    mask = np.ones((20, 30), bool)
-    mask[:, 15] = False
-    labels = basins(np.zeros((20, 30), np.float32), mask, 0.1)
-    assert len(np.unique(labels[mask])) == 2
-    assert not labels[~mask].any()
-    assert len(np.unique(labels[:, :15])) == 1
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_watershed_equals_scikit_image(seed):
     energy = landscape(seed)
@@ -361,32 +352,6 @@ def test_energy_is_that_of_plain_filters(shape):
         energy -= sigma / len(LOCAL.scales) * (hx + vy - LOCAL.oblique * spread)
     found = squeeze_energy(maps, mask, LOCAL)
     np.testing.assert_allclose(found, energy * mask, atol=2e-5)
-
-
-def test_a_part_computed_alone_is_the_part_of_the_whole_to_the_last_bit():
-    rng = np.random.default_rng(0)
-    hv = rng.standard_normal((2, 200, 300)).astype(np.float32)
-    seen, gain = rng.random((200, 300)) < 0.7, np.ones((200, 300), np.float32)
-    whole, part = np.zeros((2, 2, 200, 300), np.float32)
-    every = filters.chosen_blocks(np.ones_like(seen))
-    filters.squeeze_terms(hv, seen, gain, every, [(3, 1, whole)])
-    for row, column in np.argwhere(every):
-        alone = np.zeros_like(every)
-        alone[row, column] = True
-        filters.squeeze_terms(hv, seen, gain, alone, [(3, 1, part)])
-    np.testing.assert_array_equal(part, whole)
-
-
-def test_parts_are_4_connected_and_large_enough():
-    mask = np.random.default_rng(0).random((50, 60)) > 0.5
-    parts, n = label_parts(mask, 5)
-    expected, m = ndimage.label(mask)
-    large = np.bincount(expected.ravel())[1:] >= 5
-    assert n == large.sum() == parts.max()
-    assert ((parts > 0) == np.append(False, large)[expected]).all()
-    assert m > n
-    assert label_parts(np.zeros((0, 4), bool))[1] == 0
-    assert label_parts(np.zeros((3, 4), bool), 2)[1] == 0
 
 
 def test_holes_are_filled_and_small_parts_dropped():

@@ -66,13 +66,6 @@ def test_types_can_be_read_back() -> None:
     assert (nuclei.type == MADE.types).mean() > 0.95
 
 
-def test_an_empty_image_gives_empty_maps() -> None:
-    maps = planted_maps(np.zeros((0, 4), int), types=np.zeros(0, int))
-    assert maps.shape == (0, 4)
-    assert maps.types is not None
-    assert maps.types.shape == (6, 0, 4)
-
-
 @pytest.mark.parametrize(
     ("labels", "noise", "types", "words"),
     [

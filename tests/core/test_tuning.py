@@ -11,7 +11,6 @@ from napari_hovernet.core.measure.sweep import MOST_CELLS, Sweep, SweepAxis, swe
 from napari_hovernet.core.params import PRESETS, SeparationParams
 from napari_hovernet.core.separation import local as local_stages
 from napari_hovernet.core.separation import separate
-from napari_hovernet.core.separation import tuning as tuning_stages
 from napari_hovernet.core.separation.tuning import (
     TUNABLES,
     StageCounts,
@@ -37,15 +36,6 @@ def truth() -> np.ndarray:
 @pytest.fixture(scope="module")
 def maps(truth) -> Maps:
     return planted_maps(truth)
-
-
-@pytest.mark.parametrize("preset", ["local", "hover_net"])
-@pytest.mark.parametrize("scale", [0.02, 50.0])
-def test_the_length_of_hv_matters_little(maps, truth, preset, scale):
-    separation = SeparationParams.preset(preset)
-    plain = evaluate(truth, tune(maps, TuneParams(separation)).labels).aji
-    scaled = tune(maps, TuneParams(separation, HVReading(scale=scale)))
-    assert evaluate(truth, scaled.labels).aji == pytest.approx(plain, abs=0.03)
 
 
 def test_the_order_of_hv_matters(maps, truth):
@@ -94,12 +84,6 @@ def test_the_whole_range_is_allowed_and_comes_back(known):
         again = with_value(changed, known.name, value_of(TuneParams(), known.name))
         if not known.name.startswith("magnitude_"):  # those may take their partner along
             assert again == TuneParams()
-
-
-@pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("magnitude_")])
-def test_one_number_changes_and_no_other(name):
-    changed = with_value(TuneParams(), name, tunable(name).high)
-    assert [n for n in NAMES if value_of(changed, n) != value_of(TuneParams(), n)] == [name]
 
 
 def test_bounds_that_would_cross_take_each_other_along():
@@ -152,24 +136,6 @@ EDITS = 60
 @pytest.fixture(scope="module")
 def maps_staged() -> Maps:
     return planted_maps(tissue(shape=(90, 110), seed=5).labels)
-
-
-MADE = ("read_hv", "clean_mask", "window_gain", "mended_terms", "mixed", "find_basins")
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Names of the stages that were really made."""
-    made: list[str] = []
-    for name in MADE:
-        real = getattr(tuning_stages, name)
-
-        def noted(*args, real=real, name=name):
-            made.append(name)
-            return real(*args)
-
-        monkeypatch.setattr(tuning_stages, name, noted)
-    return made
 
 
 def random_edit(rng: np.random.Generator, params: TuneParams) -> TuneParams:
@@ -281,28 +247,6 @@ def test_every_parameter_of_the_local_method_counts(maps_staged):
             assert_equal(tuner(params), maps_staged, params)
 
 
-@pytest.mark.parametrize(
-    ("edit", "made_again"),
-    [
-        ({"depth": 0.3}, []),
-        ({"min_mean_np": 0.2}, []),
-        ({"merge_touching": True}, []),
-        ({"oblique": 0.5}, ["mixed", "find_basins"]),
-        ({"scales": (1.0, 4.0)}, ["mended_terms", "mixed", "find_basins"]),
-        ({"magnitude_window": 65}, ["window_gain", "mended_terms", "mixed", "find_basins"]),
-        ({"min_area": 500}, ["clean_mask"]),  # nothing is that small
-        ({"np_threshold": 0.6}, [name for name in MADE if name != "read_hv"]),
-    ],
-)
-def test_only_what_depends_on_an_edit_is_made_again(maps_staged, counted, edit, made_again):
-    tuner = StagedTuner(maps_staged)
-    tuner(TuneParams())
-    assert counted == list(MADE)
-    counted.clear()
-    tuner(TuneParams(SeparationParams(**edit)))
-    assert counted == made_again
-
-
 def test_only_the_energy_near_a_change_is_computed_again(maps_staged, monkeypatch):
     """A part that is dropped changes what is near it, not the rest."""
     probability = np.pad(maps_staged.np, ((20, 300), (0, 300)))
@@ -389,12 +333,6 @@ def test_what_cannot_be_is_left_out_and_the_first_best_chosen(maps_swept, truth_
     found = sweep(maps_swept, axis, truth=np.zeros(maps_swept.shape, np.int32))
     for count, score in zip(found.counts[:, 0], found.aji[:, 0], strict=True):
         assert score == (1.0 if count == 0 else 0.0)
-
-
-def test_a_step_is_told_before_every_combination(maps_swept):
-    axis = SweepAxis("depth", (0.1, 0.2, 0.3))
-    told = [(s.done, s.total) for s in sweep_steps(maps_swept, TuneParams(), axis)]
-    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_what_is_no_sweep_is_refused(maps_swept):

@@ -1,6 +1,5 @@
 """Types named anew and taken together: the file, the network, and every kind of result."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import torch
 import napari_hovernet as nh
 from napari_hovernet.core.inference.regrouped import with_types
 from napari_hovernet.core.io.files import read_type_scheme
-from napari_hovernet.core.io.geojson import read_geojson, write_geojson
-from napari_hovernet.core.io.hover_net import read_hovernet_json, write_hovernet_json
 from napari_hovernet.core.io.labels import write_label_tiff
 from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.io.tables import write_table
@@ -100,7 +97,7 @@ def test_what_cannot_be_named_is_refused(tmp_path: Path):
         with_types(untyped, scheme)
 
 
-def test_every_export_holds_types_and_they_come_back(tmp_path: Path):
+def test_types_of_a_label_image_are_those_of_the_table_beside_it(tmp_path: Path):
     labels = np.zeros((30, 40), np.int32)
     labels[2:10, 2:10], labels[15:25, 5:15], labels[5:15, 25:35] = 1, 2, 3
     types = np.zeros((5, 30, 40), np.float32)
@@ -108,19 +105,7 @@ def test_every_export_holds_types_and_they_come_back(tmp_path: Path):
         types[kind][labels == label] = 1
     maps = nh.Maps(np=labels > 0, hv=nh.hv_targets(labels), types=types)
     nuclei = measure(labels, maps, dict(CONSEP))
-    write_geojson(tmp_path / "a.geojson", nuclei)
-    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
-    first = {"name": "epithelial", "color": [255, 165, 0]}
-    assert features[0]["properties"]["classification"] == first
-    assert read_geojson(tmp_path / "a.geojson").type.tolist() == [3, 2, 3]
-    write_hovernet_json(tmp_path / "a.json", nuclei)
-    assert json.loads((tmp_path / "a.json").read_text())["type_info"]["2"] == [
-        "inflammatory", [0, 255, 0],
-    ]  # fmt: skip
-    assert read_hovernet_json(tmp_path / "a.json").type_names[3].name == "epithelial"
     write_table(tmp_path / "a.csv", nuclei)
-    rows = csv.DictReader((tmp_path / "a.csv").read_text("utf-8").splitlines())
-    assert [row["type_name"] for row in rows] == ["epithelial", "inflammatory", "epithelial"]
     write_label_tiff(tmp_path / "a_labels.tif", labels)
     found = read_labels(tmp_path / "a_labels.tif")  # its table lies beside it
     assert found.type.tolist() == [3, 2, 3]

@@ -12,7 +12,7 @@ from scipy.spatial import distance
 import napari_hovernet as nh
 from napari_hovernet.core.measure import typed
 from napari_hovernet.core.measure.metrics import tally_types
-from napari_hovernet.core.measure.typed import pairs_within, pooled, r2, without
+from napari_hovernet.core.measure.typed import pairs_within, pooled, r2
 from napari_hovernet.core.types import CONSEP, TypeInfo, TypeScores
 from napari_hovernet.errors import InputError
 
@@ -305,17 +305,6 @@ def test_what_is_ignored_is_neither_missed_nor_spurious():
     assert (plain.n_true, plain.n_pred) == (3, 3)
     assert plain.aji < 1
     assert nh.evaluate(true, pred, ignore=np.zeros_like(ignore), **types).aji == plain.aji
-
-
-def test_a_nucleus_is_ignored_by_the_share_of_its_pixels():
-    true, *_ = scene(8)
-    ignore = np.zeros(true.shape, bool)
-    ignore[:40, :50] = True
-    kept = without(true, ignore)
-    for i in np.unique(true)[1:]:
-        mask = true == i
-        inside = (mask & ignore).sum() > 0.5 * mask.sum()
-        np.testing.assert_array_equal(kept == i, mask & ~ignore & ~inside)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core import types as workers
-from napari_hovernet.core.params import FAULTS, PRESETS, SeparationParams
-from napari_hovernet.core.types import CONSEP, MONUSAC, PANNUKE, Maps, assumed, numbered
+from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 
 PROB = np.full((4, 5), 0.5)
@@ -60,16 +59,6 @@ def test_unfit_maps_are_refused_in_words(arrays: dict[str, Any], says: str) -> N
         Maps(**arrays)
 
 
-@pytest.mark.parametrize(
-    ("n_types", "mode", "wanted"),
-    [(6, "fast", PANNUKE), (5, "original", CONSEP), (5, "fast", MONUSAC), (3, "fast", numbered(3))],
-)
-def test_what_is_assumed_is_said(n_types, mode, wanted):
-    types, note = assumed(n_types, mode)
-    assert types == dict(wanted)
-    assert str(n_types) in note
-
-
 def test_results_come_in_the_order_of_the_pieces(monkeypatch):
     monkeypatch.setattr(workers, "worker_count", lambda: 3)
     barrier = threading.Barrier(3, timeout=20)
@@ -81,13 +70,3 @@ def test_results_come_in_the_order_of_the_pieces(monkeypatch):
     found = workers.spread(work, [5, 1, 4])
     assert [piece for piece, _ in found] == [5, 1, 4]
     assert len({thread for _, thread in found}) == 3
-
-
-def test_presets():
-    assert SeparationParams.preset() == SeparationParams() == SeparationParams.preset("local")
-    with pytest.raises(InputError, match="local, hover_net"):
-        SeparationParams.preset("other")
-    faulty = [n for n in PRESETS if n in FAULTS]
-    assert faulty == ["magnitude_peaks", "merging_relabel"]
-    assert all(FAULTS[name].startswith("Faulty on purpose") for name in faulty)
-    assert [n for n in PRESETS if SeparationParams.preset(n).merge_touching] == ["merging_relabel"]

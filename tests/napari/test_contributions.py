@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Labels, Layer
+from napari.layers import Labels
 
 from napari_hovernet._napari import contributions as writers
 from napari_hovernet._napari.colours import by_type, feature_table
 from napari_hovernet._napari.contributions import get_reader, labels_data
 from napari_hovernet._napari.layers import Picture, RunLayers
-from napari_hovernet._napari.viewer import Placement, layer_mpp
+from napari_hovernet._napari.viewer import Placement
 from napari_hovernet.app.segment import run_metadata
 from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.errors import InputError
@@ -86,14 +86,6 @@ def test_strangers_files_are_left_alone_and_damaged_ones_named(tmp_path):
         get_reader(str(bad))(str(bad))
     with pytest.raises(InputError, match="one plane"):
         labels_data(np.zeros((3, 5, 5), np.int32), {"name": "stack"})
-
-
-def test_tissue_comes_with_its_hidden_truth(monkeypatch):
-    monkeypatch.setattr(writers, "TISSUE_EDGE_PX", 128)
-    image, truth = (Layer.create(*item) for item in writers.tissue_sample())
-    assert image.rgb and image.data.shape == (128, 128, 3)
-    assert not truth.visible and truth.data.max() == len(truth.features)
-    assert image.scale[0] == truth.scale[0] == layer_mpp(image)[0]
 
 
 def test_skin_without_a_network_says_so(monkeypatch):

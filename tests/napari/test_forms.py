@@ -6,7 +6,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_hovernet._napari.forms import Form, Number, SliderRow, read_number, rows_of
-from napari_hovernet._napari.kit import Combo, Elided, Fold, Message, Switch, plain
+from napari_hovernet._napari.kit import Combo, Elided, Message, plain
 from napari_hovernet.core.choices import Choice
 from napari_hovernet.core.params import InferenceParams, OptimParams
 from napari_hovernet.core.separation.tuning import tunable
@@ -106,18 +106,3 @@ def test_long_words_widen_nothing_and_are_never_markup(qtbot):
     tall = made[2].sizeHint().height()
     made[2].say("")
     assert made[2].sizeHint().height() == tall
-
-
-def test_fold_and_switch(qtbot):
-    fold = Fold("More", plain("inside"))
-    switch = Switch([("a", "A", ""), ("b", "B&C", "")])
-    for widget in (fold, switch):
-        qtbot.addWidget(widget)
-        widget.resize(300, 80)
-        widget.show()
-    assert not fold.body.isVisible()
-    qtbot.mouseClick(fold.head, Qt.MouseButton.LeftButton)
-    assert fold.body.isVisible()
-    with qtbot.waitSignal(switch.picked) as told:
-        qtbot.mouseClick(switch.buttons["b"], Qt.MouseButton.LeftButton)
-    assert told.args == ["b"] and not switch.buttons["a"].isChecked()

@@ -9,7 +9,6 @@ from napari_hovernet._napari.panels.closing import CloseQuestion, ask_before_clo
 from napari_hovernet._napari.panels.train import TrainTab
 from napari_hovernet.app.curves import PLOTS, pair_of, points
 from napari_hovernet.app.training import Checked
-from napari_hovernet.core.params import DataParams
 
 LONG_MS = 60_000
 
@@ -158,13 +157,6 @@ def test_a_start_waits_for_the_check_and_copies_pairs(
     run = store.find(trainer.chosen)
     assert run.read_config().data.sources == (str(run.path / "data"),)
     assert run.name.startswith("lite-typed-20") and trainer.started == {run.name}
-
-
-def test_validation_may_be_a_folder_or_a_share(tab, trainer):
-    tab.setup._edit_data(validation=("/slides/held out",))
-    assert tab.setup.how.value() == "folder" and tab.setup.val_folder.text() == "held out"
-    tab.setup._how_picked("share")
-    assert trainer.config.data == DataParams()
 
 
 def test_the_starting_model_follows_the_one_above_until_another_is_picked(tab, trainer, work):
