@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.app import diagnose_words as words
 from napari_hovernet.app.diagnose import (
     DiagnoseChoice,
     Diagnosis,
     Own,
-    Retest,
     Why,
     apply_steps,
     diagnosis_steps,
     open_steps,
-    retest_steps,
     why_steps,
 )
 from napari_hovernet.app.diagnose_page import panels_of, render_html, svg, window_of, write_html
@@ -131,20 +128,6 @@ def test_what_is_no_longer_on_screen_is_refused(study: Study, scene: Any) -> Non
     asked = why.ask(None)
     study.set_labels(scene.labels, corrected=True)
     assert not why.take(asked, ()) and why.findings == () and why.undo() == ""
-
-
-def test_a_retest_makes_again_what_found_something(diagnosis: Diagnosis) -> None:
-    first = diagnosis.report.first
-    assert first is not None
-    after = drive(retest_steps(diagnosis, first))
-    retest = Retest(diagnosis, after, (first.id,))
-    assert after.case.setup.hv_order == "vh" and not after.report.faults
-    assert {a.id for a, _ in retest.changes} >= {first.id}
-    text = words.retest_text(retest)
-    assert "Order of HV: vh" in text and "fault -> ok" in text and "AJI 0." in text
-    data = words.as_json(after, retest)
-    assert data["applied"] == [first.id] and data["before"]["findings"][0]["id"] == first.id
-    assert data["setup"] == {"hv_order": "vh"}
 
 
 def test_the_page_holds_pictures_and_runs_nothing(diagnosis: Diagnosis, tmp_path: Path) -> None:

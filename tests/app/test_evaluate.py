@@ -71,15 +71,6 @@ def test_perfect_maps_get_perfect_scores_beside_their_base_rates(pairs, predicto
     assert result.failed == ()
 
 
-def test_short_hv_is_collapsed_and_separates_all_the_same(pairs, predictor, short_predictor):
-    short, right = run(pairs, short_predictor, QUICK), run(pairs, predictor, QUICK)
-    for a, b in zip(short.rows, right.rows, strict=True):
-        assert a.verdict == "collapsed"
-        assert a["magnitude_inside"] == pytest.approx(0.02 * b["magnitude_inside"], rel=1e-4)
-        assert a["hv_cosine"] == pytest.approx(b["hv_cosine"], abs=1e-4)
-        assert a["aji"] == pytest.approx(b["aji"], abs=0.01)
-
-
 def test_means_per_source_and_over_all(pairs: tuple[Pair, ...], predictor: Any) -> None:
     result = run(pairs, predictor, QUICK)
     assert [(group.name, group.n) for group in result.groups] == [("A", 2), ("B", 1), ("all", 3)]

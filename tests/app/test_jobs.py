@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from napari_hovernet.app.jobs import Change, History, JobCancelled, drive
+from napari_hovernet.app.jobs import JobCancelled, drive
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError, JobFailed
 
@@ -59,19 +59,3 @@ def test_an_error_of_the_listener_closes_the_generator() -> None:
     with pytest.raises(JobFailed, match="KeyError"):
         drive(count(3), broken)
     assert closed == ["closed"]
-
-
-def test_changes_are_undone_in_their_place_and_a_new_one_ends_redo() -> None:
-    history: History[str] = History()
-    history.do(Change(added=("a",)))
-    history.undo()
-    history.do(Change(added=("b",)))
-    assert history.items == ("b",) and not history.can_redo and history.redo() is None
-    history: History[str] = History()
-    a, b, c = items = tuple("abc")
-    for item in items:
-        history.do(Change(added=(item,)))
-    history.do(Change(removed=(b,)))
-    assert history.items == (a, c)
-    history.undo()
-    assert history.items == (a, b, c)

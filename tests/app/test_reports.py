@@ -12,7 +12,6 @@ from PIL import Image
 
 from napari_hovernet.app.curves import ORANGE, Line, PlotKind
 from napari_hovernet.app.reports import (
-    LEVELS,
     charts_of,
     render_run,
     save_plot,
@@ -49,19 +48,6 @@ def view() -> RunView:
         name="a", state="done", steps_per_epoch=10, steps=Series(steps), epochs=Series(epochs),
         heads=Series(heads),
     )  # fmt: skip
-
-
-def test_base_rates_stand_beside_the_scores(view: RunView) -> None:
-    charts = {kind.title: curves for kind, curves in charts_of(view).items()}
-    names = {title: [line.title for line, _, _ in curves] for title, curves in charts.items()}
-    assert names["AJI and PQ"] == ["AJI", "PQ", "connected components", "oracle"]
-    assert names["Dice of NP"] == ["model", "all foreground"]
-    assert names["HV error"] == ["model", "a map of zeros"]
-    assert names["HV magnitude inside nuclei"] == ["training", "validation", "truth"]
-    assert [v for v, _ in LEVELS["HV magnitude inside nuclei"]] == [0.10, 0.25, 0.50]
-    assert set(LEVELS) <= set(names)
-    assert names["Gradient per head"] == ["NP", "HV"]  # types take no part
-    assert charts["Loss terms"][0][1][-1] == 4.0  # 40 steps of 10 are 4 epochs
 
 
 def test_an_svg_stands_by_itself_and_escapes_its_texts() -> None:

@@ -116,13 +116,6 @@ def test_a_broken_configuration_is_listed_as_such(store: RunStore, config: Train
     assert store.list() == ()
 
 
-def test_a_store_that_is_a_file_says_so(tmp_path: Path, config: TrainConfig) -> None:
-    (tmp_path / "file").write_text("")
-    assert RunStore(tmp_path / "file").list() == ()
-    with pytest.raises(OutputError, match="file"):
-        RunStore(tmp_path / "file").create(config)
-
-
 # The life of a run
 
 

@@ -144,10 +144,3 @@ def test_colours_follow_the_largest_differences(dim):
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_tokens_that_tell_nothing_are_grey(value):
     assert (principal_rgb(np.full((1, 261, 4), value, np.float32)) == 128).all()
-
-
-def test_one_spoilt_token_spoils_no_other():
-    tokens = np.random.default_rng(3).standard_normal((1, 256, 4)).astype(np.float32)
-    tokens[0, 17] = np.inf
-    picture = principal_rgb(tokens)[0]
-    assert (picture[14:28, 14:28] == 128).all() and picture.std() > 10

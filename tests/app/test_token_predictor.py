@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.app.evaluate import TRUE, BatchParams, evaluate_steps, magnitude_steps
+from napari_hovernet.app.evaluate import evaluate_steps
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.tokens import TokenChoice, TokenPredictor, choose_samples, token_pairs
 from napari_hovernet.core.networks.optimus import OptimusDecoder
@@ -53,18 +53,6 @@ def test_maps_are_those_of_the_decoder_whatever_the_batch(data, model):
         assert found.image.shape == (224, 224)
 
 
-def test_evaluation_has_base_rates_and_the_misleading_maximum(data, model):
-    pairs = pairs_of(data, model, (1, 3))
-    predictor = TokenPredictor(model, data, (1, 3))
-    result = drive(evaluate_steps(pairs, predictor, BatchParams(n_pictures=1)))
-    assert not result.failed and len(result.pictures) == 1
-    for row in result.rows:
-        assert row["oracle_aji"] > 0.8 and row["n_true"] > 3
-        assert row["whole_image_max"] >= row["magnitude_inside"] > 0
-        assert 0 < row["hv_zero_mse"] < 0.5 and -1 <= row["hv_cosine"] <= 1
-    assert result.predictor["token_prefix"] == {"choice": "file", "tokens": 5}
-
-
 @pytest.mark.parametrize("background", [True, False])
 def test_types_are_scored_as_the_decoder_numbers_them(folder, data, background):
     """Types of the family's targets start at 0 where the decoder's do."""
@@ -83,16 +71,6 @@ def test_types_are_scored_as_the_decoder_numbers_them(folder, data, background):
     tally = drive(evaluate_steps(pairs, predictor)).rows[0].tally.confusion
     true = np.bincount([found.truth.types[k] for k in np.unique(labels[labels > 0])])
     assert tally[: len(true)].sum(axis=1).tolist() == true.tolist()
-
-
-def test_magnitude_is_measured_inside_true_nuclei(data, model):
-    predictor = TokenPredictor(model, data, (0,))
-    result = drive(magnitude_steps(pairs_of(data, model, (0,)), predictor))
-    assert result.rows[0].inside == TRUE
-    lengths = drive(predict_tokens_steps(model, data.tokens[:1])).maps(0).magnitude
-    inside = truth_of(data, 0).labels > 0
-    assert result.rows[0].report.inside.mean == pytest.approx(lengths[inside].mean(), abs=1e-5)
-    assert predictor.true_magnitudes["skin_00000"] == pytest.approx(0.69, abs=0.03)
 
 
 def test_a_spoilt_sample_is_a_row_with_its_error(tmp_path, model):

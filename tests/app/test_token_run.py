@@ -69,12 +69,6 @@ def test_means_are_those_of_the_evaluation(place):
     assert "misleading" in text and "validation (fold 2)" in text and "Tokens before" in text
 
 
-def test_types_without_background_reach_the_pictures(place):
-    made = drive(token_run_steps(request(place, types_background=False)))
-    assert [t.name for t in made.info.types.values()][:2] == ["background", "neoplastic"]
-    assert made.maps.types.shape[1] == 6 and not made.maps.types[:, 0].any()
-
-
 def test_choices_reach_the_decoder(place):
     plain = drive(token_run_steps(request(place)))
     other = drive(

@@ -1,7 +1,6 @@
 """The parameters a run is tuned with: edits, undo, presets, answers."""
 
 import threading
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,7 +31,7 @@ from napari_hovernet.core.separation.tuning import (
     tune,
 )
 from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
-from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
+from napari_hovernet.core.types import Maps, ModelInfo
 
 
 def depth(value):
@@ -102,16 +101,6 @@ def test_a_drag_is_one_edit(tuning, heard):
     assert tuning.params == depth(0.2 + 29 / 100)
 
 
-def test_a_drag_back_to_where_it_began_leaves_nothing_to_undo(tuning, heard):
-    tuning.edit(depth(0.2), "depth", now=1.0)
-    tuning.edit(TuneParams(), "depth", now=1.1)
-    assert tuning.params == TuneParams() and not tuning.can_undo
-    assert heard[-1] == ("params", TuneParams())
-    tuning.edit(depth(0.3), "depth", now=1.2)
-    tuning.undo()
-    assert tuning.params == TuneParams()
-
-
 def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
     tuning.edit(depth(0.2))
     tuning.take(answer(depth(0.2)))
@@ -143,15 +132,6 @@ def test_begin_can_go_on_where_a_run_was_left(tuning):
     assert left == Edits((tuning.start, depth(0.2)), (depth(0.4),))  # a frozen copy
 
 
-def test_reset_goes_to_the_start_and_can_be_undone(tuning):
-    tuning.begin(result(SeparationParams(depth=0.33)))
-    tuning.edit(TuneParams(SeparationParams(depth=0.4), HVReading(order="vh")))
-    tuning.reset()
-    assert tuning.params == TuneParams(SeparationParams(depth=0.33))
-    tuning.undo()
-    assert tuning.params.hv.order == "vh"
-
-
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize(("image_mpp", "scale"), [(0.25, 1.0), (0.5, 2.0), (0.125, 0.5)])
 def test_presets_have_lengths_in_pixels_of_the_run(tuning, name, image_mpp, scale):
@@ -177,7 +157,6 @@ def test_answers_to_the_present_parameters_alone_are_taken(tuning, heard):
 EDGE = 420
 BOXES = [(r, r + 90, c, c + 130) for r in (0, 165, 330) for c in (0, 145, 290)]
 """In the corners, at the borders and in the middle."""
-TYPES = {0: TypeInfo("background", (0, 0, 0)), 1: TypeInfo("neoplastic", (255, 0, 0))}
 
 
 @pytest.fixture(scope="module")
@@ -279,17 +258,3 @@ def test_what_is_kept_is_a_whole_result(result_parts, preset):
     assert (kept.offset, kept.mpp, kept.info, kept.notices) == (
         result_parts.offset, result_parts.mpp, result_parts.info, result_parts.notices,
     )  # fmt: skip
-
-
-def test_types_are_measured_anew(result_parts):
-    types = np.zeros((2, EDGE, EDGE), np.float32)
-    types[1] = 1
-    typed = replace(
-        result_parts,
-        info=ModelInfo("hovernet", mode="fast", types=TYPES, mpp=0.25),
-        maps=replace(result_parts.maps, types=types),
-    )
-    tuned = drive(tune_steps(StagedTuner(typed.maps), TuneParams(SeparationParams(depth=0.5))))
-    kept = drive(kept_steps(typed, tuned))
-    assert kept.n > 0 and (kept.nuclei.type == 1).all()
-    assert kept.nuclei.type_names[1].name == "neoplastic"

@@ -11,7 +11,6 @@ from napari_hovernet.app.session import ImageChoice, Run
 from napari_hovernet.app.study import (
     Case,
     Study,
-    TruthChoice,
     case_of,
     find_uncertain,
     finding_steps,
@@ -23,7 +22,7 @@ from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation.tuning import TuneParams
-from napari_hovernet.core.types import Maps, ModelInfo, TypeInfo
+from napari_hovernet.core.types import Maps, ModelInfo
 
 
 def squares(n=6, edge=12):
@@ -122,16 +121,6 @@ def case(labels, **changes):
     maps = Maps(np=(labels > 0).astype(np.float32), hv=hv_targets(labels))
     given = {"separation": SeparationParams(), "info": ModelInfo("compact"), **changes}
     return Case(maps=maps, labels=labels, **given)
-
-
-def test_everything_is_found_out(labels):
-    info = ModelInfo("hovernet", types={1: TypeInfo("neoplastic", (255, 0, 0))})
-    found = drive(finding_steps(case(labels, info=info, mask=labels > 0)))
-    assert found.nuclei.label.tolist() == [1, 2, 3] and found.nuclei.area.tolist() == [100] * 3
-    assert found.nuclei.type_names[1].name == "neoplastic"
-    assert found.magnitude.verdict == "healthy" and found.magnitude.inside.n == 300
-    assert (found.blobs.n_components, found.blobs.n_instances) == (2, 3)
-    assert found.comparison is None and found.errors == ()
 
 
 def test_a_truth_is_compared_with_and_the_oracle_cut_as_the_run(labels):
@@ -248,20 +237,6 @@ def test_places_are_listed_by_kind_with_the_worst_first():
     assert "extra" in listed["spurious"][0].words and listed["missed"][0].nucleus == 0
     assert set(check.places_of(drive(finding_steps(case_c(TRUE, FOUND))))) == {"blob", "uncertain"}
     assert check.places_of(None) == {}
-
-
-def test_no_number_is_told_alone():
-    found = drive(finding_steps(case_c(TRUE, FOUND, truth=TRUE)))
-    said, _ = check.magnitude_words(found)
-    assert all(word in said for word in ("in nuclei", "outside", "direction", "truth"))
-    said, tone = check.truth_words(TruthChoice("k", "t", TRUE, ("looks like a mask",)), found)
-    assert said.startswith("3 of 5 true nuclei found, 1 merged, 1 missed, 1 extra.")
-    assert "without separation" in said and said.endswith("looks like a mask") and tone == "warn"
-    assert [line[0] for line in check.score_rows(found)][:3] == [
-        "on screen", "no separation", "perfect maps"]  # fmt: skip
-    wrong = TruthChoice("k", "t.png", error="is 20 x 20 pixels")
-    assert check.truth_words(wrong, found) == ("t.png: is 20 x 20 pixels", "bad")
-    assert check.truth_words(None, found) == ("", "")
 
 
 @pytest.mark.parametrize("hv", [True, False])

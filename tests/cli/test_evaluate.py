@@ -251,17 +251,6 @@ def test_magnitude_names_the_samples_and_the_truth(run: Any, place: Path) -> Non
     assert told["overall"]["whole_image_max"] == pytest.approx(np.mean(largest), abs=1e-4)
 
 
-def test_the_slice_changes_the_maps_and_is_said(run: Any, place: Path) -> None:
-    def means(*more: object) -> list[float]:
-        found = run("magnitude", *given(place), "--json", "-q", *more)
-        return [row["inside"]["mean"] for row in json.loads(found.out)["rows"]]
-
-    assert means("--token-prefix", "5") == means()
-    assert means("--token-prefix", "historical") == means("--token-prefix", "1") != means()
-    said = run("magnitude", *given(place, "--token-prefix", "historical"))
-    assert "1 (chosen: historical 1:257)" in said.out and "56 px" in said.err
-
-
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -83,14 +83,6 @@ def test_a_table_of_epochs_and_what_was_written(train: Any, runs: RunStore) -> N
     assert [info.name for info in runs.list()] == ["mine"]
 
 
-def test_detached_it_goes_on_and_is_told_how_to_attach(train, runs, fake) -> None:
-    fake(step_s=0.05, steps=100)
-    outcome = train("--detach", "--name", "mine")
-    assert (outcome.status, outcome.out) == (0, "mine\n")
-    assert "napari-hovernet attach mine" in outcome.err
-    assert runs.info("mine").active
-
-
 def test_the_first_interrupt_stops_and_the_run_can_go_on(train, run, runs, fake) -> None:
     fake(step_s=0.02, steps=20)
     interrupt_at(runs, 22, 1)

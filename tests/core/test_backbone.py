@@ -146,14 +146,6 @@ def test_another_grid_is_refused_with_the_size_that_would_do():
     assert found.shape[1] == 261
 
 
-@pytest.mark.parametrize(
-    "image", [picture()[..., 0], picture() / 255, np.zeros((4, 4, 4), np.uint8)]
-)
-def test_what_is_no_image_is_refused(image):
-    with pytest.raises(InputError, match=r"give uint8 \(H, W, 3\)"):
-        prepared(image, BackboneParams())
-
-
 def test_lack_of_memory_halves_the_batch(monkeypatch):
     real = module.image_tokens
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,7 @@ from skimage.measure import label as connected
 from skimage.morphology import convex_hull_image
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.measure.blobs import BlobParams, BlobReport, BlobRow, blob_report, explain
-from napari_hovernet.core.measure.kernels import find_cores
+from napari_hovernet.core.measure.blobs import BlobParams, BlobReport, blob_report
 from napari_hovernet.core.synthetic import planted_maps
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
@@ -273,57 +271,3 @@ def test_the_summary_of_an_image(labels: np.ndarray) -> None:
         disc(labels, 45, column, 8, 9)
     said = blob_report(None, labels).summary
     assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
-
-
-BLOB = BlobRow(
-    3, (0, 0, 9, 9), (4.0, 4.0), 900, 1, 5, 4.5, 0.7, 0.02, 12, 4.5, 0.7, 4, 0.0, 3.1, "blob"
-)  # fmt: skip
-
-
-def test_clues_name_the_nucleus_and_only_what_speaks_against_it() -> None:
-    said = explain(BLOB)
-    assert said.startswith("1 nucleus, looks like 5. Nucleus 12: 4.5 times the area of one nucleus")
-    assert "solidity 0.70; 4 pieces" in said and "turns back" not in said
-    slight = replace(BLOB, worst_area_ratio=1.1, worst_cores=1, worst_solidity=0.97)
-    assert "times" not in explain(slight) and "pieces" not in explain(slight)
-    assert "3.1 points" in explain(slight)
-    assert explain(replace(BLOB, rim_magnitude=float("nan"))).endswith("narrow necks.")
-    many = replace(BLOB, status="separated", n_instances=4)
-    assert explain(many) == "4 nuclei, not suspected."
-    assert "dropped it" in explain(replace(BLOB, status="empty", n_instances=0))
-
-
-RULES = (0.75, 0.4)
-
-
-def boxes(parts: np.ndarray) -> np.ndarray:
-    found = ndimage.find_objects(parts)
-    return np.array([[r.start, c.start, r.stop, c.stop] for r, c in found], np.int64)
-
-
-def discs_k(*places: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """One part made of discs of (row, column, radius), and the distance from its outside."""
-    parts = np.zeros((60, 120), np.int32)
-    r, c = np.indices(parts.shape)
-    for row, col, radius in places:
-        parts[(r - row) ** 2 + (c - col) ** 2 <= radius**2] = 1
-    return parts, ndimage.distance_transform_edt(parts).astype(np.float32)
-
-
-def cores(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    room = int(np.bincount(parts.ravel())[1:].max())
-    owner, area = find_cores(parts, depth, boxes(parts), room, RULES)
-    assert np.array_equal(
-        np.bincount(owner, weights=area, minlength=parts.max() + 1)[1:],
-        np.bincount(parts.ravel())[1:],
-    ), "every pixel lies in one core"
-    return np.sort(area)
-
-
-def test_a_narrow_neck_cuts_and_a_wide_one_or_a_bump_does_not() -> None:
-    assert len(cores(*discs_k((30, 30, 12)))) == 1
-    two = cores(*discs_k((30, 30, 12), (30, 52, 12)))
-    assert len(two) == 2 and two[0] == pytest.approx(two[1], rel=0.06)
-    assert len(cores(*discs_k((30, 30, 12), (30, 40, 12)))) == 1
-    assert len(cores(*discs_k((30, 20, 12), (30, 42, 12), (30, 64, 12), (30, 86, 12)))) == 4
-    assert len(cores(*discs_k((30, 30, 14), (30, 46, 4)))) == 1

@@ -22,7 +22,7 @@ from napari_hovernet.core.measure.compare import (
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
-from napari_hovernet.core.types import Maps, Outcomes
+from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
 
 SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")
@@ -109,18 +109,6 @@ def test_empty_sides_are_scored_with_a_note() -> None:
     assert "both empty" in result.notes[-1]
 
 
-def test_the_table_holds_scores_and_notes() -> None:
-    labels = touching()
-    table = compare(labels, labels, true_maps(labels)).as_dict()
-    assert json.loads(json.dumps(table, allow_nan=False)) == table
-    assert table["prediction"]["n_true"] == 2
-    assert table["connected_components"]["n_pred"] == 1
-    assert table["outcomes"] == {"matched": 2, "merged": 0, "split": 0, "missed": 0, "spurious": 0}
-    truth = check_truth(touching().astype(np.float32), (40, 60))
-    assert compare(truth, touching()).notes == truth.notes
-    assert compare(touching().astype(np.float32), touching()).notes == truth.notes
-
-
 def test_sizes_that_differ_are_refused() -> None:
     labels = touching()
     with pytest.raises(InputError, match="40 x 59 pixels, the run 40 x 60"):
@@ -204,42 +192,6 @@ def test_each_kind_of_error_has_its_ids_box_and_words() -> None:
     found = places(TRUE, PRED)
     assert found.pred_ids.tolist() == [2, 3, 6, 7, 8, 9]
     assert found.pred_iou.round(3).tolist() == [0.333, 0, 0.5, 1, 0.4, 0.5]
-
-
-def test_places_add_up_to_the_counts_and_come_worst_first() -> None:
-    rng = np.random.default_rng(5)
-    true = np.kron(rng.integers(0, 40, (14, 14)), np.ones((5, 5), int))
-    pred = np.kron(rng.integers(0, 12, (10, 10)), np.ones((7, 7), int))
-    pred = np.where(rng.random(true.shape) < 0.3, true, pred)
-    result = evaluate(true, pred)
-    errors = places(true, pred).errors
-    counts = result.outcomes.counts()
-    merged = [i for p in errors if p.kind == "merged" for i in p.true_ids]
-    kinds = [p.kind for p in errors]
-    assert counts["missed"] > 3
-    assert kinds.count("missed") == counts["missed"]
-    assert kinds.count("spurious") == counts["spurious"]
-    is_merged = result.outcomes.true_ids[result.outcomes.true == "merged"]
-    assert set(is_merged.tolist()) <= set(merged)
-    assert [Outcomes.ERRORS.index(k) for k in kinds] == sorted(
-        Outcomes.ERRORS.index(k) for k in kinds
-    )
-    missed = [p.area for p in errors if p.kind == "missed"]
-    assert missed == sorted(missed, reverse=True)
-
-
-def test_boxes_hold_all_pixels_also_with_sparse_ids() -> None:
-    rng = np.random.default_rng(2)
-    true = np.kron(rng.integers(0, 9, (8, 8)), np.ones((4, 4), int))
-    pred = np.kron(rng.integers(0, 9, (4, 8)), np.ones((8, 4), int))
-    ids = np.append(0, 3 + 200_000_007 * np.arange(1, 9))
-    found = places(ids[true], pred).errors
-    assert found
-    for place in found:
-        rows, cols = np.nonzero(np.isin(ids[true], place.true_ids) | np.isin(pred, place.pred_ids))
-        assert place.box == (rows.min(), rows.max() + 1, cols.min(), cols.max() + 1)
-    plain = [(p.kind, p.pred_ids, p.box) for p in places(true, pred).errors]
-    assert [(p.kind, p.pred_ids, p.box) for p in found] == plain
 
 
 def two_nuclei(dtype: type = np.int32) -> np.ndarray:
@@ -411,18 +363,3 @@ def test_hv_faults_are_named(factor: float, words: str) -> None:
     labels = touching_judged()
     texts, _ = remarks(labels, hv=factor * hv_targets(labels), pred=labels)
     assert any(words in text for text in texts), texts
-
-
-def test_the_verdict_on_hv_mask_and_nothing() -> None:
-    labels = touching_judged()
-    texts, levels = remarks(labels, hv=hv_targets(labels)[::-1], pred=labels)
-    assert "HV has no direction" in texts[0]
-    assert levels[0] == "bad"
-    _, levels = remarks(labels, hv=0.02 * hv_targets(labels), pred=labels)
-    assert "bad" not in levels
-    texts, _ = remarks(labels, pred=np.ones_like(labels))
-    assert any("no better than calling every pixel nucleus" in text for text in texts)
-    labels, empty = touching_judged(), np.zeros_like(touching_judged())
-    assert verdict(compare(labels, empty))[0].text.startswith("Nothing was found")
-    assert verdict(compare(empty, labels))[0].level == "neutral"
-    assert len(verdict(compare(empty, empty))) == 1

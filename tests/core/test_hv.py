@@ -116,13 +116,6 @@ def test_refuses_labels(labels, message):
         hv_targets(labels)
 
 
-def test_refuses_an_unknown_preset_and_one_channel():
-    with pytest.raises(InputError, match="hover_net"):
-        HVConvention.preset("hovernet")
-    with pytest.raises(InputError, match="two channels"):
-        magnitude(np.zeros((1, 4, 4)))
-
-
 def test_equals_the_reference(shared):
     compared = 0
     for path in sorted((shared / "golden" / "maps").glob("*.npz")):

@@ -160,27 +160,6 @@ def test_scores_do_not_depend_on_the_numbering() -> None:
     assert nh.evaluate(true, pred).as_dict() == nh.evaluate(ids[true], pred).as_dict()
 
 
-def test_each_outcome() -> None:
-    #        matched  merged  merged  split     missed
-    true = [[1, 1, 0, 2, 2, 0, 3, 3, 4, 4, 4, 4, 0, 5, 5, 5, 0, 0]]
-    pred = [[7, 7, 0, 8, 8, 8, 8, 8, 9, 9, 6, 6, 0, 2, 0, 0, 0, 3]]
-    result = nh.evaluate(true, pred).outcomes
-    assert result.true_ids.tolist() == [1, 2, 3, 4, 5]
-    assert result.true.tolist() == ["matched", "merged", "merged", "split", "missed"]
-    by_id = dict(zip(result.pred_ids.tolist(), result.pred.tolist(), strict=True))
-    assert by_id == {
-        7: "matched",
-        8: "merged",
-        9: "split",
-        6: "split",
-        2: "spurious",
-        3: "spurious",
-    }
-    assert result.partner.tolist() == [7, 8, 8, 6, 2]
-    assert result.iou.tolist() == pytest.approx([1, 0.4, 0.4, 0.5, 1 / 3])
-    assert result.counts() == {"matched": 1, "merged": 2, "split": 1, "missed": 1, "spurious": 2}
-
-
 def test_what_outranks_what() -> None:
     swallowed = nh.evaluate([[1, 1, 1, 1, 2]], [[7, 7, 7, 7, 7]]).outcomes
     assert swallowed.true.tolist() == ["matched", "merged"]
@@ -197,17 +176,6 @@ def test_what_outranks_what() -> None:
     assert outcomes(table).true.tolist() == ["merged", "matched"]
     strict = outcomes(table, OutcomeParams(inside_share=0.8))
     assert strict.true.tolist() == ["missed", "matched"]
-
-
-def test_matched_nuclei_are_the_true_positives_of_dq() -> None:
-    rng = np.random.default_rng(3)
-    true = np.kron(rng.integers(0, 30, (12, 12)), np.ones((5, 5), int))
-    pred = np.where(rng.random(true.shape) < 0.9, true, 0)
-    ev = nh.evaluate(true, pred)
-    matched = ev.outcomes.counts()["matched"]
-    assert matched > 5
-    assert ev.dq == pytest.approx(matched / (0.5 * (ev.n_true + ev.n_pred)))
-    assert (ev.outcomes.pred == "matched").sum() == matched
 
 
 @pytest.mark.parametrize(("true", "pred", "value"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0)])

@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app.figures import (
-    DIVERGING,
     NUCLEUS_LINE,
     PictureParams,
     magnitude_colours,
     magnitude_picture,
     outcome_picture,
-    plane_picture,
     png_bytes,
     worst_window,
 )
@@ -87,15 +85,3 @@ def test_png_is_read_back_in_the_right_order_of_colours() -> None:
     picture[..., 0] = 255
     decoded = cv2.imdecode(np.frombuffer(png_bytes(picture), np.uint8), cv2.IMREAD_COLOR)
     assert decoded[0, 0].tolist() == [0, 0, 255]  # blue, green, red
-
-
-def test_a_plane_has_the_same_colours_everywhere() -> None:
-    plane = np.array([[-3.0, -1.0, 0.0, 1.0, np.nan]])
-    signed = plane_picture(plane, (-1, 1))[0]
-    assert signed[0].tolist() == signed[1].tolist() == list(DIVERGING[0])
-    assert signed[2].tolist() == signed[4].tolist() == list(DIVERGING[2])
-    assert signed[3].tolist() == list(DIVERGING[-1])
-    grey = plane_picture(np.array([[0.0, 1.0, 7.0]]), (0, 1))[0]
-    assert grey.tolist() == [[0] * 3, [255] * 3, [255] * 3]
-    large = plane_picture(np.zeros((600, 900)), (0, 1), params=PictureParams(edge=300))
-    assert large.shape == (200, 300, 3)

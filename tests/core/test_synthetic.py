@@ -66,19 +66,6 @@ def test_types_can_be_read_back() -> None:
     assert (nuclei.type == MADE.types).mean() > 0.95
 
 
-@pytest.mark.parametrize(
-    ("labels", "noise", "types", "words"),
-    [
-        (np.zeros((2, 2), int), -1.0, None, "noise is -1.0"),
-        (np.zeros((2, 2)), 0.1, None, "float64"),
-        (np.ones((2, 2), int), 0.1, [1, 2], "2 types for 1 nuclei"),
-    ],
-)
-def test_wrong_input_is_named(labels, noise, types, words) -> None:
-    with pytest.raises(InputError, match=words):
-        planted_maps(labels, noise=noise, types=types)
-
-
 SHAPE = (320, 320)
 
 

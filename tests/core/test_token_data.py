@@ -247,9 +247,3 @@ def test_a_start_that_may_have_seen_everything_is_said(tmp_path):
     folder = write_split(tmp_path)
     sides = membership(info_of(folder, start="first.pth"), find_token_data([folder], ""))
     assert "started from first.pth, which may have seen" in " ".join(sides.notes)
-
-
-def test_other_training_data_tell_nothing(tmp_path):
-    other, folder = write_split(tmp_path / "a"), write_split(tmp_path / "b")
-    sides = membership(info_of(other), find_token_data([folder], ""))
-    assert not any(sides.splits)

@@ -96,14 +96,6 @@ def test_bounds_that_would_cross_take_each_other_along():
     assert (inside.magnitude_low, inside.magnitude_high) == (0.7, 0.9)
 
 
-def test_scales_of_any_number_have_a_finest_and_a_coarsest():
-    one = TuneParams(SeparationParams(scales=(2.0,)))
-    assert value_of(one, "scales.0") == value_of(one, "scales.1") == 2.0
-    assert with_value(one, "scales.1", 5).separation.scales == (2.0, 5.0)
-    three = TuneParams(SeparationParams(scales=(1.0, 2.0, 4.0)))
-    assert (value_of(three, "scales.0"), value_of(three, "scales.1")) == (1.0, 4.0)
-
-
 def test_snap():
     assert tunable("sobel_size").snap(20.2) == 21
     assert {tunable("sobel_size").snap(v) for v in range(40)} == set(range(3, 32, 2))

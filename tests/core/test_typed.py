@@ -209,14 +209,6 @@ def test_confusion_counts_every_nucleus_once():
     assert table[:-1].sum() == sum(len(image[2]) for image in images)
 
 
-def test_images_of_fewer_types_are_pooled_with_others():
-    images = [scene(seed, n_types=2) for seed in range(3)] + [scene(9, n_types=4)]
-    found = scores_of(images)
-    assert sorted(found.types) == [1, 2, 3, 4]
-    for kind in found.types:
-        assert found.types[kind].f1 == pytest.approx(hover_net_scores(images, kind, 12)[2])
-
-
 def test_far_points_are_left_out_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(5)
     true = rng.uniform(0, 4000, (300, 2))  # so sparse that nobody has two near ones

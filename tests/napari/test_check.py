@@ -35,30 +35,6 @@ def blobs(work, blob_run, settle):
     return put(work, replace(run, image=replace(run.image, key=id(image), name="cells")), settle)
 
 
-def test_blobs_are_listed_and_coloured_when_the_tab_is_entered(work, tab, blobs, settle, qtbot):
-    assert work.session.view == "image"
-    tab.shown()
-    settle(work)
-    assert work.session.view == "blobs"
-    assert [p.nucleus for p in tab.places.places] == [9, 7]
-    assert tab.places.list.count() == 2 and "looks like 3" in tab.places.list.item(0).text()
-    tab.places.step(1)
-    qtbot.waitUntil(lambda: tab.nucleus.view is not None, timeout=20_000)
-    assert (
-        work.study.nucleus == 9 == tab.nucleus.view.id and "direction" in tab.nucleus.title.text()
-    )
-    assert work.layers.nuclei._overlays["selection_box"].visible
-    tab.places.step(1)
-    assert work.study.nucleus == 7 and tab.places.count.text() == "2 of 2"
-    tab.places.step(1)
-    assert tab.places.count.text() == "1 of 2"
-    tab.left()
-    settle(work)
-    assert work.session.view == "image"
-    assert not work.layers.nuclei._overlays["selection_box"].visible
-    assert len(work.viewer.layers) == 3
-
-
 def test_truth_is_any_layer_of_whole_numbers_and_is_refused_in_words(
     work, tab, blobs, settle, qtbot
 ):
@@ -124,24 +100,6 @@ def test_split_merge_delete_and_undo(work, tab, blobs, settle, qtbot):
     assert not tab.correct.undo.isEnabled()
 
 
-def test_corrected_nuclei_become_training_data_once(work, tab, blobs, settle, qtbot, tmp_path):
-    from napari_hovernet.core.data.pairs import find_pairs  # noqa: PLC0415
-
-    told = []
-    work.data_changed.connect(told.append)
-    work.study.look_at(1)
-    tab.shown()
-    tab.correct.delete.click()
-    qtbot.waitUntil(lambda: not (work.study.labels == 1).any(), timeout=20_000)
-    tab.save.set_folder(str(tmp_path))
-    for _ in range(2):
-        tab.save.save()
-        qtbot.waitUntil(lambda: not tab.save._saving.busy, timeout=20_000)
-    assert told[-1] == (str(tmp_path),) == work.data_folders
-    (pair,) = find_pairs(tmp_path)
-    assert pair.name == "cells"
-
-
 def test_two_runs_in_a_window_of_their_own(work, tab, blobs, blob_run, settle, qtbot):
     merged = (0, *range(1, 12))
     second = replace(blob_run(work.image_layer(), 2, merged), image=blobs.image, title="compact 2")
@@ -170,15 +128,6 @@ def test_the_mouse_reads_and_the_features_table_selects(work, tab, blobs, settle
     assert camera is None or work.viewer.scene.camera.center == camera
     work.layers.nuclei.selected_label = 4
     assert work.study.nucleus == 4
-
-
-def test_nothing_asks_for_more_width_than_the_dock_has(tab, blobs, settle, work):
-    tab.shown()
-    work.study.look_at(9)
-    settle(work)
-    for part in tab.body.children():
-        if hasattr(part, "minimumSizeHint"):
-            assert part.minimumSizeHint().width() <= 280, part
 
 
 def test_a_part_of_the_truth_is_put_where_it_lies(work, blobs):

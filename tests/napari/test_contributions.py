@@ -40,23 +40,6 @@ def write(writer, path, layer):
     return path
 
 
-def read(path):
-    (layer,) = get_reader(str(path))(str(path))
-    return Labels(layer[0], **layer[1])
-
-
-@pytest.mark.parametrize("kind", ["geojson", "hovernet_json"])
-def test_polygons_come_back_as_the_same_labels_with_types(nuclei, tmp_path, kind):
-    suffix = ".geojson" if kind == "geojson" else ".json"
-    path = write(getattr(writers, f"write_{kind}"), tmp_path / f"n{suffix}", nuclei)
-    back = read(path)
-    assert (back.data[10:, 20:][:30, :32] > 0).sum() > 0
-    np.testing.assert_array_equal(back.data[15:25, 25:35] > 0, True)
-    assert (back.data > 0).sum() == (nuclei.data > 0).sum()
-    assert list(back.features["type"]) == [1, 2]
-    np.testing.assert_allclose(back.get_color(1), (1, 0, 0, 1))
-
-
 def test_csv_has_the_run_s_columns_and_an_edit_is_seen(nuclei, tmp_path):
     edited = nuclei.data.copy()
     edited[edited == 1] = 0

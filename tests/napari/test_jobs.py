@@ -219,19 +219,6 @@ def test_a_failure_does_not_keep_the_next_one_from_running(runner, heard, qtbot)
     assert heard == ["no good", 2]
 
 
-def test_a_handler_may_ask_again_and_is_not_lost(runner, heard, qtbot):
-    latest = Latest(runner, "test")
-
-    def again(value):
-        heard.append(value)
-        if value < 3:
-            latest.request(answering(value + 1), Handlers(again, heard.append))
-
-    latest.request(answering(1), Handlers(again, heard.append))
-    qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)
-    assert heard == [1, 2, 3]
-
-
 def test_a_handler_that_raises_does_not_stop_the_next_request(runner, heard, qtbot):
     latest, gate, started = Latest(runner, "test"), threading.Event(), threading.Event()
 

@@ -11,7 +11,7 @@ from napari.layers.labels._labels_utils import get_contours
 from napari_hovernet._napari import colours
 from napari_hovernet._napari.layers import Picture, RunLayers, outlines, pyramid
 from napari_hovernet._napari.viewer import METADATA_KEY, camera_of
-from napari_hovernet.core.separation.tuning import TuneParams, keep_ids
+from napari_hovernet.core.separation.tuning import TuneParams
 
 
 @pytest.fixture
@@ -68,16 +68,6 @@ def test_maps_are_clear_away_from_nuclei(scene):
     assert not colours.map_picture("hv", maps, params, unmasked=False).data[far, 3].any()
 
 
-def test_hv_colours_tell_directions_apart(scene):
-    maps = scene[2].result.maps
-    hv = np.zeros((2, 3, 3), np.float32)
-    hv[:, 0, :] = [[1, -1, 0], [0, 0, 0]]
-    hv[:, 1, :2] = [[0, 0], [1, -1]]
-    made = colours.hv_picture(replace(maps, np=np.ones((3, 3)), hv=hv, types=None))
-    found = {tuple(c) for c in made[[0, 0, 1, 1, 2], [0, 1, 0, 1, 2], :3].tolist()}
-    assert len(found) == 5 and (255, 255, 255) in found
-
-
 def test_another_run_takes_over_the_layers(scene, planted_run):
     viewer, layers, run = scene
     layers.show(run, picture(run, "hv"))
@@ -93,13 +83,6 @@ def test_another_run_takes_over_the_layers(scene, planted_run):
     layers.show(part, replace(picture(run), labels=part.result.labels))
     assert layers.nuclei.data.shape == (50, 60)
     assert np.allclose(layers.nuclei.translate, (3.5, 4.5))
-
-
-def test_layers_go_with_the_last_run_of_their_image(scene):
-    viewer, layers, run = scene
-    layers.show(run, picture(run, "magnitude"))
-    layers.clear(set())
-    assert [x.name for x in viewer.layers] == ["slide"] and layers.nuclei is None
 
 
 def test_another_image_on_the_same_place_hides_the_first(scene, planted_run):
@@ -185,22 +168,6 @@ def test_each_nucleus_has_the_colour_of_the_table(scene):
     got = layers.nuclei.colormap.map(ids)
     assert np.allclose(got[:, :3] * 255, np.stack([ids % 200, ids % 100, ids % 50], 1), atol=1e-3)
     assert isinstance(layers.nuclei, Labels) and layers.nuclei.as_layer_data_tuple()[2] == "labels"
-
-
-def test_edits_leave_ids_of_unchanged_nuclei_alone(scene):
-    labels = scene[2].result.labels
-    split = labels.copy()
-    big = int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    rows, cols = np.nonzero(labels == big)
-    half = cols > np.median(cols)
-    split[rows[half], cols[half]] = labels.max() + 1
-    order = np.r_[0, np.random.default_rng(0).permutation(np.arange(1, split.max() + 1))]
-    found = keep_ids(order[split].astype(np.int32), labels)
-    same = labels != big
-    assert np.array_equal(found[same], labels[same])
-    assert len(np.unique(found[labels == big])) == 2
-    again = keep_ids(found, labels, used=labels)
-    assert set(np.unique(again)) - set(np.unique(labels)) != set()
 
 
 def test_a_region_has_the_units_of_its_image(scene):

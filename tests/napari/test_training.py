@@ -73,19 +73,6 @@ def test_a_run_is_looked_at_while_it_goes_on_though_the_tab_was_left_at_once(
     assert tab.timer.isActive() is trainer.view.active is (state == "running")
 
 
-def test_a_better_one_is_used_for_this_session_alone(tab, trainer, store, work, qtbot):
-    run = store.record("r")
-    saved(run, "best")
-    opened(trainer, qtbot, "r")
-    assert "before 0.000, after 0.300: better" in tab.run.words.text()
-    before = work.session.settings.model
-    tab.run.use.click()
-    assert work.session.model.source == str(run.folder.best)
-    qtbot.waitUntil(lambda: work.session.model.info is not None, timeout=LONG_MS)
-    assert work.session.settings.model == before
-    assert work.session.settings.recent_models == (str(run.folder.best),)
-
-
 def test_curves_are_drawn_with_their_latest_numbers(tab, trainer, store, qtbot):
     store.record("r")
     opened(trainer, qtbot, "r")

@@ -48,18 +48,6 @@ def asked(tab, findings, monkeypatch, qtbot):
     return made
 
 
-def test_the_cause_is_first_with_picture_number_and_remedy(tab, asked, findings):
-    card = tab.card
-    assert card.title.text() == "Touching nuclei are merged again"
-    assert card.plot.isVisible() and card.number.text() == "0.287 AJI (bound 0.6)"
-    assert "97% sure; 1 more below" in tab.message.text() and tab.message.tone == "bad"
-    assert [tab.list.item(i).text() for i in range(tab.list.count())] == [
-        "Touching nuclei are merged again (97%)", "HV channels may be swapped (41%)"]  # fmt: skip
-    assert tab.others.head.text() == "3 in order, 3 not tested"
-    assert "Comes of it: Too few nuclei" in tab.rest.text()
-    assert "60 nuclei became 21." in card.details.text() and not card.details.isVisible()
-
-
 def test_another_finding_can_be_chosen_and_read_in_other_words(tab, asked, findings):
     tab.list.setCurrentRow(1)
     assert tab.card.title.text() == "HV channels may be swapped"

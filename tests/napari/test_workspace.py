@@ -1,6 +1,5 @@
 """State, jobs and screen of one viewer together; the network is a stand-in, there is no window."""
 
-import argparse
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from napari_hovernet.app.study import verdict
 from napari_hovernet.core.separation.tuning import with_value
 from napari_hovernet.core.types import CONSEP, ModelInfo
 from napari_hovernet.core.weights import DEFAULT
-from napari_hovernet.errors import OutputError, UserError
+from napari_hovernet.errors import UserError
 
 
 def names(work):
@@ -72,19 +71,6 @@ def test_what_is_on_screen_is_what_is_studied_saved_and_judged(work, planted_run
     kept = np.isin(run.result.labels, np.unique(drawn)[1:])
     assert np.array_equal(drawn[kept], run.result.labels[kept])  # same ids, so same colours
     assert len(work.layers.nuclei.features) == fewer
-
-
-def test_a_faulty_cut_is_seen_by_the_blob_check(work, planted_run, settle):
-    planted(work, planted_run, settle)
-    assert work.study.findings.blobs.n_suspected == 0
-    work.tuning.choose_preset("merging_relabel")
-    settle(work)
-    found = verdict(work.study)
-    assert work.study.findings.blobs.n_suspected > 0
-    assert "blob" in found.text and found.tone == "bad"
-    work.undo()
-    settle(work)
-    assert work.study.findings.blobs.n_suspected == 0 and "no blobs" in verdict(work.study).text
 
 
 def test_views_change_colours_and_map_and_nothing_else(work, planted_run, settle):
@@ -249,15 +235,3 @@ def test_without_display_it_says_what_to_do(no_display, caplog, monkeypatch):
     monkeypatch.setattr(demo.shutil, "which", lambda _: None)
     assert demo.main(["--screenshot", "x.png"]) == 1
     assert "xvfb xauth" in caplog.text
-
-
-def test_a_picture_that_cannot_be_written_is_an_error(tmp_path):
-    class Window:
-        def screenshot(self, **_):
-            return np.zeros((4, 4, 4), np.uint8)
-
-    viewer = argparse.Namespace(window=Window())
-    with pytest.raises(OutputError, match="missing"):
-        demo.save_screenshot(viewer, tmp_path / "missing" / "a.png")
-    demo.save_screenshot(viewer, tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

@@ -149,19 +149,3 @@ def test_an_unpooling_that_is_not_plain_is_refused(weights):
     state["upsample2x.unpool_mat"][0, 0] = 0.5
     with pytest.raises(CheckpointError, match="unpooling"):
         fitted(blank(info, "m"), state, info, "m")
-
-
-@pytest.mark.parametrize(
-    ("architecture", "config"),
-    [
-        ("compact", {"widths": ["a", "b"]}),
-        ("compact", {"widths": 3}),
-        ("compact", {"depth": 3}),
-        ("hovernet", {"mode": "slow"}),
-        ("unet", {}),
-        ("optimus", {"embed_dim": None}),
-    ],
-)
-def test_a_network_that_cannot_be_built_is_refused(architecture, config):
-    with pytest.raises(CheckpointError, match="cannot be built"):
-        blank(ModelInfo(architecture, config=config), "m")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from napari_hovernet.core.checkpoint import describe
-from napari_hovernet.core.checkpoint.kinds import recognise, refuse_foreign
+from napari_hovernet.core.checkpoint.kinds import recognise
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.errors import CheckpointError
 
@@ -103,8 +103,3 @@ def test_a_relative_is_refused_by_name_with_what_to_do(name, prefix, tmp_path):
     torch.save({"model_state_dict": state, "epoch": 1}, path)
     with pytest.raises(CheckpointError, match=f"{name}.* not supported: .{{20}}"):
         describe(path)
-
-
-def test_cellvit_is_known_by_its_arch_entry():
-    with pytest.raises(CheckpointError, match="CellViT"):
-        refuse_foreign("m", ["encoder.x"], {"arch": "CellViTSAM"})

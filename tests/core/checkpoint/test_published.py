@@ -1,5 +1,3 @@
-import argparse
-
 import pytest
 import torch
 
@@ -40,25 +38,6 @@ def optimus():
         "bottleneck.0.weight": torch.zeros(4, 8, 1, 1),
         "nt_head.head.3.weight": torch.zeros(5, 32, 1, 1),
     }
-
-
-def test_optimus_takes_what_the_file_says():
-    extras = {
-        "epoch": 7,
-        "best_dice": 0.8,
-        "optimizer_state_dict": {"state": {}},
-        "args": argparse.Namespace(lambda_magnitude=5.0),
-        "token_prefix": 1,
-        "hv_convention": "vh_inward_resized",
-        "history": [{"epoch": 0}],
-    }
-    info = optimus_info(optimus(), extras, "m")
-    assert info.config["token_prefix"] == 1
-    assert info.hv_convention == "vh_inward_resized"
-    assert info.history == ({"epoch": 0},)
-    assert info.training["args"] == {"lambda_magnitude": 5.0}
-    assert info.training["best_dice"] == 0.8
-    assert "optimizer_state_dict" not in info.training
 
 
 @pytest.mark.parametrize("prefix", [-1, "5", True, 10**9])

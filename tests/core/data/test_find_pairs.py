@@ -75,13 +75,6 @@ def test_one_image(tmp_path: Path) -> None:
         find_pairs(tmp_path / "b.png")
 
 
-def test_a_pattern(tmp_path: Path) -> None:
-    touch(tmp_path, "a_he.png", "a_he_lab.png", "b_ihc.png", "b_ihc_lab.png")
-    assert shown(find_pairs(tmp_path, pattern="*_he.png")) == {"a_he": "a_he_lab.png"}
-    with pytest.raises(InputError, match=r"holds no image \(\*\.svs\)"):
-        find_pairs(tmp_path, pattern="*.svs")
-
-
 def test_images_without_labels_are_enough_where_none_are_needed(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png", "b_lab.png")
     found = find_data(tmp_path, DataChoice(need_labels=False))

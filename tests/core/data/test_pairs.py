@@ -190,15 +190,6 @@ def test_split_source_and_pattern(tmp_path: Path) -> None:
         names(pattern="z*")
 
 
-def test_labels_of_another_folder(tmp_path: Path) -> None:
-    path = index(tmp_path, "path\nim/a.png\nim/b.png\n")
-    (tmp_path / "gt").mkdir()
-    (tmp_path / "gt" / "a.npy").touch()
-    a, b = read_index(path, DataChoice(labels=tmp_path / "gt"))
-    assert a.labels == tmp_path / "gt" / "a.npy"
-    assert b.labels is None
-
-
 def test_what_is_missing_is_left_for_its_row_unless_all_is(tmp_path: Path) -> None:
     pairs = read_index(index(tmp_path, "image,label\nim/a.png,l\nim/zz.png,l\n"), EVERYTHING)
     assert len(pairs) == 2

@@ -1,6 +1,5 @@
 """Samples: what fits together, what is refused, and that they travel to other processes."""
 
-import math
 import pickle
 from functools import partial
 from pathlib import Path
@@ -112,13 +111,6 @@ def test_stored_targets_are_measured_as_they_are() -> None:
     assert not found.has_labels
     assert found.nuclei == found.components
     assert found.touching == 0
-
-
-def test_an_empty_image() -> None:
-    labels = np.zeros((8, 8), np.int32)
-    found = measure(Sample("a", image=np.full((8, 8, 3), 7, np.uint8), labels=labels))
-    assert (found.nuclei, found.inside, found.highest_type, found.blank) == (0, 0, -1, True)
-    assert math.isnan(found.magnitude)
 
 
 def test_real_images_have_the_figures_of_their_index(shared: Path) -> None:

@@ -43,12 +43,6 @@ def test_a_division_of_the_data_is_kept() -> None:
     assert "divided anew" in only.notes[0]
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.99])
-def test_both_sides_get_something(fraction: float) -> None:
-    made = split_samples([sample("a"), sample("b")], fraction)
-    assert (len(made.train), len(made.val)) == (1, 1)
-
-
 def test_a_single_image_is_cut_in_two_and_told_so() -> None:
     image = np.arange(400 * 100, dtype=np.uint32).view(np.uint8).reshape(400, 100, 4)[..., :3]
     labels = np.arange(40000, dtype=np.int32).reshape(400, 100)

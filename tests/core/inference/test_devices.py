@@ -1,8 +1,5 @@
 """Devices are found or refused with the reason; free memory is what may still be taken."""
 
-import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -190,32 +187,3 @@ def test_a_worker_has_the_cores_it_was_given(tmp_path, monkeypatch, files, slurm
     monkeypatch.setattr(limits.os, "cpu_count", lambda: 8)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", slurm)
     assert limits.cores_given() == cores
-
-
-CODE = """
-import json, resource
-import numpy, psutil
-from napari_hovernet.core.limits import freed_memory_kept
-
-def arrays(count):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(count):
-        numpy.ones(2**26, numpy.uint8)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-plain = arrays(8)
-with freed_memory_kept():
-    arrays(1)
-    with freed_memory_kept():
-        inner = arrays(4)
-    kept = inner + arrays(4)
-print(json.dumps([plain, kept, psutil.Process().memory_info().rss]))
-"""
-
-
-@pytest.mark.skipif(limits._glibc() is None, reason="there is no glibc here")
-def test_pages_of_large_arrays_are_used_again_and_given_back() -> None:
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    plain, kept, resident = json.loads(done.stdout)
-    assert kept < plain / 10
-    assert resident < 300e6

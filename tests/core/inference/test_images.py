@@ -177,12 +177,6 @@ def test_resizing_agrees_with_opencv(method: str, flag: int, scale: float) -> No
     np.testing.assert_allclose(resized(image, scale, method), expected, atol=1e-2)
 
 
-@pytest.mark.parametrize("method", ["area", "linear", "cubic", "nearest"])
-@pytest.mark.parametrize("scale", [0.37, 1.0, 2.3])
-def test_a_constant_stays_constant(method: str, scale: float) -> None:
-    np.testing.assert_allclose(resized(np.full((20, 30, 1), 7.0), scale, method), 7, rtol=1e-5)
-
-
 def test_cubic_is_exact_for_a_ramp_inside() -> None:
     ramp = np.broadcast_to(np.arange(30.0)[:, None, None], (30, 8, 1))
     np.testing.assert_allclose(np.diff(resized(ramp, 2.0, "cubic")[8:-8, 4, 0]), 0.5, atol=1e-5)

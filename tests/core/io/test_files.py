@@ -3,12 +3,8 @@
 import errno
 import json
 import os
-import shutil
-import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,10 +31,6 @@ from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, with_va
 from napari_hovernet.errors import InputError, OutputError
 
 from ...loading import load
-
-NOBODY = 65_534
-"""User id without rights; root may write everywhere and cannot test permissions."""
-READABLE = 0o555
 
 
 def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -77,34 +69,6 @@ def test_a_disk_that_fills_while_flushing_leaves_nothing(tmp_path, monkeypatch) 
     with pytest.raises(OutputError, match="the disk is full"), atomic_path(tmp_path / "x") as path:
         path.write_text("text")
     assert os.listdir(tmp_path) == []
-
-
-@pytest.fixture
-def read_only() -> Iterator[Path]:
-    """A folder that this account may look into, but not write to."""
-    if os.name != "posix":
-        pytest.skip("permissions as POSIX has them")
-    folder, root = Path(tempfile.mkdtemp()), os.geteuid() == 0
-    folder.chmod(READABLE)
-    try:
-        if root:
-            os.seteuid(NOBODY)
-        yield folder
-    finally:
-        if root:
-            os.seteuid(0)
-        folder.chmod(stat.S_IRWXU)
-        shutil.rmtree(folder)
-
-
-def test_a_read_only_folder_is_refused(read_only: Path) -> None:
-    assert os.listdir(read_only) == []
-    with pytest.raises(OutputError, match="no permission"), atomic_path(read_only / "x"):
-        pass
-    for folder in (read_only, read_only / "new"):
-        with pytest.raises(OutputError, match="no permission"):
-            writable_folder(folder)
-    assert os.listdir(read_only) == []
 
 
 def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:

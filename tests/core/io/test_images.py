@@ -10,7 +10,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_hovernet.core.io import open as opening
 from napari_hovernet.core.io.open import read_image
 from napari_hovernet.core.io.tiff import PagesArray, open_tiff
 from napari_hovernet.errors import InputError
@@ -157,13 +156,6 @@ def test_the_image_of_a_file_is_the_largest_and_not_its_first(tmp_path: Path) ->
     np.testing.assert_array_equal(whole(tmp_path / "a.tif"), RGB)
 
 
-def test_a_deep_png_beyond_opencv_s_limit_is_read(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(opening, "OPENCV_PIXELS", 100)
-    deep = RGB[..., 0].astype(np.uint16) * 257
-    Image.fromarray(deep).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(whole(tmp_path / "a.png")[..., 0], RGB[..., 0])
-
-
 @pytest.mark.parametrize("chunk", [b"tEXt", b"zTXt", b"iCCP", b"pHYs", b"tRNS", b"PLTE", b"gAMA"])
 @pytest.mark.parametrize("content", [b"", b"a", b"a" * 9, b"k\0\0" + zlib.compress(bytes(2**23))])
 def test_broken_chunks_of_a_png_are_passed_over_or_named(tmp_path, chunk, content) -> None:
@@ -224,10 +216,3 @@ def test_only_the_tiles_touched_are_decoded_and_each_once(tmp_path, monkeypatch)
     assert decoded == [0, 3]
     _ = array[0:40, 0:40]
     assert decoded == [0, 3, 1, 4]
-
-
-def test_the_file_is_free_between_reads(tmp_path: Path) -> None:
-    array = opened(tmp_path / "i.tif", tile=(32, 32))
-    (tmp_path / "i.tif").unlink()
-    with pytest.raises(InputError, match=r"i\.tif cannot be read"):
-        _ = array[0:5, 0:5]

@@ -267,16 +267,6 @@ def test_ids_beyond_bounds_are_numbered_anew_and_negative_ones_kept_apart(
     assert said in " ".join(found.notes)
 
 
-def test_the_label_image_of_a_file_is_the_largest_and_not_its_first(tmp_path: Path) -> None:
-    labels = np.arange(600, dtype=np.uint16).reshape(20, 30)
-    with tifffile.TiffWriter(tmp_path / "x.tif") as file:
-        file.write(np.zeros((5, 5), np.uint8), metadata=None)
-        file.write(labels, metadata=None)
-    found = read_labels(tmp_path / "x.tif")
-    np.testing.assert_array_equal(found.labels, labels)
-    assert "number 2, the largest" in found.notes[0]
-
-
 def colours(folder: Path) -> Path:
     return png(folder / "x.png", np.random.default_rng(0).integers(0, 9, (8, 8, 3), np.uint8))
 

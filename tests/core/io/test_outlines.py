@@ -62,26 +62,6 @@ def test_outlines_without_holes_never_touch_themselves() -> None:
         assert len(np.unique(ring, axis=0)) == len(ring)
 
 
-def test_polygons_are_sampled_at_pixel_centres_in_their_own_box() -> None:
-    triangle = np.array([[0, 0], [4, 0], [0, 4]], float)
-    assert rasterize(Polygons(((triangle - 1,),)), (4, 4)).tolist() == [
-        [1, 0, 0, 0],
-        [0, 0, 0, 0],
-        [0, 0, 0, 0],
-        [0, 0, 0, 0],
-    ]
-    drawn = rasterize(Polygons(((SQUARE,), (SQUARE + 1,))))
-    assert drawn.shape == (4, 4)
-    assert drawn[2, 2] == 2
-    assert drawn[1, 1] == 1
-    polygons = Polygons(((SQUARE + 900_000,), (SQUARE + 900_003.5,)))
-    assert polygons.box == (900_001, 900_001, 900_007, 900_007)
-    drawn = rasterize(polygons, origin=polygons.box[:2])
-    assert drawn.shape == (6, 6)
-    assert drawn[0, 0] == 1
-    assert rasterize(polygons, (2, 2), origin=(900_001, 900_001)).all()
-
-
 def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
     far = {"contour": [[0, 0], [MAX_CONTOUR_EDGE, 0], [0, 1]], "type": None}
     (tmp_path / "far.json").write_text(json.dumps({"nuc": {"1": far}}))
@@ -143,12 +123,6 @@ def test_a_file_is_what_qupath_reads(tmp_path: Path, nuclei: Nuclei) -> None:
     assert "classification" not in data["features"][0]["properties"]
 
 
-def test_offset_moves_every_point(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
-    write_geojson(tmp_path / "n.geojson", nuclei, offset=(7, 11))
-    drawn = rasterize(read_geojson(tmp_path / "n.geojson"), (60, 80))
-    assert np.array_equal(drawn[7:47, 11:71], labels)
-
-
 def test_ids_depend_on_the_run_and_on_nothing_else(tmp_path: Path, nuclei: Nuclei) -> None:
     ids = []
     for name, run in (("a", "x"), ("b", "x"), ("c", "y")):
@@ -156,13 +130,6 @@ def test_ids_depend_on_the_run_and_on_nothing_else(tmp_path: Path, nuclei: Nucle
         ids.append(read_geojson(tmp_path / name).ids)
     assert ids[0] == ids[1]
     assert not set(ids[0]) & set(ids[2])
-
-
-def test_unknown_numbers_are_left_out(tmp_path: Path, untyped: Nuclei) -> None:
-    write_geojson(tmp_path / "n.geojson", untyped)
-    back = read_geojson(tmp_path / "n.geojson")
-    assert set(back.measurements) == {"Label", "Area px^2", "HV magnitude mean", "NP mean"}
-    assert not back.type.any()
 
 
 def test_a_wrong_object_type_is_refused(tmp_path: Path, nuclei: Nuclei) -> None:

@@ -12,11 +12,9 @@ from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.io.tables import (
     BLOB_COLUMNS,
     COLUMNS,
-    COMPARISON_COLUMNS,
     comparison_text,
     read_table,
     write_blob_table,
-    write_comparison_csv,
     write_comparison_json,
     write_table,
 )
@@ -126,27 +124,6 @@ def two_touching() -> np.ndarray:
 def comparison():
     maps = Maps(np=two_touching() > 0, hv=0.5 * hv_targets(two_touching()))
     return compare(two_touching(), two_touching() > 0, maps)
-
-
-def test_the_csv_holds_every_row(tmp_path: Path, comparison) -> None:
-    write_comparison_csv(tmp_path / "scores.csv", comparison)
-    with open(tmp_path / "scores.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COMPARISON_COLUMNS
-    assert [row["row"].split()[0] for row in rows] == [
-        "Prediction", "Connected", "True", "Every", "HV", "HV",
-    ]  # fmt: skip
-    prediction, connected, oracle, full, zeros, truth = rows
-    assert float(prediction["aji"]) == pytest.approx(0.5)
-    assert prediction["merged"] == connected["merged"] == "2"
-    assert (prediction["n_true"], prediction["n_pred"]) == ("2", "1")
-    assert float(oracle["aji"]) > 0.97
-    assert float(full["dice"]) == pytest.approx(comparison.all_foreground_dice, abs=1e-6)
-    assert full["aji"] == full["hv_mse"] == connected["hv_mse"] == ""
-    assert float(prediction["hv_mse"]) == pytest.approx(float(zeros["hv_mse"]) / 4, abs=1e-6)
-    assert float(truth["hv_magnitude"]) == pytest.approx(
-        2 * float(prediction["hv_magnitude"]), abs=1e-5
-    )
 
 
 def test_the_json_holds_places_and_what_is_not_defined_stays_empty(tmp_path, comparison) -> None:

@@ -229,12 +229,6 @@ def test_it_gives_what_the_network_gives(name, fuses, monkeypatch) -> None:
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-def test_it_shares_the_weights() -> None:
-    network = lively("compact")
-    ours = {p.data_ptr() for p in network.parameters()}
-    assert {p.data_ptr() for p in folded(network).parameters()} == ours
-
-
 def test_a_network_in_training_or_listened_to_runs_as_it_is() -> None:
     network = lively("compact")
     assert folded(network.train()) is network

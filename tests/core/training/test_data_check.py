@@ -190,17 +190,6 @@ def test_types(types: tuple[int | None, int | None], verdict: str, words: str) -
     assert words in found(report, "types").words
 
 
-def test_a_single_image_that_was_cut_in_two_is_a_warning() -> None:
-    from napari_hovernet.core.data.samples import split_samples  # noqa: PLC0415
-
-    whole = sample("only", np.kron(nuclei(), np.ones((6, 6), np.int32)))
-    division = split_samples([whole])
-    report = check_data(LoadedData(division.train, division.val, split_words=division.split_words))
-    assert not report.refused
-    assert found(report, "validation").verdict == "warn"
-    assert "too good" in found(report, "validation").words
-
-
 def test_of_many_samples_some_are_looked_at_and_all_groups() -> None:
     read: list[str] = []
 

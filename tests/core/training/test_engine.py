@@ -31,7 +31,7 @@ from napari_hovernet.core.training import loop as engine
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.training.resume import load_resume
 from napari_hovernet.core.types import Model, ModelInfo, numbered
-from napari_hovernet.errors import InputError, OutputError
+from napari_hovernet.errors import OutputError
 
 EDGE = 64
 Event = dict[str, Any]
@@ -451,20 +451,6 @@ def test_a_folder_that_takes_no_events_fails_without_a_word_to_write(tmp_path, d
     folder.events.mkdir()
     assert engine.run_training(folder) == 1
     assert "events.jsonl" in caplog.text
-
-
-def test_data_that_cannot_be_read_any_more_are_named(tmp_path, monkeypatch) -> None:
-    asked: list[int] = []
-
-    def gone(config: TrainConfig) -> LoadedData:
-        asked.append(config.seed)
-        raise InputError("There is nothing at /nowhere; was it moved?")
-
-    monkeypatch.setattr(engine, "load_data", gone)
-    folder = folder_of(tmp_path)
-    assert engine.run_training(folder) == 1
-    assert "was it moved" in folder.read_status()["message"]
-    assert asked == [7], "the split follows the seed of the run"
 
 
 def test_a_missing_or_damaged_configuration_fails_with_a_state(tmp_path: Path) -> None:

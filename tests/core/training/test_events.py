@@ -37,14 +37,6 @@ def test_what_is_written_is_read_back_with_version_and_time(tmp_path: Path) -> N
     assert json.loads(line)["terms"] == {"np": None, "hv": None}
 
 
-def test_every_event_is_in_the_file_before_the_next(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    events = EventWriter(path)
-    events.write("state", state="running")
-    assert len(lines_of(path)) == 1
-    events.close()
-
-
 def test_after_a_crash_one_line_is_lost_at_most(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     with EventWriter(path) as events:

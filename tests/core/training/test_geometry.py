@@ -37,19 +37,6 @@ def test_a_plain_move_keeps_every_pixel(turn: Turn) -> None:
     assert (turn_plane(straight.labels, turn) == crop.labels).all()
 
 
-def test_a_plain_crop_is_a_window_of_the_image() -> None:
-    labels = np.arange(1, 101, dtype=np.int32).reshape(10, 10)
-    arrays = SampleArrays(image=np.zeros((10, 10, 3), np.uint8), labels=labels)
-    seen = set()
-    for seed in range(300):
-        crop, _ = cut_crop(arrays, 7, Move(), np.random.default_rng(seed))
-        first = int(crop.labels[0, 0])
-        r, c = divmod(first - 1, 10)
-        assert (crop.labels == labels[r : r + 7, c : c + 7]).all()
-        seen.add((r, c))
-    assert len(seen) == 16, "every place is drawn"
-
-
 @pytest.mark.parametrize("move", [Move(), Move(angle=30.0, scale=1.1)], ids=["plain", "warped"])
 def test_beyond_the_image_labels_end_and_valid_says_so(move: Move) -> None:
     labels = np.ones((20, 30), np.int32)

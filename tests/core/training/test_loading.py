@@ -79,14 +79,6 @@ def test_a_heads_share_grows_with_its_weight_and_is_nothing_at_0() -> None:
     assert ten["hv"] / ten["np"] == pytest.approx(10 * one["hv"] / one["np"])
 
 
-def test_it_works_with_everything_before_the_heads_frozen() -> None:
-    network = build("compact", {"widths": [4, 8], "n_types": 3})
-    Freezer(network, OptimParams(freeze="all but heads"), typed=True).apply(1)
-    with shared_maps(network) as caught:
-        terms = terms_of(network, torch.rand(2, 3, 16, 16))
-    assert all(share > 0 for share in gradient_shares(caught[0], terms, ONE).values())
-
-
 NETWORKS = {
     "compact": {"widths": [4, 8], "n_types": 3},
     "lite": {"widths": [4, 4, 6, 8], "n_types": 3},
