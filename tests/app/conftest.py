@@ -43,7 +43,6 @@ class KnowsTheTruth:
     def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
         yield Progress(0, 0, "reading", self.notice)
         image = read_image(pair.image).source
-        assert pair.labels is not None
         labels = read_labels(pair.labels).labels
         maps = Maps(np=labels > 0, hv=hv_targets(labels) * self.length)
         stages = separate(maps)

@@ -29,6 +29,8 @@ from napari_hovernet.core.io.labels import read_label_tiff
 from napari_hovernet.core.io.open import read_image
 from napari_hovernet.errors import InputError, OutputError
 
+from ..refusals import refuses
+
 
 @pytest.fixture
 def run():
@@ -148,8 +150,7 @@ def test_more_pairs_are_added_and_one_of_that_name_needs_consent(tmp_path, image
     save_training_pair(tmp_path, "a", image, labels)
     save_training_pair(tmp_path, "b", image, labels)
     before = everything(tmp_path)
-    with pytest.raises(InputError, match="'a' is there already"):
-        save_training_pair(tmp_path, "a", image, labels)
+    refuses("'a' is there already", save_training_pair, tmp_path, "a", image, labels)
     assert everything(tmp_path) == before
     other = np.where(labels == 9, 0, labels)
     save_training_pair(tmp_path, "a", image, other, ABOUT, PairOptions(overwrite=True))
@@ -204,13 +205,9 @@ def test_a_name_that_is_none_is_refused_with_a_better_one(tmp_path, image, label
 
 
 def test_sizes_that_differ_and_bad_facts_are_refused(tmp_path, image, labels):
-    with pytest.raises(InputError, match=r"40 x 50 .* \(40, 49\)"):
-        save_training_pair(tmp_path, "a", image, labels[:, 1:])
-    with pytest.raises(InputError, match="split"):
-        PairAbout(split="other")
-    with pytest.raises(InputError, match="mpp"):
-        PairAbout(mpp=0)
+    refuses(r"40 x 50 .* \(40, 49\)", save_training_pair, tmp_path, "a", image, labels[:, 1:])
+    refuses("split", PairAbout, split="other")
+    refuses("mpp", PairAbout, mpp=0)
     (tmp_path / "index.csv").write_text("hello\n")
-    with pytest.raises(InputError, match="repair"):
-        save_training_pair(tmp_path, "a", image, labels)
+    refuses("repair", save_training_pair, tmp_path, "a", image, labels)
     assert [p.name for p in tmp_path.iterdir()] == ["index.csv"]

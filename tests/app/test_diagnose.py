@@ -112,7 +112,6 @@ def test_a_remedy_of_the_labels_moves_the_truth(study: Study, scene: Any) -> Non
     asked = why.ask(scene.image)
     why.take(asked, drive(why_steps(asked)))
     finding = next(f for f in why.findings if f.remedy.action == "labels_shift")
-    assert why.diagnosis is not None
     why.put(drive(apply_steps(asked, why.diagnosis, finding)))
     assert study.truth is not None and study.truth.labels is not None
     assert (study.truth.labels[40:80] == scene.labels[40:80]).all()
@@ -136,7 +135,6 @@ def test_the_page_holds_pictures_and_runs_nothing(diagnosis: Diagnosis, tmp_path
     assert "HV channels are swapped" in text and "data:image/png;base64," in text
     assert "<script" not in text and 'src="http' not in text and "url(http" not in text
     first = diagnosis.report.first
-    assert first is not None
     evil = replace(first, title="<b>x</b>")
     report = replace(diagnosis.report, findings=(evil,))
     assert "<b>x</b>" not in render_html(replace(diagnosis, report=report))

@@ -176,14 +176,6 @@ def test_names_of_any_kind_are_text(whole: BatchResult, nasty: str) -> None:
     assert all(source.startswith("data:image/png;base64,") for source in page.attributes("src"))
 
 
-def test_the_worst_image_is_the_first(whole: BatchResult) -> None:
-    worst = replace(whole.rows[2], values={**whole.rows[2].values, "aji": 0.01})
-    rows = (*whole.rows[:2], worst)
-    page = Page(render_html(replace(whole, rows=rows), DataAbout("d")))
-    shown = re.findall(r"x\d", page.text[page.text.index("Images, worst first") :])
-    assert shown[0] == "x2"
-
-
 def test_failed_images_are_named_at_the_top_and_nothing_is_said_of_maps_without_maps() -> None:
     values = {"aji": 0.5, "n_true": 3.0, "n_pred": 2.0, **{f"n_{name}": 1.0 for name in OUTCOMES}}
     values["suspected_blobs"] = 0.0

@@ -37,7 +37,9 @@ from napari_hovernet.app.runs import RunStore
 from napari_hovernet.app.watch import process_file, state_of, write_state
 from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
-from napari_hovernet.errors import InputError, JobFailed, UserError
+from napari_hovernet.errors import JobFailed, UserError
+
+from ..refusals import refuses
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="zombies and groups are POSIX")
 LONG_S = 60.0
@@ -151,7 +153,6 @@ def test_of_a_dead_run_its_loaders_are_ended_and_daemons_live_on(
     assert state_of(run).state == "killed"
     store.resume(run)
     mark = read_mark(process_file(run))
-    assert mark is not None
     own.append(mark.pid)
     assert [lives(pid) for pid in (loader, apart)] == [False] * 2
     assert all(map(lives, (daemon, bare, innocent)))  # though in the dead leader's group
@@ -211,8 +212,7 @@ def test_a_command_line_alone_proves_nothing(store, run, started, own) -> None:
     processes._children.append(child)
     own.append(child.pid)
     edited(run, pid=child.pid, born=mark_of(child.pid, run.path).born)
-    with pytest.raises(InputError, match="does not carry the run's token"):
-        store.kill(run)
+    refuses("does not carry the run's token", store.kill, run)
     assert lives(child.pid)
 
 
@@ -278,7 +278,6 @@ def test_whoever_asks_is_never_signalled(store: RunStore, run: RunFolder) -> Non
 
 def test_a_member_must_carry_the_very_token_and_folder(run, started, own, tmp_path) -> None:
     mark = read_mark(process_file(run))
-    assert mark is not None
     assert {p.pid for p in members(mark, run.path, any_program=True)} == set(started[1:4])
     assert {p.pid for p in members(mark, run.path)} == set(started[1:3])
     (tmp_path / "other").mkdir()
@@ -297,14 +296,11 @@ def test_a_process_that_may_not_be_ended_says_so(run, started, monkeypatch) -> N
         raise psutil.AccessDenied(self.pid)
 
     mark = read_mark(process_file(run))
-    assert mark is not None
     with monkeypatch.context() as patch:
         patch.setattr(psutil.Process, "kill", denied)
-        with pytest.raises(JobFailed, match="may belong to another user"):
-            end(mark, run.path)
+        refuses("may belong to another user", end, mark, run.path, by=JobFailed)
         patch.setattr(psutil.Process, "kill", lambda self: None)
-        with pytest.raises(JobFailed, match="do not end"):
-            end(mark, run.path)
+        refuses("do not end", end, mark, run.path, by=JobFailed)
 
 
 # Records and starts
@@ -326,6 +322,5 @@ def test_it_stands_back_and_writes_a_log(run: RunFolder, started: list[int]) -> 
     assert os.getpgid(started[0]) == started[0] != os.getpgid(0)
     assert os.getpriority(os.PRIO_PROCESS, started[0]) >= 5
     mark = read_mark(process_file(run))
-    assert mark is not None
     assert mark.marked
     assert not wait_until_gone(mark, run.path, 0.05)

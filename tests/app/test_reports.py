@@ -4,19 +4,17 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_hovernet.app.curves import ORANGE, Line, PlotKind
+from napari_hovernet.app.curves import ORANGE
 from napari_hovernet.app.reports import (
     charts_of,
     render_run,
     save_plot,
     shots_of,
-    svg_of,
     write_report,
 )
 from napari_hovernet.app.watch import (
@@ -48,16 +46,6 @@ def view() -> RunView:
         name="a", state="done", steps_per_epoch=10, steps=Series(steps), epochs=Series(epochs),
         heads=Series(heads),
     )  # fmt: skip
-
-
-def test_an_svg_stands_by_itself_and_escapes_its_texts() -> None:
-    y = np.array([np.nan, 1, 2, np.nan, 3])
-    line = Line("", '<b>"&', ORANGE)
-    kind = PlotKind("a < b", "", (line,), "")
-    svg = svg_of(kind, [(line, np.arange(5.0), y)])
-    assert svg == svg_of(kind, [(line, np.arange(5.0), y)])
-    texts = [text for text in ElementTree.fromstring(svg).itertext() if text.strip()]
-    assert {'<b>"&', "epoch"} <= set(texts)
 
 
 def test_the_curves_are_saved_with_what_is_fixed_in_view(view: RunView, tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """From an image to nuclei: what a run makes, keeps and says; what the viewer asks for."""
 
 import json
-import sys
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +11,6 @@ import torch
 from napari_hovernet.app import segment as segment_module
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import (
-    ModelShelf,
     Region,
     SegmentParams,
     run_metadata,
@@ -47,9 +44,6 @@ def test_a_result_holds_all_stages_that_fit_each_other(model: Model) -> None:
     steps: list[Progress] = []
     result = drive(segment_steps(model, picture(), EVERYTHING), steps.append)
     assert result.labels.shape == (40, 56)
-    assert result.maps is not None
-    assert result.maps.types is not None
-    assert result.separation is not None
     assert result.labels is result.separation.labels
     assert result.n == result.separation.n > 0
     assert result.nuclei.type_names == model.info.types
@@ -61,7 +55,6 @@ def test_a_result_holds_all_stages_that_fit_each_other(model: Model) -> None:
     ]
     assert any(step.total and step.done == step.total for step in steps)
     result = drive(segment_steps(model, picture(), EVERYTHING))
-    assert result.maps is not None
     expected = result.maps.magnitude[result.labels > 0].mean()
     assert result.magnitude_inside == pytest.approx(expected, rel=1e-5)
     nothing = SegmentParams(separation=SeparationParams(np_threshold=1.0))
@@ -91,31 +84,3 @@ def test_errors_of_torch_never_leave_as_runtime_errors(model, monkeypatch, where
     with pytest.raises(JobFailed, match="device-side assert"):
         for _ in steps:
             pass
-
-
-@pytest.fixture
-def loads(monkeypatch):
-    """Every load_model call, with a stand-in for the loader."""
-    calls = []
-    fake = ModuleType("napari_hovernet.core.checkpoint")
-
-    def load_model(source, device):
-        calls.append((source, device))
-        return SimpleNamespace(source=source, device=device)
-
-    fake.load_model = load_model
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    return calls
-
-
-def test_the_shelf_loads_once_and_again_when_file_or_device_changes(loads, tmp_path):
-    path = tmp_path / "model.tar"
-    path.write_bytes(b"one")
-    shelf = ModelShelf()
-    first = shelf.get(str(path), "cpu")
-    assert shelf.get(str(path), "cpu") is first and len(loads) == 1
-    shelf.get(str(path), "cuda:0")
-    path.write_bytes(b"two, longer")
-    shelf.get(str(path), "cuda:0")
-    assert shelf.device == "cuda:0"
-    assert [device for _, device in loads] == ["cpu", "cuda:0", "cuda:0"]

@@ -96,14 +96,6 @@ def test_replace_previous_is_one_change(session):
     assert [r.id for r in session.runs] == [1]
 
 
-def test_failure_is_kept_for_the_user_and_the_next_run_clears_it(session):
-    session.begin()
-    session.failed("no disk space")
-    assert session.status.error == "no disk space" and not session.status.busy
-    finished(session)
-    assert session.status.error == ""
-
-
 def test_usable_checkpoints_are_remembered_and_broken_ones_forgotten():
     session = Session(Settings(recent_models=("/bad.tar",)))
     session.choose_model("/good.tar")

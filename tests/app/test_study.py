@@ -84,16 +84,6 @@ def test_findings_asked_for_before_a_change_are_refused(study, heard, change):
     assert study.take(findings(), study.ticket) and heard[-1] == "findings"
 
 
-def test_corrections_keep_old_findings_in_sight_until_new_ones_come(study, heard):
-    study.choose_run(run(1))
-    old = findings()
-    study.take(old, study.ticket)
-    labels = np.ones((4, 5), np.int32)
-    study.set_labels(labels, corrected=True)
-    assert study.findings is old and study.labels is labels and study.instances.corrected
-    assert heard[-1] == "labels"
-
-
 def labels() -> np.ndarray:
     image = np.zeros((20, 30), np.int32)
     image[3:9, 3:9], image[3:9, 9:15] = 1, 2
@@ -161,9 +151,7 @@ def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Pat
     info = ModelInfo("lite", types=dict(CONSEP))
     case = Case(maps, labels, info, SeparationParams(), truth=truth.labels, read=truth.read)
     found = drive(finding_steps(case))
-    assert found.comparison is not None
     scores = found.comparison.prediction.typed
-    assert scores is not None
     assert scores.type_accuracy == 0.5
     assert scores.confusion[2, 4] == 1
     assert [row.name for row in scores.types.values()] == [t.name for t in CONSEP.values()][1:]

@@ -11,7 +11,6 @@ from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.tokens import (
     cache_steps,
     find_pictures,
-    read_picture,
 )
 from napari_hovernet.core.tokens.backbone import Backbone, as_backbone, image_tokens
 from napari_hovernet.core.tokens.data import find_token_data, truth_of
@@ -92,18 +91,6 @@ def test_arrays_of_images(ending, vit, tmp_path):
     assert made.files == (tmp_path / "mine_features.npz",), "the images stay where they are"
     tokens = find_token_data([tmp_path], "mine").tokens
     np.testing.assert_allclose(tokens[2], image_tokens(vit, [picture(2)])[0], atol=0.01)
-
-
-def test_images_of_0_to_1_are_taken_for_what_they_are(tmp_path):
-    np.save(tmp_path / "x.npy", picture(0)[None] / 255.0)
-    found = read_picture(find_pictures(tmp_path / "x.npy")[0])
-    assert np.abs(found.astype(int) - picture(0)).max() <= 1
-
-
-def test_large_images_are_told(vit, tmp_path):
-    np.save(tmp_path / "x.npy", picture(0, 1000)[None])
-    made = drive(cache_steps(find_pictures(tmp_path / "x.npy"), vit, tmp_path / "x_features.npz"))
-    assert "shrink 4.5 times" in made.notes[0]
 
 
 def test_a_cancel_leaves_nothing(vit, tmp_path):

@@ -21,7 +21,6 @@ from napari_hovernet.app.study import (
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.separation.tuning import TuneParams
 from napari_hovernet.core.types import Maps, ModelInfo
 
 
@@ -99,14 +98,6 @@ def test_areas_that_became_no_nucleus_are_counted():
 def test_short_hv_leads_to_why(length, word):
     found = verdict(studied(squares(), length=length))
     assert f"HV {word}" in found.text and (found.step, found.tone != "good") == ("why", True)
-
-
-def test_the_study_knows_what_the_screen_was_cut_with():
-    study, tuned = studied(squares()), TuneParams(SeparationParams(min_area=77))
-    assert study.cut_with == SeparationParams()
-    study.set_labels(squares(3), corrected=False, params=tuned)
-    study.set_labels(squares(4), corrected=True)
-    assert study.cut_with.min_area == 77 and study.instances.corrected
 
 
 @pytest.fixture

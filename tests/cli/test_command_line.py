@@ -3,7 +3,6 @@
 import runpy
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from napari_hovernet.cli import models
 from napari_hovernet.cli.console import ProgressBar, params_of
 from napari_hovernet.cli.parser import build_parser
-from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.params import InferenceParams
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError
 
@@ -95,11 +94,3 @@ def test_what_is_not_given_is_the_default_of_the_parameters(line: str) -> None:
     assert params_of(options, InferenceParams()) == InferenceParams()
     given = build_parser().parse_args([*line.split(), "--tile", "512", "--precision", "float32"])
     assert params_of(given, InferenceParams()) == InferenceParams(tile=512, precision="float32")
-
-
-def test_options_of_other_commands_are_not_made() -> None:
-    parser = build_parser("segment")
-    options = parser.parse_args(["segment", "a.png", "-o", "out", "--np-threshold", "0.7"])
-    published = SeparationParams.preset("hover_net")
-    assert params_of(options, published) == replace(published, np_threshold=0.7)
-    assert not hasattr(parser.parse_args(["devices"]), "json")

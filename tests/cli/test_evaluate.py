@@ -84,13 +84,6 @@ def test_without_a_folder_for_reports_it_prints_and_writes_nothing(run, data, tm
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_choices_of_label_files_are_refused_for_arrays(run: Any, tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", np.zeros((2, 64, 64, 3), np.uint8))
-    np.save(tmp_path / "labels.npy", np.zeros((2, 64, 64, 2), np.uint16))
-    found = run("evaluate", tmp_path, "--ignore", tmp_path, "--device", "cpu")
-    assert found.status == 2 and "--ignore is about label files" in found.err
-
-
 def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> None:
     pred = tmp_path / "pred"
     val = run("evaluate", data, "-o", tmp_path / "a", "--pred", pred, "--split=val", "--json")
@@ -262,9 +255,3 @@ def test_magnitude_names_the_samples_and_the_truth(run: Any, place: Path) -> Non
 def test_what_does_not_go_together_is_refused(run: Any, argv: Any, words: str) -> None:
     found = run(*argv)
     assert found.status == 2 and words in found.err and len(found.errors) == 1
-
-
-@pytest.mark.parametrize("line", ["--preset local --params p.json", "--model m --pred p",
-                                  "--checkpoint m --pred p", "--preset nonsense"])  # fmt: skip
-def test_what_excludes_each_other(run: Any, line: str) -> None:
-    assert run("evaluate", "d", "-o", "o", *line.split()).status == 2

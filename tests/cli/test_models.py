@@ -34,14 +34,6 @@ def hostile_file(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["m.onnx", "m", "m.tar", "no/folder/m.pth"])
-def test_export_refuses_what_it_cannot_write(run, model_file, tmp_path, name) -> None:
-    outcome = run("export", model_file, tmp_path / name)
-    assert outcome.status == 2
-    assert len(outcome.errors) == 1
-    assert not list(tmp_path.iterdir())
-
-
 def truncated(folder: Path, model_file: Path) -> Path:
     path = folder / "truncated.safetensors"
     path.write_bytes(model_file.read_bytes()[:-100])
@@ -96,14 +88,6 @@ def test_json_is_strict_and_a_failing_check_gives_status_1(run, monkeypatch) -> 
     assert set(data["checks"][0]) == {"name", "passed", "expected", "measured", "why"}
     assert data["checks"][0]["measured"]["slope"] == "nan"
     assert "1 of 2 corrected checks pass." in run("check-loss").out
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_that_is_none_is_refused(run: Any, seed: int) -> None:
-    outcome = run("check-loss", f"--seed={seed}")
-    assert outcome.status == 2
-    assert str(seed) in outcome.errors[0]
-    assert not outcome.out
 
 
 class TinyViT(nn.Module):

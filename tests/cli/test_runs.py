@@ -85,14 +85,6 @@ def test_attach_follows_to_the_end_and_saves_the_curves(run, folder, tmp_path) -
     assert folder.report.exists()
 
 
-def test_attach_once_takes_the_running_one(run: Any, store: RunStore, folder: RunFolder) -> None:
-    store.create(TrainConfig(name="later"))
-    outcome = run("attach", "--once")
-    assert outcome.status == 0
-    assert len(outcome.out.splitlines()) == 3
-    assert "mine is running" in outcome.err
-
-
 def test_leaving_does_not_stop(run: Any, folder: RunFolder) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     later(0.5, lambda: signal.raise_signal(signal.SIGINT))

@@ -181,7 +181,6 @@ def test_a_real_signal_to_a_real_process(model_file, tmp_path, sent, status) -> 
         text=True,
         preexec_fn=heed_interrupts,  # noqa: PLW1509 - one call, no lock taken
     )
-    assert process.stderr is not None
     said = process.stderr.readline()  # the line about the model: the run begins
     time.sleep(1)
     process.send_signal(sent)

@@ -65,24 +65,6 @@ def train(run: Any, data: Path, runs: RunStore) -> Any:
     return lambda *argv: run("train", "--data", data, "--no-check", "--epochs", 3, *argv)
 
 
-def test_a_table_of_epochs_and_what_was_written(train: Any, runs: RunStore) -> None:
-    outcome = train("--name", "mine")
-    assert outcome.status == 0, outcome.err
-    lines = outcome.out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["0", "1", "2", "3"]
-    assert lines[4].split()[:10] == [
-        "3", "0.667", "0.500", "0.240", "0.67", "0.45", "0.300", "0.250", "0.950", "0.240",
-    ]  # fmt: skip
-    assert "mine: on cpu, 1,000 parameters" in outcome.err
-    assert "note: a note" in outcome.err
-    assert "mine: done. best epoch 3, AJI 0.300" in outcome.err
-    again = train("--name", "mine")
-    assert (again.status, again.out) == (2, "")
-    assert "There is a run 'mine'" in again.errors[0]
-    assert "like mine-2" in again.errors[0]
-    assert [info.name for info in runs.list()] == ["mine"]
-
-
 def test_the_first_interrupt_stops_and_the_run_can_go_on(train, run, runs, fake) -> None:
     fake(step_s=0.02, steps=20)
     interrupt_at(runs, 22, 1)

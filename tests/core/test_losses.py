@@ -16,6 +16,8 @@ from napari_hovernet.core.losses import HoverLoss, magnitude_loss
 from napari_hovernet.core.params import LOSS_HEADS, LOSS_NAMES, LOSS_PARTS, LOSS_PRESETS, LossParams
 from napari_hovernet.errors import InputError
 
+from ..refusals import refuses
+
 Batch = tuple[torch.Tensor, ...]
 NAMES = ("np_logits", "hv_pred", "nt_logits", "np_target", "hv_target", "nt_target")
 
@@ -153,8 +155,7 @@ def test_from_params_keeps_every_choice(preset: str) -> None:
     assert HoverLoss.from_params(params).params == params
     odd = LossParams(1, 2, 3, 4, 5, 1e-5, 1e-4, nt_inside_only=False, adaptive=True)
     assert HoverLoss.from_params(odd).params == odd
-    with pytest.raises(InputError, match=r"lambda_hv is -1\.0; give a finite number"):
-        HoverLoss(lambda_hv=-1.0)
+    refuses(r"lambda_hv is -1\.0; give a finite number", HoverLoss, lambda_hv=-1.0)
 
 
 @pytest.mark.parametrize(
@@ -172,16 +173,14 @@ def test_from_params_keeps_every_choice(preset: str) -> None:
 def test_shapes_that_do_not_fit_are_refused_by_name(position, shape, message) -> None:
     batch = list(batch_of())
     batch[position] = torch.zeros(shape, dtype=batch[position].dtype)
-    with pytest.raises(InputError, match=message):
-        HoverLoss()(*batch)
+    refuses(message, lambda: HoverLoss()(*batch))
 
 
 def test_a_type_or_a_valid_map_that_does_not_fit_is_refused() -> None:
     *batch, nt = batch_of(n_types=3)
     with pytest.raises(InputError, match=r"goes up to 3, but the network tells 3 types apart"):
         HoverLoss()(*batch, nt + 1)
-    with pytest.raises(InputError, match="valid has shape"):
-        HoverLoss()(*batch_of(), valid=torch.ones(2, 1, 16, 16))
+    refuses("valid has shape", lambda: HoverLoss()(*batch_of(), valid=torch.ones(2, 1, 16, 16)))
 
 
 @pytest.mark.parametrize("nt_inside_only", [True, False])

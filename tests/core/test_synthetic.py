@@ -60,7 +60,6 @@ def test_maps_without_noise_are_the_truth_with_soft_borders() -> None:
 
 def test_types_can_be_read_back() -> None:
     maps = planted_maps(MADE.labels, noise=0.15, types=MADE.types)
-    assert maps.types is not None
     assert maps.types.sum(axis=0) == pytest.approx(1, abs=1e-5)
     nuclei = measure(MADE.labels, maps)
     assert (nuclei.type == MADE.types).mean() > 0.95

@@ -25,6 +25,8 @@ from napari_hovernet.core.training.crops import at_output_size
 from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError
 
+from ..refusals import refuses
+
 N, EDGE = 3, 256
 
 
@@ -106,8 +108,7 @@ def test_hv_that_tells_nothing_leaves_components_and_a_note(folder):
     data = find_token_data([folder], "mine")
     assert truth_of(data, 0).how == "components"
     assert "hv_targets cannot be used" in " ".join(data.notes)
-    with pytest.raises(InputError, match="no hv_targets that can be read"):
-        truth_of(data, 0, "hv")
+    refuses("no hv_targets that can be read", truth_of, data, 0, "hv")
 
 
 def test_images_come_at_224(folder):
@@ -131,8 +132,7 @@ def test_what_was_looked_for_where_is_said(tmp_path, folder):
 
 def test_numbers_families_and_kinds_of_truth_must_be_known(folder):
     np.savez(folder / "b_features.npz", features=np.zeros((1, 261, 2), np.float32))
-    with pytest.raises(InputError, match="several families"):
-        find_token_data([folder], "")
+    refuses("several families", find_token_data, [folder], "")
     write(folder, np_targets=targets()["np_targets"][:2])
     with pytest.raises(SizeError, match=r"Numbers of images differ .*np_targets 2"):
         find_token_data([folder], "mine")
@@ -143,8 +143,7 @@ def test_numbers_families_and_kinds_of_truth_must_be_known(folder):
 )
 def test_features_that_are_none(features, tmp_path):
     np.savez(tmp_path / "mine_features.npz", features=features)
-    with pytest.raises(InputError, match="no tokens that can be used"):
-        find_token_data([tmp_path], "mine")
+    refuses("no tokens that can be used", find_token_data, [tmp_path], "mine")
 
 
 TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)
@@ -207,8 +206,7 @@ def test_nothing_tells(tmp_path):
     sides = membership(ModelInfo("optimus"), find_token_data([write_split(tmp_path)], ""))
     assert not any(sides.splits) and len(sides.chosen()) == N_SPLIT
     assert sides.called(sides.chosen()) == NOT_KNOWN
-    with pytest.raises(InputError, match="not known which samples are for val"):
-        sides.chosen("val")
+    refuses("not known which samples are for val", sides.chosen, "val")
 
 
 def test_the_last_fold_validates(tmp_path):

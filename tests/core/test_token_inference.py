@@ -15,7 +15,8 @@ from napari_hovernet.core.tokens.decode import (
     slice_words,
 )
 from napari_hovernet.core.types import Model, ModelInfo
-from napari_hovernet.errors import InputError
+
+from ..refusals import refuses
 
 CPU = torch.device("cpu")
 
@@ -78,8 +79,7 @@ def test_a_sample_with_nan_is_told_and_the_others_go_on(tiny):
     assert not found.np[1].any()
     np.testing.assert_allclose(found.np[[0, 2]], good.np[[0, 2]], atol=1e-6)
     given[:] = np.nan
-    with pytest.raises(InputError, match="sample 0: tokens hold NaN"):
-        predict_tokens(tiny, given)
+    refuses("sample 0: tokens hold NaN", predict_tokens, tiny, given)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +93,14 @@ def test_a_sample_with_nan_is_told_and_the_others_go_on(tiny):
     ],
 )
 def test_unfit_tokens_are_refused_by_their_sizes(shape, dtype, choice, match, tiny):
-    with pytest.raises(InputError, match=match):
-        check_tokens(tiny, shape, np.dtype(dtype), TokenParams(choice))
+    refuses(match, lambda: check_tokens(tiny, shape, np.dtype(dtype), TokenParams(choice)))
 
 
 def test_what_cannot_be_decoded_is_refused(tiny, monkeypatch):
     model = Model(CompactUNet(widths=[2, 4]).eval(), ModelInfo("compact"), CPU)
-    with pytest.raises(InputError, match="takes images, not tokens"):
-        predict_tokens(model, tokens(1))
+    refuses("takes images, not tokens", lambda: predict_tokens(model, tokens(1)))
     monkeypatch.setattr(limits, "free_memory", lambda: 1000)
-    with pytest.raises(InputError, match="take fewer samples"):
-        predict_tokens(tiny, tokens(2))
+    refuses("take fewer samples", lambda: predict_tokens(tiny, tokens(2)))
 
 
 def test_lack_of_memory_halves_the_batch(tiny, monkeypatch):
@@ -128,5 +125,4 @@ def test_a_slice_that_is_off_is_said_in_columns_and_pixels():
     assert "4 columns (56 px) to the right" in slice_words(1, 261)
     assert "1 columns (14 px)" in slice_words(0, 257)
     assert slice_words(5, 261) == slice_words(1, 257) == slice_words(0, 256) == ""
-    with pytest.raises(InputError, match="choose one of 0, 1, 5"):
-        TokenParams("cls")
+    refuses("choose one of 0, 1, 5", TokenParams, "cls")

@@ -15,7 +15,6 @@ HV = np.zeros((2, 4, 5))
 
 def test_maps_are_float32_and_have_a_length() -> None:
     maps = Maps(np=PROB.T.copy().T, hv=HV.astype(np.float16), types=np.ones((3, 4, 5), np.int8))
-    assert maps.types is not None
     for array in (maps.np, maps.hv, maps.types):
         assert array.dtype == np.float32
         assert array.flags.c_contiguous

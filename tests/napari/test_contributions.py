@@ -15,7 +15,8 @@ from napari_hovernet._napari.layers import Picture, RunLayers
 from napari_hovernet._napari.viewer import Placement
 from napari_hovernet.app.segment import run_metadata
 from napari_hovernet.app.session import ImageChoice, Run
-from napari_hovernet.errors import InputError
+
+from ..refusals import refuses
 
 PLAIN = {"scale": (1, 1), "rotate": np.eye(2), "shear": [0], "affine": np.eye(3)}
 
@@ -65,10 +66,8 @@ def test_strangers_files_are_left_alone_and_damaged_ones_named(tmp_path):
     assert get_reader(str(tmp_path / "gone.json")) is None
     bad = tmp_path / "bad.geojson"
     bad.write_text('{"type": "FeatureCollection", "features": [')
-    with pytest.raises(InputError, match=r"bad\.geojson"):
-        get_reader(str(bad))(str(bad))
-    with pytest.raises(InputError, match="one plane"):
-        labels_data(np.zeros((3, 5, 5), np.int32), {"name": "stack"})
+    refuses(r"bad\.geojson", lambda: get_reader(str(bad))(str(bad)))
+    refuses("one plane", labels_data, np.zeros((3, 5, 5), np.int32), {"name": "stack"})
 
 
 def test_skin_without_a_network_says_so(monkeypatch):
@@ -78,8 +77,7 @@ def test_skin_without_a_network_says_so(monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(data, "skin", fail)
-    with pytest.raises(InputError, match=r"no route to host.*generated sample"):
-        writers.skin_sample()
+    refuses(r"no route to host.*generated sample", writers.skin_sample)
     monkeypatch.setattr(data, "skin", lambda: np.zeros((9, 9, 3), np.uint8))
     assert writers.skin_sample()[0][2] == "image"
 

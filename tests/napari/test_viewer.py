@@ -6,7 +6,8 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_hovernet._napari import viewer as v
-from napari_hovernet.errors import InputError
+
+from ..refusals import refuses
 
 H, W = 64, 80
 
@@ -54,8 +55,7 @@ def test_a_slide_is_not_run_as_a_whole():
     levels = [np.broadcast_to(np.uint8(0), (n, n, 3)) for n in (24_000, 600)]
     slide, viewer = Image(levels, multiscale=True, rgb=True, name="slide"), ViewerModel()
     viewer.layers.append(slide)
-    with pytest.raises(InputError, match="What is in view"):
-        v.box_for("layer", slide, viewer)
+    refuses("What is in view", v.box_for, "layer", slide, viewer)
 
 
 def test_the_view_is_what_the_canvas_shows():
@@ -66,23 +66,19 @@ def test_the_view_is_what_the_canvas_shows():
     r0, r1, c0, c1 = v.box_for("view", image, viewer)
     assert abs((r1 - r0) - size[0] / 4 / 0.5) < 3 and abs((c1 - c0) - size[1] / 4 / 0.5) < 3
     camera.zoom = 1000.0
-    with pytest.raises(InputError, match="32 on each side"):
-        v.box_for("view", image, viewer)
+    refuses("32 on each side", v.box_for, "view", image, viewer)
     camera.center = (0, 9000, 9000)
-    with pytest.raises(InputError, match="in view"):
-        v.box_for("view", image, viewer)
+    refuses("in view", v.box_for, "view", image, viewer)
 
 
 def test_a_drawn_rectangle():
     viewer, image = ViewerModel(), rgb(scale=(0.5, 0.5))
     viewer.layers.append(image)
-    with pytest.raises(InputError, match="No rectangle"):
-        v.box_for("shapes", image, viewer)
+    refuses("No rectangle", v.box_for, "shapes", image, viewer)
     viewer.add_shapes([[[5, 5], [5, 30], [25, 30], [25, 5]]], shape_type="rectangle")
     assert v.box_for("shapes", image, viewer) == (10, 51, 10, 61)
     viewer.layers[-1].data = [[[5, 5], [5, 10], [10, 10], [10, 5]]]
-    with pytest.raises(InputError, match="11 x 11"):
-        v.box_for("shapes", image, viewer)
+    refuses("11 x 11", v.box_for, "shapes", image, viewer)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import torch
 from napari_hovernet.core.checkpoint.header import identify, sha256
 from napari_hovernet.errors import CheckpointError
 
+from ...refusals import refuses
+
 ONNX = b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:" + bytes(64)
 
 
@@ -58,38 +60,31 @@ FOREIGN = {
 def test_another_kind_of_file_is_named(what, tmp_path):
     path = tmp_path / "model.tar"
     path.write_bytes(FOREIGN[what])
-    with pytest.raises(CheckpointError, match=f"(?i){what}"):
-        identify(path)
+    refuses(f"(?i){what}", identify, path, by=CheckpointError)
 
 
 def test_what_is_no_file_or_torchscript_is_named(tmp_path):
     path = tmp_path / "m.pt"
     path.write_bytes(zipped(**{"m__data.pkl": b"", "m__constants.pkl": b"", "m__code__x.py": b""}))
-    with pytest.raises(CheckpointError, match="TorchScript"):
-        identify(path)
-    with pytest.raises(CheckpointError, match=r"no file .*built-in .*'compact'"):
-        identify(tmp_path / "none.pth")
-    with pytest.raises(CheckpointError, match="is a folder"):
-        identify(tmp_path)
+    refuses("TorchScript", identify, path, by=CheckpointError)
+    refuses(r"no file .*built-in .*'compact'", identify, tmp_path / "none.pth", by=CheckpointError)
+    refuses("is a folder", identify, tmp_path, by=CheckpointError)
     (tmp_path / "m.pth").touch()
-    with pytest.raises(CheckpointError, match="empty"):
-        identify(tmp_path / "m.pth")
+    refuses("empty", identify, tmp_path / "m.pth", by=CheckpointError)
 
 
 @pytest.mark.parametrize("length", [2**63, 10**6, 2**40])
 def test_a_safetensors_header_longer_than_the_file(length, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(length.to_bytes(8, "little") + b"{" + bytes(100))
-    with pytest.raises(CheckpointError, match="header claims"):
-        identify(path)
+    refuses("header claims", identify, path, by=CheckpointError)
 
 
 def test_a_zip_that_unpacks_to_much_more(tmp_path):
     path = tmp_path / "m.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("m/data.pkl", bytes(1_000_000))
-    with pytest.raises(CheckpointError, match="unpacks to more than its own size"):
-        identify(path)
+    refuses("unpacks to more than its own size", identify, path, by=CheckpointError)
 
 
 def test_forms_are_told_by_content_and_hashed_by_bytes(tmp_path):

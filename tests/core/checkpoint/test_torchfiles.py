@@ -14,6 +14,8 @@ from napari_hovernet.core.checkpoint.header import identify
 from napari_hovernet.core.checkpoint.read import read
 from napari_hovernet.errors import CheckpointError
 
+from ...refusals import refuses
+
 FORMS = {"zip": True, "pickle": False}
 
 
@@ -33,24 +35,21 @@ def test_code_in_a_file_is_named_and_never_run(form, loader, tmp_path):
     trace, path = tmp_path / "ran", tmp_path / "m.tar"
     payload = {"desc": {"a": torch.zeros(2)}, "extra": Payload(trace)}
     torch.save(payload, path, _use_new_zipfile_serialization=FORMS[form])
-    with pytest.raises(CheckpointError, match=r"(posix|nt)\.system .*nothing was run"):
-        loader(path)
+    refuses(r"(posix|nt)\.system .*nothing was run", loader, path, by=CheckpointError)
     assert not trace.exists()
 
 
 def test_code_in_a_plain_pickle_is_never_run(tmp_path):
     trace, path = tmp_path / "ran", tmp_path / "m.pth"
     path.write_bytes(pickle.dumps(Payload(trace), protocol=2))
-    with pytest.raises(CheckpointError, match=r"system"):
-        describe(path)
+    refuses(r"system", describe, path, by=CheckpointError)
     assert not trace.exists()
 
 
 def test_a_whole_program_object_is_refused_by_name(tmp_path):
     path = tmp_path / "m.pth"
     torch.save(torch.nn.Conv2d(1, 1, 1), path)
-    with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.conv\.Conv2d .*state_dict"):
-        describe(path)
+    refuses(r"torch\.nn\.modules\.conv\.Conv2d .*state_dict", describe, path, by=CheckpointError)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -89,5 +88,4 @@ def test_a_damaged_pickle_is_called_damaged(form, tmp_path):
     else:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("m/data.pkl", b"\x80\x02}q\x00")
-    with pytest.raises(CheckpointError, match="damaged or cut short"):
-        read(path, form)
+    refuses("damaged or cut short", read, path, form, by=CheckpointError)

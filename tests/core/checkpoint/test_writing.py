@@ -10,6 +10,8 @@ from napari_hovernet.core.networks.hovernet import HoVerNet
 from napari_hovernet.core.types import Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import CheckpointError, OutputError
 
+from ...refusals import refuses
+
 
 def same_weights(first, second):
     left, right = first.state_dict(), second.state_dict()
@@ -102,14 +104,12 @@ def test_origin_grows_with_each_file(tiny, tmp_path):
 )
 def test_a_description_that_could_not_be_read_back_is_refused(changes, match, tiny, tmp_path):
     tiny = replace(tiny, info=replace(tiny.info, **changes))
-    with pytest.raises(OutputError, match=match):
-        save_model(tiny, tmp_path / "m.safetensors")
+    refuses(match, save_model, tiny, tmp_path / "m.safetensors", by=OutputError)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_endings_kinds_and_folders_that_are_none_are_refused(tiny, tmp_path):
-    with pytest.raises(OutputError, match=r"'compact': use \.safetensors"):
-        save_model(tiny, tmp_path / "m.tar")
+    refuses(r"'compact': use \.safetensors", save_model, tiny, tmp_path / "m.tar", by=OutputError)
     with pytest.raises(OutputError, match=r"'m\.onnx'.*\.safetensors.*\.tar.*\.pth"):
         save_model(tiny, tmp_path / "m.onnx")
     with pytest.raises(OutputError, match="float32, float16, bfloat16"):
@@ -137,8 +137,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(suffix, tiny, tmp_path
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="disk is full"):
-        save_model(tiny, path)
+    refuses("disk is full", save_model, tiny, path, by=OutputError)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -149,5 +148,4 @@ def test_a_flipped_bit_of_a_weight_is_noticed(tiny, tmp_path):
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match="not those of its checksum"):
-        load_model(path, "cpu")
+    refuses("not those of its checksum", load_model, path, "cpu", by=CheckpointError)

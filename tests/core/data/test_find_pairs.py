@@ -7,6 +7,8 @@ import pytest
 from napari_hovernet.core.data.pairs import DataChoice, Pair, find_data, find_pairs
 from napari_hovernet.errors import InputError
 
+from ...refusals import refuses
+
 
 def touch(folder: Path, *names: str) -> Path:
     for name in names:
@@ -59,10 +61,8 @@ def test_a_split_may_be_a_folder(tmp_path: Path) -> None:
     assert (pair.name, pair.split) == ("a", "Test")
     with pytest.raises(InputError, match=r"holds no image .*it has the folders Images"):
         find_data(tmp_path / "Train", DataChoice(pattern="*.svs"))
-    with pytest.raises(InputError, match="nor a folder 'val'"):
-        find_data(tmp_path, DataChoice(split="val"))
-    with pytest.raises(InputError, match="nor a folder"):
-        find_data(tmp_path / "Test", DataChoice(split=".."))
+    refuses("nor a folder 'val'", lambda: find_data(tmp_path, DataChoice(split="val")))
+    refuses("nor a folder", lambda: find_data(tmp_path / "Test", DataChoice(split="..")))
 
 
 def test_one_image(tmp_path: Path) -> None:
@@ -71,8 +71,7 @@ def test_one_image(tmp_path: Path) -> None:
     assert shown(find_pairs(tmp_path / "b.png", labels=tmp_path / "other.mat")) == {
         "b": "other.mat"
     }
-    with pytest.raises(InputError, match="1 image"):
-        find_pairs(tmp_path / "b.png")
+    refuses("1 image", find_pairs, tmp_path / "b.png")
 
 
 def test_images_without_labels_are_enough_where_none_are_needed(tmp_path: Path) -> None:
@@ -94,14 +93,10 @@ def test_nothing_paired_says_what_was_looked_for(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no image .*\*\.svs"):
-        find_data(tmp_path)
-    with pytest.raises(InputError, match="is not there"):
-        find_data(tmp_path / "none")
+    refuses(r"holds no image .*\*\.svs", find_data, tmp_path)
+    refuses("is not there", find_data, tmp_path / "none")
     touch(tmp_path, "a.png", "a_lab.png")
-    with pytest.raises(InputError, match="leave source 'dsb18' out"):
-        find_data(tmp_path, DataChoice(source="dsb18"))
-    with pytest.raises(InputError, match="is not there"):
-        find_data(tmp_path, DataChoice(labels=tmp_path / "gt"))
+    refuses("leave source 'dsb18' out", lambda: find_data(tmp_path, DataChoice(source="dsb18")))
+    refuses("is not there", lambda: find_data(tmp_path, DataChoice(labels=tmp_path / "gt")))
     with pytest.raises(InputError, match="is a file; give a folder"):
         find_data(tmp_path, DataChoice(labels=tmp_path / "a.png"))

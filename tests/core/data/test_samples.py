@@ -14,6 +14,7 @@ from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
+from ...refusals import refuses
 from .drawn import nuclei
 
 IMAGE, LABELS = np.zeros((6, 8, 3), np.uint8), np.eye(6, 8, dtype=np.int32)
@@ -59,16 +60,13 @@ def test_a_part_is_cut_from_every_plane() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(arrays: dict, words: str) -> None:
-    with pytest.raises(InputError, match=f"odd one: .*{words}"):
-        Sample("odd one", **arrays)
+    refuses(f"odd one: .*{words}", Sample, "odd one", **arrays)
 
 
 def test_errors_of_a_reader_name_the_sample(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a: it is torn"):
-        _ = Sample("a", reader=broken).arrays
+    refuses("a: it is torn", lambda: Sample("a", reader=broken).arrays)
     moved = Sample("b", reader=partial(gone, tmp_path / "x.npy"))
-    with pytest.raises(InputError, match=r"b: cannot be read any more .*moved\?"):
-        _ = moved.arrays.image
+    refuses(r"b: cannot be read any more .*moved\?", lambda: moved.arrays.image)
 
 
 def image(labels: np.ndarray) -> np.ndarray:
@@ -144,20 +142,16 @@ def test_several_places_are_one_data_set_with_names_of_their_own(tmp_path: Path)
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No training data is named"):
-        load_samples(DataParams())
+    refuses("No training data is named", lambda: load_samples(DataParams()))
     with pytest.raises(InputError, match=r"gone is not there; was it moved\?"):
         load_samples(DataParams(sources=(str(tmp_path / "gone"),)))
-    with pytest.raises(InputError, match="needs is 'sound'"):
-        load_samples(DataParams(sources=("a",)), needs="sound")
-    with pytest.raises(InputError, match="family is 'nails'"):
-        load_samples(DataParams(sources=("a",), family="nails"))
+    refuses("needs is 'sound'", lambda: load_samples(DataParams(sources=("a",)), needs="sound"))
+    refuses("family is 'nails'", lambda: load_samples(DataParams(sources=("a",), family="nails")))
     write(tmp_path, "a")
     with pytest.raises(InputError, match="holds no tokens, and this network takes tokens"):
         load_samples(DataParams(sources=(str(tmp_path),)), needs="tokens")
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
-    with pytest.raises(InputError, match=r"can be used: .*a\.png"):
-        load_samples(DataParams(sources=(str(tmp_path),)))
+    refuses(r"can be used: .*a\.png", lambda: load_samples(DataParams(sources=(str(tmp_path),))))
 
 
 def patch(file: Path, channels: int = 5, edge: int = 32, dtype: type = np.int32) -> np.ndarray:
@@ -194,10 +188,8 @@ def test_patches_without_types_and_folders_as_published(tmp_path: Path) -> None:
 
 def test_what_is_no_patch_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((4, 4)))
-    with pytest.raises(InputError, match="no patch of hover_net"):
-        gather([tmp_path / "x.npy"])
-    with pytest.raises(InputError, match="holds no image"):
-        load_samples(DataParams(sources=(str(tmp_path),)))
+    refuses("no patch of hover_net", gather, [tmp_path / "x.npy"])
+    refuses("holds no image", lambda: load_samples(DataParams(sources=(str(tmp_path),))))
 
 
 @pytest.mark.parametrize(
@@ -209,5 +201,4 @@ def test_bad_values_name_the_patch(tmp_path: Path, channel: int, value: float, w
     made[2, 2, channel] = value
     np.save(tmp_path / "odd.npy", made)
     (sample,) = gather([tmp_path]).samples
-    with pytest.raises(InputError, match=f"odd.*{words}"):
-        _ = sample.arrays
+    refuses(f"odd.*{words}", lambda: sample.arrays)

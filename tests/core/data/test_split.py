@@ -7,6 +7,8 @@ import pytest
 from napari_hovernet.core.data.samples import Sample, find_leaks, print_of, split_samples
 from napari_hovernet.errors import InputError
 
+from ...refusals import refuses
+
 
 def sample(name: str, group: str = "", split: str = "", edge: int = 32, seed: int = 0) -> Sample:
     rng = np.random.default_rng(seed)
@@ -62,12 +64,9 @@ def test_where_nothing_can_validate_it_is_refused() -> None:
     with pytest.raises(InputError, match="All 3 samples come from one source image"):
         split_samples([sample(str(i), group="s", edge=500) for i in range(3)])
     tokens = Sample("t", features=np.zeros((261, 4)), labels=np.zeros((500, 500), np.int32))
-    with pytest.raises(InputError, match="only one image"):
-        split_samples([tokens])
-    with pytest.raises(InputError, match="no sample"):
-        split_samples([])
-    with pytest.raises(InputError, match="val_fraction is 1"):
-        split_samples([sample("a"), sample("b")], 1)
+    refuses("only one image", split_samples, [tokens])
+    refuses("no sample", split_samples, [])
+    refuses("val_fraction is 1", lambda: split_samples([sample("a"), sample("b")], 1))
 
 
 def test_the_same_pixels_and_the_same_slide_are_leaks() -> None:

@@ -9,6 +9,8 @@ from napari_hovernet.core import limits
 from napari_hovernet.core.inference import devices
 from napari_hovernet.errors import DeviceError, is_out_of_memory
 
+from ...refusals import refuses
+
 CPU = torch.device("cpu")
 
 
@@ -54,8 +56,7 @@ def test_a_gpu_that_is_too_old_or_missing_is_passed_over_and_refused(gpus) -> No
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cuda:-3", "meta"])
 def test_an_unknown_name_is_refused_with_the_choices(name: str) -> None:
-    with pytest.raises(DeviceError, match="choose auto, cpu, cuda"):
-        devices.resolve_device(name)
+    refuses("choose auto, cpu, cuda", devices.resolve_device, name, by=DeviceError)
 
 
 def test_cuda_missing_says_why(no_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +65,7 @@ def test_cuda_missing_says_why(no_gpu: None, monkeypatch: pytest.MonkeyPatch) ->
     assert not first.available and first.reason and first.free is None
     assert last.name == "cpu"
     monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(DeviceError, match="built without CUDA"):
-        devices.resolve_device("cuda")
+    refuses("built without CUDA", devices.resolve_device, "cuda", by=DeviceError)
 
     def broken() -> None:
         raise RuntimeError("Found no NVIDIA driver on your system.\nmore")
@@ -75,16 +75,13 @@ def test_cuda_missing_says_why(no_gpu: None, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(DeviceError, match=r"Found no NVIDIA driver on your system \(PyTorch"):
         devices.resolve_device("cuda")
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
-    with pytest.raises(DeviceError, match="CUDA_VISIBLE_DEVICES"):
-        devices.resolve_device("cuda")
+    refuses("CUDA_VISIBLE_DEVICES", devices.resolve_device, "cuda", by=DeviceError)
 
 
 def test_mps_missing_says_why(no_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DeviceError, match="Apple"):
-        devices.resolve_device("mps")
+    refuses("Apple", devices.resolve_device, "mps", by=DeviceError)
     monkeypatch.setattr(devices, "_is_mac", lambda: True)
-    with pytest.raises(DeviceError, match="built without MPS"):
-        devices.resolve_device("mps")
+    refuses("built without MPS", devices.resolve_device, "mps", by=DeviceError)
     assert [d.name for d in devices.list_devices()] == ["cuda", "mps", "cpu"]
 
 
@@ -122,8 +119,7 @@ def test_a_real_failed_allocation_is_recognised() -> None:
 def test_precision_is_float32_on_a_cpu_unless_asked_for() -> None:
     assert devices.choose_precision(CPU, "auto") == "float32"
     assert devices.choose_precision(CPU, "bfloat16") == "bfloat16"
-    with pytest.raises(DeviceError, match="float16 is not for the CPU"):
-        devices.choose_precision(CPU, "float16")
+    refuses("float16 is not for the CPU", devices.choose_precision, CPU, "float16", by=DeviceError)
     a = torch.ones(2, 2)
     with devices.autocast(CPU, "bfloat16"):
         assert (a @ a).dtype == torch.bfloat16

@@ -31,6 +31,7 @@ from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, with_va
 from napari_hovernet.errors import InputError, OutputError
 
 from ...loading import load
+from ...refusals import refuses
 
 
 def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -83,8 +84,7 @@ def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
     for path in (file, file / "below"):
-        with pytest.raises(OutputError, match="is a file, not a folder"):
-            writable_folder(path)
+        refuses("is a file, not a folder", writable_folder, path, by=OutputError)
 
 
 def test_moves_are_all_or_none(tmp_path):
@@ -120,13 +120,11 @@ def test_broken_json_is_refused_by_name(tmp_path: Path, content: bytes, said: st
 
 
 def test_a_missing_and_a_huge_file_are_refused(tmp_path, monkeypatch) -> None:
-    with pytest.raises(InputError, match="is not there"):
-        load_json(tmp_path / "none.json")
+    refuses("is not there", load_json, tmp_path / "none.json")
     (tmp_path / "a.json").write_text("[1, 2, 3]")
     assert load_json(tmp_path / "a.json") == [1, 2, 3]
     monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 4)
-    with pytest.raises(InputError, match="smaller region"):
-        load_json(tmp_path / "a.json")
+    refuses("smaller region", load_json, tmp_path / "a.json")
 
 
 def random_params(rng: np.random.Generator) -> TuneParams:

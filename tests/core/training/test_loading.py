@@ -95,7 +95,6 @@ def network_of(name: str) -> Network:
 
 
 def parts_of(network: Network) -> Parts:
-    assert network.parts is not None
     return network.parts
 
 
