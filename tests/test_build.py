@@ -182,21 +182,3 @@ def test_an_editable_install_finds_the_manifest_and_follows_its_edits(root, tmp_
 def hook(root: Path) -> ModuleType:
     """The build hook as a module."""
     return load(root / "hatch_build.py")
-
-
-def test_without_links_the_hook_copies(hook, tmp_path, monkeypatch) -> None:
-    def refuse(self: Path, *_: object, **__: object) -> None:
-        raise OSError("no links here")
-
-    monkeypatch.setattr(Path, "symlink_to", refuse)
-    (tmp_path / "src" / PACKAGE).mkdir(parents=True)
-    (tmp_path / "napari.yaml").write_text("name: napari-hovernet\n")
-    placed = hook.place_manifest(tmp_path, link=True)
-    assert not placed.is_symlink()
-    assert placed.read_text() == "name: napari-hovernet\n"
-    assert [p.name for p in placed.parent.iterdir()] == ["napari.yaml"]
-
-
-def test_a_build_without_a_manifest_stops(hook: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"napari\.yaml"):
-        hook.place_manifest(tmp_path, link=False)

@@ -94,9 +94,7 @@ def train(folder: RunFolder, resume: bool) -> int:
         return 0
 
 
-def one_epoch(
-    folder: RunFolder, events: EventWriter, place: tuple[int, int, int], how: dict[str, object]
-) -> bool:
+def one_epoch(folder, events, place, how):
     epoch, steps, epochs = place
     for i in range(steps):
         step = (epoch - 1) * steps + i + 1

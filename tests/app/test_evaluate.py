@@ -186,14 +186,11 @@ class Breaks:
             self.closed += 1
 
 
-def test_what_nobody_foresaw_is_a_row_too(pairs: tuple[Pair, ...]) -> None:
+def test_what_nobody_foresaw_is_a_row_and_a_lost_device_or_ctrl_c_the_end(pairs) -> None:
     result = run(pairs, Breaks(IndexError("list index")), QUICK)
     assert [row.error for row in result.failed] == ["IndexError: list index"] * 3
     assert result.overall.n == 0
     assert "memory" in run(pairs, Breaks(MemoryError()), QUICK).rows[0].error
-
-
-def test_a_lost_device_and_ctrl_c_end_the_batch(pairs: tuple[Pair, ...]) -> None:
     for error in (DeviceError("the GPU is gone"), KeyboardInterrupt()):
         broken = Breaks(error)
         with pytest.raises(type(error)):

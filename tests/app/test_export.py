@@ -1,7 +1,6 @@
 """All files of a result, or none."""
 
 import errno
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,6 @@ from napari_hovernet.app.segment import (
     write_result,
 )
 from napari_hovernet.core.io import USUAL, Format
-from napari_hovernet.core.io.geojson import rasterize, read_geojson
-from napari_hovernet.core.io.hover_net import read_hovernet_json, read_hovernet_mat
-from napari_hovernet.core.io.labels import read_label_tiff
-from napari_hovernet.core.io.tables import read_table
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import OutputError
@@ -42,30 +37,6 @@ def result() -> SegmentResult:
         mpp=0.5,
         seconds=1.25,
     )
-
-
-def test_every_format_holds_the_same_nuclei_and_their_metadata(tmp_path, result) -> None:
-    files = write_result(result, tmp_path / "new" / "a.b", image_name="a.b.png")
-    assert sorted(os.listdir(tmp_path / "new")) == [
-        "a.b.csv", "a.b.geojson", "a.b.json", "a.b.mat", "a.b_labels.tif",
-    ]  # fmt: skip
-    whole = (slice(100, 130), slice(200, 240))
-    for drawn in (read_geojson(files["geojson"]), read_hovernet_json(files["hovernet-json"])):
-        assert np.array_equal(rasterize(drawn, (130, 240))[whole], result.labels)
-    assert np.array_equal(read_hovernet_mat(files["mat"]).labels, result.labels)
-    tiff = read_label_tiff(files["tiff"])
-    assert np.array_equal(tiff.labels, result.labels)
-    assert tiff.metadata["offset"] == [100, 200]
-    assert tiff.metadata["image"] == "a.b.png"
-    table = read_table(files["csv"])
-    assert np.allclose(table["centroid_y_px"], 109.5)
-    assert np.allclose(table["area_um2"], [25, 32.5])
-    files = write_result(result, tmp_path / "a", ["geojson", "hovernet-json"], image_name="i.png")
-    for path in files.values():
-        about = json.loads(path.read_text(encoding="utf-8"))["napari_hovernet"]
-        assert about["image"] == "i.png"
-        assert about["model"]["sha256"] == "f00"
-        assert about["region"]["row0"] == 100
 
 
 @pytest.mark.parametrize("failing", ALL)

@@ -30,11 +30,18 @@ def test_drive_reports_every_step_and_returns_the_result() -> None:
     assert closed == ["closed"]
 
 
-def test_cancel_closes_the_generator() -> None:
+def test_cancel_and_an_error_of_the_listener_close_the_generator() -> None:
     seen: list[int] = []
     with pytest.raises(JobCancelled, match="nothing was written"):
         drive(count(100), lambda step: seen.append(step.done), lambda: len(seen) == 2)
     assert seen == [1, 2]
+    assert closed == ["closed"]
+
+    def broken(_: Progress) -> None:
+        raise KeyError("bar")
+
+    with pytest.raises(JobFailed, match="KeyError"):
+        drive(count(3), broken)
     assert closed == ["closed"]
 
 
@@ -49,13 +56,4 @@ def test_errors_come_out_with_their_cause_and_remedy() -> None:
         drive(count(1, MemoryError()))
     with pytest.raises(KeyboardInterrupt):
         drive(count(1, KeyboardInterrupt()))
-    assert closed == ["closed"]
-
-
-def test_an_error_of_the_listener_closes_the_generator() -> None:
-    def broken(_: Progress) -> None:
-        raise KeyError("bar")
-
-    with pytest.raises(JobFailed, match="KeyError"):
-        drive(count(3), broken)
     assert closed == ["closed"]

@@ -137,7 +137,7 @@ def whole(pairs: tuple[Pair, ...], predictor: Any) -> BatchResult:
     return drive(evaluate_steps(pairs, predictor))
 
 
-def test_the_page_holds_scores_base_rates_and_pictures(whole: BatchResult) -> None:
+def test_the_page_holds_scores_base_rates_and_pictures_and_runs_nothing(whole) -> None:
     page = Page(render_html(whole, DataAbout("some data", ("left out",))))
     aji, cc = whole.overall.means["aji"], whole.overall.means["cc_aji"]
     for text in ("some data", f"{aji.mean:.3f}", f"{aji.low:.3f} to {aji.high:.3f}",
@@ -152,9 +152,6 @@ def test_the_page_holds_scores_base_rates_and_pictures(whole: BatchResult) -> No
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
     links = [link[1:] for link in page.attributes("href")]
     assert set(links) <= set(page.attributes("id"))
-
-
-def test_it_loads_nothing_and_runs_nothing(whole: BatchResult) -> None:
     html = render_html(whole, DataAbout("data"))
     page = Page(html)
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object"}

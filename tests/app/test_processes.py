@@ -245,10 +245,7 @@ def test_a_moved_folder_still_has_its_process_which_is_left_alone(store, run, st
         ({"user": "somebody else"}, "running"),
     ],
 )
-def test_another_boot_container_computer_token_or_user(
-    store: RunStore, run: RunFolder, started: list[int], changes: dict[str, str], state: str,
-    own: list[int],
-) -> None:  # fmt: skip
+def test_another_boot_container_computer_token_or_user(store, run, started, changes, state, own):
     edited(run, **changes)
     assert state_of(run).state == state
     refused = attack(store, run)

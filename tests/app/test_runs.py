@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_hovernet.app.processes import MARKER, ProcessMark, mark_of, read_mark
+from napari_hovernet.app.processes import ProcessMark, mark_of, read_mark
 from napari_hovernet.app.runs import (
     RunQueue,
     RunStore,
@@ -287,22 +287,6 @@ def folder(tmp_path: Path) -> RunFolder:
     made = RunFolder(tmp_path / "a")
     made.write_config(TrainConfig(name="a"))
     return made
-
-
-def test_the_states_a_run_goes_through(folder: RunFolder) -> None:
-    seen = []
-
-    def train(run: RunFolder, resume: bool) -> int:
-        token, _, place = os.environ[MARKER].partition("@")
-        mark = read_mark(process_file(run))
-        assert (mark.token, place) == (token, str(run.path))
-        seen.append((state_of(run).state, resume))
-        return 0
-
-    assert live(folder, train, Start(resume=True)) == 0
-    assert seen == [("starting", True)]
-    assert state_of(folder).state == "done"
-    assert MARKER not in os.environ
 
 
 def test_how_a_training_ends_is_noted(folder: RunFolder) -> None:

@@ -127,13 +127,10 @@ def test_a_truth_is_compared_with_and_the_oracle_cut_as_the_run(labels):
     assert faulty.oracle.aji < 0.8
 
 
-def test_a_truth_of_another_size_spoils_nothing_else(labels):
+def test_a_truth_of_another_size_and_no_nuclei_spoil_nothing_else(labels):
     found = drive(finding_steps(case(labels, truth=np.zeros((7, 9), np.int32))))
     assert found.comparison is None and len(found.nuclei) == 3
     assert "7 x 9" in found.errors[0] and "40 x 50" in found.errors[0]
-
-
-def test_no_nuclei_at_all(labels):
     found = drive(finding_steps(case(np.zeros_like(labels), truth=labels)))
     assert len(found.nuclei) == 0 and found.magnitude.verdict == "no nuclei"
     assert found.blobs.n_instances == 0 and found.comparison.prediction.aji == 0

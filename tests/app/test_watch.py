@@ -23,7 +23,6 @@ from napari_hovernet.app.watch import (
     VAL,
     RunWatch,
     Tail,
-    last_event,
     process_file,
     state_of,
     write_state,
@@ -255,13 +254,3 @@ def test_long_files_come_in_chunks_and_long_lines_whole(tmp_path: Path) -> None:
     events = first + everything(tail)
     assert [event.get("step") for event in events[:3000]] == list(range(3000))
     assert [event["event"] for event in events[3000:]] == ["start", "end"]
-
-
-@pytest.mark.parametrize("after", [0, 1, 5000])
-def test_the_last_event_of_a_kind(tmp_path: Path, after: int) -> None:
-    path = tmp_path / "events.jsonl"
-    tail = b"".join(line("step", step=i, note='"event": "epoch"') for i in range(after))
-    path.write_bytes(line("epoch", epoch=1) + line("epoch", epoch=2) + tail + b'{"v": 1, "ev')
-    found = last_event(path, "epoch")
-    assert found["epoch"] == 2
-    assert last_event(path, "end") is None

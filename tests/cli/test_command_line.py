@@ -36,6 +36,10 @@ def test_errors_ctrl_c_and_closed_pipes_have_their_status(run, monkeypatch) -> N
     outcome = run("devices")
     assert outcome.status == 130
     assert outcome.err == "napari-hovernet: interrupted; no half-written file is left.\n"
+    monkeypatch.setattr(models, "devices", raising(BrokenPipeError()))
+    outcome = run("devices")
+    assert outcome.status == 141
+    assert outcome.err == ""
 
 
 @pytest.mark.parametrize("module", ["napari_hovernet.cli.parser", "napari_hovernet.cli.models"])
@@ -55,13 +59,6 @@ main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130
     assert done.stderr == "napari-hovernet: interrupted; no half-written file is left.\n"
-
-
-def test_a_closed_pipe_is_no_error_message(run, monkeypatch) -> None:
-    monkeypatch.setattr(models, "devices", raising(BrokenPipeError()))
-    outcome = run("devices")
-    assert outcome.status == 141
-    assert outcome.err == ""
 
 
 def test_the_module_runs_as_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

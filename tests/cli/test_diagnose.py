@@ -73,16 +73,13 @@ def test_a_fault_is_status_1_and_told_as_it_comes(run: Any, data: Path) -> None:
     ]
 
 
-def test_a_remedy_is_applied_and_both_are_shown(run: Any, data: Path) -> None:
+def test_a_remedy_is_applied_and_both_are_shown_or_refused(run, data) -> None:
     found = run("diagnose", "--data", data, "--apply", "model.hv_direction", "-q")
     assert found.status == 0
     assert found.out.index("HV channels are swapped") < found.out.index("fault -> ok: cosine 0.95")
     assert found.out.count("1. WARN") == 1
     same = run("diagnose", "--data", data, "--apply", "first", "-q")
     assert same.status == 0
-
-
-def test_what_cannot_be_applied_is_said(run: Any, data: Path) -> None:
     for name, words in (("data.labels", "outside of the program"), ("x.y", "no such finding")):
         found = run("diagnose", "--data", data, "--apply", name, "-q")
         assert found.status == 2

@@ -132,25 +132,19 @@ def test_without_timm_it_says_what_to_type(run: Any, data: Path, monkeypatch: An
     assert found.status == 2 and "napari-hovernet[vit]" in found.err and len(found.errors) == 1
 
 
-def test_names_of_code_are_told_from_files_and_presets(tmp_path: Path) -> None:
+def test_code_is_told_from_files_imported_or_named(tmp_path, monkeypatch) -> None:
     assert is_code("a.b:c") and is_code(f"{tmp_path}/x.py:cut")
     for text in ("C:\\models\\a.pth", "compact", "separation.json", "a:b.json", "1:x", ""):
         assert not is_code(text)
     there = tmp_path / "a:b"
     there.write_text("a file")
     assert not is_code(str(there))
-
-
-def test_a_module_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_module_of_a_test.py").write_text("def cut():\n    return 7\n")
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
     assert import_named("own_module_of_a_test:cut")() == 7
     assert sys.path == before
     assert import_named("math:pi") > 3
-
-
-def test_what_goes_wrong_names_it(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text("1 / 0\n")
     for text, words in (

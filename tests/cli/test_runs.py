@@ -45,19 +45,6 @@ def later(seconds: float, act: Any) -> None:
     threading.Timer(seconds, act).start()
 
 
-def test_a_list_of_runs(run: Any, store: RunStore, folder: RunFolder) -> None:
-    broken = store.create(TrainConfig(name="broken"))
-    broken.config_file.write_text("{")
-    outcome = run("runs")
-    lines = {line.split()[0]: line.split() for line in outcome.out.splitlines()}
-    assert lines["mine"][:5] == ["mine", "running", "1/2", "0.500", "-"]
-    assert lines["broken"][1] == "broken"
-    entry = next(e for e in json.loads(run("runs", "--json").out) if e["name"] == "mine")
-    assert entry["state"] == "running"
-    assert entry["val"] == {"aji": 0.5}
-    assert entry["pid"] == os.getpid()
-
-
 def test_no_runs_are_no_error(run: Any, store: RunStore, tmp_path: Path) -> None:
     outcome = run("runs")
     assert (outcome.status, outcome.out) == (0, "")

@@ -16,7 +16,6 @@ import tifffile
 
 from napari_hovernet.cli import segment as segment_module
 from napari_hovernet.cli.segment import Search, find_inputs, name_results
-from napari_hovernet.core.io.geojson import rasterize, read_geojson
 from napari_hovernet.core.io.labels import read_label_tiff
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Maps, Separation
@@ -58,16 +57,6 @@ def test_a_folder_with_folders(segment: Segment, images: Path, tmp_path: Path) -
     assert outcome.status == 0
     assert files_below(tmp_path / "all") == ["b.csv", "images/a.csv", "more/a.csv"]
     assert len(outcome.out.splitlines()) == 3
-
-
-def test_a_region_is_in_coordinates_of_the_image(segment, images, tmp_path) -> None:
-    out = tmp_path / "out"
-    outcome = segment(images / "a.tif", "-o", out, "--region", 16, 8, 40, 100)
-    assert outcome.status == 0, outcome.err
-    labels = read_label_tiff(out / "a_labels.tif").labels
-    assert labels.shape == (24, 56)
-    drawn = rasterize(read_geojson(out / "a.geojson"), (48, 64))
-    assert np.array_equal(drawn[16:40, 8:64], labels)
 
 
 def test_choices_reach_the_run(segment: Segment, images: Path, tmp_path: Path) -> None:

@@ -97,10 +97,7 @@ def test_a_table_of_features_keeps_its_columns(documented, files) -> None:
 
 
 @pytest.fixture(scope="module")
-def written(
-    command: Command, files: Path, labels: npt.NDArray[np.int32],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:  # fmt: skip
+def written(command, files, labels, tmp_path_factory):
     """The same labels and the same layer, written today."""
     folder = tmp_path_factory.mktemp("written")
     layer = json.loads((files / "exports" / "layer.json").read_text())
@@ -263,10 +260,7 @@ def test_corrected_pairs_are_found_with_their_provenance(documented, files) -> N
     assert record["summary"].startswith("1 nucleus added (")
 
 
-def test_a_new_pair_joins_those_that_are_there(
-    documented: Callable[[str], Any], files: Path, tmp_path: Path,
-    image: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32],
-) -> None:  # fmt: skip
+def test_a_new_pair_joins_those_that_are_there(documented, files, tmp_path, image, labels) -> None:
     shutil.copytree(files / "pairs", tmp_path / "pairs")
     save = documented("save_training_pair")
     save(tmp_path / "pairs", "new", image, labels)

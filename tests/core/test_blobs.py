@@ -159,7 +159,7 @@ def test_sheets_debris_and_cut_nuclei() -> None:
     assert report.rows[0].rim_magnitude > 0.9 and report.n_suspected == 0
 
 
-def test_ids_may_have_gaps_and_be_huge() -> None:
+def test_ids_may_have_gaps_be_huge_and_lie_apart() -> None:
     truth = discs(*LONE, *PAIR)
     plain = blob_report(maps_of(truth), np.where(truth == 6, 5, truth))
     ids = np.array([0, 9, 2_000_000_000, 70, 3_000_000_000, 800_000, 800_000], np.uint32)
@@ -168,9 +168,6 @@ def test_ids_may_have_gaps_and_be_huge() -> None:
     assert sparse.rows[0].worst == 800_000
     assert sparse.summary == plain.summary and sparse.median_area == plain.median_area
     assert sparse.status_of(800_000) == "blob" and sparse.status_of(3_000_000_000) == "single"
-
-
-def test_one_id_on_two_far_parts_counts_in_both_components() -> None:
     labels = discs((15, 15, 9, 1), (15, 100, 9, 1), (60, 60, 9, 2), (60, 77, 9, 2))
     report = blob_report(None, labels)
     assert (report.n_components, report.n_instances, report.n_scattered) == (3, 2, 1)

@@ -108,7 +108,7 @@ def test_without_types(missing: str, adaptive: bool) -> None:
     assert loss.shares(terms)["nt"] == 0
 
 
-def test_learned_weights_are_at_rest_where_each_is_one_over_its_term() -> None:
+def test_learned_weights_rest_at_one_over_their_terms() -> None:
     """exp(-s) L + s is least where s = log L; beside it the gradient leads back there."""
     loss = HoverLoss(adaptive=True)
     batch = batch_of()
@@ -120,9 +120,6 @@ def test_learned_weights_are_at_rest_where_each_is_one_over_its_term() -> None:
         loss(*batch)[0].backward()
         grad = torch.where(loss.s.grad.abs() < 1e-5, 0, loss.s.grad.sign())
         assert grad.tolist() == [sign] * len(LOSS_HEADS)
-
-
-def test_a_head_without_weight_takes_no_part_in_learned_weights() -> None:
     loss = HoverLoss(lambda_nt=0.0, adaptive=True)
     total, terms = loss(*batch_of())
     total.backward()
@@ -245,9 +242,7 @@ HALVES = (torch.float16, torch.bfloat16)
 Case = dict[str, torch.Tensor]
 
 
-def case(
-    seed: int = 0, size: int = 24, n_types: int = 4, dtype: torch.dtype = torch.float64
-) -> Case:
+def case(seed=0, size=24, n_types=4, dtype=torch.float64):
     """Two images with three nuclei each, random predictions."""
     rng = np.random.default_rng(seed)
     labels = np.zeros((2, size, size), int)
@@ -358,7 +353,7 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
     assert torch.autograd.gradcheck(function, (x,), eps=1e-6, atol=1e-6)
 
 
-def test_magnitude_is_blind_to_direction() -> None:
+def test_magnitude_is_blind_to_direction_and_dead_at_zero() -> None:
     c = case()
     mask = mask_of(c)
     want = terms.hv_magnitude(c["hv"], c["hv_target"], mask)
@@ -370,9 +365,6 @@ def test_magnitude_is_blind_to_direction() -> None:
         )
     reversed_truth = terms.hv_magnitude(-c["hv_target"], c["hv_target"], mask)
     assert float(reversed_truth) == 0
-
-
-def test_a_map_of_zeros_feels_no_pull_of_magnitude_but_of_the_error() -> None:
     c = case()
     mask = mask_of(c)
     for term, pulls in ((terms.hv_magnitude, False), (terms.hv_mse, True)):

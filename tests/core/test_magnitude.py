@@ -144,7 +144,7 @@ def disc(edge: int = 101) -> tuple[np.ndarray, np.ndarray]:
     return hv_targets(mask.astype(int)), mask
 
 
-def test_arrows_point_away_from_the_centre_in_rows_and_columns() -> None:
+def test_arrows_point_away_from_the_centre_as_long_as_the_step() -> None:
     hv, mask = disc()
     arrows = hv_arrows(hv, mask)
     outward = arrows[:, 0] - 50
@@ -152,6 +152,12 @@ def test_arrows_point_away_from_the_centre_in_rows_and_columns() -> None:
     product = (arrows[:, 1] * outward).sum(axis=1)[off]
     lengths = np.linalg.norm(arrows[:, 1], axis=1)[off] * np.linalg.norm(outward, axis=1)[off]
     np.testing.assert_allclose(product / lengths, 1, atol=1e-5)
+    hv, mask = np.zeros((2, 90, 90), np.float32), np.ones((90, 90), bool)
+    hv[1] = 1
+    params = ArrowParams(limit=100, fill=0.8, longest=1.5)
+    np.testing.assert_allclose(hv_arrows(hv, mask, None, params)[:, 1], [[9 * 0.8, 0]] * 100)
+    long = hv_arrows(50 * hv, mask, None, params)[:, 1]
+    np.testing.assert_allclose(long, [[9 * 1.5, 0]] * 100, rtol=1e-6)
 
 
 @pytest.mark.parametrize("limit", [1, 7, 300, 3000, 10**6])
@@ -167,16 +173,7 @@ def test_no_more_than_the_limit_and_all_on_the_mask(limit: int) -> None:
         assert len(arrows) > limit / 2
 
 
-def test_length_grows_with_the_step_and_is_cut() -> None:
-    hv, mask = np.zeros((2, 90, 90), np.float32), np.ones((90, 90), bool)
-    hv[1] = 1
-    params = ArrowParams(limit=100, fill=0.8, longest=1.5)
-    np.testing.assert_allclose(hv_arrows(hv, mask, None, params)[:, 1], [[9 * 0.8, 0]] * 100)
-    long = hv_arrows(50 * hv, mask, None, params)[:, 1]
-    np.testing.assert_allclose(long, [[9 * 1.5, 0]] * 100, rtol=1e-6)
-
-
-def test_arrows_keep_their_places_while_the_view_moves() -> None:
+def test_arrows_of_a_box_keep_their_places_while_the_view_moves() -> None:
     hv, mask = disc()
     params = ArrowParams(limit=60)
     here = hv_arrows(hv, mask, (20, 70, 20, 70), params)
@@ -187,9 +184,6 @@ def test_arrows_keep_their_places_while_the_view_moves() -> None:
     shared = {p for p in starts[0] if p[0] >= 23 and p[1] >= 22}
     assert shared
     assert shared <= starts[1]
-
-
-def test_only_the_box_is_drawn() -> None:
     hv, mask = disc()
     starts = hv_arrows(hv, mask, (30, 40, 50, 65))[:, 0]
     assert starts.min(axis=0).tolist() == [30, 50]

@@ -82,7 +82,7 @@ def test_type_is_the_most_frequent_but_background(votes, kind, probability) -> N
     assert nuclei.type_probability.tolist() == [probability]
 
 
-def test_without_maps_or_types_the_columns_say_so() -> None:
+def test_without_maps_the_columns_say_so_and_ids_stay_as_given() -> None:
     labels = np.array([[1, 1, 0, 2]])
     bare = measure(labels)
     assert np.isnan(bare.magnitude_mean).all()
@@ -91,9 +91,6 @@ def test_without_maps_or_types_the_columns_say_so() -> None:
     assert untyped.type.tolist() == [0, 0]
     assert untyped.type_probability.tolist() == [0, 0]
     assert np.isfinite(untyped.magnitude_p95).all()
-
-
-def test_ids_stay_as_given_however_sparse() -> None:
     nuclei = measure(np.array([[2_000_000_000, 0, 5], [0, 0, 70_000]], np.uint32))
     assert nuclei.label.tolist() == [5, 70_000, 2_000_000_000]
     assert nuclei.label.dtype == np.int32

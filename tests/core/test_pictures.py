@@ -11,7 +11,6 @@ from napari_hovernet.app.figures import (
     magnitude_picture,
     outcome_picture,
     png_bytes,
-    worst_window,
 )
 from napari_hovernet.core.measure.compare import OUTCOME_COLORS
 from napari_hovernet.core.measure.metrics import evaluate
@@ -46,22 +45,6 @@ def test_every_outcome_has_its_outline_at_its_place(pair: tuple[Int32, Int32]) -
     assert picture[30, 15].tolist() == [204, 204, 204]  # merged: nothing between the true ones
     assert picture[10, 10].tolist() == [204, 204, 204]  # inside: tissue, rounded
     assert tissue.min() == 200
-
-
-def test_the_worst_part_holds_the_errors_or_nuclei(pair: tuple[Int32, Int32]) -> None:
-    true, pred = pair
-    good = pred.copy()
-    good[true == 3], good[true == 4], good[5:15, 40:60], good[40:50, 60:70] = 8, 9, 1, 0
-    window = worst_window(true, good, evaluate(true, good).outcomes, 20)
-    assert window.r1 - window.r0 == window.c1 - window.c0 == 20
-    assert (true[window.slices] == 6).sum() == 100
-    whole = worst_window(true, good, evaluate(true, good).outcomes, 500)
-    assert whole.slices == (slice(0, 60), slice(0, 80))
-    true, none = pair[0], np.zeros(SHAPE, np.int32)
-    window = worst_window(true, true, evaluate(true, true).outcomes, 12)
-    assert (true[window.slices] > 0).sum() >= 120
-    empty = worst_window(none, none, evaluate(none, none).outcomes, 12)
-    assert empty.slices == (slice(0, 12), slice(0, 12))
 
 
 def test_the_colours_of_the_magnitude_do_not_depend_on_the_image(pair: tuple[Int32, Int32]) -> None:

@@ -9,12 +9,12 @@ from skimage.segmentation import watershed as skimage_watershed
 
 from napari_hovernet.core import types
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.masks import clean_mask, fill_holes, label_parts
+from napari_hovernet.core.masks import fill_holes, label_parts
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
-from napari_hovernet.core.separation import filters, separate
 from napari_hovernet.core.separation import kernels as flood
-from napari_hovernet.core.separation.local import find_basins, separate_local, squeeze_energy
+from napari_hovernet.core.separation import separate
+from napari_hovernet.core.separation.local import separate_local, squeeze_energy
 from napari_hovernet.core.separation.published import merged
 from napari_hovernet.core.types import Maps
 
@@ -222,19 +222,6 @@ def test_a_crop_gives_what_the_whole_gives(shared):
     assert checked > 100
 
 
-@pytest.mark.parametrize("shape", [(1, 50), (50, 1), (3, 3), (70, 1100)])
-@pytest.mark.parametrize("size", [3, 21])
-def test_slopes_are_those_of_opencv_to_the_last_bit(shape, size):
-    channel = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    low, high = float(channel.min()), float(channel.max())
-    even = ((channel.astype(np.float64) - low) / (high - low)).astype(np.float32)
-    for along_x in (True, False):
-        wanted = cv2.Sobel(even, cv2.CV_64F, int(along_x), int(not along_x), ksize=size)
-        found, lowest, highest = filters.stretched_slope(channel, along_x=along_x, size=size)
-        np.testing.assert_array_equal(found, wanted.astype(np.float32))
-        assert (lowest, highest) == (found.min(), found.max())
-
-
 PEAKS = SeparationParams.preset("magnitude_peaks")
 MERGING = SeparationParams.preset("merging_relabel")
 
@@ -288,33 +275,6 @@ def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
     return (noise / np.abs(noise).max()).astype(np.float32)
 
 
-def basins(energy: np.ndarray, mask: np.ndarray, depth: float) -> np.ndarray:
-    """Flood from the minima and join, as the separation does."""
-    found = find_basins(mask, energy)
-    return flood.join_basins(*found.passes, found.floor, depth)[found.ids]
-
-
-@pytest.mark.parametrize("depth", [0.0, 0.1, 0.4])
-def test_basins_are_as_many_as_minima_of_that_depth(depth):
-    energy = landscape()
-    labels = basins(energy, np.ones_like(energy, bool), depth)
-    deep = count_deep_minima(energy, depth)
-    assert len(np.unique(labels)) == deep
-    assert labels.min() > 0
-
-
-def count_deep_minima(energy: np.ndarray, depth: float) -> int:
-    """Minima whose lowest way to a deeper one climbs by ``depth`` at least."""
-    lows = ndimage.minimum_filter(energy, footprint=np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]]))
-    count = 0
-    for at in np.argwhere(energy == lows):
-        level = energy[tuple(at)]
-        pool = ndimage.label(energy < level + depth)[0]
-        here = pool == pool[tuple(at)] if depth else np.zeros_like(energy, bool)
-        count += not (energy[here] < level).any()
-    return count
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_watershed_equals_scikit_image(seed):
     energy = landscape(seed)
@@ -352,24 +312,6 @@ def test_energy_is_that_of_plain_filters(shape):
         energy -= sigma / len(LOCAL.scales) * (hx + vy - LOCAL.oblique * spread)
     found = squeeze_energy(maps, mask, LOCAL)
     np.testing.assert_allclose(found, energy * mask, atol=2e-5)
-
-
-def test_holes_are_filled_and_small_parts_dropped():
-    probability = np.ones((30, 60), np.float32)
-    probability[:2] = probability[-2:] = probability[:, :2] = probability[:, -2:] = 0
-    probability[10:14, 10:15] = 0
-    probability[10:17, 30:33] = 0
-    mask = clean_mask(probability, SeparationParams(max_hole_area=20))
-    assert mask[10:14, 10:15].all()
-    assert not mask[10:17, 30:33].any()
-    assert not mask[0].any()
-    probability = np.ones((20, 20), np.float32)
-    probability[0, 5:8] = 0
-    assert not clean_mask(probability, SeparationParams())[0, 5:8].any()
-    probability = np.zeros((20, 20), np.float32)
-    probability[2:6, 2:6] = 0.9
-    assert not clean_mask(probability, SeparationParams(min_area=17)).any()
-    assert clean_mask(probability, SeparationParams(min_area=16)).sum() == 16
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -49,16 +49,13 @@ def test_an_empty_picture_is_refused(shape: tuple[int, int]) -> None:
 MADE = tissue((256, 256), seed=3)
 
 
-def test_maps_without_noise_are_the_truth_with_soft_borders() -> None:
+def test_maps_without_noise_are_the_truth_and_types_can_be_read_back() -> None:
     maps = planted_maps(MADE.labels, noise=0)
     assert ((maps.np > 0.5) == (MADE.labels > 0)).mean() > 0.99
     inside = measure(MADE.labels)
     r, c = inside.centroid[0][::-1].astype(int)
     target = hv_targets(MADE.labels)
     assert maps.hv[:, r, c] == pytest.approx(target[:, r, c], abs=0.02)
-
-
-def test_types_can_be_read_back() -> None:
     maps = planted_maps(MADE.labels, noise=0.15, types=MADE.types)
     assert maps.types.sum(axis=0) == pytest.approx(1, abs=1e-5)
     nuclei = measure(MADE.labels, maps)

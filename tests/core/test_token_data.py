@@ -8,7 +8,7 @@ import pytest
 
 from napari_hovernet.core.data.load import load_samples
 from napari_hovernet.core.data.samples import SampleArrays
-from napari_hovernet.core.data.stores import DiskArray, SizeError, npz_members, open_member
+from napari_hovernet.core.data.stores import DiskArray, SizeError
 from napari_hovernet.core.hv import HVConvention, hv_targets
 from napari_hovernet.core.masks import label_parts
 from napari_hovernet.core.measure.metrics import evaluate
@@ -96,14 +96,11 @@ def test_without_instances_stored_hv_parts_touching_nuclei(name, int8, folder):
     assert truth.labels.max() == 2 * merged.max()
 
 
-def test_components_say_what_they_cannot_tell(folder):
+def test_without_instances_components_say_what_they_cannot_tell(folder):
     write(folder, np_targets=targets()["np_targets"])
     truth = truth_of(find_token_data([folder], "mine"), 0)
     assert (truth.how, truth.labels.max()) == ("components", 9)
     assert "touching nuclei count as one" in truth.notes[0]
-
-
-def test_hv_that_tells_nothing_leaves_components_and_a_note(folder):
     write(folder, np_targets=targets()["np_targets"], hv_targets=np.zeros((N, 2, EDGE, EDGE)))
     data = find_token_data([folder], "mine")
     assert truth_of(data, 0).how == "components"
@@ -128,9 +125,6 @@ def test_what_was_looked_for_where_is_said(tmp_path, folder):
     text = str(caught.value)
     for part in ("other_features.npz", f"{empty} (no features", f"{gone} (not there)", "has mine"):
         assert part in text
-
-
-def test_numbers_families_and_kinds_of_truth_must_be_known(folder):
     np.savez(folder / "b_features.npz", features=np.zeros((1, 261, 2), np.float32))
     refuses("several families", find_token_data, [folder], "")
     write(folder, np_targets=targets()["np_targets"][:2])
@@ -147,21 +141,6 @@ def test_features_that_are_none(features, tmp_path):
 
 
 TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)
-
-
-def test_batches_become_one_array_that_can_be_mapped(tmp_path):
-    path = tmp_path / "x_features.npz"
-    with token_file(path, "layer_24", 5, {"token_prefix": np.array(5)}) as file:
-        for start in (0, 2, 4):
-            file.add(TOKENS[start : start + 2])
-        assert not path.exists(), "only a whole file is put in place"
-    found = open_member(path, "layer_24")
-    assert isinstance(found, DiskArray)
-    np.testing.assert_array_equal(found, TOKENS.astype(np.float16))
-    with np.load(path) as archive:
-        assert int(archive["token_prefix"]) == 5
-        np.testing.assert_array_equal(archive["layer_24"], found)
-    assert set(npz_members(path)) == {"layer_24", "token_prefix"}
 
 
 @pytest.mark.parametrize(
@@ -202,11 +181,14 @@ def info_of(folder: Path, **changes: Any) -> ModelInfo:
     return ModelInfo("optimus", training=config_as_dict(config))
 
 
-def test_nothing_tells(tmp_path):
+def test_what_is_not_known_is_said(tmp_path):
     sides = membership(ModelInfo("optimus"), find_token_data([write_split(tmp_path)], ""))
     assert not any(sides.splits) and len(sides.chosen()) == N_SPLIT
     assert sides.called(sides.chosen()) == NOT_KNOWN
     refuses("not known which samples are for val", sides.chosen, "val")
+    folder = write_split(tmp_path)
+    sides = membership(info_of(folder, start="first.pth"), find_token_data([folder], ""))
+    assert "started from first.pth, which may have seen" in " ".join(sides.notes)
 
 
 def test_the_last_fold_validates(tmp_path):
@@ -239,9 +221,3 @@ def test_data_that_moved_are_found_again_and_it_is_said(tmp_path):
     sides = membership(info, find_token_data([Path(new)], ""))
     assert sides.splits == before
     assert "moved" in " ".join(sides.notes)
-
-
-def test_a_start_that_may_have_seen_everything_is_said(tmp_path):
-    folder = write_split(tmp_path)
-    sides = membership(info_of(folder, start="first.pth"), find_token_data([folder], ""))
-    assert "started from first.pth, which may have seen" in " ".join(sides.notes)

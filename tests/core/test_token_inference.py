@@ -61,16 +61,13 @@ def test_hv_is_brought_to_ours(name, tiny):
     np.testing.assert_array_equal(found.hv[0], convert(raw.hv[0], plain, HVConvention()))
 
 
-def test_chosen_samples_in_their_order(tiny):
+def test_chosen_samples_and_spoilt_ones(tiny):
     given = tokens(4)
     some = drive(predict_tokens_steps(tiny, given, indices=(3, 1)))
     every = predict_tokens(tiny, given)
     assert some.indices == (3, 1)
     np.testing.assert_allclose(some.np, every.np[[3, 1]], atol=1e-6)
     assert some.maps(0).types.shape == (3, 224, 224)
-
-
-def test_a_sample_with_nan_is_told_and_the_others_go_on(tiny):
     given = tokens(3)
     good = predict_tokens(tiny, given)
     given[1, 7, 2] = np.nan

@@ -88,7 +88,13 @@ def test_the_whole_range_is_allowed_and_comes_back(known):
             assert again == TuneParams()
 
 
-def test_bounds_that_would_cross_take_each_other_along():
+def test_values_snap_and_bounds_that_would_cross_go_along():
+    assert tunable("sobel_size").snap(20.2) == 21
+    assert {tunable("sobel_size").snap(v) for v in range(40)} == set(range(3, 32, 2))
+    assert all(tunable("magnitude_window").snap(v) % 2 == 1 for v in range(600))
+    assert tunable("depth").snap(0.1234) == 0.12
+    assert tunable("depth").snap(-3) == 0.0 and tunable("depth").snap(7) == 1.0
+    assert isinstance(tunable("min_area").snap(3.4), int)
     both = replace(SeparationParams(), magnitude_low=0.5, magnitude_high=0.9)
     up = with_value(TuneParams(both), "magnitude_low", 1.2).separation
     assert (up.magnitude_low, up.magnitude_high) == (1.2, 1.2)
@@ -96,15 +102,6 @@ def test_bounds_that_would_cross_take_each_other_along():
     assert (down.magnitude_low, down.magnitude_high) == (0.3, 0.3)
     inside = with_value(TuneParams(both), "magnitude_low", 0.7).separation
     assert (inside.magnitude_low, inside.magnitude_high) == (0.7, 0.9)
-
-
-def test_snap():
-    assert tunable("sobel_size").snap(20.2) == 21
-    assert {tunable("sobel_size").snap(v) for v in range(40)} == set(range(3, 32, 2))
-    assert all(tunable("magnitude_window").snap(v) % 2 == 1 for v in range(600))
-    assert tunable("depth").snap(0.1234) == 0.12
-    assert tunable("depth").snap(-3) == 0.0 and tunable("depth").snap(7) == 1.0
-    assert isinstance(tunable("min_area").snap(3.4), int)
 
 
 @pytest.mark.parametrize("name", ["", "method", "band_rows", "scales", "scales.2", "hv.order", "x"])

@@ -26,16 +26,13 @@ def written(path: Path, content: object) -> Path:
     return path
 
 
-def test_a_file_of_hover_net_names_and_colours_types(tmp_path: Path):
+def test_types_are_named_and_taken_together(tmp_path):
     plain = {"0": ["nolabel", [0, 0, 0]], "1": ["neopla", [255, 0, 0]], "2": ["x", [0, 9, 0]]}
     scheme = read_type_scheme(written(tmp_path / "type_info.json", plain))
     assert scheme.names[1] == TypeInfo("neopla", (255, 0, 0))
     assert scheme.table(4).tolist() == [0, 1, 2, 0]
     own = {str(k): {"name": t.name, "color": list(t.color)} for k, t in CONSEP.items()}
     assert read_type_scheme(written(tmp_path / "own.json", own)).names == dict(CONSEP)
-
-
-def test_types_are_taken_together_by_number_and_by_name(tmp_path: Path):
     scheme = read_type_scheme(written(tmp_path / "t.json", GROUPS))
     assert scheme.table(5, CONSEP).tolist() == [0, 2, 0, 1, 2]
     assert scheme.table(5).tolist() == [0, 2, 0, 1, 0], "without names there is no spindle"
@@ -80,15 +77,12 @@ def test_probabilities_of_a_group_are_the_sum_of_its_own(tmp_path: Path):
     assert [t.name for t in grouped.info.types.values()] == ["background", "tumour", "other"]
 
 
-def test_names_and_colours_alone_leave_the_network_as_it_is(tmp_path: Path):
+def test_names_alone_leave_the_network_as_it_is_and_unfit_ones_are_refused(tmp_path):
     renamed = {str(k): [f"my {t.name}", [k, k, k]] for k, t in CONSEP.items() if k}
     model = typed_model()
     found = with_types(model, read_type_scheme(written(tmp_path / "t.json", renamed)))
     assert found.network is model.network
     assert found.info.types[2] == TypeInfo("my inflammatory", (2, 2, 2))
-
-
-def test_what_cannot_be_named_is_refused(tmp_path: Path):
     scheme = read_type_scheme(written(tmp_path / "t.json", {"1": ["a", [0, 0, 0], ["none such"]]}))
     with pytest.raises(InputError, match="None of the model's types"):
         with_types(typed_model(), scheme)

@@ -242,16 +242,13 @@ def test_types_may_be_given_by_id_in_order_or_as_a_map(form: str):
     np.testing.assert_array_equal(found.confusion, wanted.confusion)
 
 
-def test_ids_with_gaps_keep_their_types_and_those_below_0_are_not_known():
+def test_ids_with_gaps_nobody_and_nothing():
     true = np.array([[10**12, 10**12, 0, 7]])
     found = nh.evaluate(true, true, types={10**12: 2, 7: 1}, true_types={10**12: 2, 7: 3}).typed
     assert found.confusion[2, 2] == 1
     assert found.confusion[3, 1] == 1
     found = nh.evaluate([[1, 2]], [[1, 2]], types=[1, 1], true_types=[-1, 1]).typed
     assert (found.types[1].f1, found.types[1].n_true) == (1, 1)
-
-
-def test_nobody_and_nothing():
     empty, some = np.zeros((9, 9), int), np.eye(9, dtype=int)
     for true, pred in ((empty, empty), (some, empty), (empty, some)):
         found = nh.evaluate(true, pred, types={1: 1}, true_types={1: 1}).typed

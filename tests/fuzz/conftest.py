@@ -8,8 +8,7 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -27,9 +26,7 @@ Attack = Callable[[Rng], str | None]
 
 
 @pytest.fixture
-def tries(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[[Attack, int], Counter[str]]]:
+def tries(request, tmp_path):
     """Return a function that runs an attack many times and counts what came of it."""
 
     def run(attack: Attack, n: int) -> Counter[str]:

@@ -52,11 +52,18 @@ def test_csv_has_the_run_s_columns_and_an_edit_is_seen(nuclei, tmp_path):
     assert rows[0]["type_name"] == "inflammatory" and float(rows[0]["magnitude_mean"]) > 0.4
 
 
-def test_any_labels_layer_can_be_written(tmp_path):
+def test_any_layer_of_labels_is_saved_where_it_lies(tmp_path):
     labels = np.zeros((1, 20, 20), np.int64)
     labels[0, 2:8, 2:8] = 5
     path = write(writers.write_geojson, tmp_path / "n.geojson", Labels(labels))
     assert len(json.loads(path.read_text())["features"]) == 1
+    labels = np.zeros((8, 8), np.int64)
+    labels[2:5, 3:6] = 2**40
+    about = {"scale": (0.5, 0.5), "translate": (5.0, 10.0), "units": ("micrometer",) * 2}
+    found = writers.labels_data(labels, about)
+    assert found.offset == (10, 20)
+    assert found.mpp == 0.5
+    assert found.labels.max() == 1
 
 
 def test_strangers_files_are_left_alone_and_damaged_ones_named(tmp_path):
@@ -90,13 +97,3 @@ def test_an_empty_result_opens_in_the_size_of_its_image(tmp_path, ending):
     write(path, np.zeros((20, 30), np.int32), about)
     ((data, _, kind),) = get_reader(path)(path)
     assert (kind, data.shape, data.max()) == ("labels", (20, 30), 0)
-
-
-def test_a_layer_of_one_s_own_is_saved_where_it_lies(tmp_path):
-    labels = np.zeros((8, 8), np.int64)
-    labels[2:5, 3:6] = 2**40
-    about = {"scale": (0.5, 0.5), "translate": (5.0, 10.0), "units": ("micrometer",) * 2}
-    found = writers.labels_data(labels, about)
-    assert found.offset == (10, 20)
-    assert found.mpp == 0.5
-    assert found.labels.max() == 1

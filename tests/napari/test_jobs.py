@@ -13,6 +13,8 @@ from napari_hovernet._napari.jobs import Handlers, Latest, QtRunner, bind
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError, JobFailed
 
+WAIT_MS = 60_000
+
 
 @pytest.fixture
 def runner(qapp):
@@ -26,28 +28,69 @@ class Told:
 
     def __init__(self):
         self.said, self.threads = [], set()
+        self.handlers = Handlers(*map(self.note, ("done", "failed", "progress", "cancelled")))
 
-    def __call__(self, kind):
+    def note(self, kind):
         def note(value=None):
             self.threads.add(threading.current_thread())
             self.said.append((kind, value))
 
         return note
 
-    def handlers(self):
-        return Handlers(self("done"), self("failed"), self("progress"), self("cancelled"))
-
     @property
-    def end(self):
-        ends = [x for x in self.said if x[0] != "progress"]
-        return ends[0] if ends else None
+    def ends(self):
+        return [x for x in self.said if x[0] != "progress"]
+
+
+@pytest.fixture
+def told():
+    return Told()
+
+
+def answering(value, ran=None):
+    """Steps that give a value, or raise it."""
+
+    def steps():
+        yield Progress(0, 1)
+        if ran is not None:
+            ran.append(value)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return steps
+
+
+def held(value, gate, started=None):
+    """Steps that wait for a gate."""
+
+    def steps():
+        yield Progress(0, 1)
+        if started is not None:
+            started.set()
+        gate.wait(30)
+        return value
+
+    return steps
+
+
+def endless(closed):
+    def steps():
+        try:
+            while True:
+                yield Progress(0, 0)
+                time.sleep(0.005)
+        finally:
+            closed.set()
+
+    return steps
 
 
 def run(runner, qtbot, steps):
     told = Told()
-    job = runner.start("test", steps, told.handlers())
-    qtbot.waitUntil(lambda: told.end is not None, timeout=60000)
-    return told, job
+    runner.start("test", steps, told.handlers)
+    qtbot.waitUntil(lambda: bool(told.ends), timeout=WAIT_MS)
+    return told
 
 
 def test_steps_and_result_arrive_on_the_main_thread(runner, qtbot):
@@ -57,80 +100,51 @@ def test_steps_and_result_arrive_on_the_main_thread(runner, qtbot):
         yield Progress(2, 2)
         return "result"
 
-    told, _ = run(runner, qtbot, steps)
-    assert [v for k, v in told.said if k == "progress"] == [Progress(1, 2), Progress(2, 2)]
-    assert told.end == ("done", "result")
+    told = run(runner, qtbot, steps)
+    steps = [("progress", Progress(1, 2)), ("progress", Progress(2, 2))]
+    assert told.said == [*steps, ("done", "result")]
     assert told.threads == {threading.main_thread()} and runner.jobs == ()
 
 
-def test_errors_arrive_and_are_not_swallowed(runner, qtbot):
-    def steps():
-        yield Progress(0, 1)
-        raise RuntimeError("CUDA error: an illegal memory access")
-
-    told, _ = run(runner, qtbot, steps)
-    kind, error = told.end
-    assert kind == "failed" and isinstance(error, JobFailed) and "illegal memory" in str(error)
-
-    def steps():
-        raise InputError("the image is empty")
-        yield
-
-    told, _ = run(runner, qtbot, steps)
-    assert isinstance(told.end[1], InputError)
-    told, _ = run(runner, qtbot, lambda: 1 / 0)
-    assert told.end[0] == "failed" and "ZeroDivisionError" in str(told.end[1])
+@pytest.mark.parametrize(
+    ("steps", "kind", "words"),
+    [
+        (answering(RuntimeError("CUDA error: an illegal memory")), JobFailed, "illegal memory"),
+        (answering(InputError("the image is empty")), InputError, "empty"),
+        (lambda: 1 / 0, JobFailed, "ZeroDivisionError"),
+    ],
+)
+def test_errors_arrive_and_are_not_swallowed(runner, qtbot, steps, kind, words):
+    ((end, error),) = run(runner, qtbot, steps).ends
+    assert end == "failed" and isinstance(error, kind) and words in str(error)
 
 
-def test_cancel_closes_the_generator_at_once(runner, qtbot):
+def test_cancel_closes_the_generator_at_once(runner, told, qtbot):
     closed = threading.Event()
-
-    def steps():
-        try:
-            while True:
-                yield Progress(0, 0)
-                time.sleep(0.005)
-        finally:
-            closed.set()
-
-    told = Told()
-    job = runner.start("endless", steps, told.handlers())
-    qtbot.waitUntil(lambda: len(told.said) > 2, timeout=60000)
+    job = runner.start("endless", endless(closed), told.handlers)
+    qtbot.waitUntil(lambda: len(told.said) > 2, timeout=WAIT_MS)
     job.cancel()
-    qtbot.waitUntil(lambda: told.end is not None, timeout=60000)
-    assert told.end == ("cancelled", None) and closed.is_set()
+    qtbot.waitUntil(lambda: bool(told.ends), timeout=WAIT_MS)
+    assert told.ends == [("cancelled", None)] and closed.is_set()
 
 
-def test_a_result_that_comes_after_cancel_is_dropped(runner, qtbot):
+def test_a_result_that_comes_after_cancel_is_dropped(runner, told, qtbot):
     go = threading.Event()
-
-    def steps():
-        yield Progress(0, 1)
-        go.wait(3)
-        return "late"
-
-    told = Told()
-    job = runner.start("late", steps, told.handlers())
-    qtbot.waitUntil(lambda: bool(told.said), timeout=60000)
+    job = runner.start("late", held("late", go), told.handlers)
+    qtbot.waitUntil(lambda: bool(told.said), timeout=WAIT_MS)
     job.cancel()
     go.set()
-    qtbot.waitUntil(lambda: told.end is not None, timeout=60000)
-    assert told.end == ("cancelled", None)
+    qtbot.waitUntil(lambda: bool(told.ends), timeout=WAIT_MS)
+    assert told.ends == [("cancelled", None)]
 
 
-def test_close_stops_jobs_and_tells_nobody(runner, qtbot):
-    def steps():
-        while True:
-            yield Progress(0, 0)
-            time.sleep(0.005)
-
-    told = Told()
-    job = runner.start("endless", steps, told.handlers())
+def test_close_stops_jobs_and_tells_nobody(runner, told, qtbot):
+    job = runner.start("endless", endless(threading.Event()), told.handlers)
     runner.close()
     assert not job.running
     count = len(told.said)
     qtbot.wait(30)
-    assert len(told.said) == count and told.end is None
+    assert len(told.said) == count and not told.ends
 
 
 @pytest.mark.filterwarnings("always")
@@ -148,97 +162,41 @@ def test_warnings_of_a_worker_do_not_reach_napari(runner, qtbot, monkeypatch):
     assert len(shown) == 1
 
 
-WAIT_MS = 60_000
-
-
-@pytest.fixture
-def heard():
-    return []
-
-
-def handlers(heard):
-    return Handlers(
-        heard.append,
-        lambda error: heard.append(str(error)),
-        cancelled=lambda: heard.append("cancelled"),
-    )
-
-
-def answering(value):
-    def steps():
-        yield Progress(0, 1)
-        return value
-
-    return steps
-
-
-def held(value, gate, started=None):
-    """Steps that wait for a gate between two steps."""
-
-    def steps():
-        yield Progress(0, 2)
-        if started is not None:
-            started.set()
-        gate.wait(30)
-        yield Progress(1, 2)
-        return value
-
-    return steps
-
-
-def test_of_many_requests_only_the_newest_is_answered(runner, heard, qtbot):
+def test_of_many_requests_only_the_newest_is_answered(runner, told, qtbot):
     latest, gate, started = Latest(runner, "test"), threading.Event(), threading.Event()
     ran = []
-    latest.request(held("old", gate, started), handlers(heard))
+    latest.request(held("old", gate, started), told.handlers)
     assert started.wait(30)
     for number in range(20):
-
-        def steps(number=number):
-            ran.append(number)
-            yield Progress(0, 1)
-            return number
-
-        latest.request(steps, handlers(heard))
+        latest.request(answering(number, ran), told.handlers)
     assert len(runner.jobs) == 1  # one under way, one waits, no pile of threads
     gate.set()
     qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)
-    assert heard == [19] and ran == [19]
+    assert told.ends == [("done", 19)] and ran == [19]
 
 
-def test_a_failure_does_not_keep_the_next_one_from_running(runner, heard, qtbot):
-    latest = Latest(runner, "test")
-
-    def failing():
-        yield Progress(0, 1)
-        raise InputError("no good")
-
-    latest.request(failing, handlers(heard))
-    qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)
-    latest.request(answering(2), handlers(heard))
-    qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)
-    assert heard == ["no good", 2]
+def test_a_failure_does_not_keep_the_next_one_from_running(runner, told, qtbot):
+    latest, error = Latest(runner, "test"), InputError("no good")
+    for value in (error, 2):
+        latest.request(answering(value), told.handlers)
+        qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)
+    assert told.ends == [("failed", error), ("done", 2)]
 
 
-def test_a_handler_that_raises_does_not_stop_the_next_request(runner, heard, qtbot):
+def test_a_handler_that_raises_does_not_stop_the_next_request(runner, told, qtbot):
     latest, gate, started = Latest(runner, "test"), threading.Event(), threading.Event()
-
-    def steps():
-        yield Progress(0, 1)
-        started.set()
-        gate.wait(30)
-        return 1
 
     def breaks(_value):
         raise KeyError("a fault in a handler")
 
     with qtbot.captureExceptions() as caught:
-        latest.request(steps, Handlers(breaks, heard.append))
+        latest.request(held(1, gate, started), Handlers(breaks, told.note("failed")))
         assert started.wait(30)
         gate.set()
         qtbot.waitUntil(lambda: bool(caught), timeout=WAIT_MS)
-    latest.request(answering(2), handlers(heard))
+    latest.request(answering(2), told.handlers)
     qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)
-    assert heard == [2]
+    assert told.ends == [("done", 2)]
 
 
 class Emitter:
@@ -261,29 +219,20 @@ def test_a_deleted_widget_is_called_no_more(qtbot):
 
 
 def test_no_garbage_is_collected_while_an_answer_is_shown(runner, qtbot):
-    def steps():
-        yield Progress(0, 1)
-
     seen = []
-    runner.start("test", steps, Handlers(lambda _: seen.append(gc.isenabled()), seen.append))
-    qtbot.waitUntil(lambda: bool(seen), timeout=60000)
+    runner.start("test", answering(1), Handlers(lambda _: seen.append(gc.isenabled()), seen.append))
+    qtbot.waitUntil(lambda: bool(seen), timeout=WAIT_MS)
     assert seen == [False]
-    qtbot.waitUntil(gc.isenabled, timeout=60000)
+    qtbot.waitUntil(gc.isenabled, timeout=WAIT_MS)
 
 
-def test_a_deleted_widget_gets_no_answer(runner, qtbot):
-    told, label, go = Told(), QLabel(), threading.Event()
-
-    def steps():
-        yield Progress(0, 1)
-        go.wait(10)
-        return "late"
-
+def test_a_deleted_widget_gets_no_answer(runner, told, qtbot):
+    label, go = QLabel(), threading.Event()
     latest = Latest(runner, "test", label)
-    latest.request(steps, told.handlers())
-    qtbot.waitUntil(lambda: bool(told.said), timeout=60000)
+    latest.request(held("late", go), told.handlers)
+    qtbot.waitUntil(lambda: bool(told.said), timeout=WAIT_MS)
     with qtbot.waitSignal(label.destroyed, timeout=2000):
         label.deleteLater()
     go.set()
-    qtbot.waitUntil(lambda: not latest.busy, timeout=60000)
-    assert told.end == ("cancelled", None)
+    qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)
+    assert told.ends == [("cancelled", None)]

@@ -85,20 +85,6 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     assert "PYTHON=no-such-python does not run" in run.stderr
 
 
-def test_the_package_list_is_fetched_when_an_install_fails(machine: Machine) -> None:
-    seen = machine.log.with_name("updated")
-    machine.add("apt-get", f'case "$*" in *update*) : >"{seen}" ;; *) [ -e "{seen}" ] ;; esac')
-    machine.run("setup", PYTHON="no-such-python")
-    verbs = [next(w for w in call.split() if w[0] != "-") for call in machine.calls("apt-get")]
-    assert verbs == ["install", "update", "install"]
-
-
-def test_with_a_screen_the_demo_asks_for_no_virtual_one(machine: Machine) -> None:
-    run = machine.run("demo", DISPLAY=":0")
-    assert "libgl1" in run.stderr
-    assert "xvfb" not in run.stderr
-
-
 @pytest.mark.parametrize("pythons", [(), ("python3",)])
 def test_an_unfit_python_is_named_and_what_to_do(machine, pythons) -> None:
     for name in pythons:

@@ -134,12 +134,9 @@ def test_a_weight_that_is_not_finite_is_named(value, state):
     refuses(r"NaN or infinite values \(up\.0\.conv1\.weight\)", fit, state, by=CheckpointError)
 
 
-def test_a_negative_variance_is_named(state):
+def test_weights_that_cannot_be_are_named(state, weights):
     state["up.0.bn1.running_var"][0] = -1
     refuses(r"negative variance \(up\.0\.bn1\.running_var\)", fit, state, by=CheckpointError)
-
-
-def test_an_unpooling_that_is_not_plain_is_refused(weights):
     info = ModelInfo("hovernet", mode="fast", config={"mode": "fast", "n_types": None})
     state = weights("hovernet", **info.config)
     state["upsample2x.unpool_mat"][0, 0] = 0.5

@@ -48,16 +48,13 @@ def test_plain_safetensors_of_a_known_network_are_recognised(tiny, tmp_path):
     assert describe(path).file_kind == "bare weights"
 
 
-def test_the_built_in_model_is_found_by_name(ours, monkeypatch):
+def test_the_built_in_model_is_found_by_name_or_the_remedy_named(ours, monkeypatch, tmp_path):
     monkeypatch.setattr(weights, "FOLDER", ours.parent)
     ours.rename(ours.with_name("compact.safetensors"))
     assert weights.offered() == ("compact",)
     info = describe("compact")
     assert info.source == "compact"
     assert load_model("compact", "cpu").info.sha256 == info.sha256
-
-
-def test_without_the_built_in_model_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     assert weights.offered() == ()
     with pytest.raises(CheckpointError, match=r"which has none.*install napari-hovernet again"):
@@ -78,16 +75,13 @@ def test_a_source_that_is_no_path_is_refused(source):
     refuses("no path", describe, source, by=CheckpointError)
 
 
-def test_safetensors_that_claim_more_than_they_hold(tmp_path):
+def test_files_that_claim_more_than_they_hold(tmp_path):
     entry = {"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}}
     text = json.dumps(entry).encode()
     path = tmp_path / "m.safetensors"
     path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(64))
     refuses("damaged or cut short", describe, path, by=CheckpointError)
-
-
-def test_a_pickle_that_claims_more_than_it_holds(tmp_path):
-    """One number shown as a huge tensor by strides of zero."""
+    # One number shown as a huge tensor by strides of zero.
     path = tmp_path / "m.pth"
     big = torch.zeros(1).expand(10**6, 10**6, 3, 3)
     torch.save({"heads.np.0.weight": big, "down.0.conv1.weight": big}, path)

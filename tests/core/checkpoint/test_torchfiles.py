@@ -39,14 +39,11 @@ def test_code_in_a_file_is_named_and_never_run(form, loader, tmp_path):
     assert not trace.exists()
 
 
-def test_code_in_a_plain_pickle_is_never_run(tmp_path):
+def test_code_in_a_plain_pickle_is_never_run_nor_whole_programs(tmp_path):
     trace, path = tmp_path / "ran", tmp_path / "m.pth"
     path.write_bytes(pickle.dumps(Payload(trace), protocol=2))
     refuses(r"system", describe, path, by=CheckpointError)
     assert not trace.exists()
-
-
-def test_a_whole_program_object_is_refused_by_name(tmp_path):
     path = tmp_path / "m.pth"
     torch.save(torch.nn.Conv2d(1, 1, 1), path)
     refuses(r"torch\.nn\.modules\.conv\.Conv2d .*state_dict", describe, path, by=CheckpointError)

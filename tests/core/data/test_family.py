@@ -133,15 +133,12 @@ def test_the_data_file_brings_images_folds_and_source_images(tmp_path: Path) -> 
     assert all(s.features is not None and s.arrays.image is not None for s in tokens(tmp_path).all)
 
 
-def test_numbers_that_differ_are_refused(tmp_path: Path) -> None:
+def test_what_is_missing_or_differs_is_named(tmp_path) -> None:
     write(tmp_path, np_targets=(LABELS > 0)[:-1].astype(np.uint8))
     with pytest.raises(SizeError, match=r"Numbers of images differ .*np_targets 7, .*layer_24 8"):
         tokens(tmp_path)
     write(tmp_path, hv_targets=np.zeros((N, 3, EDGE, EDGE), np.float32))
     refuses(r"must be \(N, 2, H, W\)", tokens, tmp_path, by=SizeError)
-
-
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
     write(tmp_path, hv_targets=None)
     refuses(r"neither inst_maps nor np_.* There is: features, np, types", tokens, tmp_path)
     (tmp_path / "epidermal_targets.npz").unlink()

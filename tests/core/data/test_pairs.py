@@ -187,13 +187,17 @@ def test_split_source_and_pattern(tmp_path: Path) -> None:
     refuses("no image like 'z", names, pattern="z*")
 
 
-def test_what_is_missing_is_left_for_its_row_unless_all_is(tmp_path: Path) -> None:
+def test_what_is_missing_or_no_text_is_named(tmp_path) -> None:
     pairs = read_index(index(tmp_path, "image,label\nim/a.png,l\nim/zz.png,l\n"), EVERYTHING)
     assert len(pairs) == 2
     path = index(tmp_path, "image,label\n" + "".join(f"no/{i}.png,l\n" for i in range(5)))
     refuses(r"None of the images .*no/0\.png.* and 2 more.*relative", read_index, path, EVERYTHING)
     with pytest.raises(InputError, match="no column split, so 'val' is not in it"):
         read_index(index(tmp_path, "image,label\nim/a.png,l\n"), DataChoice(split="val"))
+    path = index(tmp_path, "")
+    path.write_bytes(b"image\0,label\n")
+    refuses("no text table", read_index, path, EVERYTHING)
+    refuses("is not there", read_index, tmp_path / "none.csv", EVERYTHING)
 
 
 @pytest.mark.parametrize(
@@ -221,10 +225,3 @@ def test_what_is_refused_says_where(tmp_path: Path, text: str, said: str) -> Non
     with pytest.raises(InputError, match=said) as refused:
         read_index(path, EVERYTHING)
     assert "list.csv" in str(refused.value)
-
-
-def test_a_file_that_is_no_text_or_not_there(tmp_path: Path) -> None:
-    path = index(tmp_path, "")
-    path.write_bytes(b"image\0,label\n")
-    refuses("no text table", read_index, path, EVERYTHING)
-    refuses("is not there", read_index, tmp_path / "none.csv", EVERYTHING)

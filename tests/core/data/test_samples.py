@@ -10,7 +10,6 @@ import pytest
 
 from napari_hovernet.core.data.load import gather, load_samples
 from napari_hovernet.core.data.samples import Sample, SampleArrays, measure, touching_count
-from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import DataParams
 from napari_hovernet.errors import InputError
 
@@ -98,17 +97,6 @@ def test_touching_agrees_with_a_look_at_every_pixel() -> None:
     assert touching
     assert touching_count(labels) == len(touching)
     assert touching_count(np.ones((1, 1), np.int32)) == 0
-
-
-def test_stored_targets_are_measured_as_they_are() -> None:
-    labels = nuclei()
-    half = hv_targets(labels) * np.float32(0.5)
-    stored = Sample("a", features=np.zeros((261, 2)), np_target=labels > 0, hv_target=half)
-    found, ours = measure(stored), measure(Sample("b", image=image(labels), labels=labels))
-    assert found.magnitude == pytest.approx(ours.magnitude / 2, rel=1e-5)
-    assert not found.has_labels
-    assert found.nuclei == found.components
-    assert found.touching == 0
 
 
 def test_real_images_have_the_figures_of_their_index(shared: Path) -> None:

@@ -98,15 +98,12 @@ def test_what_an_array_is(tmp_path: Path, arrays: Any, parts: set[str]) -> None:
         assert stored.read(0).ndim in (wanted, wanted - (name == "image"))
 
 
-def test_of_two_channels_of_np_the_second_is_taken(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said(tmp_path) -> None:
     prob = np.stack([np.zeros((N, *SIZE)), np.ones((N, *SIZE))], axis=1)
     np.savez(tmp_path / "x.npz", np_pred=prob)
     stack = stack_of([tmp_path / "x.npz"])
     assert stack.parts["np"].read(1).min() == 1 and stack.kind == "maps"
     assert "two channels" in stack.notes[0]
-
-
-def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     file = tmp_path / "x.npz"
     np.savez(file, images=np.zeros((N, *SIZE, 3)), inst_maps=np.zeros((N + 1, *SIZE)))
     refuses(r"Numbers of images differ \(x\.npz: images 5", lambda: stack_of([file]).n)

@@ -67,19 +67,16 @@ def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
         refuses(name, use, tmp_path / name)
 
 
-def test_cut_off_files_are_named(tmp_path: Path) -> None:
+def test_what_is_not_there_or_cut_off_is_named(tmp_path) -> None:
+    np.savez(tmp_path / "a.npz", x=ARRAY)
+    refuses("no array 'z', only x", open_member, tmp_path / "a.npz", "z")
+    refuses("is not there", open_npy, tmp_path / "b.npy")
     np.save(tmp_path / "a.npy", ARRAY)
     np.savez(tmp_path / "a.npz", x=np.zeros(5000))
     for name, use in (("a.npy", open_npy), ("a.npz", npz_members)):
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[:-20])
         refuses(rf"{name}.*damaged or cut off", use, tmp_path / name)
-
-
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", x=ARRAY)
-    refuses("no array 'z', only x", open_member, tmp_path / "a.npz", "z")
-    refuses("is not there", open_npy, tmp_path / "b.npy")
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz"])

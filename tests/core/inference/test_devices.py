@@ -59,7 +59,7 @@ def test_an_unknown_name_is_refused_with_the_choices(name: str) -> None:
     refuses("choose auto, cpu, cuda", devices.resolve_device, name, by=DeviceError)
 
 
-def test_cuda_missing_says_why(no_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_and_mps_missing_say_why(no_gpu, monkeypatch) -> None:
     assert devices.resolve_device("auto") == CPU
     first, last = devices.list_devices()
     assert not first.available and first.reason and first.free is None
@@ -76,9 +76,6 @@ def test_cuda_missing_says_why(no_gpu: None, monkeypatch: pytest.MonkeyPatch) ->
         devices.resolve_device("cuda")
     monkeypatch.setattr(torch.cuda, "init", lambda: None)
     refuses("CUDA_VISIBLE_DEVICES", devices.resolve_device, "cuda", by=DeviceError)
-
-
-def test_mps_missing_says_why(no_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     refuses("Apple", devices.resolve_device, "mps", by=DeviceError)
     monkeypatch.setattr(devices, "_is_mac", lambda: True)
     refuses("built without MPS", devices.resolve_device, "mps", by=DeviceError)

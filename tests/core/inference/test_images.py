@@ -119,15 +119,12 @@ def test_lazy_data_are_read_by_region(first: bool) -> None:
     assert lazy.pixels == 10 * 20 * 3
 
 
-def test_the_range_of_large_lazy_data_is_found_in_a_sample() -> None:
+def test_large_lazy_data_are_sampled_and_checked_when_read() -> None:
     lazy = Lazy(np.broadcast_to(np.uint16(4000), (5000, 6000)))
     source = as_source(lazy)
     assert lazy.pixels <= 9 * 256**2
     assert "12-bit" in " ".join(source.notes)
     assert source.read(0, 1, 0, 1)[0, 0, 0] == 249
-
-
-def test_nan_outside_of_the_sample_is_refused_when_read() -> None:
     data = np.ones((5000, 6000), np.float32)
     data[1000, 1000] = np.nan
     source = as_source(Lazy(data))
@@ -140,9 +137,6 @@ def test_multiscale_gives_its_finest_level_and_its_range_by_the_coarsest() -> No
     source = as_source(levels)
     assert source.shape == (120, 160) and "12-bit" in source.notes[0]
     assert levels[0].pixels == 0 and levels[2].pixels == RGB.size
-
-
-def test_napari_and_dask_multiscale() -> None:
     dask = pytest.importorskip("dask.array")
     multiscale = pytest.importorskip("napari.layers._multiscale_data").MultiScaleData
     data = np.tile(RGB, (4, 4, 1))

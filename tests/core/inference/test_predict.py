@@ -208,17 +208,14 @@ def test_closing_cancels_and_frees_memory(monkeypatch: pytest.MonkeyPatch) -> No
     assert released == [CPU] and len(runs) == count
 
 
-def test_between_steps_the_caller_s_torch_is_as_it_was() -> None:
+def test_bfloat16_stays_near_float32_and_torch_as_it_was() -> None:
+    a, b = (predict(model(), IMAGE, InferenceParams(precision=p)) for p in ("float32", "bfloat16"))
+    assert_equal(a, b, atol=0.1)
+    assert abs(a.np - b.np).max() > 0
     steps = predict_steps(model(), IMAGE, InferenceParams(tile=48, precision="bfloat16"))
     for _ in steps:
         assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         assert not torch.is_autocast_enabled("cpu")
-
-
-def test_bfloat16_stays_near_float32() -> None:
-    a, b = (predict(model(), IMAGE, InferenceParams(precision=p)) for p in ("float32", "bfloat16"))
-    assert_equal(a, b, atol=0.1)
-    assert abs(a.np - b.np).max() > 0
 
 
 class Scarce(nn.Module):
@@ -304,15 +301,12 @@ def test_errors_of_torch_and_of_the_image() -> None:
     refuses("part 3", lambda: predict(model(), Lazy()))
 
 
-def test_what_cannot_be_predicted_is_refused_before_the_work() -> None:
+def test_what_cannot_be_predicted_is_refused() -> None:
     huge = np.broadcast_to(np.uint8(0), (10**6, 10**6, 3))
     refuses("run on a region", lambda: predict(model(), huge))
     m = model()
     m.network.accepts = "tokens"
     refuses("tokens of a feature extractor", predict, m, IMAGE)
-
-
-def test_output_that_is_not_finite_names_the_precision() -> None:
     m = model()
     with torch.no_grad():
         m.network.heads["hv"][-1].bias.fill_(float("nan"))

@@ -65,18 +65,6 @@ def test_tiles_share_a_grid_their_ends_and_keep_clear_of_cuts(geometry, shape, t
             assert clear_high or t.input[high] == outer[high]
 
 
-def test_reference_repeats_the_published_plan() -> None:
-    tiles = plan((170, 165), ORIGINAL, 270, reference=True)
-    starts = [(r, c) for r in (0, 80, 160) for c in (0, 80, 160)]
-    assert [(t.kept.r0, t.kept.c0) for t in tiles] == starts
-    assert tiles[0].input == (-95, 175, -95, 175)
-    assert tiles[-1].kept == (160, 170, 160, 165)
-    with pytest.raises(InputError, match="empty"):
-        plan((0, 5), SAME, 256)
-    with pytest.raises(InputError, match="tile is 0"):
-        plan((5, 5), SAME, 0)
-
-
 @pytest.mark.parametrize("start, end, length", [(-7, 9, 1), (-7, 9, 2), (-20, 35, 5), (0, 6, 6)])
 def test_mirror_is_numpy_reflect(start: int, end: int, length: int) -> None:
     expected = np.pad(np.arange(length), (-start, end - length), mode="reflect")

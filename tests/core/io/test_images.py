@@ -34,7 +34,7 @@ def test_reads_png_of_any_colours(tmp_path: Path, shape: tuple[int, ...]) -> Non
     np.testing.assert_array_equal(whole(tmp_path / "a.png"), expected)
 
 
-def test_palette_depth_and_orientation_of_pictures(tmp_path: Path) -> None:
+def test_colours_of_every_kind_become_rgb(tmp_path) -> None:
     image = Image.fromarray(RGB).quantize(16)
     image.save(tmp_path / "a.png")
     np.testing.assert_array_equal(whole(tmp_path / "a.png"), np.asarray(image.convert("RGB")))
@@ -50,9 +50,6 @@ def test_palette_depth_and_orientation_of_pictures(tmp_path: Path) -> None:
     pixels = np.full((8, 8, 2), (127, 128), np.uint8)
     Image.fromarray(pixels, "LA").save(tmp_path / "a.png")
     assert np.abs(whole(tmp_path / "a.png").astype(int) - 191).max() <= 1
-
-
-def test_tiffs_of_other_colours_become_rgb(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(
         path, np.moveaxis(RGB, 2, 0), photometric="minisblack", metadata={"axes": "CYX"}
@@ -66,7 +63,7 @@ def test_tiffs_of_other_colours_become_rgb(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(tmp_path / "a.tif"), colours.T[RGB[..., 0]])
 
 
-def test_stacks_channels_and_nan_are_refused(tmp_path: Path) -> None:
+def test_what_is_no_image_is_named(tmp_path) -> None:
     stack = np.zeros((5, 20, 30), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", metadata={"axes": "ZYX"})
     refuses(r"a\.tif is a stack .*ZYX", read_image, tmp_path / "a.tif")
@@ -77,6 +74,12 @@ def test_stacks_channels_and_nan_are_refused(tmp_path: Path) -> None:
     data[3, 4] = np.nan
     tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb")
     refuses(r"a\.tif: 3 of 1800 values", read_image, tmp_path / "a.tif")
+    (tmp_path / "a.png").write_text("not a picture at all, though it says so")
+    refuses(r"a\.png is no PNG, JPEG or TIFF", read_image, tmp_path / "a.png")
+    (tmp_path / "b.png").touch()
+    refuses("empty", read_image, tmp_path / "b.png")
+    refuses("is a folder", read_image, tmp_path)
+    refuses("not there", read_image, tmp_path / "c.png")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
@@ -151,15 +154,6 @@ def test_broken_chunks_of_a_png_are_passed_over_or_named(tmp_path, chunk, conten
         assert whole(tmp_path / "a.png").shape == (70, 90, 3)
     except InputError as error:
         assert "a.png" in str(error)
-
-
-def test_what_is_no_image_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_text("not a picture at all, though it says so")
-    refuses(r"a\.png is no PNG, JPEG or TIFF", read_image, tmp_path / "a.png")
-    (tmp_path / "b.png").touch()
-    refuses("empty", read_image, tmp_path / "b.png")
-    refuses("is a folder", read_image, tmp_path)
-    refuses("not there", read_image, tmp_path / "c.png")
 
 
 REGIONS = [(0, 70, 0, 90), (3, 4, 5, 6), (30, 66, 15, 80), (64, 70, 64, 90), (10, 10, 0, 5)]

@@ -20,7 +20,7 @@ from napari_hovernet.core.io.hover_net import (
 )
 from napari_hovernet.core.io.labels import read_label_tiff, write_label_tiff
 from napari_hovernet.core.io.open import read_labels
-from napari_hovernet.core.types import Int32, Nuclei
+from napari_hovernet.core.types import Int32
 from napari_hovernet.errors import InputError, OutputError
 
 from ...refusals import refuses
@@ -157,10 +157,12 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, labels, nuclei, keep) -> N
     refuses(r"cut\.mat", read_hovernet_mat, tmp_path / "cut.mat")
 
 
-def test_hdf5_says_how_to_save(tmp_path: Path) -> None:
+def test_what_cannot_be_read_says_what_to_give(tmp_path, nuclei) -> None:
     header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
     (tmp_path / "n.mat").write_bytes(header + bytes(512))
     refuses("-v7", read_hovernet_mat, tmp_path / "n.mat")
+    write_geojson(tmp_path / "a.geojson", nuclei)
+    refuses(r"a\.geojson holds outlines.*shape", read_labels, tmp_path / "a.geojson")
 
 
 def png(path: Path, values: np.ndarray) -> Path:
@@ -207,19 +209,7 @@ def test_hover_net_json_keeps_its_ids_and_tells_what_lies_outside(tmp_path: Path
     assert "1 of 3 outlines lie outside" in found.notes[0]
 
 
-def test_a_palette_is_ignored_and_grey_in_three_channels_is_read(tmp_path, labels) -> None:
-    indexed = Image.frombytes("P", labels.shape[::-1], labels.astype(np.uint8).tobytes())
-    indexed.putpalette([(37 * i) % 256 for i in range(768)])
-    indexed.save(tmp_path / "p.png")
-    grey = png(tmp_path / "g.png", np.dstack([labels.astype(np.uint8)] * 3))
-    deep = png(tmp_path / "d.png", np.dstack([labels.astype(np.uint16)] * 3))
-    for path, said in ((tmp_path / "p.png", "palette"), (grey, "3 channels"), (deep, "3 chan")):
-        found = read_labels(path)
-        np.testing.assert_array_equal(found.labels, labels)
-        assert said in found.notes[0]
-
-
-def test_masks_and_floats_are_read_with_a_word(tmp_path: Path, labels: Int32) -> None:
+def test_masks_floats_palettes_and_grey_channels_are_read_with_a_word(tmp_path, labels) -> None:
     found = read_labels(png(tmp_path / "m.png", np.eye(9, dtype=np.uint8) * 255))
     assert found.ids.tolist() == [255]
     assert "if this is a mask" in found.notes[-1]
@@ -229,6 +219,15 @@ def test_masks_and_floats_are_read_with_a_word(tmp_path: Path, labels: Int32) ->
     found = read_labels(tmp_path / "f.npy")
     np.testing.assert_array_equal(found.labels, labels)
     assert "read as one plane" in found.notes[0]
+    indexed = Image.frombytes("P", labels.shape[::-1], labels.astype(np.uint8).tobytes())
+    indexed.putpalette([(37 * i) % 256 for i in range(768)])
+    indexed.save(tmp_path / "p.png")
+    grey = png(tmp_path / "g.png", np.dstack([labels.astype(np.uint8)] * 3))
+    deep = png(tmp_path / "d.png", np.dstack([labels.astype(np.uint16)] * 3))
+    for path, said in ((tmp_path / "p.png", "palette"), (grey, "3 channels"), (deep, "3 chan")):
+        found = read_labels(path)
+        np.testing.assert_array_equal(found.labels, labels)
+        assert said in found.notes[0]
 
 
 @pytest.mark.parametrize("suffix", ["npy", "tif", "mat"])
@@ -326,8 +325,3 @@ def test_what_is_refused_names_the_file(tmp_path, make, said) -> None:
         read_labels(path, (8, 8))
     assert path.name in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-def test_outlines_without_a_size_are_refused(tmp_path: Path, nuclei: Nuclei) -> None:
-    write_geojson(tmp_path / "a.geojson", nuclei)
-    refuses(r"a\.geojson holds outlines.*shape", read_labels, tmp_path / "a.geojson")

@@ -2,7 +2,6 @@
 
 import json
 import math
-import uuid
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -101,27 +100,6 @@ def test_round_trip_gives_labels_types_and_measurements_back(tmp_path, labels, n
     assert np.allclose(back.measurements["HV magnitude mean"], nuclei.magnitude_mean)
 
 
-def test_a_file_is_what_qupath_reads(tmp_path: Path, nuclei: Nuclei) -> None:
-    write_geojson(tmp_path / "n.geojson", nuclei, metadata={"version": "1"})
-    data = json.loads((tmp_path / "n.geojson").read_text(encoding="utf-8"))
-    assert data["type"] == "FeatureCollection"
-    assert data["napari_hovernet"]["version"] == "1"
-    assert len(data["features"]) == len(nuclei)
-    assert len({uuid.UUID(f["id"]) for f in data["features"]}) == len(nuclei)
-    for f, area in zip(data["features"], nuclei.area, strict=True):
-        assert f["properties"]["objectType"] == "detection"
-        rings = f["geometry"]["coordinates"]
-        flat = rings if f["geometry"]["type"] == "Polygon" else [r for part in rings for r in part]
-        assert all(ring[0] == ring[-1] for ring in flat)
-        assert sum(abs(signed_area(np.array(ring[:-1], float))) for ring in flat) == area
-        assert all(isinstance(v, float) for v in f["properties"]["measurements"].values())
-    assert data["features"][1]["properties"]["classification"] == {
-        "name": "neoplastic",
-        "color": [255, 0, 0],
-    }
-    assert "classification" not in data["features"][0]["properties"]
-
-
 def test_ids_depend_on_the_run_and_on_nothing_else(tmp_path: Path, nuclei: Nuclei) -> None:
     ids = []
     for name, run in (("a", "x"), ("b", "x"), ("c", "y")):
@@ -131,16 +109,13 @@ def test_ids_depend_on_the_run_and_on_nothing_else(tmp_path: Path, nuclei: Nucle
     assert not set(ids[0]) & set(ids[2])
 
 
-def test_lists_single_features_holes_and_multipolygons_are_read(tmp_path: Path) -> None:
+def test_every_kind_of_feature_is_read(tmp_path) -> None:
     hole = [[1, 1], [2, 1], [2, 2], [1, 2], [1, 1]]
     far = [[10, 0], [12, 0], [12, 2], [10, 2], [10, 0]]
     holed = feature(geometry={"type": "Polygon", "coordinates": [RING, hole]})
     several = feature(geometry={"type": "MultiPolygon", "coordinates": [[RING], [far]]})
     assert (rasterize(read(tmp_path, [holed])) == 1).sum() == 11
     assert (rasterize(read(tmp_path, several)) == 1).sum() == 16
-
-
-def test_of_a_cell_the_nucleus_is_taken_and_points_are_left_out(tmp_path: Path) -> None:
     small = [[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]
     cell = feature(nucleusGeometry={"type": "Polygon", "coordinates": [small]})
     point = feature(geometry={"type": "Point", "coordinates": [1, 1]})
@@ -150,7 +125,7 @@ def test_of_a_cell_the_nucleus_is_taken_and_points_are_left_out(tmp_path: Path) 
     assert back.notes == ("2 features that are no areas were left out",)
 
 
-def test_classes_of_other_programs_are_numbered_as_they_come(tmp_path: Path) -> None:
+def test_classes_are_numbered_as_they_come(tmp_path) -> None:
     kinds = [
         {"name": "Tumor", "colorRGB": -3670016},
         {"names": ["Immune", "Positive"], "color": [1, 2, 3]},
@@ -160,10 +135,20 @@ def test_classes_of_other_programs_are_numbered_as_they_come(tmp_path: Path) -> 
     assert back.type.tolist() == [1, 2, 1]
     assert [info.name for info in back.type_names.values()] == ["Tumor", "Immune: Positive"]
     assert back.type_names[1].color == (200, 0, 0)
+    data = {
+        "type": "FeatureCollection",
+        "features": [feature(properties={"classification": {"name": "a"}})],
+        "napari_hovernet": {"types": {"one": 1}},
+    }
+    assert read(tmp_path, data).type.tolist() == [1]
 
 
-def test_measurements_that_are_no_number_are_nan_and_coordinates_are_refused(tmp_path) -> None:
-    """QuPath writes NaN where it could not measure."""
+def test_measurements_of_any_qupath_are_read(tmp_path) -> None:
+    old = feature(properties={"measurements": [{"name": "Area", "value": 3}]})
+    back = read(tmp_path, [old, feature()])
+    assert back.measurements["Area"][0] == 3
+    assert np.isnan(back.measurements["Area"][1])
+    # QuPath writes NaN where it could not measure.
     text = json.dumps(feature(properties={"measurements": {"Solidity": math.nan, "Area": 3.0}}))
     (tmp_path / "q.geojson").write_text(text)
     back = read_geojson(tmp_path / "q.geojson").measurements
@@ -171,13 +156,6 @@ def test_measurements_that_are_no_number_are_nan_and_coordinates_are_refused(tmp
     broken = [[1, math.nan], *RING[1:]]
     with pytest.raises(InputError, match="ring"):
         read(tmp_path, [feature(geometry={"type": "Polygon", "coordinates": [broken]})])
-
-
-def test_measurements_before_qupath_0_4_are_read(tmp_path: Path) -> None:
-    old = feature(properties={"measurements": [{"name": "Area", "value": 3}]})
-    back = read(tmp_path, [old, feature()])
-    assert back.measurements["Area"][0] == 3
-    assert np.isnan(back.measurements["Area"][1])
 
 
 @pytest.mark.parametrize(
@@ -209,15 +187,6 @@ def test_broken_geojson_is_refused_by_name(tmp_path: Path, data: Any, said: str)
     assert "given.geojson" in str(caught.value)
 
 
-def test_damaged_types_of_ours_are_ignored(tmp_path: Path) -> None:
-    data = {
-        "type": "FeatureCollection",
-        "features": [feature(properties={"classification": {"name": "a"}})],
-        "napari_hovernet": {"types": {"one": 1}},
-    }
-    assert read(tmp_path, data).type.tolist() == [1]
-
-
 CONTOUR = [[1, 1], [3, 1], [3, 3], [1, 3]]
 
 
@@ -229,25 +198,6 @@ def test_hover_net_s_json_there_and_back(tmp_path: Path, labels: Int32, nuclei: 
     assert back.type_names == nuclei.type_names
     assert back.ids == tuple(map(str, nuclei.label))
     assert np.allclose(back.measurements["Type probability"], nuclei.type_probability)
-
-
-def test_the_file_has_the_members_of_hover_net(tmp_path, nuclei, untyped) -> None:
-    write_hovernet_json(tmp_path / "n.json", nuclei, offset=(100, 200), mpp=0.25)
-    data = json.loads((tmp_path / "n.json").read_text())
-    assert data["mag"] == 40
-    first = data["nuc"]["1"]
-    assert set(first) == {"bbox", "centroid", "contour", "type_prob", "type"}
-    assert first["bbox"] == [[105, 205], [115, 212]]
-    assert first["centroid"] == [208.0, 109.5]
-    assert first["contour"][0] == [205, 105]
-    assert data["nuc"]["2"]["type"] == 1
-    write_hovernet_json(tmp_path / "n.json", untyped)
-    data = json.loads((tmp_path / "n.json").read_text())
-    assert data["mag"] is None
-    assert data["nuc"]["1"]["type"] is None
-    back = read_hovernet_json(tmp_path / "n.json")
-    assert not back.type.any()
-    assert np.isnan(back.measurements["Type probability"]).all()
 
 
 def test_ids_with_gaps_and_fractional_contours_are_read(tmp_path: Path) -> None:

@@ -83,12 +83,9 @@ def test_ome_xml_goes_before_the_tags(tmp_path, pixels, mpp, said) -> None:
     found(tmp_path / "i.ome.tif", mpp, said, description=xml, **CM)
 
 
-def test_a_broken_ome_xml_leaves_the_pixels_readable(tmp_path: Path) -> None:
+def test_a_broken_or_hostile_ome_xml_leaves_the_pixels_readable(tmp_path) -> None:
     broken = '<OME><Image><Pixels PhysicalSizeX="0.5"/></Image></OME>'
     found(tmp_path / "i.ome.tif", 0.5, "OME-XML is not read", description=broken)
-
-
-def test_entities_are_not_expanded(tmp_path: Path) -> None:
     bomb = '<!DOCTYPE a [<!ENTITY a "aa">]>' + OME.format('PhysicalSizeX="&a;"')
     found(tmp_path / "i.ome.tif", None, "OME-XML is not read", description=bomb)
 

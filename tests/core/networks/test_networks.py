@@ -230,14 +230,11 @@ def test_it_gives_what_the_network_gives(name, fuses, monkeypatch) -> None:
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-def test_a_network_in_training_or_listened_to_runs_as_it_is() -> None:
+def test_a_network_in_training_runs_as_it_is_and_updates_its_statistics() -> None:
     network = lively("compact")
     assert folded(network.train()) is network
     network.eval().heads["np"][1].register_forward_hook(lambda *_: None)
     assert folded(network) is network
-
-
-def test_training_updates_the_statistics() -> None:
     conv, bn = nn.Conv2d(2, 3, 1, bias=False), nn.BatchNorm2d(3)
     conv_bn(torch.randn(4, 2, 5, 5), conv, bn)
     assert int(bn.num_batches_tracked) == 1

@@ -36,28 +36,19 @@ def rates(total: int = 100, **changes: object) -> list[float]:
     return [rate(optim, step, total) for step in range(total)]
 
 
-def test_step_falls_to_a_tenth_at_half() -> None:
+def test_rates_of_each_schedule() -> None:
     found = rates(schedule="step")
     assert found[49] == 2.0
     assert found[50] == pytest.approx(0.2)
     assert found[99] == pytest.approx(0.2)
-
-
-def test_cosine_starts_full_is_half_in_the_middle_and_falls_to_nothing() -> None:
     found = rates(schedule="cosine")
     assert found[0] == 2.0
     assert found[50] == pytest.approx(1.0)
     assert 0 < found[99] < 0.001
     assert found == sorted(found, reverse=True)
-
-
-def test_warmup_rises_in_equal_steps_and_then_the_schedule_begins_at_its_full_rate() -> None:
     found = rates(schedule="cosine", warmup_steps=4)
     assert found[:4] == pytest.approx([0.4, 0.8, 1.2, 1.6])
     assert found[4] == 2.0
-
-
-def test_a_run_shorter_than_its_warmup_has_finite_rates() -> None:
     assert rates(total=2, warmup_steps=9) == pytest.approx([0.2, 0.4])
 
 
@@ -91,15 +82,12 @@ def test_hv_is_scored_as_everywhere_else():
         assert row[mine] == pytest.approx(theirs, rel=1e-5)
 
 
-def test_means_weigh_hv_by_pixels_and_scores_by_images():
+def test_means_and_ranks():
     rows = [{"aji": 0.2, "magnitude": 0.1, "pixels": 30.0}, {"aji": 0.6, "magnitude": 0.5,
             "pixels": 10.0}, {"aji": math.nan, "magnitude": math.nan, "pixels": 0.0}]  # fmt: skip
     found = means(rows)
     assert found["aji"] == pytest.approx(0.4)
     assert found["magnitude"] == pytest.approx(0.2)
-
-
-def test_models_are_ranked_by_what_there_is():
     assert score_of({"aji": 0.5, "pq": 0.4, "loss": 1.0}, {}) == pytest.approx(0.9)
     assert score_of({"loss": 1.5}, {"total": 9.0}) == -1.5
     assert score_of({}, {"total": 9.0}) == -9.0

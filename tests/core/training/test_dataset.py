@@ -103,7 +103,7 @@ def test_opencv_keeps_its_threads_in_the_main_process() -> None:
     assert cv2.getNumThreads() == 2
 
 
-def test_an_epoch_spreads_its_crops_by_area() -> None:
+def test_an_epoch_spreads_its_crops_by_area_in_another_order_each_time() -> None:
     blank = [
         Sample(f"{edge}", image=np.zeros((edge, edge, 3), np.uint8), labels=np.eye(edge, dtype=int))
         for edge in (20, 96, 192)
@@ -117,9 +117,6 @@ def test_an_epoch_spreads_its_crops_by_area() -> None:
     half = CropDataset(blank, CROP, STILL, length=10)
     drawn = Counter(half.sample_of(i).name for i in range(10))
     assert 7 <= drawn["192"] <= 8
-
-
-def test_each_small_image_comes_once_an_epoch_in_another_order() -> None:
     crops = CropDataset([sample(i) for i in range(7)], DataParams(crop=128), STILL)
     orders = []
     for epoch in range(2):

@@ -269,14 +269,11 @@ def test_learned_weights_types_and_dropout_are_resumed_too(tmp_path, monkeypatch
     assert events_of(folder, "step")[0]["terms"]["nt"] > 0
 
 
-def test_resuming_a_run_that_is_done_changes_nothing(whole: RunFolder) -> None:
+def test_resuming_what_is_done_or_never_began(whole, tmp_path) -> None:
     before = whole.last.read_bytes()
     assert engine.run_training(whole, resume=True) == 0
     assert whole.last.read_bytes() == before
     assert whole.read_status()["state"] == "done"
-
-
-def test_resuming_before_the_first_checkpoint_begins_anew(tmp_path: Path, whole: RunFolder) -> None:
     folder = folder_of(tmp_path)
     assert engine.run_training(folder, resume=True) == 0
     assert same_weights(folder.last, whole.last)
@@ -453,16 +450,13 @@ def test_a_folder_that_takes_no_events_fails_without_a_word_to_write(tmp_path, d
     assert "events.jsonl" in caplog.text
 
 
-def test_a_missing_or_damaged_configuration_fails_with_a_state(tmp_path: Path) -> None:
+def test_damaged_configurations_and_resume_files_fail_with_a_way_out(tmp_path, whole) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     folder.config_file.write_text("{")
     assert engine.run_training(folder) == 1
     assert folder.read_status()["state"] == "failed"
     assert json.loads(folder.events.read_text().splitlines()[-1])["state"] == "failed"
-
-
-def test_a_damaged_resume_file_is_refused_with_the_way_out(tmp_path, whole) -> None:
     whole.resume_file.write_bytes(whole.resume_file.read_bytes()[:-100])
     assert engine.run_training(whole, resume=True) == 1
     assert "start a new run from best.safetensors" in whole.read_status()["message"]

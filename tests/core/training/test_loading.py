@@ -128,7 +128,7 @@ def test_all_but_heads_leaves_the_heads_alone_to_learn(name: str) -> None:
     assert all(weight.startswith(parts_of(network).heads) for weight in learning(network))
 
 
-def test_two_phases_free_the_encoder_in_the_second_half() -> None:
+def test_two_phases_and_a_type_head_without_types() -> None:
     network = network_of("compact")
     both = freezer(network, "two phases")
     both.apply(5)
@@ -137,9 +137,6 @@ def test_two_phases_free_the_encoder_in_the_second_half() -> None:
     both.apply(6)
     assert "down.0.conv1.weight" in learning(network)
     assert network.get_submodule("down.0.bn1").training
-
-
-def test_a_type_head_without_types_to_learn_from_stays() -> None:
     network = network_of("compact")
     freezer(network, "nothing", typed=False).apply(1)
     assert not any(weight.startswith("heads.tp") for weight in learning(network))

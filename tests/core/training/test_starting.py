@@ -40,18 +40,19 @@ def test_what_a_start_reads():
         needs_of("nowhere.pth")
 
 
-def test_the_built_in_model_keeps_what_is_known_of_it():
+def test_what_a_start_knows_of_itself():
     start = start_of(TrainConfig(start="compact", data=DataParams()), loaded())
     assert start.info.architecture == "compact" and start.info.mpp == 0.25
     assert not start.typed and start.n_types is None
     assert start.info.origin, "where the weights come from is provenance"
-
-
-def test_an_untrained_network_has_the_types_of_the_data():
     start = start_of(TrainConfig(start="scratch:compact"), loaded(types=True))
     assert start.typed and start.n_types == 4
     assert len(start.info.types) == 4
     assert any("untrained" in note for note in start.notes)
+    found = start_of(TrainConfig(start="compact"), loaded(types=True))
+    assert found.typed and found.n_types == 4
+    said = "The model has no types: a new type head learns type 1, type 2, type 3."
+    assert said in found.notes
 
 
 def typed_file(path: Path, names: tuple[str, ...] = ("round", "long", "flat")) -> str:
@@ -86,13 +87,6 @@ def test_new_types_get_a_new_head_and_nothing_else(tmp_path, names, kept):
     if names:
         assert {k: t.name for k, t in found.info.types.items() if k} == names
     assert kept != any("a new type head learns" in note for note in found.notes)
-
-
-def test_a_model_without_types_gets_a_head_for_those_of_the_data():
-    found = start_of(TrainConfig(start="compact"), loaded(types=True))
-    assert found.typed and found.n_types == 4
-    said = "The model has no types: a new type head learns type 1, type 2, type 3."
-    assert said in found.notes
 
 
 def test_types_are_numbered_by_the_names_in_the_files(tmp_path: Path):

@@ -3,17 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.app.jobs import drive
-from napari_hovernet.core.checkpoint import load_model, save_model
+from napari_hovernet.core.checkpoint import save_model
 from napari_hovernet.core.losses import HoverLoss
 from napari_hovernet.core.networks.optimus import OptimusDecoder
 from napari_hovernet.core.params import DataParams, LossParams, OptimParams, TrainConfig
-from napari_hovernet.core.tokens.data import find_token_data, membership, truth_of
-from napari_hovernet.core.tokens.decode import predict_tokens_steps
 from napari_hovernet.core.training import loop as engine
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.core.training.module import Start, TrainingModule
@@ -71,30 +67,3 @@ def test_a_decoder_without_background_learns_types_in_nuclei_alone() -> None:
     loss.backward()
     assert 0 < loss.item() < 50
     assert float(network.nt_head.head[3].bias.grad.abs().sum()) > 0
-
-
-@pytest.mark.slow
-def test_both_files_hold_the_same_model(run: Path) -> None:
-    ours, family = (load_model(run / "run" / f"best.{e}", "cpu") for e in ("safetensors", "pth"))
-    for key, value in ours.network.state_dict().items():
-        assert torch.equal(family.network.state_dict()[key], value), key
-    assert family.info.history == ours.info.history
-    assert family.info.hv_convention == ours.info.hv_convention
-    mine = {k: v for k, v in ours.info.training.items() if k != "earlier"}
-    assert {k: v for k, v in family.info.training.items() if k != "earlier"} == mine
-
-
-@pytest.mark.slow
-def test_hv_points_better_than_before_on_what_was_held_out(run: Path) -> None:
-    data = find_token_data([run / "data"], "")
-    model = load_model(run / "run" / "last.pth", "cpu")
-    sides = membership(model.info, data)
-    assert sides.called(sides.chosen()) == "validation (seed 3)"
-    (index,) = sides.chosen("val")
-    truth = truth_of(data, index).labels > 0
-    tokens = np.asarray(data.tokens[index : index + 1])
-    inside = {}
-    for name in ("start.pth", "run/last.pth"):
-        maps = drive(predict_tokens_steps(load_model(run / name, "cpu"), tokens)).maps(0)
-        inside[name] = maps.np[truth].mean() - maps.np[~truth].mean()
-    assert inside["run/last.pth"] > inside["start.pth"] + 0.1

@@ -53,7 +53,7 @@ def test_the_bug_of_the_story_cancels_hv_out() -> None:
     assert abs(np.mean(cosines)) < 1e-6
 
 
-def test_all_eight_turns_differ_and_matrices_agree_with_planes() -> None:
+def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> None:
     plane = np.arange(25).reshape(5, 5)
     assert len({turn_plane(plane, turn).tobytes() for turn in TURNS}) == 8
     rows, cols = np.mgrid[-2:3, -2:3]
@@ -63,9 +63,6 @@ def test_all_eight_turns_differ_and_matrices_agree_with_planes() -> None:
         moved = np.zeros_like(plane)
         moved[y + 2, x + 2] = plane.ravel()
         assert (moved == turn_plane(plane, turn)).all()
-
-
-def test_tokens_turn_as_their_patches_and_the_first_five_stay() -> None:
     grid = np.arange(256).reshape(16, 16)
     features = np.concatenate((np.full(5, -1), grid.ravel())).astype(np.float16)[:, None]
     for turn in TURNS:
