@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_hovernet.app.segment import (
-    Region,
-    SegmentParams,
-    SegmentResult,
-    write_result,
-)
+from napari_hovernet.app.segment import Region, SegmentParams, SegmentResult, write_result
 from napari_hovernet.core.io import USUAL, Format
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.types import ModelInfo

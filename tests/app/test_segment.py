@@ -10,12 +10,7 @@ import torch
 
 from napari_hovernet.app import segment as segment_module
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.segment import (
-    Region,
-    SegmentParams,
-    run_metadata,
-    segment_steps,
-)
+from napari_hovernet.app.segment import Region, SegmentParams, run_metadata, segment_steps
 from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Model, ModelInfo, Progress, TypeInfo

@@ -26,7 +26,6 @@ from napari_hovernet.core.choices import options
 from napari_hovernet.core.io.labels import write_label_tiff
 from napari_hovernet.core.params import LOSS_PRESETS, DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.synthetic import TissueParams, tissue
-from napari_hovernet.core.training.files import EventWriter
 from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError
@@ -202,18 +201,6 @@ def test_memory_and_time_are_estimated_where_they_were_measured():
     made = estimate(CONFIG, ModelInfo("optimus", parameters=1_151_209), ())
     assert made.words == ""
     assert estimate(replace(CONFIG, start="scratch:hovernet"), None, ()).memory > 10e9
-
-
-def test_a_former_run_tells_the_speed(tmp_path):
-    store = RunStore(tmp_path)
-    run = store.create(replace(CONFIG, name="old", data=DataParams(crop=128)))
-    with EventWriter(run.events) as writer:
-        writer.write("step", step=1, images_per_s=16.0)
-    made = estimate(CONFIG, COMPACT, store.list())
-    assert made.from_run == "old" and "as run old went" in made.words
-    assert made.seconds_per_step == pytest.approx(8 * 256**2 / (16 * 128**2))
-    other = estimate(replace(CONFIG, device="cuda"), COMPACT, store.list())
-    assert other.from_run == ""
 
 
 def test_a_family_without_data_is_looked_for_where_families_lie(tmp_path, monkeypatch):

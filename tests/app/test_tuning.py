@@ -10,7 +10,6 @@ from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import SegmentParams, SegmentResult, run_metadata
 from napari_hovernet.app.tuning import (
     MERGE_S,
-    Edits,
     Tuned,
     Tuners,
     Tuning,
@@ -24,12 +23,7 @@ from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.inference.tiles import scaled_separation
 from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import PRESETS, InferenceParams, SeparationParams
-from napari_hovernet.core.separation.tuning import (
-    StageCounts,
-    StagedTuner,
-    TuneParams,
-    tune,
-)
+from napari_hovernet.core.separation.tuning import StageCounts, StagedTuner, TuneParams, tune
 from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
 from napari_hovernet.core.types import Maps, ModelInfo
 
@@ -113,23 +107,6 @@ def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
     assert heard == [("params", TuneParams(cut)), ("tuned", None)]
     tuning.begin(None)
     assert tuning.params == TuneParams()
-
-
-def test_begin_can_go_on_where_a_run_was_left(tuning):
-    run = result(SeparationParams(depth=0.33))
-    tuning.begin(run)
-    tuning.edit(depth(0.2))
-    tuning.edit(depth(0.4))
-    tuning.undo()
-    left = tuning.edits
-    assert left == Edits((tuning.start, depth(0.2)), (depth(0.4),))
-    tuning.begin(result())
-    assert tuning.params == TuneParams()
-    tuning.begin(run, left)
-    assert tuning.params == depth(0.2) and tuning.start == depth(0.33)
-    tuning.redo()
-    assert tuning.params == depth(0.4)
-    assert left == Edits((tuning.start, depth(0.2)), (depth(0.4),))  # a frozen copy
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -234,16 +234,6 @@ def test_evaluate_prints_what_the_scores_are_worth(run: Any, place: Path) -> Non
     assert not list(place.glob("evaluation*"))
 
 
-def test_magnitude_names_the_samples_and_the_truth(run: Any, place: Path) -> None:
-    found = run("magnitude", *given(place), "--json", "--split", "all", "--n-samples", 3)
-    told = json.loads(found.out)
-    assert told["samples"]["which"] == "validation (fold 3) and training (folds 1, 2)"
-    assert [row["measured_inside"] for row in told["rows"]] == ["true nuclei"] * 3
-    assert told["overall"]["true_magnitude"] == pytest.approx(0.69, abs=0.03)
-    largest = [row["whole_image_max"] for row in told["rows"]]
-    assert told["overall"]["whole_image_max"] == pytest.approx(np.mean(largest), abs=1e-4)
-
-
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -37,13 +37,6 @@ def test_equals_the_definition(seed):
     np.testing.assert_allclose(hv, by_hand(labels), atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.uint32])
-def test_ids_and_dtype_do_not_matter(dtype):
-    labels = discs()
-    ids = np.array([0, 200, 7], dtype)
-    np.testing.assert_array_equal(hv_targets(ids[labels]), hv_targets(labels))
-
-
 def test_huge_ids_views_and_single_pixels():
     labels = discs().astype(np.int64)
     np.testing.assert_array_equal(hv_targets(labels * 10**15), hv_targets(labels))

@@ -152,13 +152,6 @@ def test_noise_background_and_zeros_cut_nothing():
     np.testing.assert_array_equal(found.labels, separate_local(maps, LOCAL).labels)
 
 
-def test_bands_do_not_change_the_result():
-    maps = exact(crowd())
-    whole, cut = separate_local(maps, LOCAL), separate_local(maps, replace(LOCAL, band_rows=13))
-    np.testing.assert_array_equal(cut.energy, whole.energy)
-    np.testing.assert_array_equal(cut.labels, whole.labels)
-
-
 @pytest.mark.parametrize("method", WORKING)
 @pytest.mark.parametrize("shape", [(64, 301), (200, 37), (1, 50), (50, 1)])
 def test_pieces_do_not_change_the_result(method, shape, monkeypatch):

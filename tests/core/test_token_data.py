@@ -1,4 +1,3 @@
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,13 +210,3 @@ def test_our_checkpoints_tell_by_seed_and_share(tmp_path):
     assert sides.called(sides.chosen()) == "validation (seed 5)"
     other = membership(info_of(folder, seed=6), find_token_data([folder], ""))
     assert set(other.chosen("val")) != wanted
-
-
-def test_data_that_moved_are_found_again_and_it_is_said(tmp_path):
-    old = write_split(tmp_path / "old")
-    info = info_of(old)
-    before = membership(info, find_token_data([old], "")).splits
-    new = shutil.move(old, tmp_path / "new")
-    sides = membership(info, find_token_data([Path(new)], ""))
-    assert sides.splits == before
-    assert "moved" in " ".join(sides.notes)

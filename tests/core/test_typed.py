@@ -1,7 +1,6 @@
 """Types: each score equal to one written again from the papers, by plain loops."""
 
 import itertools
-import json
 import math
 
 import numpy as np
@@ -13,7 +12,7 @@ import napari_hovernet as nh
 from napari_hovernet.core.measure import typed
 from napari_hovernet.core.measure.metrics import tally_types
 from napari_hovernet.core.measure.typed import pairs_within, pooled, r2
-from napari_hovernet.core.types import CONSEP, TypeInfo, TypeScores
+from napari_hovernet.core.types import TypeScores
 from napari_hovernet.errors import InputError
 
 Image = tuple[np.ndarray, np.ndarray, dict[int, int], dict[int, int]]
@@ -255,19 +254,6 @@ def test_ids_with_gaps_nobody_and_nothing():
         assert math.isnan(found.boundary_offset)
         assert found.f1 == 0 or math.isnan(found.f1)
     assert pooled([]).n_images == 0
-
-
-def test_known_types_are_named_and_scored_even_where_there_are_none():
-    names = {k: info for k, info in CONSEP.items() if k}
-    true, pred, true_types, pred_types = scene(2)
-    found = nh.evaluate(true, pred, types=pred_types, true_types=true_types, type_names=names).typed
-    assert [row.name for row in found.types.values()] == [t.name for t in names.values()]
-    assert math.isnan(found.types[4].f1)
-    assert found.types[4].n_true == 0
-    plain = found.as_dict()
-    assert plain["types"]["1"]["color"] == [255, 255, 0]
-    assert json.dumps(plain)
-    assert pooled([], {1: TypeInfo("x", (1, 2, 3))}).types[1].name == "x"
 
 
 def test_what_is_ignored_is_neither_missed_nor_spurious():

@@ -117,19 +117,6 @@ def test_two_runs_in_a_window_of_their_own(work, tab, blobs, blob_run, settle, q
     window.close()
 
 
-def test_the_mouse_reads_and_the_features_table_selects(work, tab, blobs, settle, qtbot):
-    tab.shown()
-    world = work.layers.nuclei.data_to_world(np.argwhere(work.study.labels == 7)[0])
-    tab._moved(world)
-    assert "nucleus 7" in tab.pixel.text() and "µm²" in tab.pixel.text()
-    camera = work.viewer.scene.camera.center if hasattr(work.viewer, "scene") else None
-    tab._clicked(world)
-    assert work.study.nucleus == 7
-    assert camera is None or work.viewer.scene.camera.center == camera
-    work.layers.nuclei.selected_label = 4
-    assert work.study.nucleus == 4
-
-
 def test_a_part_of_the_truth_is_put_where_it_lies(work, blobs):
     labels = np.arange(120 * 160, dtype=np.int32).reshape(120, 160)
     part = work.viewer.add_labels(labels[20:60, 30:90], name="part", translate=(20, 30))

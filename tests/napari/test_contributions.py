@@ -1,6 +1,5 @@
 """Writers, readers and samples, with what napari hands over: a layer's data and keywords."""
 
-import csv
 import json
 
 import numpy as np
@@ -41,17 +40,6 @@ def write(writer, path, layer):
     return path
 
 
-def test_csv_has_the_run_s_columns_and_an_edit_is_seen(nuclei, tmp_path):
-    edited = nuclei.data.copy()
-    edited[edited == 1] = 0
-    edited[50:54, 60:64] = 9
-    nuclei.data = edited
-    path = write(writers.write_csv, tmp_path / "n.csv", nuclei)
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    assert [r["area_px"] for r in rows] == ["120", "16"]
-    assert rows[0]["type_name"] == "inflammatory" and float(rows[0]["magnitude_mean"]) > 0.4
-
-
 def test_any_layer_of_labels_is_saved_where_it_lies(tmp_path):
     labels = np.zeros((1, 20, 20), np.int64)
     labels[0, 2:8, 2:8] = 5
@@ -87,13 +75,3 @@ def test_skin_without_a_network_says_so(monkeypatch):
     refuses(r"no route to host.*generated sample", writers.skin_sample)
     monkeypatch.setattr(data, "skin", lambda: np.zeros((9, 9, 3), np.uint8))
     assert writers.skin_sample()[0][2] == "image"
-
-
-@pytest.mark.parametrize("ending", ["geojson", "json"])
-def test_an_empty_result_opens_in_the_size_of_its_image(tmp_path, ending):
-    write = {"geojson": writers.write_geojson, "json": writers.write_hovernet_json}[ending]
-    about = {"metadata": {writers.METADATA_KEY: {"shape": [20, 30], "offset": [0, 0]}}}
-    path = str(tmp_path / f"a.{ending}")
-    write(path, np.zeros((20, 30), np.int32), about)
-    ((data, _, kind),) = get_reader(path)(path)
-    assert (kind, data.shape, data.max()) == ("labels", (20, 30), 0)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
-from napari.layers.labels._labels_utils import get_contours
 
 from napari_hovernet._napari import colours
-from napari_hovernet._napari.layers import Picture, RunLayers, outlines, pyramid
+from napari_hovernet._napari.layers import Picture, RunLayers, pyramid
 from napari_hovernet._napari.viewer import METADATA_KEY, camera_of
 from napari_hovernet.core.separation.tuning import TuneParams
 
@@ -148,16 +147,6 @@ def test_frame_and_arrows_and_all_maps(scene):
         "NP", "HV horizontal", "HV vertical", "magnitude"]  # fmt: skip
     assert [tuple(x.contrast_limits) for x in added] == [(0, 1), (-1, 1), (-1, 1), (0, 1)]
     assert all(x.metadata[METADATA_KEY]["run"] == 1 for x in added)
-
-
-def test_outlines_are_those_of_napari_along_rows_and_columns():
-    labels = np.zeros((30, 40), np.int32)
-    labels[5:15, 5:15], labels[5:15, 15:28] = 1, 2
-    ours = outlines(labels, 1, (slice(0, 30), slice(0, 40)))
-    theirs = get_contours(labels, 1, 0)
-    assert np.array_equal(ours > 0, theirs > 0)
-    part = outlines(labels, 1, (slice(3, 20), slice(10, 20)))
-    assert np.array_equal(part, ours[3:20, 10:20])
 
 
 def test_each_nucleus_has_the_colour_of_the_table(scene):

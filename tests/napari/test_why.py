@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from napari_hovernet._napari import asking as module
-from napari_hovernet._napari.panels.finding import FindingCard, draw
 from napari_hovernet._napari.panels.why import WhyTab
 from napari_hovernet.app.diagnose import Diagnosis
 from napari_hovernet.core.diagnosis.engine import Found
-from napari_hovernet.core.diagnosis.report import DiagnosisReport, Plot
+from napari_hovernet.core.diagnosis.report import DiagnosisReport
 from napari_hovernet.core.types import Progress
 from napari_hovernet.core.weights import DEFAULT
 
@@ -148,17 +147,3 @@ def test_files_are_asked_about_whatever_is_on_screen(
     assert tab.asking.finished is not of_run and tab.asking.finished.case == "case"
     assert tab.card.fix.text() == "Try it" and not tab.card.show_place.isVisible()
     assert tab.save.isVisible()
-
-
-@pytest.mark.parametrize(
-    ("kind", "x", "series"),
-    [("bars", ("a", "b"), (("AJI", (0.3, 0.9)), ("PQ", (0.2, 0.8)))),
-     ("histogram", (0, 1, 2), (("inside", (3.0, 4.0)),)),
-     ("lines", (0.0, 1.0), (("cosine", (0.1, 0.2)),)),
-     ("matrix", ("x", "y"), (("u", (1.0, 2.0)), ("v", (3.0, 4.0))))],
-)  # fmt: skip
-def test_every_figure_is_drawn(qtbot, kind, x, series):
-    card = FindingCard()
-    qtbot.addWidget(card)
-    draw(card.plot, Plot(kind, "t", x, series, line=0.5))
-    assert len(card.plot.getPlotItem().items) >= len(series) if kind != "matrix" else 1

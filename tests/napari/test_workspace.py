@@ -28,17 +28,6 @@ def planted(work, planted_run, settle, **changes):
     return run
 
 
-def test_a_run_arrives_with_its_verdict(work, settle):
-    active = work.viewer.layers.selection.active
-    work.run()
-    settle(work)
-    assert work.session.status.error == ""
-    assert names(work) == ["slide", f"{DEFAULT} 1 · nuclei"]
-    assert work.viewer.layers.selection.active is active
-    assert work.study.findings is not None
-    assert verdict(work.study).text.startswith("2 nuclei")
-
-
 def test_undo_takes_edits_and_then_the_run_and_redo_brings_them_back(work, planted_run, settle):
     run = planted(work, planted_run, settle)
     work.tuning.edit(with_value(work.tuning.params, "np_threshold", 0.9))
@@ -135,20 +124,6 @@ def test_zoomed_in_the_part_in_view_comes_first(work, planted_run, settle, monke
     settle(work)
     assert work.tuning.tuned.box is None and work.study.cut_with.min_area == 400
     assert np.array_equal(work.layers.drawn(), work.study.labels)
-
-
-def test_arrows_come_when_near_and_go(work, planted_run, settle, qtbot):
-    run = planted(work, planted_run, settle)
-    module.images.camera_of(work.viewer).zoom = 1
-    work.session.set_view("hv")
-    settle(work)
-    assert work.layers.find(run, "arrows") is None
-    work.fly_to((90, 110, 120, 140))
-    module.images.camera_of(work.viewer).zoom = 12
-    qtbot.waitUntil(lambda: work.layers.find(run, "arrows") is not None, timeout=20_000)
-    work.session.set_view("image")
-    settle(work)
-    assert not work.layers.find(run, "arrows").visible
 
 
 def test_several_images_one_after_the_other(work, settle, jobs):

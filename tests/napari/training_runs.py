@@ -1,7 +1,6 @@
 """Recorded training runs and a store that starts nothing, for tests of the viewer."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,20 +16,10 @@ SHARES = ("np", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
 
 def val_of(epoch: int) -> dict[str, float]:
     """Scores that rise with the epochs."""
-    return {
-        "loss": 4.0 / (epoch + 1),
-        "magnitude": 0.05 + 0.1 * epoch,
-        "true_magnitude": 0.68,
-        "cosine": 0.1 * epoch,
-        "hv_mse": 0.3 - 0.02 * epoch,
-        "hv_zero_mse": 0.25,
-        "dice": 0.5,
-        "all_foreground_dice": 0.4,
-        "aji": 0.1 * epoch,
-        "pq": 0.05 * epoch,
-        "cc_aji": 0.3,
-        "oracle_aji": 0.9,
-    }
+    same = {"true_magnitude": 0.68, "hv_zero_mse": 0.25, "dice": 0.5, "cc_aji": 0.3}
+    same |= {"all_foreground_dice": 0.4, "oracle_aji": 0.9, "loss": 4.0 / (epoch + 1)}
+    risen = {"aji": 0.1 * epoch, "pq": 0.05 * epoch, "cosine": 0.1 * epoch}
+    return same | risen | {"magnitude": 0.05 + 0.1 * epoch, "hv_mse": 0.3 - 0.02 * epoch}
 
 
 class Recorder:
@@ -89,6 +78,10 @@ class Recorder:
         self.state(state, message)
 
 
+def asked_for(what):
+    return lambda self, run, start=None: self.asked.append((what, self.find(run).name))
+
+
 class FakeStore(RunStore):
     """A store whose runs have no process; what it is asked for is written down."""
 
@@ -100,14 +93,7 @@ class FakeStore(RunStore):
         self.asked.append(("start", self.find(run).name))
         Recorder(self.find(run)).state("queued")
 
-    def pause(self, run):
-        self.asked.append(("pause", self.find(run).name))
-
-    def resume(self, run, start=None):
-        self.asked.append(("resume", self.find(run).name))
-
-    def stop(self, run):
-        self.asked.append(("stop", self.find(run).name))
+    pause, resume, stop = map(asked_for, ("pause", "resume", "stop"))
 
     def kill(self, run):
         self.asked.append(("kill", self.find(run).name))
@@ -115,12 +101,8 @@ class FakeStore(RunStore):
 
     def record(self, name="run", upto=3, epochs=5, state="done", **end):
         """Make a run that has come so far."""
-        config = TrainConfig(
-            name=name,
-            data=DataParams(sources=(str(self.folder),)),
-            optim=OptimParams(epochs=epochs),
-        )
-        folder = self.create(replace(config, save_epochs=()))
+        data, optim = DataParams(sources=(str(self.folder),)), OptimParams(epochs=epochs)
+        folder = self.create(TrainConfig(name=name, data=data, optim=optim, save_epochs=()))
         recorder = Recorder(folder).start(epochs)
         for epoch in range(upto + 1):
             recorder.epoch(epoch, "go on" if epoch == 3 else "")

@@ -12,7 +12,7 @@ from torch import nn
 from napari_hovernet.core.hv import TURNS, HVConvention, Turn, turn_hv, turn_plane
 from napari_hovernet.core.inference import devices, lane, predict, predict_steps
 from napari_hovernet.core.inference.images import scaled_length
-from napari_hovernet.core.inference.lane import Canvas
+from napari_hovernet.core.inference.lane import BLACK_EDGE, Canvas, no_data
 from napari_hovernet.core.inference.tiles import Box, Tile, plan
 from napari_hovernet.core.networks.registry import Geometry, Network, build
 from napari_hovernet.core.params import InferenceParams
@@ -394,3 +394,25 @@ assert not {"torch._dynamo", "triton"} & sys.modules.keys()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_large_black_areas_alone_are_no_data() -> None:
+    pixels = np.full((100, 120, 3), 200, np.uint8)
+    pixels[10 : 10 + BLACK_EDGE - 1, 5:60] = 0
+    assert no_data(pixels[:20, :20]) is None
+    assert not no_data(pixels).any()  # type: ignore[union-attr]
+    pixels[50:, 40:] = 0
+    found = no_data(pixels)
+    assert found is not None
+    assert found[50:, 40:].all() and not found[:50].any()
+
+
+def test_maps_have_no_nucleus_there() -> None:
+    torch.manual_seed(0)
+    model = Model(build("compact", {"widths": [4, 8]}).eval(), ModelInfo("compact"),
+                  torch.device("cpu"))  # fmt: skip
+    image = np.random.default_rng(0).integers(1, 255, (90, 150, 3), np.uint8)
+    image[:, 80:] = 0
+    maps = predict(model, image)
+    assert not maps.np[:, 80:].any()
+    assert (maps.np[:, :80] > 0).all()

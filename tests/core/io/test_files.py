@@ -30,7 +30,6 @@ from napari_hovernet.core.params import METHODS, PRESETS, SeparationParams
 from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, with_value
 from napari_hovernet.errors import InputError, OutputError
 
-from ...loading import load
 from ...refusals import refuses
 
 
@@ -282,10 +281,3 @@ def test_the_manifest_has_a_writer_for_each() -> None:
     assert found == {
         f"write_{f.name.replace('-', '_')}": (f.title, f.suffixes) for f in FORMATS.values()
     }
-
-
-def test_the_reference_lists_them() -> None:
-    hooks = load(ROOT / "docs" / "hooks.py")
-    page = hooks.on_page_markdown((ROOT / "docs/reference/files.md").read_text("utf-8"))
-    for found in FORMATS.values():
-        assert f"| `{found.name}` | `{found.ending}` | {found.holds} |" in page

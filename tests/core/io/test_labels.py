@@ -14,10 +14,7 @@ from scipy import io as scipy_io
 from napari_hovernet.core.io import hover_net as hovernet_mat
 from napari_hovernet.core.io import labels as label_tiff
 from napari_hovernet.core.io.geojson import write_geojson
-from napari_hovernet.core.io.hover_net import (
-    read_hovernet_mat,
-    write_hovernet_mat,
-)
+from napari_hovernet.core.io.hover_net import read_hovernet_mat, write_hovernet_mat
 from napari_hovernet.core.io.labels import read_label_tiff, write_label_tiff
 from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.types import Int32
@@ -178,19 +175,6 @@ def test_grey_png_of_both_depths(tmp_path: Path, labels: Int32, dtype: type) -> 
     assert found.ids.tolist() == [1, 2, 3, 4, 5, 6]
     assert found.type.tolist() == [0] * 6
     assert not found.notes
-
-
-def test_tiff_npy_and_mat_whatever_they_are_called(tmp_path, labels, nuclei) -> None:
-    write_label_tiff(tmp_path / "a.tif", labels, metadata={"n": 6})
-    np.save(tmp_path / "b.npy", labels.astype(np.int64))
-    write_hovernet_mat(tmp_path / "c.mat", labels, nuclei)
-    for name in ("a.tif", "b.npy", "c.mat"):
-        np.testing.assert_array_equal(read_labels(tmp_path / name).labels, labels, err_msg=name)
-    assert read_labels(tmp_path / "c.mat").type.tolist() == nuclei.type.tolist()
-    assert read_labels(tmp_path / "a.tif").metadata == {"n": 6}
-    np.save(tmp_path / "a.npy", labels)
-    (tmp_path / "a.npy").rename(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.png").labels, labels)
 
 
 def test_hover_net_json_keeps_its_ids_and_tells_what_lies_outside(tmp_path: Path) -> None:

@@ -113,16 +113,6 @@ def trained(name: str) -> CompactUNet | LiteUNet:
     return network.eval()
 
 
-@pytest.mark.parametrize("n_types", [None, 2, 5])
-@pytest.mark.parametrize("name", PLAIN)
-def test_output_has_the_size_of_the_input(name, n_types):
-    made, widths = PLAIN[name]
-    out = made(widths, n_types).eval()(torch.zeros(2, 3, 16, 48))
-    shapes = {name: tuple(branch.shape) for name, branch in out.items()}
-    wanted = {"np": (2, 2, 16, 48), "hv": (2, 2, 16, 48)}
-    assert shapes == (wanted if n_types is None else wanted | {"tp": (2, n_types, 16, 48)})
-
-
 @pytest.mark.parametrize("side", ["near", "far"])
 @pytest.mark.parametrize("branch", ["np", "hv", "tp"])
 @pytest.mark.parametrize("name", PLAIN)

@@ -1,8 +1,6 @@
 import io
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -334,19 +332,6 @@ def test_killed_with_kill_9_and_resumed_it_ends_bit_for_bit_the_same(tmp_path, d
     assert flat(timeless(folder)) == pytest.approx(flat(timeless(whole)), rel=1e-5, nan_ok=True)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
-def test_sigterm_stops_with_a_checkpoint(tmp_path: Path, data: LoadedData) -> None:
-    folder = folder_of(tmp_path, steps_per_epoch=5000)
-    running = process(folder)
-    wait_for_step(folder, 2)
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(600) == 0
-    status = folder.read_status()
-    assert status["state"] == "stopped"
-    assert load_resume(folder.resume_file)["position"]["step"] == status["step"] > 1
-
-
 def test_a_paused_run_waits_without_work_and_goes_on(tmp_path, whole, monkeypatch) -> None:
     folder = folder_of(tmp_path)
     after_step(monkeypatch, 2, lambda: folder.write_command("pause"))
@@ -443,13 +428,6 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_files(tmp_path, data, monkey
     assert not [p for p in folder.path.rglob("*") if p.name.startswith(".napari")]
 
 
-def test_a_folder_that_takes_no_events_fails_without_a_word_to_write(tmp_path, data, caplog):
-    folder = folder_of(tmp_path)
-    folder.events.mkdir()
-    assert engine.run_training(folder) == 1
-    assert "events.jsonl" in caplog.text
-
-
 def test_damaged_configurations_and_resume_files_fail_with_a_way_out(tmp_path, whole) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
@@ -540,11 +518,3 @@ def test_changed_pixels_or_labels_are_named_on_resuming(halfway, monkeypatch, wh
     message = halfway.read_status()["message"]
     assert "1 of 4 images or their labels have changed" in message
     assert found.train[1].name in message
-
-
-def test_faults_of_the_data_refuse_the_run(tmp_path, data, monkeypatch) -> None:
-    faulty = replace(data, faults=("Every image is all nucleus.",))
-    monkeypatch.setattr(engine, "load_data", lambda config: faulty)
-    folder = folder_of(tmp_path)
-    assert engine.run_training(folder) == 1
-    assert "all nucleus" in events_of(folder, "error")[0]["message"]
