@@ -189,11 +189,17 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
     assert everything(tmp_path) == before
 
 
-def test_a_cancel_before_the_end_leaves_nothing(tmp_path, image, labels):
+def test_a_cancel_leaves_nothing_and_what_does_not_fit_is_refused(tmp_path, image, labels):
     seen = []
     with pytest.raises(JobCancelled):
         drive(pair_steps(tmp_path, "a", image, labels), seen.append, lambda: len(seen) == 2)
     assert list(tmp_path.iterdir()) == []
+    refuses(r"40 x 50 .* \(40, 49\)", save_training_pair, tmp_path, "a", image, labels[:, 1:])
+    refuses("split", PairAbout, split="other")
+    refuses("mpp", PairAbout, mpp=0)
+    (tmp_path / "index.csv").write_text("hello\n")
+    refuses("repair", save_training_pair, tmp_path, "a", image, labels)
+    assert [p.name for p in tmp_path.iterdir()] == ["index.csv"]
 
 
 @pytest.mark.parametrize("name", ["", "../a", "a/b", "con", "a:b", "x" * 120, ".hidden", "a b"])
@@ -202,12 +208,3 @@ def test_a_name_that_is_none_is_refused_with_a_better_one(tmp_path, image, label
         save_training_pair(tmp_path, name, image, labels)
     assert clean_name(clean_name(name)) == clean_name(name) and clean_name(name) in str(error.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sizes_that_differ_and_bad_facts_are_refused(tmp_path, image, labels):
-    refuses(r"40 x 50 .* \(40, 49\)", save_training_pair, tmp_path, "a", image, labels[:, 1:])
-    refuses("split", PairAbout, split="other")
-    refuses("mpp", PairAbout, mpp=0)
-    (tmp_path / "index.csv").write_text("hello\n")
-    refuses("repair", save_training_pair, tmp_path, "a", image, labels)
-    assert [p.name for p in tmp_path.iterdir()] == ["index.csv"]

@@ -139,14 +139,11 @@ def config(*sources):
     return TrainConfig(data=DataParams(sources=tuple(map(str, sources))))
 
 
-def test_data_in_order(data):
+def test_data_in_order_and_data_that_are_gone_or_empty(data, tmp_path):
     found = drive(check_steps(config(data)))
     assert not found.refused and not found.problems
     assert found.summary.startswith("2 to train, 1 to validate")
     assert (found.data, found.start) == (config(data).data, DEFAULT)
-
-
-def test_data_that_are_gone_and_empty_labels_are_refused(data, tmp_path):
     found = drive(check_steps(config(tmp_path / "nowhere")))
     assert found.refused and "nowhere" in found.problems[0]
     for path in (data / "labels").iterdir():

@@ -60,10 +60,7 @@ def test_what_the_line_says():
 
 
 def test_blobs_come_first_and_hv_is_not_blamed_for_them():
-    truth = np.zeros((40, 130), np.int32)
-    rows, cols = np.indices(truth.shape)
-    for i, col in enumerate((12, 26, 40, 70, 84, 110)):
-        truth[(rows - 20) ** 2 + (cols - col) ** 2 <= 60] = i + 1
+    truth = discs([(20, col) for col in (12, 26, 40, 70, 84, 110)], (40, 130), 7.75)
     merged = np.array([0, 1, 1, 1, 4, 5, 6], np.int32)[truth]
     found = verdict(studied(truth, merged))
     assert found.text.startswith("4 nuclei · 1 blob") and "wrong way" not in found.text
@@ -100,16 +97,19 @@ def test_short_hv_leads_to_why(length, word):
     assert f"HV {word}" in found.text and (found.step, found.tone != "good") == ("why", True)
 
 
+THREE = np.zeros((40, 50), np.int32)
+THREE[5:15, 5:15], THREE[5:15, 15:25], THREE[25:35, 30:40] = 1, 2, 3
+"""Two squares that touch, and one alone."""
+
+
 @pytest.fixture
 def labels():
-    """Two squares that touch, and one alone."""
-    made = np.zeros((40, 50), np.int32)
-    made[5:15, 5:15], made[5:15, 15:25], made[25:35, 30:40] = 1, 2, 3
-    return made
+    return THREE.copy()
 
 
-def case(labels, **changes):
-    maps = Maps(np=(labels > 0).astype(np.float32), hv=hv_targets(labels))
+def case(labels, made=None, **changes):
+    made = labels if made is None else made
+    maps = Maps(np=(made > 0).astype(np.float32), hv=hv_targets(made))
     given = {"separation": SeparationParams(), "info": ModelInfo("compact"), **changes}
     return Case(maps=maps, labels=labels, **given)
 
@@ -137,9 +137,7 @@ def test_a_truth_of_another_size_and_no_nuclei_spoil_nothing_else(labels):
 
 
 def run(number=1, labels=None, scale=1.0, image=7, plane=(), offset=(0, 0)):
-    if labels is None:
-        labels = np.zeros((40, 50), np.int32)
-        labels[5:15, 5:15], labels[5:15, 15:25], labels[25:35, 30:40] = 1, 2, 3
+    labels = THREE if labels is None else labels
     maps = Maps(np=(labels > 0).astype(np.float32), hv=scale * hv_targets(labels))
     result = SimpleNamespace(
         labels=labels, maps=maps, info=ModelInfo("compact"), offset=offset,
@@ -201,11 +199,6 @@ def discs(places, shape=(90, 120), radius=9):
     return labels
 
 
-def case_c(tissue, labels, **more):
-    maps = Maps(np=(tissue > 0).astype(np.float32), hv=hv_targets(tissue))
-    return Case(maps, labels, ModelInfo("compact"), LOCAL, **more)
-
-
 TRUE = discs([(20, 20), (20, 36), (20, 90), (60, 30), (60, 80)])
 """Nuclei 1 and 2 touch; what was found: both as one, 4 not at all, and an extra one."""
 FOUND = np.where(TRUE == 4, 0, np.where(TRUE == 2, 1, TRUE)).astype(np.int32)
@@ -213,7 +206,7 @@ FOUND[75:85, 5:15] = 9
 
 
 def test_places_are_listed_by_kind_with_the_worst_first():
-    found = drive(finding_steps(case_c(TRUE, FOUND, truth=TRUE)))
+    found = drive(finding_steps(case(FOUND, TRUE, truth=TRUE)))
     listed = check.places_of(found)
     counts = {kind: len(places) for kind, places in listed.items()}
     assert counts["merged"] == counts["missed"] == counts["spurious"] == counts["blob"] == 1
@@ -223,13 +216,13 @@ def test_places_are_listed_by_kind_with_the_worst_first():
     r0, r1, c0, c1 = blob.box
     assert (FOUND[r0:r1, c0:c1] == 1).sum() == (FOUND == 1).sum()
     assert "extra" in listed["spurious"][0].words and listed["missed"][0].nucleus == 0
-    assert set(check.places_of(drive(finding_steps(case_c(TRUE, FOUND))))) == {"blob", "uncertain"}
+    assert set(check.places_of(drive(finding_steps(case(FOUND, TRUE))))) == {"blob", "uncertain"}
     assert check.places_of(None) == {}
 
 
 @pytest.mark.parametrize("hv", [True, False])
 def test_split_cuts_where_hv_turns_back_or_by_shape(hv):
-    looked = case_c(TRUE, FOUND)
+    looked = case(FOUND, TRUE)
     if not hv:
         looked = Case(Maps(np=looked.maps.np, hv=0 * looked.maps.hv), FOUND, looked.info, LOCAL)
     made = drive(check.split_steps(looked, 1, LOCAL))

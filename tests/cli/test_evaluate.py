@@ -130,11 +130,9 @@ def test_only_bad_images_are_status_2_and_nothing_is_written(run, data, tmp_path
     ("argv", "said"),
     [
         (["--split", "test"], "no image of split 'test'"),
-        (["--source", "C"], "no image of source 'C'"),
         (["--params", "none.json"], "none.json"),
         (["--pred", "nowhere"], "nowhere is not there"),
         (["--model", "none.tar"], "none.tar"),
-        (["--pattern", "z*"], "no image like 'z*'"),
     ],
 )
 def test_wrong_choices_are_one_clear_line(run, data, tmp_path, argv, said) -> None:

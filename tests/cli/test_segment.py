@@ -222,7 +222,7 @@ def test_no_two_results_ever_share_a_name(given: list[str]) -> None:
     assert not any(stem.startswith(("/", "..")) for stem in found)
 
 
-def test_a_folder_gives_its_images_once_and_no_results(tree: Path) -> None:
+def test_a_folder_gives_its_images_once_and_no_labels_nor_results(tree, tmp_path) -> None:
     assert names(tree, Search(SUFFIXES)) == ["a.png", "b.TIF"]
     assert names(tree, Search(SUFFIXES, recursive=True)) == ["a.png", "b.TIF", "sub/a.png"]
     assert names(tree, Search(SUFFIXES, pattern="b*")) == ["b.TIF"]
@@ -240,13 +240,10 @@ def test_a_folder_gives_its_images_once_and_no_results(tree: Path) -> None:
         find_inputs([tree], Search((".jpg",)))
     with pytest.raises(InputError, match=r"holds no image \(y\*\)\."):
         find_inputs([tree], Search(SUFFIXES, pattern="y*", recursive=True))
-
-
-def test_labels_beside_their_image_are_no_image(tmp_path: Path) -> None:
     for name in ("a.png", "a_lab.png", "b_mask.png"):
         (tmp_path / name).touch()
-    names = [image.stem.name for image in find_inputs([tmp_path], Search((".png",)))]
-    assert names == ["a", "b_mask"], "an image may be called mask"
+    found = [image.stem.name for image in find_inputs([tmp_path], Search((".png",)))]
+    assert found == ["a", "b_mask"], "an image may be called mask"
     every = find_inputs([tmp_path], Search((".png",), pattern="*.png"))
     assert len(every) == 3, "who names a pattern means it"
 

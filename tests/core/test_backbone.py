@@ -175,17 +175,6 @@ def test_a_backbone_that_fails_or_overflows_is_named():
     refuses("not finite", lambda: image_tokens(as_backbone(vit, device="cpu"), [picture()]))
 
 
-def test_a_timm_that_cannot_be_imported_or_knows_no_such_model_is_told(monkeypatch):
-    fake_timm(monkeypatch)
-    refuses(r"'unknown' \(Unknown model", load_backbone, "unknown", "cpu")
-
-    def broken(name: str) -> None:
-        raise RuntimeError("operator torchvision::nms does not exist")
-
-    monkeypatch.setattr(module, "import_module", broken)
-    refuses(r"cannot be used \(operator torchvision::nms", load_backbone, "any")
-
-
 def fake_timm(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Put a timm in place that makes tiny ViTs and keeps what it was asked for."""
     asked: list[dict[str, Any]] = []
@@ -200,16 +189,13 @@ def fake_timm(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return asked
 
 
-def test_timm_is_asked_for_h_optimus_as_published(monkeypatch):
+def test_timm_gives_h_optimus_or_weights_of_a_file(monkeypatch, tmp_path):
     asked = fake_timm(monkeypatch)
     found = load_backbone(device="cpu")
     assert asked == [{"name": "hf-hub:bioptimus/H-optimus-0", "pretrained": True, "num_classes": 0,
                       "img_size": 224, "init_values": 1e-5, "dynamic_img_size": False}]  # fmt: skip
     assert not found.module.training
     assert not any(p.requires_grad for p in found.module.parameters())
-
-
-def test_weights_of_a_file_are_taken_instead(monkeypatch, tmp_path):
     asked = fake_timm(monkeypatch)
     other = TinyViT()
     with torch.no_grad():
@@ -221,3 +207,11 @@ def test_weights_of_a_file_are_taken_instead(monkeypatch, tmp_path):
     torch.save({"nothing": torch.zeros(1)}, tmp_path / "x.bin")
     with pytest.raises(CheckpointError, match=r"x\.bin does not fit"):
         load_backbone("any", "cpu", weights=tmp_path / "x.bin")
+    fake_timm(monkeypatch)
+    refuses(r"'unknown' \(Unknown model", load_backbone, "unknown", "cpu")
+
+    def broken(name: str) -> None:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(module, "import_module", broken)
+    refuses(r"cannot be used \(operator torchvision::nms", load_backbone, "any")

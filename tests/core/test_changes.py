@@ -63,7 +63,7 @@ def test_the_other_way_round_split_and_merged_and_the_sides_change_places(pair):
     assert (there.split, there.merged, back.split, back.merged) == (1, 2, 1, 2)
 
 
-def test_counts_add_up_on_tissue_cut_at_random():
+def test_counts_add_up_and_a_renumbering_is_no_change():
     a = tissue(shape=(256, 256), seed=4).labels
     rng = np.random.default_rng(0)
     b = np.roll(a, 2, axis=1)
@@ -74,9 +74,6 @@ def test_counts_add_up_on_tissue_cut_at_random():
     parts = (found.matched, found.split, found.merged, found.reshaped, found.only_a)
     assert sum(parts) == found.n_a and found.only_a > 0 and found.matched > 0
     assert ((found.kinds > 0) == ((a > 0) | (b > 0))).all()
-
-
-def test_a_segmentation_does_not_differ_from_itself_renumbered():
     labels = tissue(shape=(128, 128), seed=1).labels
     other = np.where(labels > 0, 10_000_000 + labels, 0)
     found = label_difference(labels, other)

@@ -31,19 +31,8 @@ def golden(shared: Path) -> dict[str, Any]:
 
 
 def batch_of(seed: int = 0, n_types: int = 3, size: int = 16) -> Batch:
-    """Random logits, HV, types and targets; the four corners of a frame are nuclei."""
-    make = torch.Generator().manual_seed(seed)
-    nuclei = torch.zeros(2, size, size, dtype=torch.long)
-    nuclei[:, :6, :6] = nuclei[:, -6:, -6:] = 1
-    hv = (2 * torch.rand(2, 2, size, size, generator=make) - 1) * nuclei[:, None]
-    return (
-        torch.randn(2, 2, size, size, generator=make),
-        2 * torch.rand(2, 2, size, size, generator=make) - 1,
-        torch.randn(2, n_types, size, size, generator=make),
-        nuclei,
-        hv,
-        torch.randint(0, n_types, nuclei.shape, generator=make),
-    )
+    """As :func:`case`, in the order of the arguments of a loss."""
+    return tuple(case(seed, size, n_types, torch.float32).values())
 
 
 @pytest.mark.parametrize("key", ["0.0", "1.0", "5.0", "adaptive"])

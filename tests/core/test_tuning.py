@@ -40,15 +40,12 @@ def maps(truth) -> Maps:
     return planted_maps(truth)
 
 
-def test_the_order_of_hv_matters(maps, truth):
+def test_the_order_of_hv_matters_and_stages_are_counted(maps, truth):
     right = evaluate(truth, tune(maps, TuneParams()).labels).aji
     swapped = evaluate(truth, tune(maps, TuneParams(hv=HVReading(order="vh"))).labels).aji
     inward = evaluate(truth, tune(maps, TuneParams(hv=HVReading(sign="inward"))).labels).aji
     assert right > 0.8
     assert max(swapped, inward) < right - 0.2
-
-
-def test_stage_counts():
     labels = np.zeros((30, 60), np.int32)
     labels[5:20, 5:20], labels[5:20, 20:35], labels[5:20, 42:57] = 1, 2, 3
     found = tune(Maps(np=labels > 0, hv=hv_targets(labels)), TuneParams())
@@ -218,12 +215,20 @@ def test_gaps_that_are_opened_again_stay_closed_in_the_mask_that_is_kept():
         assert_equal(tuner(params), ring, params)
 
 
-def test_the_maps_themselves_never_change(maps_staged):
+def test_the_maps_never_change_and_may_be_empty(maps_staged):
     before = maps_staged.np.copy(), maps_staged.hv.copy()
     tuner = StagedTuner(maps_staged)
     for scale, preset in ((1.0, "local"), (50.0, "hover_net"), (0.02, "merging_relabel")):
         tuner(TuneParams(SeparationParams.preset(preset), HVReading("vh", "inward", scale)))
     assert np.array_equal(maps_staged.np, before[0]) and np.array_equal(maps_staged.hv, before[1])
+    empty = Maps(np=np.zeros((0, 7)), hv=np.zeros((2, 0, 7)))
+    for preset in PRESETS:
+        found = StagedTuner(empty)(TuneParams(SeparationParams.preset(preset)))
+        assert found.n == 0 and found.labels.shape == (0, 7)
+    nothing = Maps(np=np.zeros((20, 30)), hv=np.zeros((2, 20, 30)))
+    for preset in PRESETS:
+        params = TuneParams(SeparationParams.preset(preset))
+        assert_equal(StagedTuner(nothing)(params), nothing, params)
 
 
 def test_every_parameter_of_the_local_method_counts(maps_staged):
@@ -253,17 +258,6 @@ def test_only_the_energy_near_a_change_is_computed_again(maps_staged, monkeypatc
     for area in (20, 0, 20):
         tuner(TuneParams(SeparationParams(min_area=area)))
     assert computed == [2, 0, 0, 1, 0, 0]  # blocks of 64 x 64 pixels: made, mended
-
-
-def test_an_image_without_pixels_or_nuclei():
-    empty = Maps(np=np.zeros((0, 7)), hv=np.zeros((2, 0, 7)))
-    for preset in PRESETS:
-        found = StagedTuner(empty)(TuneParams(SeparationParams.preset(preset)))
-        assert found.n == 0 and found.labels.shape == (0, 7)
-    nothing = Maps(np=np.zeros((20, 30)), hv=np.zeros((2, 20, 30)))
-    for preset in PRESETS:
-        params = TuneParams(SeparationParams.preset(preset))
-        assert_equal(StagedTuner(nothing)(params), nothing, params)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Stand-ins for the network, so that viewer tests take no model and no time."""
 
 import time
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,9 +9,15 @@ import numpy as np
 import pytest
 
 from napari_hovernet._napari import workspace as workspace_module
+from napari_hovernet._napari.viewer import placement
 from napari_hovernet.app import session as settings_file
+from napari_hovernet.app.session import ImageChoice, Run
+from napari_hovernet.core.hv import hv_targets
+from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.params import InferenceParams
-from napari_hovernet.core.types import Maps, ModelInfo, Nuclei, Progress, Separation, TypeInfo
+from napari_hovernet.core.separation import separate
+from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
+from napari_hovernet.core.types import Maps, ModelInfo, Progress, Separation, TypeInfo
 
 from ..loading import load
 
@@ -34,20 +41,8 @@ def fake_result(shape=(64, 80), info=UNTYPED, offset=(0, 0)):
         np=(labels > 0).astype(np.float32), hv=np.full((2, *shape), 0.3, np.float32), types=None
     )
     separation = Separation(labels > 0, np.zeros(shape, np.float32), labels, labels)
-    types = [1, 2] if info.types else [0, 0]
-    nuclei = Nuclei(
-        label=np.array([1, 2], np.int32),
-        bbox=np.array([[5, 5, 15, 15], [30, 20, 40, 32]], np.int32),
-        centroid=np.array([[9.5, 9.5], [25.5, 34.5]]),
-        area=np.array([100, 120]),
-        contours=(np.zeros((4, 2), np.int32), np.zeros((4, 2), np.int32)),
-        type=np.array(types, np.int32),
-        type_probability=np.array([0.9, 0.8]),
-        magnitude_mean=np.array([0.42, 0.42]),
-        magnitude_p95=np.array([0.42, 0.42]),
-        np_mean=np.array([1.0, 1.0]),
-        type_names=dict(info.types),
-    )
+    types = np.array([1, 2] if info.types else [0, 0], np.int32)
+    nuclei = replace(measure(labels, maps), type=types, type_names=dict(info.types))
     return SegmentResult(
         labels=labels,
         nuclei=nuclei,
@@ -149,11 +144,6 @@ def make_result():
 @pytest.fixture
 def blob_run(make_result):
     """Make a run: 4 single nuclei, 2 apart in one component, blobs of 2 (id 7) and 3 (id 9)."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    from napari_hovernet._napari.viewer import placement  # noqa: PLC0415
-    from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
-    from napari_hovernet.core.hv import hv_targets  # noqa: PLC0415
 
     def make(image, number=1, merged=(0, 1, 2, 3, 4, 5, 6, 7, 7, 9, 9, 9), **keywords):
         truth = np.zeros((120, 160), np.int32)
@@ -175,8 +165,6 @@ def blob_run(make_result):
 @lru_cache
 def planted(shape, seed):
     """Maps of generated tissue and their separation; nobody changes them."""
-    from napari_hovernet.core.separation import separate  # noqa: PLC0415
-    from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue  # noqa: PLC0415
 
     maps = planted_maps(tissue(shape, seed, TissueParams(mpp=0.5)).labels)
     return maps, separate(maps)
@@ -185,11 +173,6 @@ def planted(shape, seed):
 @pytest.fixture
 def planted_run(make_result):
     """Make a run over generated tissue: maps as a good network has them, cut by default."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    from napari_hovernet._napari.viewer import placement  # noqa: PLC0415
-    from napari_hovernet.app.session import ImageChoice, Run  # noqa: PLC0415
-    from napari_hovernet.core.measure.nuclei import measure  # noqa: PLC0415
 
     def make(image, number=1, *, shape=(200, 260), seed=2, step=(0, 0, 0), **changes):
         maps, cut = planted(shape, seed)

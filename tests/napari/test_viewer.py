@@ -51,11 +51,18 @@ def test_three_channels_become_one_image():
     assert v.as_rgb(layers[0], layers).data[5, 5].tolist() == [0, 1, 2]
 
 
-def test_a_slide_is_not_run_as_a_whole():
+def test_slides_are_run_in_a_drawn_rectangle():
     levels = [np.broadcast_to(np.uint8(0), (n, n, 3)) for n in (24_000, 600)]
     slide, viewer = Image(levels, multiscale=True, rgb=True, name="slide"), ViewerModel()
     viewer.layers.append(slide)
     refuses("What is in view", v.box_for, "layer", slide, viewer)
+    viewer, image = ViewerModel(), rgb(scale=(0.5, 0.5))
+    viewer.layers.append(image)
+    refuses("No rectangle", v.box_for, "shapes", image, viewer)
+    viewer.add_shapes([[[5, 5], [5, 30], [25, 30], [25, 5]]], shape_type="rectangle")
+    assert v.box_for("shapes", image, viewer) == (10, 51, 10, 61)
+    viewer.layers[-1].data = [[[5, 5], [5, 10], [10, 10], [10, 5]]]
+    refuses("11 x 11", v.box_for, "shapes", image, viewer)
 
 
 def test_the_view_is_what_the_canvas_shows():
@@ -69,16 +76,6 @@ def test_the_view_is_what_the_canvas_shows():
     refuses("32 on each side", v.box_for, "view", image, viewer)
     camera.center = (0, 9000, 9000)
     refuses("in view", v.box_for, "view", image, viewer)
-
-
-def test_a_drawn_rectangle():
-    viewer, image = ViewerModel(), rgb(scale=(0.5, 0.5))
-    viewer.layers.append(image)
-    refuses("No rectangle", v.box_for, "shapes", image, viewer)
-    viewer.add_shapes([[[5, 5], [5, 30], [25, 30], [25, 5]]], shape_type="rectangle")
-    assert v.box_for("shapes", image, viewer) == (10, 51, 10, 61)
-    viewer.layers[-1].data = [[[5, 5], [5, 10], [10, 10], [10, 5]]]
-    refuses("11 x 11", v.box_for, "shapes", image, viewer)
 
 
 @pytest.mark.parametrize(

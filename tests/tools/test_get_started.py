@@ -96,33 +96,6 @@ def test_an_unfit_python_is_named_and_what_to_do(machine, pythons) -> None:
     assert "apt-get install python3.12 python3.12-venv" in run.stderr
 
 
-def test_a_machine_without_any_python_gets_the_system_s(machine: Machine) -> None:
-    machine.add("ldconfig", "echo")
-    machine.add("apt-get", "true")
-    machine.run("setup")
-    assert machine.calls("apt-get")[-1].endswith(
-        "install --no-install-recommends python3 python3-venv"
-    )
-
-
-def test_a_newer_python_beside_an_old_one_is_found(machine: Machine) -> None:
-    machine.add("python3", OLD_PYTHON)
-    machine.add("python3.12", f'exec "{sys.executable}" "$@"')
-    machine.add("apt-get", "false")
-    machine.venv.write_text("no folder")
-    run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
-    assert "is no Python environment" in run.stderr
-    machine.venv.unlink()
-    machine.add(
-        "python3.12", 'case "$2" in *sys.exit*) ;; *ensurepip*) exit 1 ;; *) echo p ;; esac'
-    )
-    machine.add("p", 'case "$2" in *ensurepip*) exit 1 ;; *) echo python3.12-venv ;; esac')
-    run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
-    assert run.returncode == 1
-    assert "python3.12-venv" in run.stderr
-    assert any(call.endswith("python3.12-venv") for call in machine.calls("apt-get"))
-
-
 def test_a_folder_that_is_no_environment_is_left_alone(machine: Machine) -> None:
     machine.venv.mkdir()
     (machine.venv / "thesis.txt").write_text("mine")

@@ -94,7 +94,7 @@ def test_labels_are_taken_where_they_are_and_the_convention_is_named(tmp_path: P
     assert "computed from inst_maps" in text
 
 
-def test_a_named_convention_counts_and_a_wrong_one_is_a_fault(tmp_path: Path) -> None:
+def test_a_named_convention_counts_and_none_must_be_named(tmp_path) -> None:
     write(tmp_path, HVConvention.preset("vh_inward_radial"))
     right = tokens(tmp_path, hv_convention="vh_inward_radial")
     assert not right.faults
@@ -102,9 +102,6 @@ def test_a_named_convention_counts_and_a_wrong_one_is_a_fault(tmp_path: Path) ->
     assert "hv_convention 'default' is hv, outward, but" in wrong.faults[0]
     assert "flips cancel HV out" in wrong.faults[0]
     refuses("'sideways' is not known", tokens, tmp_path, hv_convention="sideways")
-
-
-def test_hv_of_no_convention_must_be_named(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).uniform(-1, 1, (N, 2, EDGE, EDGE)).astype(np.float32)
     write(tmp_path, hv_targets=noise)
     refuses("cannot be told how HV is stored", tokens, tmp_path)

@@ -27,12 +27,15 @@ def gone(path: Path) -> SampleArrays:
     return SampleArrays(image=np.load(path), labels=LABELS)
 
 
-def test_a_reader_is_asked_each_time_and_survives_pickling() -> None:
+def test_a_reader_is_asked_each_time_and_its_errors_name_the_sample(tmp_path) -> None:
     sample = Sample("a", "slide", reader=partial(SampleArrays, image=IMAGE, labels=LABELS))
     assert sample.stored
     again = pickle.loads(pickle.dumps(sample))
     assert (again.group, again.shape) == ("slide", (6, 8))
     assert (again.arrays.labels == LABELS).all()
+    refuses("a: it is torn", lambda: Sample("a", reader=broken).arrays)
+    moved = Sample("b", reader=partial(gone, tmp_path / "x.npy"))
+    refuses(r"b: cannot be read any more .*moved\?", lambda: moved.arrays.image)
 
 
 def test_a_part_is_cut_from_every_plane() -> None:
@@ -60,12 +63,6 @@ def test_a_part_is_cut_from_every_plane() -> None:
 )
 def test_what_does_not_fit_is_refused_by_name(arrays: dict, words: str) -> None:
     refuses(f"odd one: .*{words}", Sample, "odd one", **arrays)
-
-
-def test_errors_of_a_reader_name_the_sample(tmp_path: Path) -> None:
-    refuses("a: it is torn", lambda: Sample("a", reader=broken).arrays)
-    moved = Sample("b", reader=partial(gone, tmp_path / "x.npy"))
-    refuses(r"b: cannot be read any more .*moved\?", lambda: moved.arrays.image)
 
 
 def image(labels: np.ndarray) -> np.ndarray:

@@ -45,15 +45,6 @@ def test_a_gpu_is_found(gpus: list[tuple[int, int]], name: str) -> None:
     assert devices.resolve_device(name) == torch.device("cuda", 0)
 
 
-def test_a_gpu_that_is_too_old_or_missing_is_passed_over_and_refused(gpus) -> None:
-    with pytest.raises(DeviceError, match=r"Tesla K40 \(compute capability 3.5\) is older"):
-        devices.resolve_device("cuda:1")
-    with pytest.raises(DeviceError, match="cuda:7 is not there; this computer has cuda:0, cuda:1"):
-        devices.resolve_device("cuda:7")
-    gpus[:] = [(3, 5), (9, 0)]
-    assert devices.resolve_device("auto") == torch.device("cuda", 1)
-
-
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cuda:-3", "meta"])
 def test_an_unknown_name_is_refused_with_the_choices(name: str) -> None:
     refuses("choose auto, cpu, cuda", devices.resolve_device, name, by=DeviceError)
@@ -82,12 +73,18 @@ def test_cuda_and_mps_missing_say_why(no_gpu, monkeypatch) -> None:
     assert [d.name for d in devices.list_devices()] == ["cuda", "mps", "cpu"]
 
 
-def test_the_list_names_gpus_with_their_free_memory(gpus: list[tuple[int, int]]) -> None:
+def test_gpus_are_listed_and_old_or_missing_ones_refused(gpus) -> None:
     first, second, cpu = devices.list_devices()
     assert (first.name, first.label) == ("cuda:0", "NVIDIA H200, 120.3 GB free")
     assert first.available and first.free == 120_300_000_000
     assert not second.available and "older" in second.reason
     assert cpu.available and cpu.free == pytest.approx(devices.free_memory(), rel=0.2)
+    with pytest.raises(DeviceError, match=r"Tesla K40 \(compute capability 3.5\) is older"):
+        devices.resolve_device("cuda:1")
+    with pytest.raises(DeviceError, match="cuda:7 is not there; this computer has cuda:0, cuda:1"):
+        devices.resolve_device("cuda:7")
+    gpus[:] = [(3, 5), (9, 0)]
+    assert devices.resolve_device("auto") == torch.device("cuda", 1)
 
 
 @pytest.mark.parametrize(

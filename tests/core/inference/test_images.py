@@ -41,11 +41,18 @@ class Lazy:
         raise AssertionError("computed whole")
 
 
-def test_8_bit_rgb_is_neither_copied_nor_noted() -> None:
+def test_8_bit_rgb_is_neither_copied_nor_noted_and_alpha_laid_on_white() -> None:
     source = as_source(RGB)
     assert source.shape == (30, 40) and not source.notes
     assert np.shares_memory(source.read(3, 9, 5, 7), RGB)
     np.testing.assert_array_equal(source.read(3, 9, 5, 7), RGB[3:9, 5:7])
+    rgba = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
+    np.testing.assert_array_equal(whole(rgba), RGB)
+    rgba[0, 0] = (10, 20, 30, 0)
+    rgba[0, 1] = (0, 0, 0, 128)
+    assert whole(rgba)[0, 0].tolist() == [255, 255, 255]
+    assert whole(rgba)[0, 1].tolist() == [127, 127, 127]
+    assert "alpha" in as_source(rgba).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -74,31 +81,18 @@ def test_other_data_become_8_bit_rgb_and_say_how(image: Any, expected: Any, note
     assert any(re.search(note, n) for n in (as_source(image).notes or ("",)))
 
 
-def test_transparent_pixels_are_laid_on_white() -> None:
-    rgba = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])
-    np.testing.assert_array_equal(whole(rgba), RGB)
-    rgba[0, 0] = (10, 20, 30, 0)
-    rgba[0, 1] = (0, 0, 0, 128)
-    assert whole(rgba)[0, 0].tolist() == [255, 255, 255]
-    assert whole(rgba)[0, 1].tolist() == [127, 127, 127]
-    assert "alpha" in as_source(rgba).notes[0]
-
-
 @pytest.mark.parametrize(
     "image, message",
     [
         (np.zeros((5, 6, 2)), "2 channels"),
-        (np.zeros((5, 6, 5), np.uint8), "5 channels"),
         (np.zeros((2, 5, 6, 3), np.uint8), "4 axes"),
         (np.zeros(7), "1 axes"),
-        (np.zeros((0, 6, 3), np.uint8), "empty"),
         (np.zeros((6, 0), np.uint8), "empty"),
         (np.zeros((5, 6), bool), "mask"),
         (np.zeros((5, 6), complex), "complex128"),
         (np.full((5, 6), np.nan), "30 of 30 values"),
         (np.full((5, 6), -3), "down to -3"),
         (np.full((5, 6), 70_000), "up to 70000"),
-        (np.full((5, 6), 300.0), "up to 300"),
         (np.linspace(-2, 2, 30).reshape(5, 6), "normalised"),
         ([[1, 2], [3]], "no array"),
         ("image.png", "is a file name; open it first"),

@@ -101,10 +101,8 @@ def test_moves_are_all_or_none(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "not valid JSON"),
         (b'{"a": [1, 2', "cut off"),
         (b'{"a": NaN}', "NaN is no JSON number"),
-        (b'{"a": -Infinity}', "Infinity"),
         (b"\xff\xfe\x00", "not valid JSON"),
         (b"[" * 200_000, "nested too deeply"),
         (b"1" * 10_000, "not valid JSON"),
@@ -180,16 +178,11 @@ def test_kinds_come_back_and_what_is_missing_takes_its_default(write):
     ("text", "why"),
     [
         ("{", "is not valid JSON"),
-        ("null", "holds no separation parameters"),
         ("[1, 2]", "holds no separation parameters"),
         ("{}", "holds no separation parameters"),
         ({"format": "something else", "version": VERSION}, "holds no separation parameters"),
-        ({"type": "FeatureCollection", "features": []}, "holds no separation parameters"),
-        ({"format": FORMAT}, "of version None"),
         ({"format": FORMAT, "version": 2}, "of version 2; this program reads version 1: update"),
-        ({"format": FORMAT, "version": "1"}, "of version '1'"),
         (about(separation=[1]), r"separation: \[1\] is no set of named values"),
-        (about(separation=None), "separation: None is no set"),
         (about(hv="vh"), "hv: 'vh' is no set"),
         (about(separation={"dept": 0.2}), "separation: dept is not known; it may need a newer"),
         (about(hv={"scale": 1, "angle": 3, "a": 1}), "hv: a, angle is not known"),
@@ -207,19 +200,14 @@ def test_what_is_no_such_file_is_refused_by_name(write, text, why):
     ("field", "value"),
     [
         ("depth", "0.2"),
-        ("depth", None),
         ("depth", True),
-        ("depth", [0.2]),
         ("min_area", 20.5),
         ("min_area", 10**400),
         ("merge_touching", 1),
         ("method", 3),
         ("scales", 2.0),
-        ("scales", "12"),
-        ("scales", ["1"]),
         ("scales", [True]),
         ("scales", [[1.0]]),
-        ("scales", {"0": 1}),
     ],
 )
 def test_values_of_the_wrong_kind_are_named(write, field, value):

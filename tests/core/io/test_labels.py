@@ -23,7 +23,7 @@ from napari_hovernet.errors import InputError, OutputError
 from ...refusals import refuses
 
 
-def test_a_label_tiff_there_and_back(tmp_path: Path, labels: Int32) -> None:
+def test_a_label_tiff_there_and_back_large_ones_tiled(tmp_path, labels, monkeypatch) -> None:
     write_label_tiff(tmp_path / "l.tif", labels, metadata={"seconds": 1.5, "name": "µ"})
     back = read_label_tiff(tmp_path / "l.tif")
     assert np.array_equal(back.labels, labels)
@@ -42,9 +42,6 @@ def test_a_label_tiff_there_and_back(tmp_path: Path, labels: Int32) -> None:
         write_label_tiff(tmp_path / "l.tif", labels)
         assert tifffile.imread(tmp_path / "l.tif").dtype == dtype
         assert read_label_tiff(tmp_path / "l.tif").ids[-1] == largest
-
-
-def test_large_images_are_tiled_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_tiff, "TILED_FROM", 40)
     monkeypatch.setattr(label_tiff, "TILE", 16)
     labels = np.random.default_rng(0).integers(0, 70_000, (37, 53)).astype(np.int32)

@@ -164,11 +164,9 @@ def test_measurements_of_any_qupath_are_read(tmp_path) -> None:
         ("text", "must be an object with 'type'"),
         ({"type": "Topology"}, "a FeatureCollection is needed"),
         ({"type": "FeatureCollection"}, "lacks 'features'"),
-        ({"type": "FeatureCollection", "features": {}}, "is no list"),
         ([{"type": "Feature"}], "Feature 1 lacks 'geometry'"),
         ([feature(geometry={"type": "Polygon"})], "lacks 'coordinates'"),
         ([feature(geometry={"type": "Polygon", "coordinates": RING})], r"list of \[x, y\]"),
-        ([feature(geometry={"type": "Polygon", "coordinates": []})], "lists of rings"),
         ([feature(geometry={"type": "Polygon", "coordinates": {}})], "lists of rings"),
         ([feature(geometry={"type": "Polygon", "coordinates": [[[0, 0], [1]]]})], "unevenly"),
         ([feature(geometry={"type": "Polygon", "coordinates": [[[0, 0]]]})], "3 or more"),
@@ -216,19 +214,14 @@ def test_ids_with_gaps_and_fractional_contours_are_read(tmp_path: Path) -> None:
     ("data", "said"),
     [
         ([], "must be an object with 'nuc'"),
-        ({"mag": 40}, "lacks 'nuc'"),
         ({"nuc": []}, "no object of nuclei"),
         ({"nuc": {"1": []}}, "Nucleus '1' must be an object with 'contour'"),
         ({"nuc": {"1": {}}}, "lacks 'contour'"),
-        ({"nuc": {"-1": {"contour": CONTOUR}}}, "whole numbers from 1"),
         ({"nuc": {"0": {"contour": CONTOUR}}}, "whole numbers from 1"),
-        ({"nuc": {"a": {"contour": CONTOUR}}}, "whole numbers from 1"),
         ({"nuc": {"1": {"contour": []}}}, r"list of \[x, y\]"),
-        ({"nuc": {"1": {"contour": [[CONTOUR]]}}}, r"list of \[x, y\]"),
         ({"nuc": {"1": {"contour": [[1e12, 0]]}}}, "leaves the"),
         ({"nuc": {"1": {"contour": [[0, 0], [9000, 0]]}}}, "spans 9001"),
         ({"nuc": {"1": {"contour": CONTOUR, "type": 1.5}}}, "type is 1.5"),
-        ({"nuc": {"1": {"contour": CONTOUR, "type": -1}}}, "type is -1"),
         ({"nuc": {"1": {"contour": CONTOUR, "type": "a"}}}, "must be numbers"),
         ({"nuc": {"1": {"contour": CONTOUR, "type": [1]}}}, "one number"),
         ({"nuc": {"1": {"contour": CONTOUR, "type_prob": "x"}}}, "type_prob"),
@@ -256,13 +249,22 @@ def ring_in_two_parts() -> Int32:
     return labels
 
 
-def test_one_giant_blob_is_exported_like_any_nucleus(tmp_path: Path) -> None:
+def test_odd_nuclei_and_names_are_exported_or_said(tmp_path) -> None:
     labels = np.zeros((4, MAX_CONTOUR_EDGE + 9), np.int32)
     labels[1:3, 2:-2] = 1
     nuclei = measure(labels)
     write_geojson(tmp_path / "n.geojson", nuclei)
     np.testing.assert_array_equal(read_labels(tmp_path / "n.geojson", labels.shape).labels, labels)
     write_hovernet_json(tmp_path / "n.json", nuclei)
+    write_hovernet_json(tmp_path / "n.json", measure(ring_in_two_parts()))
+    said = json.loads((tmp_path / "n.json").read_text())["napari_hovernet"]["not_held"]
+    assert said.startswith("holes and second parts of 2 nuclei (ids 1, 3)")
+    labels = np.ones((3, 3), np.int32)
+    nuclei = replace(measure(labels), type=np.ones(1, np.int32),
+                     type_names={1: TypeInfo("a\ud800", (1, 2, 3))})  # fmt: skip
+    write_geojson(tmp_path / "a.geojson", nuclei, labels=labels)
+    found = json.loads((tmp_path / "a.geojson").read_text("utf-8"))["features"][0]
+    assert found["properties"]["classification"]["name"] == "a\ud800"
 
 
 def test_regions_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
@@ -283,12 +285,6 @@ def test_holes_and_second_parts_are_kept(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"n{FORMATS[name].ending}"
     FORMATS[name].write(path, result, {})
     np.testing.assert_array_equal(read_labels(path, labels.shape).labels, labels)
-
-
-def test_hover_net_s_json_says_what_it_cannot_hold(tmp_path: Path) -> None:
-    write_hovernet_json(tmp_path / "n.json", measure(ring_in_two_parts()))
-    said = json.loads((tmp_path / "n.json").read_text())["napari_hovernet"]["not_held"]
-    assert said.startswith("holes and second parts of 2 nuclei (ids 1, 3)")
 
 
 def square(at: int, edge: int) -> list[list[list[int]]]:
@@ -333,12 +329,3 @@ def test_an_empty_result_keeps_the_size_of_its_image(tmp_path: Path, none: Nucle
     write_hovernet_json(tmp_path / "a.json", none, metadata=about)
     assert read_geojson(tmp_path / "a.geojson").shape == (32, 43)
     assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)
-
-
-def test_a_name_with_half_a_character_is_escaped(tmp_path: Path) -> None:
-    labels = np.ones((3, 3), np.int32)
-    nuclei = replace(measure(labels), type=np.ones(1, np.int32),
-                     type_names={1: TypeInfo("a\ud800", (1, 2, 3))})  # fmt: skip
-    write_geojson(tmp_path / "a.geojson", nuclei, labels=labels)
-    found = json.loads((tmp_path / "a.geojson").read_text("utf-8"))["features"][0]
-    assert found["properties"]["classification"]["name"] == "a\ud800"
