@@ -14,19 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_hovernet.app import watch as module
 from napari_hovernet.app import watch as watch_module
 from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
-from napari_hovernet.app.watch import (
-    CHUNK,
-    GONE,
-    QUIET_S,
-    VAL,
-    RunWatch,
-    Tail,
-    process_file,
-    state_of,
-    write_state,
-)
 from napari_hovernet.core.params import LOSS_NAMES, LOSS_PARTS
 from napari_hovernet.core.training.files import EventWriter, RunFolder
 
@@ -68,7 +58,7 @@ def writer(folder: RunFolder) -> Iterator[Writer]:
 
 
 def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) -> None:
-    watch = RunWatch(folder)
+    watch = module.RunWatch(folder)
     assert watch.poll()
     assert (watch.view.state, len(watch.view.steps)) == ("new", 0)
     writer.start()
@@ -84,7 +74,7 @@ def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) 
     shares = [f"share_{name}" for name in LOSS_PARTS]
     for name in (*LOSS_NAMES, *shares, "magnitude", "lr", "total"):
         assert np.isfinite(view.steps[name]).any(), name
-    for name in VAL:
+    for name in module.VAL:
         np.testing.assert_array_equal(view.epochs[name], [r.score(name) for r in view.rows])
         assert np.isfinite(view.epochs[name]).any(), name
     assert view.heads["hv"].tolist() == [0.5]
@@ -111,7 +101,7 @@ def test_a_resumed_run_repeats_what_was_not_saved(folder: RunFolder, writer: Wri
     writer.epoch(2)
     writer.steps(9, 10)
     writer.events.write("error", message="NaN", term="hv_magnitude", kind="nan")
-    watch = RunWatch(folder)
+    watch = module.RunWatch(folder)
     watch.poll()
     before = watch.view
     assert (before.error, before.error_term) == ("NaN", "hv_magnitude")
@@ -129,7 +119,7 @@ def test_a_resumed_run_repeats_what_was_not_saved(folder: RunFolder, writer: Wri
 def test_a_file_that_was_cut_is_read_anew(folder: RunFolder, writer: Writer) -> None:
     writer.start()
     writer.steps(1, 8)
-    watch = RunWatch(folder)
+    watch = module.RunWatch(folder)
     watch.catch_up()
     folder.events.write_bytes(b"")
     watch.poll()
@@ -148,7 +138,7 @@ def test_what_is_missing_or_of_another_kind_is_nan(folder: RunFolder) -> None:
         events.write("a kind of the future", value=1)
     with open(folder.events, "ab") as file:
         file.write(b"nonsense\n")
-    view = RunWatch(folder).catch_up()
+    view = module.RunWatch(folder).catch_up()
     assert math.isnan(view.steps.last("total"))
     assert math.isnan(view.steps.last("np"))
     assert math.isnan(view.rows[0].score("aji"))
@@ -166,49 +156,49 @@ def own_mark(folder: RunFolder) -> ProcessMark:
 
 @pytest.mark.parametrize("state", ["queued", "starting", "running", "paused"])
 def test_an_active_run_has_a_process_or_was_killed(folder: RunFolder, state: str) -> None:
-    write_mark(process_file(folder), own_mark(folder))
-    write_state(folder, state, "as it is", os.getpid())
-    found = state_of(folder)
+    write_mark(module.process_file(folder), own_mark(folder))
+    module.write_state(folder, state, "as it is", os.getpid())
+    found = module.state_of(folder)
     assert (found.state, found.message, found.pid) == (state, "as it is", os.getpid())
     assert found.active
     write_mark(
-        process_file(folder), replace(own_mark(folder), born=1.0)
+        module.process_file(folder), replace(own_mark(folder), born=1.0)
     )  # the number went to another
     folder.log.write_bytes(b"Loading\r\nCUDA out of memory\n\n")
-    killed = state_of(folder)
+    killed = module.state_of(folder)
     assert (killed.state, killed.pid, killed.active) == ("killed", None, False)
-    assert killed.message == f"{GONE} The log ends with: CUDA out of memory"
+    assert killed.message == f"{module.GONE} The log ends with: CUDA out of memory"
 
 
 def test_a_status_without_a_process_file_names_the_process(folder: RunFolder) -> None:
-    write_state(folder, "running", pid=os.getpid())
-    assert state_of(folder).state == "running"
+    module.write_state(folder, "running", pid=os.getpid())
+    assert module.state_of(folder).state == "running"
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
-    write_state(folder, "running", pid=child.pid)
-    assert state_of(folder).state == "killed"
+    module.write_state(folder, "running", pid=child.pid)
+    assert module.state_of(folder).state == "killed"
 
 
 def test_a_run_that_ends_between_two_looks_was_not_killed(folder, monkeypatch) -> None:
-    write_state(folder, "running")
-    write_mark(process_file(folder), replace(own_mark(folder), born=1.0))
+    module.write_state(folder, "running")
+    write_mark(module.process_file(folder), replace(own_mark(folder), born=1.0))
 
     def ends_now(*_: object) -> bool:
-        write_state(folder, "done")
+        module.write_state(folder, "done")
         return False
 
     monkeypatch.setattr(watch_module, "_seems_alive", ends_now)
-    assert state_of(folder).state == "done"
+    assert module.state_of(folder).state == "done"
 
 
 def test_a_run_elsewhere_counts_as_killed_once_it_has_been_quiet(folder, monkeypatch) -> None:
     far = replace(own_mark(folder), host="another computer")
-    write_mark(process_file(folder), far)
-    write_state(folder, "running")
-    assert state_of(folder).state == "running"
-    late = time.time() + QUIET_S + 1
+    write_mark(module.process_file(folder), far)
+    module.write_state(folder, "running")
+    assert module.state_of(folder).state == "running"
+    late = time.time() + module.QUIET_S + 1
     monkeypatch.setattr(time, "time", lambda: late)
-    assert state_of(folder).state == "killed"
+    assert module.state_of(folder).state == "killed"
 
 
 # Events, whole line by whole line; columns that grow
@@ -218,7 +208,7 @@ def line(event: str, **fields: object) -> bytes:
     return json.dumps({"v": 1, "t": 0.0, "event": event, **fields}).encode() + b"\n"
 
 
-def everything(tail: Tail) -> list[dict[str, object]]:
+def everything(tail: module.Tail) -> list[dict[str, object]]:
     events, _ = tail.read()
     while tail.behind:
         events += tail.read()[0]
@@ -229,7 +219,7 @@ def test_a_line_cut_off_is_left_and_nonsense_passed_over(tmp_path: Path) -> None
     path = tmp_path / "events.jsonl"
     whole = line("step", step=1)
     path.write_bytes(whole + whole[:10])
-    tail = Tail(path)
+    tail = module.Tail(path)
     assert len(everything(tail)) == 1
     assert everything(tail) == []
     with open(path, "ab") as file:
@@ -238,7 +228,7 @@ def test_a_line_cut_off_is_left_and_nonsense_passed_over(tmp_path: Path) -> None
     assert tail.unreadable == 0
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\xff\xfe\n[1]\n{}\n" + b'{"v": 99, "event": "step"}\n' + line("end"))
-    tail = Tail(path)
+    tail = module.Tail(path)
     assert [event["event"] for event in everything(tail)] == ["end"]
     assert tail.unreadable == 4
 
@@ -246,8 +236,8 @@ def test_a_line_cut_off_is_left_and_nonsense_passed_over(tmp_path: Path) -> None
 def test_long_files_come_in_chunks_and_long_lines_whole(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"".join(line("step", step=i) for i in range(3000))
-                     + line("start", notes="x" * 3 * CHUNK) + line("end"))  # fmt: skip
-    tail = Tail(path)
+                     + line("start", notes="x" * 3 * module.CHUNK) + line("end"))  # fmt: skip
+    tail = module.Tail(path)
     first, _ = tail.read()
     assert 0 < len(first) < 3000
     assert tail.behind

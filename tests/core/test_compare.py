@@ -9,16 +9,7 @@ import pytest
 
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.masks import label_parts
-from napari_hovernet.core.measure.compare import (
-    LEVELS,
-    TruthParams,
-    all_foreground_dice,
-    check_truth,
-    compare,
-    error_places,
-    hv_scores,
-    verdict,
-)
+from napari_hovernet.core.measure import compare as module
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.separation import separate
@@ -51,7 +42,7 @@ def test_scores_and_base_rates_equal_the_golden_ones(shared: Path, kind: str) ->
         data = np.load(folder / f"{name}.npz")
         probability = np.clip(data["np_prob"].astype(np.float32), 0, 1)
         maps = Maps(np=probability, hv=data["hv_pred"].astype(np.float32))
-        result = compare(data["labels"], data["separated"], maps, PLAIN)
+        result = module.compare(data["labels"], data["separated"], maps, PLAIN)
         got = result.prediction.as_dict()
         assert [got[s] for s in SCORES] == pytest.approx([scores[s] for s in SCORES], abs=1e-6)
         assert result.connected_components.aji == pytest.approx(scores["cc_aji"], abs=1e-6)
@@ -65,7 +56,7 @@ def test_the_oracle_is_high_on_real_labels(shared: Path) -> None:
     scores = []
     for row in rows:
         labels = cv2.imread(str(shared / "data" / row["label"]), cv2.IMREAD_UNCHANGED)
-        result = compare(labels, labels)
+        result = module.compare(labels, labels)
         assert result.prediction.aji == 1
         scores.append(result.oracle.aji)
     assert len(scores) == 20
@@ -74,7 +65,7 @@ def test_the_oracle_is_high_on_real_labels(shared: Path) -> None:
 
 def test_base_rates_are_what_they_say() -> None:
     blind = SeparationParams(depth=1e6)  # no pass is ever deep enough: all basins are joined
-    result = compare(touching(), touching(), params=blind)
+    result = module.compare(touching(), touching(), params=blind)
     assert result.prediction.aji == 1
     assert result.oracle.aji == pytest.approx(0.5)
     labels = touching()
@@ -82,41 +73,41 @@ def test_base_rates_are_what_they_say() -> None:
     probability[2:4, 2:4] = 0.9  # below min_area: not in the mask
     maps = Maps(np=probability, hv=hv_targets(labels))
     pred = np.where(labels == 4, 1, 0)
-    assert compare(labels, pred, maps).connected_components.dice == 1
-    assert compare(labels, pred).connected_components.dice == pytest.approx(2 / 3)
-    full = compare(labels, np.ones_like(labels))
+    assert module.compare(labels, pred, maps).connected_components.dice == 1
+    assert module.compare(labels, pred).connected_components.dice == pytest.approx(2 / 3)
+    full = module.compare(labels, np.ones_like(labels))
     assert full.prediction.dice == pytest.approx(full.all_foreground_dice)
-    assert all_foreground_dice(np.zeros((3, 3))) == 0
-    assert all_foreground_dice(np.zeros((0, 3))) == 0
+    assert module.all_foreground_dice(np.zeros((3, 3))) == 0
+    assert module.all_foreground_dice(np.zeros((0, 3))) == 0
 
 
 def test_empty_sides_are_scored_with_a_note() -> None:
     labels = touching()
     maps = Maps(np=np.zeros(labels.shape), hv=np.zeros((2, *labels.shape)))
-    result = compare(labels, np.zeros_like(labels), maps)
+    result = module.compare(labels, np.zeros_like(labels), maps)
     assert [getattr(result.prediction, s) for s in SCORES[:6]] == [0] * 6
     assert result.connected_components.n_pred == 0
     assert result.oracle.aji > 0.97
     assert result.notes == ("The prediction holds no nuclei: every score is 0.",)
-    result = compare(np.zeros((40, 60), np.uint16), touching(), true_maps(touching()))
+    result = module.compare(np.zeros((40, 60), np.uint16), touching(), true_maps(touching()))
     assert [getattr(result.prediction, s) for s in SCORES[:6]] == [0] * 6
     assert result.oracle.n_pred == 0
     assert result.all_foreground_dice == 0
     assert result.notes[0] == "The truth holds no nuclei."
     assert "every score is 0" in result.notes[1]
     assert json.loads(json.dumps(result.as_dict(), allow_nan=False))["hv"]["mse"] is None
-    result = compare(np.zeros((4, 6), int), np.zeros((4, 6), int))
+    result = module.compare(np.zeros((4, 6), int), np.zeros((4, 6), int))
     assert result.prediction.pq == 1
     assert "both empty" in result.notes[-1]
 
 
 def test_sizes_that_differ_are_refused() -> None:
     labels = touching()
-    refuses("40 x 59 pixels, the run 40 x 60", compare, labels[:, 1:], labels)
+    refuses("40 x 59 pixels, the run 40 x 60", module.compare, labels[:, 1:], labels)
     with pytest.raises(InputError, match="40 x 60 pixels, the run 40 x 59"):
-        compare(check_truth(labels, labels.shape), labels[:, 1:])
-    refuses("the maps", lambda: compare(labels, labels, true_maps(labels[:, 1:])))
-    refuses("one \\(H, W\\) label image", compare, labels, labels[None])
+        module.compare(module.check_truth(labels, labels.shape), labels[:, 1:])
+    refuses("the maps", lambda: module.compare(labels, labels, true_maps(labels[:, 1:])))
+    refuses("one \\(H, W\\) label image", module.compare, labels, labels[None])
 
 
 def disc(radius: int = 40) -> np.ndarray:
@@ -125,17 +116,17 @@ def disc(radius: int = 40) -> np.ndarray:
 
 
 def test_hv_without_length_or_direction() -> None:
-    scores = hv_scores(np.zeros((2, *disc().shape)), disc())
+    scores = module.hv_scores(np.zeros((2, *disc().shape)), disc())
     assert scores.zero_mse == pytest.approx(0.25, abs=0.005)
     assert scores.mse == scores.zero_mse
     assert scores.cosine == 0
     assert scores.magnitude == 0
     assert scores.true_magnitude == pytest.approx(2 / 3, abs=0.01)
-    scores = hv_scores(np.ones((2, 3, 3)), np.eye(3, dtype=int) * [0, 1, 0])
+    scores = module.hv_scores(np.ones((2, 3, 3)), np.eye(3, dtype=int) * [0, 1, 0])
     assert math.isnan(scores.cosine)
     assert scores.mse == 1
     with pytest.raises(InputError, match=r"hv has shape \(2, 4, 5\).*of shape \(2, 4, 6\)"):
-        hv_scores(np.zeros((2, 4, 5)), np.zeros((4, 6), int))
+        module.hv_scores(np.zeros((2, 4, 5)), np.zeros((4, 6), int))
 
 
 def test_scores_equal_plain_loops() -> None:
@@ -152,14 +143,14 @@ def test_scores_equal_plain_loops() -> None:
         true_lengths.append(math.hypot(*t))
         if true_lengths[-1] > 1e-6:
             cosines.append(p @ t / lengths[-1] / true_lengths[-1])
-    scores = hv_scores(hv, labels)
+    scores = module.hv_scores(hv, labels)
     expected = [np.mean(x) for x in (squares, zeros, cosines, lengths, true_lengths)]
     assert [*scores.as_dict().values()] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (0, 5)])
 def test_without_nuclei_all_is_nan(shape: tuple[int, int]) -> None:
-    scores = hv_scores(np.zeros((2, *shape)), np.zeros(shape, int))
+    scores = module.hv_scores(np.zeros((2, *shape)), np.zeros(shape, int))
     assert all(math.isnan(v) for v in scores.as_dict().values())
 
 
@@ -169,7 +160,7 @@ PRED = [[7, 7, 0, 8, 8, 8, 8, 8, 9, 9, 6, 6, 0, 2, 0, 0, 0, 3]]
 
 
 def places(true, pred, params=None):
-    return error_places(true, pred, evaluate(true, pred, params).outcomes, params)
+    return module.error_places(true, pred, evaluate(true, pred, params).outcomes, params)
 
 
 def test_each_kind_of_error_has_its_ids_box_and_words() -> None:
@@ -200,38 +191,38 @@ def two_nuclei(dtype: type = np.int32) -> np.ndarray:
 
 def test_ids_are_read_as_they_are_or_with_a_note() -> None:
     labels = two_nuclei()
-    truth = check_truth(labels, (20, 30))
+    truth = module.check_truth(labels, (20, 30))
     labels[:] = 9
     assert truth.labels.max() == 2
-    truth = check_truth(two_nuclei(np.float32), (20, 30))
+    truth = module.check_truth(two_nuclei(np.float32), (20, 30))
     np.testing.assert_array_equal(truth.labels, two_nuclei())
     assert truth.notes == ("The truth is float32, not whole numbers; it was read as such.",)
     mask = two_nuclei() > 0
-    truth = check_truth(mask, (20, 30))
+    truth = module.check_truth(mask, (20, 30))
     assert (truth.n, truth.notes) == (1, ())
     assert truth.labels[4, 4] == 1
     labels = two_nuclei()
     labels[labels == 2] = 2**31 - 1
-    truth = check_truth(labels, (20, 30))
+    truth = module.check_truth(labels, (20, 30))
     assert np.unique(truth.labels).tolist() == [0, 1, 2**31 - 1]
     assert (truth.n, truth.notes) == (2, ())
     labels = two_nuclei(np.uint64)
     labels[labels == 2] = 2**63 + 5
-    truth = check_truth(labels, (20, 30))
+    truth = module.check_truth(labels, (20, 30))
     np.testing.assert_array_equal(truth.labels, two_nuclei())
     assert len(truth.notes) == 1
     assert "9223372036854775813" in truth.notes[0]
     assert "renumbered" in truth.notes[0]
-    assert check_truth(two_nuclei()[None, None], (20, 30)).n == 2
+    assert module.check_truth(two_nuclei()[None, None], (20, 30)).n == 2
 
 
 @pytest.mark.parametrize("shape", [(20, 30, 3), (20, 30, 4), (1, 20, 30, 3)])
 def test_pictures_in_colour_are_refused(shape: tuple[int, ...]) -> None:
-    refuses("picture in colour", check_truth, np.zeros(shape, np.uint8), (20, 30))
+    refuses("picture in colour", module.check_truth, np.zeros(shape, np.uint8), (20, 30))
 
 
 def test_truth_of_the_whole_image_is_cut_to_the_region() -> None:
-    truth = check_truth(two_nuclei(), (8, 10), offset=(2, 6))
+    truth = module.check_truth(two_nuclei(), (8, 10), offset=(2, 6))
     np.testing.assert_array_equal(truth.labels, two_nuclei()[2:10, 6:16])
     assert truth.n == 2
     assert truth.notes == (
@@ -243,7 +234,7 @@ def test_truth_of_the_whole_image_is_cut_to_the_region() -> None:
 @pytest.mark.parametrize("offset", [(13, 0), (0, 21), (-1, 0)])
 def test_a_region_outside_the_truth_is_refused(offset: tuple[int, int]) -> None:
     with pytest.raises(InputError, match=f"row {offset[0]}, column {offset[1]}"):
-        check_truth(two_nuclei(), (8, 10), offset=offset)
+        module.check_truth(two_nuclei(), (8, 10), offset=offset)
 
 
 @pytest.mark.parametrize(
@@ -253,13 +244,13 @@ def test_a_region_outside_the_truth_is_refused(offset: tuple[int, int]) -> None:
 def test_values_that_are_no_ids_are_refused(value: float, words: str) -> None:
     labels = two_nuclei(np.float64)
     labels[0, 0] = value
-    refuses(words, check_truth, labels, (20, 30))
+    refuses(words, module.check_truth, labels, (20, 30))
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (0, 4), (0, 0)])
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_empty_truth_is_taken_with_a_note(shape: tuple[int, int], dtype: type) -> None:
-    truth = check_truth(np.zeros(shape, dtype), shape)
+    truth = module.check_truth(np.zeros(shape, dtype), shape)
     assert truth.n == 0
     assert truth.notes[-1] == "The truth holds no nuclei."
 
@@ -268,20 +259,20 @@ def test_ids_on_far_parts_are_named() -> None:
     labels = np.zeros((20, 200), np.int32)
     labels[2:8, 2:8] = labels[2:8, 120:124] = 7
     labels[12:18, 2:8] = 3
-    truth = check_truth(labels, (20, 200))
+    truth = module.check_truth(labels, (20, 200))
     assert truth.n == 2
     assert truth.notes == (
         "Id 7 lies in 2 parts, 112 px apart; it was counted as one nucleus, as given.",
     )
-    assert check_truth(labels, (20, 200), params=TruthParams(far_px=113)).notes == ()
+    assert module.check_truth(labels, (20, 200), params=module.TruthParams(far_px=113)).notes == ()
     labels = np.kron(np.eye(2, dtype=int), np.ones((5, 5), int))
-    assert check_truth(labels, (10, 10), params=TruthParams(far_px=1)).notes == ()
+    assert module.check_truth(labels, (10, 10), params=module.TruthParams(far_px=1)).notes == ()
     labels = np.zeros((60, 300), np.int32)
     for k in range(5):
         labels[10 * k : 10 * k + 4, 0:4] = labels[10 * k : 10 * k + 4, 100 + 30 * k :][:, :4] = (
             k + 1
         )
-    notes = check_truth(labels, labels.shape).notes
+    notes = module.check_truth(labels, labels.shape).notes
     assert [note.split()[1] for note in notes[:3]] == ["5", "4", "3"]
     assert notes[3] == "2 more ids lie in parts far from each other."
 
@@ -292,7 +283,7 @@ def test_a_mask_or_map_of_types_is_called_one(n_ids: int) -> None:
     for k in range(36):
         row, col = 10 * (k // 6), 10 * (k % 6)
         labels[row : row + 5, col : col + 5] = 1 + k % n_ids
-    truth = check_truth(labels, (60, 60))
+    truth = module.check_truth(labels, (60, 60))
     assert truth.n == n_ids
     assert len(truth.notes) == 1
     assert "looks like a mask" in truth.notes[0]
@@ -301,7 +292,7 @@ def test_a_mask_or_map_of_types_is_called_one(n_ids: int) -> None:
 
 def test_real_labels_give_no_note(shared) -> None:
     labels = np.load(shared / "golden" / "maps" / "monuseg_49-4488-01.npz")["labels"]
-    truth = check_truth(labels, labels.shape)
+    truth = module.check_truth(labels, labels.shape)
     assert truth.n == 90
     assert truth.notes == ()
 
@@ -320,8 +311,8 @@ def apart() -> np.ndarray:
 def remarks(labels, hv=None, params=None, pred=None):
     maps = Maps(np=labels > 0, hv=hv_targets(labels) if hv is None else hv)
     pred = separate(maps, params).labels if pred is None else pred
-    found = verdict(compare(labels, pred, maps, params))
-    assert all(remark.level in LEVELS for remark in found)
+    found = module.verdict(module.compare(labels, pred, maps, params))
+    assert all(remark.level in module.LEVELS for remark in found)
     return [remark.text for remark in found], [remark.level for remark in found]
 
 

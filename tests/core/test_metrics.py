@@ -5,18 +5,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import napari_hovernet as nh
+from napari_hovernet.core.measure import metrics
 from napari_hovernet.core.measure import metrics as matching
-from napari_hovernet.core.measure.metrics import (
-    OutcomeParams,
-    aji,
-    aji_plus,
-    best_partner,
-    bootstrap_mean,
-    contingency,
-    outcomes,
-    panoptic_quality,
-    unique_partners,
-)
 from napari_hovernet.errors import InputError
 
 
@@ -26,9 +16,9 @@ def random_labels(seed: int, n: int = 40, shape: tuple[int, int] = (60, 70)) -> 
 
 def test_bands_do_not_change_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     true, pred = random_labels(2), random_labels(3)
-    whole = contingency(true, pred)
+    whole = metrics.contingency(true, pred)
     monkeypatch.setattr(matching, "BAND_PIXELS", 100)
-    bands = contingency(true, pred)
+    bands = metrics.contingency(true, pred)
     for name in ("true_ids", "true_area", "pred_area", "true", "pred", "overlap"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(bands, name))
 
@@ -46,7 +36,7 @@ def test_bands_do_not_change_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_input_is_named(true: np.ndarray, pred: np.ndarray, words: list[str]) -> None:
     for word in words:
         with pytest.raises(InputError, match=word):
-            contingency(true, pred)
+            metrics.contingency(true, pred)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -54,8 +44,8 @@ def test_unique_partners_reach_the_best_sum(seed: int) -> None:
     grow = np.random.default_rng(seed).integers(1, 12, (8, 9))
     true = np.kron(grow, np.ones((4, 3), int))
     pred = np.roll(np.kron(np.roll(grow, 1, 0), np.ones((4, 3), int)), (1, seed), (0, 1))
-    table = contingency(true, pred)
-    pairs = unique_partners(table)
+    table = metrics.contingency(true, pred)
+    pairs = metrics.unique_partners(table)
     assert len(set(table.true[pairs])) == len(set(table.pred[pairs])) == len(pairs)
     cost = np.zeros((table.n_true, table.n_pred))
     cost[table.true, table.pred] = table.pairing_weight
@@ -67,14 +57,14 @@ def test_partners_and_mergers_are_counted_as_published() -> None:
     # id 1 overlaps prediction 1 with 1/5 and prediction 2 with 2/10
     true = [[1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
     pred = [[1, 2, 2, 1, 1, 2, 2, 2, 2, 2, 2, 2]]
-    table = contingency(true, pred)
+    table = metrics.contingency(true, pred)
     assert table.iou.tolist() == [0.2, 0.2]
-    assert table.pred_ids[table.pred[best_partner(table)[1]]].tolist() == [2]
-    table = contingency([[1, 1, 1, 2]], [[6, 6, 6, 6]])
-    assert aji(table) == pytest.approx(4 / 8)
-    assert aji_plus(table) == pytest.approx(3 / 5)
-    table = contingency([[1, 1, 1, 1, 2]], [[8, 8, 8, 9, 8]])
-    assert aji_plus(table) == pytest.approx(3 / (5 + 1 + 1))
+    assert table.pred_ids[table.pred[metrics.best_partner(table)[1]]].tolist() == [2]
+    table = metrics.contingency([[1, 1, 1, 2]], [[6, 6, 6, 6]])
+    assert metrics.aji(table) == pytest.approx(4 / 8)
+    assert metrics.aji_plus(table) == pytest.approx(3 / 5)
+    table = metrics.contingency([[1, 1, 1, 1, 2]], [[8, 8, 8, 9, 8]])
+    assert metrics.aji_plus(table) == pytest.approx(3 / (5 + 1 + 1))
 
 
 def plain_aji(true: np.ndarray, pred: np.ndarray) -> float:
@@ -101,21 +91,23 @@ def test_aji_equals_its_definition(seed: int) -> None:
     blocks = rng.integers(0, 9, (2, 8, 8))
     true, pred = (np.kron(b, np.ones((3, 3), int)) for b in blocks)
     pred = np.roll(pred, (1, 1), (0, 1))
-    assert aji(contingency(true, pred)) == pytest.approx(plain_aji(true, pred), abs=1e-12)
+    assert metrics.aji(metrics.contingency(true, pred)) == pytest.approx(
+        plain_aji(true, pred), abs=1e-12
+    )
 
 
 def test_quality_of_matches_above_one_half() -> None:
     true = [[1, 1, 1, 1, 0, 2, 2, 0, 0]]
     pred = [[5, 5, 5, 0, 0, 0, 0, 0, 9]]
-    quality = panoptic_quality(contingency(true, pred))
+    quality = metrics.panoptic_quality(metrics.contingency(true, pred))
     assert quality.dq == pytest.approx(1 / 2)
     assert quality.sq == pytest.approx(3 / 4)
     assert quality.pq == pytest.approx(3 / 8)
-    half = contingency([[1, 1]], [[1, 0]])
-    assert panoptic_quality(half) == (0, 0, 0)
-    three_quarters = contingency([[1, 1, 1, 1]], [[1, 1, 1, 0]])
-    assert panoptic_quality(three_quarters).dq == 1
-    assert panoptic_quality(three_quarters, match_iou=0.8).dq == 0
+    half = metrics.contingency([[1, 1]], [[1, 0]])
+    assert metrics.panoptic_quality(half) == (0, 0, 0)
+    three_quarters = metrics.contingency([[1, 1, 1, 1]], [[1, 1, 1, 0]])
+    assert metrics.panoptic_quality(three_quarters).dq == 1
+    assert metrics.panoptic_quality(three_quarters, match_iou=0.8).dq == 0
 
 
 SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")
@@ -135,14 +127,14 @@ def test_what_outranks_what() -> None:
     chipped = nh.evaluate([[1, 1, 1, 1, 1]], [[7, 7, 7, 7, 8]]).outcomes
     assert chipped.true.tolist() == ["matched"]
     assert chipped.pred.tolist() == ["matched", "split"]
-    crumbs = outcomes(contingency([[1] * 10], [[2, 0, 0, 0, 0, 0, 0, 0, 0, 3]]))
+    crumbs = metrics.outcomes(metrics.contingency([[1] * 10], [[2, 0, 0, 0, 0, 0, 0, 0, 0, 3]]))
     assert crumbs.true.tolist() == ["missed"]
     assert crumbs.pred.tolist() == ["spurious", "spurious"]
     true = [[1] * 10 + [2] * 10]
     pred = [[0] * 3 + [4] * 7 + [4] * 10 + [4] * 0]
-    table = contingency(true, pred)
-    assert outcomes(table).true.tolist() == ["merged", "matched"]
-    strict = outcomes(table, OutcomeParams(inside_share=0.8))
+    table = metrics.contingency(true, pred)
+    assert metrics.outcomes(table).true.tolist() == ["merged", "matched"]
+    strict = metrics.outcomes(table, metrics.OutcomeParams(inside_share=0.8))
     assert strict.true.tolist() == ["missed", "matched"]
 
 
@@ -157,16 +149,16 @@ def test_the_interval_equals_resampling_by_hand_without_nan() -> None:
     values = np.array([0.1, 0.4, 0.5, 0.9])
     rng = np.random.default_rng(7)
     means = values[rng.integers(0, 4, (20000, 4))].mean(axis=1)
-    interval = bootstrap_mean(values)
+    interval = metrics.bootstrap_mean(values)
     assert interval.low == pytest.approx(np.quantile(means, 0.025), abs=0.02)
     assert interval.high == pytest.approx(np.quantile(means, 0.975), abs=0.02)
-    assert bootstrap_mean([np.nan, 0.2, 0.6]) == bootstrap_mean([0.2, 0.6])
-    nothing = bootstrap_mean([np.nan])
+    assert metrics.bootstrap_mean([np.nan, 0.2, 0.6]) == metrics.bootstrap_mean([0.2, 0.6])
+    nothing = metrics.bootstrap_mean([np.nan])
     assert nothing.n == 0
     assert math.isnan(nothing.mean)
-    one = bootstrap_mean([0.4])
+    one = metrics.bootstrap_mean([0.4])
     assert (one.mean, one.n) == (0.4, 1)
     assert math.isnan(one.low)
     assert math.isnan(one.high)
     with pytest.raises(InputError, match="infinite"):
-        bootstrap_mean([1.0, np.inf])
+        metrics.bootstrap_mean([1.0, np.inf])

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,6 @@ def test_a_bomb_is_refused_at_once(tmp_path: Path, name: str, zipped: bool) -> N
     if zipped:
         torch.save({}, path)
         with torch.serialization.safe_globals([]):
-            import zipfile  # noqa: PLC0415
-
             with zipfile.ZipFile(path) as old:
                 entries = {n: old.read(n) for n in old.namelist()}
             with zipfile.ZipFile(path, "w") as new:

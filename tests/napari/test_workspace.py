@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_hovernet._napari import demo
 from napari_hovernet._napari import workspace as module
+from napari_hovernet._napari.panels.segment import RunOptions
+from napari_hovernet._napari.panels.several import folder_request
 from napari_hovernet.app.study import verdict
 from napari_hovernet.core.separation.tuning import with_value
 from napari_hovernet.core.types import CONSEP, ModelInfo
@@ -160,8 +163,6 @@ def test_colour_planes_are_taken_as_rgb_on_request(work, settle):
 
 
 def test_one_workspace_for_each_viewer(qtbot, jobs):
-    from napari.components import ViewerModel  # noqa: PLC0415
-
     one, two = ViewerModel(), ViewerModel()
     assert module.workspace_for(one) is module.workspace_for(one)
     assert module.workspace_for(one) is not module.workspace_for(two)
@@ -172,9 +173,6 @@ def test_one_workspace_for_each_viewer(qtbot, jobs):
 
 
 def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp_path, jobs):
-    from napari_hovernet._napari.panels.segment import RunOptions  # noqa: PLC0415
-    from napari_hovernet._napari.panels.several import folder_request  # noqa: PLC0415
-
     options = RunOptions(work)
     qtbot.addWidget(options)
     box = options.form.boxes["views"]

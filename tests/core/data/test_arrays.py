@@ -1,5 +1,6 @@
 """Arrays in files: what they are, a plane at a time, never unpickled."""
 
+import os
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -154,8 +155,6 @@ def test_one_too_large_for_the_memory_is_refused(tmp_path, monkeypatch) -> None:
 
 
 def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
-    import os  # noqa: PLC0415
-
     file = tmp_path / "a.npy"
     np.save(file, np.zeros(3))
     assert np.asarray(open_npy(file)).sum() == 0

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy import io as scipy_io
 
+from napari_hovernet.app.corrections import PairAbout, save_training_pair
+from napari_hovernet.core.data import load
 from napari_hovernet.core.data.load import gather, load_samples
 from napari_hovernet.core.data.pairs import DataChoice, Pair, read_index
 from napari_hovernet.core.params import DataParams
@@ -72,8 +74,6 @@ def test_an_index_names_split_mpp_and_source_image(tmp_path: Path) -> None:
 
 def test_an_index_of_this_program_groups_by_its_source(tmp_path: Path) -> None:
     """Regions saved from one slide must not be divided."""
-    from napari_hovernet.app.corrections import PairAbout, save_training_pair  # noqa: PLC0415 - on first use
-
     labels = np.kron(np.arange(16).reshape(4, 4), np.ones((10, 10), int))
     for i in range(6):
         image = np.full((40, 40, 3), 100 + i, np.uint8)
@@ -112,8 +112,6 @@ def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path)
 
 
 def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_hovernet.core.data import load  # noqa: PLC0415
-
     pair(tmp_path, "a")
     monkeypatch.setattr(load, "free_memory", lambda: 1000)
     refuses(r"up to a take .* GB of memory; cut large ones", gather, [tmp_path])

@@ -1,5 +1,6 @@
 """Samples: what fits together, what is refused, and that they travel to other processes."""
 
+import csv
 import pickle
 from functools import partial
 from pathlib import Path
@@ -98,8 +99,6 @@ def test_touching_agrees_with_a_look_at_every_pixel() -> None:
 
 def test_real_images_have_the_figures_of_their_index(shared: Path) -> None:
     """n_nuclei, fg and touch_frac were computed by others; see the index."""
-    import csv  # noqa: PLC0415
-
     with (shared / "data" / "index.csv").open(newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     data = load_samples(DataParams(sources=(str(shared / "data"),)))

@@ -8,20 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hovernet.core.inference.images import (
-    ResampledSource,
-    as_source,
-    resample,
-    scaled_length,
-    taps,
-)
+from napari_hovernet.core.inference import images
 from napari_hovernet.errors import InputError
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 
 
 def whole(image: Any) -> np.ndarray:
-    source = as_source(image)
+    source = images.as_source(image)
     return source.read(0, source.shape[0], 0, source.shape[1])
 
 
@@ -42,7 +36,7 @@ class Lazy:
 
 
 def test_8_bit_rgb_is_neither_copied_nor_noted_and_alpha_laid_on_white() -> None:
-    source = as_source(RGB)
+    source = images.as_source(RGB)
     assert source.shape == (30, 40) and not source.notes
     assert np.shares_memory(source.read(3, 9, 5, 7), RGB)
     np.testing.assert_array_equal(source.read(3, 9, 5, 7), RGB[3:9, 5:7])
@@ -52,7 +46,7 @@ def test_8_bit_rgb_is_neither_copied_nor_noted_and_alpha_laid_on_white() -> None
     rgba[0, 1] = (0, 0, 0, 128)
     assert whole(rgba)[0, 0].tolist() == [255, 255, 255]
     assert whole(rgba)[0, 1].tolist() == [127, 127, 127]
-    assert "alpha" in as_source(rgba).notes[0]
+    assert "alpha" in images.as_source(rgba).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +72,7 @@ def test_other_data_become_8_bit_rgb_and_say_how(image: Any, expected: Any, note
     if len(result) == len(RGB):
         atol = expected is None
         np.testing.assert_allclose(result, RGB if expected is None else expected, atol=atol)
-    assert any(re.search(note, n) for n in (as_source(image).notes or ("",)))
+    assert any(re.search(note, n) for n in (images.as_source(image).notes or ("",)))
 
 
 @pytest.mark.parametrize(
@@ -101,52 +95,53 @@ def test_other_data_become_8_bit_rgb_and_say_how(image: Any, expected: Any, note
 )
 def test_what_cannot_be_an_image_is_refused(image: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        as_source(image)
+        images.as_source(image)
 
 
 @pytest.mark.parametrize("first", [False, True])
 def test_lazy_data_are_read_by_region(first: bool) -> None:
     data = np.tile(RGB, (10, 10, 1))
     lazy = Lazy(np.moveaxis(data, 2, 0) if first else data)
-    source = as_source(lazy)
+    source = images.as_source(lazy)
     np.testing.assert_array_equal(source.read(50, 60, 70, 90), data[50:60, 70:90])
     assert lazy.pixels == 10 * 20 * 3
 
 
 def test_large_lazy_data_are_sampled_and_checked_when_read() -> None:
     lazy = Lazy(np.broadcast_to(np.uint16(4000), (5000, 6000)))
-    source = as_source(lazy)
+    source = images.as_source(lazy)
     assert lazy.pixels <= 9 * 256**2
     assert "12-bit" in " ".join(source.notes)
     assert source.read(0, 1, 0, 1)[0, 0, 0] == 249
     data = np.ones((5000, 6000), np.float32)
     data[1000, 1000] = np.nan
-    source = as_source(Lazy(data))
+    source = images.as_source(Lazy(data))
     with pytest.raises(InputError, match="1 of 100 values of rows 995 to 1005"):
         source.read(995, 1005, 995, 1005)
 
 
 def test_multiscale_gives_its_finest_level_and_its_range_by_the_coarsest() -> None:
     levels = [Lazy(np.tile(RGB, (s, s, 1)).astype(np.uint16) * 16) for s in (4, 2, 1)]
-    source = as_source(levels)
+    source = images.as_source(levels)
     assert source.shape == (120, 160) and "12-bit" in source.notes[0]
     assert levels[0].pixels == 0 and levels[2].pixels == RGB.size
     dask = pytest.importorskip("dask.array")
     multiscale = pytest.importorskip("napari.layers._multiscale_data").MultiScaleData
     data = np.tile(RGB, (4, 4, 1))
     levels = multiscale([dask.from_array(data, chunks=50), dask.from_array(data[::2, ::2])])
-    np.testing.assert_array_equal(as_source(levels).read(20, 90, 33, 35), data[20:90, 33:35])
+    np.testing.assert_array_equal(images.as_source(levels).read(20, 90, 33, 35), data[20:90, 33:35])
 
 
 # --- resized ------------------------------------------------------------------------
 
 
 def resized(image: np.ndarray, scale: float, method: str) -> np.ndarray:
-    size = [scaled_length(n, scale) for n in image.shape[:2]]
+    size = [images.scaled_length(n, scale) for n in image.shape[:2]]
     rows, cols = (
-        taps(0, n, scale, length, method) for n, length in zip(size, image.shape, strict=False)
+        images.taps(0, n, scale, length, method)
+        for n, length in zip(size, image.shape, strict=False)
     )
-    return resample(image, rows, cols, (0, 0))
+    return images.resample(image, rows, cols, (0, 0))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +167,7 @@ def test_cubic_is_exact_for_a_ramp_inside() -> None:
 
 @pytest.mark.parametrize("scale", [0.37, 0.5, 1.7])
 def test_a_region_is_the_region_of_the_whole(scale: float) -> None:
-    source = ResampledSource(as_source(RGB), scale)
+    source = images.ResampledSource(images.as_source(RGB), scale)
     height, width = source.shape
     part = source.read(5, height - 3, 4, width - 2)
     np.testing.assert_array_equal(part, source.read(0, height, 0, width)[5:-3, 4:-2])

@@ -13,14 +13,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from napari_hovernet.core.io import FORMATS, geojson
-from napari_hovernet.core.io.geojson import (
-    Polygons,
-    contour_outlines,
-    mask_outlines,
-    rasterize,
-    read_geojson,
-    write_geojson,
-)
+from napari_hovernet.core.io import geojson as module
 from napari_hovernet.core.io.hover_net import (
     MAX_CONTOUR_EDGE,
     read_hovernet_json,
@@ -48,16 +41,18 @@ SQUARE = np.array([[1, 1], [3, 1], [3, 3], [1, 3]], float)
 def test_outlines_give_any_mask_back_and_have_its_area(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random((rng.integers(1, 14), rng.integers(1, 14))) < rng.random()
-    rings = mask_outlines(mask)
+    rings = module.mask_outlines(mask)
     assert sum(signed_area(ring) for ring in rings) == mask.sum()
     if mask.any():
-        assert np.array_equal(rasterize(Polygons((tuple(rings),)), mask.shape) > 0, mask)
+        assert np.array_equal(
+            module.rasterize(module.Polygons((tuple(rings),)), mask.shape) > 0, mask
+        )
 
 
 def test_outlines_without_holes_never_touch_themselves() -> None:
-    assert len(mask_outlines(np.array([[1, 0], [0, 1]], bool))) == 2
+    assert len(module.mask_outlines(np.array([[1, 0], [0, 1]], bool))) == 2
     filled = ndi.binary_fill_holes(np.random.default_rng(1).random((30, 30)) < 0.6)
-    rings = mask_outlines(filled)
+    rings = module.mask_outlines(filled)
     assert len(rings) > 5
     for ring in rings:
         assert len(np.unique(ring, axis=0)) == len(ring)
@@ -67,8 +62,8 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None
     far = {"contour": [[0, 0], [MAX_CONTOUR_EDGE, 0], [0, 1]], "type": None}
     (tmp_path / "far.json").write_text(json.dumps({"nuc": {"1": far}}))
     refuses("Nucleus '1': its contour spans 4097", read_hovernet_json, tmp_path / "far.json")
-    refuses("has shape", contour_outlines, np.zeros((0, 2), np.int32))
-    refuses("too large", lambda: rasterize(Polygons(((SQUARE * 300_000,),))))
+    refuses("has shape", module.contour_outlines, np.zeros((0, 2), np.int32))
+    refuses("too large", lambda: module.rasterize(module.Polygons(((SQUARE * 300_000,),))))
 
 
 RING = [[0, 0], [4, 0], [4, 3], [0, 3], [0, 0]]
@@ -86,13 +81,13 @@ def feature(**changes: Any) -> dict[str, Any]:
 def read(folder: Path, data: Any) -> geojson.Polygons:
     file = folder / "given.geojson"
     file.write_text(json.dumps(data))
-    return read_geojson(file)
+    return module.read_geojson(file)
 
 
 def test_round_trip_gives_labels_types_and_measurements_back(tmp_path, labels, nuclei) -> None:
-    write_geojson(tmp_path / "n.geojson", nuclei, mpp=0.5)
-    back = read_geojson(tmp_path / "n.geojson")
-    assert np.array_equal(rasterize(back, labels.shape), labels)
+    module.write_geojson(tmp_path / "n.geojson", nuclei, mpp=0.5)
+    back = module.read_geojson(tmp_path / "n.geojson")
+    assert np.array_equal(module.rasterize(back, labels.shape), labels)
     assert np.array_equal(back.type, nuclei.type)
     assert back.type_names == nuclei.type_names
     assert np.array_equal(back.measurements["Label"], nuclei.label)
@@ -103,8 +98,8 @@ def test_round_trip_gives_labels_types_and_measurements_back(tmp_path, labels, n
 def test_ids_depend_on_the_run_and_on_nothing_else(tmp_path: Path, nuclei: Nuclei) -> None:
     ids = []
     for name, run in (("a", "x"), ("b", "x"), ("c", "y")):
-        write_geojson(tmp_path / name, nuclei, metadata={"id": run})
-        ids.append(read_geojson(tmp_path / name).ids)
+        module.write_geojson(tmp_path / name, nuclei, metadata={"id": run})
+        ids.append(module.read_geojson(tmp_path / name).ids)
     assert ids[0] == ids[1]
     assert not set(ids[0]) & set(ids[2])
 
@@ -114,14 +109,14 @@ def test_every_kind_of_feature_is_read(tmp_path) -> None:
     far = [[10, 0], [12, 0], [12, 2], [10, 2], [10, 0]]
     holed = feature(geometry={"type": "Polygon", "coordinates": [RING, hole]})
     several = feature(geometry={"type": "MultiPolygon", "coordinates": [[RING], [far]]})
-    assert (rasterize(read(tmp_path, [holed])) == 1).sum() == 11
-    assert (rasterize(read(tmp_path, several)) == 1).sum() == 16
+    assert (module.rasterize(read(tmp_path, [holed])) == 1).sum() == 11
+    assert (module.rasterize(read(tmp_path, several)) == 1).sum() == 16
     small = [[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]
     cell = feature(nucleusGeometry={"type": "Polygon", "coordinates": [small]})
     point = feature(geometry={"type": "Point", "coordinates": [1, 1]})
     nowhere = feature(geometry=None)
     back = read(tmp_path, {"type": "FeatureCollection", "features": [cell, point, nowhere]})
-    assert rasterize(back).sum() == 4
+    assert module.rasterize(back).sum() == 4
     assert back.notes == ("2 features that are no areas were left out",)
 
 
@@ -151,7 +146,7 @@ def test_measurements_of_any_qupath_are_read(tmp_path) -> None:
     # QuPath writes NaN where it could not measure.
     text = json.dumps(feature(properties={"measurements": {"Solidity": math.nan, "Area": 3.0}}))
     (tmp_path / "q.geojson").write_text(text)
-    back = read_geojson(tmp_path / "q.geojson").measurements
+    back = module.read_geojson(tmp_path / "q.geojson").measurements
     assert np.isnan(back["Solidity"][0]) and back["Area"][0] == 3
     broken = [[1, math.nan], *RING[1:]]
     with pytest.raises(InputError, match="ring"):
@@ -191,7 +186,7 @@ CONTOUR = [[1, 1], [3, 1], [3, 3], [1, 3]]
 def test_hover_net_s_json_there_and_back(tmp_path: Path, labels: Int32, nuclei: Nuclei) -> None:
     write_hovernet_json(tmp_path / "n.json", nuclei)
     back = read_hovernet_json(tmp_path / "n.json")
-    assert np.array_equal(rasterize(back, labels.shape), labels)
+    assert np.array_equal(module.rasterize(back, labels.shape), labels)
     assert np.array_equal(back.type, nuclei.type)
     assert back.type_names == nuclei.type_names
     assert back.ids == tuple(map(str, nuclei.label))
@@ -207,7 +202,7 @@ def test_ids_with_gaps_and_fractional_contours_are_read(tmp_path: Path) -> None:
     back = read_hovernet_json(file)
     assert back.ids == ("7", "3")
     assert back.type_names[2].name == "type 2"
-    assert (rasterize(back) > 0).sum() == 9
+    assert (module.rasterize(back) > 0).sum() == 9
 
 
 @pytest.mark.parametrize(
@@ -253,7 +248,7 @@ def test_odd_nuclei_and_names_are_exported_or_said(tmp_path) -> None:
     labels = np.zeros((4, MAX_CONTOUR_EDGE + 9), np.int32)
     labels[1:3, 2:-2] = 1
     nuclei = measure(labels)
-    write_geojson(tmp_path / "n.geojson", nuclei)
+    module.write_geojson(tmp_path / "n.geojson", nuclei)
     np.testing.assert_array_equal(read_labels(tmp_path / "n.geojson", labels.shape).labels, labels)
     write_hovernet_json(tmp_path / "n.json", nuclei)
     write_hovernet_json(tmp_path / "n.json", measure(ring_in_two_parts()))
@@ -262,7 +257,7 @@ def test_odd_nuclei_and_names_are_exported_or_said(tmp_path) -> None:
     labels = np.ones((3, 3), np.int32)
     nuclei = replace(measure(labels), type=np.ones(1, np.int32),
                      type_names={1: TypeInfo("a\ud800", (1, 2, 3))})  # fmt: skip
-    write_geojson(tmp_path / "a.geojson", nuclei, labels=labels)
+    module.write_geojson(tmp_path / "a.geojson", nuclei, labels=labels)
     found = json.loads((tmp_path / "a.geojson").read_text("utf-8"))["features"][0]
     assert found["properties"]["classification"]["name"] == "a\ud800"
 
@@ -325,7 +320,7 @@ def test_annotations_are_left_out_beside_detections_and_small_ones_lie_above(
 
 def test_an_empty_result_keeps_the_size_of_its_image(tmp_path: Path, none: Nuclei) -> None:
     about = {"shape": [30, 40], "offset": [2, 3]}
-    write_geojson(tmp_path / "a.geojson", none, metadata=about)
+    module.write_geojson(tmp_path / "a.geojson", none, metadata=about)
     write_hovernet_json(tmp_path / "a.json", none, metadata=about)
-    assert read_geojson(tmp_path / "a.geojson").shape == (32, 43)
+    assert module.read_geojson(tmp_path / "a.geojson").shape == (32, 43)
     assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)

@@ -8,43 +8,37 @@ import numpy as np
 import pytest
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.io.tables import (
-    COLUMNS,
-    comparison_text,
-    read_table,
-    write_comparison_json,
-    write_table,
-)
+from napari_hovernet.core.io import tables
 from napari_hovernet.core.measure.compare import compare
 from napari_hovernet.core.types import Maps, TypeInfo
 from napari_hovernet.errors import InputError
 
 
 def test_nuclei_come_back_with_offset_and_without_types(tmp_path, nuclei, untyped, none) -> None:
-    write_table(tmp_path / "n.csv", nuclei, mpp=0.25)
-    back = read_table(tmp_path / "n.csv")
-    assert tuple(back) == COLUMNS
+    tables.write_table(tmp_path / "n.csv", nuclei, mpp=0.25)
+    back = tables.read_table(tmp_path / "n.csv")
+    assert tuple(back) == tables.COLUMNS
     assert np.array_equal(back["label"], nuclei.label)
     assert np.allclose(back["area_um2"], nuclei.area * 0.0625)
     assert np.allclose(back["centroid_x_um"], nuclei.centroid[:, 0] * 0.25)
     assert np.allclose(back["magnitude_p95"], nuclei.magnitude_p95)
     assert back["type_name"] == ("", "neoplastic", "inflammatory") * 2
     assert back["type_probability"][1] == 0.75
-    write_table(tmp_path / "n.csv", nuclei, offset=(1000, 20_000))
-    back = read_table(tmp_path / "n.csv")
+    tables.write_table(tmp_path / "n.csv", nuclei, offset=(1000, 20_000))
+    back = tables.read_table(tmp_path / "n.csv")
     assert np.allclose(back["centroid_x_px"], nuclei.centroid[:, 0] + 20_000, atol=1e-3)
     assert np.array_equal(back["bbox_row1"], nuclei.bbox[:, 2] + 1000)
-    write_table(tmp_path / "n.csv", untyped)
-    back = read_table(tmp_path / "n.csv")
+    tables.write_table(tmp_path / "n.csv", untyped)
+    back = tables.read_table(tmp_path / "n.csv")
     for name in ("area_um2", "centroid_y_um", "type", "type_probability", "magnitude_p95"):
         assert np.isnan(back[name]).all(), name
     assert np.isfinite(back["magnitude_mean"]).all()
-    write_table(tmp_path / "n.csv", none)
-    assert (tmp_path / "n.csv").read_text() == ",".join(COLUMNS) + "\n"
+    tables.write_table(tmp_path / "n.csv", none)
+    assert (tmp_path / "n.csv").read_text() == ",".join(tables.COLUMNS) + "\n"
     hostile = replace(nuclei, type_names={1: TypeInfo('=HYPERLINK("x")', (0, 0, 0))})
-    write_table(tmp_path / "n.csv", hostile)
+    tables.write_table(tmp_path / "n.csv", hostile)
     assert "'=HYPER" in (tmp_path / "n.csv").read_text()
-    assert read_table(tmp_path / "n.csv")["type_name"][1] == '=HYPERLINK("x")'
+    assert tables.read_table(tmp_path / "n.csv")["type_name"][1] == '=HYPERLINK("x")'
 
 
 @pytest.mark.parametrize(
@@ -60,7 +54,7 @@ def test_nuclei_come_back_with_offset_and_without_types(tmp_path, nuclei, untype
 def test_broken_files_are_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "given.csv").write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
-        read_table(tmp_path / "given.csv")
+        tables.read_table(tmp_path / "given.csv")
     assert "given.csv" in str(caught.value)
 
 
@@ -77,7 +71,7 @@ def comparison():
 
 
 def test_the_json_holds_places_and_what_is_not_defined_stays_empty(tmp_path, comparison) -> None:
-    write_comparison_json(tmp_path / "scores.json", comparison, {"run": "compact 1"})
+    tables.write_comparison_json(tmp_path / "scores.json", comparison, {"run": "compact 1"})
     content = json.loads((tmp_path / "scores.json").read_text())
     assert content["prediction"]["aji"] == pytest.approx(0.5)
     assert content["napari_hovernet"] == {"run": "compact 1"}
@@ -93,6 +87,6 @@ def test_the_json_holds_places_and_what_is_not_defined_stays_empty(tmp_path, com
     ]
     empty = np.zeros((4, 4), np.int32)
     comparison = compare(empty, empty, Maps(np=empty, hv=np.zeros((2, 4, 4))))
-    write_comparison_json(tmp_path / "scores.json", comparison)
+    tables.write_comparison_json(tmp_path / "scores.json", comparison)
     assert json.loads((tmp_path / "scores.json").read_text())["hv"]["mse"] is None
-    assert "nan" not in comparison_text(comparison)
+    assert "nan" not in tables.comparison_text(comparison)
