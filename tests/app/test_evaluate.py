@@ -5,6 +5,7 @@ import math
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -25,12 +26,7 @@ from napari_hovernet.app.evaluate import (
 )
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.pages import magnitude_as_json
-from napari_hovernet.app.predictors import (
-    FolderPredictor,
-    ModelPredictor,
-    Predicted,
-    StackPredictor,
-)
+from napari_hovernet.app.predictors import FolderPredictor, ModelPredictor, StackPredictor
 from napari_hovernet.app.segment import SegmentParams, segment_steps
 from napari_hovernet.core.data.load import datasets
 from napari_hovernet.core.data.pairs import Pair
@@ -101,24 +97,12 @@ def test_pictures_are_kept_for_the_worst(pairs, predictor, tmp_path) -> None:
     assert shown.place == "the whole image"
 
 
-def another_size(pair: Pair) -> None:
-    cv2.imwrite(str(pair.labels), np.ones((10, 12), np.uint16))
-
-
-def damaged_image(pair: Pair) -> None:
-    pair.image.write_bytes(pair.image.read_bytes()[:300])
-
-
-def no_labels(pair: Pair) -> None:
-    pair.labels.unlink()
-
-
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (another_size, "10 x 12 pixels"),
-        (damaged_image, "damaged or cut off"),
-        (no_labels, "is not there"),
+        (lambda p: cv2.imwrite(str(p.labels), np.ones((10, 12), np.uint16)), "10 x 12 pixels"),
+        (lambda p: p.image.write_bytes(p.image.read_bytes()[:300]), "damaged or cut off"),
+        (lambda p: p.labels.unlink(), "is not there"),
     ],
 )
 def test_a_bad_image_is_a_row_and_the_others_go_on(pairs, model, spoil, said) -> None:
@@ -135,7 +119,6 @@ def test_a_bad_image_is_a_row_and_the_others_go_on(pairs, model, spoil, said) ->
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-
     torch.manual_seed(0)
     info = ModelInfo("compact", sha256="f00", mpp=0.25)
     return Model(CompactUNet((4, 8)).eval(), info, torch.device("cpu"))
@@ -226,22 +209,11 @@ def test_exact_maps_are_healthy_and_short_ones_collapsed(pairs, predictor, short
         assert row.report.outside.mean == 0
 
 
-class WithoutLabels:
-    """Leaves the labels away before the truth is asked for, as an image without has none."""
-
-    def __init__(self, inner: Any, labelled: tuple[Pair, ...]) -> None:
-        self.inner, self.labelled = inner, {pair.name: pair for pair in labelled}
-
-    def describe(self) -> dict[str, Any]:
-        return dict(self.inner.describe())
-
-    def steps(self, pair: Pair) -> Generator[Progress, None, Predicted]:
-        return (yield from self.inner.steps(self.labelled[pair.name]))
-
-
 def test_without_labels_it_is_measured_inside_predicted_nuclei(pairs, predictor) -> None:
-    bare = [replace(pair, labels=None) for pair in pairs]
-    found = measured(bare, WithoutLabels(predictor, pairs))
+    bare, labelled = [replace(pair, labels=None) for pair in pairs], {p.name: p for p in pairs}
+    unaware = SimpleNamespace(steps=lambda pair: predictor.steps(labelled[pair.name]))
+    unaware.describe = predictor.describe  # the truth is asked for by the labels alone
+    found = measured(bare, unaware)
     with_labels = measured(pairs, predictor)
     assert {row.inside for row in found.rows} == {PREDICTED}
     assert found.mean.mean == pytest.approx(with_labels.mean.mean, abs=0.02)
@@ -284,11 +256,8 @@ def test_the_resolution_is_that_of_the_user_the_index_or_the_file(tmp_path, pair
     by_file = drive(ModelPredictor(model).steps(pair))
     by_index = drive(ModelPredictor(model, use_mpp=True).steps(pair))
     by_user = drive(ModelPredictor(model, said, use_mpp=True).steps(pair))
-    assert [(p.mpp, p.scale) for p in (by_file, by_index, by_user)] == [
-        (pytest.approx(0.5), pytest.approx(2.0)),
-        (1.0, 4.0),
-        (0.25, 1.0),
-    ]
+    found = [(p.mpp, p.scale) for p in (by_file, by_index, by_user)]
+    assert found == [(pytest.approx(0.5), pytest.approx(2.0)), (1.0, 4.0), (0.25, 1.0)]
     without = drive(ModelPredictor(model, use_mpp=True).steps(replace(pair, mpp=None)))
     assert without.mpp == pytest.approx(0.5)
     assert by_file.separation.scales == (0.75, 1.5)  # in pixels of this image

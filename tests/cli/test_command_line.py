@@ -1,9 +1,7 @@
 """Exit statuses, options and their defaults, what is printed and where."""
 
-import runpy
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,14 +57,6 @@ main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130
     assert done.stderr == "napari-hovernet: interrupted; no half-written file is left.\n"
-
-
-def test_the_module_runs_as_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["napari-hovernet", "info", str(tmp_path / "none.tar")])
-    monkeypatch.setattr("napari_hovernet.cli.entry._stop_cleanly_when_told", lambda: None)
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_module("napari_hovernet", run_name="__main__")
-    assert stop.value.code == 2
 
 
 def test_the_bar_shows_tiles_phases_and_notices(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from napari_hovernet.cli import evaluate as command
-from napari_hovernet.core.checkpoint import save_model
-from napari_hovernet.core.networks.optimus import OptimusDecoder
-from napari_hovernet.core.types import Model, ModelInfo
 
 SIZE = (48, 64)
 
@@ -170,66 +166,17 @@ def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
         assert files_below(tmp_path / "o") == []
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """One image with labels, one without."""
-    for i in range(2):
-        pixels = np.random.default_rng(i).integers(0, 256, (*SIZE, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / f"x{i}.png"), pixels)
-    labels = np.zeros(SIZE, np.uint8)
-    labels[10:30, 10:30] = 1
-    labels[10:30, 30:50] = 2
-    cv2.imwrite(str(tmp_path / "x0_lab.png"), labels)
-    return tmp_path
-
-
-@pytest.fixture
-def magnitude(run: Any, model_file: Path) -> Any:
-    def call(*argv: object) -> Any:
-        return run("magnitude", *argv, "--model", model_file, "--device", "cpu")
-
-    return call
-
-
-def test_images_folders_and_an_index_together_count_once(magnitude: Any, folder: Path) -> None:
-    (folder / "index.csv").write_text("image,label\nx0.png,x0_lab.png\n")
-    given = (folder / "x1.png", folder / "index.csv", folder / "x0.png")
-    found = json.loads(magnitude(*given, "--json").out)
-    assert [row["name"] for row in found["rows"]] == ["x1", "x0"]
+def test_images_folders_and_an_index_together_count_once(run, data, model_file) -> None:
+    given = (data / "im/bare.png", data / "index.csv", data / "im/x0.png")
+    said = run("magnitude", *given, "--json", "--model", model_file, "--device", "cpu")
+    found = json.loads(said.out)
+    assert [row["name"] for row in found["rows"]] == ["bare", "x0", "x1", "x2"]
     first = found["rows"][1]
     assert first["measured_inside"] == "true nuclei"
     assert first["verdict"] in {"collapsed", "weak", "healthy"}
     assert first["inside"]["median"] <= first["inside"]["p95"] <= first["whole_image_max"] + 1e-6
     assert -1 <= first["direction"] <= 1
     assert found["schema_version"] == 1
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, write_token_family: Any) -> Path:
-    """Six samples of three folds, and an untrained decoder beside them."""
-    folder = tmp_path_factory.mktemp("skin")
-    write_token_family(folder, "skin", n=6, dim=8, folds=3)
-    torch.manual_seed(0)
-    network = OptimusDecoder(8, 4, 5).eval()
-    save_model(Model(network, ModelInfo("optimus"), torch.device("cpu")), folder / "d.pth")
-    return folder
-
-
-def given(place: Path, *more: object) -> tuple[object, ...]:
-    return ("--family", "skin", "--checkpoint", place / "d.pth", "--device", "cpu", *more)
-
-
-def test_evaluate_prints_what_the_scores_are_worth(run: Any, place: Path) -> None:
-    found = run("evaluate", *given(place))
-    assert found.status == 0, found.err
-    for words in (
-        "CC AJI", "oracle", "true nuclei", "a map of zeros has", "every pixel nucleus has Dice",
-        "that of the truth is", "is misleading", "Samples: 2 of 6 of skin: validation (fold 3).",
-        "Tokens before the patches: 5 as the checkpoint says.",
-    ):  # fmt: skip
-        assert words in found.out, words
-    assert found.err.count("brought from 256 x 256 to 224 x 224, nearest") == 1
-    assert not list(place.glob("evaluation*"))
 
 
 @pytest.mark.parametrize(

@@ -18,39 +18,15 @@ from napari_hovernet.core.diagnosis.story_blob import StoryRow
 from napari_hovernet.errors import InputError
 
 
-class Hostile:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.target,))
-
-
-def hostile_file(folder: Path) -> Path:
-    path = folder / "hostile.pth"
-    torch.save({"desc": Hostile(folder / "ran")}, path)
-    return path
-
-
 def truncated(folder: Path, model_file: Path) -> Path:
     path = folder / "truncated.safetensors"
     path.write_bytes(model_file.read_bytes()[:-100])
     return path
 
 
-def hostile(folder: Path, _: Path) -> Path:
-    return hostile_file(folder)
-
-
-BROKEN = [truncated, hostile]
-
-
-@pytest.mark.parametrize("make", BROKEN)
 @pytest.mark.parametrize("command", ["info", "export", "segment"])
-def test_a_broken_checkpoint_is_one_clear_line(run, tmp_path, images, model_file, make, command):
-    path = make(tmp_path, model_file)
+def test_a_broken_checkpoint_is_one_clear_line(run, tmp_path, images, model_file, command):
+    path = truncated(tmp_path, model_file)
     argv = {
         "info": ["info", path],
         "export": ["export", path, tmp_path / "out.safetensors"],
@@ -61,7 +37,6 @@ def test_a_broken_checkpoint_is_one_clear_line(run, tmp_path, images, model_file
     assert len(outcome.err.splitlines()) == 1, outcome.err
     assert outcome.err.startswith("napari-hovernet: error: ")
     assert path.name in outcome.err
-    assert not (tmp_path / "ran").exists(), "code in the file was run"
     assert not (tmp_path / "out.safetensors").exists()
     assert not list((tmp_path / "out").glob("*"))
 

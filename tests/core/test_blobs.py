@@ -3,12 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.io import imread
-from skimage.measure import label as connected
 from skimage.morphology import convex_hull_image
 
 from napari_hovernet.core.hv import hv_targets
-from napari_hovernet.core.measure.blobs import BlobParams, BlobReport, blob_report
+from napari_hovernet.core.measure.blobs import BlobParams, blob_report
 from napari_hovernet.core.synthetic import planted_maps
 from napari_hovernet.core.types import Maps
 from napari_hovernet.errors import InputError
@@ -215,33 +213,6 @@ def test_no_nuclei_give_no_rows(shape: tuple[int, int]) -> None:
 def test_wrong_input_is_named(labels: np.ndarray, mask: np.ndarray | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
         blob_report(maps_of(np.zeros((3, 3), np.int32)), labels, mask=mask)
-
-
-def shares(folder: Path, collapsed: bool) -> tuple[float, float, float]:
-    """Share suspected: components of the truth; merged pairs; merged three or more."""
-    plain: list[bool] = []
-    merged: dict[int, list[bool]] = {1: [], 2: [], 3: []}
-    for path in sorted((folder / "data" / "val").glob("*_lab.png")):
-        truth = imread(path).astype(np.int32)
-        maps = planted_maps(truth)
-        if collapsed:
-            maps = Maps(np=maps.np, hv=maps.hv * np.float32(0.02))
-        plain += [row.suspected for row in blob_report(maps, truth).rows]
-        report: BlobReport = blob_report(maps, connected(truth > 0, connectivity=1))
-        for row in report.rows:
-            held = len(np.unique(truth[report.components == row.component]))
-            merged[min(held, 3)].append(row.suspected)
-    return float(np.mean(plain)), float(np.mean(merged[2])), float(np.mean(merged[3]))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("collapsed", "pairs", "more"), [(False, 0.88, 0.98), (True, 0.70, 0.95)])
-def test_real_label_images(shared: Path, collapsed: bool, pairs: float, more: float) -> None:
-    """The numbers in the docstring, on the images that tuned nothing."""
-    plain, two, three = shares(shared, collapsed)
-    assert plain < 0.03
-    assert two > pairs
-    assert three > more
 
 
 def disc(labels: np.ndarray, row: int, col: int, radius: int, number: int) -> None:

@@ -271,9 +271,3 @@ def test_direction_runs_clockwise_on_the_screen(h: float, v: float, degrees: flo
     assert reading.magnitude == pytest.approx(math.hypot(h, v))
     assert (reading.nucleus, round(reading.np, 3)) == (3, 0.9)
     assert f"direction {degrees:.0f}°" in reading.text
-
-
-@pytest.mark.parametrize("place", [(0, 2), (1, 0), (-1, 0), (0, -1)])
-def test_outside_is_refused(place: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=f"Row {place[0]}, column {place[1]} lies outside"):
-        pixel_reading(maps_of(0, 0), LABELS, *place)

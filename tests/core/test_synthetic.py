@@ -46,27 +46,3 @@ def test_maps_without_noise_are_the_truth_and_types_can_be_read_back() -> None:
     assert maps.types.sum(axis=0) == pytest.approx(1, abs=1e-5)
     nuclei = measure(MADE.labels, maps)
     assert (nuclei.type == MADE.types).mean() > 0.95
-
-
-SHAPE = (320, 320)
-
-
-def neighbours(labels: np.ndarray) -> set[int]:
-    found: set[int] = set()
-    for a, b in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
-        meet = (a != b) & (a > 0) & (b > 0)
-        found |= set(a[meet].tolist()) | set(b[meet].tolist())
-    return found
-
-
-def test_no_nucleus_touches_another_where_none_shall() -> None:
-    labels = tissue(SHAPE, 0, TissueParams(touching=0.0)).labels
-    assert labels.max() > 15
-    assert not neighbours(labels)
-
-
-@pytest.mark.parametrize("wished", [0.3, 0.6])
-def test_the_wished_share_touches(wished: float) -> None:
-    made = [tissue(SHAPE, seed, TissueParams(touching=wished)).labels for seed in range(3)]
-    share = sum(len(neighbours(labels)) for labels in made) / sum(labels.max() for labels in made)
-    assert share == pytest.approx(wished, abs=0.12)

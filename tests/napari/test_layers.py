@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Labels
 
 from napari_hovernet._napari import colours
 from napari_hovernet._napari.layers import Picture, RunLayers, pyramid
@@ -147,16 +146,6 @@ def test_frame_and_arrows_and_all_maps(scene):
         "NP", "HV horizontal", "HV vertical", "magnitude"]  # fmt: skip
     assert [tuple(x.contrast_limits) for x in added] == [(0, 1), (-1, 1), (-1, 1), (0, 1)]
     assert all(x.metadata[METADATA_KEY]["run"] == 1 for x in added)
-
-
-def test_each_nucleus_has_the_colour_of_the_table(scene):
-    _, layers, run = scene
-    ids = run.result.nuclei.label
-    table = colours.table_of(ids, np.stack([ids % 200, ids % 100, ids % 50], 1))
-    layers.show(run, replace(picture(run), colouring=colours.Colouring(table, colours.Legend())))
-    got = layers.nuclei.colormap.map(ids)
-    assert np.allclose(got[:, :3] * 255, np.stack([ids % 200, ids % 100, ids % 50], 1), atol=1e-3)
-    assert isinstance(layers.nuclei, Labels) and layers.nuclei.as_layer_data_tuple()[2] == "labels"
 
 
 def test_a_region_has_the_units_of_its_image(scene):

@@ -1,13 +1,12 @@
 """Runs in the tab "Train": listed, judged, asked about; nothing of the viewer is touched."""
 
-import numpy as np
 import pytest
 from qtpy.QtWidgets import QMainWindow, QMessageBox
 
 from napari_hovernet._napari import training as module
 from napari_hovernet._napari.panels.closing import CloseQuestion, ask_before_closing
 from napari_hovernet._napari.panels.train import TrainTab
-from napari_hovernet.app.curves import PLOTS, pair_of, points
+from napari_hovernet.app.curves import PLOTS, points
 from napari_hovernet.app.training import Checked
 
 LONG_MS = 60_000
@@ -192,15 +191,3 @@ def test_a_program_that_closes_its_viewer_is_not_asked(tab, trainer, qtbot):
     tab.close()
     window.close()
     assert not window.isVisible()
-
-
-def test_two_models_that_do_the_same_are_told():
-    labels = np.zeros((40, 40), np.int32)
-    labels[5:15, 5:15] = 1
-    image = np.zeros((40, 40, 3), np.uint8)
-    same = pair_of(image, ("before", labels), ("after", labels), labels)
-    assert same.words == "Both give the very same nuclei."
-    assert same.before.caption == "before · 1 nuclei · AJI 1.000"
-    assert (same.before.picture[5, 5] == (255, 242, 51)).all()
-    other = pair_of(image, ("before", labels), ("after", np.zeros_like(labels)), labels)
-    assert other.words == "AJI on this image: before 1.000, after 0.000."

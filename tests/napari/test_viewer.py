@@ -124,13 +124,3 @@ def test_keys_leave_brushes_and_other_peoples_keys_alone():
     assert hits == ["two", "two", "two", "theirs"] and not labels.keymap
     keys.release()
     assert not image.keymap and v.coerce_keybinding("3") in viewer.keymap
-
-
-def test_the_camera_is_brought_back():
-    viewer = ViewerModel()
-    camera = v.camera_of(viewer)
-    camera.center, camera.zoom = (0, 5, 6), 3.0
-    restore = v.keep_camera(viewer)
-    camera.center, camera.zoom = (0, 50, 60), 1.0
-    restore()
-    assert tuple(camera.center)[-2:] == (5, 6) and camera.zoom == 3.0

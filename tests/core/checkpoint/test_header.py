@@ -26,15 +26,6 @@ def changed(**fields):
     return json.dumps(json.loads(header.dump(INFO)) | fields)
 
 
-def test_what_is_written_is_read():
-    back = header.parse(header.dump(INFO), "m")
-    assert back.types == INFO.types
-    assert back.mpp == 0.5
-    assert back.config == INFO.config
-    assert back.history == ({"loss": None}, {"loss": 0.5})
-    assert back.training == {"path": "x", "rate": 0.5, "sizes": [1, 2], "on": True}
-
-
 def test_header_says_who_wrote_it_and_from_what():
     data = json.loads(header.dump(ModelInfo("compact", source="/home/me/a.tar", sha256="ab")))
     assert data["schema"] == header.SCHEMA

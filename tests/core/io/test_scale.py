@@ -8,7 +8,6 @@ import pytest
 import tifffile
 
 from napari_hovernet.core.io.open import read_image
-from napari_hovernet.core.io.scale import of_dpi
 
 OME = (
     '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels '
@@ -17,21 +16,6 @@ OME = (
 )
 CM = {"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}
 NEAR = {"rel": 1e-3}
-
-
-@pytest.mark.parametrize(
-    ("dpi", "mpp"),
-    [
-        ((101_600, 101_600), 0.25),
-        ((50_800, 50_801), 0.5),
-        ((101_600, 50_800), None),
-        ((96, 96), None),
-        ((0, 101_600), None),
-        (None, None),
-    ],
-)
-def test_pixels_per_inch(dpi: tuple[float, float] | None, mpp: float | None) -> None:
-    assert of_dpi(dpi).mpp == (None if mpp is None else pytest.approx(mpp, **NEAR))
 
 
 def imagej(unit: str) -> str:

@@ -55,27 +55,6 @@ def test_geometry_holds(mode):
     assert kept % geometry.divisor == 0, "cuts would leave the network's grid"
 
 
-@pytest.mark.parametrize("mode", GEOMETRY)
-def test_halo_covers_the_reach_of_the_encoder_padding(mode):
-    """Follow the zero padding through the strides: kernels of ones, nothing but counts."""
-    geometry = GEOMETRY[mode]
-    low, high = _reach(mode)
-    assert max(low, high) <= geometry.halo < max(low, high) + geometry.divisor
-
-
-def _reach(mode):
-    """Output pixels at the low and at the high end that the padding can touch."""
-    stem = 3 if mode == "fast" else 0
-    low, high = stem, stem
-    for units, stride in ((3, 1), (4, 2), (6, 2), (3, 2)):
-        if stride == 2:  # reads 2i, 2i + 1, 2i + 2, padded at the high end
-            low, high = -(-low // 2), -(-(high + 1) // 2)
-        padded = units - (stride == 2)
-        low, high = low + padded, high + padded
-    last = {"fast": 1, "original": 2}[mode]
-    return low * 8 + last, high * 8 + last
-
-
 def test_a_cut_changes_nothing_beyond_the_halo(filled):
     """A tile and a larger one agree inside; nearer to the cut they need not."""
     geometry = GEOMETRY["fast"]
