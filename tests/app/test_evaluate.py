@@ -15,15 +15,7 @@ import tifffile
 import torch
 
 import napari_hovernet as nh
-from napari_hovernet.app.evaluate import (
-    PREDICTED,
-    TRUE,
-    BatchParams,
-    BatchResult,
-    MagnitudeResult,
-    evaluate_steps,
-    magnitude_steps,
-)
+from napari_hovernet.app import evaluate
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.pages import magnitude_as_json
 from napari_hovernet.app.predictors import FolderPredictor, ModelPredictor, StackPredictor
@@ -42,11 +34,13 @@ from napari_hovernet.errors import DeviceError, InputError
 
 from ..refusals import refuses
 
-QUICK = BatchParams(n_pictures=0)
+QUICK = evaluate.BatchParams(n_pictures=0)
 
 
-def run(pairs: Any, predictor: Any, params: BatchParams | None = None) -> BatchResult:
-    return drive(evaluate_steps(pairs, predictor, params))
+def run(
+    pairs: Any, predictor: Any, params: evaluate.BatchParams | None = None
+) -> evaluate.BatchResult:
+    return drive(evaluate.evaluate_steps(pairs, predictor, params))
 
 
 def test_perfect_maps_get_perfect_scores_beside_their_base_rates(pairs, predictor) -> None:
@@ -88,7 +82,7 @@ def test_pictures_are_kept_for_the_worst(pairs, predictor, tmp_path) -> None:
         own = cv2.imread(str(pair.labels), cv2.IMREAD_UNCHANGED)
         write_label_tiff(folder / f"{pair.name}_labels.tif", own.astype(np.int32))
     write_label_tiff(folder / "x1_labels.tif", (labels // 2).astype(np.int32))
-    result = run(pairs, FolderPredictor(folder), BatchParams(n_pictures=1))
+    result = run(pairs, FolderPredictor(folder), evaluate.BatchParams(n_pictures=1))
     assert list(result.pictures) == ["x1"]
     assert result.pictures["x1"].magnitude is None
     shown = run(pairs[:1], predictor).pictures["x0"]
@@ -149,7 +143,7 @@ def test_labels_that_a_model_made_are_told(pairs: tuple[Pair, ...], predictor: A
 
 def test_no_pairs_are_refused(predictor: Any) -> None:
     refuses("no image with labels", run, [], predictor)
-    refuses("n_pictures is -1", BatchParams, n_pictures=-1)
+    refuses("n_pictures is -1", evaluate.BatchParams, n_pictures=-1)
 
 
 class Breaks:
@@ -193,8 +187,10 @@ def test_the_python_of_the_how_to_runs(root, pairs, tmp_path, monkeypatch, capsy
     assert capsys.readouterr().out == "AJI 1.000 (1.000 to 1.000) of 3 images\n"
 
 
-def measured(pairs: Any, predictor: Any, bands: MagnitudeBands | None = None) -> MagnitudeResult:
-    return drive(magnitude_steps(pairs, predictor, bands))
+def measured(
+    pairs: Any, predictor: Any, bands: MagnitudeBands | None = None
+) -> evaluate.MagnitudeResult:
+    return drive(evaluate.magnitude_steps(pairs, predictor, bands))
 
 
 def test_exact_maps_are_healthy_and_short_ones_collapsed(pairs, predictor, short_predictor) -> None:
@@ -205,7 +201,7 @@ def test_exact_maps_are_healthy_and_short_ones_collapsed(pairs, predictor, short
     assert right.direction.mean == pytest.approx(short.direction.mean, abs=1e-4)
     assert right.direction.mean > 0.99
     for row in right.rows:
-        assert row.inside == TRUE
+        assert row.inside == evaluate.TRUE
         assert row.report.outside.mean == 0
 
 
@@ -215,7 +211,7 @@ def test_without_labels_it_is_measured_inside_predicted_nuclei(pairs, predictor)
     unaware.describe = predictor.describe  # the truth is asked for by the labels alone
     found = measured(bare, unaware)
     with_labels = measured(pairs, predictor)
-    assert {row.inside for row in found.rows} == {PREDICTED}
+    assert {row.inside for row in found.rows} == {evaluate.PREDICTED}
     assert found.mean.mean == pytest.approx(with_labels.mean.mean, abs=0.02)
 
 

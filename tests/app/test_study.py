@@ -6,19 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_hovernet.app import study as module
 from napari_hovernet.app.jobs import drive
-from napari_hovernet.app.study import (
-    Case,
-    Findings,
-    Given,
-    Study,
-    Target,
-    TruthChoice,
-    TruthSource,
-    file_source,
-    finding_steps,
-    truth_steps,
-)
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.io.labels import write_label_tiff
 from napari_hovernet.core.params import SeparationParams
@@ -31,7 +20,7 @@ def run(number=1, shape=(4, 5)):
 
 @pytest.fixture
 def study():
-    return Study()
+    return module.Study()
 
 
 @pytest.fixture
@@ -45,7 +34,7 @@ def heard(study):
 
 
 def findings():
-    return Findings(nuclei=(), magnitude=None, blobs=None)
+    return module.Findings(nuclei=(), magnitude=None, blobs=None)
 
 
 def test_a_run_brings_its_own_labels_and_drops_findings_of_another(study, heard):
@@ -58,7 +47,7 @@ def test_a_run_brings_its_own_labels_and_drops_findings_of_another(study, heard)
     study.choose_run(None)
     assert study.run is study.instances is study.labels is None
     study.choose_run(run(1))
-    study.choose_truth(TruthChoice(("file", "a.png"), "a.png", np.zeros((4, 5), np.int32)))
+    study.choose_truth(module.TruthChoice(("file", "a.png"), "a.png", np.zeros((4, 5), np.int32)))
     study.take(findings(), study.ticket)
     study.look_at(7)
     heard.clear()
@@ -91,50 +80,56 @@ def labels() -> np.ndarray:
 
 
 def source(array, origin=None, notes=()):
-    return TruthSource(("layer", 1), "mine", lambda _: Given(array, origin, notes))
+    return module.TruthSource(("layer", 1), "mine", lambda _: module.Given(array, origin, notes))
 
 
 def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
-    choice = drive(truth_steps(source(labels().astype(float), notes=("as is",)), Target((20, 30))))
+    choice = drive(
+        module.truth_steps(
+            source(labels().astype(float), notes=("as is",)), module.Target((20, 30))
+        )
+    )
     assert (choice.key, choice.name, choice.error) == (("layer", 1), "mine", "")
     np.testing.assert_array_equal(choice.labels, labels())
     assert choice.notes[0] == "as is"
     assert "float64" in choice.notes[1]
-    target = Target((8, 10), (2, 6), region=True)
-    choice = drive(truth_steps(source(labels()), target))
+    target = module.Target((8, 10), (2, 6), region=True)
+    choice = drive(module.truth_steps(source(labels()), target))
     np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
     assert "cut to the run's region" in choice.notes[0]
-    target = Target((8, 10), (102, 206), region=True)
-    choice = drive(truth_steps(source(labels(), (100, 200)), target))
+    target = module.Target((8, 10), (102, 206), region=True)
+    choice = drive(module.truth_steps(source(labels(), (100, 200)), target))
     np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
 
 
 @pytest.mark.parametrize("bad", [labels()[1:], np.zeros((20, 30, 3), np.uint8), -labels()])
 def test_labels_that_do_not_fit_are_an_error_in_words(bad: np.ndarray) -> None:
-    choice = drive(truth_steps(source(bad), Target((20, 30))))
+    choice = drive(module.truth_steps(source(bad), module.Target((20, 30))))
     assert choice.labels is None
     assert choice.error.startswith("The truth ")
 
 
 @pytest.mark.parametrize("origin", [(5, 0), (0, 7), (0, -20)])
 def test_labels_of_the_same_size_elsewhere_are_refused(origin: tuple[int, int]) -> None:
-    choice = drive(truth_steps(source(labels(), origin), Target((20, 30), (0, 0), region=True)))
+    choice = drive(
+        module.truth_steps(source(labels(), origin), module.Target((20, 30), (0, 0), region=True))
+    )
     assert choice.labels is None
     assert f"from row {origin[0]}, column {origin[1]}" in choice.error
 
 
 def test_what_has_not_changed_stays() -> None:
-    target = Target((20, 30))
-    first = drive(truth_steps(source(labels()), target))
-    assert drive(truth_steps(source(labels()), target, first)) is first
+    target = module.Target((20, 30))
+    first = drive(module.truth_steps(source(labels()), target))
+    assert drive(module.truth_steps(source(labels()), target, first)) is first
     painted = labels()
     painted[15, 15] = 3
-    again = drive(truth_steps(source(painted), target, first))
+    again = drive(module.truth_steps(source(painted), target, first))
     assert again is not first
     assert again.labels[15, 15] == 3
-    wrong = drive(truth_steps(source(labels()[1:]), target, first))
-    assert drive(truth_steps(source(labels()[1:]), target, wrong)) is wrong
-    assert drive(truth_steps(source(labels()), target, wrong)) is not wrong
+    wrong = drive(module.truth_steps(source(labels()[1:]), target, first))
+    assert drive(module.truth_steps(source(labels()[1:]), target, wrong)) is wrong
+    assert drive(module.truth_steps(source(labels()), target, wrong)) is not wrong
 
 
 def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Path) -> None:
@@ -142,15 +137,17 @@ def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Pat
     labels[2:10, 2:10], labels[2:10, 15:25] = 1, 2
     write_label_tiff(tmp_path / "x_labels.tif", labels)
     (tmp_path / "x_types.csv").write_text("label,type,type_name\n1,1,Spindle\n2,2,inflammatory\n")
-    source = file_source(str(tmp_path / "x_labels.tif"))
-    truth = drive(truth_steps(source, Target(labels.shape)))
-    assert truth is drive(truth_steps(source, Target(labels.shape), truth)), "nothing has changed"
+    source = module.file_source(str(tmp_path / "x_labels.tif"))
+    truth = drive(module.truth_steps(source, module.Target(labels.shape)))
+    assert truth is drive(module.truth_steps(source, module.Target(labels.shape), truth)), (
+        "nothing has changed"
+    )
     types = np.zeros((5, 20, 30), np.float32)
     types[4], types[2][labels == 2], types[4][labels == 2] = labels == 1, 0, 1
     maps = Maps(np=labels > 0, hv=hv_targets(labels), types=types)
     info = ModelInfo("lite", types=dict(CONSEP))
-    case = Case(maps, labels, info, SeparationParams(), truth=truth.labels, read=truth.read)
-    found = drive(finding_steps(case))
+    case = module.Case(maps, labels, info, SeparationParams(), truth=truth.labels, read=truth.read)
+    found = drive(module.finding_steps(case))
     scores = found.comparison.prediction.typed
     assert scores.type_accuracy == 0.5
     assert scores.confusion[2, 4] == 1

@@ -11,16 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_hovernet.app import training
 from napari_hovernet.app.corrections import PairAbout, save_training_pair
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.runs import RunStore, say_what_is_missing
-from napari_hovernet.app.training import (
-    check_steps,
-    command_line,
-    config_from,
-    estimate,
-    start_steps,
-)
 from napari_hovernet.cli.parser import build_parser
 from napari_hovernet.core.choices import options
 from napari_hovernet.core.io.labels import write_label_tiff
@@ -77,24 +71,24 @@ def test_the_command_line_repeats_the_run(seed: int) -> None:
     given |= {"data": ["/some data/a", "/b.npz"], "start": "/models/it's mine.tar"}
     given |= {"types": "/types.json"} if "types" in given else {}
     preset = rng.choice(["", *LOSS_PRESETS])
-    config = config_from(given, preset)
+    config = training.config_from(given, preset)
     for path, known in chosen:
         assert attrgetter(path)(config) == given[key_of(known)], path
-    line = command_line(config)
+    line = training.command_line(config)
     given = build_parser().parse_args(shlex.split(line)[1:])
-    assert config_from(vars(given), given.loss_preset or "") == config
+    assert training.config_from(vars(given), given.loss_preset or "") == config
 
 
 def test_presets_and_paths(tmp_path: Path) -> None:
-    config = config_from({"lambda_magnitude": 0.0}, "expert fix")
+    config = training.config_from({"lambda_magnitude": 0.0}, "expert fix")
     assert config.loss == replace(LOSS_PRESETS["expert fix"], lambda_magnitude=0.0)
     with pytest.raises(InputError, match="no loss 'mine'; choose of default"):
-        config_from({}, "mine")
-    config = config_from({"data": ["a", "~/b"], "start": "m.tar"}, where=str(tmp_path))
+        training.config_from({}, "mine")
+    config = training.config_from({"data": ["a", "~/b"], "start": "m.tar"}, where=str(tmp_path))
     assert config.data.sources == (str(tmp_path / "a"), os.path.expanduser("~/b"))
     assert config.start == str(tmp_path / "m.tar")
     for start in ("compact", "scratch:compact"):
-        assert config_from({"start": start}).start == start
+        assert training.config_from({"start": start}).start == start
 
 
 # A look at the data
@@ -140,28 +134,28 @@ def config(*sources):
 
 
 def test_data_in_order_and_data_that_are_gone_or_empty(data, tmp_path):
-    found = drive(check_steps(config(data)))
+    found = drive(training.check_steps(config(data)))
     assert not found.refused and not found.problems
     assert found.summary.startswith("2 to train, 1 to validate")
     assert (found.data, found.start) == (config(data).data, DEFAULT)
-    found = drive(check_steps(config(tmp_path / "nowhere")))
+    found = drive(training.check_steps(config(tmp_path / "nowhere")))
     assert found.refused and "nowhere" in found.problems[0]
     for path in (data / "labels").iterdir():
         path.unlink()
         write_label_tiff(path, np.zeros((96, 96), np.int32))
-    found = drive(check_steps(config(data)))
+    found = drive(training.check_steps(config(data)))
     assert found.refused and found.problems
 
 
 def test_pairs_of_layers_go_into_the_runs_own_folder(data, tmp_path):
     store = Store(tmp_path / "runs")
     asked = config(tmp_path, data)
-    name = drive(start_steps(store, asked, [data]))
+    name = drive(training.start_steps(store, asked, [data]))
     run = store.find(name)
     assert store.started == name
     assert run.read_config().data.sources == (str(tmp_path), str(run.path / "data"))
     assert (run.path / "data" / "index.csv").read_text() == (data / "index.csv").read_text()
-    run = store.find(drive(start_steps(store, config(tmp_path), [data])))
+    run = store.find(drive(training.start_steps(store, config(tmp_path), [data])))
     assert not (run.path / "data").exists()
 
 
@@ -169,11 +163,11 @@ def test_a_run_that_cannot_be_started_leaves_nothing(data, tmp_path):
     store = Store(tmp_path / "runs")
     store.error = InputError("no")
     with pytest.raises(InputError, match="no"):
-        drive(start_steps(store, config(data)))
+        drive(training.start_steps(store, config(data)))
     assert store.list() == ()
     store.error = None
     with pytest.raises(Exception, match="data"):
-        drive(start_steps(store, config(tmp_path / "gone"), [tmp_path / "gone"]))
+        drive(training.start_steps(store, config(tmp_path / "gone"), [tmp_path / "gone"]))
     assert store.list() == ()
 
 
@@ -184,26 +178,28 @@ CONFIG = TrainConfig(data=DataParams(crop=256), optim=OptimParams(epochs=10, bat
 
 
 def test_memory_and_time_are_estimated_where_they_were_measured():
-    made = estimate(CONFIG, COMPACT, ())
+    made = training.estimate(CONFIG, COMPACT, ())
     assert 1e9 < made.memory < 3e9
     assert made.steps == 0 and "per step" in made.words
-    assert estimate(CONFIG, COMPACT, (), 17 * 8 * 256**2).steps == 170
+    assert training.estimate(CONFIG, COMPACT, (), 17 * 8 * 256**2).steps == 170
     small, large = (
-        estimate(replace(CONFIG, optim=OptimParams(batch=n, steps_per_epoch=5)), COMPACT, ())
+        training.estimate(
+            replace(CONFIG, optim=OptimParams(batch=n, steps_per_epoch=5)), COMPACT, ()
+        )
         for n in (2, 8)
     )
     assert large.seconds_per_step == pytest.approx(4 * small.seconds_per_step)
     assert large.memory > small.memory
     assert large.steps == 100
-    made = estimate(CONFIG, ModelInfo("optimus", parameters=1_151_209), ())
+    made = training.estimate(CONFIG, ModelInfo("optimus", parameters=1_151_209), ())
     assert made.words == ""
-    assert estimate(replace(CONFIG, start="scratch:hovernet"), None, ()).memory > 10e9
+    assert training.estimate(replace(CONFIG, start="scratch:hovernet"), None, ()).memory > 10e9
 
 
 def test_a_family_without_data_is_looked_for_where_families_lie(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"no data/family_data with digestive.*--data"):
-        say_what_is_missing(config_from({"family": "digestive"}))
+        say_what_is_missing(training.config_from({"family": "digestive"}))
     (tmp_path / "data" / "family_data").mkdir(parents=True)
-    made = config_from({"family": "digestive"})
+    made = training.config_from({"family": "digestive"})
     assert made.data.sources == (str(tmp_path / "data" / "family_data"),)

@@ -6,19 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from napari_hovernet.app import tuning as module
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import SegmentParams, SegmentResult, run_metadata
-from napari_hovernet.app.tuning import (
-    MERGE_S,
-    Tuned,
-    Tuners,
-    Tuning,
-    cropped,
-    grown,
-    kept_steps,
-    reach_of,
-    tune_steps,
-)
 from napari_hovernet.core.hv import HVReading
 from napari_hovernet.core.inference.tiles import scaled_separation
 from napari_hovernet.core.measure.nuclei import measure
@@ -33,7 +23,7 @@ def depth(value):
 
 
 def answer(params):
-    return Tuned(params, separation=None, counts=StageCounts(1, 2, 3))
+    return module.Tuned(params, separation=None, counts=StageCounts(1, 2, 3))
 
 
 def result(cut_with=None, image_mpp=None):
@@ -47,7 +37,7 @@ def result(cut_with=None, image_mpp=None):
 
 @pytest.fixture
 def tuning():
-    return Tuning()
+    return module.Tuning()
 
 
 @pytest.fixture
@@ -87,7 +77,9 @@ def test_edits_are_taken_back_and_made_again_one_by_one(tuning):
 
 def test_a_drag_is_one_edit(tuning, heard):
     for k in range(30):
-        tuning.edit(depth(0.2 + k / 100), "depth", now=k * MERGE_S)  # each just within the time
+        tuning.edit(
+            depth(0.2 + k / 100), "depth", now=k * module.MERGE_S
+        )  # each just within the time
     assert len(heard) == 30
     tuning.undo()
     assert tuning.params == TuneParams() and not tuning.can_undo
@@ -172,8 +164,8 @@ def slices(box):
 
 def within(box, maps, params, reach):
     """Labels in a box, from a part that is ``reach`` pixels larger on all sides."""
-    (r0, r1, c0, c1), (top, bottom, left, right) = box, grown(box, reach, maps.shape)
-    part = tune(cropped(maps, (top, bottom, left, right)), params)
+    (r0, r1, c0, c1), (top, bottom, left, right) = box, module.grown(box, reach, maps.shape)
+    part = tune(module.cropped(maps, (top, bottom, left, right)), params)
     return part.labels[r0 - top : r1 - top, c0 - left : c1 - left]
 
 
@@ -192,7 +184,9 @@ def test_a_part_with_its_surroundings_gives_the_nuclei_of_the_whole(maps, separa
     whole = tune(maps, params).labels
     assert whole.max() > 50
     for box in BOXES:
-        assert same_up_to_ids(within(box, maps, params, reach_of(params)), whole[slices(box)]), box
+        assert same_up_to_ids(
+            within(box, maps, params, module.reach_of(params)), whole[slices(box)]
+        ), box
 
 
 def test_parts_without_surroundings_do_not(maps):
@@ -204,7 +198,10 @@ def test_parts_without_surroundings_do_not(maps):
 
 def test_the_whole_and_a_part_at_once(maps):
     """Two threads, each with its own parameters, as in the viewer."""
-    tuners, params = Tuners(maps), [TuneParams(SeparationParams(depth=d)) for d in (0.1, 0.4)]
+    tuners, params = (
+        module.Tuners(maps),
+        [TuneParams(SeparationParams(depth=d)) for d in (0.1, 0.4)],
+    )
     box, found = (0, 200, 0, 200), {}
 
     def work(key, where):
@@ -215,7 +212,7 @@ def test_the_whole_and_a_part_at_once(maps):
         thread.start()
     for thread in threads:
         thread.join()
-    for key, where in (("all", maps), ("part", cropped(maps, box))):
+    for key, where in (("all", maps), ("part", module.cropped(maps, box))):
         wanted = [tune(where, p).labels for p in params * 4]
         assert all(np.array_equal(a, b) for a, b in zip(found[key], wanted, strict=True))
 
@@ -223,8 +220,8 @@ def test_the_whole_and_a_part_at_once(maps):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_is_kept_is_a_whole_result(result_parts, preset):
     params = TuneParams(SeparationParams.preset(preset), HVReading("vh", "inward", 0.5))
-    tuned = drive(tune_steps(StagedTuner(result_parts.maps), params))
-    kept = drive(kept_steps(result_parts, tuned))
+    tuned = drive(module.tune_steps(StagedTuner(result_parts.maps), params))
+    kept = drive(module.kept_steps(result_parts, tuned))
     assert kept.cut_with == kept.params.separation == params.separation
     assert run_metadata(kept)["separation"]["method"] == params.separation.method
     assert np.array_equal(kept.labels, tune(result_parts.maps, params).labels)

@@ -1,6 +1,5 @@
 """Watching: every event finds its place, a resumed run overwrites what it repeats."""
 
-import json
 import math
 import os
 import subprocess
@@ -201,46 +200,20 @@ def test_a_run_elsewhere_counts_as_killed_once_it_has_been_quiet(folder, monkeyp
     assert module.state_of(folder).state == "killed"
 
 
-# Events, whole line by whole line; columns that grow
-
-
-def line(event: str, **fields: object) -> bytes:
-    return json.dumps({"v": 1, "t": 0.0, "event": event, **fields}).encode() + b"\n"
-
-
-def everything(tail: module.Tail) -> list[dict[str, object]]:
-    events, _ = tail.read()
-    while tail.behind:
-        events += tail.read()[0]
-    return events
-
-
-def test_a_line_cut_off_is_left_and_nonsense_passed_over(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    whole = line("step", step=1)
-    path.write_bytes(whole + whole[:10])
-    tail = module.Tail(path)
-    assert len(everything(tail)) == 1
-    assert everything(tail) == []
-    with open(path, "ab") as file:
-        file.write(whole[10:])
-    assert len(everything(tail)) == 1
-    assert tail.unreadable == 0
-    path = tmp_path / "events.jsonl"
-    path.write_bytes(b"\xff\xfe\n[1]\n{}\n" + b'{"v": 99, "event": "step"}\n' + line("end"))
-    tail = module.Tail(path)
-    assert [event["event"] for event in everything(tail)] == ["end"]
-    assert tail.unreadable == 4
-
-
-def test_long_files_come_in_chunks_and_long_lines_whole(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    path.write_bytes(b"".join(line("step", step=i) for i in range(3000))
-                     + line("start", notes="x" * 3 * module.CHUNK) + line("end"))  # fmt: skip
-    tail = module.Tail(path)
-    first, _ = tail.read()
-    assert 0 < len(first) < 3000
-    assert tail.behind
-    events = first + everything(tail)
-    assert [event.get("step") for event in events[:3000]] == list(range(3000))
-    assert [event["event"] for event in events[3000:]] == ["start", "end"]
+def test_lines_come_whole_however_many_long_or_cut_off_they_are(folder: RunFolder) -> None:
+    with EventWriter(folder.events) as events:
+        for step in range(1, 3001):
+            events.write("step", step=step, epoch=1)
+        long = "x" * 3 * module.CHUNK
+        events.write("checkpoint", epoch=1, path="best.safetensors", kind="best", notes=long)
+    whole = folder.events.read_bytes()
+    folder.events.write_bytes(whole[:-10])
+    watch = module.RunWatch(folder)
+    watch.poll()
+    assert 0 < len(watch.view.steps) < 3000
+    assert watch.catch_up().steps["step"].tolist() == list(range(1, 3001))
+    assert watch.view.checkpoints == ()
+    with open(folder.events, "ab") as file:
+        file.write(whole[-10:] + b"\xff\xfe\n[1]\n{}\n" + b'{"v": 99, "event": "step"}\n')
+    view = watch.catch_up()
+    assert ([made.kind for made in view.checkpoints], view.unreadable) == (["best"], 4)

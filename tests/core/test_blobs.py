@@ -215,27 +215,13 @@ def test_wrong_input_is_named(labels: np.ndarray, mask: np.ndarray | None, words
         blob_report(maps_of(np.zeros((3, 3), np.int32)), labels, mask=mask)
 
 
-def disc(labels: np.ndarray, row: int, col: int, radius: int, number: int) -> None:
-    r, c = np.indices(labels.shape)
-    labels[(r - row) ** 2 + (c - col) ** 2 <= radius**2] = number
-
-
-@pytest.fixture
-def labels() -> np.ndarray:
-    """Four lone discs."""
-    labels = np.zeros((60, 120), np.int32)
-    for i in range(4):
-        disc(labels, 12, 15 + 30 * i, 8, i + 1)
-    return labels
-
-
-def test_the_summary_of_an_image(labels: np.ndarray) -> None:
+def test_the_summary_of_an_image() -> None:
+    labels = discs(*LONE)
     said = blob_report(None, labels).summary
     assert said == "4 components, 4 nuclei, no suspected blobs"
     said = blob_report(None, np.where(labels == 2, 2, 0), mask=labels).summary
     assert said == "4 components, 1 nucleus, no suspected blobs, 3 without a nucleus"
     assert blob_report(None, 0 * labels).summary == "No nuclei"
-    for column in (20, 33, 46):
-        disc(labels, 45, column, 8, 9)
-    said = blob_report(None, labels).summary
+    three = ((55, column, 9, 9) for column in (30, 45, 60))
+    said = blob_report(None, discs(*LONE, *three)).summary
     assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"

@@ -160,17 +160,13 @@ def test_arrows_point_away_from_the_centre_as_long_as_the_step() -> None:
     np.testing.assert_allclose(long, [[9 * 1.5, 0]] * 100, rtol=1e-6)
 
 
-@pytest.mark.parametrize("limit", [1, 7, 300, 3000, 10**6])
+@pytest.mark.parametrize("limit", [1, 300, 10**6])
 def test_no_more_than_the_limit_and_all_on_the_mask(limit: int) -> None:
     hv, mask = disc()
     arrows = hv_arrows(hv, mask, None, ArrowParams(limit=limit))
-    assert len(arrows) <= limit
+    assert min(limit, mask.sum()) / 2 < len(arrows) <= min(limit, mask.sum())
     rows, cols = arrows[:, 0].astype(int).T
     assert mask[rows, cols].all()
-    if limit >= mask.sum():
-        assert len(arrows) == mask.sum()
-    elif limit > 100:
-        assert len(arrows) > limit / 2
 
 
 def test_arrows_of_a_box_keep_their_places_while_the_view_moves() -> None:

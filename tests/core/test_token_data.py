@@ -12,14 +12,7 @@ from napari_hovernet.core.hv import HVConvention, hv_targets
 from napari_hovernet.core.masks import label_parts
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import DataParams, TrainConfig, config_as_dict
-from napari_hovernet.core.tokens.data import (
-    NOT_KNOWN,
-    find_token_data,
-    membership,
-    nearest,
-    token_file,
-    truth_of,
-)
+from napari_hovernet.core.tokens import data as module
 from napari_hovernet.core.training.crops import at_output_size
 from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.errors import InputError
@@ -62,18 +55,18 @@ def targets(convention: HVConvention | None = None) -> dict[str, np.ndarray]:
 
 
 def test_tokens_are_mapped_and_named_as_in_training(folder):
-    data = find_token_data([folder], "mine")
+    data = module.find_token_data([folder], "mine")
     assert isinstance(data.tokens, DiskArray) and data.tokens.shape == (3, 261, 6)
     assert (len(data), data.name(2), data.has_truth) == (3, "mine_00002", False)
-    assert truth_of(data, 0) is None and data.image(0) is None
+    assert module.truth_of(data, 0) is None and data.image(0) is None
     assert "there is no mine_targets.npz" in " ".join(data.notes)
-    assert find_token_data([folder / "mine_features.npz"], "").family == "mine"
-    assert find_token_data([folder], "MINE").family == "mine"
+    assert module.find_token_data([folder / "mine_features.npz"], "").family == "mine"
+    assert module.find_token_data([folder], "MINE").family == "mine"
 
 
 def test_instances_win_and_come_at_224_as_training_has_them(folder):
     write(folder, inst_maps=LABELS, **targets())
-    truth = truth_of(find_token_data([folder], ""), 1)
+    truth = module.truth_of(module.find_token_data([folder], ""), 1)
     given = SampleArrays(features=np.zeros((261, 6), np.float32), labels=LABELS[1])
     wanted = at_output_size(given).labels
     np.testing.assert_array_equal(truth.labels, wanted)
@@ -88,30 +81,30 @@ def test_without_instances_stored_hv_parts_touching_nuclei(name, int8, folder):
     if int8:
         arrays["hv_targets"] = np.rint(arrays["hv_targets"] * 127).astype(np.int8)
     write(folder, **arrays)
-    truth = truth_of(find_token_data([folder], "mine"), 0)
+    truth = module.truth_of(module.find_token_data([folder], "mine"), 0)
     assert truth.how == "hv" and "cut from np_targets and hv_targets" in truth.notes[0]
-    assert evaluate(nearest(LABELS[0]), truth.labels).aji > 0.9
-    merged = label_parts(nearest(LABELS[0]) > 0)[0]
+    assert evaluate(module.nearest(LABELS[0]), truth.labels).aji > 0.9
+    merged = label_parts(module.nearest(LABELS[0]) > 0)[0]
     assert truth.labels.max() == 2 * merged.max()
 
 
 def test_without_instances_components_say_what_they_cannot_tell(folder):
     write(folder, np_targets=targets()["np_targets"])
-    truth = truth_of(find_token_data([folder], "mine"), 0)
+    truth = module.truth_of(module.find_token_data([folder], "mine"), 0)
     assert (truth.how, truth.labels.max()) == ("components", 9)
     assert "touching nuclei count as one" in truth.notes[0]
     write(folder, np_targets=targets()["np_targets"], hv_targets=np.zeros((N, 2, EDGE, EDGE)))
-    data = find_token_data([folder], "mine")
-    assert truth_of(data, 0).how == "components"
+    data = module.find_token_data([folder], "mine")
+    assert module.truth_of(data, 0).how == "components"
     assert "hv_targets cannot be used" in " ".join(data.notes)
-    refuses("no hv_targets that can be read", truth_of, data, 0, "hv")
+    refuses("no hv_targets that can be read", module.truth_of, data, 0, "hv")
 
 
 def test_images_come_at_224(folder):
     images = np.full((N, EDGE, EDGE, 3), 90, np.uint8)
     images[1] = 30
     write(folder, "data_FIXED", images=images, inst_maps=LABELS, fold_ids=[1, 2, 3])
-    data = find_token_data([folder], "mine")
+    data = module.find_token_data([folder], "mine")
     assert data.image(1).shape == (224, 224, 3) and data.image(1).max() == 30
     assert data.folds == ("1", "2", "3")
 
@@ -120,15 +113,15 @@ def test_what_was_looked_for_where_is_said(tmp_path, folder):
     empty, gone = tmp_path / "empty", tmp_path / "gone"
     empty.mkdir()
     with pytest.raises(InputError) as caught:
-        find_token_data([empty, gone, folder], "other")
+        module.find_token_data([empty, gone, folder], "other")
     text = str(caught.value)
     for part in ("other_features.npz", f"{empty} (no features", f"{gone} (not there)", "has mine"):
         assert part in text
     np.savez(folder / "b_features.npz", features=np.zeros((1, 261, 2), np.float32))
-    refuses("several families", find_token_data, [folder], "")
+    refuses("several families", module.find_token_data, [folder], "")
     write(folder, np_targets=targets()["np_targets"][:2])
     with pytest.raises(SizeError, match=r"Numbers of images differ .*np_targets 2"):
-        find_token_data([folder], "mine")
+        module.find_token_data([folder], "mine")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +129,7 @@ def test_what_was_looked_for_where_is_said(tmp_path, folder):
 )
 def test_features_that_are_none(features, tmp_path):
     np.savez(tmp_path / "mine_features.npz", features=features)
-    refuses("no tokens that can be used", find_token_data, [tmp_path], "mine")
+    refuses("no tokens that can be used", module.find_token_data, [tmp_path], "mine")
 
 
 TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)
@@ -155,7 +148,7 @@ TOKENS = np.random.default_rng(0).normal(size=(5, 261, 4)).astype(np.float32)
 def test_what_is_wrong_leaves_the_old_file_and_nothing_else(batches, match, tmp_path):
     path = tmp_path / "x_features.npz"
     path.write_bytes(b"old")
-    with pytest.raises(InputError, match=match), token_file(path, "features", 5) as file:
+    with pytest.raises(InputError, match=match), module.token_file(path, "features", 5) as file:
         for batch in batches:
             file.add(batch)
     assert path.read_bytes() == b"old"
@@ -181,18 +174,22 @@ def info_of(folder: Path, **changes: Any) -> ModelInfo:
 
 
 def test_what_is_not_known_is_said(tmp_path):
-    sides = membership(ModelInfo("optimus"), find_token_data([write_split(tmp_path)], ""))
+    sides = module.membership(
+        ModelInfo("optimus"), module.find_token_data([write_split(tmp_path)], "")
+    )
     assert not any(sides.splits) and len(sides.chosen()) == N_SPLIT
-    assert sides.called(sides.chosen()) == NOT_KNOWN
+    assert sides.called(sides.chosen()) == module.NOT_KNOWN
     refuses("not known which samples are for val", sides.chosen, "val")
     folder = write_split(tmp_path)
-    sides = membership(info_of(folder, start="first.pth"), find_token_data([folder], ""))
+    sides = module.membership(
+        info_of(folder, start="first.pth"), module.find_token_data([folder], "")
+    )
     assert "started from first.pth, which may have seen" in " ".join(sides.notes)
 
 
 def test_the_last_fold_validates(tmp_path):
-    data = find_token_data([write_split(tmp_path, fold_ids=np.arange(N_SPLIT) % 3 + 1)], "")
-    sides = membership(ModelInfo("optimus"), data)
+    data = module.find_token_data([write_split(tmp_path, fold_ids=np.arange(N_SPLIT) % 3 + 1)], "")
+    sides = module.membership(ModelInfo("optimus"), data)
     assert sides.chosen() == sides.chosen("val") == (2, 5, 8)
     assert sides.called(sides.chosen()) == "validation (fold 3)"
     assert sides.called(sides.chosen("train")) == "training (folds 1, 2)"
@@ -203,10 +200,10 @@ def test_the_last_fold_validates(tmp_path):
 def test_our_checkpoints_tell_by_seed_and_share(tmp_path):
     folder = write_split(tmp_path)
     info = info_of(folder)
-    sides = membership(info, find_token_data([folder], ""))
+    sides = module.membership(info, module.find_token_data([folder], ""))
     divided = load_samples(DataParams((str(folder),), val_fraction=0.3), needs="tokens", seed=5)
     wanted = {int(s.name[-5:]) for s in divided.val}
     assert set(sides.chosen("val")) == wanted and len(wanted) == 3
     assert sides.called(sides.chosen()) == "validation (seed 5)"
-    other = membership(info_of(folder, seed=6), find_token_data([folder], ""))
+    other = module.membership(info_of(folder, seed=6), module.find_token_data([folder], ""))
     assert set(other.chosen("val")) != wanted

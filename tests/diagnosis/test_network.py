@@ -17,7 +17,6 @@ from napari_hovernet.core.networks.compact import CompactUNet
 from napari_hovernet.core.synthetic import planted_maps, tissue
 from napari_hovernet.core.types import Maps, Model, ModelInfo
 
-MAPS = frozenset({"model", "separation"})
 Change = Callable[[Any, Any], tuple[Any, Any]]
 
 

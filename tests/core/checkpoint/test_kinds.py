@@ -1,13 +1,7 @@
 import pytest
 import torch
 
-from napari_hovernet.core.checkpoint import describe
-from napari_hovernet.core.checkpoint.kinds import (
-    PANNUKE_LICENCE,
-    hovernet_info,
-    optimus_info,
-    recognise,
-)
+from napari_hovernet.core.checkpoint import describe, kinds
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.errors import CheckpointError
 
@@ -38,7 +32,7 @@ def cheap():
 )
 def test_hovernet_is_read_from_its_shapes(wrap, kind, mode, n_types, cheap):
     state = cheap("hovernet", mode=mode, n_types=n_types)
-    found = recognise(wrap(state), "m")
+    found = kinds.recognise(wrap(state), "m")
     assert found.info.file_kind == kind
     assert (found.info.architecture, found.info.mode) == ("hovernet", mode)
     assert found.info.config == {"mode": mode, "n_types": n_types}
@@ -50,7 +44,7 @@ def test_hovernet_is_read_from_its_shapes(wrap, kind, mode, n_types, cheap):
 def test_optimus_is_read_from_its_shapes(prefix, cheap):
     state = cheap("optimus", embed_dim=32, bottleneck=16, n_types=4)
     payload = {"epoch": 4, "model_state_dict": {prefix + k: v for k, v in state.items()}}
-    found = recognise(payload, "m")
+    found = kinds.recognise(payload, "m")
     wanted = {"embed_dim": 32, "bottleneck": 16, "n_types": 4, "token_prefix": 5}
     assert found.info.config == wanted
     assert found.info.file_kind == "optimus"
@@ -67,7 +61,7 @@ def test_optimus_is_read_from_its_shapes(prefix, cheap):
     ],
 )
 def test_our_own_are_read_from_their_shapes(name, config, cheap):
-    found = recognise(cheap(name, **config), "m")
+    found = kinds.recognise(cheap(name, **config), "m")
     assert (found.info.architecture, found.info.config) == (name, {"n_types": None} | config)
 
 
@@ -85,7 +79,7 @@ def test_our_own_are_read_from_their_shapes(name, config, cheap):
 )
 def test_no_weights_or_unknown_ones_are_described(payload, match):
     with pytest.raises(CheckpointError, match=match):
-        recognise(payload, "m")
+        kinds.recognise(payload, "m")
 
 
 OPTIMUS = ("bottleneck.0.weight", "np_head.head.0.weight")
@@ -118,21 +112,21 @@ def hovernet(edge=3, n_types=None):
 
 
 def test_types_are_assumed_from_their_number():
-    info = hovernet_info(hovernet(n_types=6), "hover_net", "m")
+    info = kinds.hovernet_info(hovernet(n_types=6), "hover_net", "m")
     assert info.types[1].name == "neoplastic"
     assert info.types[5].color == (255, 165, 0)
-    assert info.licence == PANNUKE_LICENCE
+    assert info.licence == kinds.PANNUKE_LICENCE
     notes = " ".join(info.notes)
     assert all(word in notes for word in ("PanNuke are assumed", "0.25 assumed", "licence"))
-    info = hovernet_info(hovernet(n_types=9), "hover_net", "m")
+    info = kinds.hovernet_info(hovernet(n_types=9), "hover_net", "m")
     assert info.types[8].name == "type 8"
     with pytest.raises(CheckpointError, match="kernels of 7"):
-        hovernet_info(hovernet(7), "hover_net", "m")
+        kinds.hovernet_info(hovernet(7), "hover_net", "m")
 
 
 @pytest.mark.parametrize(("edge", "third"), [(5, "epithelial"), (3, "macrophage")])
 def test_five_classes_are_told_apart_by_the_published_mode(edge, third):
-    info = hovernet_info(hovernet(edge, 5), "hover_net", "m")
+    info = kinds.hovernet_info(hovernet(edge, 5), "hover_net", "m")
     assert info.types[3].name == third
     assert "assumed" in info.notes[0]
     assert info.licence == ""
@@ -147,4 +141,4 @@ def optimus():
 
 @pytest.mark.parametrize("prefix", [-1, "5", True, 10**9])
 def test_a_senseless_token_prefix_is_not_taken(prefix):
-    assert optimus_info(optimus(), {"token_prefix": prefix}, "m").config["token_prefix"] == 5
+    assert kinds.optimus_info(optimus(), {"token_prefix": prefix}, "m").config["token_prefix"] == 5

@@ -13,19 +13,7 @@ import pytest
 import yaml
 
 from napari_hovernet.core.hv import HVReading
-from napari_hovernet.core.io import FORMATS
-from napari_hovernet.core.io import files as atomic
-from napari_hovernet.core.io import files as json_file
-from napari_hovernet.core.io.files import (
-    FORMAT,
-    VERSION,
-    atomic_path,
-    load_json,
-    put_in_place,
-    read_params,
-    writable_folder,
-    write_params,
-)
+from napari_hovernet.core.io import FORMATS, files
 from napari_hovernet.core.params import METHODS, PRESETS, SeparationParams
 from napari_hovernet.core.separation.tuning import TUNABLES, TuneParams, with_value
 from napari_hovernet.errors import InputError, OutputError
@@ -35,7 +23,7 @@ from ...refusals import refuses
 
 def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "result.csv"
-    with atomic_path(target) as temporary:
+    with files.atomic_path(target) as temporary:
         temporary.write_text("a,b\n")
         assert temporary.parent == target.parent
         assert not target.exists()
@@ -44,7 +32,7 @@ def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("old")
     link.symlink_to(target)
-    with atomic_path(link) as path:
+    with files.atomic_path(link) as path:
         path.write_text("new")
     assert link.is_symlink()
     assert target.read_text() == "new"
@@ -54,7 +42,7 @@ def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
 def test_any_error_keeps_the_old_file_and_removes_the_new(tmp_path, error) -> None:
     target = tmp_path / "result.csv"
     target.write_text("old")
-    with pytest.raises(error), atomic_path(target) as temporary:
+    with pytest.raises(error), files.atomic_path(target) as temporary:
         temporary.write_text("half")
         raise error
     assert target.read_text() == "old"
@@ -65,25 +53,26 @@ def test_a_disk_that_fills_while_flushing_leaves_nothing(tmp_path, monkeypatch) 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
-    with pytest.raises(OutputError, match="the disk is full"), atomic_path(tmp_path / "x") as path:
+    monkeypatch.setattr(files.os, "fsync", full)
+    with (
+        pytest.raises(OutputError, match="the disk is full"),
+        files.atomic_path(tmp_path / "x") as path,
+    ):
         path.write_text("text")
     assert os.listdir(tmp_path) == []
 
 
 def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="folder does not exist"), atomic_path(tmp_path / "a/b"):
-        pass
-    with pytest.raises(OutputError, match="there is a folder of this name"), atomic_path(tmp_path):
-        pass
+    for path, why in ((tmp_path / "a/b", "folder does not exist"), (tmp_path, "is a folder of")):
+        refuses(why, files.atomic_path(path).__enter__, by=OutputError)
     assert os.listdir(tmp_path) == []
-    folder = writable_folder(tmp_path / "a" / "b")
+    folder = files.writable_folder(tmp_path / "a" / "b")
     assert folder.is_dir()
     assert os.listdir(folder) == []
     file = tmp_path / "file"
     file.write_text("x")
     for path in (file, file / "below"):
-        refuses("is a file, not a folder", writable_folder, path, by=OutputError)
+        refuses("is a file, not a folder", files.writable_folder, path, by=OutputError)
 
 
 def test_moves_are_all_or_none(tmp_path):
@@ -94,7 +83,7 @@ def test_moves_are_all_or_none(tmp_path):
     (tmp_path / "x").write_text("old x")
     moves = [(tmp_path / "a", tmp_path / "x"), (tmp_path / "b", tmp_path / "no" / "y")]
     with pytest.raises(OSError):
-        put_in_place(moves, aside)
+        files.put_in_place(moves, aside)
     assert (tmp_path / "x").read_text() == "old x"
 
 
@@ -112,16 +101,16 @@ def test_broken_json_is_refused_by_name(tmp_path: Path, content: bytes, said: st
     file = tmp_path / "bad.json"
     file.write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
-        load_json(file)
+        files.load_json(file)
     assert "bad.json" in str(caught.value)
 
 
 def test_a_missing_and_a_huge_file_are_refused(tmp_path, monkeypatch) -> None:
-    refuses("is not there", load_json, tmp_path / "none.json")
+    refuses("is not there", files.load_json, tmp_path / "none.json")
     (tmp_path / "a.json").write_text("[1, 2, 3]")
-    assert load_json(tmp_path / "a.json") == [1, 2, 3]
-    monkeypatch.setattr(json_file, "MAX_JSON_BYTES", 4)
-    refuses("smaller region", load_json, tmp_path / "a.json")
+    assert files.load_json(tmp_path / "a.json") == [1, 2, 3]
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 4)
+    refuses("smaller region", files.load_json, tmp_path / "a.json")
 
 
 def random_params(rng: np.random.Generator) -> TuneParams:
@@ -154,24 +143,24 @@ def write(tmp_path):
 
 
 def about(**more):
-    return {"format": FORMAT, "version": VERSION, **more}
+    return {"format": files.FORMAT, "version": files.VERSION} | more
 
 
 def test_any_params_come_back_exactly(tmp_path):
     rng, path = np.random.default_rng(0), tmp_path / "p.json"
     for _ in range(50):
         params = random_params(rng)
-        write_params(path, params)
-        assert read_params(path) == params
+        files.write_params(path, params)
+        assert files.read_params(path) == params
 
 
 def test_kinds_come_back_and_what_is_missing_takes_its_default(write):
-    found = read_params(write(about(separation={"min_area": 30.0, "depth": 1, "scales": [2, 3]})))
-    p = found.separation
+    given = about(separation={"min_area": 30.0, "depth": 1, "scales": [2, 3]})
+    p = files.read_params(write(given)).separation
     assert (p.min_area, p.depth, p.scales) == (30, 1.0, (2.0, 3.0))
     assert [type(v) for v in (p.min_area, p.depth, p.scales[0])] == [int, float, float]
-    assert read_params(write(about())) == TuneParams()
-    assert read_params(write(about(hv={"order": "vh"}))).hv == HVReading(order="vh")
+    assert files.read_params(write(about())) == TuneParams()
+    assert files.read_params(write(about(hv={"order": "vh"}))).hv == HVReading(order="vh")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +169,8 @@ def test_kinds_come_back_and_what_is_missing_takes_its_default(write):
         ("{", "is not valid JSON"),
         ("[1, 2]", "holds no separation parameters"),
         ("{}", "holds no separation parameters"),
-        ({"format": "something else", "version": VERSION}, "holds no separation parameters"),
-        ({"format": FORMAT, "version": 2}, "of version 2; this program reads version 1: update"),
+        (about(format="something else"), "holds no separation parameters"),
+        (about(version=2), "of version 2; this program reads version 1: update"),
         (about(separation=[1]), r"separation: \[1\] is no set of named values"),
         (about(hv="vh"), "hv: 'vh' is no set"),
         (about(separation={"dept": 0.2}), "separation: dept is not known; it may need a newer"),
@@ -192,7 +181,7 @@ def test_kinds_come_back_and_what_is_missing_takes_its_default(write):
 def test_what_is_no_such_file_is_refused_by_name(write, text, why):
     path = write(text)
     with pytest.raises(InputError, match=why) as caught:
-        read_params(path)
+        files.read_params(path)
     assert str(path) in str(caught.value)
 
 
@@ -212,7 +201,7 @@ def test_what_is_no_such_file_is_refused_by_name(write, text, why):
 )
 def test_values_of_the_wrong_kind_are_named(write, field, value):
     with pytest.raises(InputError, match=rf"separation, {field} is .*; give something like "):
-        read_params(write(about(separation={field: value})))
+        files.read_params(write(about(separation={field: value})))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +218,7 @@ def test_values_of_the_wrong_kind_are_named(write, field, value):
 def test_values_out_of_range_are_named(write, field, value, why):
     path = write(about(separation={field: value}))
     with pytest.raises(InputError, match=why) as caught:
-        read_params(path)
+        files.read_params(path)
     assert str(path) in str(caught.value) and field in str(caught.value)
 
 
@@ -237,13 +226,13 @@ def test_values_out_of_range_are_named(write, field, value, why):
 def test_numbers_that_are_none_are_refused(write, number):
     text = json.dumps(about(hv={"scale": 7})).replace("7", number)
     with pytest.raises(InputError):
-        read_params(write(text))
+        files.read_params(write(text))
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    mine = atomic._temporary(tmp_path)
+    mine = files._temporary(tmp_path)
     parts = mine.name.split("-")
     dead = tmp_path / "-".join([*parts[:-2], str(gone.pid), parts[-1]])
     other = tmp_path / "-".join([*parts[:-3], "00000000", str(gone.pid), parts[-1]])
@@ -251,7 +240,7 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) ->
     (dead / "x").touch()
     mine.touch()
     other.touch()
-    with atomic.staged(tmp_path, ["a"]) as staging:
+    with files.staged(tmp_path, ["a"]) as staging:
         (staging / "a").touch()
     assert sorted(tmp_path.iterdir()) == sorted([mine, other, tmp_path / "a"])
 

@@ -1,6 +1,5 @@
 """Label images out of every kind of file, and what is refused in clear words."""
 
-import io
 import json
 from pathlib import Path
 
@@ -237,72 +236,44 @@ def test_ids_beyond_bounds_are_numbered_anew_and_negative_ones_kept_apart(
     assert said in " ".join(found.notes)
 
 
-def colours(folder: Path) -> Path:
-    return png(folder / "x.png", np.random.default_rng(0).integers(0, 9, (8, 8, 3), np.uint8))
-
-
-def cut_off(folder: Path) -> Path:
-    path = png(folder / "x.png", np.random.default_rng(0).integers(0, 9, (64, 64), np.uint8))
+def cut_off(path: Path) -> None:
+    png(path, np.random.default_rng(0).integers(0, 9, (64, 64), np.uint8))
     path.write_bytes(path.read_bytes()[:400])
-    return path
 
 
-def stack(folder: Path) -> Path:
-    np.save(folder / "x.npy", np.zeros((3, 4, 4), np.int32))
-    return folder / "x.npy"
-
-
-def objects(folder: Path) -> Path:
-    np.save(folder / "x.npy", np.array({"masks": 1}, object), allow_pickle=True)
-    return folder / "x.npy"
-
-
-def false_size(folder: Path) -> Path:
+def false_size(path: Path) -> None:
     """A header that claims 10**10 numbers before four of them."""
-    written = io.BytesIO()
-    np.save(written, np.zeros((2, 2), np.int32))
-    text = written.getvalue().replace(b"(2, 2)", b"(100000, 100000)")
-    (folder / "x.npy").write_bytes(text.replace(b"          \n", b"\n", 1))
-    return folder / "x.npy"
+    np.save(path, np.zeros((2, 2), np.int32))
+    text = path.read_bytes().replace(b"(2, 2)", b"(100000, 100000)")
+    path.write_bytes(text.replace(b"          \n", b"\n", 1))
 
 
-def jpeg(folder: Path) -> Path:
-    return png(folder / "x.jpg", np.zeros((8, 8), np.uint8))
-
-
-def missing(folder: Path) -> Path:
-    return folder / "x.png"
-
-
-def a_folder(folder: Path) -> Path:
-    (folder / "x.png").mkdir()
-    return folder / "x.png"
-
-
-def twice_the_same_id(folder: Path) -> Path:
-    square = [[1, 1], [1, 4], [4, 4], [4, 1]]
-    text = json.dumps({"nuc": {"1": {"contour": square}, "01": {"contour": square}}})
-    (folder / "x.json").write_text(text)
-    return folder / "x.json"
+def twice_the_same_id(path: Path) -> None:
+    square = {"contour": [[1, 1], [1, 4], [4, 4], [4, 1]]}
+    path.write_text(json.dumps({"nuc": {"1": square, "01": square}}))
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("name", "make", "said"),
     [
-        (colours, "colours are no ids"),
-        (cut_off, "damaged or cut off"),
-        (stack, r"shape \(3, 4, 4\)"),
-        (objects, "Python objects"),
-        (false_size, "damaged or cut off"),
-        (jpeg, "compression changes ids"),
-        (missing, "is not there"),
-        (a_folder, "holds no mask"),
-        (twice_the_same_id, "repeat"),
+        (
+            "x.png",
+            lambda path: png(path, np.random.default_rng(0).integers(0, 9, (8, 8, 3), np.uint8)),
+            "colours",
+        ),
+        ("x.png", cut_off, "damaged or cut off"),
+        ("x.npy", lambda path: np.save(path, np.zeros((3, 4, 4), np.int32)), r"shape \(3, 4, 4\)"),
+        ("x.npy", lambda path: np.save(path, np.array({"masks": 1}, object)), "Python objects"),
+        ("x.npy", false_size, "damaged or cut off"),
+        ("x.jpg", lambda path: png(path, np.zeros((8, 8), np.uint8)), "compression changes ids"),
+        ("x.png", lambda path: None, "is not there"),
+        ("x.png", Path.mkdir, "holds no mask"),
+        ("x.json", twice_the_same_id, "repeat"),
     ],
 )
-def test_what_is_refused_names_the_file(tmp_path, make, said) -> None:
-    path = make(tmp_path)
+def test_what_is_refused_names_the_file(tmp_path, name, make, said) -> None:
+    make(tmp_path / name)
     with pytest.raises(InputError, match=said) as refused:
-        read_labels(path, (8, 8))
-    assert path.name in str(refused.value)
+        read_labels(tmp_path / name, (8, 8))
+    assert name in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -14,16 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from napari_hovernet.core import params
 from napari_hovernet.core.checkpoint import load_model, save_model
 from napari_hovernet.core.data.samples import LoadedData, Sample
 from napari_hovernet.core.networks.registry import build
-from napari_hovernet.core.params import (
-    AugmentParams,
-    DataParams,
-    LossParams,
-    OptimParams,
-    TrainConfig,
-)
 from napari_hovernet.core.training import loop as callbacks
 from napari_hovernet.core.training import loop as engine
 from napari_hovernet.core.training.files import RunFolder
@@ -70,18 +64,20 @@ def tiny(path: Path, n_types: int | None = None, **info: Any) -> str:
     return str(path)
 
 
-def config_of(tmp_path: Path, **changes: Any) -> TrainConfig:
+def config_of(tmp_path: Path, **changes: Any) -> params.TrainConfig:
     optim = {"epochs": 2, "batch": 2, "steps_per_epoch": 3, "lr": 1e-3}
-    optim |= {k: changes.pop(k) for k in list(changes) if k in OptimParams.__dataclass_fields__}
+    optim |= {
+        k: changes.pop(k) for k in list(changes) if k in params.OptimParams.__dataclass_fields__
+    }
     start = tmp_path / "start.safetensors"
     if "start" not in changes and not start.exists():
         tiny(start)
-    base = TrainConfig(
+    base = params.TrainConfig(
         start=str(start),
         device="cpu",
-        data=DataParams(sources=("made",), crop=32),
-        augment=AugmentParams(p_rotate=0.0),
-        optim=OptimParams(**optim),
+        data=params.DataParams(sources=("made",), crop=32),
+        augment=params.AugmentParams(p_rotate=0.0),
+        optim=params.OptimParams(**optim),
         save_epochs=(1,),
         seed=7,
     )
@@ -195,7 +191,7 @@ def test_a_run_leaves_models_events_scores_and_previews(finished, data) -> None:
 def test_a_model_tells_how_it_was_trained_and_from_what(tmp_path: Path, data: LoadedData) -> None:
     start = tiny(tmp_path / "a.safetensors", mpp=0.25, licence="CC0", hv_convention="hover_net")
     origin = load_model(start, "cpu").info
-    loss = LossParams(lambda_magnitude=4.0)
+    loss = params.LossParams(lambda_magnitude=4.0)
     folder = folder_of(tmp_path, start=start, loss=loss)
     engine.run_training(folder)
     info = load_model(folder.last, "cpu").info
@@ -253,7 +249,7 @@ def test_stopped_anywhere_and_resumed_it_ends_bit_for_bit_the_same(
 def test_learned_weights_types_and_dropout_are_resumed_too(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(engine, "load_data", lambda config: data_of(typed=True))
     start = tiny(tmp_path / "typed.safetensors", n_types=3)
-    loss = LossParams(adaptive=True)
+    loss = params.LossParams(adaptive=True)
     whole, folder = (folder_of(tmp_path, name, start=start, loss=loss) for name in ("whole", "run"))
     engine.run_training(whole)
     with monkeypatch.context() as patch:
@@ -293,10 +289,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import importlib.util
-spec = importlib.util.spec_from_file_location("test_engine", {file!r})
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+import test_engine as module
 module.engine.load_data = lambda config: module.data_of()
 module.callbacks.SAVE_SECONDS = 0.0
 sys.exit(module.engine.run_training(module.RunFolder(Path(sys.argv[1])), resume=len(sys.argv) > 2))
@@ -304,7 +297,7 @@ sys.exit(module.engine.run_training(module.RunFolder(Path(sys.argv[1])), resume=
 
 
 def process(folder: RunFolder, *more: str) -> subprocess.Popen[bytes]:
-    script = SCRIPT.format(tests=str(Path(__file__).parent), file=__file__)
+    script = SCRIPT.format(tests=str(Path(__file__).parent))
     return subprocess.Popen([sys.executable, "-c", script, str(folder.path), *more])
 
 

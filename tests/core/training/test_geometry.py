@@ -5,14 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from napari_hovernet.core.data.samples import (
-    TURNS,
-    SampleArrays,
-    Turn,
-    turn_hv,
-    turn_plane,
-    turn_tokens,
-)
+from napari_hovernet.core.data import samples
 from napari_hovernet.core.hv import ORDERS, PRESETS, SCALES, SIGNS, HVConvention, hv_targets
 from napari_hovernet.core.params import AugmentParams
 from napari_hovernet.core.training.crops import (
@@ -28,14 +21,16 @@ from napari_hovernet.errors import InputError
 from ..data.drawn import nuclei
 
 
-def painted(labels: np.ndarray) -> SampleArrays:
+def painted(labels: np.ndarray) -> samples.SampleArrays:
     """An image whose pixels show their label, 3 times brighter than its number."""
     grey = (labels * 3).astype(np.uint8)
-    return SampleArrays(image=np.stack([grey] * 3, axis=2), labels=labels, types=(labels > 0) * 2)
+    return samples.SampleArrays(
+        image=np.stack([grey] * 3, axis=2), labels=labels, types=(labels > 0) * 2
+    )
 
 
-@pytest.mark.parametrize("turn", TURNS, ids=str)
-def test_a_plain_move_keeps_every_pixel(turn: Turn) -> None:
+@pytest.mark.parametrize("turn", samples.TURNS, ids=str)
+def test_a_plain_move_keeps_every_pixel(turn: samples.Turn) -> None:
     arrays = painted(nuclei())
     crop, valid = cut_crop(arrays, 48, Move(turn), np.random.default_rng(3))
     assert crop.image.shape == (48, 48, 3)
@@ -44,13 +39,13 @@ def test_a_plain_move_keeps_every_pixel(turn: Turn) -> None:
     assert (crop.image[..., 0] == crop.labels * 3).all()
     assert (crop.types == (crop.labels > 0) * 2).all()
     straight, _ = cut_crop(arrays, 48, Move(), np.random.default_rng(3))
-    assert (turn_plane(straight.labels, turn) == crop.labels).all()
+    assert (samples.turn_plane(straight.labels, turn) == crop.labels).all()
 
 
 @pytest.mark.parametrize("move", [Move(), Move(angle=30.0, scale=1.1)], ids=["plain", "warped"])
 def test_beyond_the_image_labels_end_and_valid_says_so(move: Move) -> None:
     labels = np.ones((20, 30), np.int32)
-    arrays = SampleArrays(image=np.full((20, 30, 3), 200, np.uint8), labels=labels)
+    arrays = samples.SampleArrays(image=np.full((20, 30, 3), 200, np.uint8), labels=labels)
     crop, valid = cut_crop(arrays, 64, move, np.random.default_rng(0))
     assert ((crop.labels == 1) == (valid == 1)).all()
     assert valid.sum() == pytest.approx(600 * move.scale**2, rel=0.06)
@@ -63,7 +58,7 @@ def test_a_warped_image_and_its_labels_stay_together(angle: float, scale: float)
     arrays = painted(labels)
     same, total = 0, 0
     for seed in range(6):
-        move = Move(TURNS[seed], angle, scale)
+        move = Move(samples.TURNS[seed], angle, scale)
         crop, valid = cut_crop(arrays, 64, move, np.random.default_rng(seed))
         off = np.abs(crop.image[..., 0].astype(int) - 3 * crop.labels) <= 2
         inner = valid == 1
@@ -76,8 +71,8 @@ def test_a_warp_matches_the_matrix() -> None:
     """A single bright square lands where the matrix says."""
     image = np.zeros((101, 101, 3), np.uint8)
     image[48:53, 68:73] = 255
-    arrays = SampleArrays(image=image, labels=(image[..., 0] > 0).astype(np.int32))
-    move = Move(Turn(flip=True), angle=20.0, scale=1.2)
+    arrays = samples.SampleArrays(image=image, labels=(image[..., 0] > 0).astype(np.int32))
+    move = Move(samples.Turn(flip=True), angle=20.0, scale=1.2)
     size = 121  # the whole image fits, so it is centred
     crop, _ = cut_crop(arrays, size, move, np.random.default_rng(0))
     x, y = move.matrix @ (20.0, 0.0) + (size - 1) / 2
@@ -89,15 +84,15 @@ def test_a_warp_matches_the_matrix() -> None:
 
 def test_stored_hv_turns_with_its_pixels() -> None:
     labels = nuclei(2)
-    arrays = SampleArrays(
+    arrays = samples.SampleArrays(
         image=np.zeros((*labels.shape, 3), np.uint8),
         np_target=(labels > 0).astype(np.uint8),
         hv_target=hv_targets(labels),
         nt_target=(labels > 0) * 3,
     )
-    for turn in TURNS:
+    for turn in samples.TURNS:
         made = turned(arrays, turn)
-        wanted = hv_targets(np.ascontiguousarray(turn_plane(labels, turn)))
+        wanted = hv_targets(np.ascontiguousarray(samples.turn_plane(labels, turn)))
         assert np.abs(made.hv_target - wanted).max() < 2e-6
         assert (made.nt_target == made.np_target * 3).all()
 
@@ -109,7 +104,7 @@ def test_what_is_drawn_follows_the_parameters() -> None:
     assert np.abs(scales).max() <= np.log(2) + 1e-9
     assert abs(scales.mean()) < 0.03, "as often smaller as larger"
     assert np.mean([m.angle != 0 for m in moves]) == pytest.approx(0.5, abs=0.03)
-    counts = [sum(m.turn == turn for m in moves) for turn in TURNS]
+    counts = [sum(m.turn == turn for m in moves) for turn in samples.TURNS]
     assert min(counts) > 400
     assert all(draw_move(AugmentParams(on=False), rng) == Move() for _ in range(9))
     moves = [draw_move(AugmentParams(), rng, free=False) for _ in range(50)]
@@ -160,22 +155,22 @@ EXACT = [
 """Conventions in which nothing prefers a corner: 24."""
 
 
-@pytest.mark.parametrize("turn", TURNS, ids=str)
+@pytest.mark.parametrize("turn", samples.TURNS, ids=str)
 @pytest.mark.parametrize("convention", EXACT, ids=str)
-def test_hv_of_turned_labels_is_the_turned_hv(turn: Turn, convention: HVConvention) -> None:
+def test_hv_of_turned_labels_is_the_turned_hv(turn: samples.Turn, convention: HVConvention) -> None:
     labels = nuclei()
-    recomputed = hv_targets(np.ascontiguousarray(turn_plane(labels, turn)), convention)
-    turned = turn_hv(hv_targets(labels, convention), turn, convention.order)
+    recomputed = hv_targets(np.ascontiguousarray(samples.turn_plane(labels, turn)), convention)
+    turned = samples.turn_hv(hv_targets(labels, convention), turn, convention.order)
     assert np.abs(recomputed - turned).max() < 2e-6
 
 
-@pytest.mark.parametrize("turn", TURNS, ids=str)
+@pytest.mark.parametrize("turn", samples.TURNS, ids=str)
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_presets_agree_but_for_their_own_lopsidedness(turn: Turn, name: str) -> None:
+def test_the_presets_agree_but_for_their_own_lopsidedness(turn: samples.Turn, name: str) -> None:
     """One pixel of shift, gaps at two borders and ties of the deepest pixel do not turn."""
     convention, labels = PRESETS[name], nuclei()
-    recomputed = hv_targets(np.ascontiguousarray(turn_plane(labels, turn)), convention)
-    turned = turn_hv(hv_targets(labels, convention), turn, convention.order)
+    recomputed = hv_targets(np.ascontiguousarray(samples.turn_plane(labels, turn)), convention)
+    turned = samples.turn_hv(hv_targets(labels, convention), turn, convention.order)
     lengths = np.hypot(*recomputed) * np.hypot(*turned)
     use = lengths > 0.04
     cosine = (recomputed * turned).sum(axis=0)[use] / lengths[use]
@@ -187,9 +182,11 @@ def test_the_bug_of_the_story_cancels_hv_out() -> None:
     labels = nuclei()
     stored = hv_targets(labels, HVConvention(order="vh"))
     cosines = []
-    for turn in TURNS:
-        true = hv_targets(np.ascontiguousarray(turn_plane(labels, turn)), HVConvention(order="vh"))
-        wrong = turn_hv(stored, turn, "hv")
+    for turn in samples.TURNS:
+        true = hv_targets(
+            np.ascontiguousarray(samples.turn_plane(labels, turn)), HVConvention(order="vh")
+        )
+        wrong = samples.turn_hv(stored, turn, "hv")
         cosines.append(float((true * wrong).sum() / (true * true).sum()))
     assert sum(c > 0.999 for c in cosines) == 4
     assert abs(np.mean(cosines)) < 1e-6
@@ -197,25 +194,25 @@ def test_the_bug_of_the_story_cancels_hv_out() -> None:
 
 def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> None:
     plane = np.arange(25).reshape(5, 5)
-    assert len({turn_plane(plane, turn).tobytes() for turn in TURNS}) == 8
+    assert len({samples.turn_plane(plane, turn).tobytes() for turn in samples.TURNS}) == 8
     rows, cols = np.mgrid[-2:3, -2:3]
-    for turn in TURNS:
+    for turn in samples.TURNS:
         offsets = np.stack([cols.ravel(), rows.ravel()])
         x, y = np.rint(turn.matrix @ offsets).astype(int)
         moved = np.zeros_like(plane)
         moved[y + 2, x + 2] = plane.ravel()
-        assert (moved == turn_plane(plane, turn)).all()
+        assert (moved == samples.turn_plane(plane, turn)).all()
     grid = np.arange(256).reshape(16, 16)
     features = np.concatenate((np.full(5, -1), grid.ravel())).astype(np.float16)[:, None]
-    for turn in TURNS:
-        turned = turn_tokens(features, turn)
+    for turn in samples.TURNS:
+        turned = samples.turn_tokens(features, turn)
         assert turned.dtype == np.float16
         assert (turned[:5] == -1).all()
-        assert (turned[5:].reshape(16, 16) == turn_plane(grid, turn)).all()
+        assert (turned[5:].reshape(16, 16) == samples.turn_plane(grid, turn)).all()
 
 
 def test_what_is_no_turn_is_refused() -> None:
     with pytest.raises(InputError, match="quarters is 4"):
-        Turn(quarters=4)
+        samples.Turn(quarters=4)
     with pytest.raises(InputError, match="order is 'xy'"):
-        turn_hv(np.zeros((2, 3, 3), np.float32), TURNS[1], "xy")
+        samples.turn_hv(np.zeros((2, 3, 3), np.float32), samples.TURNS[1], "xy")
