@@ -206,7 +206,7 @@ def test_the_built_in_model_is_found_by_name_or_the_remedy_named(ours, monkeypat
     info = describe("compact")
     assert info.source == "compact"
     assert load_model("compact", "cpu").info.sha256 == info.sha256
-    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "none")
     assert weights.offered() == ()
     with pytest.raises(CheckpointError, match=r"which has none.*install napari-hovernet again"):
         load_model("compact", "cpu")
