@@ -13,11 +13,8 @@ import tarfile
 import zipfile
 from email.parser import Parser
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 
 import pytest
-
-from .loading import load
 
 pytest.importorskip("hatchling", reason="needs hatchling: pip install 'napari-hovernet[test]'")
 PACKAGE = "napari_hovernet"
@@ -47,14 +44,8 @@ def build(kind: str, source: Path, out: Path) -> Path:
     """Build "wheel", "sdist" or "editable" of ``source`` into ``out``; return the file."""
     out.mkdir(parents=True, exist_ok=True)
     code = f"import hatchling.build as b; print(b.build_{kind}({str(out)!r}))"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return out / run.stdout.split()[-1]
 
@@ -176,9 +167,3 @@ def test_an_editable_install_finds_the_manifest_and_follows_its_edits(root, tmp_
         assert placed.read_text().endswith("# edited\n")
     build("editable", clone, tmp_path / "again")
     assert placed.read_bytes() == (clone / "napari.yaml").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def hook(root: Path) -> ModuleType:
-    """The build hook as a module."""
-    return load(root / "hatch_build.py")

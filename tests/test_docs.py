@@ -67,15 +67,9 @@ def known() -> dict[str, Any]:
     labels[5:25, 5:25], labels[5:25, 25:45] = 1, 2
     offsets = nh.hv_targets(labels)
     probability = (labels > 0).astype(np.float32)
-    return {
-        "nh": nh,
-        "labels": labels,
-        "true_labels": labels,
-        "probability": probability,
-        "offsets": offsets,
-        "stored": -offsets[::-1],
-        "maps": nh.Maps(np=probability, hv=offsets),
-    }
+    names = {"nh": nh, "labels": labels, "true_labels": labels, "probability": probability}
+    maps = nh.Maps(np=probability, hv=offsets)
+    return names | {"offsets": offsets, "stored": -offsets[::-1], "maps": maps}
 
 
 def run_page(page: str, names: dict[str, Any]) -> dict[str, Any]:

@@ -27,35 +27,17 @@ def status(folder: RunFolder, state: str) -> None:
 
 def step_fields(step: int, epoch: int, left: int) -> dict[str, object]:
     total = 2.0 / step**0.5
-    return {
-        "epoch": epoch,
-        "step": step,
-        "lr": 1e-4,
-        "total": total,
-        "terms": {name: total * share for name, share in {**SHARES, "hv": 0.6}.items()},
-        "shares": SHARES,
-        "magnitude": min(0.02 * step, 0.66),
-        "true_magnitude": 0.67,
-        "images_per_s": 12.5,
-        "eta_s": 0.1 * left,
-    }
+    terms = {name: total * share for name, share in {**SHARES, "hv": 0.6}.items()}
+    found = {"epoch": epoch, "step": step, "lr": 1e-4, "total": total, "terms": terms}
+    found |= {"shares": SHARES, "magnitude": min(0.02 * step, 0.66), "true_magnitude": 0.67}
+    return found | {"images_per_s": 12.5, "eta_s": 0.1 * left}
 
 
 def val_fields(epoch: int, magnitude: float) -> dict[str, float]:
-    return {
-        "loss": 2.0 / (epoch + 1),
-        "magnitude": magnitude,
-        "true_magnitude": 0.67,
-        "cosine": min(0.15 * epoch, 0.9),
-        "hv_mse": 0.3 / (epoch + 1),
-        "hv_zero_mse": 0.25,
-        "dice": 0.8,
-        "all_foreground_dice": 0.5,
-        "aji": 0.1 * epoch,
-        "pq": 0.08 * epoch,
-        "cc_aji": 0.25,
-        "oracle_aji": 0.95,
-    }
+    same = {"true_magnitude": 0.67, "hv_zero_mse": 0.25, "dice": 0.8, "cc_aji": 0.25}
+    same |= {"all_foreground_dice": 0.5, "oracle_aji": 0.95, "magnitude": magnitude}
+    risen = {"cosine": min(0.15 * epoch, 0.9), "aji": 0.1 * epoch, "pq": 0.08 * epoch}
+    return same | risen | {"loss": 2.0 / (epoch + 1), "hv_mse": 0.3 / (epoch + 1)}
 
 
 def go_on(folder: RunFolder) -> bool:

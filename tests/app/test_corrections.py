@@ -47,23 +47,14 @@ def test_a_record_of_what_was_done_and_on_what(run):
     drawn[1:3, 20:22] = 9
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
     record = find_corrections(run, drawn, moment)
-    assert (
-        record.changes.any
-        and record.summary == "1 nucleus added, 1 removed, 1 reshaped (41 pixels)"
-    )
+    assert record.changes.any
+    assert record.summary == "1 nucleus added, 1 removed, 1 reshaped (41 pixels)"
     known = json.loads(json.dumps(record.provenance()))
     assert known["image"] == "slide" and known["mpp"] == 0.25
-    assert known["corrections"] == {
-        "program": "napari-hovernet",
-        "version": __version__,
-        "time_utc": "2026-01-02T01:04:05+00:00",
-        "summary": record.summary,
-        "changed_pixels": 41,
-        "added": [9],
-        "removed": [1],
-        "reshaped": [2],
-        "model_sha256": "ab" * 32,
-    }
+    made = {"time_utc": "2026-01-02T01:04:05+00:00", "summary": record.summary}
+    made |= {"changed_pixels": 41, "added": [9], "removed": [1], "reshaped": [2]}
+    made |= {"program": "napari-hovernet", "version": __version__, "model_sha256": "ab" * 32}
+    assert known["corrections"] == made
 
 
 @pytest.mark.parametrize(("name", "written"), [("a.tiff", "a.tiff"), ("a", "a.tif")])

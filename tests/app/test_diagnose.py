@@ -44,31 +44,25 @@ def scene() -> Any:
                            maps=Maps(maps.np, maps.hv[::-1].copy()))  # fmt: skip
 
 
-@pytest.fixture
-def study(scene: Any) -> Study:
+def study_of(scene: Any) -> Study:
     """The study of a run on it, with the truth at hand."""
-    found, study = separate(scene.maps), Study()
-    result = SimpleNamespace(
-        labels=found.labels, maps=scene.maps, cut_with=SeparationParams(),
-        params=SimpleNamespace(inference=InferenceParams()))  # fmt: skip
-    study.choose_run(SimpleNamespace(id=1, title="compact 1", result=result))
-    study.choose_truth(TruthChoice(("file", "a"), "a", scene.labels))
-    return study
-
-
-@pytest.fixture(scope="module")
-def diagnosis(scene: Any) -> Diagnosis:
-    return _diagnosed(scene)
-
-
-def _diagnosed(scene: Any) -> Diagnosis:
     study = Study()
     result = SimpleNamespace(
         labels=separate(scene.maps).labels, maps=scene.maps, cut_with=SeparationParams(),
         params=SimpleNamespace(inference=InferenceParams()))  # fmt: skip
     study.choose_run(SimpleNamespace(id=1, title="compact 1", result=result))
     study.choose_truth(TruthChoice(("file", "a"), "a", scene.labels))
-    return drive(why_steps(Why(study).ask(scene.image)))
+    return study
+
+
+@pytest.fixture
+def study(scene: Any) -> Study:
+    return study_of(scene)
+
+
+@pytest.fixture(scope="module")
+def diagnosis(scene: Any) -> Diagnosis:
+    return drive(why_steps(Why(study_of(scene)).ask(scene.image)))
 
 
 def test_findings_come_one_by_one_and_the_remedy_changes_the_nuclei(study, scene) -> None:

@@ -23,15 +23,9 @@ def result() -> SegmentResult:
     labels = np.zeros((30, 40), np.int32)
     labels[5:15, 5:15], labels[5:15, 15:28] = 1, 2
     region = Region(row0=100, col0=200, row1=130, col1=240)
-    return SegmentResult(
-        labels=labels,
-        nuclei=measure(labels),
-        info=ModelInfo("compact", sha256="f00"),
-        params=SegmentParams(region=region),
-        offset=(100, 200),
-        mpp=0.5,
-        seconds=1.25,
-    )
+    given = {"labels": labels, "nuclei": measure(labels), "params": SegmentParams(region=region)}
+    info = ModelInfo("compact", sha256="f00")
+    return SegmentResult(info=info, offset=(100, 200), mpp=0.5, seconds=1.25, **given)
 
 
 @pytest.mark.parametrize("failing", ALL)

@@ -121,13 +121,9 @@ def test_another_thread_may_not_change_the_session(session):
 
 
 def test_settings_come_back_but_for_a_bad_field(tmp_path):
-    wanted = Settings(
-        recent_models=("/a.tar",),
-        model="/a.tar",
-        device="cpu",
-        separation="hover_net",
-        inference=InferenceParams(tile=512, batch=2, precision="float32"),
-    )
+    given = {"recent_models": ("/a.tar",), "model": "/a.tar", "device": "cpu"}
+    inference = InferenceParams(tile=512, batch=2, precision="float32")
+    wanted = Settings(**given, separation="hover_net", inference=inference)
     path = tmp_path / "deep" / "settings.json"
     settings.save(wanted, path)
     assert settings.load(path) == wanted

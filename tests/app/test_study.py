@@ -84,11 +84,8 @@ def source(array, origin=None, notes=()):
 
 
 def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
-    choice = drive(
-        module.truth_steps(
-            source(labels().astype(float), notes=("as is",)), module.Target((20, 30))
-        )
-    )
+    given = source(labels().astype(float), notes=("as is",))
+    choice = drive(module.truth_steps(given, module.Target((20, 30))))
     assert (choice.key, choice.name, choice.error) == (("layer", 1), "mine", "")
     np.testing.assert_array_equal(choice.labels, labels())
     assert choice.notes[0] == "as is"
@@ -102,20 +99,14 @@ def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
     np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
 
 
-@pytest.mark.parametrize("bad", [labels()[1:], np.zeros((20, 30, 3), np.uint8), -labels()])
-def test_labels_that_do_not_fit_are_an_error_in_words(bad: np.ndarray) -> None:
-    choice = drive(module.truth_steps(source(bad), module.Target((20, 30))))
-    assert choice.labels is None
-    assert choice.error.startswith("The truth ")
-
-
-@pytest.mark.parametrize("origin", [(5, 0), (0, 7), (0, -20)])
-def test_labels_of_the_same_size_elsewhere_are_refused(origin: tuple[int, int]) -> None:
-    choice = drive(
-        module.truth_steps(source(labels(), origin), module.Target((20, 30), (0, 0), region=True))
-    )
-    assert choice.labels is None
-    assert f"from row {origin[0]}, column {origin[1]}" in choice.error
+def test_labels_of_another_size_kind_or_place_are_an_error_in_words() -> None:
+    for bad in (labels()[1:], np.zeros((20, 30, 3), np.uint8), -labels()):
+        choice = drive(module.truth_steps(source(bad), module.Target((20, 30))))
+        assert choice.labels is None and choice.error.startswith("The truth ")
+    target = module.Target((20, 30), (0, 0), region=True)
+    for row, column in ((5, 0), (0, 7), (0, -20)):
+        choice = drive(module.truth_steps(source(labels(), (row, column)), target))
+        assert choice.labels is None and f"from row {row}, column {column}" in choice.error
 
 
 def test_what_has_not_changed_stays() -> None:
@@ -138,10 +129,9 @@ def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Pat
     write_label_tiff(tmp_path / "x_labels.tif", labels)
     (tmp_path / "x_types.csv").write_text("label,type,type_name\n1,1,Spindle\n2,2,inflammatory\n")
     source = module.file_source(str(tmp_path / "x_labels.tif"))
-    truth = drive(module.truth_steps(source, module.Target(labels.shape)))
-    assert truth is drive(module.truth_steps(source, module.Target(labels.shape), truth)), (
-        "nothing has changed"
-    )
+    target = module.Target(labels.shape)
+    truth = drive(module.truth_steps(source, target))
+    assert truth is drive(module.truth_steps(source, target, truth)), "nothing has changed"
     types = np.zeros((5, 20, 30), np.float32)
     types[4], types[2][labels == 2], types[4][labels == 2] = labels == 1, 0, 1
     maps = Maps(np=labels > 0, hv=hv_targets(labels), types=types)

@@ -136,17 +136,10 @@ def maps() -> Maps:
 @pytest.fixture(scope="module")
 def result_parts(maps) -> SegmentResult:
     found = tune(maps, TuneParams())
+    parts = {"labels": found.labels, "nuclei": measure(found.labels, maps), "maps": maps}
+    parts |= {"separation": found, "info": ModelInfo("compact", mpp=0.25), "offset": (3, 4)}
     return SegmentResult(
-        labels=found.labels,
-        nuclei=measure(found.labels, maps),
-        info=ModelInfo("compact", mpp=0.25),
-        params=SegmentParams(),
-        offset=(3, 4),
-        mpp=0.25,
-        seconds=1.0,
-        maps=maps,
-        separation=found,
-        notices=("tile halved",),
+        params=SegmentParams(), mpp=0.25, seconds=1.0, notices=("tile halved",), **parts
     )
 
 

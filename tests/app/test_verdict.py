@@ -155,14 +155,10 @@ def merged():
     return a, run(2, labels, scale=0.05)
 
 
-def table(two):
-    return {row.name: row.texts() for row in two.rows()}
-
-
 def test_what_differs_and_by_how_much(merged):
     a, b = merged
     two = drive(two_runs_steps(case_of(a, a.result.labels), case_of(b, b.result.labels)))
-    rows = table(two)
+    rows = {row.name: row.texts() for row in two.rows()}
     assert rows["Nuclei"] == ("3", "2", "-1")
     assert rows["Verdict"] == ("healthy", "collapsed", "differs")
     assert rows["Components"] == ("2", "2", "0")

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from napari_hovernet.app import watch as module
-from napari_hovernet.app import watch as watch_module
 from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
 from napari_hovernet.core.params import LOSS_NAMES, LOSS_PARTS
 from napari_hovernet.core.training.files import EventWriter, RunFolder
@@ -186,7 +185,7 @@ def test_a_run_that_ends_between_two_looks_was_not_killed(folder, monkeypatch) -
         module.write_state(folder, "done")
         return False
 
-    monkeypatch.setattr(watch_module, "_seems_alive", ends_now)
+    monkeypatch.setattr(module, "_seems_alive", ends_now)
     assert module.state_of(folder).state == "done"
 
 

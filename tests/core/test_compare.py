@@ -210,11 +210,6 @@ def test_ids_are_read_as_they_are_or_with_a_note() -> None:
     assert module.check_truth(two_nuclei()[None, None], (20, 30)).n == 2
 
 
-@pytest.mark.parametrize("shape", [(20, 30, 3), (20, 30, 4), (1, 20, 30, 3)])
-def test_pictures_in_colour_are_refused(shape: tuple[int, ...]) -> None:
-    refuses("picture in colour", module.check_truth, np.zeros(shape, np.uint8), (20, 30))
-
-
 def test_truth_of_the_whole_image_is_cut_to_the_region() -> None:
     truth = module.check_truth(two_nuclei(), (8, 10), offset=(2, 6))
     np.testing.assert_array_equal(truth.labels, two_nuclei()[2:10, 6:16])
@@ -225,20 +220,16 @@ def test_truth_of_the_whole_image_is_cut_to_the_region() -> None:
     )
 
 
-@pytest.mark.parametrize("offset", [(13, 0), (0, 21), (-1, 0)])
-def test_a_region_outside_the_truth_is_refused(offset: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=f"row {offset[0]}, column {offset[1]}"):
-        module.check_truth(two_nuclei(), (8, 10), offset=offset)
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(np.nan, "1 values that are not finite"), (0.5, "fractions"), (-1.0, "goes down to -1")],
-)
-def test_values_that_are_no_ids_are_refused(value: float, words: str) -> None:
-    labels = two_nuclei(np.float64)
-    labels[0, 0] = value
-    refuses(words, module.check_truth, labels, (20, 30))
+def test_pictures_regions_elsewhere_and_values_that_are_no_ids_are_refused() -> None:
+    for shape in ((20, 30, 3), (20, 30, 4), (1, 20, 30, 3)):
+        refuses("picture in colour", module.check_truth, np.zeros(shape, np.uint8), (20, 30))
+    for offset in ((13, 0), (0, 21), (-1, 0)):
+        words = f"row {offset[0]}, column {offset[1]}"
+        refuses(words, module.check_truth, two_nuclei(), (8, 10), offset=offset)
+    for value, words in ((np.nan, "1 values that are not"), (0.5, "fractions"), (-1, "down to -1")):
+        labels = two_nuclei(np.float64)
+        labels[0, 0] = value
+        refuses(words, module.check_truth, labels, (20, 30))
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (0, 4), (0, 0)])
@@ -263,9 +254,8 @@ def test_ids_on_far_parts_are_named() -> None:
     assert module.check_truth(labels, (10, 10), params=module.TruthParams(far_px=1)).notes == ()
     labels = np.zeros((60, 300), np.int32)
     for k in range(5):
-        labels[10 * k : 10 * k + 4, 0:4] = labels[10 * k : 10 * k + 4, 100 + 30 * k :][:, :4] = (
-            k + 1
-        )
+        rows, column = slice(10 * k, 10 * k + 4), 100 + 30 * k
+        labels[rows, :4] = labels[rows, column : column + 4] = k + 1
     notes = module.check_truth(labels, labels.shape).notes
     assert [note.split()[1] for note in notes[:3]] == ["5", "4", "3"]
     assert notes[3] == "2 more ids lie in parts far from each other."

@@ -206,9 +206,8 @@ def test_hv_of_exactly_zero_and_no_nuclei_are_finite(adaptive: bool) -> None:
 def test_following_the_loss_leads_to_the_truth() -> None:
     """HV as free numbers: the steps end at the true map, not only at its length."""
     logits, _, _, nuclei, true, _ = batch_of()
-    hv = (
-        0.1 * torch.randn(true.shape, generator=torch.Generator().manual_seed(3))
-    ).requires_grad_()
+    torch.manual_seed(3)
+    hv = (0.1 * torch.randn(true.shape)).requires_grad_()
     optimizer = torch.optim.Adam([hv], lr=0.05)
     loss = HoverLoss()
     for _ in range(200):

@@ -104,7 +104,7 @@ def test_a_pickle_as_torch_writes_it_passes(tmp_path: Path) -> None:
 CODE = """
 import numba, numpy
 from napari_hovernet.core.types import kernel
-from {module} import loop
+from loops import loop
 print(loop(numpy.arange(4)))
 """
 LOOP = """
@@ -131,17 +131,19 @@ caching._CacheLocator.ensure_cache_path = ensure
 """
 
 
+def ran(folder: Path, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run code beside the module ``loops`` in a process of its own."""
+    (folder / "loops.py").write_text(LOOP)
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    about = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{source}", **variables}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=about, capture_output=True, text=True, check=True)
+
+
 @pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"\x80\x04cut"])
 def test_a_damaged_file_of_numba_s_cache_is_made_anew(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "loops.py").write_text(LOOP)
-    source = str(Path(__file__).resolve().parents[2] / "src")
-    about = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}",
-             "NUMBA_CACHE_DIR": str(tmp_path / "cache")}  # fmt: skip
-    command = [sys.executable, "-c", CODE.format(module="loops")]
-
     def run() -> str:
-        done = subprocess.run(command, env=about, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        return ran(tmp_path, CODE, NUMBA_CACHE_DIR=str(tmp_path / "cache")).stdout.strip()
 
     def kept() -> dict[Path, bytes]:
         return {p: p.read_bytes() for p in (tmp_path / "cache").rglob("*.nb?")}
@@ -157,16 +159,12 @@ def test_a_damaged_file_of_numba_s_cache_is_made_anew(tmp_path: Path, damage: by
 
 @pytest.mark.parametrize("taken", [False, True], ids=["free", "open to others"])
 def test_without_a_home_compiled_code_is_kept_for_this_user_alone(tmp_path, taken) -> None:
-    (tmp_path / "loops.py").write_text(LOOP)
     folder = tmp_path / f"napari-hovernet-{os.getuid() if hasattr(os, 'getuid') else ''}"
     if taken:  # by someone who would have us run what is in it
         folder.mkdir()
         folder.chmod(0o777)
-    source = str(Path(__file__).resolve().parents[2] / "src")
-    about = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}", "TMPDIR": str(tmp_path),
-             "TEMP": str(tmp_path), "NUMBA_CACHE_DIR": ""}  # fmt: skip
-    command = [sys.executable, "-c", NO_HOME + CODE.format(module="loops")]
-    done = subprocess.run(command, env=about, capture_output=True, text=True, check=True)
+    at = str(tmp_path)
+    done = ran(tmp_path, NO_HOME + CODE, TMPDIR=at, TEMP=at, NUMBA_CACHE_DIR="")
     assert done.stdout.strip() == "6"
     assert done.stderr.count("compiled code is kept in") == 1
     assert "NUMBA_CACHE_DIR" in done.stderr

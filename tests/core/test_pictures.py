@@ -53,9 +53,7 @@ def test_the_colours_of_the_magnitude_do_not_depend_on_the_image(pair: tuple[Int
     beside[0, 0] = 1.4
     assert magnitude_picture(mid)[3, 3].tolist() == magnitude_picture(beside)[3, 3].tolist()
     assert magnitude_picture(low).mean() < 20 < magnitude_picture(mid).mean()
-    bright = magnitude_picture(np.full((4, 4), 1.0, np.float32))
-    assert magnitude_picture(beside)[0, 0].tolist() == bright[0, 0].tolist()
-    assert bright[0, 0].tolist() == list(magnitude_colours(5)[-1])
+    assert magnitude_picture(beside)[0, 0].tolist() == list(magnitude_colours(5)[-1])
     picture = magnitude_picture(np.zeros(SHAPE, np.float32), pair[0])
     assert picture.shape == (*SHAPE, 3)  # not enlarged
     assert tuple(picture[5, 10]) == NUCLEUS_LINE

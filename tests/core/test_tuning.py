@@ -260,75 +260,61 @@ def test_only_the_energy_near_a_change_is_computed_again(maps_staged, monkeypatc
     assert computed == [2, 0, 0, 1, 0, 0]  # blocks of 64 x 64 pixels: made, mended
 
 
-@pytest.fixture(scope="module")
-def truth_swept() -> np.ndarray:
-    return tissue(shape=(100, 120), seed=4).labels
-
-
-@pytest.fixture(scope="module")
-def maps_swept(truth_swept) -> Maps:
-    return planted_maps(truth_swept)
-
-
-def test_two_parameters_equal_a_plain_loop(maps_swept, truth_swept):
+def test_two_parameters_equal_a_plain_loop(maps, truth):
     rows = SweepAxis("np_threshold", (0.2, 0.5, 0.9))
     columns = SweepAxis("depth", (0.0, 0.15, 0.6, 1.0))
-    found = sweep(maps_swept, rows, columns, truth=truth_swept)
+    found = sweep(maps, rows, columns, truth=truth)
     assert found.counts.shape == found.aji.shape == (3, 4)
     for i, threshold in enumerate(rows.values):
         for j, depth in enumerate(columns.values):
-            labels = separate(
-                maps_swept, SeparationParams(np_threshold=threshold, depth=depth)
-            ).labels
+            labels = separate(maps, SeparationParams(np_threshold=threshold, depth=depth)).labels
             assert found.counts[i, j] == labels.max()
-            assert found.aji[i, j] == pytest.approx(evaluate(truth_swept, labels).aji, abs=1e-12)
+            assert found.aji[i, j] == pytest.approx(evaluate(truth, labels).aji, abs=1e-12)
     row, column = found.best
     assert found.aji[row, column] == found.aji.max() > 0.8
     best = found.params(row, column).separation
     assert (best.np_threshold, best.depth) == (rows.values[row], columns.values[column])
 
 
-def test_one_parameter_without_truth_counts_from_the_start(maps_swept):
-    found = sweep(maps_swept, SweepAxis("min_area", (0, 60, 500)))
-    wanted = [separate(maps_swept, SeparationParams(min_area=a)).n for a in (0, 60, 500)]
+def test_one_parameter_without_truth_counts_from_the_start(maps):
+    found = sweep(maps, SweepAxis("min_area", (0, 60, 500)))
+    wanted = [separate(maps, SeparationParams(min_area=a)).n for a in (0, 60, 500)]
     assert found.counts.tolist() == [[n] for n in wanted]
     assert found.columns is None and found.aji is None and found.best is None
     assert found.params(1).separation.min_area == 60
     start = TuneParams(SeparationParams.preset("hover_net"), HVReading(order="vh", scale=2.0))
-    found = sweep(maps_swept, SweepAxis("sobel_size", (5, 21)), start=start)
+    found = sweep(maps, SweepAxis("sobel_size", (5, 21)), start=start)
     assert found.start is start
     assert found.params(1).hv == start.hv
     assert found.params(0).separation == replace(start.separation, sobel_size=5)
 
 
-def test_what_cannot_be_is_left_out_and_the_first_best_chosen(maps_swept, truth_swept):
+def test_what_cannot_be_is_left_out_and_the_first_best_chosen(maps, truth):
     rows = SweepAxis("np_threshold", (1.5, 0.5))  # the first is no probability
-    found = sweep(maps_swept, rows, SweepAxis("depth", (0.1, 0.2)), truth=truth_swept)
+    found = sweep(maps, rows, SweepAxis("depth", (0.1, 0.2)), truth=truth)
     assert (found.counts[0] == -1).all() and (found.counts[1] > 0).all()
     assert np.isnan(found.aji[0]).all() and np.isfinite(found.aji[1]).all()
     assert found.best[0] == 1
-    found = sweep(maps_swept, SweepAxis("sobel_size", (4, math.nan)), truth=truth_swept)
+    found = sweep(maps, SweepAxis("sobel_size", (4, math.nan)), truth=truth)
     assert found.counts.ravel().tolist() == [-1, -1] and found.best is None
     axis = SweepAxis("depth", (0.1, 0.2, 0.3))
     scores = np.array([[np.nan], [0.5], [0.5]])
     assert Sweep(TuneParams(), axis, None, np.ones((3, 1), np.int64), scores).best == (1, 0)
     axis = SweepAxis("np_threshold", (0.5, 1.0))  # at 1 nothing may be left
-    found = sweep(maps_swept, axis, truth=np.zeros(maps_swept.shape, np.int32))
+    found = sweep(maps, axis, truth=np.zeros(maps.shape, np.int32))
     for count, score in zip(found.counts[:, 0], found.aji[:, 0], strict=True):
         assert score == (1.0 if count == 0 else 0.0)
 
 
-def test_what_is_no_sweep_is_refused(maps_swept):
-    maps_swept = Maps(np=np.zeros((4, 4)), hv=np.zeros((2, 4, 4)))
+def test_what_is_no_sweep_is_refused(maps):
+    maps = Maps(np=np.zeros((4, 4)), hv=np.zeros((2, 4, 4)))
     many = SweepAxis("min_area", tuple(range(MOST_CELLS + 1)))
     with pytest.raises(InputError, match=f"{MOST_CELLS + 1} combinations are too many"):
-        next(sweep_steps(maps_swept, TuneParams(), many))
-    assert (
-        sweep(maps_swept, SweepAxis("min_area", tuple(range(MOST_CELLS)))).counts.size == MOST_CELLS
-    )
+        next(sweep_steps(maps, TuneParams(), many))
+    assert sweep(maps, SweepAxis("min_area", tuple(range(MOST_CELLS)))).counts.size == MOST_CELLS
     axis = SweepAxis("depth", (0.1,))
     with pytest.raises(InputError, match="Both parameters are depth"):
-        sweep(maps_swept, axis, SweepAxis("depth", (0.2,)))
+        sweep(maps, axis, SweepAxis("depth", (0.2,)))
     refuses("No values of depth", SweepAxis, "depth", ())
     refuses("'method' cannot be tuned", SweepAxis, "method", (1,))
 

@@ -37,23 +37,13 @@ def fake_result(shape=(64, 80), info=UNTYPED, offset=(0, 0)):
     labels = np.zeros(shape, np.int32)
     labels[5:15, 5:15] = 1
     labels[30:40, 20:32] = 2
-    maps = Maps(
-        np=(labels > 0).astype(np.float32), hv=np.full((2, *shape), 0.3, np.float32), types=None
-    )
+    maps = Maps(np=(labels > 0).astype(np.float32), hv=np.full((2, *shape), 0.3, np.float32))
     separation = Separation(labels > 0, np.zeros(shape, np.float32), labels, labels)
     types = np.array([1, 2] if info.types else [0, 0], np.int32)
     nuclei = replace(measure(labels, maps), type=types, type_names=dict(info.types))
-    return SegmentResult(
-        labels=labels,
-        nuclei=nuclei,
-        info=info,
-        params=SegmentParams(inference=InferenceParams(image_mpp=0.25)),
-        offset=offset,
-        mpp=0.25,
-        seconds=1.5,
-        maps=maps,
-        separation=separation,
-    )
+    params = SegmentParams(inference=InferenceParams(image_mpp=0.25))
+    found = {"labels": labels, "nuclei": nuclei, "maps": maps, "separation": separation}
+    return SegmentResult(info=info, params=params, offset=offset, mpp=0.25, seconds=1.5, **found)
 
 
 class FakeJobs:

@@ -153,8 +153,15 @@ def test_the_starting_model_follows_the_one_above_until_another_is_picked(tab, t
     assert trainer.config.start == tab.setup.start_from.value() == "scratch:compact"
 
 
-class Window(QMainWindow):
-    """Closes as napari's does."""
+@pytest.fixture
+def window(qtbot, tab, trainer):
+    """One that holds the tab and asks before it closes, as napari's does."""
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    window.setCentralWidget(tab)
+    window.show()
+    ask_before_closing(window, trainer)
+    return window
 
 
 @pytest.mark.parametrize(
@@ -162,13 +169,7 @@ class Window(QMainWindow):
     [("Cancel", False, False), ("Let it go on", True, False),
      ("Stop it with a checkpoint", True, True)],
 )  # fmt: skip
-def test_closing_asks_and_can_be_cancelled(tab, store, qtbot, answer, closed, stopped):
-    trainer = tab.training
-    window = Window()
-    qtbot.addWidget(window)
-    window.setCentralWidget(tab)
-    window.show()
-    ask_before_closing(window, trainer)
+def test_closing_asks_and_can_be_cancelled(window, trainer, store, answer, closed, stopped):
     ask_before_closing(window, trainer)
     (question,) = window.findChildren(CloseQuestion)
     store.record("r", state="queued")
@@ -181,12 +182,7 @@ def test_closing_asks_and_can_be_cancelled(tab, store, qtbot, answer, closed, st
     assert (("stop", "r") in store.asked) == stopped
 
 
-def test_a_program_that_closes_its_viewer_is_not_asked(tab, trainer, qtbot):
-    window = Window()
-    qtbot.addWidget(window)
-    window.setCentralWidget(tab)
-    window.show()
-    ask_before_closing(window, trainer)
+def test_a_program_that_closes_its_viewer_is_not_asked(window, tab, trainer):
     trainer.still_running = lambda: ("r",)
     tab.close()
     window.close()

@@ -69,9 +69,8 @@ def test_int8_is_divided_by_127_and_what_is_no_hv_refused() -> None:
     assert divisor == 127
     assert "epidermal: HV goes up to 127: it was never divided" in note
     assert stored_hv.divisor_of(hv) == (1.0, "")
-    assert (
-        np.abs(stored_hv.read_stored(stored.astype(np.float32), divisor=127.0) - hv).max() < 0.005
-    )
+    found = stored_hv.read_stored(stored.astype(np.float32), divisor=127.0)
+    assert np.abs(found - hv).max() < 0.005
     bad = np.zeros((2, 4, 4), np.float32)
     bad[0, 0, 0] = np.nan
     refuses("NaN", stored_hv.divisor_of, bad)

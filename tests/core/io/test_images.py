@@ -24,16 +24,6 @@ def whole(path: Path) -> np.ndarray:
     return source.read(0, source.shape[0], 0, source.shape[1])
 
 
-@pytest.mark.parametrize("shape", [(70, 90), (70, 90, 3), (70, 90, 4)])
-def test_reads_png_of_any_colours(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    pixels = np.resize(RGB, shape)
-    if shape[2:] == (4,):
-        pixels[..., 3] = 255
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    expected = np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels[..., :3]
-    np.testing.assert_array_equal(whole(tmp_path / "a.png"), expected)
-
-
 def test_colours_of_every_kind_become_rgb(tmp_path) -> None:
     image = Image.fromarray(RGB).quantize(16)
     image.save(tmp_path / "a.png")

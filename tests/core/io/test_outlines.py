@@ -290,12 +290,6 @@ def square(at: int, edge: int) -> list[list[list[int]]]:
 PLACES = [(0, 30), (2, 5), (10, 5)]
 
 
-def drawn(kind: str | None, at: int, edge: int, key: str = "objectType") -> dict[str, Any]:
-    properties = {} if kind is None else {key: kind}
-    geometry = {"type": "Polygon", "coordinates": square(at, edge)}
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
-
-
 @pytest.mark.parametrize("key", ["objectType", "object_type"])
 @pytest.mark.parametrize(
     ("kinds", "ids", "said"),
@@ -310,7 +304,10 @@ def test_annotations_are_left_out_beside_detections_and_small_ones_lie_above(
     tmp_path: Path, kinds: list[str | None], ids: list[int], said: str, key: str
 ) -> None:
     """The annotation round all of them comes last, and must not cover them."""
-    found = [drawn(k, *place, key) for k, place in zip(kinds, PLACES, strict=True)]
+    found = []
+    for kind, place in zip(kinds, PLACES, strict=True):
+        geometry = {"type": "Polygon", "coordinates": square(*place)}
+        found.append(feature(geometry=geometry, properties={key: kind} if kind else {}))
     (tmp_path / "a.geojson").write_text(json.dumps(found[1:] + found[:1]))
     made = read_labels(tmp_path / "a.geojson", (32, 32))
     assert made.ids.tolist() == ids

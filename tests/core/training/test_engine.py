@@ -72,15 +72,9 @@ def config_of(tmp_path: Path, **changes: Any) -> params.TrainConfig:
     start = tmp_path / "start.safetensors"
     if "start" not in changes and not start.exists():
         tiny(start)
-    base = params.TrainConfig(
-        start=str(start),
-        device="cpu",
-        data=params.DataParams(sources=("made",), crop=32),
-        augment=params.AugmentParams(p_rotate=0.0),
-        optim=params.OptimParams(**optim),
-        save_epochs=(1,),
-        seed=7,
-    )
+    base = params.TrainConfig(str(start), device="cpu", save_epochs=(1,), seed=7)
+    data, augment = params.DataParams(("made",), crop=32), params.AugmentParams(p_rotate=0.0)
+    base = replace(base, data=data, augment=augment, optim=params.OptimParams(**optim))
     return replace(base, **changes)
 
 

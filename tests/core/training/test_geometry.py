@@ -139,12 +139,11 @@ def test_each_step_changes_the_look_and_leaves_the_input(name: str) -> None:
 
 
 def test_white_stays_bright_and_black_stays_finite() -> None:
+    params = AugmentParams(p_stain=1, p_tone=1)
     for value in (0, 255):
         image = np.full((16, 16, 3), value, np.uint8)
         for seed in range(30):
-            made = augment_image(
-                image, AugmentParams(p_stain=1, p_tone=1), np.random.default_rng(seed)
-            )
+            made = augment_image(image, params, np.random.default_rng(seed))
             assert made.mean() > 150 if value else made.mean() < 105
 
 
