@@ -151,9 +151,6 @@ def test_samples_are_spread_or_drawn():
     refuses("0; give 1 or more", choose, sides, TokenChoice(0))
 
 
-# Tokens of images
-
-
 class TinyViT(nn.Module):
     num_prefix_tokens = 5
 

@@ -91,9 +91,6 @@ def test_presets_and_paths(tmp_path: Path) -> None:
         assert training.config_from({"start": start}).start == start
 
 
-# A look at the data
-
-
 def of_sources(*sources: Path, start: str = "compact") -> TrainConfig:
     return TrainConfig(start=start, data=DataParams(tuple(map(str, sources)), crop=64))
 
@@ -105,9 +102,6 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         say_what_is_missing(of_sources(tmp_path, tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"no model at .*m\.tar: name a file, .*'compact'"):
         say_what_is_missing(of_sources(tmp_path, start=str(tmp_path / "m.tar")))
-
-
-# Starting from a viewer
 
 
 class Store(RunStore):
@@ -170,8 +164,6 @@ def test_a_run_that_cannot_be_started_leaves_nothing(data, tmp_path):
         drive(training.start_steps(store, config(tmp_path / "gone"), [tmp_path / "gone"]))
     assert store.list() == ()
 
-
-# What it will take
 
 COMPACT = ModelInfo("compact", parameters=2_077_668)
 CONFIG = TrainConfig(data=DataParams(crop=256), optim=OptimParams(epochs=10, batch=8))

@@ -145,9 +145,6 @@ def test_what_is_missing_or_of_another_kind_is_nan(folder: RunFolder) -> None:
     assert math.isnan(view.done)
 
 
-# States: from the status, unless the process tells otherwise
-
-
 def own_mark(folder: RunFolder) -> ProcessMark:
     return mark_of(os.getpid(), folder.path)
 

@@ -32,12 +32,8 @@ def tiny() -> Model:
     """A small compact model with everything a model can say of itself."""
     torch.manual_seed(0)
     network = CompactUNet((4, 8), 3).eval()
-    info = ModelInfo(
-        architecture="compact",
-        mpp=0.5,
-        licence="CC BY 4.0",
-        config=network.config,
-        training={"lr": 0.002, "seed": 7, "data": "somewhere"},
-        history=({"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}),
-    )
+    training = {"lr": 0.002, "seed": 7, "data": "somewhere"}
+    history = ({"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25})
+    about = {"config": network.config, "training": training, "history": history}
+    info = ModelInfo("compact", mpp=0.5, licence="CC BY 4.0", **about)
     return Model(network, info, torch.device("cpu"))

@@ -132,9 +132,6 @@ def test_multiscale_gives_its_finest_level_and_its_range_by_the_coarsest() -> No
     np.testing.assert_array_equal(images.as_source(levels).read(20, 90, 33, 35), data[20:90, 33:35])
 
 
-# --- resized ------------------------------------------------------------------------
-
-
 def resized(image: np.ndarray, scale: float, method: str) -> np.ndarray:
     size = [images.scaled_length(n, scale) for n in image.shape[:2]]
     rows, cols = (

@@ -132,9 +132,8 @@ def test_what_is_odd_is_told(case: str) -> None:
 def test_types(types: tuple[int | None, int | None], verdict: str, words: str) -> None:
     labels = nuclei()
     typed = [{} if t is None else {"types": np.where(labels > 0, t, 0)} for t in types]
-    report = check_data(
-        data(sample("a", labels=labels, **typed[0]), val=sample("v", labels=labels, **typed[1]))
-    )
+    train, val = (sample(n, labels, **more) for n, more in zip("av", typed, strict=True))
+    report = check_data(data(train, val=val))
     assert found(report, "types").verdict == verdict
     assert words in found(report, "types").words
 

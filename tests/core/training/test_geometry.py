@@ -178,13 +178,11 @@ def test_the_presets_agree_but_for_their_own_lopsidedness(turn: samples.Turn, na
 
 def test_the_bug_of_the_story_cancels_hv_out() -> None:
     """[V, H] turned by the rules of [H, V]: right in half of the draws, on average nothing."""
-    labels = nuclei()
-    stored = hv_targets(labels, HVConvention(order="vh"))
+    labels, convention = nuclei(), HVConvention(order="vh")
+    stored = hv_targets(labels, convention)
     cosines = []
     for turn in samples.TURNS:
-        true = hv_targets(
-            np.ascontiguousarray(samples.turn_plane(labels, turn)), HVConvention(order="vh")
-        )
+        true = hv_targets(np.ascontiguousarray(samples.turn_plane(labels, turn)), convention)
         wrong = samples.turn_hv(stored, turn, "hv")
         cosines.append(float((true * wrong).sum() / (true * true).sum()))
     assert sum(c > 0.999 for c in cosines) == 4
