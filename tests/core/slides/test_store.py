@@ -12,6 +12,7 @@ from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.slides.blocks import Recipe, segment_block
 from napari_hovernet.core.slides.finish import export_geojson, finish_steps, read_nuclei
 from napari_hovernet.core.slides.mask import find_tissue
+from napari_hovernet.core.slides.packed import pack
 from napari_hovernet.core.slides.params import OFF, SlideParams
 from napari_hovernet.core.slides.source import open_slide
 from napari_hovernet.core.slides.store import (
@@ -21,6 +22,7 @@ from napari_hovernet.core.slides.store import (
     halved,
     level_shapes,
     own_levels,
+    renumbered,
     write_block,
 )
 from napari_hovernet.errors import InputError
@@ -170,3 +172,18 @@ def test_pyramids_keep_what_they_promise() -> None:
     assert halved(magnitude, 0) == 75
     assert own_levels(4096, 8) == 4
     assert own_levels(192, 8) == 1
+
+
+@pytest.mark.parametrize("low", [0, 1], ids=["nothing", "nuclei everywhere"])
+def test_packed_labels_are_renumbered_without_unpacking(low: int) -> None:
+    rng, blosc = np.random.default_rng(0), pytest.importorskip("numcodecs").Blosc()
+    ids = np.r_[0, rng.permutation(2**31 - 1 - np.arange(3000))].astype(np.int32)
+    for runs in (1, 2, 3, 40, 3000):
+        for edge in (1, 8, 96):
+            labels = np.repeat(rng.integers(0, 3000, edge * edge // runs + 1), runs)
+            labels = (labels * rng.integers(low, 2, labels.shape))[: edge * edge]
+            labels = labels.reshape(edge, edge).astype(np.int32)
+            data = np.frombuffer(pack(labels), np.uint8).copy()
+            assert (np.frombuffer(blosc.decode(data), np.int32) == labels.ravel()).all()
+            found = np.frombuffer(blosc.decode(renumbered(data, 1, ids)), np.int32)
+            np.testing.assert_array_equal(found, ids[labels].ravel())
