@@ -394,6 +394,23 @@ def test_inference_options_that_do_not_matter_may_change(slide: Path, tmp_path: 
     assert contents(out) == contents(other)
 
 
+def test_types_are_named_and_taken_together(slide: Path, tmp_path: Path) -> None:
+    file, tables = tmp_path / "types.json", []
+    file.write_text('{"1": ["beside", [9, 9, 9], ["left", 1]]}')
+    for out, types in (("as it is", ""), ("grouped", str(file))):
+        wanted = replace(job(slide, tmp_path / out), model=f"{DRAWN}:typed", types=types)
+        (outcome,) = drive(slide_steps(wanted))
+        tables.append(np.concatenate([n.type for n in read_nuclei(SlideStore(outcome.store))]))
+        names = [entry["name"] for entry in outcome.summary["types"].values()]
+        assert names[-1] == ("beside" if types else "left")
+    assert set(tables[0]) == {1, 2, 3}
+    assert (tables[1][tables[0] != 2] == 1).all()
+    assert set(tables[1]) <= {0, 1}
+    file.write_text('{"1": ["beside", [9, 9, 9], ["left"]]}')
+    with pytest.raises(InputError, match=r"types.1.takes was \['left', 1\], now \['left'\]"):
+        drive(slide_steps(wanted))
+
+
 @pytest.mark.slow
 def test_dask_workers_of_their_own_processes(slide, expected, tmp_path) -> None:
     distributed = pytest.importorskip("distributed")

@@ -74,6 +74,7 @@ def test_a_level_is_read_like_an_array(store: Path) -> None:
         4,
     ):
         np.testing.assert_array_equal(level[key], whole[key])
+    np.testing.assert_array_equal(np.asarray(level), whole)
 
 
 def shown(viewer: Any, store: Path) -> Any:
@@ -94,6 +95,8 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     assert len(view.layer("points").data) == len(places) > 100
     assert not view.layer("qc/nuclei").visible
     assert view.layer("labels").visible
+    assert view.layer("labels").contour == 2
+    assert set(view.layer("points").size) == {slides_view.POINT_PX}
     monkeypatch.setattr(slides_view, "MOST_POINTS", len(places) // 2)
     view._ready = None
     view.look()
@@ -103,6 +106,7 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     height, width = seen_corners(viewer)[3] - seen_corners(viewer)[0]
     camera.zoom = camera.zoom * max(height, width) / (100 * 0.25)  # 100 px
     view.look()
+    assert set(view.layer("points").size) == {slides_view.DOT_PX}  # outlines are to be seen
     inside = np.abs(view.layer("points").data - (280, 300)).max(axis=1) <= 100
     near = (np.abs(places[:, 1::-1] - (280, 300)) <= 40).all(axis=1)
     assert inside.all()
@@ -204,7 +208,10 @@ def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
     layer = viewer.layers[0]
     corners = np.array([[20, 30], [20, 200], [300, 200], [300, 30]]) * 0.25
     viewer.add_shapes([corners], shape_type="polygon")
-    work.session.set_options(replace(work.session.options, region="shapes"))
+    work.session.choose_model(f"{DRAWN}:typed", remember=False)
+    (tmp_path / "types.json").write_text('{"1": ["beside", [9, 9, 9], ["left", 1]]}')
+    types = str(tmp_path / "types.json")
+    work.session.set_options(replace(work.session.options, region="shapes", types=types))
     runs.start(layer, tmp_path)
     runs.stop()
     qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
@@ -217,6 +224,7 @@ def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
     assert cols.max() * 32 <= 200
     assert len(slides_view.read_places(store)) > 10
     assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
+    assert store.run.takes == {1: ("left", 1)}
     assert work.image_layer() is layer  # maps and overviews are no images to run on
     assert [x.name for x in work.image_layers()] == ["a"]
     names = [x.name for x in viewer.layers]

@@ -204,7 +204,7 @@ def _nuclei(store: SlideStore, found: _Found, quality: _Quality) -> Generator[Pr
     """Write the table, a row group per block; it is never in memory as a whole."""
     arrow, parquet = optional("pyarrow"), optional("pyarrow.parquet")
     run = store.run
-    about = {"mpp": run.source.mpp, "types": json.loads(json.dumps(run.as_dict()["types"]))}
+    about = {"mpp": run.source.mpp, "types": run.as_dict()["types"]}
     schema = _schema(arrow).with_metadata({"geo": json.dumps(GEO), METADATA_KEY: json.dumps(about)})
     options: dict[str, Any] = {
         "compression": "zstd", "use_dictionary": False, "write_statistics": schema.names[:-1],
@@ -252,28 +252,25 @@ def read_nuclei(store: SlideStore) -> Iterator[Nuclei]:
     path = store.folder / NUCLEI
     if not path.exists():
         raise InputError(f"{path} is not there; run the slide to its end first.")
-    for table in _row_groups(path):
-        col = {name: table[name].to_numpy() for name in table.column_names if name != "geometry"}
-        rings = [np.frombuffer(g.as_buffer(), np.float64, offset=13)
-                 for g in table["geometry"]]  # fmt: skip
-        contours = tuple((r.reshape(-1, 2)[:-1] - 0.5).astype(np.int32) for r in rings)
-        yield Nuclei(
-            label=col["id"],
-            bbox=np.stack([col[n] for n in ("row0", "col0", "row1", "col1")], axis=1),
-            centroid=np.stack([col["x"], col["y"]], axis=1),
-            area=col["area"],
-            contours=contours,
-            type=col["type"],
-            type_names=store.run.types,
-            **{name: col[name].astype(np.float64) for name in COLUMNS[4:]},
-        )
-
-
-def _row_groups(path: Path | Far) -> Iterator[Any]:
     with path.open("rb") as raw:
         file = optional("pyarrow.parquet").ParquetFile(raw)
-        for k in range(file.num_row_groups):
-            yield file.read_row_group(k)
+        for table in map(file.read_row_group, range(file.num_row_groups)):
+            col = {
+                name: table[name].to_numpy() for name in table.column_names if name != "geometry"
+            }
+            rings = [np.frombuffer(g.as_buffer(), np.float64, offset=13)
+                     for g in table["geometry"]]  # fmt: skip
+            contours = tuple((r.reshape(-1, 2)[:-1] - 0.5).astype(np.int32) for r in rings)
+            yield Nuclei(
+                label=col["id"],
+                bbox=np.stack([col[n] for n in ("row0", "col0", "row1", "col1")], axis=1),
+                centroid=np.stack([col["x"], col["y"]], axis=1),
+                area=col["area"],
+                contours=contours,
+                type=col["type"],
+                type_names=store.run.types,
+                **{name: col[name].astype(np.float64) for name in COLUMNS[4:]},
+            )
 
 
 def read_places(store: SlideStore) -> Float32:

@@ -42,6 +42,9 @@ from .source import SlideSource, optional
 
 Array = npt.NDArray[Any]
 
+Takes = tuple[tuple[int, tuple[int | str, ...]], ...]
+"""Types, and which of the model's own each takes together, by number or name."""
+
 FORMAT = "napari-hovernet slide"
 RUN, TISSUE, BLOCKS, SUMMARY, NUCLEI = (
     "run.json", "tissue.png", "blocks", "summary.json", "nuclei.parquet",
@@ -159,13 +162,16 @@ class Run:
     model: str
     sha256: str
     types: Mapping[int, TypeInfo]
+    takes: Mapping[int, tuple[int | str, ...]]  # Of the model's own; {} = types are as it has them
     tissue_sha256: str = ""
     version: str = __version__
 
     @classmethod
-    def of(cls, source: SlideSource, recipe: Recipe, info: ModelInfo, model: str) -> Run:
+    def of(
+        cls, source: SlideSource, recipe: Recipe, info: ModelInfo, model: str, takes: Takes = ()
+    ) -> Run:
         """Describe a run with a loaded model."""
-        return cls(source, recipe, model, info.sha256, dict(info.types))
+        return cls(source, recipe, model, info.sha256, dict(info.types), dict(takes))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values (JSON-able)."""
@@ -175,7 +181,10 @@ class Run:
             "slide": asdict(self.source),
             "model": self.model,
             "sha256": self.sha256,
-            "types": types_to_json(self.types),
+            "types": {
+                k: {**t, **({"takes": [*self.takes[int(k)]]} if int(k) in self.takes else {})}
+                for k, t in types_to_json(self.types).items()
+            },
             "tissue": self.tissue_sha256,
             **{name: asdict(getattr(self.recipe, name)) for name in PARTS},
         }
@@ -183,7 +192,7 @@ class Run:
     @property
     def deciding(self) -> dict[str, Any]:
         """What decides the result, by path; where slide and model lie does not."""
-        known = _plain(self.as_dict())
+        known = json.loads(json.dumps(self.as_dict()))
         for name in ("format", "model"):
             known.pop(name)
         slide = known.pop("slide")
@@ -208,10 +217,6 @@ PARTS: Mapping[str, Any] = {
 }
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     for key, inner in value.items():
         if isinstance(inner, dict) and inner:
@@ -229,10 +234,12 @@ def _run_of(found: Mapping[str, Any], where: Path | Far) -> Run:
         slide["levels"] = tuple(tuple(level) for level in slide["levels"])
         slide["notes"] = tuple(slide["notes"])
         parts: dict[str, Any] = {name: cls(**found[name]) for name, cls in PARTS.items()}
+        types = found["types"]
+        takes = {int(k): tuple(t["takes"]) for k, t in types.items() if "takes" in t}
         return Run(
             SlideSource(**slide),
             Recipe(**parts),
-            found["model"], found["sha256"], types_from_json(found["types"]), found["tissue"],
+            found["model"], found["sha256"], types_from_json(types), takes, found["tissue"],
             found["version"],
         )  # fmt: skip
     except (KeyError, TypeError) as error:
