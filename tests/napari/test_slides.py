@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -300,3 +302,20 @@ def test_what_keeps_a_slide_from_being_run_is_said(
     (tmp_path / "x.json").write_text('{"slides": 3}')
     with pytest.raises(InputError, match="no job of a slide"):
         read_job(tmp_path / "x.json")
+
+
+def test_looking_at_slides_loads_no_torch(store: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+from napari_hovernet._napari.contributions import get_reader
+from napari_hovernet._napari.slides import follow, read_picture
+viewer, store, app = ViewerModel(), sys.argv[1], QApplication([])
+for layer in read_picture(Path(store.replace(".zarr", ".tif"))) + get_reader(store)(store):
+    viewer._add_layer_from_data(*layer)
+assert len(follow(viewer, Path(store)).layer("points").data) > 100
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(store)], check=True)

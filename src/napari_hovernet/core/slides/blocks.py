@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import InputError
-from ..inference import predict_steps
 from ..inference.tiles import Box, scaled_separation, working_scale
 from ..masks import EIGHT, clean_mask, count_pixels, label_parts
 from ..measure.nuclei import measure
@@ -147,6 +146,8 @@ def _window(core: Box, around: list[int], more: int, shape: tuple[int, int]) -> 
 
 
 def _maps(model: Model, source: SlideSource, params: InferenceParams, window: Box) -> Maps:
+    from ..inference.maps import predict_steps  # noqa: PLC0415 - loads torch
+
     steps = predict_steps(model, source, params, box=window)
     while True:
         try:

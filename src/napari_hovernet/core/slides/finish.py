@@ -255,9 +255,7 @@ def read_nuclei(store: SlideStore) -> Iterator[Nuclei]:
     with path.open("rb") as raw:
         file = optional("pyarrow.parquet").ParquetFile(raw)
         for table in map(file.read_row_group, range(file.num_row_groups)):
-            col = {
-                name: table[name].to_numpy() for name in table.column_names if name != "geometry"
-            }
+            col = {name: table[name].to_numpy() for name in table.column_names[:-1]}
             rings = [np.frombuffer(g.as_buffer(), np.float64, offset=13)
                      for g in table["geometry"]]  # fmt: skip
             contours = tuple((r.reshape(-1, 2)[:-1] - 0.5).astype(np.int32) for r in rings)
