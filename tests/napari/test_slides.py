@@ -60,6 +60,15 @@ def test_store_opens_as_layers(store: Path) -> None:
     assert qc.extent.world[1].max() <= 256 * 3 * 0.25
 
 
+def test_store_by_url_opens_as_layers(store: Path) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.put(str(store), "/look/a.zarr", recursive=True)
+    here, far = (get_reader(path)(path) for path in (str(store), "memory://look/a.zarr"))
+    assert [about["name"] for _, about, _ in far] == [about["name"] for _, about, _ in here]
+    np.testing.assert_array_equal(far[-1][0][0][:], here[-1][0][0][:])
+    assert get_reader("memory://look/none.zarr") is None
+
+
 def test_a_folder_that_is_no_store_is_left_to_others(tmp_path: Path) -> None:
     (tmp_path / "x.zarr").mkdir()
     assert kind_of(tmp_path / "x.zarr") == ""

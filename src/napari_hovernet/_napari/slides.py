@@ -23,6 +23,7 @@ from napari import current_viewer
 from ..app.slide_runs import process_steps, write_beside
 from ..app.slides import ENDING, SlideJob, SlideOutcome
 from ..core.inference.tiles import scaled_separation, working_scale
+from ..core.io.far import Far
 from ..core.params import SeparationParams
 from ..core.slides.blocks import QC_CELL
 from ..core.slides.finish import read_places
@@ -103,7 +104,7 @@ class SlideLevel:
         return self.source.read(r0, r1, c0, c1)[(*rest, keys[2])]
 
 
-def read_slide(path: Path) -> list[LAYER]:
+def read_slide(path: Path | Far) -> list[LAYER]:
     """Return the layers of a store, and have them follow the viewer they are added to."""
     viewer = current_viewer()
     if viewer is not None:  # once napari has added them
@@ -111,7 +112,7 @@ def read_slide(path: Path) -> list[LAYER]:
     return read_layers(path)
 
 
-def read_layers(path: Path) -> list[LAYER]:
+def read_layers(path: Path | Far) -> list[LAYER]:
     """Return the slide (if it is still there), its maps, overviews and nuclei, lowest first."""
     store = SlideStore(str(path))
     run, group = store.run, store.group("r")
@@ -148,7 +149,7 @@ def read_layers(path: Path) -> list[LAYER]:
     return layers
 
 
-def read_picture(path: Path) -> list[LAYER]:
+def read_picture(path: Path | Far) -> list[LAYER]:
     """Return a slide itself, before anything was found on it."""
     source = open_slide(path, to_look=True)
     about: dict[str, Any] = {"path": str(path), "part": SLIDE}
@@ -200,7 +201,7 @@ POINT_PX, DOT_PX = 9, 3
 _VIEWS: WeakKeyDictionary[Any, dict[str, SlideView]] = WeakKeyDictionary()
 
 
-def follow(viewer: Any, path: Path) -> SlideView:
+def follow(viewer: Any, path: Path | Far) -> SlideView:
     """Return what moves with the camera for the layers of a store; made on the first call."""
     views = _VIEWS.setdefault(viewer, {})
     if str(path) not in views or views[str(path)].over:
@@ -211,7 +212,7 @@ def follow(viewer: Any, path: Path) -> SlideView:
 class SlideView:
     """Keeps the layers of a store fit for what is in view."""
 
-    def __init__(self, viewer: Any, path: Path) -> None:
+    def __init__(self, viewer: Any, path: Path | Far) -> None:
         self._viewer_ref, self.path = weakref.ref(viewer), path
         self.store, self.over, self.landed = SlideStore(str(path)), False, -1
         self._places: Any = None
@@ -272,7 +273,8 @@ class SlideView:
                 self._clock.stop()
                 self._renew()
             return
-        landed = len(list((self.store.folder / BLOCKS).glob("*.json")))
+        files = (self.store.folder / BLOCKS).iterdir()
+        landed = sum(file.name.endswith(".json") for file in files)
         labels = self.layer(LABELS)
         if landed == self.landed or labels is None:
             return

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import wait
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import filelock
 
 from .._version import __version__
-from ..core.io.far import LEASE_SECONDS, Far, Lease, place
+from ..core.io.far import LEASE_SECONDS, Far, Lease, linked, place
 from ..core.io.files import output_error, read_type_scheme, write_json
 from ..core.limits import check_room, cores_given, freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
@@ -396,9 +396,10 @@ def slide_steps(job: SlideJob) -> Generator[Progress, None, tuple[SlideOutcome, 
         for slide, store in zip(job.slides, store_paths(job), strict=True):
             yield Progress(0, 0, f"looking at {Path(slide).name}")
             try:
-                lock = _locked(store)
-                stack.callback(lock.release)
-                opened = _prepared(job, slide, store, info, takes)
+                with _told(store):
+                    lock = _locked(store)
+                    stack.callback(lock.release)
+                    opened = _prepared(job, slide, store, info, takes)
                 opened.lease = lock if isinstance(lock, Lease) else None
             except UserError as error:
                 if len(job.slides) == 1:
@@ -435,6 +436,16 @@ def store_paths(job: SlideJob) -> Sequence[Path | Far]:
     return [output / f"{name}{ENDING}" for name in names]
 
 
+@contextmanager
+def _told(store: Path | Far | str) -> Iterator[None]:
+    """Say in a line why a store cannot be used."""
+    try:
+        with linked():
+            yield
+    except OSError as error:
+        raise output_error(store, error) from error
+
+
 def _locked(store: Path | Far) -> filelock.BaseFileLock | Lease:
     if isinstance(store, Far):
         lease = Lease(store / LOCK)
@@ -453,8 +464,6 @@ def _locked(store: Path | Far) -> filelock.BaseFileLock | Lease:
         raise InputError(
             f"Another run writes {store}; wait for it, or choose another OUT."
         ) from error
-    except OSError as error:
-        raise output_error(store, error) from error
     return lock
 
 
@@ -515,6 +524,9 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
                     raise JobFailed(
                         f"{outcome.error.rstrip('.')}. What is done is kept: run again."
                     )
+                if outcome.error and slide.lease:  # the end of the run, if the store is gone
+                    with _told(slide.store.path):
+                        slide.lease.renew(now=True)
                 if outcome.error and tries[task] < TRIES:
                     queue.append((slide, task.block))
                     continue
@@ -524,7 +536,8 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
                 slide.left.discard(task.block)
                 clock.done += 1
             for lease in filter(None, (s.lease for s in slides)):
-                lease.renew()
+                with suppress(OSError):  # blocks will tell
+                    lease.renew()
             more, notice = crew.told()
             yield Progress(0, 0, "", notice) if notice not in ("", said) else clock.progress(more)
             said = notice
@@ -554,15 +567,13 @@ class _Clock:
 
 def _finished(slide: _Slide) -> Generator[Progress, None, SlideOutcome]:
     store, failed = slide.store, tuple(f"{k}: {v}" for k, v in sorted(slide.failed.items()))
-    if store.finished:
-        summary = json.loads((store.folder / SUMMARY).read_bytes())
-        return SlideOutcome(slide.slide, store.path, summary)
-    if failed:
-        write_json(store.folder / FAILED, slide.failed)
-    try:
+    with _told(store.path):
+        if store.finished:
+            summary = json.loads((store.folder / SUMMARY).read_bytes())
+            return SlideOutcome(slide.slide, store.path, summary)
+        if failed:
+            write_json(store.folder / FAILED, slide.failed)
         summary = yield from finish_steps(store)
-    except OSError as error:
-        raise output_error(store.path, error) from error
     return SlideOutcome(slide.slide, store.path, summary, failed)
 
 
