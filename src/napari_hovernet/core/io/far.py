@@ -154,6 +154,9 @@ def _born(pid: int) -> float | None:
         return None
 
 
+_HELD: set[Far] = set()  # Leases of this process: one may stay in a store that is gone
+
+
 @dataclass
 class Lease:
     """Says in a store who writes there; two that start in the same second are not kept apart."""
@@ -170,17 +173,19 @@ class Lease:
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         if host == platform.node():
-            here = born == _born(pid)
+            here = born == _born(pid) and (pid != os.getpid() or self.at in _HELD)
         return f"process {pid} on {host}" if here else ""
 
     def renew(self, now: bool = False) -> None:
         """Say that the run goes on."""
         if now or time.time() - self.renewed > RENEWED_SECONDS:
             self.renewed = time.time()
+            _HELD.add(self.at)
             own = {"host": platform.node(), "pid": os.getpid(), "born": _born(os.getpid())}
             self.at.write_bytes(json.dumps({**own, "renewed": self.renewed}).encode())
 
     def release(self) -> None:
         """Let others write there."""
+        _HELD.discard(self.at)
         with suppress(OSError):
             self.at.unlink(missing_ok=True)
