@@ -187,3 +187,24 @@ def test_packed_labels_are_renumbered_without_unpacking(low: int) -> None:
             assert (np.frombuffer(blosc.decode(data), np.int32) == labels.ravel()).all()
             found = np.frombuffer(blosc.decode(renumbered(data, 1, ids)), np.int32)
             np.testing.assert_array_equal(found, ids[labels].ravel())
+
+
+def test_nuclei_of_blocks_that_are_not_exact_stay_whole(slide: Path, tmp_path: Path) -> None:
+    params = SlideParams(block=192, context=64)
+    recipe = Recipe(InferenceParams(), SeparationParams.preset("hover_net"), params)
+    store = made(slide, tmp_path / "out.zarr", recipe)
+    results = [
+        segment_block(stub(), store.run.source, b, recipe, store.tissue) for b in store.blocks
+    ]
+    for result in results:
+        write_block(store, result)
+    finish(store)
+    order = np.sort(np.concatenate([r.first for r in results]))
+    expected = np.zeros(store.run.source.shape, np.int32)
+    ids = [np.r_[0, np.searchsorted(order, r.first) + 1] for r in results]
+    for result, own in zip(results, ids, strict=True):
+        expected[result.block.core.slices()] = own[result.labels]
+    for result, own in zip(results, ids, strict=True):
+        expected.ravel()[result.spill_at] = own[result.spill_id]
+    assert sum(len(r.spill_at) for r in results) > 100
+    np.testing.assert_array_equal(store.group("r")["labels/0"][:], expected)
