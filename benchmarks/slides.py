@@ -286,8 +286,9 @@ def real(folder: Path, options: argparse.Namespace) -> None:
     from napari_hovernet.core.params import InferenceParams, SeparationParams  # noqa: PLC0415
     from napari_hovernet.core.separation import separate  # noqa: PLC0415
     from napari_hovernet.core.slides.source import open_slide  # noqa: PLC0415
+    from napari_hovernet.core.weights import DEFAULT  # noqa: PLC0415
 
-    source, model = open_slide(options.path), load_model("compact", "cpu")
+    source, model = open_slide(options.path), load_model(DEFAULT, "cpu")
     params = InferenceParams(image_mpp=source.mpp, model_mpp=options.model_mpp)
     cut = scaled_separation(SeparationParams(), working_scale(model.info, params))
     expected = separate(predict(model, source, params), cut).labels

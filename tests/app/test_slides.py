@@ -256,6 +256,14 @@ def test_a_slide_cut_off_gives_what_is_there(slide: Path, tmp_path: Path) -> Non
     assert outcome.summary["nuclei"] > 0
 
 
+GONE = 10**9
+"""Messages that are dropped by a store which does not come back."""
+
+
+class LostError(Exception):
+    """Of a store's own library."""
+
+
 def far_away(name: str, dropped: str) -> type:
     """Make a store by URL that is slow, and drops the next ``lost`` pixels "read" or "sent"."""
     fsspec = pytest.importorskip("fsspec")
@@ -272,7 +280,7 @@ def far_away(name: str, dropped: str) -> type:
             if "/c/" in path and way == dropped:
                 Far.lost -= 1
                 if Far.lost >= 0:
-                    raise ConnectionError("reset by peer")
+                    raise LostError("reset by peer")
 
         def cat_file(self, path: str, *given: object, **more: object) -> bytes:
             time.sleep(0.01 * ("/c/" in path))
@@ -282,6 +290,11 @@ def far_away(name: str, dropped: str) -> type:
         def put_file(self, local: str, path: str, *given: object, **more: object) -> None:
             self.drop(path, "sent")
             memory.put_file(self, local, path, *given, **more)
+
+        def pipe_file(self, path: str, value: bytes, *given: object, **more: object) -> None:
+            if Far.lost > GONE // 2:
+                raise LostError("no route")
+            memory.pipe_file(self, path, value, *given, **more)
 
     fsspec.register_implementation(name, Far, clobber=True)
     return Far
@@ -345,6 +358,16 @@ def test_a_store_by_url_that_drops_all(slide: Path, expected: np.ndarray) -> Non
     (outcome,) = drive(slide_steps(job(slide, out)))
     assert len(outcome.failed) == 6
     assert "reset by peer: run again" in outcome.failed[0]
+    kept.lost = GONE
+    with pytest.raises(OutputError, match=r"Cannot write .*LostError: no route: run again"):
+        drive(slide_steps(job(slide, out)))
+    kept.lost = 0
+    for step in (steps := slide_steps(job(slide, out))):
+        if step.done == 2:
+            kept.lost = GONE
+            break
+    with pytest.raises(OutputError, match="no route"):  # at the next block, not after all of them
+        drive(steps)
     kept.lost = 0
     drive(slide_steps(job(slide, out)))
     np.testing.assert_array_equal(labels(out), expected)
@@ -391,6 +414,23 @@ def test_inference_options_that_do_not_matter_may_change(slide: Path, tmp_path: 
     drive(slide_steps(job(slide, out, 512, inference=smaller)))  # finished: accepted as the same
     drive(slide_steps(job(slide, other, 512, inference=smaller)))
     assert contents(out) == contents(other)
+
+
+def test_types_are_named_and_taken_together(slide: Path, tmp_path: Path) -> None:
+    file, tables = tmp_path / "types.json", []
+    file.write_text('{"1": ["beside", [9, 9, 9], ["left", 1]]}')
+    for out, types in (("as it is", ""), ("grouped", str(file))):
+        wanted = replace(job(slide, tmp_path / out), model=f"{DRAWN}:typed", types=types)
+        (outcome,) = drive(slide_steps(wanted))
+        tables.append(np.concatenate([n.type for n in read_nuclei(SlideStore(outcome.store))]))
+        names = [entry["name"] for entry in outcome.summary["types"].values()]
+        assert names[-1] == ("beside" if types else "left")
+    assert set(tables[0]) == {1, 2, 3}
+    assert (tables[1][tables[0] != 2] == 1).all()
+    assert set(tables[1]) <= {0, 1}
+    file.write_text('{"1": ["beside", [9, 9, 9], ["left"]]}')
+    with pytest.raises(InputError, match=r"types.1.takes was \['left', 1\], now \['left'\]"):
+        drive(slide_steps(wanted))
 
 
 @pytest.mark.slow

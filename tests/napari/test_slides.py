@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,6 +60,15 @@ def test_store_opens_as_layers(store: Path) -> None:
     assert qc.extent.world[1].max() <= 256 * 3 * 0.25
 
 
+def test_store_by_url_opens_as_layers(store: Path) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.put(str(store), "/look/a.zarr", recursive=True)
+    here, far = (get_reader(path)(path) for path in (str(store), "memory://look/a.zarr"))
+    assert [about["name"] for _, about, _ in far] == [about["name"] for _, about, _ in here]
+    np.testing.assert_array_equal(far[-1][0][0][:], here[-1][0][0][:])
+    assert get_reader("memory://look/none.zarr") is None
+
+
 def test_a_folder_that_is_no_store_is_left_to_others(tmp_path: Path) -> None:
     (tmp_path / "x.zarr").mkdir()
     assert kind_of(tmp_path / "x.zarr") == ""
@@ -74,6 +85,7 @@ def test_a_level_is_read_like_an_array(store: Path) -> None:
         4,
     ):
         np.testing.assert_array_equal(level[key], whole[key])
+    np.testing.assert_array_equal(np.asarray(level), whole)
 
 
 def shown(viewer: Any, store: Path) -> Any:
@@ -94,6 +106,8 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     assert len(view.layer("points").data) == len(places) > 100
     assert not view.layer("qc/nuclei").visible
     assert view.layer("labels").visible
+    assert view.layer("labels").contour == 2
+    assert set(view.layer("points").size) == {slides_view.POINT_PX}
     monkeypatch.setattr(slides_view, "MOST_POINTS", len(places) // 2)
     view._ready = None
     view.look()
@@ -103,6 +117,7 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     height, width = seen_corners(viewer)[3] - seen_corners(viewer)[0]
     camera.zoom = camera.zoom * max(height, width) / (100 * 0.25)  # 100 px
     view.look()
+    assert set(view.layer("points").size) == {slides_view.DOT_PX}  # outlines are to be seen
     inside = np.abs(view.layer("points").data - (280, 300)).max(axis=1) <= 100
     near = (np.abs(places[:, 1::-1] - (280, 300)) <= 40).all(axis=1)
     assert inside.all()
@@ -204,7 +219,10 @@ def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
     layer = viewer.layers[0]
     corners = np.array([[20, 30], [20, 200], [300, 200], [300, 30]]) * 0.25
     viewer.add_shapes([corners], shape_type="polygon")
-    work.session.set_options(replace(work.session.options, region="shapes"))
+    work.session.choose_model(f"{DRAWN}:typed", remember=False)
+    (tmp_path / "types.json").write_text('{"1": ["beside", [9, 9, 9], ["left", 1]]}')
+    types = str(tmp_path / "types.json")
+    work.session.set_options(replace(work.session.options, region="shapes", types=types))
     runs.start(layer, tmp_path)
     runs.stop()
     qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
@@ -217,6 +235,7 @@ def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
     assert cols.max() * 32 <= 200
     assert len(slides_view.read_places(store)) > 10
     assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
+    assert store.run.takes == {1: ("left", 1)}
     assert work.image_layer() is layer  # maps and overviews are no images to run on
     assert [x.name for x in work.image_layers()] == ["a"]
     names = [x.name for x in viewer.layers]
@@ -292,3 +311,20 @@ def test_what_keeps_a_slide_from_being_run_is_said(
     (tmp_path / "x.json").write_text('{"slides": 3}')
     with pytest.raises(InputError, match="no job of a slide"):
         read_job(tmp_path / "x.json")
+
+
+def test_looking_at_slides_loads_no_torch(store: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+from napari_hovernet._napari.contributions import get_reader
+from napari_hovernet._napari.slides import follow, read_picture
+viewer, store, app = ViewerModel(), sys.argv[1], QApplication([])
+for layer in read_picture(Path(store.replace(".zarr", ".tif"))) + get_reader(store)(store):
+    viewer._add_layer_from_data(*layer)
+assert len(follow(viewer, Path(store)).layer("points").data) > 100
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(store)], check=True)

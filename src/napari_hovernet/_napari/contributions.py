@@ -13,6 +13,7 @@ from napari.layers import Labels
 from napari.viewer import Viewer
 
 from ..core.io import FORMATS, Format
+from ..core.io.far import Far, place
 from ..core.slides.params import SLIDE_SUFFIXES
 from ..core.types import Int32, Nuclei, TypeInfo
 from ..errors import InputError, UserError
@@ -93,19 +94,19 @@ CELLPOSE = "_seg.npy"
 def get_reader(path: str | list[str]) -> Reader | None:
     """Return a reader for files this plugin knows, None for others."""
     paths = [path] if isinstance(path, str) else list(path)
-    kinds = [kind_of(Path(p)) for p in paths]
+    kinds = [kind_of(place(p)) for p in paths]
     return read_results if kinds and "" not in kinds else None
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: Path | Far) -> str:
     """Tell "outlines", "labels", "family", "slide", "picture" or "" (not ours).
 
     "slide" is the store of a slide's result, "picture" a slide itself, "family" an .npz of a token
     decoder, if its features are there. A file that cannot be opened is "": napari says so itself.
     """
-    suffix = path.suffix.lower()
-    if path.is_dir() or suffix in SLIDE_SUFFIXES:
-        result = (path / "run.json").is_file()
+    suffix = Path(path.name).suffix.lower()
+    if isinstance(path, Far) or path.is_dir() or suffix in SLIDE_SUFFIXES:
+        result = (path / "run.json").exists()
         return SLIDE if result else PICTURE if _is_slide(path, suffix) else ""
     if suffix == ".mat" or path.name.lower().endswith(CELLPOSE):
         return LABELS
@@ -128,13 +129,13 @@ def kind_of(path: Path) -> str:
     return OUTLINES if ours or region or (suffix == ".json" and json_kind(start)) else ""
 
 
-def _is_slide(path: Path, suffix: str) -> bool:
+def _is_slide(path: Path | Far, suffix: str) -> bool:
     """Tell a slide from other OME-Zarr, and from other DICOM."""
     from ..core.slides.source import ZARR_FILES, open_slide  # noqa: PLC0415 - on first use
 
     if suffix in SLIDE_SUFFIXES and suffix != ".dcm":
         return True
-    if path.is_dir() and not any((path / name).is_file() for name in ZARR_FILES):
+    if path.is_dir() and not any((path / name).exists() for name in ZARR_FILES):
         return False
     try:
         return open_slide(path, to_look=True).array.channels in COLOURS
@@ -145,10 +146,10 @@ def _is_slide(path: Path, suffix: str) -> bool:
 def read_results(path: str | list[str]) -> list[LAYER]:
     """Read files into layers: nuclei into labels, samples of features into stacks."""
     paths = [path] if isinstance(path, str) else list(path)
-    return [layer for p in paths for layer in _read_any(Path(p))]
+    return [layer for p in paths for layer in _read_any(place(p))]
 
 
-def _read_any(path: Path) -> list[LAYER]:
+def _read_any(path: Path | Far) -> list[LAYER]:
     kind = kind_of(path)
     if kind == FAMILY:
         return _read_family(path)

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Image, Layer, Points
+from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import ensure_colormap
 from qtpy.QtCore import QTimer
 
@@ -23,6 +23,7 @@ from napari import current_viewer
 from ..app.slide_runs import process_steps, write_beside
 from ..app.slides import ENDING, SlideJob, SlideOutcome
 from ..core.inference.tiles import scaled_separation, working_scale
+from ..core.io.far import Far
 from ..core.params import SeparationParams
 from ..core.slides.blocks import QC_CELL
 from ..core.slides.finish import read_places
@@ -33,6 +34,7 @@ from ..core.types import Progress
 from ..core.weights import offered
 from ..errors import InputError, UserError
 from .jobs import Handlers, QtJob
+from .layers import NucleiLayer, preferences
 from .viewer import (
     LAYER,
     METADATA_KEY,
@@ -79,6 +81,10 @@ class SlideLevel:
         """Number of values."""
         return 3 * self.source.shape[0] * self.source.shape[1]
 
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """Read all of it: napari does so with coarse levels."""
+        return self[:]
+
     def __getitem__(self, key: Any) -> Any:
         """Read what a slice touches; steps and single rows are taken from it."""
         given = key if isinstance(key, tuple) else (key,)
@@ -98,7 +104,7 @@ class SlideLevel:
         return self.source.read(r0, r1, c0, c1)[(*rest, keys[2])]
 
 
-def read_slide(path: Path) -> list[LAYER]:
+def read_slide(path: Path | Far) -> list[LAYER]:
     """Return the layers of a store, and have them follow the viewer they are added to."""
     viewer = current_viewer()
     if viewer is not None:  # once napari has added them
@@ -106,7 +112,7 @@ def read_slide(path: Path) -> list[LAYER]:
     return read_layers(path)
 
 
-def read_layers(path: Path) -> list[LAYER]:
+def read_layers(path: Path | Far) -> list[LAYER]:
     """Return the slide (if it is still there), its maps, overviews and nuclei, lowest first."""
     store = SlideStore(str(path))
     run, group = store.run, store.group("r")
@@ -139,11 +145,11 @@ def read_layers(path: Path) -> list[LAYER]:
                          contrast_limits=(0.0, high), opacity=0.6)  # fmt: skip
             layers.append((values, about, "image"))
     labels = _pyramid(store, group, "labels")
-    layers.append(_pictured(labels, look(LABELS, "nuclei"), "labels"))
+    layers.append(_pictured(labels, look(LABELS, "nuclei", opacity=1.0), "labels"))
     return layers
 
 
-def read_picture(path: Path) -> list[LAYER]:
+def read_picture(path: Path | Far) -> list[LAYER]:
     """Return a slide itself, before anything was found on it."""
     source = open_slide(path, to_look=True)
     about: dict[str, Any] = {"path": str(path), "part": SLIDE}
@@ -189,12 +195,13 @@ AROUND = 0.5
 HOT_WINDOW = 3 * QC_CELL
 """Edge in pixels of what is flown to and computed again."""
 SETTLED_MS, LANDED_MS, READING_MS = 150, 2000, 300
-POINT_PX = 9
+POINT_PX, DOT_PX = 9, 3
+"""Width of a point, pixels of the slide: far off it is the nucleus, near it is in its outline."""
 
 _VIEWS: WeakKeyDictionary[Any, dict[str, SlideView]] = WeakKeyDictionary()
 
 
-def follow(viewer: Any, path: Path) -> SlideView:
+def follow(viewer: Any, path: Path | Far) -> SlideView:
     """Return what moves with the camera for the layers of a store; made on the first call."""
     views = _VIEWS.setdefault(viewer, {})
     if str(path) not in views or views[str(path)].over:
@@ -205,13 +212,14 @@ def follow(viewer: Any, path: Path) -> SlideView:
 class SlideView:
     """Keeps the layers of a store fit for what is in view."""
 
-    def __init__(self, viewer: Any, path: Path) -> None:
+    def __init__(self, viewer: Any, path: Path | Far) -> None:
         self._viewer_ref, self.path = weakref.ref(viewer), path
         self.store, self.over, self.landed = SlideStore(str(path)), False, -1
         self._places: Any = None
         self._ready: Any = None  # Box (r0, r1, c0, c1) of the points that are shown
         self._many: bool | None = None
-        self._zoom = 0.0  # At the last look
+        self._zoom, self._near = 0.0, False  # At the last look
+        self._outline()
         self._settled, self._clock = QTimer(), QTimer()
         self._settled.setSingleShot(True)
         self._settled.timeout.connect(self.look)
@@ -232,6 +240,12 @@ class SlideView:
         layers = () if viewer is None else viewer.layers
         known = ((x, x.metadata.get(METADATA_KEY, {})) for x in layers)
         return next((x for x, k in known if wanted.items() <= k.items()), None)
+
+    def _outline(self) -> None:
+        """Draw nuclei as those of images are; a reader can give napari's own class alone."""
+        if isinstance(layer := self.layer(LABELS), Labels):
+            layer.__class__ = NucleiLayer
+            layer.contour = preferences().contour
 
     def _moved(self, _event: Any = None) -> None:
         viewer = self._viewer_ref()
@@ -259,7 +273,8 @@ class SlideView:
                 self._clock.stop()
                 self._renew()
             return
-        landed = len(list((self.store.folder / BLOCKS).glob("*.json")))
+        files = (self.store.folder / BLOCKS).iterdir()
+        landed = sum(file.name.endswith(".json") for file in files)
         labels = self.layer(LABELS)
         if landed == self.landed or labels is None:
             return
@@ -285,6 +300,7 @@ class SlideView:
                     new.name = about["name"]  # while both were there it had a number
         viewer.layers.selection.active = chosen if chosen in viewer.layers else None
         self._ready = self._many = None
+        self._outline()
         self.look()
 
     # -------------------------------------------------------- points and density
@@ -297,13 +313,14 @@ class SlideView:
         if self._places is None:
             self._places = read_places(self.store)
         self._zoom = camera_of(viewer).zoom
+        near = self._zoom * self.store.run.source.mpp >= 1  # a pixel is one on the screen, or more
+        if near != self._near and (layer := self.layer(POINTS)) is not None:
+            layer.current_size = layer.size = DOT_PX if near else POINT_PX
+        self._near = near
         corners = seen_corners(viewer) / self.store.run.source.mpp
         low, high = corners.min(axis=0), corners.max(axis=0)
-        if (
-            self._ready is not None
-            and (self._ready[0] <= low).all()
-            and (high <= self._ready[1]).all()
-        ):
+        ready = self._ready
+        if ready is not None and (ready[0] <= low).all() and (high <= ready[1]).all():
             return
         here = self._within(low, high)
         many = int(here.sum()) > MOST_POINTS
@@ -341,9 +358,9 @@ class SlideView:
         known = {"slide": str(self.path), "part": POINTS, "mpp": run.source.mpp}
         active = viewer.layers.selection.active
         about = {
-            "name": f"{run.source.name} · nuclei in view by HV magnitude", "size": POINT_PX,
-            "scale": (run.source.mpp,) * 2, "units": MICROMETRES, "border_width": 0,
-            "antialiasing": 0, "metadata": {METADATA_KEY: known},
+            "name": f"{run.source.name} · nuclei in view by HV magnitude",
+            "size": DOT_PX if self._near else POINT_PX, "border_width": 0, "antialiasing": 0,
+            "scale": (run.source.mpp,) * 2, "units": MICROMETRES, "metadata": {METADATA_KEY: known},
         }  # fmt: skip
         viewer.add_layer(Points(places[:, 1::-1], face_color=colours, **about))
         viewer.layers.selection.active = active
@@ -521,5 +538,6 @@ def slide_job(work: Workspace, layer: Image, folder: Path) -> SlideJob:
         drawn = {"type": "FeatureCollection", "features": areas}
         params = replace(params, mask=str(write_beside(output, ".region.geojson", drawn)))
     return SlideJob(
-        (path,), output, work.session.model.source, options.device, inference, separation, params
-    )
+        (path,), output, work.session.model.source, options.device, inference, separation, params,
+        types=work.types_file,
+    )  # fmt: skip

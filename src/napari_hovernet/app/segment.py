@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
-from ..core.inference import predict_steps
 from ..core.inference.images import CropSource, as_source
 from ..core.inference.tiles import scaled_separation, working_scale
 from ..core.io import FORMATS, USUAL
@@ -134,6 +133,8 @@ def _steps(
     def noted(step: Progress) -> Progress:
         notices.extend([step.notice] if step.notice and step.notice not in notices else ())
         return step
+
+    from ..core.inference.maps import predict_steps  # noqa: PLC0415 - loads torch
 
     maps = yield from relayed(predict_steps(model, part, params.inference), noted)
     del image, source, part  # 300 MB of a large image are free for the separation

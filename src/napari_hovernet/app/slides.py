@@ -10,18 +10,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import filelock
 
 from .._version import __version__
-from ..core.io.far import LEASE_SECONDS, Far, Lease, place
-from ..core.io.files import output_error, write_json
+from ..core.io.far import LEASE_SECONDS, Far, Lease, linked, place
+from ..core.io.files import output_error, read_type_scheme, write_json
 from ..core.limits import check_room, cores_given, freed_memory_kept
 from ..core.params import InferenceParams, SeparationParams
 from ..core.slides.blocks import Block, Recipe, reach_of, segment_block
@@ -36,10 +36,11 @@ from ..core.slides.store import (
     SUMMARY,
     Run,
     SlideStore,
+    Takes,
     create_store,
     write_block,
 )
-from ..core.types import Model, Progress, limit_workers
+from ..core.types import Model, ModelInfo, Progress, TypeInfo, TypeScheme, limit_workers
 from ..core.weights import DEFAULT
 from ..errors import InputError, JobFailed, OutputError, UserError
 from .jobs import describe_failure
@@ -71,6 +72,7 @@ class SlideJob:
     separation: SeparationParams = field(default_factory=SeparationParams)
     slide_params: SlideParams = field(default_factory=SlideParams)
     work: WorkParams = field(default_factory=WorkParams)
+    types: str = ""  # File of names, colours and groups of types; "" = as the model has them
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,11 @@ def work(task: Task) -> Outcome:
     try:
         made = (place(task.store) / RUN).read_bytes()  # of a store that is made anew, others
         store, block = _store(task.store, made), Block(*task.block)
-        model = _model(task.model, task.device)
-        if model.info.sha256 != store.run.sha256:
-            return Outcome(f"the model {task.model} has changed since the run was begun", True)
         run = store.run
+        types, takes = tuple(run.types.items()), tuple(run.takes.items())
+        model = _typed(task.model, task.device, types, takes)
+        if model.info.sha256 != run.sha256:
+            return Outcome(f"the model {task.model} has changed since the run was begun", True)
         done = segment_block(model, run.source, block, run.recipe, store.tissue, _turn)
         write_block(store, done)
     except OutputError as error:  # what was dropped may be taken the next time
@@ -147,30 +150,25 @@ def _model(source: str, device: str) -> Model:
     return load_model(source, device)
 
 
+@lru_cache(maxsize=1)
+def _typed(
+    source: str, device: str, types: tuple[tuple[int, TypeInfo], ...], takes: Takes
+) -> Model:
+    """Return the model, its types named and taken together anew where that is asked for."""
+    model = _model(source, device)
+    if not takes:
+        return model
+    from ..core.inference.regrouped import with_types  # noqa: PLC0415 - on first use
+
+    return with_types(model, TypeScheme(dict(types), dict(takes)))
+
+
 # --- who does it ---------------------------------------------------------------------
 
 
-class _Crew(Protocol):
-    """Takes tasks and gives them back with what became of them."""
-
-    @property
-    def slots(self) -> int:
-        """How many tasks may be in work."""
-        ...
-
-    def submit(self, task: Task) -> None:
-        """Begin a task."""
-
-    def ended(self) -> list[tuple[Task, Outcome]]:
-        """Wait a moment for tasks that have ended."""
-        ...
-
-    def told(self) -> tuple[str, str]:
-        """Say who works, for the bar; and what has to be done that work goes on, or nothing."""
-        ...
-
-    def close(self) -> None:
-        """Let go of everything; tasks in work are given up."""
+# A crew takes tasks (``submit``), as many as it has ``slots``, waits a moment for those that have
+# ended and gives them back with what became of them (``ended``), says who works, and what is to be
+# done that work goes on (``told``), and gives up what is in work (``close``).
 
 
 class _Here:
@@ -261,14 +259,9 @@ class _Processes:
             pipe.close()
             process.terminate()
         for process in [p for _, p in self._idle] + [p for p, _ in self._busy.values()]:
-            _ended(process)
-
-
-def _ended(process: Any) -> None:
-    process.join(CLOSE_SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
+            process.join(CLOSE_SECONDS)
+            process.kill()  # which does nothing to one that has ended
+            process.join()
 
 
 def _served_by_dask(task: tuple[Any, ...]) -> Outcome:
@@ -342,11 +335,12 @@ class _Dask:
         for future in [f for f in self._tasks if f.done() or (here and f.status == "lost")]:
             task = self._tasks.pop(future)
             if not future.done():  # of a scheduler that was started anew
-                found.append((task, Outcome("the dask scheduler has lost it")))
-                continue
-            error = future.exception()
-            lost = Outcome("" if error is None else describe_failure(error))
-            found.append((task, lost if error is not None else future.result()))
+                outcome = Outcome("the dask scheduler has lost it")
+            elif error := future.exception():
+                outcome = Outcome(describe_failure(error))
+            else:
+                outcome = future.result()
+            found.append((task, outcome))
         if not found:
             time.sleep(POLL_SECONDS / 5)
         return found
@@ -355,6 +349,9 @@ class _Dask:
         with suppress(Exception):  # a scheduler that is gone needs no goodbye
             self._client.cancel(list(self._tasks))
         self._client.close()
+
+
+_Crew = _Here | _Processes | _Dask
 
 
 def _crew(job: SlideJob) -> _Crew:
@@ -390,16 +387,19 @@ def slide_steps(job: SlideJob) -> Generator[Progress, None, tuple[SlideOutcome, 
     Closing the generator stops the workers; the next run with the same parameters goes on.
     """
     yield Progress(0, 0, "opening the model")
-    info = _model(job.model, job.device).info
+    scheme = read_type_scheme(job.types) if job.types else TypeScheme({})
+    takes = tuple((k, scheme.takes.get(k, (k,))) for k in scheme.names if k)
+    info = _typed(job.model, job.device, tuple(scheme.names.items()), takes).info
     outcomes: list[SlideOutcome] = []
     with ExitStack() as stack:
         slides: list[_Slide] = []
         for slide, store in zip(job.slides, store_paths(job), strict=True):
             yield Progress(0, 0, f"looking at {Path(slide).name}")
             try:
-                lock = _locked(store)
-                stack.callback(lock.release)
-                opened = _prepared(job, slide, store, info)
+                with _told(store):
+                    lock = _locked(store)
+                    stack.callback(lock.release)
+                    opened = _prepared(job, slide, store, info, takes)
                 opened.lease = lock if isinstance(lock, Lease) else None
             except UserError as error:
                 if len(job.slides) == 1:
@@ -436,6 +436,16 @@ def store_paths(job: SlideJob) -> Sequence[Path | Far]:
     return [output / f"{name}{ENDING}" for name in names]
 
 
+@contextmanager
+def _told(store: Path | Far | str) -> Iterator[None]:
+    """Say in a line why a store cannot be used."""
+    try:
+        with linked():
+            yield
+    except OSError as error:
+        raise output_error(store, error) from error
+
+
 def _locked(store: Path | Far) -> filelock.BaseFileLock | Lease:
     if isinstance(store, Far):
         lease = Lease(store / LOCK)
@@ -454,29 +464,24 @@ def _locked(store: Path | Far) -> filelock.BaseFileLock | Lease:
         raise InputError(
             f"Another run writes {store}; wait for it, or choose another OUT."
         ) from error
-    except OSError as error:
-        raise output_error(store, error) from error
     return lock
 
 
-def _prepared(job: SlideJob, slide: str, path: Path | Far, info: Any) -> _Slide:
+def _prepared(job: SlideJob, slide: str, path: Path | Far, info: ModelInfo, takes: Takes) -> _Slide:
     """Open a slide and its store; blocks that are done are left out."""
     source = open_slide(slide, job.slide_params.level, job.inference.image_mpp)
-    there = SlideStore(str(path))
-    if (path / RUN).exists() and there.run.recipe.slide_params.mask == job.slide_params.mask:
-        tissue = there.tissue if job.slide_params.mask in (AUTO, OFF) else None
-    else:
-        tissue = None
-    tissue = tissue or find_tissue(source, job.slide_params.mask)
+    mask, there = job.slide_params.mask, SlideStore(str(path))
+    known = mask in (AUTO, OFF) and (path / RUN).exists()
+    known = known and there.run.recipe.slide_params.mask == mask
+    tissue = there.tissue if known else find_tissue(source, mask)
     if not tissue.cells.any():
         raise InputError(
             f"There is no tissue on {slide}; run on all of it with --mask off, or on what is drawn."
         )
     recipe = Recipe(replace(job.inference, image_mpp=None), job.separation, job.slide_params)
-    store = create_store(path, Run.of(source, recipe, info, job.model), tissue)
-    if store.finished:
-        return _Slide(slide, store, set())
-    return _Slide(slide, store, {b for b in store.blocks if store.done(b) is None})
+    store = create_store(path, Run.of(source, recipe, info, job.model, takes), tissue)
+    left = () if store.finished else store.blocks
+    return _Slide(slide, store, {b for b in left if store.done(b) is None})
 
 
 def _check_memory(job: SlideJob, slides: Sequence[_Slide]) -> None:
@@ -519,6 +524,9 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
                     raise JobFailed(
                         f"{outcome.error.rstrip('.')}. What is done is kept: run again."
                     )
+                if outcome.error and slide.lease:  # the end of the run, if the store is gone
+                    with _told(slide.store.path):
+                        slide.lease.renew(now=True)
                 if outcome.error and tries[task] < TRIES:
                     queue.append((slide, task.block))
                     continue
@@ -528,7 +536,8 @@ def _run_blocks(job: SlideJob, slides: Sequence[_Slide]) -> Generator[Progress, 
                 slide.left.discard(task.block)
                 clock.done += 1
             for lease in filter(None, (s.lease for s in slides)):
-                lease.renew()
+                with suppress(OSError):  # blocks will tell
+                    lease.renew()
             more, notice = crew.told()
             yield Progress(0, 0, "", notice) if notice not in ("", said) else clock.progress(more)
             said = notice
@@ -558,15 +567,13 @@ class _Clock:
 
 def _finished(slide: _Slide) -> Generator[Progress, None, SlideOutcome]:
     store, failed = slide.store, tuple(f"{k}: {v}" for k, v in sorted(slide.failed.items()))
-    if store.finished:
-        summary = json.loads((store.folder / SUMMARY).read_bytes())
-        return SlideOutcome(slide.slide, store.path, summary)
-    if failed:
-        write_json(store.folder / FAILED, slide.failed)
-    try:
+    with _told(store.path):
+        if store.finished:
+            summary = json.loads((store.folder / SUMMARY).read_bytes())
+            return SlideOutcome(slide.slide, store.path, summary)
+        if failed:
+            write_json(store.folder / FAILED, slide.failed)
         summary = yield from finish_steps(store)
-    except OSError as error:
-        raise output_error(store.path, error) from error
     return SlideOutcome(slide.slide, store.path, summary, failed)
 
 
@@ -584,9 +591,7 @@ def watch_steps(path: str, over: Callable[[], bool] | None = None) -> Iterator[P
 
 def lines_of(outcomes: Iterable[SlideOutcome]) -> Iterator[str]:
     """Say in a line what became of each slide."""
-    for outcome in outcomes:
-        if not outcome.summary:
-            continue
+    for outcome in (o for o in outcomes if o.summary):
         found = outcome.summary
         magnitude = found["magnitude_inside"]
         inside = "" if magnitude is None else f", mean HV magnitude inside {magnitude:.2f}"

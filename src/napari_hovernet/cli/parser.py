@@ -186,6 +186,7 @@ def _add_slide(parser: argparse.ArgumentParser) -> None:
     _add_choices(group, SlideParams, WorkParams, InferenceParams)
     group.add_argument("--preset", choices=PRESETS, default=PRESETS[0], help=PRESET)
     _add_choices(group, SeparationParams)
+    group.add_argument("--types", type=Path, metavar="FILE.json", help=TYPES)
     add("-q", "--quiet", action="store_true", help="no progress, no summary; errors only")
 
 

@@ -57,4 +57,5 @@ def _job(options: Namespace) -> SlideJob:
         separation=params_of(options, SeparationParams.preset(options.preset)),
         slide_params=params_of(options, SlideParams()),
         work=params_of(options, WorkParams()),
+        types=str(options.types or ""),
     )

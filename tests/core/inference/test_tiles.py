@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_hovernet.core.inference import devices
 from napari_hovernet.core.inference import tiles as module
 from napari_hovernet.core.inference.tiles import (
     Load,
@@ -89,7 +90,7 @@ def test_best_tile_fits_and_no_square_is_cheaper(geometry, shape, pixels) -> Non
 class TestLoad:
     @pytest.fixture(autouse=True)
     def memory(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr(module, "free_bytes", lambda device: self.free)
+        monkeypatch.setattr(devices, "free_bytes", lambda device: self.free)
         self.free = 16 * 2**30
         yield
 

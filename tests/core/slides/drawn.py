@@ -13,7 +13,7 @@ from napari_hovernet.core.measure.nuclei import measure
 from napari_hovernet.core.networks.registry import Geometry, Network
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.separation import separate
-from napari_hovernet.core.types import Int32, Model, ModelInfo, Nuclei
+from napari_hovernet.core.types import Int32, Model, ModelInfo, Nuclei, TypeInfo
 
 SHAPE, MPP = (560, 700), 0.25
 
@@ -33,6 +33,23 @@ class Stub(Network):
 def stub() -> Model:
     info = ModelInfo("stub", mpp=MPP, sha256="0" * 64)
     return Model(Stub().eval(), info, torch.device("cpu"))
+
+
+class Typed(Stub):
+    """Also gives three types, by green and blue."""
+
+    config: ClassVar[dict[str, object]] = {"n_types": 4}
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        types = torch.cat([0 * x[:, :1] - 9, x[:, 1:] - 127, 127 - x[:, 1:2]], 1) / 32
+        return {**super().forward(x), "tp": types}
+
+
+def typed() -> Model:
+    names = ("none", "right", "below", "left")
+    types = {k: TypeInfo(name, (k, k, k)) for k, name in enumerate(names)}
+    info = ModelInfo("stub", mpp=MPP, sha256="1" * 64, types=types)
+    return Model(Typed().eval(), info, torch.device("cpu"))
 
 
 def scene(shape: tuple[int, int] = SHAPE, seed: int = 0, chain: bool = True) -> np.ndarray:

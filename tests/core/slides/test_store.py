@@ -12,6 +12,7 @@ from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.slides.blocks import Recipe, segment_block
 from napari_hovernet.core.slides.finish import export_geojson, finish_steps, read_nuclei
 from napari_hovernet.core.slides.mask import find_tissue
+from napari_hovernet.core.slides.packed import pack
 from napari_hovernet.core.slides.params import OFF, SlideParams
 from napari_hovernet.core.slides.source import open_slide
 from napari_hovernet.core.slides.store import (
@@ -21,6 +22,7 @@ from napari_hovernet.core.slides.store import (
     halved,
     level_shapes,
     own_levels,
+    renumbered,
     write_block,
 )
 from napari_hovernet.errors import InputError
@@ -170,3 +172,39 @@ def test_pyramids_keep_what_they_promise() -> None:
     assert halved(magnitude, 0) == 75
     assert own_levels(4096, 8) == 4
     assert own_levels(192, 8) == 1
+
+
+@pytest.mark.parametrize("low", [0, 1], ids=["nothing", "nuclei everywhere"])
+def test_packed_labels_are_renumbered_without_unpacking(low: int) -> None:
+    rng, blosc = np.random.default_rng(0), pytest.importorskip("numcodecs").Blosc()
+    ids = np.r_[0, rng.permutation(2**31 - 1 - np.arange(3000))].astype(np.int32)
+    for runs in (1, 2, 3, 40, 3000):
+        for edge in (1, 8, 96):
+            labels = np.repeat(rng.integers(0, 3000, edge * edge // runs + 1), runs)
+            labels = (labels * rng.integers(low, 2, labels.shape))[: edge * edge]
+            labels = labels.reshape(edge, edge).astype(np.int32)
+            data = np.frombuffer(pack(labels), np.uint8).copy()
+            assert (np.frombuffer(blosc.decode(data), np.int32) == labels.ravel()).all()
+            found = np.frombuffer(blosc.decode(renumbered(data, 1, ids)), np.int32)
+            np.testing.assert_array_equal(found, ids[labels].ravel())
+
+
+def test_nuclei_of_blocks_that_are_not_exact_stay_whole(slide: Path, tmp_path: Path) -> None:
+    params = SlideParams(block=192, context=64)
+    recipe = Recipe(InferenceParams(), SeparationParams.preset("hover_net"), params)
+    store = made(slide, tmp_path / "out.zarr", recipe)
+    results = [
+        segment_block(stub(), store.run.source, b, recipe, store.tissue) for b in store.blocks
+    ]
+    for result in results:
+        write_block(store, result)
+    finish(store)
+    order = np.sort(np.concatenate([r.first for r in results]))
+    expected = np.zeros(store.run.source.shape, np.int32)
+    ids = [np.r_[0, np.searchsorted(order, r.first) + 1] for r in results]
+    for result, own in zip(results, ids, strict=True):
+        expected[result.block.core.slices()] = own[result.labels]
+    for result, own in zip(results, ids, strict=True):
+        expected.ravel()[result.spill_at] = own[result.spill_id]
+    assert sum(len(r.spill_at) for r in results) > 100
+    np.testing.assert_array_equal(store.group("r")["labels/0"][:], expected)

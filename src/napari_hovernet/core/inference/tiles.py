@@ -14,17 +14,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ...errors import InputError
-from ..networks.registry import Geometry, Network
 from ..params import InferenceParams, SeparationParams
 from ..types import ModelInfo
-from .devices import free_bytes, is_host
+
+if TYPE_CHECKING:  # plans are made without torch
+    import torch
+
+    from ..networks.registry import Geometry, Network
 
 MAX_TILES_PER_AXIS = 4096
 """Tiles along one axis that a search for the best plan looks at."""
@@ -267,6 +269,8 @@ def choose_load(
 
     Memory goes by what stands with the network; where that is too little, loads are halved.
     """
+    from .devices import free_bytes, is_host  # noqa: PLC0415 - loads torch
+
     host = is_host(device)
     per_pixel = network.bytes_per_pixel * WORKSPACE * (HALF if half else 1.0)
     budget = free_bytes(device) * (HOST_SHARE if host else DEVICE_SHARE)

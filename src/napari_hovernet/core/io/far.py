@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 
 import psutil
 
-from ...errors import InputError
+from ...errors import InputError, UserError
 
 KEEP = ".keep"
 """Stands for an empty folder: stores of objects have none."""
@@ -50,6 +50,19 @@ def _system(url: str) -> tuple[Any, str]:
     return found
 
 
+@contextmanager
+def linked() -> Iterator[None]:
+    """Raise what a store's own library raises as the failure of a connection that it is."""
+    try:
+        yield
+    except (OSError, UserError):
+        raise
+    except Exception as error:
+        if type(error).__module__ == "builtins":
+            raise
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True)
 class Far:
     """A place in a store; an object is there as a whole or not at all."""
@@ -77,7 +90,8 @@ class Far:
 
     def _do(self, what: str, *given: Any, **more: Any) -> Any:
         system, at = _system(self.url)
-        return getattr(system, what)(*given, at, **more)
+        with linked():
+            return getattr(system, what)(*given, at, **more)
 
     def exists(self) -> bool:
         """Whether something is there."""
@@ -107,7 +121,8 @@ class Far:
     def write_bytes(self, data: bytes) -> None:
         """Write all."""
         system, at = _system(self.url)
-        system.pipe_file(at, data)
+        with linked():
+            system.pipe_file(at, data)
 
     def open(self, mode: str = "rb") -> Any:
         """Open for reading."""
@@ -139,6 +154,9 @@ def _born(pid: int) -> float | None:
         return None
 
 
+_HELD: set[Far] = set()  # Leases of this process: one may stay in a store that is gone
+
+
 @dataclass
 class Lease:
     """Says in a store who writes there; two that start in the same second are not kept apart."""
@@ -155,17 +173,19 @@ class Lease:
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         if host == platform.node():
-            here = born == _born(pid)
+            here = born == _born(pid) and (pid != os.getpid() or self.at in _HELD)
         return f"process {pid} on {host}" if here else ""
 
-    def renew(self) -> None:
+    def renew(self, now: bool = False) -> None:
         """Say that the run goes on."""
-        if time.time() - self.renewed > RENEWED_SECONDS:
+        if now or time.time() - self.renewed > RENEWED_SECONDS:
             self.renewed = time.time()
+            _HELD.add(self.at)
             own = {"host": platform.node(), "pid": os.getpid(), "born": _born(os.getpid())}
             self.at.write_bytes(json.dumps({**own, "renewed": self.renewed}).encode())
 
     def release(self) -> None:
         """Let others write there."""
+        _HELD.discard(self.at)
         with suppress(OSError):
             self.at.unlink(missing_ok=True)

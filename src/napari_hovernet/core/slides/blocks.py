@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import InputError
-from ..inference import predict_steps
 from ..inference.tiles import Box, scaled_separation, working_scale
 from ..masks import EIGHT, clean_mask, count_pixels, label_parts
 from ..measure.nuclei import measure
@@ -86,10 +85,11 @@ class BlockResult:
     """What a block keeps; coordinates are those of the slide."""
 
     block: Block
-    labels: Int32  # Of the core: the block's own nuclei 1..n by first pixel, others 0
+    labels: Int32  # Of the core: the block's own nuclei 1..n by first pixel, then ``others``
     spill_at: Int64  # Pixels of its nuclei beyond the core, as row * width + column
     spill_id: Int32
     first: Int64  # First pixel of each nucleus, likewise
+    others: Int64  # And of nuclei of other blocks that reach into the core, if that is exact
     nuclei: Nuclei
     np: Any  # uint8, probability x 255
     hv: Int8  # (2, h, w), HV x 100, 0 outside the mask
@@ -134,7 +134,7 @@ def segment_block(
             min(2 * a, MOST_CONTEXT) if out else a
             for a, out in zip(around, cut.leaves, strict=True)
         ]
-    return _kept(block, window, maps, cut, tissue, (source.shape, tries, started))
+    return _kept(block, window, maps, cut, tissue, (source.shape, recipe.exact, tries, started))
 
 
 def _window(core: Box, around: list[int], more: int, shape: tuple[int, int]) -> Box:
@@ -146,6 +146,8 @@ def _window(core: Box, around: list[int], more: int, shape: tuple[int, int]) -> 
 
 
 def _maps(model: Model, source: SlideSource, params: InferenceParams, window: Box) -> Maps:
+    from ..inference.maps import predict_steps  # noqa: PLC0415 - loads torch
+
     steps = predict_steps(model, source, params, box=window)
     while True:
         try:
@@ -254,34 +256,39 @@ def _kept(
     maps: Maps,
     cut: _Cut,
     tissue: TissueMask,
-    run: tuple[tuple[int, int], int, float],
+    run: tuple[tuple[int, int], bool, int, float],
 ) -> BlockResult:
     """Keep the nuclei that are the block's own, and measure them."""
-    (_, width), tries, started = run
+    (_, width), exact, tries, started = run
     core = block.core.moved(-window.r0, -window.c0)
     labels, bounds = cut.labels, np.array(core)
     own = np.zeros(int(labels.max()) + 1 if labels.size else 1, np.int64)
     first_pixels(labels, cut.parts, cut.whole, bounds, own)
+    where, known = core.slices(), np.zeros(len(own), np.bool_)
+    known[labels[where]] = exact  # what reaches into the core
     rows, cols = own // labels.shape[1], own % labels.shape[1]
-    inside = (own >= 0) & (rows >= core.r0) & (rows < core.r1)
-    inside &= (cols >= core.c0) & (cols < core.c1)
-    inside[0] = False
-    at = np.flatnonzero(inside)
+    inside = (rows >= core.r0) & (rows < core.r1) & (cols >= core.c0) & (cols < core.c1)
+    known |= inside
+    known[0] = False
+    at = np.flatnonzero(known & (own >= 0))
     cells = (rows[at] + window.r0) // tissue.step, (cols[at] + window.c0) // tissue.step
     at = at[tissue.cells[cells]]
-    at = at[np.argsort(own[at], kind="stable")]
+    at = at[np.lexsort((own[at], ~inside[at]))]
+    n = int(inside[at].sum())
     new = np.zeros(len(own), np.int32)
     new[at] = np.arange(1, len(at) + 1)
     first = (rows[at] + window.r0).astype(np.int64) * width + cols[at] + window.c0
-    counted = _missed(maps, labels, core, (window.r0, window.c0))
+    counted, all_labels = _missed(maps, labels, core, (window.r0, window.c0)), new[labels[where]]
+    new[at[n:]] = 0
     keep_own(labels, cut.parts, cut.whole, bounds, new)
     nuclei = _placed(measure(labels, maps), window)
-    spill_at, spill_id = _spill(labels, core, window, width)
-    where = core.slices()
+    labels[where] = 0
+    rows, cols = np.nonzero(labels)
+    spill_at = (rows + window.r0).astype(np.int64) * width + cols + window.c0
     hv = np.clip(np.rint(maps.hv[(slice(None), *where)] * 100), -127, 127).astype(np.int8)
     hv *= cut.mask[where]
     return BlockResult(
-        block, np.ascontiguousarray(labels[where]), spill_at, spill_id, first, nuclei,
+        block, all_labels, spill_at, labels[rows, cols], first[:n], first[n:], nuclei,
         np.rint(maps.np[where] * 255).clip(0, 255).astype(np.uint8), hv, counted, tries, window,
         cut.giants, time.perf_counter() - started,
     )  # fmt: skip
@@ -296,16 +303,6 @@ def _placed(nuclei: Nuclei, window: Box) -> Nuclei:
         centroid=nuclei.centroid + np.array([c, r], np.float64),
         contours=tuple(contour + np.array([c, r], np.int32) for contour in nuclei.contours),
     )
-
-
-def _spill(labels: Int32, core: Box, window: Box, width: int) -> tuple[Int64, Int32]:
-    """List the pixels outside of the core."""
-    inside = labels[core.slices()].copy()
-    labels[core.slices()] = 0
-    rows, cols = np.nonzero(labels)
-    ids = labels[rows, cols]
-    labels[core.slices()] = inside
-    return (rows + window.r0).astype(np.int64) * width + cols + window.c0, ids
 
 
 def _missed(maps: Maps, labels: Int32, core: Box, origin: tuple[int, int]) -> Int64:

@@ -29,11 +29,14 @@ from .store import (
     BlockData,
     Layer,
     SlideStore,
+    chunk_of,
     halved,
     level_shapes,
     multiscales,
     own_levels,
     put,
+    pyramid,
+    renumbered,
 )
 
 Array = npt.NDArray[Any]
@@ -64,9 +67,10 @@ class _Found:
     median_area: float
 
     def ids(self, first: Int64) -> Int32:
-        """Return the ids of a block's nuclei by its own number, 0 first."""
-        found = np.searchsorted(self.order, first) + 1
-        return np.concatenate([[0], found]).astype(np.int32)
+        """Return the ids of nuclei by their first pixels, 0 first; 0 of blocks that are missing."""
+        found = np.searchsorted(self.order, first)
+        there = np.append(self.order, -1)[found] == first
+        return np.concatenate([[0], np.where(there, found + 1, 0)]).astype(np.int32)
 
 
 def finish_steps(store: SlideStore) -> Generator[Progress, None, dict[str, Any]]:
@@ -110,69 +114,43 @@ def _gathered(store: SlideStore, done: Sequence[Block]) -> _Found:
 
 
 def _spills(store: SlideStore, found: _Found) -> Spills:
-    """Sort pixels beyond the cores, with their final ids, by the block they lie in."""
+    """Sort pixels beyond the cores, with their ids, by the block they lie in, if it lacks them."""
     edge, width = store.run.recipe.slide_params.block, store.run.source.shape[1]
     spills: Spills = defaultdict(list)
+    have = {b[:2] for b in found.done} if store.run.recipe.exact else set()
     for block in found.done:
         at, own, first = BlockData(store.data(block))["spill_at", "spill_id", "first"]
-        if not len(at):
-            continue
         ids = found.ids(first)[own]
         places = (at // width // edge) << 32 | (at % width // edge)
         for place in np.unique(places):
-            here = places == place
-            spills[int(place >> 32), int(place & 0xFFFFFFFF)].append((at[here], ids[here]))
+            here, key = places == place, (int(place >> 32), int(place & 0xFFFFFFFF))
+            if key not in have:
+                spills[key].append((at[here], ids[here]))
     return spills
 
 
-@kernel
-def _renumber(labels: Any, ids: Any, out: Any) -> None:
-    for r in range(out.shape[0]):
-        for c in range(out.shape[1]):
-            out[r, c] = ids[labels[r, c]]
-
-
-@dataclass(frozen=True, eq=False)
-class _Numbered:
-    """The labels of a block by their final ids, cut like an array: made a chunk at a time."""
-
-    shape: tuple[int, int]
-    own: Array | None  # By the block's own numbers; None where it is not done
-    ids: Int32
-    rows: Int64  # Pixels of nuclei of other blocks, and their ids
-    cols: Int64
-    other: Int32
-
-    def __getitem__(self, key: tuple[Any, slice, slice]) -> Int32:
-        """Return a part."""
-        (r0, r1, _), (c0, c1, _) = (k.indices(n) for k, n in zip(key[1:], self.shape, strict=True))
-        out = np.empty((max(r1 - r0, 0), max(c1 - c0, 0)), np.int32)
-        if self.own is None:
-            out[:] = 0
-        else:
-            _renumber(self.own[r0:r1, c0:c1], self.ids, out)
-        rows, cols = self.rows - r0, self.cols - c0
-        here = (rows >= 0) & (rows < out.shape[0]) & (cols >= 0) & (cols < out.shape[1])
-        out[rows[here], cols[here]] = self.other[here]
-        return out
-
-
 def _labels(store: SlideStore, found: _Found, spills: Spills) -> Generator[Progress, None, None]:
-    """Write the labels, block by block: own nuclei, and those of others that reach in."""
+    """Write the labels, block by block: as packed, by their ids; then what only others know."""
     shape, edge = store.run.source.shape, store.run.recipe.slide_params.block
-    done = {(b.row, b.col): b for b in found.done}
-    places, room = sorted({*done, *spills}), np.empty(edge * edge, np.int32)
-    for k, (i, j) in enumerate(places):
-        own, ids = None, np.zeros(1, np.int32)
-        if (i, j) in done:
-            data = BlockData(store.data(done[i, j]))
-            own, ids = data.labels(room), found.ids(data[("first",)][0])
-        size = (min(edge, shape[0] - i * edge), min(edge, shape[1] - j * edge))
-        empty = np.zeros(0, np.int64), np.zeros(0, np.int32)
-        at, other = (np.concatenate(p) for p in zip(empty, *spills.get((i, j), ()), strict=True))
-        rows, cols = at // shape[1] - i * edge, at % shape[1] - j * edge
-        put(store, "labels", (i, j), _Numbered(size, own, ids, rows, cols, other))
-        yield Progress(k + 1, len(places), "labels")
+    levels = own_levels(edge, len(level_shapes(shape)))
+    done, finest = {b[:2] for b in found.done}, store.group("r")["labels/0"]
+    for k, block in enumerate(found.done):
+        first, others, *packed = BlockData(store.data(block))[
+            "first", "others", *(f"labels{n}" for n in range(levels))
+        ]
+        ids, chunks = found.ids(np.concatenate([first, others])), edge // chunk_of(edge)
+        files = (renumbered(data, chunks >> n, ids) for n, data in enumerate(packed))
+        put(store, "labels", block[:2], files)
+        yield Progress(k + 1, len(found.done), "labels")
+    for place, parts in spills.items():
+        (r0, r1), (c0, c1) = ((k * edge, min(k * edge + edge, n))
+                              for k, n in zip(place, shape, strict=True))  # fmt: skip
+        own = np.zeros((r1 - r0, c1 - c0), np.int32)
+        if place in done:
+            own[:] = finest[r0:r1, c0:c1]
+        for at, ids in parts:
+            own[at // shape[1] - r0, at % shape[1] - c0] = ids
+        put(store, "labels", place, pyramid(store, "labels", own))
 
 
 def _coarse_levels(store: SlideStore) -> None:
@@ -226,13 +204,14 @@ def _nuclei(store: SlideStore, found: _Found, quality: _Quality) -> Generator[Pr
     """Write the table, a row group per block; it is never in memory as a whole."""
     arrow, parquet = optional("pyarrow"), optional("pyarrow.parquet")
     run = store.run
-    about = {"mpp": run.source.mpp, "types": json.loads(json.dumps(run.as_dict()["types"]))}
+    about = {"mpp": run.source.mpp, "types": run.as_dict()["types"]}
     schema = _schema(arrow).with_metadata({"geo": json.dumps(GEO), METADATA_KEY: json.dumps(about)})
+    options: dict[str, Any] = {
+        "compression": "zstd", "use_dictionary": False, "write_statistics": schema.names[:-1],
+    }  # fmt: skip
     with (
         atomic_path(store.folder / NUCLEI) as temporary,
-        parquet.ParquetWriter(
-            temporary, schema, compression="zstd", use_dictionary=False
-        ) as writer,
+        parquet.ParquetWriter(temporary, schema, **options) as writer,
     ):
         for k, block in enumerate(found.done):
             data = BlockData(store.data(block))
@@ -273,28 +252,23 @@ def read_nuclei(store: SlideStore) -> Iterator[Nuclei]:
     path = store.folder / NUCLEI
     if not path.exists():
         raise InputError(f"{path} is not there; run the slide to its end first.")
-    for table in _row_groups(path):
-        col = {name: table[name].to_numpy() for name in table.column_names if name != "geometry"}
-        rings = [np.frombuffer(g.as_buffer(), np.float64, offset=13)
-                 for g in table["geometry"]]  # fmt: skip
-        contours = tuple((r.reshape(-1, 2)[:-1] - 0.5).astype(np.int32) for r in rings)
-        yield Nuclei(
-            label=col["id"],
-            bbox=np.stack([col[n] for n in ("row0", "col0", "row1", "col1")], axis=1),
-            centroid=np.stack([col["x"], col["y"]], axis=1),
-            area=col["area"],
-            contours=contours,
-            type=col["type"],
-            type_names=store.run.types,
-            **{name: col[name].astype(np.float64) for name in COLUMNS[4:]},
-        )
-
-
-def _row_groups(path: Path | Far) -> Iterator[Any]:
     with path.open("rb") as raw:
         file = optional("pyarrow.parquet").ParquetFile(raw)
-        for k in range(file.num_row_groups):
-            yield file.read_row_group(k)
+        for table in map(file.read_row_group, range(file.num_row_groups)):
+            col = {name: table[name].to_numpy() for name in table.column_names[:-1]}
+            rings = [np.frombuffer(g.as_buffer(), np.float64, offset=13)
+                     for g in table["geometry"]]  # fmt: skip
+            contours = tuple((r.reshape(-1, 2)[:-1] - 0.5).astype(np.int32) for r in rings)
+            yield Nuclei(
+                label=col["id"],
+                bbox=np.stack([col[n] for n in ("row0", "col0", "row1", "col1")], axis=1),
+                centroid=np.stack([col["x"], col["y"]], axis=1),
+                area=col["area"],
+                contours=contours,
+                type=col["type"],
+                type_names=store.run.types,
+                **{name: col[name].astype(np.float64) for name in COLUMNS[4:]},
+            )
 
 
 def read_places(store: SlideStore) -> Float32:

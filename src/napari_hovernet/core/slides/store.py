@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,13 +32,18 @@ from ..io.files import (
     write_json,
 )
 from ..params import InferenceParams, SeparationParams
-from ..types import Int8, ModelInfo, TypeInfo, UInt8, kernel
+from ..types import Int8, Int32, ModelInfo, TypeInfo, UInt8, kernel
 from .blocks import Block, BlockResult, Recipe, plan_blocks
 from .mask import TissueMask, cell_edge, save_mask
+from .packed import HEAD, renumber
+from .packed import pack as pack_labels
 from .params import SlideParams
 from .source import SlideSource, optional
 
 Array = npt.NDArray[Any]
+
+Takes = tuple[tuple[int, tuple[int | str, ...]], ...]
+"""Types, and which of the model's own each takes together, by number or name."""
 
 FORMAT = "napari-hovernet slide"
 RUN, TISSUE, BLOCKS, SUMMARY, NUCLEI = (
@@ -47,6 +52,8 @@ RUN, TISSUE, BLOCKS, SUMMARY, NUCLEI = (
 FAILED, LOCK = "failed.json", ".lock"
 EMPTY = 64
 """Times that a chunk of zeros is packed at least; it is left out, as zarr does."""
+EMPTY_CHUNK = 2**64 - 1
+"""Place and length of a chunk that is left out of a shard."""
 CHUNK, SMALLEST_LEVEL = 512, 512
 """Edge of the chunks, and of the coarsest level at most, pixels."""
 HV_STEPS, MAGNITUDE_STEPS = 100.0, 200.0
@@ -155,13 +162,16 @@ class Run:
     model: str
     sha256: str
     types: Mapping[int, TypeInfo]
+    takes: Mapping[int, tuple[int | str, ...]]  # Of the model's own; {} = types are as it has them
     tissue_sha256: str = ""
     version: str = __version__
 
     @classmethod
-    def of(cls, source: SlideSource, recipe: Recipe, info: ModelInfo, model: str) -> Run:
+    def of(
+        cls, source: SlideSource, recipe: Recipe, info: ModelInfo, model: str, takes: Takes = ()
+    ) -> Run:
         """Describe a run with a loaded model."""
-        return cls(source, recipe, model, info.sha256, dict(info.types))
+        return cls(source, recipe, model, info.sha256, dict(info.types), dict(takes))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values (JSON-able)."""
@@ -171,7 +181,10 @@ class Run:
             "slide": asdict(self.source),
             "model": self.model,
             "sha256": self.sha256,
-            "types": types_to_json(self.types),
+            "types": {
+                k: {**t, **({"takes": [*self.takes[int(k)]]} if int(k) in self.takes else {})}
+                for k, t in types_to_json(self.types).items()
+            },
             "tissue": self.tissue_sha256,
             **{name: asdict(getattr(self.recipe, name)) for name in PARTS},
         }
@@ -179,7 +192,7 @@ class Run:
     @property
     def deciding(self) -> dict[str, Any]:
         """What decides the result, by path; where slide and model lie does not."""
-        known = _plain(self.as_dict())
+        known = json.loads(json.dumps(self.as_dict()))
         for name in ("format", "model"):
             known.pop(name)
         slide = known.pop("slide")
@@ -204,10 +217,6 @@ PARTS: Mapping[str, Any] = {
 }
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     for key, inner in value.items():
         if isinstance(inner, dict) and inner:
@@ -225,10 +234,12 @@ def _run_of(found: Mapping[str, Any], where: Path | Far) -> Run:
         slide["levels"] = tuple(tuple(level) for level in slide["levels"])
         slide["notes"] = tuple(slide["notes"])
         parts: dict[str, Any] = {name: cls(**found[name]) for name, cls in PARTS.items()}
+        types = found["types"]
+        takes = {int(k): tuple(t["takes"]) for k, t in types.items() if "takes" in t}
         return Run(
             SlideSource(**slide),
             Recipe(**parts),
-            found["model"], found["sha256"], types_from_json(found["types"]), found["tissue"],
+            found["model"], found["sha256"], types_from_json(types), takes, found["tissue"],
             found["version"],
         )  # fmt: skip
     except (KeyError, TypeError) as error:
@@ -382,42 +393,46 @@ def multiscales(name: str, layer: Layer, levels: int, mpp: float) -> dict[str, A
 # --- blocks --------------------------------------------------------------------------
 
 
-def put(store: SlideStore, name: str, block: tuple[int, int], finest: Any, like: str = "") -> None:
-    """Write a block's part of a pyramid, a file a level; the finest is that of ``like``, if given.
+def pyramid(store: SlideStore, name: str, finest: Array, known: bytes = b"") -> list[bytes]:
+    """Pack a block's part of a pyramid, a file a level; the finest is ``known``, if given.
 
-    ``finest`` is an array, or what is cut like one. Shards and chunks by the format of zarr 3,
-    whose own writing takes twice the time.
+    Shards and chunks by the format of zarr 3, whose own writing takes twice the time.
     """
-    layer, edge = LAYERS[name], store.run.recipe.slide_params.block
-    leading = ("0",) if layer.channels else ()
+    layer, edge, files = LAYERS[name], store.run.recipe.slide_params.block, list[bytes]()
     count = own_levels(edge, len(level_shapes(store.run.source.shape)))
     for level in range(count):
-        at = Path(str(level), "c", *leading, *map(str, block))
         coarse = None
         if level + 1 < count:
             height, width = ((n + 1) // 2 for n in finest.shape[-2:])
             coarse = np.zeros((*finest.shape[:-2], height, width), layer.dtype)
-        known = like and not level
-        data = _shard(finest, layer, (chunk_of(edge), edge >> level), coarse, pack=not known)
-        if known and (store.folder / like / at).exists():
-            data = (store.folder / like / at).read_bytes()
-        if data:  # what is empty has no file
-            if isinstance(store.folder, Path):
-                (store.folder / name / at).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(store.folder / name / at) as temporary:
+        packed = known if not level else b""
+        data = _shard(finest, layer, (chunk_of(edge), edge >> level), coarse, pack=not packed)
+        files.append(packed or data)
+        finest = coarse if coarse is not None else finest
+    return files
+
+
+def put(store: SlideStore, name: str, block: tuple[int, int], files: Iterable[Any]) -> None:
+    """Write a block's part of a pyramid."""
+    leading = ("0",) if LAYERS[name].channels else ()
+    for level, data in enumerate(files):
+        at = store.folder / name / Path(str(level), "c", *leading, *map(str, block))
+        if len(data):  # what is empty has no file
+            if isinstance(at, Path):
+                at.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(at) as temporary:
                 temporary.write_bytes(data)
-        finest = coarse
 
 
 def _shard(
-    values: Any, layer: Layer, edges: tuple[int, int], coarse: Array | None, pack: bool
+    values: Array, layer: Layer, edges: tuple[int, int], coarse: Array | None, pack: bool
 ) -> bytes:
     """Pack a block as a shard of zarr 3, or as the one chunk it is; nothing if all is 0.
 
     Fills the next level on the way, while a chunk is at hand.
     """
     (chunk, edge), parts, size = edges, list[bytes](), 0
-    index = np.full((edge // chunk, edge // chunk, 2), 2**64 - 1, "<u8")
+    index = np.full((edge // chunk, edge // chunk, 2), EMPTY_CHUNK, "<u8")
     for i, j in np.ndindex(index.shape[:2]):
         rows, cols = (slice(k * chunk, (k + 1) * chunk) for k in (i, j))
         part = values[..., rows, cols]
@@ -430,7 +445,7 @@ def _shard(
         if pack:
             missing = [(0, 0)] * (part.ndim - 2) + [(0, chunk - n) for n in part.shape[-2:]]
             whole = np.pad(part, missing) if max(missing) > (0, 0) else np.ascontiguousarray(part)
-            packed = _blosc(layer.codec).encode(whole)
+            packed = pack_labels(whole) if layer.codec == "lz4" else _zstd().encode(whole)
             if len(packed) * EMPTY < whole.nbytes and not part.any():
                 continue
             parts.append(packed)
@@ -440,6 +455,17 @@ def _shard(
         return b"".join(parts)
     table = index.tobytes()
     return b"".join((*parts, table, struct.pack("<I", optional("google_crc32c").value(table))))
+
+
+def renumbered(shard: UInt8, chunks: int, ids: Int32) -> UInt8:
+    """Replace, in place, the labels of a shard of ``chunks`` along a side by their ids."""
+    if not len(shard):
+        return shard
+    index = shard[-4 - 16 * chunks**2 : -4] if chunks > 1 else np.array([0, len(shard)]).view("u1")
+    places = index.view("<u8").reshape(-1, 2)
+    there = places[places[:, 1] != EMPTY_CHUNK].astype(np.int64)
+    renumber(shard, there[:, 0] + HEAD.size, there.sum(axis=1), ids)
+    return shard
 
 
 @kernel
@@ -460,13 +486,15 @@ def magnitude_of(hv: Int8) -> UInt8:
 def write_block(store: SlideStore, result: BlockResult) -> None:
     """Write maps, nuclei and labels of a block, then its marker."""
     block, magnitude = result.block, magnitude_of(result.hv)
+    mean = pyramid(store, "magnitude", magnitude)
     try:
-        put(store, "np", block[:2], result.np)
-        put(store, "hv", block[:2], result.hv)
-        put(store, "magnitude", block[:2], magnitude)
-        put(store, "magnitude_max", block[:2], magnitude, like="magnitude")
+        put(store, "np", block[:2], pyramid(store, "np", result.np))
+        put(store, "hv", block[:2], pyramid(store, "hv", result.hv))
+        put(store, "magnitude", block[:2], mean)
+        put(store, "magnitude_max", block[:2],
+            pyramid(store, "magnitude_max", magnitude, known=mean[0]))  # fmt: skip
         with atomic_path(store.data(block)) as temporary, temporary.open("wb") as data:
-            np.savez(data, allow_pickle=False, **_packed(result))
+            np.savez(data, allow_pickle=False, **_found(store, result))
     except OSError as error:
         raise output_error(store.path, error) from error
     nuclei = result.nuclei
@@ -483,26 +511,23 @@ def write_block(store: SlideStore, result: BlockResult) -> None:
 
 
 @cache
-def _blosc(codec: str) -> Any:
-    return optional("numcodecs").Blosc(cname=codec, clevel=1, shuffle=0)
+def _zstd() -> Any:
+    return optional("numcodecs").Blosc(cname="zstd", clevel=1, shuffle=0)
 
 
-def _packed(result: BlockResult) -> dict[str, Array]:
+def _found(store: SlideStore, result: BlockResult) -> dict[str, Array]:
     nuclei = result.nuclei
-    kind: Any = np.uint16 if len(nuclei) < 2**16 else np.int32
-    labels = np.ascontiguousarray(result.labels.astype(kind))
-    packed = np.frombuffer(_blosc("lz4").encode(labels), np.uint8)
     lengths = np.array([len(c) for c in nuclei.contours], np.int64)
     points = np.concatenate(nuclei.contours) if len(nuclei) else np.zeros((0, 2), np.int32)
     return {
-        "labels": packed,
-        "wide": np.array(labels.itemsize),
-        "shape": np.array(labels.shape),
-        **{name: getattr(result, name) for name in ("spill_at", "spill_id", "first", "missed")},
+        **{f"labels{level}": np.frombuffer(data, np.uint8)
+           for level, data in enumerate(pyramid(store, "labels", result.labels))},
+        **{name: getattr(result, name)
+           for name in ("spill_at", "spill_id", "first", "others", "missed")},
         **{name: getattr(nuclei, name) for name in COLUMNS},
         "points": points.astype(np.int32),
         "starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-    }
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -520,11 +545,3 @@ class BlockData:
             raise InputError(
                 f"{self.path} cannot be read ({error}); delete it and its .json, and run again."
             ) from error
-
-    def labels(self, room: Array) -> Array:
-        """Return the labels of the core, of the block's own nuclei, in ``room`` for int32."""
-        packed, wide, shape = self["labels", "wide", "shape"]
-        kind = np.uint16 if int(wide) == 2 else np.int32
-        flat = room.view(kind)[: shape.prod()]
-        _blosc("lz4").decode(packed, flat)
-        return flat.reshape(tuple(shape))
