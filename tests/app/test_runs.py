@@ -256,9 +256,9 @@ def test_threads_and_priority_of_the_process(tmp_path: Path, config: TrainConfig
 
 
 def test_the_order_is_that_of_entering_and_the_dead_do_not_count(tmp_path: Path) -> None:
-    queue, own = RunQueue(tmp_path), mark_of(os.getpid(), tmp_path)
+    queue = RunQueue(tmp_path)
     for name, changes in (("b", {}), ("dead", {"born": 1.0}), ("far", {"host": "x"}), ("a", {})):
-        queue.enter(name, replace(own, **changes))
+        queue.enter(name, replace(mark_of(os.getpid(), tmp_path / name), **changes))
     assert queue.order() == ("b", "a")
     assert queue.try_turn("b")
     other = RunQueue(tmp_path)

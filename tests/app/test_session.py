@@ -85,12 +85,11 @@ def test_runs_are_numbered_undone_and_replaced(session):
     session.undo()
     one, two = f"{DEFAULT} 1", f"{DEFAULT} 2"
     assert seen == [[one], [one, two], [one], [one, two], [two], [one, two]]
-    finished(session)
     session.set_options(replace(session.options, replace_previous=True))
     finished(session)
-    assert [r.id for r in session.runs] == [2]
+    assert [r.id for r in session.runs] == [1, 3]
     session.undo()
-    assert [r.id for r in session.runs] == [1]
+    assert [r.id for r in session.runs] == [1, 2]
 
 
 def test_usable_checkpoints_are_remembered_and_broken_ones_forgotten():
