@@ -333,9 +333,14 @@ def test_watershed_equals_scikit_image(seed):
     np.testing.assert_array_equal(labels, skimage_watershed(energy, markers, mask=mask))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 3), (130, 200)])
-def test_energy_is_that_of_plain_filters(shape):
-    """Gaussians, quotients and differences of the whole image by other means."""
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 3), (131, 200)])
+@pytest.mark.parametrize(("scales", "error"), [((1.5, 3.0), 2e-5), ((11.0, 20.0), 1e-2)])
+def test_energy_is_that_of_plain_filters(shape, scales, error):
+    """Gaussians, quotients and differences of the whole image by other means.
+
+    Large scales are made of two Gaussians, which are cut off further out.
+    """
+    params = replace(LOCAL, scales=scales)
     rng = np.random.default_rng(0)
     maps = Maps(np=rng.random(shape), hv=rng.standard_normal((2, *shape)))
     mask = (maps.np >= LOCAL.np_threshold) | (rng.random(shape) < 0.3)
@@ -349,31 +354,33 @@ def test_energy_is_that_of_plain_filters(shape):
     mean = np.maximum(mean, 1e-6)
     hv = maps.hv * weight * np.clip(mean, LOCAL.magnitude_low, LOCAL.magnitude_high) / mean
     energy = np.zeros(shape)
-    for sigma in LOCAL.scales:
+    for sigma in scales:
         share, h, v = (
-            ndimage.gaussian_filter(f, sigma, mode="constant", truncate=3.0) for f in (weight, *hv)
+            ndimage.gaussian_filter(f, sigma, mode="constant", truncate=3.0 if sigma < 8 else 4.0)
+            for f in (weight, *hv)
         )
         (hy, hx), (vy, vx) = (
             [np.gradient(f / (share + 1e-6), axis=k) if shape[k] > 1 else np.zeros(shape)
              for k in (0, 1)] for f in (h, v)
         )  # fmt: skip
         spread = np.hypot(hx - vy, hy + vx)
-        energy -= sigma / len(LOCAL.scales) * (hx + vy - LOCAL.oblique * spread)
-    found = squeeze_energy(maps, mask, LOCAL)
-    np.testing.assert_allclose(found, energy * mask, atol=2e-5)
+        energy -= sigma / len(scales) * (hx + vy - LOCAL.oblique * spread)
+    found = squeeze_energy(maps, mask, params)
+    np.testing.assert_allclose(found, energy * mask, atol=error)
 
 
-def test_a_part_computed_alone_is_the_part_of_the_whole_to_the_last_bit():
+@pytest.mark.parametrize("scale", [3.0, 14.0])
+def test_a_part_computed_alone_is_the_part_of_the_whole_to_the_last_bit(scale):
     rng = np.random.default_rng(0)
     hv = rng.standard_normal((2, 200, 300)).astype(np.float32)
     seen, gain = rng.random((200, 300)) < 0.7, np.ones((200, 300), np.float32)
-    whole, part = np.zeros((2, 2, 200, 300), np.float32)
+    whole, part = np.zeros((2, 200, 300), np.float32)
     every = filters.chosen_blocks(np.ones_like(seen))
-    filters.squeeze_terms(hv, seen, gain, every, [(3, 1, whole)])
+    filters.squeeze_terms(hv, seen, gain, every, [(scale, 1, whole)], 0.25)
     for row, column in np.argwhere(every):
         alone = np.zeros_like(every)
         alone[row, column] = True
-        filters.squeeze_terms(hv, seen, gain, alone, [(3, 1, part)])
+        filters.squeeze_terms(hv, seen, gain, alone, [(scale, 1, part)], 0.25)
     np.testing.assert_array_equal(part, whole)
 
 

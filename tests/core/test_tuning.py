@@ -287,7 +287,7 @@ def test_every_parameter_of_the_local_method_counts(maps_staged):
         ({"depth": 0.3}, []),
         ({"min_mean_np": 0.2}, []),
         ({"merge_touching": True}, []),
-        ({"oblique": 0.5}, ["mixed", "find_basins"]),
+        ({"oblique": 0.5}, ["mended_terms", "mixed", "find_basins"]),
         ({"scales": (1.0, 4.0)}, ["mended_terms", "mixed", "find_basins"]),
         ({"magnitude_window": 65}, ["window_gain", "mended_terms", "mixed", "find_basins"]),
         ({"min_area": 500}, ["clean_mask"]),  # nothing is that small
