@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import watershed as skimage_watershed
 
-from napari_hovernet.core import types
+from napari_hovernet.core import masks, types
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.masks import clean_mask, fill_holes, label_parts
 from napari_hovernet.core.measure.metrics import evaluate
@@ -161,13 +161,18 @@ def test_bands_do_not_change_the_result():
 
 @pytest.mark.parametrize("method", WORKING)
 @pytest.mark.parametrize("shape", [(64, 301), (200, 37), (1, 50), (50, 1)])
-def test_pieces_do_not_change_the_result(method, shape, monkeypatch):
+@pytest.mark.parametrize("opening", [1, 5])
+def test_pieces_do_not_change_the_result(method, shape, opening, monkeypatch):
     rng = np.random.default_rng(0)
     maps = Maps(np=rng.integers(0, 5, shape) / 4, hv=rng.integers(-1, 2, (2, *shape)) / 1)
-    params = SeparationParams(method=method, min_area=2, min_marker_area=1, opening_size=1)
+    if opening > 1:  # smooth, so that something is left of the markers
+        smooth = [cv2.GaussianBlur(plane, (7, 7), 0) for plane in (maps.np, *maps.hv)]
+        maps = Maps(np=smooth[0], hv=np.stack(smooth[1:]))
+    params = SeparationParams(method=method, min_area=2, min_marker_area=1, opening_size=opening)
     whole = separate(maps, params)
     monkeypatch.setattr(types, "BAND", 40)
-    monkeypatch.setattr(flood, "RUNS_AT_ONCE", 9)
+    for module in (flood, masks):
+        monkeypatch.setattr(module, "RUNS_AT_ONCE", 9)
     cut = separate(maps, params)
     for stage in ("mask", "energy", "markers", "labels"):
         np.testing.assert_array_equal(getattr(cut, stage), getattr(whole, stage))

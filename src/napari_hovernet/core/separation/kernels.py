@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..masks import Runs, join_runs, list_runs, runs_of_rows
+from ..masks import RUNS_AT_ONCE, Runs, join_runs, list_runs, runs_of_rows
 from ..types import Separation, bands, kernel, spread
 
 Array = npt.NDArray[Any]
@@ -23,8 +23,6 @@ KEPT = np.int32(-2)
 """Stands for the markers of a part that is as it was."""
 OUTSIDE = np.int32(-1)
 """Stands where there is no mask, in a window that is flooded."""
-RUNS_AT_ONCE = 2**14
-"""Runs, about, of the parts that one thread floods at once."""
 LEAST_BITS = np.int32(-(2**31))
 """Bits of -0.0."""
 
