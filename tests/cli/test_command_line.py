@@ -11,8 +11,7 @@ import pytest
 
 from napari_hovernet.cli import models
 from napari_hovernet.cli.console import ProgressBar, params_of
-from napari_hovernet.cli.entry import with_dashes
-from napari_hovernet.cli.parser import build_parser
+from napari_hovernet.cli.parser import build_parser, with_dashes
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.types import Progress
 from napari_hovernet.core.weights import DEFAULT
@@ -83,7 +82,7 @@ def test_a_closed_pipe_is_no_error_message(run, monkeypatch) -> None:
 
 def test_the_module_runs_as_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["napari-hovernet", "info", str(tmp_path / "none.tar")])
-    monkeypatch.setattr("napari_hovernet.cli.entry._stop_cleanly_when_told", lambda: None)
+    monkeypatch.setattr("napari_hovernet.cli.parser._stop_cleanly_when_told", lambda: None)
     with pytest.raises(SystemExit) as stop:
         runpy.run_module("napari_hovernet", run_name="__main__")
     assert stop.value.code == 2
