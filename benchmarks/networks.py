@@ -60,7 +60,7 @@ def here(network: HoVerNet, tile: tuple[int, int]) -> float:
     twin = folded(deepcopy(network).to(memory_format=torch.channels_last))
     image = torch.rand(1, 3, *tile).mul_(255).contiguous(memory_format=torch.channels_last)
     with freed_memory_kept():
-        return seconds(twin, image, 1)
+        return seconds(twin, image, 2)  # the first pass takes memory that is new
 
 
 def compare(mode: str, args: argparse.Namespace) -> None:
