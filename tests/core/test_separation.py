@@ -7,13 +7,13 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import watershed as skimage_watershed
 
-from napari_hovernet.core import types
+from napari_hovernet.core import masks, types
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.masks import fill_holes, label_parts
 from napari_hovernet.core.measure.metrics import evaluate
 from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.separation import filters, separate
 from napari_hovernet.core.separation import kernels as flood
-from napari_hovernet.core.separation import separate
 from napari_hovernet.core.separation.local import separate_local, squeeze_energy
 from napari_hovernet.core.separation.published import merged
 from napari_hovernet.core.types import Maps
@@ -154,13 +154,18 @@ def test_noise_background_and_zeros_cut_nothing():
 
 @pytest.mark.parametrize("method", WORKING)
 @pytest.mark.parametrize("shape", [(64, 301), (200, 37), (1, 50), (50, 1)])
-def test_pieces_do_not_change_the_result(method, shape, monkeypatch):
+@pytest.mark.parametrize("opening", [1, 5])
+def test_pieces_do_not_change_the_result(method, shape, opening, monkeypatch):
     rng = np.random.default_rng(0)
     maps = Maps(np=rng.integers(0, 5, shape) / 4, hv=rng.integers(-1, 2, (2, *shape)) / 1)
-    params = SeparationParams(method=method, min_area=2, min_marker_area=1, opening_size=1)
+    if opening > 1:  # smooth, so that something is left of the markers
+        smooth = [cv2.GaussianBlur(plane, (7, 7), 0) for plane in (maps.np, *maps.hv)]
+        maps = Maps(np=smooth[0], hv=np.stack(smooth[1:]))
+    params = SeparationParams(method=method, min_area=2, min_marker_area=1, opening_size=opening)
     whole = separate(maps, params)
     monkeypatch.setattr(types, "BAND", 40)
-    monkeypatch.setattr(flood, "RUNS_AT_ONCE", 9)
+    for module in (flood, masks):
+        monkeypatch.setattr(module, "RUNS_AT_ONCE", 9)
     cut = separate(maps, params)
     for stage in ("mask", "energy", "markers", "labels"):
         np.testing.assert_array_equal(getattr(cut, stage), getattr(whole, stage))
@@ -277,9 +282,14 @@ def test_watershed_equals_scikit_image(seed):
     np.testing.assert_array_equal(labels, skimage_watershed(energy, markers, mask=mask))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 3), (130, 200)])
-def test_energy_is_that_of_plain_filters(shape):
-    """Gaussians, quotients and differences of the whole image by other means."""
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (3, 3), (131, 200)])
+@pytest.mark.parametrize(("scales", "error"), [((1.5, 3.0), 2e-5), ((11.0, 20.0), 1e-2)])
+def test_energy_is_that_of_plain_filters(shape, scales, error):
+    """Gaussians, quotients and differences of the whole image by other means.
+
+    Large scales are made of two Gaussians, which are cut off further out.
+    """
+    params = replace(LOCAL, scales=scales)
     rng = np.random.default_rng(0)
     maps = Maps(np=rng.random(shape), hv=rng.standard_normal((2, *shape)))
     mask = (maps.np >= LOCAL.np_threshold) | (rng.random(shape) < 0.3)
@@ -293,18 +303,34 @@ def test_energy_is_that_of_plain_filters(shape):
     mean = np.maximum(mean, 1e-6)
     hv = maps.hv * weight * np.clip(mean, LOCAL.magnitude_low, LOCAL.magnitude_high) / mean
     energy = np.zeros(shape)
-    for sigma in LOCAL.scales:
+    for sigma in scales:
         share, h, v = (
-            ndimage.gaussian_filter(f, sigma, mode="constant", truncate=3.0) for f in (weight, *hv)
+            ndimage.gaussian_filter(f, sigma, mode="constant", truncate=3.0 if sigma < 8 else 4.0)
+            for f in (weight, *hv)
         )
         (hy, hx), (vy, vx) = (
             [np.gradient(f / (share + 1e-6), axis=k) if shape[k] > 1 else np.zeros(shape)
              for k in (0, 1)] for f in (h, v)
         )  # fmt: skip
         spread = np.hypot(hx - vy, hy + vx)
-        energy -= sigma / len(LOCAL.scales) * (hx + vy - LOCAL.oblique * spread)
-    found = squeeze_energy(maps, mask, LOCAL)
-    np.testing.assert_allclose(found, energy * mask, atol=2e-5)
+        energy -= sigma / len(scales) * (hx + vy - LOCAL.oblique * spread)
+    found = squeeze_energy(maps, mask, params)
+    np.testing.assert_allclose(found, energy * mask, atol=error)
+
+
+@pytest.mark.parametrize("scale", [3.0, 14.0])
+def test_a_part_computed_alone_is_the_part_of_the_whole_to_the_last_bit(scale):
+    rng = np.random.default_rng(0)
+    hv = rng.standard_normal((2, 200, 300)).astype(np.float32)
+    seen, gain = rng.random((200, 300)) < 0.7, np.ones((200, 300), np.float32)
+    whole, part = np.zeros((2, 200, 300), np.float32)
+    every = filters.chosen_blocks(np.ones_like(seen))
+    filters.squeeze_terms(hv, seen, gain, every, [(scale, 1, whole)], 0.25)
+    for row, column in np.argwhere(every):
+        alone = np.zeros_like(every)
+        alone[row, column] = True
+        filters.squeeze_terms(hv, seen, gain, alone, [(scale, 1, part)], 0.25)
+    np.testing.assert_array_equal(part, whole)
 
 
 @pytest.mark.parametrize("seed", range(8))

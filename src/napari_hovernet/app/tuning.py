@@ -13,13 +13,8 @@ from ..core.hv import read_hv
 from ..core.inference.tiles import scaled_separation, working_scale
 from ..core.measure.nuclei import measure
 from ..core.params import SeparationParams
-from ..core.separation.tuning import (
-    StageCounts,
-    StagedTuner,
-    TuneParams,
-    keep_ids,
-    stage_counts,
-)
+from ..core.separation import filters
+from ..core.separation.tuning import StageCounts, StagedTuner, TuneParams, keep_ids, stage_counts
 from ..core.types import Int32, Maps, Progress, Separation
 from .segment import SegmentResult
 
@@ -164,7 +159,8 @@ def reach_of(params: TuneParams) -> int:
     """Return the pixels around a part that its result depends on; "hover_net"'s only nearly."""
     separation = params.separation
     if separation.method == "local":
-        return int(3 * max(separation.scales)) + separation.magnitude_window // 2 + NUCLEUS_REACH
+        smooth = filters.reach_of(max(separation.scales))
+        return smooth + separation.magnitude_window // 2 + NUCLEUS_REACH
     return max(separation.sobel_size, separation.peak_distance) + NUCLEUS_REACH
 
 

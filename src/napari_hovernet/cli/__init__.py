@@ -12,10 +12,10 @@ STOPPED = "interrupted; no half-written file is left."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; see `entry.main`."""
+    """Run a command line; see `parser.main`."""
     if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end_at_once)  # until all is imported nothing is to clean up
-    from .entry import main as run  # noqa: PLC0415 - Ctrl-C may come while it is imported
+    from .parser import main as run  # noqa: PLC0415 - Ctrl-C may come while it is imported
 
     return run(argv)
 

@@ -5,6 +5,7 @@ All of it is done on runs: stretches of a row, of which there are few.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ Runs = tuple[Array, Array]
 
 FOUR = 4
 EIGHT = 8
+RUNS_AT_ONCE = 2**14
+"""Runs, about, that one thread works on at once."""
 
 
 def label_parts(mask: Bool, min_area: int = 0, connectivity: int = FOUR) -> tuple[Int32, int]:
@@ -164,16 +167,21 @@ def join_runs(runs: Runs, touch: int) -> tuple[Array, int]:
 
     Runs of neighbouring rows are connected if they overlap, or with ``touch`` 1 if they only meet.
     """
-    part = np.arange(len(runs[1]), dtype=np.int32)
-    n = int(join_rows(runs, touch, part))
+    part, rows = np.arange(len(runs[1]), dtype=np.int32), len(runs[0]) - 1
+    cuts = np.searchsorted(runs[0], np.arange(RUNS_AT_ONCE, len(part), RUNS_AT_ONCE))
+    seams = np.unique([0, *np.clip(cuts, 0, rows), rows]).tolist()
+    spread(lambda ends: join_rows(runs, touch, ends, part), list(pairwise(seams)))
+    for row in seams[1:-1]:
+        join_rows(runs, touch, (row - 1, row + 1), part)
+    n = int(number_parts(part))
     return np.negative(part, out=part), n
 
 
 @kernel
-def join_rows(runs: Runs, touch: int, part: Array) -> int:
-    """Replace the place of each run in ``part`` by minus the number of its part; how many."""
+def join_rows(runs: Runs, touch: int, rows: tuple[int, int], part: Array) -> None:
+    """Lead each run of some rows, by ``part``, to an earlier one that it is connected with."""
     first, ends = runs
-    for r in range(1, len(first) - 1):
+    for r in range(rows[0] + 1, rows[1]):
         a, b = first[r - 1], first[r]
         while a < first[r] and b < first[r + 1]:
             if ends[a, 0] < ends[b, 1] + touch and ends[b, 0] < ends[a, 1] + touch:
@@ -192,6 +200,11 @@ def join_rows(runs: Runs, touch: int, part: Array) -> int:
                 a += 1
             else:
                 b += 1
+
+
+@kernel
+def number_parts(part: Array) -> int:
+    """Replace the place each run is led to by minus the number of its part; how many."""
     n = 0
     for k in range(len(part)):  # the first run of a part comes first, and is its root
         if part[k] == k:
@@ -202,9 +215,13 @@ def join_rows(runs: Runs, touch: int, part: Array) -> int:
     return n
 
 
+@kernel
 def run_areas(runs: Runs, part: Array, n: int) -> Array:
     """Count the pixels of every part 0..n, (n + 1,)."""
-    return np.bincount(part, np.diff(runs[1])[:, 0], n + 1).astype(np.int64)
+    ends, area = runs[1], np.zeros(n + 1, np.int64)
+    for k in range(len(part)):
+        area[part[k]] += ends[k, 1] - ends[k, 0]
+    return area
 
 
 def at_border(runs: Runs, part: Array, n: int, width: int) -> Array:

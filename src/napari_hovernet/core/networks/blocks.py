@@ -41,19 +41,51 @@ def conv_bn(
         kept += _fold(conv, bn)
     kernel, offset = kept
     pads = cast("tuple[int, int]", conv.padding)
-    if x.is_cpu and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and _fuses():
+    if _is_plain(x) and _fuses():
         shape = (pads, conv.stride, conv.dilation, conv.groups)
         return _in_one_pass(x, (kernel, offset), shape, act, plus)
     y = F.conv2d(x, kernel, offset, conv.stride, pads, conv.dilation, conv.groups)
     return _activated(y if plus is None else y.add_(plus), act)
 
 
-def _fold(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
-    """With fixed statistics the normalisation is a factor and an offset per output channel."""
+def bn_relu(x: torch.Tensor, bn: nn.Module) -> torch.Tensor:
+    """Batch-normalise (B, C, H, W) and activate; in a folded copy in one pass, as a convolution."""
+    kept: list[torch.Tensor] | None = getattr(bn, FOLDED, None)
+    if kept is None or not _is_plain(x) or not _fuses():
+        return F.relu(bn(x), inplace=True)
+    if not kept:
+        factor, offset = _factors(cast("nn.BatchNorm2d", bn))
+        kept += [factor[:, None, None, None].detach().contiguous(), offset.detach()]
+    return _in_one_pass(x, (kept[0], kept[1]), ((0, 0), (1, 1), (1, 1), x.shape[1]), "relu")
+
+
+def conv_onto(x: torch.Tensor, conv: nn.Module, plus: torch.Tensor) -> torch.Tensor:
+    """Convolve without padding, and add ``plus``; a folded copy writes the sum in its place."""
+    conv = cast("nn.Conv2d", conv)
+    if not hasattr(conv, FOLDED) or not _is_plain(x) or not _fuses():
+        y = cast("torch.Tensor", conv(x))
+        y += plus
+        return y
+    shape = ((0, 0), conv.stride, conv.dilation, conv.groups)
+    return _onto(x, (conv.weight, conv.bias), shape, plus)
+
+
+def _is_plain(x: torch.Tensor) -> bool:
+    """Whether a map is what oneDNN's own operations take."""
+    return x.is_cpu and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def _factors(bn: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """With fixed statistics a normalisation is a factor and an offset per channel."""
     mean, var = cast("torch.Tensor", bn.running_mean), cast("torch.Tensor", bn.running_var)
     factor = bn.weight * torch.rsqrt(var + bn.eps)
+    return factor, bn.bias - mean * factor
+
+
+def _fold(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kernel and offset of both in one."""
+    factor, offset = _factors(bn)
     kernel = (conv.weight * factor[:, None, None, None]).detach()
-    offset = bn.bias - mean * factor
     if conv.bias is not None:
         offset = offset + conv.bias * factor
     return kernel.contiguous(memory_format=torch.channels_last), offset.detach()
@@ -82,6 +114,17 @@ def _in_one_pass(
     return cast("torch.Tensor", one.binary(*given))
 
 
+def _onto(
+    x: torch.Tensor,
+    weights: tuple[torch.Tensor, torch.Tensor | None],
+    shape: tuple[Any, ...],
+    plus: torch.Tensor,
+) -> torch.Tensor:
+    """Let oneDNN write the sum in place of ``plus``."""
+    one = torch.ops.mkldnn._convolution_pointwise_
+    return cast("torch.Tensor", one.binary(plus, x, *weights, *shape, "add", 1.0, None, [], ""))
+
+
 @cache
 def _fuses() -> bool:
     """Whether this PyTorch, on this computer, does it, and right; it is not a public operation."""
@@ -97,6 +140,9 @@ def _fuses() -> bool:
                     found = _in_one_pass(x, (kernel, offset), shape, act, plus)
                     if not torch.allclose(found, right, atol=1e-4):
                         return False
+            found = _onto(x, (kernel, offset), shape, x.clone())
+            if not torch.allclose(found, plain + x, atol=1e-4):
+                return False
         except (AttributeError, RuntimeError, TypeError):
             return False
     return True
@@ -114,7 +160,8 @@ def folded(network: N) -> N:
     weights = {id(t): t for t in (*network.parameters(), *network.buffers())}
     twin = deepcopy(network, cast("dict[int, Any]", weights))
     for module in twin.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+        fixed = isinstance(module, nn.BatchNorm2d) and module.running_var is not None
+        if fixed or isinstance(module, nn.Conv2d):
             setattr(module, FOLDED, [])
     return twin
 

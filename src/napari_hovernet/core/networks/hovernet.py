@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...errors import InputError
-from .blocks import centre_crop, conv_bn
+from .blocks import bn_relu, centre_crop, conv_bn, conv_onto
 from .registry import Geometry, Network, Parts
 
 KERNEL = {"fast": 3, "original": 5}
@@ -73,14 +73,15 @@ class _Bottleneck(nn.ModuleDict):
         self.stride = stride
         self.pads = LATE
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """Return what the unit makes of ``x``, plus ``kept``."""
         if "preact/bn" in self:
-            x = F.relu(self["preact/bn"](x), inplace=True)
+            x = bn_relu(x, self["preact/bn"])
         x = conv_bn(x, self["conv1"], self["conv1/bn"], "relu")
         if self.stride > 1:
             x = F.pad(x, self.pads)
         x = conv_bn(x, self["conv2"], self["conv2/bn"], "relu")
-        return cast("torch.Tensor", self["conv3"](x))
+        return conv_onto(x, self["conv3"], kept)
 
 
 class _Stage(nn.Module):
@@ -93,15 +94,13 @@ class _Stage(nn.Module):
             for i in range(units)
         )
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-        self.blk_bna = _norm("bn", outputs)
+        self.blk_bna = _Norm(outputs)
         self.early = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kept = self.shortcut(F.pad(x, (1, -1, 1, -1)) if self.early else x)
         for unit in self.units:
-            x = unit(x)
-            x += kept
-            kept = x
+            kept = x = unit(x, kept)
         del kept
         return cast("torch.Tensor", self.blk_bna(x))
 
@@ -112,7 +111,7 @@ class _Dense(nn.Module):
     def __init__(self, inputs: int, kernel: int, units: int) -> None:
         super().__init__()
         self.units = nn.ModuleList(_dense_unit(inputs + i * GROWTH, kernel) for i in range(units))
-        self.blk_bna = _norm("bn", inputs + units * GROWTH)
+        self.blk_bna = _Norm(inputs + units * GROWTH)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for unit in self.units:
@@ -133,16 +132,19 @@ def _dense_unit(inputs: int, kernel: int) -> nn.ModuleDict:
 
 
 def _dense_step(unit: nn.ModuleDict, x: torch.Tensor) -> torch.Tensor:
-    x = F.relu(unit["preact_bna/bn"](x), inplace=True)
+    x = bn_relu(x, unit["preact_bna/bn"])
     x = conv_bn(x, unit["conv1"], unit["conv1/bn"], "relu")
     return cast("torch.Tensor", unit["conv2"](x))
 
 
-def _norm(name: str, channels: int) -> nn.Sequential:
-    block = nn.Sequential()
-    block.add_module(name, nn.BatchNorm2d(channels))
-    block.add_module("relu", nn.ReLU(inplace=True))
-    return block
+class _Norm(nn.ModuleDict):
+    """Normalises and activates."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__({"bn": nn.BatchNorm2d(channels)})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return bn_relu(x, self["bn"])
 
 
 def _branch(kernel: int, outputs: int) -> nn.ModuleDict:

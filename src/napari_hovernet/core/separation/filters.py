@@ -7,7 +7,7 @@ made anew is equal, to the last bit, to the same part of the whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -21,17 +21,24 @@ Array = npt.NDArray[Any]
 Span = tuple[int, int, int, int]
 Pair = tuple[Any, Any]
 Part = tuple[float, float, Float32]
-"""A scale, its share in the energy, and where its terms go: float32 (2, H, W)."""
-Taps = tuple[Array, Any]
-"""Half of a kernel, from its middle on, and what the other half is multiplied with: 1 or -1."""
+"""A scale, its share in the energy, and where its terms go: float32 (H, W)."""
+Taps = tuple[Array, Any, int]
+"""Half of a kernel, from its middle on, what the other half is multiplied with (1 or -1), and how
+many pixels lie from one tap to the next."""
 
 TRUNCATE = 3.0
 """Sigmas at which a Gaussian is cut off."""
+WIDE = 8.0
+"""Scale from which on a Gaussian is made of two, which take two thirds of the taps."""
+FIRST = 3.0
+"""Scale of the first of them: what it lets pass of waves that the second does not see is 2e-5."""
+SPARSE = 4
+"""Pixels between two taps of the second."""
 TINY = np.float32(1e-6)
 """Added to denominators that can be 0."""
 BLOCK = 64
 """Edge in pixels of the squares of which those that hold mask are computed."""
-MOST_COLUMNS = 1024
+MOST_COLUMNS = 2048
 """Columns computed at once: their rows stay in the processor's cache."""
 UNIT = np.float32(2**20)
 """Magnitudes are summed in whole numbers of 1 / UNIT, so that their order does not matter."""
@@ -56,25 +63,27 @@ def window_gain(hv: Float32, seen: Bool, params: SeparationParams) -> Float32:
 
 
 def squeeze_terms(
-    hv: Float32, seen: Bool, gain: Float32, blocks: Bool, parts: Sequence[Part]
+    hv: Float32, seen: Bool, gain: Float32, blocks: Bool, parts: Sequence[Part], oblique: float
 ) -> None:
-    """Write minus the divergence and the strain of the smoothed field, part by part.
+    """Write minus the divergence of the smoothed field, and ``oblique`` times its strain.
 
     Computed are the blocks chosen, (rows, columns) of `BLOCK` pixels; the others stay as they are.
     Parts with the same array are added up in it.
     """
-    scales = [(gaussian(sigma), np.float32(factor), terms) for sigma, factor, terms in parts]
-    margin = max((len(taps[0]) for taps, _, _ in scales), default=0)
+    scales = [(gaussians(s), (np.float32(f), np.float32(oblique)), terms) for s, f, terms in parts]
+    margin = max((reach_of(sigma) for sigma, _, _ in parts), default=0) + 1
+    more = 2 * (1 + max((second[2] for (_, second), _, _ in scales), default=0))
 
     def fill(span: Span) -> None:
-        field = weighted_field(hv, seen, gain, span, margin)
+        field = weighted_field(hv, seen, gain, span, (margin, more))
         begun: list[Float32] = []
-        for taps, factor, terms in scales:
+        for taps, factors, terms in scales:
             new = not any(terms is other for other in begun)
-            add_squeeze(field, margin, (taps, factor, new), span, terms)
+            add_squeeze(field, margin, (*taps, factors, new), span, terms)
             begun.append(terms)
 
-    spread(fill, list(spans(blocks, seen.shape)) if parts else [])
+    pieces = spans(blocks, seen.shape) if parts else ()
+    spread(fill, list(pieces if margin < BLOCK // 2 else paired(pieces)))
 
 
 def chosen_blocks(pixels: Bool) -> Bool:
@@ -117,7 +126,7 @@ def is_changed(masks: Pair, seens: Pair, gains: Pair) -> bool:
 
 def grown_blocks(blocks: Bool, scale: float) -> Bool:
     """Add the blocks whose pixels see, through a scale, pixels of those chosen."""
-    reach = -(-len(gaussian(scale)[0]) // BLOCK)
+    reach = -(-(reach_of(scale) + 1) // BLOCK)
     around = np.ones((2 * reach + 1,) * 2, np.uint8)
     grown: Bool = cv2.dilate(blocks.view(np.uint8), around).astype(np.bool_)
     return grown
@@ -137,12 +146,36 @@ def spans(blocks: Bool, shape: tuple[int, int]) -> Iterator[Span]:
             start = start if here else column + 1
 
 
-def gaussian(sigma: float) -> Taps:
+def paired(pieces: Iterable[Span]) -> Iterator[Span]:
+    """Join spans one above the other, two by two: wide margins are then made once."""
+    left: dict[tuple[int, int, int], int] = {}
+    for r0, r1, c0, c1 in pieces:
+        above = left.pop((r0, c0, c1), None)
+        if above is None:
+            left[r1, c0, c1] = r0
+        else:
+            yield above, r1, c0, c1
+    yield from ((r0, r1, c0, c1) for (r1, c0, c1), r0 in left.items())
+
+
+def gaussians(sigma: float) -> tuple[Taps, Taps]:
+    """Return two kernels that one after the other are a Gaussian; the first may be a single 1."""
+    if sigma < WIDE:
+        return (np.ones(1, np.float32), np.float32(1), 1), gaussian(sigma, 1)
+    return gaussian(FIRST, 1), gaussian(math.sqrt(sigma**2 - FIRST**2), SPARSE)
+
+
+def gaussian(sigma: float, step: int) -> Taps:
     """Taps of a Gaussian whose whole sums to 1."""
-    away = np.arange(math.ceil(TRUNCATE * sigma) + 1)
+    away = step * np.arange(math.ceil(TRUNCATE * sigma / step) + 1)
     weights = np.exp(-0.5 * (away / sigma) ** 2)
     weights /= weights[0] + 2 * weights[1:].sum()
-    return weights.astype(np.float32), np.float32(1)
+    return weights.astype(np.float32), np.float32(1), step
+
+
+def reach_of(sigma: float) -> int:
+    """Pixels on each side that a smoothed pixel is made from."""
+    return sum((len(weights) - 1) * step for weights, _, step in gaussians(sigma))
 
 
 def stretched_slope(channel: Float32, *, along_x: bool, size: int) -> tuple[Float32, float, float]:
@@ -153,8 +186,8 @@ def stretched_slope(channel: Float32, *, along_x: bool, size: int) -> tuple[Floa
     low, high = ends_of(spread(lambda rows: ends_of(channel[rows]), bands(channel.shape)))
     scale = 1.0 / (high - low) if high > low else 0.0
     slope, smooth = cv2.getDerivKernels(1, 0, size, ktype=cv2.CV_64F)
-    turned = (slope.ravel()[size // 2 :], np.float64(-1))
-    even = (smooth.ravel()[size // 2 :], np.float64(1))
+    turned = (slope.ravel()[size // 2 :], np.float64(-1), 1)
+    even = (smooth.ravel()[size // 2 :], np.float64(1), 1)
     down, across = (even, turned) if along_x else (turned, even)
     result = np.empty(channel.shape, np.float32)
     blocks = np.ones([-(-edge // BLOCK) for edge in channel.shape], np.bool_)
@@ -230,14 +263,24 @@ def gains(ends: tuple[Array, Array, Array, Array], limits: Pair, gain: Array) ->
 
 
 @kernel
-def weighted_field(hv: Array, seen: Array, gain: Array, span: Span, margin: int) -> Array:
-    """Weight and both channels, (3, rows, columns), of a span and a margin, 0 where not seen."""
-    r0, r1, c0, c1 = span
-    field = np.zeros((3, r1 - r0 + 2 * margin, c1 - c0 + 2 * margin), np.float32)
+def weighted_field(
+    hv: Array, seen: Array, gain: Array, span: Span, around: tuple[int, int]
+) -> Array:  # fmt: skip
+    """Weight and both channels, (3, rows, columns), of a span and what is around, 0 if not seen.
+
+    That is a margin, and more rows below, for `sum_rows`.
+    """
+    (r0, r1, c0, c1), (margin, more) = span, around
+    field = np.empty((3, r1 - r0 + 2 * margin + more, c1 - c0 + 2 * margin), np.float32)
     a, b = max(c0 - margin, 0), min(c1 + margin, seen.shape[1])
     first, last = a - c0 + margin, b - c0 + margin
-    for r in range(max(r0 - margin, 0), min(r1 + margin, seen.shape[0])):
+    for r in range(r0 - margin, r1 + margin + more):
         k = r - r0 + margin
+        if not 0 <= r < seen.shape[0]:
+            field[:, k] = 0
+            continue
+        field[:, k, :first] = 0
+        field[:, k, last:] = 0
         weights = field[0, k, first:last]
         weigh(seen[r, a:b], weights)
         for channel in range(2):
@@ -264,17 +307,19 @@ def multiply(a: Array, b: Array, c: Array, out: Array) -> None:
 
 @kernel
 def add_squeeze(
-    field: Array, margin: int, part: tuple[Taps, Any, bool], span: Span, terms: Array
+    field: Array, margin: int, part: tuple[Taps, Taps, Pair, bool], span: Span, terms: Array
 ) -> None:
-    """Add ``factor`` times minus the divergence and the strain of the smoothed field in a span.
+    """Add what `squeeze_terms` says of the smoothed field in a span.
 
-    Central differences, one-sided at the border of the image. ``part`` is taps, factor, and whether
-    the terms are new: they are zeros then.
+    Central differences, one-sided at the border of the image. ``part`` is both kernels, factors of
+    all and of the strain, and whether the terms are new: they are zeros then.
     """
-    (taps, factor, new), (height, width) = part, terms.shape[1:]
+    (first, taps, factors, new), (height, width) = part, terms.shape
     r0, r1, c0, c1 = span
     n = c1 - c0 + 2
-    room = (np.empty(field.shape[2], np.float32), np.empty((3, n), np.float32))
+    field = smoothed_down(field, margin - 1, r1 - r0 + 2, (first, taps))
+    between = np.empty(field.shape[2] - 2 * (first[0].size - 1) * first[2], np.float32)
+    room = np.empty((4, n), np.float32)
     share = np.empty(n, np.float32)
     h, v = np.empty((3, n), np.float32), np.empty((3, n), np.float32)
     wide = np.empty(n - 2, np.float32)
@@ -285,12 +330,10 @@ def add_squeeze(
         wide[-1] = 1
     for r in range(r0 - 1, r1 + 1):
         up, here, down = (r - r0 + 2) % 3, (r - r0) % 3, (r - r0 + 1) % 3
-        at = min(max(r, 0), height - 1) - r0 + margin
-        sum_rows(field[0], at, taps, room[0])
-        sum_columns(room[0], taps, share)
+        at = min(max(r, 0), height - 1) - r0 + 1
+        smooth_row(field[0, at], (first, taps), between, share)
         for channel, smooth in ((1, h[down]), (2, v[down])):
-            sum_rows(field[channel], at, taps, room[0])
-            sum_columns(room[0], taps, smooth)
+            smooth_row(field[channel, at], (first, taps), between, smooth)
             divide(smooth, share)
             if c0 == 0:
                 smooth[0] = smooth[1]
@@ -298,10 +341,38 @@ def add_squeeze(
                 smooth[-1] = smooth[-2]
         if r > r0:
             tall = np.float32(1.0 if r in (1, height) else 0.5)
-            close, strain = terms[0, r - 1, c0:c1], terms[1, r - 1, c0:c1]
+            energy = terms[r - 1, c0:c1]
             if new:
-                close[:], strain[:] = 0, 0
-            add_terms((h, v), (up, here, down), (wide, tall), factor, room[1], (close, strain))
+                energy[:] = 0
+            add_terms((h, v), (up, here, down), (wide, tall), factors, room, energy)
+
+
+@kernel
+def smoothed_down(field: Array, top: int, rows: int, kernels: tuple[Taps, Taps]) -> Array:
+    """Convolve the columns of three channels with both kernels, for some rows from one on."""
+    (first, second), width = kernels, field.shape[2]
+    rows = -(-rows // (2 * second[2])) * 2 * second[2]
+    if first[0].size > 1:
+        far = (second[0].size - 1) * second[2]
+        between = np.empty((3, rows + 2 * far, width), np.float32)
+        for channel in range(3):
+            sum_rows(field[channel], top - far, first, between[channel])
+        field, top = between, far
+    smooth = np.empty((3, rows, width), np.float32)
+    for channel in range(3):
+        sum_rows(field[channel], top, second, smooth[channel])
+    return smooth
+
+
+@kernel
+def smooth_row(values: Array, kernels: tuple[Taps, Taps], between: Array, out: Array) -> None:
+    """Convolve a row with both kernels."""
+    first, second = kernels
+    if first[0].size > 1:
+        sum_columns(values, first, between)
+        sum_columns(between, second, out)
+    else:
+        sum_columns(values, second, out)
 
 
 # Whether the compiler makes the next two wide hangs on how they are written: `i + 1 <= reach`
@@ -309,49 +380,69 @@ def add_squeeze(
 
 
 @kernel
-def sum_rows(field: Array, r: int, down: Taps, room: Array) -> None:
-    """Convolve the columns at row ``r``, four pairs of taps at a time, in the arrays' precision."""
-    (taps, turn), n = down, room.size
+def sum_rows(field: Array, top: int, down: Taps, out: Array) -> None:
+    """Convolve the columns, in the arrays' precision, for as many rows as ``out`` has.
+
+    They begin at row ``top``, and two, a tap apart, are made at once: they share what is loaded.
+    """
+    step = down[2]
+    for start in range(0, out.shape[0], 2 * step):
+        for k in range(start, start + step):
+            sum_two(field, top + k, down, out[k], out[k + step])
+
+
+@kernel
+def sum_two(field: Array, r: int, down: Taps, one: Array, two: Array) -> None:
+    """Convolve the columns at row ``r`` and a tap below, four pairs of taps at a time."""
+    (taps, turn, s), n = down, one.size
     reach, near = taps.size - 1, taps[0]
     for c in range(n):
-        room[c] = near * field[r, c]
+        one[c] = near * field[r, c]
+        two[c] = near * field[r + s, c]
     i = 1
     while i + 3 <= reach:
-        a, b, d, e = r - i, r + i, r - i - 1, r + i + 1
-        f, g, p, q = r - i - 2, r + i + 2, r - i - 3, r + i + 3
-        k1, k2, k3, k4 = taps[i], taps[i + 1], taps[i + 2], taps[i + 3]
+        a, b, k1, k2, k3, k4 = r - i * s, r + i * s, taps[i], taps[i + 1], taps[i + 2], taps[i + 3]
+        d, e, f, g, p, q = a - s, b + s, a - 2 * s, b + 2 * s, a - 3 * s, b + 3 * s
         for c in range(n):
-            x = k1 * (field[b, c] + turn * field[a, c]) + k2 * (field[e, c] + turn * field[d, c])
-            y = k3 * (field[g, c] + turn * field[f, c]) + k4 * (field[q, c] + turn * field[p, c])
-            room[c] = room[c] + (x + y)
+            af, bf, df, ef = field[a, c], field[b, c], field[d, c], field[e, c]
+            ff, gf, qf = field[f, c], field[g, c], field[q, c]
+            x = k1 * (bf + turn * af) + k2 * (ef + turn * df)
+            y = k3 * (gf + turn * ff) + k4 * (qf + turn * field[p, c])
+            one[c] = one[c] + (x + y)
+            x = k1 * (ef + turn * field[a + s, c]) + k2 * (gf + turn * af)
+            y = k3 * (qf + turn * df) + k4 * (field[q + s, c] + turn * ff)
+            two[c] = two[c] + (x + y)
         i += 4
     while i + 1 <= reach:
-        a, b, d, e = r - i, r + i, r - i - 1, r + i + 1
-        k1, k2 = taps[i], taps[i + 1]
+        a, b, k1, k2 = r - i * s, r + i * s, taps[i], taps[i + 1]
+        d, e = a - s, b + s
         for c in range(n):
-            x = k1 * (field[b, c] + turn * field[a, c]) + k2 * (field[e, c] + turn * field[d, c])
-            room[c] = room[c] + x
+            af, ef = field[a, c], field[e, c]
+            one[c] = one[c] + (k1 * (field[b, c] + turn * af) + k2 * (ef + turn * field[d, c]))
+            x = k1 * (ef + turn * field[a + s, c]) + k2 * (field[e + s, c] + turn * af)
+            two[c] = two[c] + x
         i += 2
     if i <= reach:
-        a, b, near = r - i, r + i, taps[i]
+        a, b, near = r - i * s, r + i * s, taps[i]
         for c in range(n):
-            room[c] += near * (field[b, c] + turn * field[a, c])
+            one[c] += near * (field[b, c] + turn * field[a, c])
+            two[c] += near * (field[b + s, c] + turn * field[a + s, c])
 
 
 @kernel
 def sum_columns(room: Array, across: Taps, out: Array) -> None:
     """Convolve a row; it has the same margin on both sides of ``out``."""
-    (taps, turn), n = across, np.uintp(out.size)
+    (taps, turn, step), n = across, np.uintp(out.size)
     reach, margin = taps.size - 1, (room.size - out.size) // 2
     near, k = taps[0], np.uintp(margin)
     for c in range(n):
         out[c] = near * room[k + c]
     i = 1
     while i + 3 <= reach:
-        a, b = np.uintp(margin - i), np.uintp(margin + i)
-        d, e = np.uintp(margin - i - 1), np.uintp(margin + i + 1)
-        f, g = np.uintp(margin - i - 2), np.uintp(margin + i + 2)
-        p, q = np.uintp(margin - i - 3), np.uintp(margin + i + 3)
+        a, b = np.uintp(margin - i * step), np.uintp(margin + i * step)
+        d, e = np.uintp(margin - (i + 1) * step), np.uintp(margin + (i + 1) * step)
+        f, g = np.uintp(margin - (i + 2) * step), np.uintp(margin + (i + 2) * step)
+        p, q = np.uintp(margin - (i + 3) * step), np.uintp(margin + (i + 3) * step)
         k1, k2, k3, k4 = taps[i], taps[i + 1], taps[i + 2], taps[i + 3]
         for c in range(n):
             x = k1 * (room[b + c] + turn * room[a + c]) + k2 * (room[e + c] + turn * room[d + c])
@@ -359,15 +450,15 @@ def sum_columns(room: Array, across: Taps, out: Array) -> None:
             out[c] = out[c] + (x + y)
         i += 4
     while i + 1 <= reach:
-        a, b = np.uintp(margin - i), np.uintp(margin + i)
-        d, e = np.uintp(margin - i - 1), np.uintp(margin + i + 1)
+        a, b = np.uintp(margin - i * step), np.uintp(margin + i * step)
+        d, e = np.uintp(margin - (i + 1) * step), np.uintp(margin + (i + 1) * step)
         k1, k2 = taps[i], taps[i + 1]
         for c in range(n):
             x = k1 * (room[b + c] + turn * room[a + c]) + k2 * (room[e + c] + turn * room[d + c])
             out[c] = out[c] + x
         i += 2
     if i <= reach:
-        a, b, near = np.uintp(margin - i), np.uintp(margin + i), taps[i]
+        a, b, near = np.uintp(margin - i * step), np.uintp(margin + i * step), taps[i]
         for c in range(n):
             out[c] += near * (room[b + c] + turn * room[a + c])
 
@@ -381,21 +472,24 @@ def divide(values: Array, share: Array) -> None:
 
 @kernel
 def add_terms(
-    fields: Pair, rows: tuple[int, int, int], reach: Pair, factor: Any, room: Array, terms: Pair,
+    fields: Pair, rows: tuple[int, int, int], reach: Pair, factors: Pair, room: Array, out: Array,
 ) -> None:  # fmt: skip
     """Differentiate a row of both channels, of which three rows are given, and add its terms."""
-    (h, v), (up, here, down), (wide, tall), (close, strain) = fields, rows, reach, terms
-    across, along, shear = room[0, 1:-1], room[1, 1:-1], room[2, 1:-1]
+    (h, v), (up, here, down), (wide, tall), (factor, oblique) = fields, rows, reach, factors
+    across, along, shear, close = room[0, 1:-1], room[1, 1:-1], room[2, 1:-1], room[3, 1:-1]
     differ(h[here, 2:], h[here, :-2], wide, across)
     differ(v[here, 2:], v[here, :-2], wide, shear)
     differ_down(v[down, 1:-1], v[up, 1:-1], tall, along)
-    for c in range(close.size):
-        close[c] -= factor * (across[c] + along[c])
+    for c in range(out.size):
+        close[c] = factor * (across[c] + along[c])
         across[c] -= along[c]
     differ_down(h[down, 1:-1], h[up, 1:-1], tall, along)
-    for c in range(strain.size):
+    factor *= oblique
+    for c in range(out.size):
         turned = shear[c] + along[c]
-        strain[c] += factor * np.sqrt(across[c] * across[c] + turned * turned)
+        across[c] = factor * np.sqrt(across[c] * across[c] + turned * turned)
+    for c in range(out.size):
+        out[c] += across[c] - close[c]
 
 
 @kernel
@@ -414,16 +508,15 @@ def differ_down(a: Array, b: Array, factor: Any, out: Array) -> None:
 
 @kernel
 def mix_terms(
-    parts: tuple[Array, ...], oblique: Any, inside: Array, rows: tuple[int, int], energy: Array
-) -> None:
-    """Energy of some rows from the sums of both terms, (2, H, W) in each part; 0 off the mask."""
-    close, strain = np.empty(inside.shape[1], np.float32), np.empty(inside.shape[1], np.float32)
+    parts: tuple[Array, ...], inside: Array, rows: tuple[int, int], energy: Array
+) -> None:  # fmt: skip
+    """Write the sums of some rows of the terms, (H, W) in each part; 0 off the mask."""
+    total = np.empty(inside.shape[1], np.float32)
     for r in range(rows[0], rows[1]):
-        close[:], strain[:] = 0, 0
-        for k in range(len(parts)):
-            add_row(parts[k][0, r], close)
-            add_row(parts[k][1, r], strain)
-        mix_row(close, strain, oblique, inside[r], energy[r])
+        total[:] = parts[0][r]
+        for k in range(1, len(parts)):
+            add_row(parts[k][r], total)
+        keep_inside(total, inside[r], energy[r])
 
 
 @kernel
@@ -434,11 +527,10 @@ def add_row(values: Array, total: Array) -> None:
 
 
 @kernel
-def mix_row(close: Array, strain: Array, oblique: Any, inside: Array, energy: Array) -> None:
-    """Energy of a row."""
-    for c in range(energy.size):
-        mixed = close[c] + oblique * strain[c]
-        energy[c] = mixed if inside[c] else np.float32(0)
+def keep_inside(values: Array, inside: Array, out: Array) -> None:
+    """Copy a row where there is mask; 0 elsewhere."""
+    for c in range(out.size):
+        out[c] = values[c] if inside[c] else np.float32(0)
 
 
 @kernel
@@ -453,7 +545,8 @@ def fill_slope(
     r0, r1, c0, c1 = span
     height, width = channel.shape
     reach = down[0].size - 1
-    field = np.empty((r1 - r0 + 2 * reach, c1 - c0 + 2 * reach), np.float64)
+    rows = r1 - r0 + (r1 - r0) % 2  # `sum_rows` makes two at once
+    field = np.empty((rows + 2 * reach, c1 - c0 + 2 * reach), np.float64)
     a, b = max(reach - c0, 0), min(field.shape[1], width - c0 + reach)
     for k in range(field.shape[0]):
         r, at = mirrored(r0 - reach + k, height), c0 - reach
@@ -462,10 +555,10 @@ def fill_slope(
             field[k, c] = field[k, mirrored(at + c, width) - at]
         for c in range(b, field.shape[1]):
             field[k, c] = field[k, mirrored(at + c, width) - at]
-    room, out = np.empty(field.shape[1], np.float64), np.empty(c1 - c0, np.float64)
+    down_summed, out = np.empty((rows, field.shape[1])), np.empty(c1 - c0)
+    sum_rows(field, reach, down, down_summed)
     for r in range(r0, r1):
-        sum_rows(field, r - r0 + reach, down, room)
-        sum_columns(room, across, out)
+        sum_columns(down_summed[r - r0], across, out)
         result[r, c0:c1] = out
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..masks import Runs, join_runs, list_runs, runs_of_rows
+from ..masks import RUNS_AT_ONCE, Runs, join_runs, list_runs, runs_of_rows
 from ..types import Separation, bands, kernel, spread
 
 Array = npt.NDArray[Any]
@@ -23,8 +23,6 @@ KEPT = np.int32(-2)
 """Stands for the markers of a part that is as it was."""
 OUTSIDE = np.int32(-1)
 """Stands where there is no mask, in a window that is flooded."""
-RUNS_AT_ONCE = 2**14
-"""Runs, about, of the parts that one thread floods at once."""
 LEAST_BITS = np.int32(-(2**31))
 """Bits of -0.0."""
 
@@ -121,20 +119,12 @@ def find_passes(way: Array, energy: Array, rows: tuple[int, int]) -> tuple[Array
     """
     height, width = way.shape
     first, last = rows
-    flat, size = way.reshape(-1), np.uintp(way.size)
-    ends = max(first - 1, 0) * width, min(last + 1, height) * width
-    shorten(flat, *ends)
-    for place in range(*ends):
-        at = np.uintp(place)
-        to = np.uintp(flat[at])
-        while to >= size:
-            to = np.uintp(flat[to - size])
-        flat[at] = to
-    met, n = np.empty((last - first, width), np.bool_), 0
-    met[:] = False
+    follow(way.reshape(-1), max(first - 1, 0) * width, min(last + 1, height) * width)
+    words = -(-width // 8)  # eight pixels are looked at at once
+    met, n = np.zeros((last - first, 8 * words), np.bool_), 0
     yes, no = np.bool_(True), np.bool_(False)  # for the plain words `mark_row` is compiled twice
     for r in range(first, last):
-        here, level, row = way[r], energy[r], met[r - first]
+        here, level, row = way[r], energy[r], met[r - first, :width]
         if r > 0:
             mark_row(here, way[r - 1], level, energy[r - 1], yes, row)
         mark_row(here[1:], here[:-1], level[1:], level[:-1], yes, row[1:])
@@ -145,18 +135,40 @@ def find_passes(way: Array, energy: Array, rows: tuple[int, int]) -> tuple[Array
             n += int(row[c])
     around, levels, n = np.empty((n, 4), np.int32), np.empty(n, np.float32), 0
     for r in range(first, last):
-        for c in range(width):
-            if not met[r - first, c]:
+        some = met[r - first].view(np.uint64)
+        for word in range(words):
+            if not some[word]:
                 continue
-            level, up, down = energy[r, c], max(r - 1, 0), min(r + 1, height - 1)
-            left, right = max(c - 1, 0), min(c + 1, width - 1)
-            around[n, 0] = way[up, c] if (r > up) & (energy[up, c] <= level) else 0
-            around[n, 1] = way[r, left] if (c > left) & (energy[r, left] <= level) else 0
-            around[n, 2] = way[r, right] if energy[r, right] < level else 0
-            around[n, 3] = way[down, c] if energy[down, c] < level else 0
-            levels[n] = level
-            n += 1
+            for c in range(8 * word, 8 * word + 8):
+                if met[r - first, c]:
+                    list_pass(way, energy, (r, c), around[n])
+                    levels[n] = energy[r, c]
+                    n += 1
     return around, levels
+
+
+@kernel
+def follow(way: Array, first: int, last: int) -> None:
+    """Replace the ways of a stretch by the numbers at their ends, the last pixel first; flat."""
+    size = np.uintp(way.size)
+    for place in range(first + 1, last + 1):
+        at = np.uintp(first + last - place)
+        to = np.uintp(way[at])
+        while to >= size:
+            to = np.uintp(way[to - size])
+        way[at] = to
+
+
+@kernel
+def list_pass(way: Array, energy: Array, place: tuple[int, int], around: Array) -> None:
+    """Write the basins around a pixel that are before it: up, left, right, down."""
+    r, c = place
+    level, up, down = energy[r, c], max(r - 1, 0), min(r + 1, way.shape[0] - 1)
+    left, right = max(c - 1, 0), min(c + 1, way.shape[1] - 1)
+    around[0] = way[up, c] if (r > up) & (energy[up, c] <= level) else 0
+    around[1] = way[r, left] if (c > left) & (energy[r, left] <= level) else 0
+    around[2] = way[r, right] if energy[r, right] < level else 0
+    around[3] = way[down, c] if energy[down, c] < level else 0
 
 
 @kernel
@@ -222,7 +234,7 @@ def weigh_roots(
 ) -> tuple[Array, Array, Array]:
     """Sum and number of ``values`` inside the mask by root; also the roots, by first pixel.
 
-    Flat arrays; the sum is 0 for what is no root.
+    All (rows, W); the sum is 0 for what is no root.
     """
     total, count = np.zeros(root.size, np.float64), np.zeros(root.size, np.int64)
     order = np.empty(root.size, np.int32)
@@ -237,20 +249,21 @@ def add_roots(
     """Sum and count the values of each root in zeros, and list the roots; how many."""
     basins, root, inside, values = given
     n = 0
-    here, share, pixels = 0, 0.0, 0  # of a stretch of one root
-    for i in range(basins.size):
-        next_root = root[basins[i]] if inside[i] else 0
-        if next_root != here:
-            total[here] += share
-            count[here] += pixels
-            here, share, pixels = next_root, 0.0, 0
+    for r in range(basins.shape[0]):
+        ids, some, row, c = basins[r], inside[r], values[r], 0
+        while c < ids.size:
+            if not some[c]:
+                c += 1
+                continue
+            here, share, start = root[ids[c]], 0.0, c
+            while c < ids.size and some[c] and root[ids[c]] == here:
+                share += row[c]
+                c += 1
             if count[here] == 0 and here:
                 order[n] = here
                 n += 1
-        share += values[i]
-        pixels += 1
-    total[here] += share
-    count[here] += pixels
+            total[here] += share
+            count[here] += c - start
     total[0] = 0
     return n
 
@@ -379,6 +392,8 @@ def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
     for r in range(len(first) - 1):
         for k in range(first[r], first[r + 1]):
             which = found[part[k]]
+            if which == SEVERAL:
+                continue
             for c in range(ends[k, 0], ends[k, 1]):
                 marker = markers[r, c]
                 if marker and marker != which:
@@ -529,16 +544,20 @@ def pop(heap: Heap, size: Any) -> Any:
     one = np.uintp(1)
     size -= one
     key, at = keys[size], pixels[size]
-    while True:
-        down = i + i + one
-        if down >= size:
-            break
-        if down + one < size and keys[down + one] < keys[down]:
-            down += one
-        if key <= keys[down]:
-            break
+    down = one
+    while down + one < size:  # down to the end without a branch, as the last entry is high
+        down += np.uintp(keys[down + one] < keys[down])
+        keys[i], pixels[i] = keys[down], pixels[down]
+        i, down = down, down + down + one
+    if down < size:
         keys[i], pixels[i] = keys[down], pixels[down]
         i = down
+    while i:
+        up = (i - one) >> one
+        if keys[up] < key:
+            break
+        keys[i], pixels[i] = keys[up], pixels[up]
+        i = up
     keys[i], pixels[i] = key, at
     return size
 

@@ -40,11 +40,11 @@ def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
     NP threshold have weight 0, so HV of the background draws no border.
     """
     seen = seen_pixels(maps, mask, params)
-    terms = np.empty((2, *mask.shape), np.float32)
+    terms = np.empty(mask.shape, np.float32)
     parts = [(sigma, sigma / len(params.scales), terms) for sigma in params.scales]
     gain = window_gain(maps.hv, seen, params)
-    squeeze_terms(maps.hv, seen, gain, chosen_blocks(mask), parts)
-    return mixed((terms,), mask, params)
+    squeeze_terms(maps.hv, seen, gain, chosen_blocks(mask), parts, params.oblique)
+    return mixed((terms,), mask, terms)
 
 
 def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
@@ -61,7 +61,7 @@ def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What the two terms of the energy are made from."""
+    """What the terms of the energy are made from."""
 
     hv: Float32  # (2, H, W)
     mask: Bool  # (H, W)
@@ -71,22 +71,23 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class KeptTerms:
-    """The terms of the energy by scale, float32 (2, H, W), valid in blocks with mask."""
+    """The terms of the energy by scale, float32 (H, W), valid in blocks with mask."""
 
     of: dict[float, Float32]
-    share: float  # Of each scale: 1 / scales
+    share: tuple[float, float]  # Of each scale, 1 / scales, and of the strain in it
     given: Given
 
 
 def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParams) -> KeptTerms:
     """Compute the terms, or only where they have changed; ``before`` is then used up."""
-    share, kept, spare = 1 / len(params.scales), {}, []
+    kept: dict[float, Float32] = {}
+    share, spare = (1 / len(params.scales), params.oblique), []
     if before is not None:
         if before.given.hv is given.hv and before.share == share:
             kept = {sigma: before.of[sigma] for sigma in params.scales if sigma in before.of}
         spare = [terms for sigma, terms in before.of.items() if sigma not in kept]
     made = {
-        sigma: spare.pop() if spare else np.empty(given.hv.shape, np.float32)
+        sigma: spare.pop() if spare else np.empty(given.mask.shape, np.float32)
         for sigma in params.scales if sigma not in kept
     }  # fmt: skip
     blocks, changed = chosen_blocks(given.mask), np.zeros((0, 0), np.bool_)
@@ -97,16 +98,16 @@ def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParam
             changed = blocks & grown_blocks(changed_blocks(*pairs), max(kept))
     for chosen, found in ((blocks, made), (changed, kept)):
         parts = [(sigma, sigma / len(params.scales), terms) for sigma, terms in found.items()]
-        squeeze_terms(given.hv, given.seen, given.gain, chosen, parts)
+        squeeze_terms(given.hv, given.seen, given.gain, chosen, parts, params.oblique)
     return KeptTerms({**made, **kept}, share, given)
 
 
-def mixed(parts: Sequence[Float32], mask: Bool, params: SeparationParams) -> Float32:
-    """Energy from its terms: the share ``oblique`` of strain takes the place of the divergence."""
-    energy, oblique = np.empty(mask.shape, np.float32), np.float32(params.oblique)
+def mixed(parts: Sequence[Float32], mask: Bool, energy: Float32 | None = None) -> Float32:
+    """Sum of the terms; written over ``energy`` if that is given, which may be one of them."""
+    energy = np.empty(mask.shape, np.float32) if energy is None else energy
 
     def mix(rows: slice) -> None:
-        mix_terms(tuple(parts), oblique, mask, (rows.start, rows.stop), energy)
+        mix_terms(tuple(parts), mask, (rows.start, rows.stop), energy)
 
     spread(mix, bands(mask.shape))
     return energy
@@ -114,7 +115,8 @@ def mixed(parts: Sequence[Float32], mask: Bool, params: SeparationParams) -> Flo
 
 def cut_basins(maps: Maps, mask: Bool, energy: Float32, params: SeparationParams) -> Separation:
     """Flood the energy and keep what is a nucleus; ``mask`` is changed where gaps open again."""
-    return join_and_name(maps, mask, energy, find_basins(mask, energy), params)
+    seen = seen_pixels(maps, mask, params)
+    return join_and_name(maps.np, (mask, seen), energy, find_basins(mask, energy), params)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,14 +147,18 @@ def find_basins(mask: Bool, energy: Float32) -> Basins:
 
 
 def join_and_name(
-    maps: Maps, mask: Bool, energy: Float32, basins: Basins, params: SeparationParams
-) -> Separation:
-    """Join basins that no real pass divides, and keep what is a nucleus."""
-    ids, floor, pieces = basins.ids, basins.floor, bands(mask.shape)
+    probability: Float32, masks: tuple[Bool, Bool], energy: Float32, basins: Basins,
+    params: SeparationParams,
+) -> Separation:  # fmt: skip
+    """Join basins that no real pass divides, and keep what is a nucleus.
+
+    ``masks`` are the mask, changed where gaps open again, and what is `seen_pixels` of it.
+    """
+    (mask, seen), ids, floor, pieces = masks, basins.ids, basins.floor, bands(energy.shape)
     root = flood.join_basins(*basins.passes, floor, params.depth)
     if params.max_hole_area:
-        reopen_gaps(mask, seen_pixels(maps, mask, params), ids, root)
-    mean, order = mean_np(maps.np, mask, ids, root)
+        reopen_gaps(mask, seen, ids, root)
+    mean, order = mean_np(probability, mask, ids, root)
     order = order[mean[order] >= params.min_mean_np]
     name = np.zeros(len(floor), np.int32)
     name[order] = np.arange(1, len(order) + 1)
@@ -174,8 +180,7 @@ def mean_np(
     """Mean over all basins of each root, within the mask, and the roots by first pixel."""
 
     def weigh(rows: slice) -> tuple[npt.NDArray[Any], ...]:
-        flat = ids[rows].ravel(), root, mask[rows].ravel(), probability[rows].ravel()
-        return flood.weigh_roots(*flat)
+        return flood.weigh_roots(ids[rows], root, mask[rows], probability[rows])
 
     totals, counts, orders = zip(*spread(weigh, bands(mask.shape)), strict=True)
     met = np.concatenate(orders)

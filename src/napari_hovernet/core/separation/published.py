@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ..masks import FOUR, clean_mask, fill_holes, label_parts
 from ..params import SeparationParams
 from ..types import Bool, Float32, Int32, Maps, Separation, bands, spread
 from . import kernels as flood
 from .filters import split_borders, stretched_slope, stronger
+
+Array = npt.NDArray[Any]
 
 
 def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
@@ -38,9 +42,22 @@ def cut_borders(
 
     spread(split, bands(mask.shape))
     markers = _markers(weak, params)
-    energy = cast(Float32, cv2.GaussianBlur(calm, blur, 0))
+    energy = in_bands(lambda part: cv2.GaussianBlur(part, blur, 0), calm, blur[0] // 2)
     labels = flood.flood_from_markers(energy, mask, markers, before)
     return Separation(mask=mask, energy=energy, markers=markers, labels=labels)
+
+
+def in_bands(work: Callable[[Array], Array], image: Array, reach: int) -> Array:
+    """Apply a filter of OpenCV to pieces of an image; ``reach`` rows around are what a row sees."""
+    found = np.empty_like(image)
+
+    def fill(rows: slice) -> None:
+        first = max(rows.start - reach, 0)
+        made = work(image[first : rows.stop + reach])
+        found[rows] = made[rows.start - first : rows.stop - first]
+
+    spread(fill, bands(image.shape))
+    return found
 
 
 def border_strength(maps: Maps, params: SeparationParams) -> Float32:
@@ -62,9 +79,10 @@ def _unit(low: float, high: float) -> tuple[np.float32, np.float32]:
 def _markers(weak: Bool, params: SeparationParams) -> Int32:
     """Mark, 1..n, where borders are weak; ``weak`` is changed."""
     fill_holes(weak, connectivity=FOUR)
-    size = (params.opening_size, params.opening_size)
-    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)
-    seeds = cv2.morphologyEx(weak.view(np.uint8), cv2.MORPH_OPEN, ellipse)
+    size = params.opening_size
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    bits, reach = weak.view(np.uint8), 2 * (size // 2)
+    seeds = in_bands(lambda part: cv2.morphologyEx(part, cv2.MORPH_OPEN, ellipse), bits, reach)
     return label_parts(seeds.view(np.bool_), params.min_marker_area)[0]
 
 

@@ -15,7 +15,7 @@ from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
 from ..masks import clean_mask, join_runs, list_runs, replace_ids
 from ..params import METHODS, SeparationParams
-from ..types import Bool, Int32, Maps, Separation, kernel
+from ..types import Bool, Int32, Maps, Separation, bands, kernel
 from . import separate
 from .filters import window_gain
 from .local import (
@@ -193,11 +193,12 @@ class StagedTuner:
         key: Key = (maps, seen, p.magnitude_low, p.magnitude_high, p.magnitude_window)
         gain = self._get("gain", key, lambda: window_gain(maps.hv, seen, p), same_array)
         given = Given(maps.hv, mask, seen, gain)
-        terms = self._get("terms", (maps, mask, seen, gain, p.scales), lambda: self._mend(given, p))
+        key = (maps, mask, seen, gain, p.scales, p.oblique)
+        terms = self._get("terms", key, lambda: self._mend(given, p))
         parts = [terms.of[sigma] for sigma in p.scales]
-        energy = self._get("energy", (mask, terms, p.oblique), lambda: mixed(parts, mask, p))
+        energy = self._get("energy", (mask, terms), lambda: mixed(parts, mask))
         basins = self._get("basins", (mask, energy), lambda: find_basins(mask, energy))
-        return join_and_name(maps, mask.copy(), energy, basins, p)
+        return join_and_name(maps.np, (mask.copy(), seen), energy, basins, p)
 
     def _mend(self, given: Given, p: SeparationParams) -> KeptTerms:
         """Compute the terms of the energy where what they are made from has changed."""
@@ -242,8 +243,8 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def same_array(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
-    """Whether two arrays hold the same values."""
-    return bool(np.array_equal(a, b))
+    """Whether two arrays of one shape hold the same values; ends where they do not."""
+    return all(np.array_equal(a[rows], b[rows]) for rows in bands(a.shape))
 
 
 def keep_ids(labels: Int32, before: Int32, used: Int32 | None = None) -> Int32:

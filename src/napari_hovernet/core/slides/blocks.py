@@ -20,8 +20,7 @@ from ..inference.tiles import Box, scaled_separation, working_scale
 from ..masks import EIGHT, clean_mask, count_pixels, label_parts
 from ..measure.nuclei import measure
 from ..params import InferenceParams, SeparationParams
-from ..separation import separate
-from ..separation.filters import TRUNCATE
+from ..separation import filters, separate
 from ..separation.local import cut_basins, squeeze_energy
 from ..separation.published import merged
 from ..types import Bool, Int8, Int32, Int64, Maps, Model, Nuclei, kernel
@@ -102,8 +101,7 @@ class BlockResult:
 
 def reach_of(params: SeparationParams) -> int:
     """Pixels around a part of the mask that decide how it is cut."""
-    smooth = int(np.ceil(TRUNCATE * max(params.scales))) + 1
-    return smooth + params.magnitude_window // 2 + 1
+    return filters.reach_of(max(params.scales)) + 1 + params.magnitude_window // 2 + 1
 
 
 def segment_block(
