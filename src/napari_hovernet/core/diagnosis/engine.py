@@ -25,16 +25,7 @@ from ..data.stores import MAPS, TARGETS
 from ..types import Progress
 from .bench import Bench, DiagnosisParams
 from .case import Case, Predictor, Separator, Setup
-from .report import (
-    FAMILIES,
-    FAULT,
-    NOT_TESTED,
-    OK,
-    VERDICTS,
-    WARN,
-    DiagnosisReport,
-    Finding,
-)
+from .report import FAMILIES, FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding
 
 MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
            "layers", "separation", "loss", "augmentation")  # fmt: skip
@@ -61,8 +52,8 @@ MORE = 0.1
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
-Steps = Iterator["Progress | Verdict"]
-"""What a check gives, step by step."""
+Steps = Generator["Progress | Verdict", None, Any]
+"""What a check gives, step by step; it may return the last (or only) verdict."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +180,7 @@ def _run(each: Check, bench: Bench, at: Progress) -> Generator[Progress, None, N
     """Make one check; what goes wrong in it is its finding, and the rest goes on."""
     made = []
     try:
-        for step in each.run(bench):
+        for step in _said_by(each.run(bench)):
             if isinstance(step, Verdict):
                 some = tuple(step.more.get("places", ()))[: bench.params.n_places]
                 made.append(replace(_finding(each, step), places=some))
@@ -202,6 +193,12 @@ def _run(each: Check, bench: Bench, at: Progress) -> Generator[Progress, None, N
     # several findings of one check: the strongest speaks, the others stand behind it
     made.sort(key=lambda f: (VERDICTS.index(f.verdict), -f.certainty))
     bench.found.extend(made or [_finding(each, skip("there was nothing to measure"))])
+
+
+def _said_by(steps: Steps) -> Iterator[Progress | Verdict]:
+    last = yield from steps
+    if last is not None:
+        yield last
 
 
 def _finding(each: Check, said: Verdict) -> Finding:
@@ -296,7 +293,10 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
     for cause in causes:
         if cause.id in (finding.id, finding.beside) or not _explains(cause.id, finding.id):
             continue
-        if (finding.stands and cause.id in NO_EXCUSE) or finding.gain > max(cause.gain, 0) + MORE:
+        broken = cause.decisive and cause.family == "model"  # whatever its maps gain by a reading
+        if (finding.stands and cause.id in NO_EXCUSE) or (
+            finding.gain > max(cause.gain, 0) + MORE and not broken
+        ):
             continue
         mutual = finding.verdict == FAULT and _explains(finding.id, cause.id)
         if not mutual or _weight(cause) < _weight(finding):
@@ -391,8 +391,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         dataset_of_arrays(names, **given) if given else None,
         None if held_out is None else dataset_of_arrays(image=held_out), kind, predictor, error,
         None if separation is None else Separator.of(separation), loss, augmentation, n_types,
-        setup or Setup(), (note,) if note else (),
-    )  # fmt: skip
+        setup or Setup(), (note,) if note else ())  # fmt: skip
     return _driven(diagnose_steps(Bench(case, params)), progress)
 
 
