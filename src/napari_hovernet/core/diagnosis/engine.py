@@ -49,6 +49,8 @@ NO_EXCUSE = frozenset({"data.labels", "data.coverage", "data.complete", "data.pl
 """Causes that lie in labels, or in the values of NP: they explain nothing that shapes in NP tell,
 too. And the AJI by which the remedy of a symptom may win back more than that of its cause:"""
 MORE = 0.1
+DOUBTED = 0.6
+"""Most that is said of a cause whose remedy, tried, costs as much (of three, one was right)."""
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
@@ -222,10 +224,12 @@ def _try_remedies(bench: Bench, found: list[Finding]) -> Generator[Progress, Non
         after = bench.again(bench.setup.applied(finding.remedy)).score()
         gain = after - before
         numbers = {**finding.numbers, "AJI as it is": before, "AJI with the remedy": after}
-        remedy = finding.remedy
+        remedy, sure = finding.remedy, finding.certainty
         if not gain >= BETTER:  # it says what to do, but the program does not offer to do it
             remedy = replace(remedy, action="", value=None)
-        found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy)
+        if gain <= -MORE:  # what mends nothing and does harm is hardly the cause
+            sure = min(sure, DOUBTED)
+        found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy, certainty=sure)
 
 
 def _second_look(
@@ -238,17 +242,9 @@ def _second_look(
         return
     mended = bench.again(bench.setup.applied(first.remedy))
     moved = action.startswith(("labels_", "image_order"))  # whatever labels say is open again
-    again = [
-        c
-        for c in checks
-        if not (c.last or c.missing(bench.case.has))
-        and c.id != first.id
-        and (
-            _explains(first.id, c.id)
-            or any(fnmatch(first.id, a) for a in c.after)
-            or (moved and c.family in ("data", "model"))
-        )
-    ]
+    again = [c for c in checks if not (c.last or c.missing(bench.case.has) or c.id == first.id)
+             and (_explains(first.id, c.id) or any(fnmatch(first.id, a) for a in c.after)
+                  or (moved and c.family in ("data", "model")))]  # fmt: skip
     hidden = {c.id for c in again}
     mended.found = [f for f in found if f.id not in hidden and f.id != first.id]
     for number, each in enumerate(again):
@@ -267,6 +263,9 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
     told = [replace(f, explained_by=_cause_of(f, causes)) for f in found]
     of = {f.id: _weight(f) for f in reversed(causes)}
+    strongest: dict[str, Finding] = {}
+    for f in sorted(told, key=_weight):
+        strongest.setdefault(f.id, f)
 
     def order(f: Finding) -> tuple[Any, ...]:
         if f.wrong and f.explained_by:
@@ -275,7 +274,9 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
             group = 0 if f.wrong else 1 + VERDICTS.index(f.verdict)
         # what wins back more once a cause is mended comes right behind that
         behind = f.gain >= BETTER and f.beside in of
-        return (group, *(of[f.beside] if behind else _weight(f)), behind, *_weight(f))
+        verdict, *rest = of[f.beside] if behind else _weight(f)
+        again = strongest[f.id] is not f  # what one check says besides stands behind other causes
+        return (group, verdict, again, *rest, behind, *_weight(f))
 
     return tuple(sorted(told, key=order))
 

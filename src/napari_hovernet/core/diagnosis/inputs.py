@@ -466,9 +466,10 @@ def _two_sizes(bench: Bench, sweep: Sweep) -> Steps:
     large = float(np.median(sorted(sizes.values())[len(sizes) // 2 :] or [0]))
     small = {i: q for i, q in zip(sweep.which, sweep.plain, strict=True)
              if 0 < q.diameter < SMALLER * large}  # fmt: skip
-    if not 2 <= len(small) <= len(sizes) - 2:
-        return
-    zoom = round(large / float(np.median([sizes[i] for i in small])), 2)
+    usual = float(np.median([sizes[i] for i in small] or [USUAL[0]]))
+    if not 2 <= len(small) <= len(sizes) - 2 or usual >= USUAL[0]:
+        return  # as large as nuclei are in other sources
+    zoom = round(large / usual, 2)
     what = WhatIf(f"these are resized {zoom:g} times", "zoom", NEED, zoom=zoom)
     for gain in _gain(_Parts(bench), what, small, list(small)):
         if gain.mean >= NEED and min(gain.gains) > 0:
