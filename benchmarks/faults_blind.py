@@ -1,6 +1,6 @@
-"""Faults of a second stranger: planted before the checks were read (B), or after the mending (C).
+"""Faults of a second stranger: planted before the checks were read (B), or after mending (C, D).
 
-B: "as a laboratory might"; what it showed was mended by kind. C: written after that, not mended.
+B: "as a laboratory might"; C and D: written later; what each showed was mended by kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from faults_common import Fault, Given, both, every, network, put, returns, squares, weights
 from faults_data import APART as SPLIT
 from faults_data import COMPLETE, COPIES, COVER, HV, INSTANCES, LEAVE_OUT, PICTURE, STORED, held_out
-from faults_model import DIRECTION, LIE, LIVES, NP, RETRAIN, UNKNOWN
+from faults_model import DIRECTION, LENGTH, LIE, LIVES, NP, RETRAIN, UNKNOWN
 from faults_model import WEIGHTS as UNTRAINED
 from faults_rest import (
     LABELS,
@@ -121,6 +121,13 @@ def _kernels_flipped(net: Any) -> None:
             module.weight.copy_(module.weight.flip(2, 3).clone())
 
 
+def _skips_lost(given: Given) -> Given:
+    made = weights(lambda net: None)(given)
+    for up in made["model"].network.ups:
+        up.register_forward_pre_hook(lambda _, given: (given[0], given[1] * 0))
+    return made
+
+
 def _over_pixels(prob: Any, hv: Any) -> Any:
     """Take the softmax over the pixels, not over the channels."""
     odds = prob.clip(1e-6, 1) / (1 - prob).clip(1e-6, 1)
@@ -149,6 +156,12 @@ def _slopes(pred: Any, true: Any, mask: Any) -> Any:
     off, inside = pred - true, mask[..., 1:, 1:]
     steps = (off[..., 1:, 1:] - off[..., 1:, :-1], off[..., 1:, 1:] - off[..., :-1, 1:])
     return sum(mean(step.square(), inside) for step in steps)
+
+
+def _of_centres(pred: Any, true: Any, mask: Any) -> Any:
+    """Count pixels alone at which HV is short."""
+    near = (true.square().sum(1).sqrt() < 0.35) * mask
+    return ((pred - true).square().sum(1) * near).sum() / near.sum().clamp(min=1)
 
 
 class _InNucleiAlone(HoverLoss):
@@ -234,6 +247,14 @@ BLIND = (
           (r"softmax|channel|threshold",)),
     Fault("C np drowns hv", "nothing:", put(loss=HoverLoss(lambda_hv=0.0005)), SHARES,
           (r"lambda_hv|weight|raise",)),
+    Fault("C skips lost", "lite:purple", _skips_lost, LIVES + " " + UNTRAINED,
+          (RETRAIN + "|handed",)),
+    Fault("C tokens of unit length", "tokens:gen", every("features", lambda t: (
+        t / np.linalg.norm(t, axis=1, keepdims=True)).astype("f4")), LIVES + " model.input",
+          (RETRAIN,)),
+    Fault("D hv clipped at a quarter", "maps:monuseg", every("hv", lambda a: a.clip(-0.25, 0.25)),
+          LENGTH, (r"clip",)),
+    Fault("D loss of centres", "nothing:", put(loss=_of_centres), SHARES, (r"all of their",)),
     Fault("C leak, mirrored and lighter", "data:white", held_out(_lighter), COPIES, (SPLIT,)),
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 from faults_common import (
+    SHARED,
     Given,
     base,
     both,
@@ -18,6 +19,7 @@ from faults_common import (
 )
 from faults_data import jpeg, stored_as
 from faults_rest import angle_without_vectors, cut, drawn, flips, mean
+from PIL import Image
 
 from napari_hovernet.core.diagnosis.case import Setup
 from napari_hovernet.core.hv import HVConvention, hv_targets
@@ -44,6 +46,13 @@ def _declared() -> Given:
 def _good_maps() -> Given:
     maps = [planted_maps(t.labels, seed=i) for i, t in enumerate(generated())]
     return {"np": [m.np for m in maps], "hv": [m.hv for m in maps], "separation": "local"}
+
+
+def _whole_validation_image() -> Given:
+    """CoNSeP 24: hundreds of places have the colour of its nuclei, and are none."""
+    folder = SHARED / "data" / "consep" / "val"
+    image, labels = (np.asarray(Image.open(folder / f"consep_24{end}.png")) for end in ("", "_lab"))
+    return {**base("lite:val"), "images": [image[..., :3]], "labels": [labels.astype("i4")]}
 
 
 def _sparse(labels: Any) -> Any:
@@ -122,6 +131,7 @@ HEALTHY: dict[str, Callable[[], Given]] = {
         lambda: {**base("model:white"), "held_out": crops("purple")[0]},
     **{f"lite-typed, {source}": _with(f"lite:{source}")
        for source in ("white", "purple", "val", "monuseg", "consep", "gen", "ihc", "slide")},
+    "lite-typed, one whole image": _whole_validation_image,
     "lite-typed, types": _with("typed:consep"),
     "lite-typed, no labels": _with("lite:monuseg", bare),
     "function, own cut": _with("function:monuseg", separation=cut),

@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..data.items import listed
-from ..data.samples import TURNS, Turn
+from ..data.samples import TURNS
 from ..types import Progress
 from .bench import Bench
-from .case import Setup
 from .data import NOISE, scaled
 from .draws import (
     APART,
-    BLURRED,
     DEVIATES,
     EYE,
     FAINT,
     FOREIGN,
     HIDDEN,
-    INNER,
     LEAST_DRAWS,
-    MEANT,
     REST,
     SHARE,
     STRAY,
     SWAP,
-    Augmentation,
-    Look,
     Matrix,
     draws_of,
     name_of,
-    read,
 )
-from .engine import Steps, Verdict, check, fault, ok, skip, warn
+from .engine import Steps, check, fault, ok, skip, warn
 from .report import Plot, Remedy
 
 LAYERS = ("image", "truth", "target_hv_x", "target_hv_y")
@@ -49,9 +42,6 @@ LEARNED = ("model.np", "model.hv_*", "model.types", "model.score")
        explains=("augmentation.hv", *LEARNED))  # fmt: skip
 def augmentation_labels(bench: Bench) -> Steps:
     """Judge whether labels and types go with their image, and ids stay."""
-    if read(bench).rules:
-        yield skip("rules are declared, there is no function to draw from")
-        return
     yield Progress(0, 2, "Draws of the augmentation")
     looks = draws_of(bench)
     n = len(looks)
@@ -91,11 +81,6 @@ def augmentation_labels(bench: Bench) -> Steps:
                     title="Types are moved differently", value=float(np.mean(types)),
                     threshold=SHARE, certainty=0.93, remedy=Remedy(
                         "Move types as labels are moved (nearest pixel)."), **common)  # fmt: skip
-    narrow = [x.kind for x in looks if x.kind in ("uint8", "int8", "bool")]
-    if narrow and not lost:
-        yield warn(f"Labels come back as {narrow[0]}: of more than 255 nuclei some merge.",
-                   title="Labels come back in 8 bits", certainty=0.4, value=8.0, threshold=16.0,
-                   remedy=Remedy("Keep labels in int32 or uint16."))  # fmt: skip
     hidden = [x.hidden for x in looks if x.hidden > HIDDEN]
     if len(hidden) > 2 * SHARE * n:
         yield fault(
@@ -118,9 +103,6 @@ it is a fault (ours: blur in one of ten, 0.5 of the detail left)."""
        explains=("augmentation.labels", *LEARNED))  # fmt: skip
 def augmentation_image(bench: Bench) -> Steps:
     """Judge range and colours of the images that come back."""
-    if read(bench).rules:
-        yield skip("rules are declared, there is no function to draw from")
-        return
     looks = draws_of(bench)
     n = len(looks)
     known = [x for x in looks if np.isfinite(x.image[2])]
@@ -175,8 +157,7 @@ CAUSES: tuple[tuple[str, Callable[[Matrix], Any], str], ...] = (
     ("HV comes back with its channels swapped", lambda t: SWAP,
      "Hand HV over in the order that it is written for ([H, V] or [V, H]); do not swap channels."),
     ("HV comes back swapped and negated", lambda t: -SWAP,
-     "Hand HV over in the order and sign that it is written for."),
-)  # fmt: skip
+     "Hand HV over in the order and sign that it is written for."))  # fmt: skip
 """What is wrong; what it makes of HV by the turn of a draw; what to do."""
 
 
@@ -191,49 +172,27 @@ def _cause(pairs: Sequence[tuple[Matrix, Matrix]]) -> tuple[str, str]:
     return "", "Compute HV from the labels after the augmentation; then it cannot disagree."
 
 
-def _rule_rows(given: Augmentation, setup: Setup) -> list[tuple[Turn, Matrix]]:
-    """Return what each declared rule makes of HV, (x, y): the unit matrix if it is right."""
-    order = given.order or setup.target_order
-    return [(turn, (rule if order == "hv" else SWAP @ rule @ SWAP) @ np.linalg.inv(turn.matrix))
-            for turn, rule in given.rules.items()]  # fmt: skip
-
-
 @check("augmentation.hv", "HV turns with its nuclei", needs=("augmentation",),
        explains=("model.hv*", "model.score"))  # fmt: skip
 def augmentation_hv(bench: Bench) -> Steps:
     """Judge whether HV that comes back is that of the nuclei, in every draw and on the mean."""
     yield Progress(1, 2, "HV after augmentation")
-    given = read(bench)
-    looks: list[Look] = []
-    if given.rules:
-        rows = _rule_rows(given, bench.setup)
-        each = [(name_of(t), float(np.abs(m - EYE).max())) for t, m in rows]
-        pairs = [(t.matrix, m) for t, m in rows]
-    else:
-        looks = [x for x in draws_of(bench) if x.matrix is not None]
-        each = [(name_of(x.move.turn) if x.move else "?", x.off) for x in looks]
-        pairs = [(x.move.pure if x.move else EYE, x.matrix) for x in looks if x.matrix is not None]
-    if len(pairs) < (1 if given.rules else LEAST_DRAWS // 2):
-        yield skip("labels that come back do not lie on their image, or hold too few whole nuclei")
-        return
-    yield from _judge_hv(bench, given, looks, each, pairs)
-
-
-def _judge_hv(
-    bench: Bench, given: Augmentation, looks: list[Look], each: list[tuple[str, float]],
-    pairs: list[tuple[Matrix, Matrix]],
-) -> Iterator[Verdict]:  # fmt: skip
+    looks = [x for x in draws_of(bench) if x.matrix is not None]
+    each = [(name_of(x.move.turn) if x.move else "?", x.off) for x in looks]
+    pairs = [(x.move.pure if x.move else EYE, x.matrix) for x in looks if x.matrix is not None]
+    if len(pairs) < LEAST_DRAWS // 2:
+        return skip("labels that come back do not lie on their image, or hold too few whole nuclei")
     n, wrong = len(pairs), [name for name, off in each if off > DEVIATES]
     counts, bad = Counter(name for name, _ in each), Counter(wrong)
     right = {name: 1 - bad[name] / k for name, k in counts.items()}
     mean = _mean([name for name, _ in each], [m for _, m in pairs])
-    length = float(np.hypot(*(mean @ _circle())).mean())
+    angles = np.arange(72) * np.pi / 36
+    length = float(np.hypot(*(mean @ np.stack((np.cos(angles), np.sin(angles))))).mean())
     plot = Plot("bars", "HV right, by turn", tuple(right), (("right", tuple(right.values())),),
                 y_label="share", line=1.0)  # fmt: skip
-    order = given.order or bench.setup.target_order
+    order = bench.setup.target_order
     said = (f"HV handed over as [{', '.join(order.upper())}] comes back right in {n - len(wrong)} "
-            f"of {n} {'rules' if given.rules else 'draws'}; on the mean {length:.2f} of its length "
-            "is left")  # fmt: skip
+            f"of {n} draws; on the mean {length:.2f} of its length is left")  # fmt: skip
     common = {"value": 1 - len(wrong) / n, "threshold": 1 - SHARE, "unit": "share", "plot": plot,
               "layers": LAYERS, "plain": "The network is taught directions that cancel each other.",
               "numbers": {"length of the mean transform": length}}  # fmt: skip
@@ -251,24 +210,12 @@ def _judge_hv(
         settable = title == CAUSES[0][0] and "targets" not in bench.case.has
         other = {"hv": "vh", "vh": "hv"}[order]
         yield fault(
-            f"{said}; wrong are {', '.join(sorted(bad))}.", certainty=0.97 if given.rules else
-            scaled(len(wrong) / n, SHARE, 0.5, 0.9, 0.97), remedy=Remedy(
+            f"{said}; wrong are {', '.join(sorted(bad))}.",
+            certainty=scaled(len(wrong) / n, SHARE, 0.5, 0.9, 0.97), remedy=Remedy(
                 text, *(("target_order", other) if settable else ())),
             title=title or f"HV comes back wrong in {listed(sorted(bad))}", **common)  # fmt: skip
-    elif length < MEANT[1]:
-        yield (fault if length < MEANT[0] else warn)(
-            said + ".", title="On the mean, HV is shortened by augmentation", certainty=0.86
-            if length < MEANT[0] else 0.4, remedy=Remedy(
-                "Compute HV from the labels after augmentation."), **common)  # fmt: skip
-    touch = [x.touching for x in looks if x.off <= DEVIATES and np.isfinite(x.touching)]
-    inner = float(np.mean([x.inner for x in looks if x.off <= DEVIATES] or [np.nan]))
-    if touch and np.mean(touch) > BLURRED and inner < INNER:
-        yield warn(f"Where nuclei touch HV is off by {np.mean(touch):.2f} ({inner:.2f} inside): "
-                   "the jump between them is blurred.", title="HV is interpolated across borders",
-                   certainty=0.45, remedy=Remedy("Move HV by the nearest pixel, or compute it from "
-                                                 "the moved labels."), **common)  # fmt: skip
-    elif len(wrong) <= SHARE * n and length >= MEANT[1]:
-        yield ok(f"{said}; error inside nuclei {inner:.2f}.", **common)
+    else:
+        yield ok(f"{said}.", **common)
 
 
 def _mean(names: Sequence[str], matrices: Sequence[Matrix]) -> Matrix:
@@ -277,9 +224,3 @@ def _mean(names: Sequence[str], matrices: Sequence[Matrix]) -> Matrix:
     rows = [np.mean(ms, 0) for ms in by.values()] if len(by) == len(TURNS) else matrices
     mean: Matrix = np.mean(rows, 0)
     return mean
-
-
-def _circle() -> Matrix:
-    angles = np.arange(72) * np.pi / 36
-    made: Matrix = np.stack((np.cos(angles), np.sin(angles)))
-    return made

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ...errors import InputError, UserError
 from ..choices import check_choices, choice
+from ..data.items import evenly
 from ..data.samples import Turn, turn_hv, turn_plane
 from ..data.stored_hv import read_stored
 from ..data.stores import MAPS, TARGETS
@@ -28,6 +29,7 @@ from .report import FAMILIES, Finding
 Box = tuple[int, int, int, int]
 """r0, r1, c0, c1, half-open."""
 T = TypeVar("T")
+P = ParamSpec("P")
 BEFORE_NETWORK = ("zoom", "channel_order", "input_factor", "input_gamma", "image_order",
                   "token_prefix")  # fmt: skip
 """Fields of the setup that change what the network is given; predictions of others are kept."""
@@ -84,6 +86,16 @@ class Item:
         return (int(plane.shape[0]), int(plane.shape[1]))
 
 
+def kept(make: Callable[Concatenate[Bench, P], T]) -> Callable[Concatenate[Bench, P], T]:
+    """Make what is measured of a bench when it is first asked for; kept by name and arguments."""
+
+    @wraps(make)
+    def get(bench: Bench, /, *key: P.args, **more: P.kwargs) -> T:
+        return bench.once(make.__name__, lambda: make(bench, *key, **more), *key, *more.values())
+
+    return get
+
+
 class Bench:
     """Reads, predicts and separates, each once, and keeps it."""
 
@@ -120,18 +132,18 @@ class Bench:
     @cached_property
     def indices(self) -> tuple[int, ...]:
         """Items whose arrays are looked at."""
-        n = 0 if self.case.items is None else len(self.case.items)
-        return _spread(tuple(range(n)), self.params.n_items)
+        return tuple(evenly(len(self.case.items or ()), self.params.n_items))
 
     @cached_property
     def map_indices(self) -> tuple[int, ...]:
         """Items that go through network and separation."""
-        return _spread(self.indices, self.params.n_maps)
+        return tuple(self.indices[k] for k in evenly(len(self.indices), self.params.n_maps))
 
     @cached_property
     def variant_indices(self) -> tuple[int, ...]:
         """Items on which what-ifs are tried."""
-        return _spread(self.map_indices, self.params.n_variants)
+        some = self.map_indices
+        return tuple(some[k] for k in evenly(len(some), self.params.n_variants))
 
     @property
     def separator(self) -> Separator:
@@ -146,72 +158,50 @@ class Bench:
             self._raw[index] = self._tried(index, lambda: self._read(index))
         return self._raw[index]
 
+    @kept
     def item(self, index: int) -> Item | None:
         """Return an item read as the setup says; None if it cannot be read."""
+        raw = self._with_its_image(index)
+        return None if raw is None else item_of(raw, index, self.setup, self.case.kind)
 
-        def make() -> Item | None:
-            raw = self._with_its_image(index)
-            return None if raw is None else item_of(raw, index, self.setup, self.case.kind)
-
-        return self.once("item", make, index)
-
+    @kept
     def maps(self, index: int) -> Maps | None:
         """Return predicted maps (given ones, or the network's), HV read as the setup says."""
-        return self.once("maps", lambda: self._tried(index, lambda: self._predicted(index)), index)
+        return self._tried(index, lambda: self._predicted(index))
 
     def instances(self, index: int) -> Int32 | None:
         """Return predicted instances: as given, else cut by the user's separation."""
         raw = self.raw(index)
         if raw is not None and raw.instances is not None and not self.setup.changes:
             given = raw.instances
-            found: Int32 | None = self._tried(index, lambda: compact_ids(np.asarray(given))[0])
-            return found
-        return self.cut(index, self.separator, "asked")
+            return self._tried(index, lambda: compact_ids(np.asarray(given))[0])
+        return self._cut(index, False)
 
     def own_shapes(self, index: int) -> Int32 | None:
         """Return instances cut by the default separation, whatever the user's does."""
-        return self.cut(index, Separator.of(None), "default")
+        return self._cut(index, True)
 
-    def cut(self, index: int, separator: Separator, key: str) -> Int32 | None:
-        """Cut an item's maps; ``key`` names the separation in the cache."""
+    @kept
+    def _cut(self, index: int, default: bool) -> Int32 | None:
+        maps, separator = self.maps(index), Separator.of(None) if default else self.separator
+        return None if maps is None else self._tried(index, lambda: separator.cut(maps))
 
-        def make() -> Int32 | None:
-            maps = self.maps(index)
-            cut: Int32 | None
-            cut = None if maps is None else self._tried(index, lambda: separator.cut(maps))
-            return cut
-
-        return self.once("cut", make, index, key)
-
+    @kept
     def box(self, index: int) -> Box | None:
         """Return the part of an item on which what-ifs are tried: where most nuclei are."""
+        item = self.item(index)
+        shape = None if item is None else item.shape
+        return None if item is None or shape is None else busiest(
+            item, shape, self.params.variant_edge)  # fmt: skip
 
-        def make() -> Box | None:
-            item = self.item(index)
-            shape = None if item is None else item.shape
-            if item is None or shape is None:
-                return None
-            return busiest(item, shape, self.params.variant_edge)
-
-        return self.once("box", make, index)
-
+    @kept
     def variant(self, index: int, token_prefix: int | None = None) -> Maps | None:
         """Predict the part :meth:`box` of an item, by another token prefix if one is given."""
+        return self._tried(index, lambda: self._part(index, prefix=token_prefix), note=False)
 
-        def make() -> Maps | None:
-            made: Maps | None
-            made = self._tried(index, lambda: self._part(index, prefix=token_prefix), note=False)
-            return made
-
-        return self.once("variant", make, index, token_prefix)
-
-    def part_changed(
-        self, index: int, change: Callable[[UInt8], UInt8], other: Predictor | None = None
-    ) -> Maps | None:
+    def part_changed(self, index: int, change: Callable[[UInt8], UInt8]) -> Maps | None:
         """Predict a part of an item after any change of its pixels (same shape); not kept."""
-        made: Maps | None
-        made = self._tried(index, lambda: self._part(index, change, other), note=False)
-        return made
+        return self._tried(index, lambda: self._part(index, change), note=False)
 
     # ------------------------------------------------------------------ many
 
@@ -286,10 +276,9 @@ class Bench:
         return maps if shape is None else resized_maps(maps, shape)
 
     def _part(
-        self, index: int, change: Callable[[UInt8], UInt8] | None = None,
-        other: Predictor | None = None, prefix: int | None = None,
-    ) -> Maps | None:  # fmt: skip
-        predictor, item = other or self.case.predictor, self.item(index)
+        self, index: int, change: Callable[[UInt8], UInt8] | None = None, prefix: int | None = None
+    ) -> Maps | None:
+        predictor, item = self.case.predictor, self.item(index)
         if predictor is None or item is None:
             return None
         if predictor.reads == "features":
@@ -507,8 +496,3 @@ def busiest(item: Item, shape: tuple[int, int], edge: int) -> Box:
     r, c = (int(k) * s for k, s in zip(np.unravel_index(coarse.argmax(), coarse.shape), step,
                                        strict=True))  # fmt: skip
     return (r, r + h, c, c + w)
-
-
-def _spread(indices: tuple[int, ...], n: int) -> tuple[int, ...]:
-    n = min(n, len(indices))
-    return tuple(indices[k * len(indices) // n] for k in range(n))

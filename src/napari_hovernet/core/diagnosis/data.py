@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..data.samples import Print as Whole
 from ..data.stores import TARGETS
 from ..hv import compact_ids, moments
 from ..types import Float32, Int32, Progress
-from .bench import Bench, Item, item_of
+from .bench import Bench, Item, T, item_of
 from .case import RawItem
 from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
 from .report import Place, Remedy
@@ -65,6 +65,18 @@ def labels_on(item: Item) -> Int32 | None:
     image, labels = item.image, item.labels
     fits = image is not None and labels is not None and image.shape[:2] == labels.shape
     return labels if fits and labels is not None and labels.any() and not labels.all() else None
+
+
+def look_steps(
+    bench: Bench, words: str, look: Callable[[Item], T | None]
+) -> Generator[Progress, None, list[T]]:
+    """Look at all images that can be read; what shows nothing is left out."""
+    found = []
+    for number, item in enumerate(bench.items()):
+        yield Progress(number, len(bench.indices), words)
+        made = look(item)
+        found += [] if made is None else [made]
+    return found
 
 
 # --- files -----------------------------------------------------------------------------
@@ -223,9 +235,11 @@ CODE = np.array([1, 257, 65537], np.uint32)
 """Makes one number of the three of a colour."""
 
 
-def _look(item: Item) -> ImageLook:
+def _look(item: Item) -> ImageLook | None:
     image: Any = item.image
     labels = labels_on(item)
+    if image is None or not image.size:
+        return None
     rows, cols = (slice(max(n - PART, 0) // 2, max(n - PART, 0) // 2 + PART)
                   for n in image.shape[:2])  # fmt: skip
     part = image[rows, cols].astype(np.float32)
@@ -311,14 +325,9 @@ def noise_of(grey: Any) -> float:
        explains=("data.complete", "data.coverage", "data.place", "model.*"))  # fmt: skip
 def images(bench: Bench) -> Steps:
     """Say whether images are blank, dark, of other colours, out of focus."""
-    looks: list[ImageLook] = []
-    for item in bench.items():
-        yield Progress(len(looks), len(bench.indices), "Looking at images")
-        if item.image is not None and item.image.size:
-            looks.append(_look(item))
+    looks = yield from look_steps(bench, "Looking at images", _look)
     if not looks:
-        yield skip("no image could be read")
-        return
+        return skip("no image could be read")
     n, found = len(looks), False
     for test, least, certainty, title, said, remedy in _image_kinds(looks):
         bad = [x for x in looks if test(x)]
@@ -456,20 +465,26 @@ class Print:
     """What is kept of an image to find it, turned or in part, again."""
 
     item: Item
-    whole: Whole
-    marks: tuple[frozenset[int], ...]  # Of the image as it is, and turned
+    wholes: tuple[Whole, ...]  # Of the image as it is, and turned
+    marks: tuple[frozenset[int], ...]  # The same
+
+    @property
+    def whole(self) -> Whole:
+        """Of the image as it is."""
+        return self.wholes[0]
 
 
 def _print(item: Item, raw: RawItem, turned: bool = False) -> Print | None:
     image, tokens = item.image, raw.features
     if image is None and tokens is None:
         return None
-    blank = np.zeros((1, 1) if image is None else image.shape[:2], np.int32)
-    given = {"image": image} if image is not None else {"features": np.asarray(tokens)}
-    whole = replace(print_of(Sample(raw.name, labels=blank, **given)), group=raw.group)
     turns = TURNS[: 0 if image is None else 8 if turned else 1]
-    seen = [turn_plane(np.asarray(image), t, (0, 1)) for t in turns]
-    return Print(item, whole, tuple(_marks(np.ascontiguousarray(a)) for a in seen))
+    seen = [np.ascontiguousarray(turn_plane(np.asarray(image), t, (0, 1))) for t in turns]
+    blank = np.zeros((1, 1), np.int32)
+    samples = [Sample(raw.name, image=a, labels=np.zeros(a.shape[:2], np.int32)) for a in seen] or [
+        Sample(raw.name, features=np.asarray(tokens), labels=blank)]  # fmt: skip
+    wholes = tuple(replace(print_of(sample), group=raw.group) for sample in samples)
+    return Print(item, wholes, tuple(map(_marks, seen)))
 
 
 def _marks(image: Any) -> frozenset[int]:
@@ -534,9 +549,11 @@ def copies(bench: Bench) -> Steps:
 
 def _leak(bench: Bench, here: Sequence[Print], there: Sequence[Print]) -> Verdict:
     """Compare both sides of a split."""
-    known = find_leaks([p.whole for p in here], [p.whole for p in there])
+    ours = [p.whole for p in here]
+    known = find_leaks(ours, [p.whole for p in there])
+    alike = find_leaks(ours, [w for p in there for w in p.wholes]).near
     pairs = {"with the very same pixels": set(known.same), "the same, turned": set(),
-             "crops that overlap": set(), "look alike": set(known.near)}  # fmt: skip
+             "crops that overlap": set(), "look alike": set(alike)}  # fmt: skip
     for p in here:
         for q in there:
             share = max((_shared(p.marks[0], m) for m in q.marks if p.marks), default=0.0)
@@ -547,7 +564,6 @@ def _leak(bench: Bench, here: Sequence[Print], there: Sequence[Print]) -> Verdic
     sizes = Counter(p.whole.group for p in (*here, *there))
     groups = [g for g in known.groups if g]
     groups = groups if groups and np.median([sizes[g] for g in groups]) < COHORT else []
-    alike = pairs["look alike"]
     exact = [pair for kind, each in pairs.items() for pair in each if kind != "look alike"]
     if not exact and not alike and not groups:
         return ok(f"None of {len(there)} images is among the {len(here)} of the other side, whole, "

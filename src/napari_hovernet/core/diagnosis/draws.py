@@ -20,7 +20,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -38,7 +38,7 @@ from ..params import AugmentParams
 from ..synthetic import tissue
 from ..training.crops import augment_image, cut_crop, draw_move, targets_of, turned
 from ..types import Float32, Int32
-from .bench import Bench, busiest
+from .bench import Bench, busiest, kept
 from .case import Setup
 from .data import detail_of, noise_of
 from .placement import band, unit
@@ -49,8 +49,7 @@ NAMES: Mapping[str, Turn] = {
     "rot180": Turn(False, 2), "rotate180": Turn(False, 2), "rot270": Turn(False, 3),
     "rotate270": Turn(False, 3), "hflip": Turn(True, 0), "horizontalflip": Turn(True, 0),
     "fliplr": Turn(True, 0), "vflip": Turn(True, 2), "verticalflip": Turn(True, 2),
-    "flipud": Turn(True, 2), "transpose": Turn(True, 1), "transverse": Turn(True, 3),
-}  # fmt: skip
+    "flipud": Turn(True, 2), "transpose": Turn(True, 1), "transverse": Turn(True, 3)}  # fmt: skip
 """Turns by what they are called; the first name of each is shown."""
 HELP = ("give a function f(image, labels, hv) that returns the three, one of the albumentations "
         "kind, f(image=, mask=, hv=) -> dict, rules (hflip ...), or ours, story, none")  # fmt: skip
@@ -97,10 +96,8 @@ class Augmentation:
     """Something that changes image, labels and HV together."""
 
     name: str
-    draw: Draw | None = None
+    draw: Draw
     other: Draw | None = None  # The same with HV as (H, W, 2), for functions that want it so
-    rules: Mapping[Turn, Matrix] = field(default_factory=dict)  # Declared, of the two channels
-    order: str | None = None  # Channel order of the data under the rules, None = by the set-up
 
 
 def read_augmentation(given: Any) -> Augmentation:
@@ -110,12 +107,12 @@ def read_augmentation(given: Any) -> Augmentation:
         return Augmentation("ours", lambda probe, number: _ours(params, probe, number))
     if isinstance(given, str):
         if given == "story":
-            return Augmentation("story", rules={t: t.matrix for t in TURNS}, order="vh")
+            return Augmentation("story", _by_rules({t: t.matrix for t in TURNS}, "vh"))
         if given == "none":
             return Augmentation("none", lambda p, _: Drawn(p.image, p.labels, p.hv, p.types))
         raise InputError(f"augmentation is {given!r}; choose one of ours, story, none.")
     if isinstance(given, Mapping) and given:
-        return Augmentation("declared rules", rules=dict(map(_rule, given.items())))
+        return Augmentation("declared rules", _by_rules(dict(map(_rule, given.items()))))
     if callable(given) and not isinstance(given, Mapping):
         name = getattr(given, "__name__", type(given).__name__)
         return Augmentation(name, _caller(given, name, False), _caller(given, name, True))
@@ -132,6 +129,22 @@ def _rule(pair: tuple[Any, Any]) -> tuple[Turn, Matrix]:
     if turn is None:
         raise InputError(f"turn {name!r} is not known; choose one of {', '.join(NAMES)}.")
     return turn, matrix
+
+
+def _by_rules(rules: Mapping[Turn, Matrix], order: str = "") -> Draw:
+    """Turn everything, and multiply the channels of HV (in this order, "" = as handed over)."""
+    each = list(rules.items())
+
+    def draw(p: Probe, number: int) -> Drawn:
+        turn, rule = each[number % len(each)]
+        stored = replace(p.convention, order=order or p.convention.order)
+        hv = turn_plane(convert(p.outward, HVConvention(), stored), turn)
+        hv = np.einsum("ij,jhw->ihw", rule, hv).astype(np.float32)
+        image = np.ascontiguousarray(turn_plane(p.image, turn, (0, 1)))
+        return Drawn(image, turn_plane(p.labels, turn), convert(hv, stored, p.convention),
+                     turn_plane(p.types, turn))  # fmt: skip
+
+    return draw
 
 
 def name_of(turn: Turn) -> str:
@@ -274,10 +287,6 @@ DEVIATES = 0.3
 """Distance of the transform of HV from none; a flip in the wrong channel has 2, noise 0.1."""
 SHORT = 0.2
 """Vectors of HV shorter than this are not compared: near centres directions jump."""
-BLURRED, INNER = 0.27, 0.2
-"""Mean error of HV where nuclei touch above which, and inside below which, it was interpolated."""
-MEANT = (0.6, 0.85)
-"""Length of the mean transform below which HV cannot be learned, and is learned short."""
 ALIKE, OVER = 0.8, 0.03
 """Agreement (of angles, 256 grey levels a turn) with one gain and offset from which bytes follow
 them; and share of pixels whole turns away: bytes that ran over 10 to 60 %, sound ones 0."""
@@ -315,8 +324,6 @@ class Look:
     hidden: float  # Share of label pixels on what is flat in the image, and was not
     level: float  # Agreement of image and labels, 1 = as before; NaN where it cannot be told
     matrix: Matrix | None  # Returned HV = matrix @ HV of the returned labels, least squares
-    touching: float  # Mean error of HV where nuclei touch
-    inner: float  # and elsewhere inside
     still: bool  # Whether HV came back as it went in though labels moved
     types_wrong: float  # Share of nuclei with another type; NaN where types take no part
     image: tuple[float, float, float]  # Least, largest value, contrast over that before
@@ -342,8 +349,7 @@ def look_at(probe: Probe, drawn: Drawn) -> Look:
     flat, on = ~_filled(np.nan_to_num(np.asarray(drawn.image, np.float32)))[1], labels > 0
     hidden = float((flat & on).sum() / max(on.sum(), 1))
     apart = not lost and level < APART
-    matrix, touch, inner = (None, np.nan, np.nan) if lost or foreign > FOREIGN or apart else (
-        _compared(probe, labels, drawn, move))  # fmt: skip
+    matrix = None if lost or foreign > FOREIGN or apart else _compared(probe, labels, drawn, move)
     back = convert(drawn.hv, probe.convention, HVConvention())
     still = back.shape == probe.outward.shape and bool(np.array_equal(back, probe.outward))
     plain = move is not None and move.exact and move.turn == Turn()
@@ -357,7 +363,7 @@ def look_at(probe: Probe, drawn: Drawn) -> Look:
         noise = noise_of(grey) - noise_of(before)
         now, was = detail_of(grey, None), detail_of(before, None)
         haze = now / was if was > 0 and np.isfinite(now) else 1.0
-    return Look(move, foreign, lost, str(drawn.labels.dtype), hidden, level, matrix, touch, inner,
+    return Look(move, foreign, lost, str(drawn.labels.dtype), hidden, level, matrix,
                 not plain and still, _types_wrong(probe, drawn, labels), looks, noise, haze, over,
                 swapped and not apart)  # fmt: skip
 
@@ -450,9 +456,7 @@ def _filled(image: Float32) -> tuple[Float32, npt.NDArray[np.bool_]]:
     return np.where(there, grey, grey[there].mean()), there
 
 
-def _compared(
-    probe: Probe, labels: Int32, drawn: Drawn, move: Move | None
-) -> tuple[Matrix | None, float, float]:
+def _compared(probe: Probe, labels: Int32, drawn: Drawn, move: Move | None) -> Matrix | None:
     """Compare returned HV with that of the returned labels (or moved along), in whole nuclei."""
     returned, right = convert(drawn.hv, probe.convention, HVConvention()), hv_targets(labels)
     exact = move is not None and move.exact
@@ -461,19 +465,14 @@ def _compared(
     keep = [i for i in new if move is None or (i in old and 0.75 <= new[i][2] / (
         gain * old[i][2]) <= 1.33)]  # fmt: skip
     where = labels > 0 if exact else np.isin(labels, keep)
-    rim, edge = _rims(labels)
-    inner = where & (np.hypot(*right) > SHORT) & (np.bool_(exact) | ~rim)
+    inner = where & (np.hypot(*right) > SHORT) & (np.bool_(exact) | ~_rim(labels))
     if inner.sum() < 40 or not np.isfinite(returned[:, inner]).all():
-        return None, np.nan, np.nan
+        return None
     wanted = [right] if move is None or exact else [right, _moved_hv(probe.outward, move, right)]
     fits = [_fit(returned[:, inner], w[:, inner]) for w in wanted]
     far = [float(np.linalg.norm(fit - EYE, 2)) for fit in fits]
     # where neither fits, the moved one tells the mistake without the shapes of nuclei in it
-    best = far.index(min(far)) if min(far) <= DEVIATES else len(fits) - 1
-    away = np.hypot(*(returned - wanted[best]))
-    touch = where & edge
-    return fits[best], float(away[touch].mean()) if touch.sum() >= 40 else np.nan, float(
-        away[inner].mean())  # fmt: skip
+    return fits[far.index(min(far)) if min(far) <= DEVIATES else -1]
 
 
 def _fit(returned: Float32, right: Float32) -> Matrix:
@@ -488,17 +487,10 @@ def _moved_hv(hv: Float32, move: Move, like: Float32) -> Float32:
     return np.asarray(np.einsum("ij,jhw->ihw", move.pure, planes), np.float32)
 
 
-def _rims(labels: Int32) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Mark pixels of nuclei beside anything else, and beside another nucleus."""
-    rim, touch = np.zeros(labels.shape, bool), np.zeros(labels.shape, bool)
-    head, tail, rest = slice(None, -1), slice(1, None), slice(None)
-    for a, b in (((head, rest), (tail, rest)), ((rest, head), (rest, tail))):
-        differ = labels[a] != labels[b]
-        both = differ & (labels[a] > 0) & (labels[b] > 0)
-        for side in (a, b):
-            rim[side] |= differ
-            touch[side] |= both
-    return rim & (labels > 0), touch
+def _rim(labels: Int32) -> npt.NDArray[np.bool_]:
+    """Mark pixels of nuclei beside anything else."""
+    plane, cross = labels.astype(np.float32), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return np.asarray((labels > 0) & (cv2.dilate(plane, cross) != cv2.erode(plane, cross)))
 
 
 def _types_wrong(probe: Probe, drawn: Drawn, labels: Int32) -> float:
@@ -558,34 +550,26 @@ def seeded(number: int) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-def read(bench: Bench) -> Augmentation:
-    """Read the augmentation, once."""
-    return bench.once("augmentation", lambda: read_augmentation(bench.case.augmentation))
-
-
+@kept
 def draws_of(bench: Bench) -> list[Look]:
     """Draw and measure, once; with HV as (H, W, 2) where (2, H, W) fails or comes out wrong."""
-
-    def make() -> list[Look]:
-        given, probes = read(bench), probes_of(bench)
-        best: list[Look] = []
-        problem: UserError | None = None
-        for draw in filter(None, (given.draw, given.other)):
-            made: list[Look] = []
-            for crops in (probes, synthetic_probes(bench.setup)):
-                try:
-                    made = _some(draw, crops)
-                    break
-                except UserError as error:
-                    problem = problem or error
-            if made and not any(look.off > DEVIATES for look in made):
-                return made
-            best = best or made
-        if not best and problem is not None:
-            raise problem
-        return best
-
-    return bench.once("draws", make)
+    given, probes = read_augmentation(bench.case.augmentation), probes_of(bench)
+    best: list[Look] = []
+    problem: UserError | None = None
+    for draw in filter(None, (given.draw, given.other)):
+        made: list[Look] = []
+        for crops in (probes, synthetic_probes(bench.setup)):
+            try:
+                made = _some(draw, crops)
+                break
+            except UserError as error:
+                problem = problem or error
+        if made and not any(look.off > DEVIATES for look in made):
+            return made
+        best = best or made
+    if not best and problem is not None:
+        raise problem
+    return best
 
 
 def _some(draw: Draw, probes: Sequence[Probe]) -> list[Look]:

@@ -25,16 +25,7 @@ from ..data.stores import MAPS, TARGETS
 from ..types import Progress
 from .bench import Bench, DiagnosisParams
 from .case import Case, Predictor, Separator, Setup
-from .report import (
-    FAMILIES,
-    FAULT,
-    NOT_TESTED,
-    OK,
-    VERDICTS,
-    WARN,
-    DiagnosisReport,
-    Finding,
-)
+from .report import FAMILIES, FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding
 
 MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
            "layers", "separation", "loss", "augmentation")  # fmt: skip
@@ -58,11 +49,13 @@ NO_EXCUSE = frozenset({"data.labels", "data.coverage", "data.complete", "data.pl
 """Causes that lie in labels, or in the values of NP: they explain nothing that shapes in NP tell,
 too. And the AJI by which the remedy of a symptom may win back more than that of its cause:"""
 MORE = 0.1
+DOUBTED = 0.6
+"""Most that is said of a cause whose remedy, tried, costs as much (of three, one was right)."""
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
-Steps = Iterator["Progress | Verdict"]
-"""What a check gives, step by step."""
+Steps = Generator["Progress | Verdict", None, Any]
+"""What a check gives, step by step; it may return the last (or only) verdict."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +182,7 @@ def _run(each: Check, bench: Bench, at: Progress) -> Generator[Progress, None, N
     """Make one check; what goes wrong in it is its finding, and the rest goes on."""
     made = []
     try:
-        for step in each.run(bench):
+        for step in _said_by(each.run(bench)):
             if isinstance(step, Verdict):
                 some = tuple(step.more.get("places", ()))[: bench.params.n_places]
                 made.append(replace(_finding(each, step), places=some))
@@ -202,6 +195,12 @@ def _run(each: Check, bench: Bench, at: Progress) -> Generator[Progress, None, N
     # several findings of one check: the strongest speaks, the others stand behind it
     made.sort(key=lambda f: (VERDICTS.index(f.verdict), -f.certainty))
     bench.found.extend(made or [_finding(each, skip("there was nothing to measure"))])
+
+
+def _said_by(steps: Steps) -> Iterator[Progress | Verdict]:
+    last = yield from steps
+    if last is not None:
+        yield last
 
 
 def _finding(each: Check, said: Verdict) -> Finding:
@@ -225,10 +224,12 @@ def _try_remedies(bench: Bench, found: list[Finding]) -> Generator[Progress, Non
         after = bench.again(bench.setup.applied(finding.remedy)).score()
         gain = after - before
         numbers = {**finding.numbers, "AJI as it is": before, "AJI with the remedy": after}
-        remedy = finding.remedy
+        remedy, sure = finding.remedy, finding.certainty
         if not gain >= BETTER:  # it says what to do, but the program does not offer to do it
             remedy = replace(remedy, action="", value=None)
-        found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy)
+        if gain <= -MORE:  # what mends nothing and does harm is hardly the cause
+            sure = min(sure, DOUBTED)
+        found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy, certainty=sure)
 
 
 def _second_look(
@@ -241,17 +242,9 @@ def _second_look(
         return
     mended = bench.again(bench.setup.applied(first.remedy))
     moved = action.startswith(("labels_", "image_order"))  # whatever labels say is open again
-    again = [
-        c
-        for c in checks
-        if not (c.last or c.missing(bench.case.has))
-        and c.id != first.id
-        and (
-            _explains(first.id, c.id)
-            or any(fnmatch(first.id, a) for a in c.after)
-            or (moved and c.family in ("data", "model"))
-        )
-    ]
+    again = [c for c in checks if not (c.last or c.missing(bench.case.has) or c.id == first.id)
+             and (_explains(first.id, c.id) or any(fnmatch(first.id, a) for a in c.after)
+                  or (moved and c.family in ("data", "model")))]  # fmt: skip
     hidden = {c.id for c in again}
     mended.found = [f for f in found if f.id not in hidden and f.id != first.id]
     for number, each in enumerate(again):
@@ -270,6 +263,9 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
     told = [replace(f, explained_by=_cause_of(f, causes)) for f in found]
     of = {f.id: _weight(f) for f in reversed(causes)}
+    strongest: dict[str, Finding] = {}
+    for f in sorted(told, key=_weight):
+        strongest.setdefault(f.id, f)
 
     def order(f: Finding) -> tuple[Any, ...]:
         if f.wrong and f.explained_by:
@@ -278,7 +274,9 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
             group = 0 if f.wrong else 1 + VERDICTS.index(f.verdict)
         # what wins back more once a cause is mended comes right behind that
         behind = f.gain >= BETTER and f.beside in of
-        return (group, *(of[f.beside] if behind else _weight(f)), behind, *_weight(f))
+        verdict, *rest = of[f.beside] if behind else _weight(f)
+        again = strongest[f.id] is not f  # what one check says besides stands behind other causes
+        return (group, verdict, again, *rest, behind, *_weight(f))
 
     return tuple(sorted(told, key=order))
 
@@ -296,7 +294,10 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
     for cause in causes:
         if cause.id in (finding.id, finding.beside) or not _explains(cause.id, finding.id):
             continue
-        if (finding.stands and cause.id in NO_EXCUSE) or finding.gain > max(cause.gain, 0) + MORE:
+        broken = cause.decisive and cause.family == "model"  # whatever its maps gain by a reading
+        if (finding.stands and cause.id in NO_EXCUSE) or (
+            finding.gain > max(cause.gain, 0) + MORE and not broken
+        ):
             continue
         mutual = finding.verdict == FAULT and _explains(finding.id, cause.id)
         if not mutual or _weight(cause) < _weight(finding):
@@ -391,8 +392,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         dataset_of_arrays(names, **given) if given else None,
         None if held_out is None else dataset_of_arrays(image=held_out), kind, predictor, error,
         None if separation is None else Separator.of(separation), loss, augmentation, n_types,
-        setup or Setup(), (note,) if note else (),
-    )  # fmt: skip
+        setup or Setup(), (note,) if note else ())  # fmt: skip
     return _driven(diagnose_steps(Bench(case, params)), progress)
 
 

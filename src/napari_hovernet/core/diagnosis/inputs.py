@@ -98,14 +98,6 @@ def _white(x: torch.Tensor) -> torch.Tensor:
     return (x / light * light.amax(1, keepdim=True)).clamp(0, 255)
 
 
-def _raised(x: torch.Tensor, gamma: float) -> torch.Tensor:
-    return 255 * (x.clamp(0, 255) / 255) ** gamma
-
-
-def _normalised(x: torch.Tensor) -> torch.Tensor:
-    return (x / 255 - _per_channel(MEAN, x)) / _per_channel(STD, x)
-
-
 DARK = "Use images of full range (0..255): these are dark; mend the exposure or the conversion."
 GAMMA = ("Undo the gamma: images are linear in light (or were brightened) where the network knows "
          "sRGB.")  # fmt: skip
@@ -127,7 +119,8 @@ WAYS: tuple[Row, ...] = (
     *((f"values are multiplied by {k:g}", NEED, lambda x, k=k: x * k,
        f"Images are {'too ' if k > 2 else ''}dark for the network", DARK, "input_factor", k)
       for k in (4.0, 2.0)),
-    *((f"values are raised to {g:.2g} (gamma)", NEED, lambda x, g=g: _raised(x, g),
+    *((f"values are raised to {g:.2g} (gamma)", NEED,
+       lambda x, g=g: 255 * (x.clamp(0, 255) / 255) ** g,
        "Images have another gamma than the network knows", GAMMA, "input_gamma", g)
       for g in (1 / 3, 1 / 2.2, 2.2)),
     *((f"{k:.0f} is subtracted", NEED, lambda x, k=k: x - k,
@@ -141,7 +134,8 @@ WAYS: tuple[Row, ...] = (
      lambda x: 255 * (x * _per_channel(STD, x) + _per_channel(MEAN, x)),
      "Images are normalised for another network", "Leave out the normalisation by ImageNet's mean "
      "and deviation: this network expects 0..255.", "", None),
-    ("images are normalised by ImageNet's mean", NEED, _normalised,
+    ("images are normalised by ImageNet's mean", NEED,
+     lambda x: (x / 255 - _per_channel(MEAN, x)) / _per_channel(STD, x),
      "Images lack the normalisation of the training",
      "Normalise images by ImageNet's mean and deviation, as in the training.", "", None),
     ("all channels are as the brightest", NEED, lambda x: x.amax(1, keepdim=True).expand_as(x),
@@ -149,8 +143,7 @@ WAYS: tuple[Row, ...] = (
      "colours are read and written.", "", None),
     ("white is made white", NEED, _white, "White of the images is no white",
      "Balance white: empty glass has to be as light in all three channels (colour temperature, "
-     "stain, a filter).", "", None),
-)  # fmt: skip
+     "stain, a filter).", "", None))  # fmt: skip
 """Name, least gain, change, title, remedy, its action and value; simpler ones come first."""
 LOOKS = (("levels are stretched", 0.03, _stretched), ("colours are made usual", 0.03, _usual))
 """Tried last: they say that images look foreign, and not why."""
@@ -365,8 +358,7 @@ def what_goes_in(bench: Bench) -> Steps:
     sweep = yield from sweep_steps(bench)
     best = sweep.best("input")
     if best is None:
-        yield skip(sweep.why or "nothing could be tried")
-        return
+        return skip(sweep.why or "nothing could be tried")
     blind = yield from _blind(bench)
     won = sweep.winner
     common: dict[str, Any] = {"layers": ("image", "np", "hv_x"), "unit": "agreement"}
@@ -431,21 +423,22 @@ def magnification(bench: Bench) -> Steps:
     sweep = yield from sweep_steps(bench)
     best, found = sweep.best("zoom"), [q.diameter for q in sweep.plain if q.diameter]
     if not found:
-        yield skip(sweep.why or "no nucleus was found")
-        return
+        return skip(sweep.why or "no nucleus was found")
     size = float(np.median(found))
     yield from (some := list(_two_sizes(bench, sweep)))
     if some:
         return
     words = f"Nuclei are about {size:.0f} px across (usual {USUAL[0]:.0f} to {USUAL[1]:.0f})"
     if best is None:
-        yield ok(f"{words}.", value=size, threshold=USUAL[1], unit="px")
-        return
+        return ok(f"{words}.", value=size, threshold=USUAL[1], unit="px")
     won = sweep.winner
     if won is None or won.what.kind != "zoom":
-        yield ok(f"{words}; the {best.words}.", value=best.mean, threshold=best.what.need,
-                 unit="agreement")  # fmt: skip
-        return
+        far = not USUAL[0] / 2 <= size <= 2 * USUAL[1] and sweep.plain[0].by_labels
+        return warn(f"{words}; the {best.words}.", title="Nuclei have a size that networks do not "
+                    "know", value=size, threshold=2 * USUAL[1], unit="px", certainty=0.45,
+                    remedy=Remedy("Look up the mpp of images and model, and resize the images.")) \
+             if far else ok(f"{words}; the {best.words}.", value=best.mean,
+                            threshold=best.what.need, unit="agreement")  # fmt: skip
     zoom = won.what.zoom
     strong = max(zoom, 1 / zoom) >= STRONG_ZOOM and won.before[0].by_labels
     yield (fault if strong else warn)(
@@ -473,9 +466,10 @@ def _two_sizes(bench: Bench, sweep: Sweep) -> Steps:
     large = float(np.median(sorted(sizes.values())[len(sizes) // 2 :] or [0]))
     small = {i: q for i, q in zip(sweep.which, sweep.plain, strict=True)
              if 0 < q.diameter < SMALLER * large}  # fmt: skip
-    if not 2 <= len(small) <= len(sizes) - 2:
-        return
-    zoom = round(large / float(np.median([sizes[i] for i in small])), 2)
+    usual = float(np.median([sizes[i] for i in small] or [USUAL[0]]))
+    if not 2 <= len(small) <= len(sizes) - 2 or usual >= USUAL[0]:
+        return  # as large as nuclei are in other sources
+    zoom = round(large / usual, 2)
     what = WhatIf(f"these are resized {zoom:g} times", "zoom", NEED, zoom=zoom)
     for gain in _gain(_Parts(bench), what, small, list(small)):
         if gain.mean >= NEED and min(gain.gains) > 0:

@@ -16,7 +16,9 @@ from ..types import Progress
 from .bench import Bench
 from .engine import Steps, check, fault, judge, ok, skip, warn
 from .inputs import GOOD, adapted, run_part, sweep_steps
+from .maps import BAD_DICE, np_steps
 from .model import BROKEN, NORMS, SYMPTOMS, fresh_statistics, network_of
+from .reading import HALF
 from .report import Plot, Remedy
 
 LEAST_CHANNELS, DEAD, FLAT = 4, 0.9, 0.45
@@ -78,7 +80,13 @@ def _watched(network: nn.Module) -> Iterator[dict[str, _Layer]]:
                               made.finite and old.finite)  # fmt: skip
             seen[name] = made
 
-    handles = [m.register_forward_hook(lambda _, __, out, n=name: take(n, out))
+    def look(name: str, given: Any, output: Any) -> None:
+        many = [x for x in given if isinstance(x, torch.Tensor) and x.ndim > 2]
+        for k, x in enumerate(many if len(many) > 1 else ()):  # a skip beside what comes up
+            take(f"input {name} ({k + 1})", x)
+        take(name, output)
+
+    handles = [m.register_forward_hook(lambda _, given, out, n=name: look(n, given, out))
                for name, m in network.named_modules()]  # fmt: skip
     try:
         yield seen
@@ -93,8 +101,7 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
     """Dead, exploding or constant layers; batch norm in training mode, or of other data."""
     network = network_of(bench)
     if network is None:
-        yield skip("the network is a function, its layers cannot be seen")
-        return
+        return skip("the network is a function, its layers cannot be seen")
     yield from (said := list(_norm_states(network)))
     with _watched(network) as seen:
         for index in bench.variant_indices[:2]:
@@ -104,12 +111,11 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
     sizes = tuple(float(np.log10(max(x.largest, 1e-12))) for x in layers)
     plot = Plot("lines", "Size of the values, layer by layer", tuple(range(len(layers))),
                 (("log10 of the largest", sizes),), "layer", "log10")  # fmt: skip
-    broken = _broken(layers)
+    broken = next(_broken(layers), None)
     if broken is not None:
         title, words, text, certainty = broken
-        yield fault(words, title=title, certainty=certainty, remedy=Remedy(text), plot=plot,
-                    layers=("np", "hv_x", "hv_y"))  # fmt: skip
-        return
+        return fault(words, title=title, certainty=certainty, remedy=Remedy(text), plot=plot,
+                     layers=("np", "hv_x", "hv_y"), decisive=True)  # fmt: skip
     if said:
         return
     sweep = yield from sweep_steps(bench)
@@ -118,63 +124,63 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
              f"{max((x.largest for x in layers), default=0):.3g}.")  # fmt: skip
     if won is not None and won.what.kind == "norm":
         labelled = won.before[0].by_labels
-        yield judge(
+        return judge(
             labelled, f"The {won.words}.", 0.9,
             title="Statistics of batch norm do not fit the data", value=won.mean,
             threshold=won.what.need, unit="agreement",
             remedy=Remedy("Check that the running statistics were saved and loaded; let the "
                           "network see images like these in training mode once, or fine-tune it."),
         )  # fmt: skip
-        return
     yield Progress(0, 1, "batch norm")
     name, ratio = bench.once("misfit", lambda: misfit(bench))
     if ratio > MISFIT:
-        labelled = bool(sweep.plain) and sweep.plain[0].by_labels
-        poor = labelled and float(np.mean([q.both for q in sweep.plain])) < GOOD
-        yield (fault if poor else warn)(
+        fits = [q.both for q in sweep.plain if q.by_labels]
+        prob = yield from np_steps(bench)
+        poor = np.mean(fits) < GOOD if fits else (  # of tokens nothing is swept
+            not sweep.plain and prob.truth is not None and prob.dice(HALF) < BAD_DICE)  # fmt: skip
+        return (fault if poor else warn)(
             f"{words} What enters {name} has {ratio:.1f} times the spread that it was trained with "
             "(healthy: below 2), that before it fits.",
             title=f"Weights before {name} and its statistics do not belong together",
             value=ratio, threshold=MISFIT, unit="ratio", plot=plot,
             certainty=0.85 if poor else 0.45, remedy=Remedy(
                 "Load the checkpoint anew, strictly and by the names of its own code: weights of "
-                "another layer or file stand there, or were changed."),
-        )  # fmt: skip
-        return
+                "another layer or file stand there, or were changed."))  # fmt: skip
     yield ok(words + (f" Adapting batch norm gains {gain.mean:+.3f}." if gain else ""), plot=plot)
 
 
-def _broken(layers: Sequence[_Layer]) -> tuple[str, str, str, float] | None:
-    """Title, evidence, remedy and certainty of the first thing that is wrong."""
+def _broken(layers: Sequence[_Layer]) -> Iterator[tuple[str, str, str, float]]:
+    """Title, evidence, remedy and certainty of what is wrong, first layers first."""
     earlier = "take an earlier checkpoint, or train again with a smaller learning rate."
     sizes: list[float] = []
     for x in layers:
-        if not x.finite:
-            return (f"Values become NaN or infinite in layer {x.name}", f"The first is {x.name}.",
-                    f"Run in float32; {earlier}", 0.95)  # fmt: skip
         before = float(np.median(sizes)) if sizes else 0.0
-        if x.largest > EXPLODES or (before > 0 and x.size > GROWTH * before):
-            return (f"Values explode in layer {x.name}",
-                    f"Values reach {x.largest:.3g} in {x.name}; those before are about "
-                    f"{before:.3g} (healthy: up to 300).",
-                    "Look at weights and batch norms of that layer, and at the scale of the "
-                    f"input; {earlier}", 0.92)  # fmt: skip
+        if not x.finite:
+            yield (f"Values become NaN or infinite in layer {x.name}", f"The first is {x.name}.",
+                   f"Run in float32; {earlier}", 0.95)  # fmt: skip
+        elif x.largest > EXPLODES or (before > 0 and x.size > GROWTH * before):
+            yield (f"Values explode in layer {x.name}", f"They reach {x.largest:.3g} in {x.name}; "
+                   f"those before are about {before:.3g} (healthy: up to 300).", "Look at weights "
+                   "and batch norms of that layer, and at the scale of the input; " + earlier,
+                   0.92)  # fmt: skip
         sizes.append(x.size)
     for x in layers:
-        n = len(x.low)
-        if x.name.startswith("output") and x.flat == 1:
-            return (f"The network's {x.name[7:]} is the same everywhere",
-                    f"{x.name} does not change over the image.",
-                    f"The network is dead: {earlier}", 0.9)  # fmt: skip
-        if n >= LEAST_CHANNELS and x.dead >= DEAD:
-            return (f"Layer {x.name} is dead",
-                    f"{x.dead:.0%} of its {n} channels are 0 everywhere.",
-                    f"Weights were lost or training killed it: {earlier}", 0.88)  # fmt: skip
-        if n >= LEAST_CHANNELS and x.flat >= FLAT and x.dead == 0:
-            return (f"Channels of layer {x.name} are dead", f"{x.flat:.0%} of its {n} channels are "
-                    "the same everywhere.", f"Weights were set to zero, pruned or not loaded: "
-                    f"{earlier}", 0.9)  # fmt: skip
-    return None
+        n, (kind, _, name) = len(x.low), x.name.partition(" ")
+        if kind == "input" and x.flat == 1:
+            yield (f"Layer {name} gets nothing from one side", f"An input of {name} is the same "
+                   "everywhere: a skip of the decoder is lost.", "Look at what is handed to it, "
+                   f"and in what order (weights that were lost give zero, too): {earlier}",
+                   0.93)  # fmt: skip
+        elif kind == "output" and x.flat == 1:
+            yield (f"The network's {name} is the same everywhere", f"{x.name} does not change over "
+                   "the image.", f"The network is dead: {earlier}", 0.9)  # fmt: skip
+        elif n >= LEAST_CHANNELS and x.dead >= DEAD:
+            yield (f"Layer {x.name} is dead", f"{x.dead:.0%} of its {n} channels are 0 everywhere.",
+                   f"Weights were lost or training killed it: {earlier}", 0.88)  # fmt: skip
+        elif n >= LEAST_CHANNELS and x.flat >= FLAT and x.dead == 0:
+            yield (f"Channels of layer {x.name} are dead", f"{x.flat:.0%} of its {n} channels are "
+                   "the same everywhere.", f"Weights were set to zero, pruned or not loaded: "
+                   f"{earlier}", 0.9)  # fmt: skip
 
 
 def _norm_states(network: Any) -> Steps:

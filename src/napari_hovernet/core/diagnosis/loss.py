@@ -163,8 +163,7 @@ def loss_minimum(bench: Bench) -> Steps:
     known = wrong_answers(loss.hv, b)
     curve = [value(loss.hv, k * b.target, b.target, b.mask) for k in KS]
     if not all(map(math.isfinite, [*known.values(), *curve])):
-        yield skip("the loss is not finite there (see its gradient)")
-        return
+        return skip("the loss is not finite there (see its gradient)")
     base = known.pop("truth")
     cost = {name: v - base for name, v in known.items()}
     numbers = {f"{name}, above the truth": v for name, v in cost.items()}
@@ -336,7 +335,8 @@ def _counted(loss: HvLoss, b: Batch) -> tuple[float, float]:
     if slope is None:
         return 0.0, 0.0
     each = slope.abs().sum(1)
-    counts = each > 1e-3 * each.max().clamp(min=TINY)
+    some = each[each > TINY]  # of their median: the slope of an angle is endless near 0
+    counts = each > 1e-3 * (float(some.median()) if len(some) else 1.0)
     far = F.max_pool2d(b.mask.float()[:, None], 7, 1, 3)[:, 0] == 0
     inside, outside = (counts[m].float().mean().nan_to_num() for m in (b.mask, far))
     return float(inside), float(outside)
@@ -355,14 +355,16 @@ def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
     said = f"{inside:.0%} of the nucleus pixels and {outside:.0%} of those far from nuclei count."
     if not math.isfinite(base) or (abs(base) <= TINY and not outside):
         return
-    if inside < COUNTS and outside > OUTSIDE:
+    if inside < COUNTS and (outside > OUTSIDE or inside > 0.02):
         other = inside > 0.02
         yield fault(
             said, value=inside, threshold=COUNTS, unit="share", certainty=0.93 if other else 0.95,
-            title="The mask is that of other samples or pixels" if other else
+            title="The mask is that of other samples or pixels" if other and outside > OUTSIDE else
+            "A part of each nucleus does not count" if other else
             "The mask is the wrong way round: background counts, nuclei do not",
-            remedy=Remedy("Multiply each sample by its own mask of nuclei (not of background): "
-                          "look at broadcasting, axes, and whether it is inverted."))  # fmt: skip
+            remedy=Remedy("Multiply each sample by its own mask of nuclei (all of their pixels, no "
+                          "background): look at broadcasting, axes, and whether it is "
+                          "inverted."))  # fmt: skip
         return
     if outside > OUTSIDE:
         yield warn(f"{said} HV is drawn to 0 there, and nuclei weigh but their share of pixels.",
@@ -412,7 +414,7 @@ def _parts(loss: Loss, b: Batch) -> tuple[dict[str, float], bool]:
 
 def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
     """Judge NP against HV by planted maps too: of NP that is learned little loss is left."""
-    np_share, largest, here = 0.0, ("", 1.0), {}
+    np_share, hv_share, largest, here = 0.0, 0.0, ("", 1.0), {}
     terms = False
     for batch in (synthetic_batch(), b):
         parts, terms = _parts(loss, batch)
@@ -421,6 +423,7 @@ def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
         if not all(map(math.isfinite, parts.values())) or of_hv <= TINY:
             return []
         np_share = max(np_share, parts.get("np", 0.0) / (parts.get("np", 0.0) + of_hv))
+        hv_share = max(hv_share, of_hv / (parts.get("np", 0.0) + of_hv))
         name = max(hv, key=lambda n: hv[n])
         largest = min(largest, (name, hv[name] / of_hv), key=lambda pair: pair[1])
         here = {n: v / max(sum(parts.values()), TINY) for n, v in parts.items()}
@@ -439,6 +442,12 @@ def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
             "NP has no weight in the loss", value=np_share, threshold=bounds[0], unit="share",
             certainty=scaled(np_share, 0, bounds[0], 0.93, 0.8) if sure else 0.4, remedy=weights,
             **common)]  # fmt: skip
+    if hv_share < NP_SHARE[1]:
+        return [(fault if hv_share < NP_SHARE[0] else warn)(
+            f"{said}. HV makes at most {hv_share:.2%} of NP and HV (usual: more than half).",
+            title="NP drowns HV", value=hv_share, threshold=NP_SHARE[0], unit="share",
+            certainty=0.85 if hv_share < NP_SHARE[0] else 0.4, remedy=Remedy(
+                "Raise the weight of HV (lambda_hv), or lower lambda_np."), **common)]  # fmt: skip
     many = len([n for n in here if n.startswith("hv")]) > 1
     if many and largest[1] > TERM:
         return [fault(f"{said}. {largest[0]} makes {largest[1]:.1%} of HV.", value=largest[1],

@@ -23,7 +23,7 @@ from ..losses import HoverLoss
 from ..params import LOSS_TERMS, LossParams
 from ..synthetic import planted_maps, tissue
 from ..types import Maps
-from .bench import Bench, Item, busiest
+from .bench import Bench, Item, busiest, kept
 
 HvLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """f(pred_hv (B, 2, H, W), true_hv, mask (B, H, W)) -> scalar."""
@@ -203,22 +203,19 @@ def synthetic_batch(n_types: int = TYPES) -> Batch:
     return _batch(crops, n_types, "synthetic nuclei")
 
 
+@kept
 def batch_of(bench: Bench) -> Batch:
     """Cut the busiest parts of the first images, once; synthetic nuclei where none is of use."""
-
-    def make() -> Batch:
-        n_types = bench.case.n_types or TYPES
-        crops = [_crop(bench, i) for i in bench.map_indices[:N_CROPS]]
-        good = [c for c in crops if c is not None]
-        edge = min((min(c[0].shape) for c in good), default=0)
-        cut = [(a[:edge, :edge], k[:edge, :edge], Maps(np=m.np[:edge, :edge],
-                hv=m.hv[:, :edge, :edge]), t[:, :edge, :edge]) for a, k, m, t in good]  # fmt: skip
-        covered = float(np.mean([(c[0] > 0).mean() for c in cut])) if cut else 0.0
-        if not 0.02 <= covered <= 0.8:
-            return synthetic_batch(n_types)
-        return _batch(cut, n_types, f"{len(cut)} crops of {edge} px of your images")
-
-    return bench.once("loss_batch", make)
+    n_types = bench.case.n_types or TYPES
+    crops = [_crop(bench, i) for i in bench.map_indices[:N_CROPS]]
+    good = [c for c in crops if c is not None]
+    edge = min((min(c[0].shape) for c in good), default=0)
+    cut = [(a[:edge, :edge], k[:edge, :edge], Maps(np=m.np[:edge, :edge],
+            hv=m.hv[:, :edge, :edge]), t[:, :edge, :edge]) for a, k, m, t in good]  # fmt: skip
+    covered = float(np.mean([(c[0] > 0).mean() for c in cut])) if cut else 0.0
+    if not 0.02 <= covered <= 0.8:
+        return synthetic_batch(n_types)
+    return _batch(cut, n_types, f"{len(cut)} crops of {edge} px of your images")
 
 
 def _crop(bench: Bench, index: int) -> Any:
@@ -252,8 +249,7 @@ def _batch(crops: Any, n_types: int, source: str) -> Batch:
         torch.stack((torch.zeros_like(logit), logit), 1),
         torch.from_numpy(np.stack([np.ascontiguousarray(m.hv, np.float32) for m in maps])),
         torch.from_numpy(np.stack(targets)), torch.from_numpy(np.stack(labels) > 0), 0.5 * drawn,
-        torch.from_numpy(np.minimum(types, max(n_types - 1, 1))), source,
-    )  # fmt: skip
+        torch.from_numpy(np.minimum(types, max(n_types - 1, 1))), source)  # fmt: skip
 
 
 def rng() -> torch.Generator:
@@ -304,6 +300,5 @@ def wrong_answers(loss: HvLoss, b: Batch) -> dict[str, float]:
         ADDED: t + 0.3,
         "half of the truth": 0.5 * t, "twice the truth": 2 * t,
         "the truth with its first channel (h, along x) negated": t * signs,
-        "the truth with its second channel (v, along y) negated": -t * signs,
-    }  # fmt: skip
+        "the truth with its second channel (v, along y) negated": -t * signs}  # fmt: skip
     return {name: value(loss, p, t, m) for name, p in asked.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import cv2
@@ -21,15 +21,7 @@ from ..data.stores import MAPS
 from ..types import Bool, Float64, Progress
 from .bench import Bench, scale_of
 from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
-from .reading import (
-    HALF,
-    Lies,
-    View,
-    correlation,
-    lies_of,
-    on_maps,
-    view_steps,
-)
+from .reading import HALF, Lies, View, correlation, lies_of, on_maps, view_steps
 from .report import Place, Plot, Remedy
 
 CAUSES = ("model.checkpoint", "model.weights", "model.failures")
@@ -54,11 +46,9 @@ def maps_of_every_image(bench: Bench) -> Steps:
     readable = [i for i in bench.map_indices if _readable(bench, i)]
     failed = [i for i in readable if bench.maps(i) is None]
     if not readable:
-        yield skip("there is no image that the network could read")
-        return
+        return skip("there is no image that the network could read")
     if not failed:
-        yield ok(f"There are maps of all {len(readable)} images.")
-        return
+        return ok(f"There are maps of all {len(readable)} images.")
     why = bench.failures.get(failed[0], "nothing came back").rstrip(".")
     finite = "finite" in why.lower() or "nan" in why.lower()
     said = fault if len(failed) > FEW * len(readable) else warn
@@ -72,8 +62,7 @@ def maps_of_every_image(bench: Bench) -> Steps:
             if finite else "Look at the error and mend the network; no size of image may fail.",
             plain="These results were not computed in full; ask who made the network."),
         places=[Place(i, names[i], (0, 1, 0, 1)) for i in failed],
-        decisive=len(failed) == len(readable),
-    )  # fmt: skip
+        decisive=len(failed) == len(readable))  # fmt: skip
 
 
 def _readable(bench: Bench, index: int) -> bool:
@@ -237,13 +226,11 @@ def np_is_a_probability(bench: Bench) -> Steps:
     views = yield from view_steps(bench)
     found = yield from np_steps(bench)
     if not views:
-        yield skip("there are no maps")
-        return
+        return skip("there are no maps")
     common: dict[str, Any] = {"layers": ("image", "truth", "np"),
                               "places": [v.place() for v in views]}  # fmt: skip
     if found.sign < 0:
-        yield _inverted(found, bench.setup.np_channel, common)
-        return
+        return _inverted(found, bench.setup.np_channel, common)
     labelled = found.truth is not None and found.truth.best >= RELATED
     if labelled and squeezed(found):
         yield _biased(found, common)
@@ -272,8 +259,7 @@ def _numbers(views: Sequence[View], found: NP, labelled: bool, common: dict[str,
             remedy=Remedy("Make NP by the softmax over both channels, once (not twice, and no "
                           "sigmoid on top); until then set the threshold in the middle.",
                           *(("np_threshold", middle) if outside else ())),
-            **common,
-        )  # fmt: skip
+            **common)  # fmt: skip
     elif between >= BETWEEN and jumps >= JUMPS:
         yield judge(
             labelled, f"Of the neighbours of pixels with NP near 1, {jumps:.1%} have NP near 0 "
@@ -282,8 +268,7 @@ def _numbers(views: Sequence[View], found: NP, labelled: bool, common: dict[str,
             threshold=JUMPS, unit="share", decisive=labelled,
             remedy=Remedy("Look for an overflow where NP is written: 256 x NP in a byte wraps to "
                           "0; use 255 x NP, rounded and clipped, or floats."),
-            **common,
-        )  # fmt: skip
+            **common)  # fmt: skip
     elif between < BETWEEN and found.all[HALF_AT:].sum():
         lost = labelled and found.dice(HALF) < BAD_DICE
         yield (fault if lost else warn)(
@@ -293,8 +278,7 @@ def _numbers(views: Sequence[View], found: NP, labelled: bool, common: dict[str,
             value=between, threshold=BETWEEN, unit="share",
             remedy=Remedy("Give the probability itself (softmax channel 1), not a mask of 0 and 1: "
                           "the threshold is a parameter of the separation."),
-            **common,
-        )  # fmt: skip
+            **common)  # fmt: skip
     else:
         yield ok(f"{words}.", layers=("np",), value=high - low)
 
@@ -318,8 +302,7 @@ def _np_as_given(raw: Sequence[Any], activation: str) -> Steps:
         title=f"NP is not a probability but {'logits' if logits else kinds[0]}",
         value=len(kinds), threshold=1, unit="images", certainty=0.95, layers=("np",),
         remedy=Remedy("Apply the softmax (channel 1) before NP is used.", "np_activation", "logits")
-        if logits else Remedy(f"Divide NP by {kinds[0][3:]} before it is used."),
-    )  # fmt: skip
+        if logits else Remedy(f"Divide NP by {kinds[0][3:]} before it is used."))  # fmt: skip
 
 
 def _inverted(found: NP, channel: int, common: dict[str, Any]) -> Any:
@@ -338,8 +321,7 @@ def _inverted(found: NP, channel: int, common: dict[str, Any]) -> Any:
         remedy=Remedy("Read the other NP channel: nucleus is channel 1 of the softmax.",
                       "np_channel", 0 if channel else 1),
         plain="The program takes everything but the nuclei for nuclei.",
-        stands=all(told), **common,
-    )  # fmt: skip
+        stands=all(told), **common)  # fmt: skip
 
 
 def _biased(found: NP, common: dict[str, Any]) -> Any:
@@ -358,8 +340,7 @@ def _biased(found: NP, common: dict[str, Any]) -> Any:
         plot=Plot("lines", "Dice by threshold", steps, (("Dice", tuple(map(found.dice, steps))),),
                   "NP threshold", "Dice", found.best, on_x=True),
         plain="The program is far too ready (or far too slow) to call something a nucleus.",
-        **common,
-    )  # fmt: skip
+        **common)  # fmt: skip
 
 
 # --- place -----------------------------------------------------------------------------
@@ -390,8 +371,7 @@ def place_of_the_maps(bench: Bench) -> Steps:
     views = yield from view_steps(bench)
     found = yield from np_steps(bench)
     if found.truth is None and found.image is None:
-        yield skip("give true labels or images to lay the maps on")
-        return
+        return skip("give true labels or images to lay the maps on")
     lies = found.witness
     if lies is None:
         said = list(_strangers(views, found))
@@ -403,18 +383,23 @@ def place_of_the_maps(bench: Bench) -> Steps:
     other = found.image if by_labels else None
     free = other is not None and other.best >= RELATED  # labels may be what is misplaced
     pixels = sum(v.prob.size for v in views)
-    if _turned(lies):
-        contradicted = free and other is not None and not _turned(other)
-        yield from _turn(lies, by_labels, contradicted, free, views, bench)
-    elif _is_shifted(lies, pixels):
-        contradicted = free and other is not None and not _is_shifted(other, pixels)
-        yield from _shift(lies, by_labels, contradicted, free, views, bench)
-    else:
-        yield Progress(0, 1, "parts of the maps")
-        parts = list(_stitched(views, found, bench.params.n_places)) if by_labels else []
-        yield from parts or [ok(f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, "
-                                "and not better moved or turned.", value=0.0, threshold=LEAST_SHIFT,
-                                unit="px", layers=("image", "np"))]  # fmt: skip
+    for test, words in ((_turned, _turn), (partial(_is_shifted, pixels=pixels), _shift)):
+        if not test(lies):
+            continue
+        if free and other is not None and not test(other):
+            return ok("Labels lie otherwise than maps and image: see the findings on data.")
+        evidence, more = words(lies, _what(by_labels))
+        alone = ALONE - 0.02 * ("features" in bench.case.has)  # see the tokens first
+        sure = (0.96 if free else 0.85) if by_labels else alone
+        return (fault if by_labels else warn)(
+            f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, {evidence}.",
+            certainty=sure, layers=("image", "truth", "np"), places=[v.place() for v in views],
+            **more)  # fmt: skip
+    yield Progress(0, 1, "parts of the maps")
+    parts = list(_stitched(views, found)) if by_labels else []
+    yield from parts or [ok(f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and "
+                            "not better moved or turned.", value=0.0, threshold=LEAST_SHIFT,
+                            unit="px", layers=("image", "np"))]  # fmt: skip
 
 
 def _what(by_labels: bool) -> str:
@@ -433,28 +418,17 @@ def _is_shifted(lies: Lies, pixels: int) -> bool:
             and lies.there - lies.here >= gain and lies.agree >= AGREE)  # fmt: skip
 
 
-def _turn(lies: Lies, by_labels: bool, contradicted: bool, free: bool, views: Sequence[View],
-          bench: Bench) -> Steps:  # fmt: skip
-    if contradicted:
-        yield ok("The labels are turned against maps and image: see the findings on data.")
-        return
-    turn = lies.turn
+def _turn(lies: Lies, what: str) -> tuple[str, dict[str, Any]]:
+    turn, best = lies.turn, max(lies.turns)
     back = turn if turn.flip else Turn(False, -turn.quarters % 4)
-    yield (fault if by_labels else warn)(
-        f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and "
-        f"{max(lies.turns):.2f} "
-        f"if that is {turn_words(turn)}.",
-        title=f"Maps are {turn_words(turn)}",
-        value=max(lies.turns) - lies.here, threshold=TURN_GAIN, unit="correlation",
-        certainty=(0.96 if free else 0.85) if by_labels else ALONE,
-        remedy=Remedy("Undo the flip or turn where maps are made or read (mind rows and columns), "
-                      "HV with its vectors.", "maps_turn", (back.flip, back.quarters)),
-        plot=Plot("bars", f"Correlation of NP with {_what(by_labels)}, turned",
-                  tuple(map(turn_words, TURNS)), (("correlation", lies.turns),), "turn"),
-        plain="What is drawn belongs to the mirrored or turned image.",
-        layers=("image", "truth", "np"),
-        places=[v.place() for v in views],
-    )  # fmt: skip
+    return f"and {best:.2f} if that is {turn_words(turn)}", {
+        "title": f"Maps are {turn_words(turn)}", "value": best - lies.here, "threshold": TURN_GAIN,
+        "unit": "correlation", "plain": "What is drawn belongs to the mirrored or turned image.",
+        "remedy": Remedy("Undo the flip or turn where maps are made or read (mind rows and "
+                         "columns), HV with its vectors.", "maps_turn", (back.flip, back.quarters)),
+        "plot": Plot("bars", f"Correlation of NP with {what}, turned",
+                     tuple(map(turn_words, TURNS)), (("correlation", lies.turns),), "turn"),
+    }  # fmt: skip
 
 
 def turn_words(turn: Turn) -> str:
@@ -465,26 +439,16 @@ def turn_words(turn: Turn) -> str:
     return (flipped if turn.flip else plain)[turn.quarters]
 
 
-def _shift(lies: Lies, by_labels: bool, contradicted: bool, free: bool, views: Sequence[View],
-           bench: Bench) -> Steps:  # fmt: skip
-    if contradicted:
-        yield ok("The labels lie elsewhere than maps and image: see the findings on data.")
-        return
+def _shift(lies: Lies, what: str) -> tuple[str, dict[str, Any]]:
     rows, cols = lies.shift
-    tokens = bench.case.predictor is not None and bench.case.predictor.reads == "features"
-    yield (fault if by_labels else warn)(
-        f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and {lies.there:.2f} if "
-        f"taken to lie {shift_words(lies.shift)} ({lies.agree:.0%} of {lies.n} images say so).",
-        title=f"Maps lie {shift_words(lies.shift)} of where they should",
-        value=float(max(abs(rows), abs(cols))), threshold=LEAST_SHIFT, unit="px",
-        certainty=(0.96 if free else 0.85) if by_labels else ALONE - 0.02 * tokens,
-        remedy=Remedy(
-            "Find what moves them (tokens that are no patches, padding, a crop put back at the "
-            "wrong place); until then move the maps back.", "maps_shift", (-rows, -cols)),
-        numbers={"rows": rows, "columns": cols}, layers=("image", "truth", "np"),
-        plain="Outlines lie beside their nuclei.",
-        places=[v.place() for v in views],
-    )  # fmt: skip
+    return (f"and {lies.there:.2f} if taken to lie {shift_words(lies.shift)} ({lies.agree:.0%} of "
+            f"{lies.n} images say so)"), {
+        "title": f"Maps lie {shift_words(lies.shift)} of where they should",
+        "value": float(max(abs(rows), abs(cols))), "threshold": LEAST_SHIFT, "unit": "px",
+        "numbers": {"rows": rows, "columns": cols}, "plain": "Outlines lie beside their nuclei.",
+        "remedy": Remedy("Find what moves them (tokens that are no patches, padding, a crop put "
+                         "back at the wrong place); until then move the maps back.", "maps_shift",
+                         (-rows, -cols))}  # fmt: skip
 
 
 def shift_words(shift: tuple[int, int]) -> str:
@@ -495,7 +459,7 @@ def shift_words(shift: tuple[int, int]) -> str:
     return " and ".join(said) or "in place"
 
 
-def _stitched(views: Sequence[View], found: NP, n_places: int) -> Steps:
+def _stitched(views: Sequence[View], found: NP) -> Steps:
     """Tell whether parts of the maps lie elsewhere, by labels and (if any) the image."""
     made = [_blocks(v, v.labels > 0, found.sign) for v in views if v.labels is not None]
     off, n = [p for places, _ in made for p in places], sum(k for _, k in made)
@@ -512,9 +476,8 @@ def _stitched(views: Sequence[View], found: NP, n_places: int) -> Steps:
         value=len(off) / n, threshold=OFF_BLOCKS, unit="share", certainty=0.92,
         remedy=Remedy("Put each tile back at the place it was cut from: mind offset, halo and the "
                       "order of rows and columns."),
-        layers=("image", "truth", "np"), places=tuple(off[:n_places]),
-        plain="The picture was put together from tiles in the wrong places.",
-    )  # fmt: skip
+        layers=("image", "truth", "np"), places=off,
+        plain="The picture was put together from tiles in the wrong places.")  # fmt: skip
 
 
 def _blocks(view: View, reference: Any, sign: int) -> tuple[list[Place], int]:
@@ -564,5 +527,4 @@ def _strangers(views: Sequence[View], found: NP) -> Steps:
         remedy=Remedy("Look at what is kept between two images: a cache, or a constant input."
                       if same else "Put maps (or tokens) and images in the same order: pair both "
                                    "by name, and mind 10 before 2."),
-        plain="What is drawn belongs to another picture.",
-    )  # fmt: skip
+        plain="What is drawn belongs to another picture.")  # fmt: skip

@@ -17,7 +17,7 @@ from scipy import fft, ndimage
 from ..data.samples import TURNS, turn_plane
 from ..data.stores import MAPS
 from ..hv import NO_DIRECTION, hv_targets
-from ..types import Bool, Float32, Float64, Progress
+from ..types import Bool, Float32, Progress
 from .bench import Bench
 from .engine import Steps, check, fault, judge, ok, skip, warn
 from .maps import CAUSES, NP, REACH, RELATED, mask_of, np_steps, shift_words, turn_words
@@ -57,7 +57,7 @@ class HV:
     high: float = 0.0
     centre: tuple[float, float] = (0.0, 0.0)  # Mean of each channel
     spread: tuple[float, float] = (0.0, 0.0)  # Root mean square of each channel
-    ends: float = 0.0  # Share of pixels with a channel at -1 or 1
+    ends: float = 0.0  # Share of pixels with a channel at its end: -1, 1, or where it was clipped
     noise: float = 0.0  # From pixel to pixel, relative to the length
     mse: float = 0.0  # Relative to that of a map of zeros; by labels
     truth: Fit = NO_FIT
@@ -116,7 +116,8 @@ def _measured(view: View, ids: Any, target: Float32, parts: Any, n_parts: int) -
     reading = (truth if labelled else fit(hv, shapes)).best
     t = target[:, inside].astype(np.float64)
     read = reading.read(hv)[:, inside].astype(np.float64)
-    soft = [_smeared(target, sigma)[:, inside] for sigma in BLURS] if labelled else []
+    soft = [np.stack([cv2.GaussianBlur(x, (0, 0), sigma) for x in target])[:, inside].astype(float)
+            for sigma in BLURS] if labelled else []  # fmt: skip
     return {
         "n": int(inside.sum()), "length": np.hypot(*p).sum(), "p": p,
         "outside": float(np.hypot(*hv[:, ~inside]).mean()) if not inside.all() else 0.0,
@@ -128,12 +129,7 @@ def _measured(view: View, ids: Any, target: Float32, parts: Any, n_parts: int) -
         "surface": _overlap(hv, of),
         "sharp": correlation(read, t) if labelled else 0.0,
         "soft": max((correlation(read, s) for s in soft), default=0.0),
-        "places": _worst(view, ids, of),
-    }  # fmt: skip
-
-
-def _smeared(target: Float32, sigma: float) -> Float64:
-    return np.stack([cv2.GaussianBlur(plane, (0, 0), sigma) for plane in target]).astype(np.float64)
+        "places": _worst(view, ids, of)}  # fmt: skip
 
 
 def _noise(hv: Float32, inside: Bool) -> float:
@@ -194,14 +190,14 @@ def _together(rows: Sequence[dict[str, Any]], by_labels: bool) -> HV:
         by_labels, n, float(length), mean["outside"], float(sum(r["usual"] for r in rows) / n),
         float(low), float(high), (float(p[0].mean()), float(p[1].mean())),
         (float((p[0] ** 2).mean() ** 0.5), float((p[1] ** 2).mean() ** 0.5)),
-        float((np.abs(p) >= AT_END).any(axis=0).mean()), mean["noise"] / max(float(length), 1e-9),
+        float((np.abs(p) >= AT_END * min(max(-low, high), 1)).any(axis=0).mean()),
+        mean["noise"] / max(float(length), 1e-9),
         float(sum(r["error"] for r in rows) / max(sum(r["zero"] for r in rows), 1e-9)),
         pooled([r["truth"] for r in rows]), pooled([r["shapes"] for r in rows]),
         tuple(np.average([r["turned"] for r in rows], axis=0, weights=[r["n"] for r in rows])),
         (int(at[0]) - middle[0], int(at[1]) - middle[1]) if reach else (0, 0),
         abs(float(surface[at])), (mean["sharp"], mean["soft"]), _odd(rows, by_labels),
-        tuple(p for _, p in places),
-    )  # fmt: skip
+        tuple(p for _, p in places))  # fmt: skip
 
 
 def _odd(rows: Sequence[dict[str, Any]], by_labels: bool) -> tuple[int, int]:
@@ -229,7 +225,8 @@ NOISY = 0.35
 SMEAR_GAIN = 0.12
 """Correlation by which smeared targets fit better than sharp ones (healthy: none)."""
 AT_END, SATURATED = 0.98, 0.5
-"""|HV| of a channel at the end of tanh, and the share of such pixels (healthy: up to 0.05)."""
+"""Share of its end (1, or less) from which a channel stands there, and that of such pixels
+(healthy: up to 0.05)."""
 COLLAPSED, SHORT = 0.1, 0.25
 """Mean length below which HV is nothing, or short."""
 LONG, TOO_LONG = 1.4, 1.8
@@ -249,16 +246,14 @@ def direction_of_hv(bench: Bench) -> Steps:
     hv = yield from hv_steps(bench)
     main = hv.main
     if main.parts < LEAST_PARTS:
-        yield skip("there are too few whole nuclei in the maps")
-        return
+        return skip("there are too few whole nuclei in the maps")
     what = "the true nuclei" if hv.truth is main else "single nuclei of NP"
     words = (f"Mean cosine of HV to {what}: {main.claimed:.2f} as it claims to be, "
              f"{main.score:.2f} as {main.best.words}; to shapes of NP "
              f"{hv.shapes.claimed:.2f}.")  # fmt: skip
     common = _common(hv, main)
     if hv.length < 1e-3 or _one_sided(hv) or min(hv.spread) < EMPTY_CHANNEL * max(hv.spread):
-        yield ok(f"{words} See the length of HV.", **common)
-        return
+        return ok(f"{words} See the length of HV.", **common)
     best = max(hv.turned, default=0.0)
     turn = TURNS[hv.turned.index(best)] if hv.turned else TURNS[0]
     gains = max(POINTS, hv.score + ELSEWHERE_GAIN)
@@ -398,8 +393,7 @@ def length_of_hv(bench: Bench) -> Steps:
     """Collapsed, saturated, one-sided, of another scale."""
     hv = yield from hv_steps(bench)
     if hv.n < 500:
-        yield skip("there are too few nucleus pixels")
-        return
+        return skip("there are too few nucleus pixels")
     ratio = hv.length / max(hv.usual, 1e-9)
     points = hv.main.score >= POINTS and hv.main.parts >= LEAST_PARTS
     words = (f"HV in nuclei is {hv.length:.3g} long on average (exact HV: {hv.usual:.2f}) and goes "
@@ -408,8 +402,7 @@ def length_of_hv(bench: Bench) -> Steps:
     common: dict[str, Any] = {
         "value": hv.length, "unit": "length", "places": hv.places[:5],
         "layers": ("magnitude", "hv_x", "hv_y", "instances"),
-        "numbers": {"outside": hv.outside, "at the ends": hv.ends, "noise": hv.noise},
-    }  # fmt: skip
+        "numbers": {"outside": hv.outside, "at the ends": hv.ends, "noise": hv.noise}}  # fmt: skip
     if hv.by_labels:
         words += f" Its squared error is {hv.mse:.2f} of that of a map of zeros."
     said = list(_impossible(bench, hv, ratio, words, points, common))
@@ -426,7 +419,7 @@ def length_of_hv(bench: Bench) -> Steps:
             "One of two channels is nothing: look at the HV head (two outputs?) and at what writes "
             "it, or train again."), {"threshold": EMPTY_CHANNEL}),
         (hv.ends >= SATURATED, 0.92, "HV is saturated",
-         f"{hv.ends:.0%} of the pixels stand at -1 or 1 (healthy: below 5 %).", Remedy(
+         f"{hv.ends:.0%} of the pixels stand at an end of its range (healthy: below 5 %).", Remedy(
              "HV should run evenly across a nucleus: look for a tanh too much, clipping, or a loss "
              "that asks for length."), {"threshold": SATURATED}),
     ), common))  # fmt: skip

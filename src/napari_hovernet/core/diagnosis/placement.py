@@ -16,7 +16,7 @@ from ..data.items import listed
 from ..data.samples import TURNS, Turn, turn_plane
 from ..inference.images import UInt8
 from ..types import Float32, Progress
-from .bench import Bench, Item
+from .bench import Bench, Item, kept
 from .data import DENSITY, places_of, scaled, told
 from .engine import Steps, check, ok, skip
 from .report import Plot, Remedy
@@ -92,7 +92,8 @@ class Pair:
     @property
     def own(self) -> float:
         """Correlation where labels are, or next to it."""
-        return 0.0 if self.window is None else float(np.nanmax(_core(self.window, NEAR)))
+        near = slice(REACH - NEAR, REACH + NEAR + 1)
+        return 0.0 if self.window is None else float(np.nanmax(self.window[near, near]))
 
     @property
     def best(self) -> tuple[tuple[int, int], float]:
@@ -103,11 +104,6 @@ class Pair:
     def sure(self) -> float:
         """Correlation that chance does not reach, in this image alone."""
         return float(max(2 * MATCH, CHANCE / max(self.nuclei, 1) ** 0.5))
-
-
-def _core(window: Float32, reach: int) -> Float32:
-    mid = window.shape[0] // 2
-    return window[mid - reach : mid + reach + 1, mid - reach : mid + reach + 1]
 
 
 def _peak(window: npt.NDArray[Any]) -> tuple[tuple[int, int], float]:
@@ -153,18 +149,15 @@ def count_nuclei(labels: Any) -> int:
     return max(len(np.unique(labels)) - 1, int(areas))
 
 
+@kept
 def _pair(bench: Bench, item: Item) -> Pair | None:
     """Compare an image with its labels, once; None where one of them shows nothing."""
-
-    def make() -> Pair | None:
-        if item.image is None or item.labels is None or not item.labels.any():
-            return None
-        plane, inside = likeness(item.image), item.labels > 0
-        if plane.std() < 0.008 or inside.mean() > 0.97:  # blank; full of nuclei
-            return None
-        return pair_of(item, plane, band(inside), count_nuclei(item.labels))
-
-    return bench.once("pair", make, item.index)
+    if item.image is None or item.labels is None or not item.labels.any():
+        return None
+    plane, inside = likeness(item.image), item.labels > 0
+    if plane.std() < 0.008 or inside.mean() > 0.97:  # blank; full of nuclei
+        return None
+    return pair_of(item, plane, band(inside), count_nuclei(item.labels))
 
 
 @dataclass(frozen=True)
@@ -302,23 +295,18 @@ def _spread(indices: Sequence[int]) -> list[int]:
     return [i for s in starts for i in indices[s : s + RUN]]
 
 
+@kept
 def placement(bench: Bench) -> tuple[list[Pair], Where]:
     """Compare images with their labels, once."""
-
-    def make() -> tuple[list[Pair], Where]:
-        items = filter(None, map(bench.item, _spread(bench.indices)))
-        pairs = [pair for pair in (_pair(bench, item) for item in items) if pair is not None]
-        return pairs, where_of(pairs)
-
-    return bench.once("placement", make)
+    items = filter(None, map(bench.item, _spread(bench.indices)))
+    pairs = [pair for pair in (_pair(bench, item) for item in items) if pair is not None]
+    return pairs, where_of(pairs)
 
 
 WORDS = {Turn(True, 0): "mirrored", Turn(False, 1): "turned by 90 degrees",
          Turn(False, 2): "turned by 180 degrees", Turn(False, 3): "turned by 270 degrees",
          Turn(True, 2): "upside down", Turn(True, 1): "transposed",
          Turn(True, 3): "transposed and turned by 180 degrees"}  # fmt: skip
-Words = tuple[Any, ...]
-"""Title, text of the remedy, and its action and value where there are any."""
 TOGETHER = "Look where image and label files are cut, resized or flipped: both must get the same."
 
 
@@ -339,18 +327,16 @@ def place(bench: Bench) -> Steps:
     pairs, where = placement(bench)
     if not pairs or where.kind in ("", "inverted"):
         n = sum(p.nuclei for p in pairs)
-        yield skip("labels are on what is lighter than the rest (see what labels cover)"
-                   if where.kind else f"{n} nuclei in images that show any: too few")  # fmt: skip
-        return
+        return skip("labels are on what is lighter than the rest (see what labels cover)"
+                    if where.kind else f"{n} nuclei in images that show any: too few")  # fmt: skip
     moved = [i for i, j in enumerate(where.at) if i != j] if where.kind == "order" else []
     which = [pairs[i] for i in where.odd or moved or range(len(pairs))]
     common = {"unit": "correlation", "places": places_of(bench, (p.item for p in which)),
               "layers": ("image", "truth"), "plot": _sizes(pairs)}  # fmt: skip
     if where.kind == "fits" and not where.odd:
-        yield ok(f"Labels fit {len(pairs)} images with correlation {where.own:.2f}, better than "
-                 "moved, turned, resized, or on another image.", value=where.own, threshold=MATCH,
-                 **common)  # fmt: skip
-        return
+        return ok(f"Labels fit {len(pairs)} images with correlation {where.own:.2f}, better than "
+                  "moved, turned, resized, or on another image.", value=where.own, threshold=MATCH,
+                  **common)  # fmt: skip
     title, remedy, sure = _explained(bench, pairs, where)
     said = (f"Labels fit their images with correlation {where.own:.2f}; as said, with "
             f"{where.value:.2f} (chance: 0, in place 0.3 to 0.9).")  # fmt: skip
@@ -374,58 +360,48 @@ def _elsewhere(p: Pair) -> str:
 
 def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, Remedy, float]:
     """Title, remedy and certainty of labels that are somewhere else."""
-    sure = scaled(where.value - where.own, 0.05, 0.3, 0.88, 0.98)
+    sure, at = scaled(where.value - where.own, 0.05, 0.3, 0.88, 0.98), where.at
+    action: tuple[Any, ...] = ()
     if where.odd:
         share = len(where.odd) / len(pairs)
-        return f"Labels of {len(where.odd)} images are moved or turned", Remedy(
-            f"Correct (shift or turn back) the labels of these images. {TOGETHER}"
-        ), scaled(share, ODD, 0.5, 0.85, 0.95) if share >= ODD else 0.45  # fmt: skip
-    kinds = {"shift": _shifted, "turn": _turned, "angle": _at_angle, "order": _mixed,
-             "nowhere": _nowhere}  # fmt: skip
-    title, text, *action = kinds.get(where.kind, _sized)(bench, pairs, where)
-    return title, Remedy(text, *action), 0.75 if where.kind == "nowhere" else sure
+        title = f"Labels of {len(where.odd)} images are moved or turned"
+        text = "Correct (shift or turn back) the labels of these images."
+        sure = scaled(share, ODD, 0.5, 0.85, 0.95) if share >= ODD else 0.45
+    elif where.kind == "shift":
+        title = f"Labels are moved by {-at[0]} rows and {-at[1]} columns"
+        text, action = f"Move labels by {at[0]} rows and {at[1]} columns.", ("labels_shift", [*at])
+    elif where.kind == "turn":
+        words = next(words for done, words in WORDS.items() if _undoes(done, at))
+        title, text = f"Labels are {words}", "Turn labels back, so that they lie on their image."
+        if not any(bench.setup.labels_turn):
+            action = ("labels_turn", [at.flip, at.quarters])
+    elif where.kind == "angle":
+        title = f"Labels are turned by {-at:.0f} degrees against their image"
+        text = f"Turn labels back by {at:.0f} degrees (nearest pixel)."
+    elif where.kind == "order":
+        title, text, action = _mixed(bench, pairs, at)
+    elif where.kind == "nowhere":
+        title, sure = "Labels do not fit their images anywhere", 0.75
+        text = "Check the pairing: do these labels belong to these images?"
+    else:
+        title = f"Labels are {1 / at:.2f} x as large as they should be"
+        text = f"Resize labels by {at:.3f} (nearest pixel), so that they fit."
+        if where.kind == "zoom":
+            action = ("labels_zoom", float(at * bench.setup.labels_zoom))
+    return title, Remedy(text if where.kind == "order" else f"{text} {TOGETHER}", *action), sure
 
 
-def _shifted(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
-    r, c = where.at
-    return (f"Labels are moved by {-r} rows and {-c} columns", f"Move labels by {r} rows and {c} "
-            f"columns. {TOGETHER}", "labels_shift", [r, c])  # fmt: skip
-
-
-def _turned(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
-    words = next(words for done, words in WORDS.items() if _undoes(done, where.at))
-    action = ("labels_turn", [where.at.flip, where.at.quarters])
-    return (f"Labels are {words}", f"Turn labels back, so that they lie on their image. {TOGETHER}",
-            *(() if any(bench.setup.labels_turn) else action))  # fmt: skip
-
-
-def _at_angle(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
-    return (f"Labels are turned by {-where.at:.0f} degrees against their image",
-            f"Turn labels back by {where.at:.0f} degrees (nearest pixel). {TOGETHER}")  # fmt: skip
-
-
-def _sized(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
-    action = ("labels_zoom", float(where.at * bench.setup.labels_zoom))
-    return (f"Labels are {1 / where.at:.2f} x as large as they should be", "Resize labels by "
-            f"{where.at:.3f} (nearest pixel), so that they fit. {TOGETHER}",
-            *(action if where.kind == "zoom" else ()))  # fmt: skip
-
-
-def _mixed(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
-    order, at = list(range(len(bench.case.items or ()))), [p.item.index for p in pairs]
-    for i, j in enumerate(where.at):
-        order[at[i]] = at[j]
+def _mixed(bench: Bench, pairs: Sequence[Pair], at: Any) -> tuple[str, str, Any]:
+    """Title, remedy and action for labels of which some belong to other images."""
+    order, which = list(range(len(bench.case.items or ()))), [p.item.index for p in pairs]
+    for i, j in enumerate(at):
+        order[which[i]] = which[j]
     as_text = order == sorted(order, key=lambda i: str(i + 1))
-    n = sum(i != j for i, j in enumerate(where.at))
+    n = sum(i != j for i, j in enumerate(at))
     return (f"Labels of {n} of {len(pairs)} images belong to other images",
             "Pair images and labels by name: sort both in the same way"
             + (" (one list was sorted as text: 1, 10, 2)." if as_text else "."),
-            *(("image_order", order) if bench.setup.image_order is None else ()))  # fmt: skip
-
-
-def _nowhere(bench: Bench, pairs: Sequence[Pair], where: Where) -> Words:
-    return ("Labels do not fit their images anywhere",
-            f"Check the pairing: do these labels belong to these images? {TOGETHER}")  # fmt: skip
+            ("image_order", order) if bench.setup.image_order is None else ())  # fmt: skip
 
 
 def _undoes(done: Turn, back: Turn) -> bool:

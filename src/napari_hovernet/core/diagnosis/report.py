@@ -15,8 +15,7 @@ FAMILIES = ("data", "model", "separation", "loss", "augmentation")
 """Families of checks, in the order in which they run."""
 LAYERS = (
     "image", "truth", "instances", "np", "hv_x", "hv_y", "magnitude",
-    "target_np", "target_hv_x", "target_hv_y", "types",
-)  # fmt: skip
+    "target_np", "target_hv_x", "target_hv_y", "types")  # fmt: skip
 """What can be looked at in one image."""
 PLOTS = ("bars", "histogram", "lines", "matrix")
 

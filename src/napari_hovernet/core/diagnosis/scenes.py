@@ -21,7 +21,7 @@ from ..synthetic import HV_GRAIN, HV_NOISE, blurred, planted_maps, smooth_noise
 from ..types import Float32, Int32, Maps, Progress
 from .bench import Bench
 from .case import Separator
-from .reading import READINGS, Reading
+from .reading import READINGS
 
 T = TypeVar("T")
 
@@ -86,10 +86,6 @@ def soft_maps(labels: Int32, seed: int = 0) -> Maps:
     hv = [blurred(channel, SOFT_HV) + noise * smooth_noise(rng, labels.shape, HV_GRAIN)
           for channel in hv_targets(labels)]  # fmt: skip
     return Maps(np=planted_maps(labels, seed, SOFT_NOISE).np, hv=np.stack(hv))
-
-
-def _written(maps: Maps, reading: Reading) -> Maps:
-    return Maps(np=maps.np, hv=reading.written(maps.hv))
 
 
 def inside_out(maps: Maps) -> Maps:
@@ -209,8 +205,9 @@ class Probe:
     @property
     def way(self) -> Any:
         """The reading of HV in which it works; None if it works as it should, or in none."""
-        tried = {r: self.of(r.words, partial(_written, self.maps, r), self.labels)
-                 for r in READINGS[1:]} if self.bad else {}  # fmt: skip
+        maps = self.maps
+        tried = {r: self.of(r.words, partial(lambda r: Maps(np=maps.np, hv=r.written(maps.hv)), r),
+                            self.labels) for r in READINGS[1:]} if self.bad else {}  # fmt: skip
         best = max(tried, key=lambda r: tried[r].aji, default=None)
         return best if best is not None and self.cured(tried[best]) else None
 

@@ -14,10 +14,7 @@ from .bench import Bench
 from .engine import ALONE, Steps, check, fault, ok, skip, warn
 from .maps import BAD_DICE
 from .maps_hv import WEAK
-from .reading import (
-    HALF,
-    view_steps,
-)
+from .reading import HALF, view_steps
 from .report import OK, Finding, Plot, Remedy
 
 RULED_OUT = 6
@@ -40,8 +37,7 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
         scores = (aji(table), aji(parts), dice(table), table.n_true, table.n_pred)
         rows.append((view, *scores, *shares))
     if not rows:
-        yield skip("no image has both labels and instances")
-        return
+        return skip("no image has both labels and instances")
     columns = list(zip(*rows, strict=True))[1:]
     mine, base, area, true, found, share, truly = (float(np.mean(c)) for c in columns)
     worst = sorted(rows, key=lambda row: row[1])[: bench.params.n_places]
@@ -51,14 +47,12 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
                     "Dice of all-foreground": 2 * truly / (1 + truly)},
         "places": tuple(row[0].place(f"AJI {row[1]:.2f}") for row in worst),
         "plot": Plot("bars", "Scores", ("AJI", "AJI of components", "Dice"),
-                     (("mean", (mine, base, area)),)),
-    }  # fmt: skip
+                     (("mean", (mine, base, area)),))}  # fmt: skip
     words = (f"AJI {mine:.2f}, connected components {base:.2f}; Dice {area:.2f}, everything "
              f"nucleus {2 * truly / (1 + truly):.2f}; {found:.0f} instances for {true:.0f} nuclei "
              "an image.")  # fmt: skip
     if mine >= base and area >= BAD_DICE:
-        yield ok(words, **common)
-        return
+        return ok(words, **common)
     known = [f for f in bench.found if f.wrong and f.certainty >= ALONE]
     answer = _answer(share, truly, area)
     bad = area < BAD_DICE and not known
@@ -73,8 +67,7 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
             "(encoder, stain, organ), fine-tune it on these; check that input, tokens and weights "
             "are those of its training, and load its checkpoint anew."
         ), plain="The outlines do not fit the labels, for a reason this program does not know.",
-        **common,
-    )  # fmt: skip
+        **common)  # fmt: skip
 
 
 def _answer(share: float, truly: float, area: float) -> str:

@@ -59,57 +59,49 @@ def exact_maps_through_it(bench: Bench) -> Steps:
     probe = yield from probe_steps(bench)
     remedy = Remedy(f"Mend the separation, or {OURS}.", *ANEW)
     if probe.error:
-        yield fault(f"On touching nuclei with exact maps: {probe.error}",
-                    title="The separation fails with an error", certainty=0.97, remedy=remedy,
-                    decisive=True)  # fmt: skip
-        return
+        return fault(f"On touching nuclei with exact maps: {probe.error}",
+                     title="The separation fails with an error", certainty=0.97, remedy=remedy,
+                     decisive=True)  # fmt: skip
     maps = probe.maps
     repeat = evaluate(probe.separator.cut(maps), probe.separator.cut(maps)).aji
     if repeat < 1 and probe.separator.cut(maps).any():
-        yield fault("Cut twice, the same maps gave instances that agree by an AJI of "
-                    f"{repeat:.3f}.",
-                    title="The separation is not deterministic", value=repeat, threshold=1.0,
-                    unit="AJI", certainty=0.96, decisive=True, layers=("instances",),
-                    remedy=Remedy("Fix the seed of what is random, or "
-                                  f"{OURS}.", *ANEW))  # fmt: skip
-        return
+        return fault("Cut twice, the same maps gave instances that agree by an AJI of "
+                     f"{repeat:.3f}.",
+                     title="The separation is not deterministic", value=repeat, threshold=1.0,
+                     unit="AJI", certainty=0.96, decisive=True, layers=("instances",),
+                     remedy=Remedy("Fix the seed of what is random, or "
+                                   f"{OURS}.", *ANEW))  # fmt: skip
     if why := _without_nuclei(probe):
         yield fault(why, title="The separation fails on images without nuclei", certainty=0.85,
                     remedy=Remedy(f"Return zeros where there is no nucleus, or {OURS}.",
                                   *ANEW))  # fmt: skip
     crowd = probe.crowd
     if crowd.found < CROWDED * crowd.n and probe.alone.found >= probe.alone.n:
-        yield fault(f"Of {crowd.n} small nuclei in one image {crowd.found} are left, of few all.",
-                    title="Nuclei are lost where there are many", value=crowd.found,
-                    threshold=CROWDED * crowd.n, unit="instances", certainty=0.92, layers=LOOK,
-                    remedy=Remedy("Keep ids in 16 or 32 bits (int32): a byte holds 255, larger ids "
-                                  f"wrap or are clipped; or {OURS}.", *ANEW))  # fmt: skip
-        return
+        return fault(f"Of {crowd.n} small nuclei in one image {crowd.found} are left, of few all.",
+                     title="Nuclei are lost where there are many", value=crowd.found,
+                     threshold=CROWDED * crowd.n, unit="instances", certainty=0.92, layers=LOOK,
+                     remedy=Remedy("Keep ids in 16 or 32 bits (int32): a byte holds 255, larger "
+                                   f"ids wrap or are clipped; or {OURS}.", *ANEW))  # fmt: skip
     yield Progress(0, 1, "true labels through the separation")
     own, ours, where = _oracle(bench, probe)
     numbers = {"AJI with exact maps": own, "ours": ours, "AJI of generated nuclei": probe.exact.aji}
-    words = (
-        ""
-        if math.isnan(own)
-        else (
-            f"Exact maps of the true nuclei come out with an AJI of {own:.2f} (ours: {ours:.2f}). "
-        )
-    )
+    words = "" if math.isnan(own) else (f"Exact maps of the true nuclei come out with an AJI of "
+                                        f"{own:.2f} (ours: {ours:.2f}). ")  # fmt: skip
     lost = max(ours - own if not math.isnan(own) else 0.0, 1 - LOST - probe.exact.aji)
     known = probe.merges or probe.on_rims or probe.way is not None
     if lost < LOST or known or probe.separator.params is not None:  # parameters: see tuning
-        yield ok(f"{words}{in_words(probe)}.", value=own, threshold=ours - LOST, unit="AJI",
-                 numbers=numbers, layers=LOOK)  # fmt: skip
-        return
-    how = misplaced(probe) or _how(probe)
+        return ok(f"{words}{in_words(probe)}.", value=own, threshold=ours - LOST, unit="AJI",
+                  numbers=numbers, layers=LOOK)  # fmt: skip
+    s = probe.exact if probe.exact.aji < 1 - LOST else probe.soft
+    how = misplaced(probe) or (f"{s.few} of {s.n} nuclei are merged or lost, {s.many} split or "
+                               "spurious")  # fmt: skip
     yield fault(
         f"{words}{in_words(probe)}; {how}.", title=f"The separation spoils perfect maps: {how}",
         value=own, threshold=ours - LOST, unit="AJI", certainty=0.75 + min(lost, 0.4) / 2,
         remedy=Remedy(f"Look for what does that after the cut (filters, a shift, a border, a mask "
                       f"of NP left out), or {OURS}.", *ANEW,
                       plain="Use the built-in separation."),
-        numbers=numbers, layers=LOOK, places=where[: bench.params.n_places],
-    )  # fmt: skip
+        numbers=numbers, layers=LOOK, places=where[: bench.params.n_places])  # fmt: skip
 
 
 def _without_nuclei(probe: Probe) -> str:
@@ -167,11 +159,6 @@ def misplaced(probe: Probe) -> str:
     return "instances are too large" if cover > 1.18 else ""
 
 
-def _how(probe: Probe) -> str:
-    s = probe.exact if probe.exact.aji < 1 - LOST else probe.soft
-    return f"{s.few} of {s.n} nuclei are merged or lost, {s.many} split or spurious"
-
-
 DROP = 0.2
 """AJI that may be lost when HV is half or twice as long, or when other nuclei lie beside."""
 STEADY = 0.85
@@ -194,26 +181,23 @@ def how_it_reads_hv(bench: Bench) -> Steps:
     way = probe.way
     if way is not None:
         axes = "the channels swapped" if way.order == "vh" else "the other sign"
-        yield fault(
+        return fault(
             f"{in_words(probe)}. With HV written as {way.words} it works.",
             title=f"The separation reads HV as {way.words}", certainty=0.96,
             remedy=Remedy(f"Hand it HV with {axes} ({way.words}), change how it reads the order "
                           f"and sign of the channels, or {OURS}.", *ANEW), **common)  # fmt: skip
-        return
     yield Progress(0, 1, "the same nuclei elsewhere in the tile")
     steady = probe.steady
     if steady < STEADY:
-        yield fault(
+        return fault(
             f"{in_words(probe)}. Cut from {BEGINS[0]} rows and {BEGINS[1]} columns later on, the "
             f"same nuclei agree by an AJI of {steady:.2f} (healthy: above 0.97).",
             title="The cut depends on where the tile begins", certainty=0.92, decisive=True,
             remedy=Remedy(WHOLE, *ANEW), **common)  # fmt: skip
-        return
     params = probe.separator.params
     if params is not None and (probe.bad or params.method == "local"):  # parameters: see tuning
-        yield ok(f"{in_words(probe)}; no order or sign of HV, and no other place in the tile "
-                 "changes that.", **common)  # fmt: skip
-        return
+        return ok(f"{in_words(probe)}; no order or sign of HV, and no other place in the tile "
+                  "changes that.", **common)  # fmt: skip
     yield Progress(0, 1, "HV of other lengths")
     maps = probe.maps
     by = {f: probe.of(f"x {f}", partial(Maps, np=maps.np, hv=np.float32(f) * maps.hv),
@@ -263,8 +247,7 @@ def _hot_pixels(
         title="Single far-out pixels of HV rule the cut", certainty=0.9,
         remedy=Remedy("Clip HV to -1.5..1.5 before it is stretched by its minimum and maximum (and "
                       f"find what makes these outliers), or {OURS}.", *ANEW),
-        places=tuple(views[k].place() for k in far[:5]), **common,
-    )  # fmt: skip
+        places=tuple(views[k].place() for k in far[:5]), **common)  # fmt: skip
 
 
 @check("separation.relabel", "Instances against connected components", explains=EXPLAINED,
@@ -279,21 +262,17 @@ def instances_or_components(bench: Bench) -> Steps:
             why = "merge_touching is set" if params is not None and params.merge_touching else (
                 "its union is labelled anew after the cut, as in label(instances > 0), or HV is "
                 "not used at all")  # fmt: skip
-            yield fault(
+            return fault(
                 f"{in_words(probe)}: exactly the connected components of the mask; {why}.",
                 title="Touching nuclei are merged again after the cut",
                 value=probe.exact.aji, threshold=BAD, unit="AJI", certainty=0.98,
                 remedy=Remedy(f"Leave out the line that labels the union anew, or {OURS}.", *ANEW,
                               plain="Use the built-in separation: this one glues touching nuclei "
                               "together again."),
-                layers=LOOK,
-            )  # fmt: skip
-            return
-        yield ok(f"{in_words(probe)}.", value=probe.exact.aji, threshold=BAD, unit="AJI")
-        return
+                layers=LOOK)  # fmt: skip
+        return ok(f"{in_words(probe)}.", value=probe.exact.aji, threshold=BAD, unit="AJI")
     if "instances" not in there or not {"labels", "maps"} & there:
-        yield skip("give a separation, or instances and true labels")
-        return
+        return skip("give a separation, or instances and true labels")
     yield from _given_instances(bench)
 
 
@@ -325,8 +304,7 @@ def _given_instances(bench: Bench) -> Steps:
         f"{words} The instances are exactly the connected components of their union.",
         title="Touching nuclei are not cut: instances are connected components",
         value=float(np.mean(same)), threshold=SAME, unit="AJI", certainty=0.93, layers=LOOK,
-        remedy=Remedy(f"Do not label the mask anew after the cut: {OURS}."),
-    )  # fmt: skip
+        remedy=Remedy(f"Do not label the mask anew after the cut: {OURS}."))  # fmt: skip
 
 
 PIECES, MISSED = 1.5, 0.25
@@ -384,8 +362,7 @@ def parameters_of_the_separation(bench: Bench) -> Steps:
     probe = yield from probe_steps(bench)
     params = probe.separator.params
     if probe.merges or probe.on_rims or probe.way is not None:
-        yield skip("another fault of the separation has to be mended first")
-        return
+        return skip("another fault of the separation has to be mended first")
     if params is None or params.method not in ("local", "hover_net"):
         yield from _of_a_function(probe)
         return
@@ -407,8 +384,7 @@ def parameters_of_the_separation(bench: Bench) -> Steps:
     words = (f"AJI {base_scene:.2f} on generated nuclei" + ("" if few or not pairs
         else f", {base_here:.2f} here") + " as it is")  # fmt: skip
     if not helps:
-        yield ok(f"{words}; no other value does clearly better.", value=base_scene, unit="AJI")
-        return
+        return ok(f"{words}; no other value does clearly better.", value=base_scene, unit="AJI")
     single = [t for t in helps if "preset" not in t[2]] or helps
     best = max(single, key=lambda t: t[0] + t[1])
     whole = [t for t in helps if "preset" in t[2] and t[0] + t[1] > best[0] + best[1] + TUNED]
@@ -426,8 +402,7 @@ def parameters_of_the_separation(bench: Bench) -> Steps:
         certainty=min(0.85 + max(scene, here) / 4, 0.95) if proven else min(0.3 + here, ALONE),
         remedy=Remedy(f"Set {setting}.", "np_threshold" if threshold else "separation",
                       change[name] if threshold else _plain(change)),
-        layers=LOOK,
-    )  # fmt: skip
+        layers=LOOK)  # fmt: skip
 
 
 def _plain(change: dict[str, Any]) -> dict[str, Any]:

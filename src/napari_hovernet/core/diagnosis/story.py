@@ -21,12 +21,13 @@ from ..params import LOSS_PRESETS
 from .engine import diagnose
 from .loss_given import read_loss, synthetic_batch
 from .report import OK
-from .story_blob import StoryRow, blob_rows, scaled, trained, training_rows
+from .story_blob import ROWS, StoryRow, Told, scaled, told, trained
 
 
 def story_parts() -> dict[str, tuple[StoryRow, ...]]:
     """Measure the story, by its parts; ten to thirty seconds."""
-    return {"loss": loss_rows(), "training": training_rows(), "blob": blob_rows()}
+    return {part: tuple(measure() for measure in ROWS[part])
+            for part in ("loss", "training", "blob")}  # fmt: skip
 
 
 def story_rows() -> tuple[StoryRow, ...]:
@@ -34,16 +35,10 @@ def story_rows() -> tuple[StoryRow, ...]:
     return tuple(row for rows in story_parts().values() for row in rows)
 
 
-def loss_rows(seed: int = 0) -> tuple[StoryRow, ...]:
-    """Measure what was said of the loss; ``seed`` of the random maps."""
-    return (epsilon(), background(), weights(), ratio_test(seed), gradient_test(seed),
-            weights_test(seed))  # fmt: skip
-
-
 def loss_claims(seed: int = 0) -> tuple[StoryRow, ...]:
     """Measure the claims and tests of the magnitude loss alone, and what length is good for."""
-    return (epsilon(), background(), ratio_test(seed), gradient_test(seed), weights_test(seed),
-            trained(), scaled())  # fmt: skip
+    return (_epsilon(), _background(), _ratio_test(seed), _gradient_test(seed),
+            _weights_test(seed), trained(), scaled())  # fmt: skip
 
 
 # --- the loss --------------------------------------------------------------------------
@@ -66,8 +61,13 @@ def slope(at: float, eps: float, dtype: Any = torch.float32, inside: bool = True
     return _grad((squared + eps).sqrt() if inside else squared.sqrt() + eps, hv)[0].item()
 
 
-def epsilon() -> StoryRow:
-    """Where epsilon stands, what the slope at zero is, what float16 makes of it."""
+@told("loss", "Epsilon stood outside the root, so gradients were NaN or dead.",
+      "under the root the slope at zero is 0 for 1e-8 and 1e-6 in float32; NaN only for sqrt(s) + "
+      "eps; in float16 1e-8 gives NaN, 1e-6 does not; at |HV| = 1e-4 the larger one makes the "
+      "slope 7 times smaller",
+      "It stood inside. A larger epsilon helps in float16 alone, and has a price near zero."
+      )  # fmt: skip
+def _epsilon() -> Told:
     m: dict[str, float] = {}
     for name, eps in EPSILONS.items():
         for dtype in ("float32", "float16"):
@@ -83,20 +83,16 @@ def epsilon() -> StoryRow:
     m |= {"slope at |HV| = 1e-4: 1e-8 over 1e-6": near,
           "this loss: pull of the magnitude term at HV = 0": pulls[0],
           "this loss: pull of the squared error at HV = 0": pulls[1]}  # fmt: skip
-    return StoryRow(
-        "Epsilon stood outside the root, so gradients were NaN or dead.",
-        "under the root the slope at zero is 0 for 1e-8 and 1e-6 in float32; NaN only for "
-        "sqrt(s) + eps; in float16 1e-8 gives NaN, 1e-6 does not; at |HV| = 1e-4 the larger one "
-        "makes the slope 7 times smaller",
-        m,
-        holds and math.isnan(half[0]) and half[1] == 0 and 6.5 < near < 7.5 and pulls[0] == 0
-        and pulls[1] > 0,
-        "It stood inside. A larger epsilon helps in float16 alone, and has a price near zero.",
-    )  # fmt: skip
+    holds = holds and math.isnan(half[0]) and half[1] == 0
+    return m, holds and 6.5 < near < 7.5 and pulls[0] == 0 and pulls[1] > 0
 
 
-def background() -> StoryRow:
-    """Mask the lengths first or the error later; and a mean over all pixels."""
+@told("loss", "The background diluted the loss.",
+      "0.60840 before and 0.60836 after, on the example that was given; a mean over all pixels "
+      "would be 0.0606, the same loss times the coverage",
+      "With a mask of 0 and 1 both forms are the same loss. Dilution would be a constant factor, "
+      "no pull towards 0.")  # fmt: skip
+def _background() -> Told:
     mask = torch.zeros(1, 224, 224)
     mask[0, 50:100, 50:150] = 1
 
@@ -117,18 +113,16 @@ def background() -> StoryRow:
         mask[0] == 0].abs().max().item()}  # fmt: skip
     wanted = (0.60840, 0.60836, 0.0606)
     near = all(abs(v - w) < 5e-5 for v, w in zip(m.values(), wanted, strict=False))
-    return StoryRow(
-        "The background diluted the loss.",
-        "0.60840 before and 0.60836 after, on the example that was given; a mean over all pixels "
-        "would be 0.0606, the same loss times the coverage",
-        m, near and m["pull in the background, after"] == 0,
-        "With a mask of 0 and 1 both forms are the same loss. Dilution would be a constant "
-        "factor, no pull towards 0.",
-    )  # fmt: skip
+    return m, near and m["pull in the background, after"] == 0
 
 
-def weights() -> StoryRow:
-    """Weigh NP against HV with the old and the new weights, by the check of the loss."""
+@told("loss", "lambda_magnitude was too low.",
+      "the new weights take more than half of NP's share, and the check of the weights warns of "
+      "them and not of the old ones",
+      "The document itself says that the magnitude was 94 % of the HV loss already. The weights "
+      "were the only real change, and were cut back a day later because HV drowned NP."
+      )  # fmt: skip
+def _weights() -> Told:
     m: dict[str, float] = {}
     verdicts = {}
     for name in (BEFORE, AFTER):
@@ -139,14 +133,7 @@ def weights() -> StoryRow:
         m[f"NP in NP and HV, {name}"] = float(parts["np"]) / (float(parts["np"]) + hv)
         m[f"magnitude in HV, {name}"] = float(parts["hv_magnitude"]) / hv
     fell = m[f"NP in NP and HV, {AFTER}"] < m[f"NP in NP and HV, {BEFORE}"] / 2
-    return StoryRow(
-        "lambda_magnitude was too low.",
-        "the new weights take more than half of NP's share, and the check of the weights warns of "
-        "them and not of the old ones",
-        m, fell and verdicts[BEFORE] == OK and verdicts[AFTER] not in (OK, None),
-        "The document itself says that the magnitude was 94 % of the HV loss already. The weights "
-        "were the only real change, and were cut back a day later because HV drowned NP.",
-    )  # fmt: skip
+    return m, fell and verdicts[BEFORE] == OK and verdicts[AFTER] not in (OK, None)
 
 
 def expected_ratio(k: float) -> float:
@@ -154,8 +141,12 @@ def expected_ratio(k: float) -> float:
     return (2 + 2 * k**2 - math.pi * k) / (4 - math.pi)
 
 
-def ratio_test(seed: int = 0) -> StoryRow:
-    """Test 1 as it was, and as it should be."""
+@told("loss", "Test 1: the ratio goes from 1.91 to more than 5.",
+      "1.908 before and after (by formula 1.9088); with prediction = k x truth it tests what it "
+      "means to",
+      "Two random maps that have nothing to do with the truth: it can never pass as written."
+      )  # fmt: skip
+def _ratio_test(seed: int = 0) -> Told:
     rng = torch.Generator().manual_seed(seed)
     weak, strong, truth = (s * torch.randn(1, 2, 1024, 1024, generator=rng)
                            for s in (WEAK, STRONG, STRONG))  # fmt: skip
@@ -170,17 +161,14 @@ def ratio_test(seed: int = 0) -> StoryRow:
     m |= {"old test, by formula": expected_ratio(WEAK / STRONG),
           "corrected, 0.125 against 0.75 of the truth": ratio(0.125 * truth,
         0.75 * truth)}  # fmt: skip
-    return StoryRow(
-        "Test 1: the ratio goes from 1.91 to more than 5.",
-        "1.908 before and after (by formula 1.9088); with prediction = k x truth it tests what it "
-        "means to",
-        m, near and list(m.values())[-1] > DEMANDED,
-        "Two random maps that have nothing to do with the truth: it can never pass as written.",
-    )  # fmt: skip
+    return m, near and list(m.values())[-1] > DEMANDED
 
 
-def gradient_test(seed: int = 0) -> StoryRow:
-    """Test 3 as it was, and as it should be."""
+@told("loss", "Test 3: no gradient before, a gradient after.",
+      "None (NaN here) with either epsilon, as .grad of a non-leaf is asked; a gradient with "
+      "either once retain_grad() is called",
+      "It reads a thing that PyTorch never keeps, with any loss.")  # fmt: skip
+def _gradient_test(seed: int = 0) -> Told:
     rng, shape = torch.Generator().manual_seed(seed), (1, 2, 32, 32)
     truth, leaf = (torch.randn(shape, generator=rng) for _ in range(2))
     leaf.requires_grad_()
@@ -196,17 +184,14 @@ def gradient_test(seed: int = 0) -> StoryRow:
                 found = math.nan if hv.grad is None else hv.grad.norm().item()
             m[f"{'with retain_grad()' if keep else 'old test'}, epsilon {name}"] = found
     kept = [v for n, v in m.items() if "retain" in n]
-    return StoryRow(
-        "Test 3: no gradient before, a gradient after.",
-        "None (NaN here) with either epsilon, as .grad of a non-leaf is asked; a gradient with "
-        "either once retain_grad() is called",
-        m, all(v > 0 for v in kept) and all(math.isnan(v) for n, v in m.items() if "old" in n),
-        "It reads a thing that PyTorch never keeps, with any loss.",
-    )  # fmt: skip
+    return m, all(v > 0 for v in kept) and all(math.isnan(v) for n, v in m.items() if "old" in n)
 
 
-def weights_test(seed: int = 0) -> StoryRow:
-    """Test 5 as it was, and as it should be."""
+@told("loss", "Test 5 stays green.",
+      "it expects the weights 2 and 1, and fails after the change to 3 and 5",
+      "The weights were what changed, so a test with weights written into it must break."
+      )  # fmt: skip
+def _weights_test(seed: int = 0) -> Told:
     rng, shape = torch.Generator().manual_seed(seed), (1, 2, 32, 32)
     logits, hv, truth = (torch.randn(shape, generator=rng) for _ in range(3))
     nuclei = torch.randint(0, 2, (1, 32, 32), generator=rng)
@@ -222,12 +207,7 @@ def weights_test(seed: int = 0) -> StoryRow:
             m[f"old test: relative error, {name}"] = abs(t["hv"] / written - 1)
     m["corrected: largest relative error of all presets"] = max(errors)
     before, after = (m[f"old test: relative error, {name}"] for name in (BEFORE, AFTER))
-    return StoryRow(
-        "Test 5 stays green.",
-        "it expects the weights 2 and 1, and fails after the change to 3 and 5",
-        m, before < 1e-5 and after > 0.1 and max(errors) < 1e-5,
-        "The weights were what changed, so a test with weights written into it must break.",
-    )  # fmt: skip
+    return m, before < 1e-5 and after > 0.1 and max(errors) < 1e-5
 
 
 # --- as a page -------------------------------------------------------------------------

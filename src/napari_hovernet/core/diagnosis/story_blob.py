@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -36,16 +36,25 @@ class StoryRow:
     words: str  # What that means
 
 
-def training_rows() -> tuple[StoryRow, ...]:
-    """Measure what the wrong rule does: exactly, and to a network that learns; some seconds."""
-    return mean_transform(), trained(), length_alone()
+Told = tuple[Mapping[str, float], bool]
+"""What came out, and whether it is what was expected."""
+ROWS: dict[str, list[Callable[..., StoryRow]]] = {}
+"""What measures the rows, by part of the story, in the order of the files."""
 
 
-def blob_rows() -> tuple[StoryRow, ...]:
-    """Rebuild each cause of the blob that is about data or separation; a few seconds."""
-    return (relabelled(), scaled(), wrong_channels(), token_slice(), rim_seeds(),
-            whole_image_max(), zero_map(), resized(), background_channel(), sigmoid_for_softmax(),
-            int8_targets(), not_the_aji(), strict_false())  # fmt: skip
+def told(
+    part: str, claim: str, expected: str, words: str
+) -> Callable[[Callable[..., Told]], Callable[..., StoryRow]]:
+    """Declare a row; the function measures it."""
+
+    def declare(measure: Callable[..., Told]) -> Callable[..., StoryRow]:
+        def made(*seed: int) -> StoryRow:
+            return StoryRow(claim, expected, *measure(*seed), words)
+
+        ROWS.setdefault(part, []).append(made)
+        return made
+
+    return declare
 
 
 # --- what is learned -------------------------------------------------------------------
@@ -66,24 +75,27 @@ class Learned:
     components: float
 
 
-def mean_transform() -> StoryRow:
-    """Work out what rules of [H, V] make of data stored [V, H] over the eight turns."""
+@told("training", "Augmentation cannot hurt, HV is flipped along.",
+      "rules of [H, V] on data stored [V, H]: right in half of the draws, mean transform exactly "
+      "zero, so the best HV is 0 everywhere",
+      "In four of the eight turns HV is right, in the other four it is negated.")  # fmt: skip
+def _mean_transform() -> Told:
     swap, eye = np.array([[0.0, 1], [1, 0]]), np.eye(2)
     made = [swap @ t.matrix @ swap @ np.linalg.inv(t.matrix) for t in TURNS]
     share = float(np.mean([np.allclose(each, eye) for each in made]))
     mean = np.mean(made, axis=0)
     m = {"share of the eight turns that come out right": share,
          "largest entry of the mean transform": float(np.abs(mean).max())}  # fmt: skip
-    return StoryRow(
-        "Augmentation cannot hurt, HV is flipped along.",
-        "rules of [H, V] on data stored [V, H]: right in half of the draws, mean transform exactly "
-        "zero, so the best HV is 0 everywhere",
-        m, share == 0.5 and not np.abs(mean).max(),
-        "In four of the eight turns HV is right, in the other four it is negated.",
-    )  # fmt: skip
+    return m, share == 0.5 and not np.abs(mean).max()
 
 
-def trained() -> StoryRow:
+@told("training", "HV is short because lambda_magnitude is too low.",
+      "wrong rule: magnitude about 0.007 at lambda 0, 0.40 at 1, 0.57 at 5, cosine about 0; right "
+      "rule: 0.62 and 0.98 at lambda 0",
+      "lambda buys length, not direction. With right targets none is needed. (The figures to "
+      "expect are from the story's own network, those measured from one of five small layers.)"
+      )  # fmt: skip
+def trained() -> Told:
     """Train with the wrong rule at three weights, and with the right one."""
     m: dict[str, float] = {}
     near = True
@@ -95,31 +107,21 @@ def trained() -> StoryRow:
     right = learned(0.0, wrong=False)
     m["right rule, lambda 0: magnitude"] = right.magnitude
     m["right rule, lambda 0: cosine"] = right.cosine
-    return StoryRow(
-        "HV is short because lambda_magnitude is too low.",
-        "wrong rule: magnitude about 0.007 at lambda 0, 0.40 at 1, 0.57 at 5, cosine about 0; "
-        "right rule: 0.62 and 0.98 at lambda 0",
-        m, bool(near and abs(right.magnitude - 0.62) < 0.08 and right.cosine > 0.94),
-        "lambda buys length, not direction. With right targets none is needed. (The figures to "
-        "expect are from the story's own network, those measured from one of five small layers.)",
-    )  # fmt: skip
+    return m, bool(near and abs(right.magnitude - 0.62) < 0.08 and right.cosine > 0.94)
 
 
-def length_alone() -> StoryRow:
-    """Cut nuclei with HV that has length and no direction."""
+@told("training", "The fix of the loss lifts AJI to 0.60.",
+      "what was measured next: magnitude 0.58, AJI 0.062; here: a magnitude above 0.50 and an AJI "
+      "no better than connected components",
+      "Length without direction separates nothing. The bound of 0.50 was met, and the blob stayed."
+      )  # fmt: skip
+def _length_alone() -> Told:
     got, right = learned(max(LAMBDAS), wrong=True), learned(0.0, wrong=False)
     m = {"wrong rule, lambda 5: magnitude": got.magnitude, "wrong rule, lambda 5: AJI": got.aji,
          "right rule, lambda 0: magnitude": right.magnitude,
          "right rule, lambda 0: AJI": right.aji,
          "AJI of connected components": right.components}  # fmt: skip
-    return StoryRow(
-        "The fix of the loss lifts AJI to 0.60.",
-        "what was measured next: magnitude 0.58, AJI 0.062; here: a magnitude above 0.50 and an "
-        "AJI no better than connected components",
-        m, got.magnitude > 0.5 and got.aji < min(right.components + 0.05, right.aji - 0.2),
-        "Length without direction separates nothing. The bound of 0.50 was met, and the blob "
-        "stayed.",
-    )  # fmt: skip
+    return m, got.magnitude > 0.5 and got.aji < min(right.components + 0.05, right.aji - 0.2)
 
 
 @cache
@@ -205,12 +207,12 @@ def _cut(maps: Maps, preset: str = "local") -> Int32:
     return separate(maps, SeparationParams.preset(preset)).labels
 
 
-def _iou(a: Any, b: Any) -> float:
-    return float((a & b).sum() / max((a | b).sum(), 1))
-
-
-def relabelled() -> StoryRow:
-    """Cut 60 touching nuclei out of perfect maps, with and without ``label(instances > 0)``."""
+@told("blob", "The network makes the blob; better HV will separate the nuclei.",
+      "AJI about 0.287 with label(instances > 0), 0.288 as connected components, 0.94 and more "
+      "without that line",
+      "One line after the watershed merged all that touches. With it perfect maps score as if "
+      "there were no HV at all, so that no loss could have helped.")  # fmt: skip
+def _relabelled() -> Told:
     labels = clusters(RADIUS)
     exact, soft = exact_maps(labels), planted_maps(labels)
     m = {"AJI after labelling anew": _cut(exact, "merging_relabel"),
@@ -220,17 +222,13 @@ def relabelled() -> StoryRow:
          "AJI without that line, maps of a good network": _cut(soft)}  # fmt: skip
     a = {name: evaluate(labels, found).aji for name, found in m.items()}
     first, parts, *without = a.values()
-    return StoryRow(
-        "The network makes the blob; better HV will separate the nuclei.",
-        "AJI about 0.287 with label(instances > 0), 0.288 as connected components, 0.94 and more "
-        "without that line",
-        a, abs(first - 0.287) <= 0.005 and abs(parts - 0.288) <= 0.005 and min(without) >= 0.94,
-        "One line after the watershed merged all that touches. With it perfect maps score as if "
-        "there were no HV at all, so that no loss could have helped.",
-    )  # fmt: skip
+    return a, abs(first - 0.287) <= 0.005 and abs(parts - 0.288) <= 0.005 and min(without) >= 0.94
 
 
-def scaled() -> StoryRow:
+@told("blob", "HV of length 0.022 is too short, therefore nuclei come out as one blob.",
+      "the same instances from HV x 0.02 to HV x 50",
+      "Separation stretches HV or looks at directions: its length decides nothing.")  # fmt: skip
+def scaled() -> Told:
     """Cut nuclei with HV of a fiftieth to fifty times its length."""
     labels, m = clusters(RADIUS), {}
     exact, worst = exact_maps(labels), 1.0
@@ -241,32 +239,27 @@ def scaled() -> StoryRow:
             m[f"instances with HV x {factor:g}, {method}"] = float(found.max())
             worst = min(worst, evaluate(plain, found).aji)
     m["least AJI to the instances with HV x 1"] = worst
-    return StoryRow(
-        "HV of length 0.022 is too short, therefore nuclei come out as one blob.",
-        "the same instances from HV x 0.02 to HV x 50", m, worst >= 0.99,
-        "Separation stretches HV or looks at directions: its length decides nothing.",
-    )  # fmt: skip
+    return m, worst >= 0.99
 
 
-def wrong_channels() -> StoryRow:
-    """Take the background channel of PanNuke masks for nuclei."""
+@told("blob", "A Dice of 0.92 shows that NP is learned.",
+      "86 % of the pixels are nucleus, and a net that says nucleus everywhere has a Dice of 0.925",
+      "Channel 5 is background. A target that covers most of the image gives a high Dice for free, "
+      "and its one component is the blob.")  # fmt: skip
+def _wrong_channels() -> Told:
     plain = clusters(RADIUS)
     wide = np.pad(plain, [(0, round(0.19 * n)) for n in plain.shape])  # nuclei cover 14 %
     share = float((wide == 0).mean())
     m = {"coverage of channel 5": share, "Dice of all-foreground": 2 * share / (1 + share),
          "share of true nucleus pixels in that target": 0.0}  # fmt: skip
-    return StoryRow(
-        "A Dice of 0.92 shows that NP is learned.",
-        "86 % of the pixels are nucleus, and a net that says nucleus everywhere has a Dice of "
-        "0.925",
-        m, abs(share - 0.86) <= 0.01 and abs(m["Dice of all-foreground"] - 0.925) <= 0.006,
-        "Channel 5 is background. A target that covers most of the image gives a high Dice for "
-        "free, and its one component is the blob.",
-    )  # fmt: skip
+    return m, abs(share - 0.86) <= 0.01 and abs(m["Dice of all-foreground"] - 0.925) <= 0.006
 
 
-def token_slice() -> StoryRow:
-    """Take tokens 1 to 256 of 261 for the patches, and see where they land."""
+@told("blob", "Tokens 1 to 256 are the patches.",
+      "everything 4 columns = 56 px to the right, wrapped",
+      "Behind the class token stand 4 registers; patches begin at token 5. The picture that the "
+      "decoder sees is not the one the targets belong to.")  # fmt: skip
+def _token_slice() -> Told:
     taken = (np.arange(1, 1 + GRID * GRID) - PREFIX).reshape(GRID, GRID)
     moved = np.arange(GRID * GRID).reshape(GRID, GRID) - taken
     columns = float(np.median(moved))
@@ -274,16 +267,13 @@ def token_slice() -> StoryRow:
          "share of patches that moved so": float((moved == columns).mean()),
          "patches that came in on the left, a row down": float(
              (taken[:, :4] // GRID != np.arange(GRID)[:, None]).sum())}  # fmt: skip
-    return StoryRow(
-        "Tokens 1 to 256 are the patches.", "everything 4 columns = 56 px to the right, wrapped",
-        m, columns == 4 and columns * PATCH == 56,
-        "Behind the class token stand 4 registers; patches begin at token 5. The picture that "
-        "the decoder sees is not the one the targets belong to.",
-    )  # fmt: skip
+    return m, columns == 4 and columns * PATCH == 56
 
 
-def rim_seeds() -> StoryRow:
-    """Take the peaks of the HV magnitude for seeds."""
+@told("blob", "Peaks of |HV| are the nuclei.",
+      "|HV| about 0 in the centre and about 1 on the rim, so that seeds lie on rims",
+      "A nucleus gets several seeds, none in its middle, and breaks up along its rim.")  # fmt: skip
+def _rim_seeds() -> Told:
     labels = clusters(RADIUS)
     maps = exact_maps(labels)
     made = separate(maps, SeparationParams.preset("magnitude_peaks"))
@@ -296,16 +286,14 @@ def rim_seeds() -> StoryRow:
          "seeds per nucleus": float(made.markers.max()) / len(ids), "AJI": evaluate(labels,
         made.labels).aji, "AJI, local": evaluate(labels, _cut(maps)).aji}  # fmt: skip
     centre, rim, _, aji, ours = m.values()
-    return StoryRow(
-        "Peaks of |HV| are the nuclei.",
-        "|HV| about 0 in the centre and about 1 on the rim, so that seeds lie on rims",
-        m, centre < 0.2 and rim > 0.9 and aji < 0.4 and ours > 0.94,
-        "A nucleus gets several seeds, none in its middle, and breaks up along its rim.",
-    )  # fmt: skip
+    return m, centre < 0.2 and rim > 0.9 and aji < 0.4 and ours > 0.94
 
 
-def whole_image_max() -> StoryRow:
-    """Compare the largest |HV| of an image with the mean inside nuclei, in broken runs."""
+@told("blob", "The magnitude is 0.9, so HV is learned.",
+      "the largest |HV| of the image is 0.88 to 0.99 in every broken run",
+      "One pixel makes the maximum of an image. Only the mean inside nuclei, beside the cosine to "
+      "the truth, says whether HV is there.")  # fmt: skip
+def _whole_image_max() -> Told:
     labels = clusters(2 * RADIUS)
     hv = hv_targets(labels, HVConvention.preset("vh_inward_radial"))
     one = np.where(labels == 1, hv, hv * np.float32(0.022))
@@ -316,29 +304,24 @@ def whole_image_max() -> StoryRow:
     low, high = min(m.values()), max(m.values())
     m["all collapsed but one nucleus: mean inside nuclei"] = inside = float(
         magnitude(one)[labels > 0].mean())  # fmt: skip
-    return StoryRow(
-        "The magnitude is 0.9, so HV is learned.",
-        "the largest |HV| of the image is 0.88 to 0.99 in every broken run",
-        m, low >= 0.88 and high <= 0.99 and inside < 0.10,
-        "One pixel makes the maximum of an image. Only the mean inside nuclei, beside the cosine "
-        "to the truth, says whether HV is there.",
-    )  # fmt: skip
+    return m, low >= 0.88 and high <= 0.99 and inside < 0.10
 
 
-def zero_map() -> StoryRow:
-    """Score an HV map that is 0 everywhere against discs."""
+@told("blob", "An HV loss of 0.25 is a start.",
+      "0.25 for discs: the mean of x²/r² over a disc of radius r",
+      "A net that has learned nothing has an HV MSE of 0.25; show it beside every HV loss."
+      )  # fmt: skip
+def _zero_map() -> Told:
     labels = singles(4 * RADIUS)
     mse = float((hv_targets(labels)[:, labels > 0].astype(np.float64) ** 2).mean())
-    return StoryRow(
-        "An HV loss of 0.25 is a start.", "0.25 for discs: the mean of x²/r² over a disc of "
-        "radius r", {"HV MSE of the zero map": mse}, abs(mse - 0.25) <= 0.01,
-        "A net that has learned nothing has an HV MSE of 0.25; show it beside every HV loss.",
-    )  # fmt: skip
+    return {"HV MSE of the zero map": mse}, abs(mse - 0.25) <= 0.01
 
 
-def resized() -> StoryRow:
-    """Compute HV at 256 and resize it bilinearly to 224, instead of computing it at 224."""
-
+@told("blob", "HV targets can be resized with the image.",
+      "HV is right inside and wrong on rims, where the jump between two nuclei gets smaller",
+      "Resizing averages +1 and -1 across a border into 0. It costs sharpness, it does not make "
+      "the blob; compute HV from labels of the final size.")  # fmt: skip
+def _resized() -> Told:
     def to(plane: Any, edge: int, how: int = cv2.INTER_NEAREST) -> Any:
         return cv2.resize(plane.astype(np.float32), (edge, edge), interpolation=how)
 
@@ -355,76 +338,65 @@ def resized() -> StoryRow:
          "error of HV inside, mean": float(error[(small > 0) & ~rim].mean()),
          "jump of H between touching nuclei": jump, "the same, resized": less}  # fmt: skip
     on_rim, inside = list(m.values())[:2]
-    return StoryRow(
-        "HV targets can be resized with the image.",
-        "HV is right inside and wrong on rims, where the jump between two nuclei gets smaller",
-        m, on_rim > 3 * inside and less < 0.8 * jump,
-        "Resizing averages +1 and -1 across a border into 0. It costs sharpness, it does not make "
-        "the blob; compute HV from labels of the final size.",
-    )  # fmt: skip
+    return m, on_rim > 3 * inside and less < 0.8 * jump
 
 
-def background_channel() -> StoryRow:
-    """Read channel 0 of NP, the probability of background, as that of nucleus."""
+@told("blob", "NP is channel 0 of the softmax.",
+      "one instance where the background is, AJI 0",
+      "Channel 0 is background: what comes out is one blob with holes where nuclei are."
+      )  # fmt: skip
+def _background_channel() -> Told:
     labels = clusters(RADIUS)
     maps = exact_maps(labels)
     m = {f"AJI, channel {k}": evaluate(labels, _cut(Maps(np=p, hv=maps.hv))).aji
          for k, p in ((1, maps.np), (0, 1 - maps.np))}  # fmt: skip
-    return StoryRow(
-        "NP is channel 0 of the softmax.", "one instance where the background is, AJI 0",
-        m, m["AJI, channel 0"] < 0.01 and m["AJI, channel 1"] > 0.94,
-        "Channel 0 is background: what comes out is one blob with holes where nuclei are.",
-    )  # fmt: skip
+    return m, m["AJI, channel 0"] < 0.01 and m["AJI, channel 1"] > 0.94
 
 
-def sigmoid_for_softmax() -> StoryRow:
-    """Take the sigmoid of channel 1 instead of the softmax over both channels."""
+@told("blob", "A sigmoid of channel 1 is the probability of nucleus.",
+      "the softmax does not change when both logits do; the sigmoid goes from nothing to all",
+      "Two logits trained with a softmax mean only their difference; one alone says nothing."
+      )  # fmt: skip
+def _sigmoid_for_softmax() -> Told:
     logit, m = np.where(clusters(RADIUS) > 0, 2.0, -2.0), {}
     for offset in (-5.0, 0.0, 5.0):  # added to both logits, which changes no probability
         for name, first in (("softmax", offset - logit), ("sigmoid", 0.0)):
             cover = 1 / (1 + np.exp(first - offset - logit)) >= 0.5
             m[f"coverage, {name}, both logits {offset:+g}"] = float(cover.mean())
     soft, sig = ([v for n, v in m.items() if word in n] for word in ("softmax", "sigmoid"))
-    return StoryRow(
-        "A sigmoid of channel 1 is the probability of nucleus.",
-        "the softmax does not change when both logits do; the sigmoid goes from nothing to "
-        "everything",
-        m, len(set(soft)) == 1 and sig[0] == 0 and sig[-1] == 1,
-        "Two logits trained with a softmax mean only their difference; one alone says nothing.",
-    )  # fmt: skip
+    return m, len(set(soft)) == 1 and sig[0] == 0 and sig[-1] == 1
 
 
-def int8_targets() -> StoryRow:
-    """Take HV stored as int8, -127 to 127, without dividing it."""
+@told("blob", "HV targets are stored as they are used.",
+      "the HV loss is 127² = 16129 times as large, and no tanh can reach it",
+      "The HV loss drowns NP, and the best that a tanh can do is +-1 everywhere.")  # fmt: skip
+def _int8_targets() -> Told:
     labels = clusters(RADIUS)
     hv = hv_targets(labels)[:, labels > 0].astype(np.float64)
     m = {"HV MSE of the zero map": float((hv**2).mean()),
          "the same, not divided by 127": float((np.rint(127 * hv) ** 2).mean())}  # fmt: skip
     m["ratio"] = ratio = m["the same, not divided by 127"] / m["HV MSE of the zero map"]
-    return StoryRow(
-        "HV targets are stored as they are used.",
-        "the HV loss is 127² = 16129 times as large, and no tanh can reach it",
-        m, abs(ratio / 127**2 - 1) <= 0.01,
-        "The HV loss drowns NP, and the best that a tanh can do is +-1 everywhere.",
-    )  # fmt: skip
+    return m, abs(ratio / 127**2 - 1) <= 0.01
 
 
-def not_the_aji() -> StoryRow:
-    """Score connected components with the Jaccard index of the mask, and with the AJI."""
+@told("blob", "The AJI is high.",
+      "the Jaccard index of the mask is 1 where the AJI is 0.288",
+      "A score of the mask does not see that nuclei were merged. The AJI is of instances."
+      )  # fmt: skip
+def _not_the_aji() -> Told:
     labels = clusters(RADIUS)
     blob = label_parts(labels > 0)[0]
-    m = {"Jaccard index of the mask": _iou(labels > 0, blob > 0),
+    m = {"Jaccard index of the mask": float(((labels > 0) & (blob > 0)).sum()
+                                              / ((labels > 0) | (blob > 0)).sum()),
          "Dice of the mask": dice(contingency(labels, blob)), "AJI": evaluate(labels,
         blob).aji}  # fmt: skip
-    return StoryRow(
-        "The AJI is high.", "the Jaccard index of the mask is 1 where the AJI is 0.288",
-        m, m["Jaccard index of the mask"] == 1 and abs(m["AJI"] - 0.288) <= 0.005,
-        "A score of the mask does not see that nuclei were merged. The AJI is of instances.",
-    )  # fmt: skip
+    return m, m["Jaccard index of the mask"] == 1 and abs(m["AJI"] - 0.288) <= 0.005
 
 
-def strict_false() -> StoryRow:
-    """Load weights whose names do not fit with ``strict=False``."""
+@told("blob", "The checkpoint was loaded, there was no error.",
+      "with strict=False nothing is loaded and nothing is said",
+      "Every name began with model., so that the net kept its random weights.")  # fmt: skip
+def _strict_false() -> Told:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1))
     before = {name: value.clone() for name, value in net.state_dict().items()}
     foreign = {f"model.{name}": torch.ones_like(value) for name, value in before.items()}
@@ -432,9 +404,4 @@ def strict_false() -> StoryRow:
     loaded = sum(not torch.equal(v, before[n]) for n, v in net.state_dict().items())
     m = {"entries": float(len(before)), "missing": float(len(answer.missing_keys)),
          "loaded": float(loaded)}  # fmt: skip
-    return StoryRow(
-        "The checkpoint was loaded, there was no error.",
-        "with strict=False nothing is loaded and nothing is said",
-        m, not loaded and m["missing"] == m["entries"],
-        "Every name began with model., so that the net kept its random weights.",
-    )  # fmt: skip
+    return m, not loaded and m["missing"] == m["entries"]

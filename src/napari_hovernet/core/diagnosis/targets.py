@@ -26,8 +26,8 @@ from ..hv import (
 )
 from ..masks import label_parts
 from ..types import Float32, Progress
-from .bench import Bench, Item, channel_first
-from .data import place_of, scaled
+from .bench import Bench, Item, channel_first, kept
+from .data import look_steps, place_of, scaled
 from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
 from .placement import band, count_nuclei, pair_of, where_of
 from .report import Plot, Remedy
@@ -92,11 +92,7 @@ class Stored:
         return swapped, bool(rows[0, 0] > 0), bool(rows[1, 1] > 0)
 
 
-def stored_of(bench: Bench, item: Item) -> Stored | None:
-    """Look at the stored HV of an image, once."""
-    return bench.once("stored", lambda: _stored(bench, item), item.index)
-
-
+@kept
 def _stored(bench: Bench, item: Item) -> Stored | None:
     raw, hv = bench.raw(item.index), item.target_hv
     if hv is None or raw is None or not hv.size:
@@ -125,9 +121,8 @@ def _stored(bench: Bench, item: Item) -> Stored | None:
 
 def all_stored(bench: Bench) -> list[Stored]:
     """Look at the stored HV of (some of) the images."""
-    found = (bench.item(i) for i in bench.indices[:32])
-    made = [stored_of(bench, item) for item in found if item is not None]
-    return [s for s in made if s is not None]
+    found = filter(None, map(bench.item, bench.indices[:32]))
+    return [s for item in found if (s := _stored(bench, item)) is not None]
 
 
 @check("data.hv_convention", "How stored HV is meant", needs=("targets",),
@@ -137,8 +132,7 @@ def hv_convention(bench: Bench) -> Steps:
     yield Progress(0, 2, "Looking at stored HV")
     found = all_stored(bench)
     if not found:
-        yield skip("give stored hv that can be read")
-        return
+        return skip("give stored hv that can be read")
     broken = list(_values(found, bench))
     yield from broken
     if broken:
@@ -174,8 +168,7 @@ def _values(found: Sequence[Stored], bench: Bench) -> Iterator[Verdict]:
          "Subtract the offset (127 or 128 of unsigned bytes) before HV is divided; " + AGAIN),
         ([s for s in found if s.negative < NEGATIVE], 0.5, "Stored HV lost its sign",
          "Hardly any HV is negative; about half is in health.",
-         "HV was stored unsigned or clipped at 0: " + AGAIN),
-    )  # fmt: skip
+         "HV was stored unsigned or clipped at 0: " + AGAIN))  # fmt: skip
     for bad, share, title, said, text in kinds:
         if bad and len(bad) > share * n:
             yield fault(f"{said} ({len(bad)} of {n} images)", title=title, value=len(bad) / n,
@@ -192,7 +185,9 @@ def _directions(found: Sequence[Stored], bench: Bench) -> Iterator[Verdict]:
     (swapped, x, y), _ = Counter(r for _, r in known if r).most_common(1)[0]
     odd = [s for s, r in known if r != (swapped, x, y)]
     mean = np.mean([s.matrix / max(s.top, FINITE) for s, _ in known if s.matrix is not None], 0)
-    setup, common = bench.setup, {**_said([s for s, _ in known], bench), "plot": _matrix(mean)}
+    rows = tuple((f"channel {i}", tuple(row.tolist())) for i, row in enumerate(mean))
+    plot = Plot("matrix", "Stored HV in terms of that of the labels", ("h", "v"), rows)
+    setup, common = bench.setup, {**_said([s for s, _ in known], bench), "plot": plot}
     said = (f"Of the HV of the labels, channel 0 holds {mean[0, 0]:+.2f} h {mean[0, 1]:+.2f} v, "
             f"channel 1 {mean[1, 0]:+.2f} h {mean[1, 1]:+.2f} v (right: +h, +v)")  # fmt: skip
     if odd:
@@ -225,11 +220,6 @@ def _directions(found: Sequence[Stored], bench: Bench) -> Iterator[Verdict]:
                         "target_sign", other), **common)  # fmt: skip
 
 
-def _matrix(mean: npt.NDArray[np.float64]) -> Plot:
-    rows = tuple((f"channel {i}", tuple(row.tolist())) for i, row in enumerate(mean))
-    return Plot("matrix", "Stored HV in terms of that of the labels", ("h", "v"), rows)
-
-
 @dataclass(frozen=True)
 class Nearest:
     """The convention that comes nearest to stored HV."""
@@ -240,29 +230,26 @@ class Nearest:
     factor: float  # Stored is so many times as long
 
 
+@kept
 def nearest(bench: Bench) -> Nearest | None:
     """Compare stored HV with HV of the labels in all known conventions, once; None without."""
-
-    def make() -> Nearest | None:
-        found = [s for s in all_stored(bench) if s.matrix is not None][:6]
-        sums: dict[Any, float] = defaultdict(float)
-        for s in found:
-            for name, made in _candidates(s.item.labels):
-                a, b = s.hv[:, s.inside], made[:, s.inside]
-                size = float((a * a).sum())
-                factor = float((a * b).sum()) / max(float((b * b).sum()), 1e-9)
-                sums[name] += float(np.square(a - factor * b).sum()) / max(size, 1e-9) / len(found)
-                sums[name, "f"] += np.log(max(factor, 1e-9)) / len(found)
-        names = [name for name in sums if isinstance(name, str)]
-        if not names:
-            return None
-        best = min(names, key=lambda name: sums[name])
-        if sums["axis, mass"] <= sums[best] + FEW**2:
-            best = "axis, mass"
-        factor = float(np.exp(sums[best, "f"]))
-        return Nearest(best, sums[best] ** 0.5, sums["axis, mass"] ** 0.5, factor)
-
-    return bench.once("nearest", make)
+    found = [s for s in all_stored(bench) if s.matrix is not None][:6]
+    sums: dict[Any, float] = defaultdict(float)
+    for s in found:
+        for name, made in _candidates(s.item.labels):
+            a, b = s.hv[:, s.inside], made[:, s.inside]
+            size = float((a * a).sum())
+            factor = float((a * b).sum()) / max(float((b * b).sum()), 1e-9)
+            sums[name] += float(np.square(a - factor * b).sum()) / max(size, 1e-9) / len(found)
+            sums[name, "f"] += np.log(max(factor, 1e-9)) / len(found)
+    names = [name for name in sums if isinstance(name, str)]
+    if not names:
+        return None
+    best = min(names, key=lambda name: sums[name])
+    if sums["axis, mass"] <= sums[best] + FEW**2:
+        best = "axis, mass"
+    factor = float(np.exp(sums[best, "f"]))
+    return Nearest(best, sums[best] ** 0.5, sums["axis, mass"] ** 0.5, factor)
 
 
 def _candidates(labels: Any) -> Iterator[tuple[str, Float32]]:
@@ -495,8 +482,10 @@ class TypeLook:
     mixed: int  # Nuclei of more than one type
 
 
-def _types_of(item: Item) -> TypeLook:
+def _types_of(item: Item) -> TypeLook | None:
     types: Any = item.types
+    if types is None:
+        return None
     clipped = np.where((types < 0) | (types > 255), 256, types)
     labels = item.labels if item.labels is not None and item.labels.shape == types.shape else None
     known = labels > 0 if labels is not None else types > 0
@@ -517,17 +506,12 @@ def _types_of(item: Item) -> TypeLook:
 @check("data.types", "Types of nuclei", needs=("types",), explains=("model.types", "loss.weights"))
 def types(bench: Bench) -> Steps:
     """Say whether types are in range, start where they should, and go with the labels."""
-    looks: list[TypeLook] = []
-    for item in bench.items():
-        yield Progress(len(looks), len(bench.indices), "Counting types")
-        if item.types is not None:
-            looks.append(_types_of(item))
+    looks = yield from look_steps(bench, "Counting types", _types_of)
     inside, outside, nuclei = (sum((getattr(x, n) for x in looks), np.zeros(257, np.int64))
                                for n in ("inside", "outside", "nuclei"))  # fmt: skip
     total, n = int(inside.sum()), bench.case.n_types
     if not total:
-        yield skip("there are no nuclei with types")
-        return
+        return skip("there are no nuclei with types")
     counted = nuclei if nuclei.sum() else inside
     zero, typed = float(inside[0] / total), float(outside[1:].sum() / total)
     whole, mixed = float(counted[0] / counted.sum()), sum(x.mixed for x in looks)
