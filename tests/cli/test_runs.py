@@ -45,6 +45,15 @@ def later(seconds: float, act: Any) -> None:
     threading.Timer(seconds, act).start()
 
 
+def test_a_list_of_runs(run: Any, store: RunStore, folder: RunFolder) -> None:
+    store.create(TrainConfig(name="broken")).config_file.write_text("{")
+    lines = {line.split()[0]: line.split() for line in run("runs").out.splitlines()}
+    assert lines["mine"][:5] == ["mine", "running", "1/2", "0.500", "-"]
+    assert lines["broken"][1] == "broken"
+    entry = next(e for e in json.loads(run("runs", "--json").out) if e["name"] == "mine")
+    assert (entry["state"], entry["val"]) == ("running", {"aji": 0.5})
+
+
 def test_no_runs_are_no_error(run: Any, store: RunStore, tmp_path: Path) -> None:
     outcome = run("runs")
     assert (outcome.status, outcome.out) == (0, "")
