@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from napari_hovernet.app import segment as segment_module
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import Region, SegmentParams, run_metadata, segment_steps
 from napari_hovernet.core.networks.compact import CompactUNet
@@ -69,12 +68,14 @@ def test_a_region_is_the_crop(model: Model) -> None:
     assert np.array_equal(result.labels, crop.labels)
 
 
-@pytest.mark.parametrize("where", ["predict_steps", "separate", "measure"])
+@pytest.mark.parametrize(
+    "where", ["core.inference.maps.predict_steps", "app.segment.separate", "app.segment.measure"]
+)
 def test_errors_of_torch_never_leave_as_runtime_errors(model, monkeypatch, where) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA error: device-side assert")
 
-    monkeypatch.setattr(segment_module, where, broken)
+    monkeypatch.setattr(f"napari_hovernet.{where}", broken)
     steps = segment_steps(model, picture())
     with pytest.raises(JobFailed, match="device-side assert"):
         for _ in steps:
