@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -458,6 +459,75 @@ def test_dask_workers_of_their_own_processes(slide, expected, tmp_path) -> None:
                 started[1].kill()  # a machine is lost: dask gives its block to the other
                 killed = True
         assert killed
+        np.testing.assert_array_equal(labels(out), expected)
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
+def ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no network of its own can be made here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def cables() -> Iterator[list[tuple[str, str]]]:
+    """Two machines, each a network namespace, and the cable to each: name, address of our end."""
+    if sys.platform != "linux" or shutil.which("ip") is None or os.geteuid():
+        pytest.skip("needs Linux, the command ip and root")
+    made: list[tuple[str, str]] = []
+    try:
+        for k in (1, 2):
+            name = f"nhn{os.getpid() % 10**6}-{k}"
+            ip("netns", "add", name)
+            made.append((name, f"10.213.{k}.1"))
+            ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("address", "add", f"10.213.{k}.1/30", "dev", name)
+            ip("link", "set", name, "up")
+            ip("-n", name, "address", "add", f"10.213.{k}.2/30", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield made
+    finally:
+        for name, _ in made:
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+@pytest.mark.slow
+def test_a_worker_whose_link_drops_is_done_without(slide, expected, tmp_path, cables) -> None:
+    distributed = pytest.importorskip("distributed")
+    # A silent link is given up after 30 s unless told otherwise.
+    known = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s"}
+    file, started = tmp_path / "scheduler.json", []
+
+    def start(*words: str) -> None:
+        started.append(subprocess.Popen(words, cwd=tmp_path, env=known))
+
+    python = [sys.executable, "-m"]
+    try:
+        start(*python, "distributed.cli.dask_scheduler", "--host", "0.0.0.0", "--port", "0",
+              "--no-dashboard", "--scheduler-file", str(file))  # fmt: skip
+        while not file.exists():
+            time.sleep(0.2)
+        port = json.loads(file.read_text())["address"].rpartition(":")[2]
+        for name, ours in cables:
+            start("ip", "netns", "exec", name, *python, "distributed.cli.dask_worker",
+                  f"tcp://{ours}:{port}", "--host", f"{ours[:-1]}2", "--nthreads", "1",
+                  "--no-nanny", "--no-dashboard")  # fmt: skip
+        at = f"tcp://{cables[0][1]}:{port}"
+        with distributed.Client(at) as client:
+            client.wait_for_workers(2, timeout=120)
+        out, workers, dropped = tmp_path / "out.zarr", list[str](), False
+        for step in slide_steps(job(slide, out, block=128, work=WorkParams(scheduler=at))):
+            workers += [step.message.rpartition(", ")[2]] if "worker(s)" in step.message else []
+            if step.done >= 2 and not dropped:
+                ip("link", "set", cables[1][0], "down")
+                dropped = True
+        assert dropped
+        assert "2 worker(s)" in workers[0]
+        assert "1 worker(s)" in workers[-1]
         np.testing.assert_array_equal(labels(out), expected)
     finally:
         for process in reversed(started):

@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.io import imread
+from skimage.measure import label as connected
 from skimage.morphology import convex_hull_image
 
 from napari_hovernet.core.hv import hv_targets
@@ -225,3 +227,22 @@ def test_the_summary_of_an_image() -> None:
     three = ((55, column, 9, 9) for column in (30, 45, 60))
     said = blob_report(None, discs(*LONE, *three)).summary
     assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("length", "pairs", "more"), [(1.0, 0.88, 0.98), (0.02, 0.70, 0.95)])
+def test_real_label_images(shared: Path, length: float, pairs: float, more: float) -> None:
+    """The numbers in the docstring, on the images that tuned nothing."""
+    plain, merged = list[bool](), {1: list[bool](), 2: list[bool](), 3: list[bool]()}
+    for path in sorted((shared / "data" / "val").glob("*_lab.png")):
+        truth = imread(path).astype(np.int32)
+        maps = planted_maps(truth)
+        maps = Maps(np=maps.np, hv=maps.hv * np.float32(length))
+        plain += [row.suspected for row in blob_report(maps, truth).rows]
+        report = blob_report(maps, connected(truth > 0, connectivity=1))
+        for row in report.rows:
+            held = len(np.unique(truth[report.components == row.component]))
+            merged[min(held, 3)].append(row.suspected)
+    assert np.mean(plain) < 0.03
+    assert np.mean(merged[2]) > pairs
+    assert np.mean(merged[3]) > more
