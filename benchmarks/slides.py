@@ -238,16 +238,16 @@ def kill(folder: Path, options: argparse.Namespace) -> None:
         for name in list(out.glob("blocks/*.json")):
             json.loads(name.read_bytes())  # a marker is whole or not there
         if run.returncode == 0:  # done before it could be killed: begin anew
-            assert contents(out) == expected, "not equal"
+            assert not (differ := differing(contents(out), expected)), differ
             shutil.rmtree(out)
             rounds += 1
     subprocess.run(slide(path, out, 128), check=True)
     cluster.kill(*cluster.parts)
-    same = contents(out) == expected
+    differ = differing(contents(out), expected)
     left = [f.name for f in out.rglob(".napari-hovernet-*")]
     print(
         f"killed {sum(killed.values())}: {killed}, in {rounds} slides; every file "
-        f"{'equal' if same else 'NOT EQUAL'}; {len(left)} temporary files left",
+        f"equal{f' but {differ}' if differ else ''}; {len(left)} temporary files left",
         flush=True,
     )
 
@@ -262,6 +262,11 @@ def strike(name: str, run: psutil.Popen, cluster: Cluster) -> str:
     else:
         cluster.kill(name)
     return name.partition(" ")[0] + (" of dask" if name in cluster.parts else "")
+
+
+def differing(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """Name the files that are not the same in both."""
+    return sorted(name for name in found | expected if found.get(name) != expected.get(name))
 
 
 def contents(store: Path) -> dict[str, str]:

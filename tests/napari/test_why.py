@@ -1,6 +1,7 @@
 """The tab "Why?" over findings made up, and its remedies over planted maps."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,26 @@ def test_what_was_found_survives_the_dock_and_other_nuclei_outdate_it(
     work.session.remove_run(run.id)
     settle(work)
     assert again.asking.findings == () and not again.start.isEnabled()
+
+
+def test_a_finding_of_another_run_has_a_picture_of_that_run(
+    tab, findings, monkeypatch, planted_run, qtbot, settle
+):
+    work, first = tab.work, findings.made_up()[0]
+    for number, shape, box in ((2, (64, 80), (60, 64, 76, 80)), (3, (16, 24), (4, 8, 4, 8))):
+        found = replace(first, places=(replace(first.places[0], box=box),))
+
+        def steps(_asked, found=found):
+            yield Found(1, 2, "separation", findings=(found,))
+            return Diagnosis(None, None, DiagnosisReport((found,), 1, 1))
+
+        monkeypatch.setattr(module, "why_steps", steps)
+        work.session.finish(planted_run(work.image_layers()[0], number, shape=shape))
+        settle(work)
+        tab.start.click()
+        qtbot.waitUntil(lambda: not tab.asking.busy, timeout=LONG_MS)
+        settle(work)
+        assert tab.asking.picture().shape[0] <= shape[0]
 
 
 def test_a_fix_changes_the_nuclei_before_all_checks_are_done_and_undo_takes_it_back(

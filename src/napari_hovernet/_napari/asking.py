@@ -368,7 +368,7 @@ class Asking:
     # ------------------------------------------------------------ what changes meanwhile
 
     def _other_run(self, _run: Any) -> None:
-        self._applied = None
+        self._applied, self._pictured = None, ("", (0, 0, 0, 0))
         self.why.findings, self.why.diagnosis, self.why.asked = (), None, None
         if not self.about_files:  # a question about files is another matter
             self._stop()
