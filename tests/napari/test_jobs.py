@@ -9,6 +9,7 @@ import pytest
 from psygnal import Signal
 from qtpy.QtWidgets import QLabel
 
+from napari_hovernet._napari import jobs as module
 from napari_hovernet._napari.jobs import Handlers, Latest, QtRunner, bind
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError, JobFailed
@@ -223,6 +224,30 @@ def test_no_garbage_is_collected_while_an_answer_is_shown(runner, qtbot):
     runner.start("test", answering(1), Handlers(lambda _: seen.append(gc.isenabled()), seen.append))
     qtbot.waitUntil(lambda: bool(seen), timeout=WAIT_MS)
     assert seen == [False]
+    qtbot.waitUntil(gc.isenabled, timeout=WAIT_MS)
+
+
+def test_garbage_is_collected_on_the_main_thread_alone_while_a_job_runs(runner, qtbot, monkeypatch):
+    monkeypatch.setattr(module, "COLLECT_MS", 20)
+    over, threads = threading.Event(), set()
+
+    def steps():
+        for _ in range(20_000):
+            circle: list[object] = []
+            circle.append(circle)
+        over.wait(0.2)
+        yield Progress(1, 1)
+
+    def seen(*_):
+        threads.add(threading.get_ident())
+
+    gc.callbacks.append(seen)
+    try:
+        job = runner.start("test", steps, Handlers(lambda _: over.set(), print))
+        qtbot.waitUntil(over.is_set, timeout=WAIT_MS)
+    finally:
+        gc.callbacks.remove(seen)
+    assert threads == {threading.get_ident()} and not job.running
     qtbot.waitUntil(gc.isenabled, timeout=WAIT_MS)
 
 

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal, Slot
@@ -25,6 +26,8 @@ from ..errors import JobFailed, UserError
 
 TURN_MS = 10
 """Pause in which the event loop surely turns, so that what takes long is not done at once."""
+COLLECT_MS = 2000
+"""Pause between collections of garbage while jobs run."""
 CLOSE_WAIT_S = 5.0
 """Longest wait for running steps when a viewer closes."""
 
@@ -66,7 +69,11 @@ class QtJob:
 
 
 class QtRunner(QObject):
-    """Runs jobs, each in a thread of its own, for one viewer."""
+    """Runs jobs, each in a thread of its own, for one viewer.
+
+    While any runs, garbage is collected on the main thread alone: elsewhere, while Qt connects or
+    deletes widgets, slots that are still connected can be taken for garbage.
+    """
 
     _event = Signal(object, str, object)
 
@@ -75,6 +82,8 @@ class QtRunner(QObject):
         self._jobs: list[QtJob] = []
         self._closed = False
         self._event.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._collect = QTimer(self)
+        self._collect.timeout.connect(partial(gc.collect, 1))
 
     def start(self, name: str, steps: Callable[[], Steps[Any]], handlers: Handlers) -> QtJob:
         """Start a job and return at once.
@@ -86,6 +95,8 @@ class QtRunner(QObject):
             target=self._work, args=(job, steps), name=f"napari-hovernet {name}", daemon=True
         )
         self._jobs.append(job)
+        gc.disable()
+        self._collect.start(COLLECT_MS)
         job.thread.start()
         return job
 
@@ -98,11 +109,13 @@ class QtRunner(QObject):
         """Cancel everything, deliver nothing any more, wait up to ``wait`` seconds."""
         self._closed = True
         jobs, self._jobs = self._jobs, []
+        self._collect.stop()
         for job in jobs:
             job.cancel()
         for job in jobs:
             if job.thread is not None and job.thread is not threading.current_thread():
                 job.thread.join(wait)
+        gc.enable()
 
     def _work(self, job: QtJob, make: Callable[[], Steps[Any]]) -> None:
         kind: str = "failed"
@@ -137,7 +150,7 @@ class QtRunner(QObject):
     def _deliver(self, job: QtJob, kind: str, value: Any) -> None:
         if self._closed:
             return
-        with no_collection():
+        with self.no_collection():
             if kind == "progress":
                 if job.handlers.progress and not job.cancel_requested:
                     job.handlers.progress(value)
@@ -149,17 +162,19 @@ class QtRunner(QObject):
             else:
                 getattr(job.handlers, kind)(value)
 
+    @contextmanager
+    def no_collection(self) -> Iterator[None]:
+        """Leave garbage to a later turn of the event loop: a full collection takes 30 ms."""
+        gc.disable()
+        try:
+            yield
+        finally:
+            QTimer.singleShot(TURN_MS, self._collect_again)
 
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Leave garbage to the next turn of the event loop: a full collection takes 30 ms and more."""
-    usual = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if usual:
-            QTimer.singleShot(TURN_MS, gc.enable)
+    def _collect_again(self) -> None:
+        if not self._jobs:
+            self._collect.stop()
+            gc.enable()
 
 
 @contextmanager

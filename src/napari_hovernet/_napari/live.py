@@ -31,7 +31,7 @@ from .colours import (
     found_columns,
     map_picture,
 )
-from .jobs import TURN_MS, Handlers, Latest, no_collection
+from .jobs import TURN_MS, Handlers, Latest
 from .layers import Picture, label_colormap, outlines, preferences
 from .viewer import Box, camera_of, view_box
 
@@ -241,7 +241,7 @@ class Live:
         """Show a map in a turn of the event loop of its own: to make its layer takes 0.1 s."""
         later, self._later = self._later, None
         if later is not None:
-            with no_collection():
+            with self.work.runner.no_collection():
                 later()
 
     def _tuning(self) -> bool:
