@@ -84,10 +84,12 @@ def test_cancelled_and_resumed(slide: Path, expected: np.ndarray, tmp_path: Path
     steps.close()
     store = SlideStore(str(out))
     assert sum(store.done(b) is not None for b in store.blocks) == 3
+    (out / "np/0/c/0.5f2e.partial").write_bytes(b"of a process that was killed, as zarr names it")
     seen: list[Progress] = []
     drive(slide_steps(job(slide, out)), seen.append)
     assert "block 3 of 6" in next(s.message for s in seen if s.total == 6)
     np.testing.assert_array_equal(labels(out), expected)
+    assert not list(out.rglob("*.partial"))
     (again,) = drive(slide_steps(job(slide, out)))  # finished: nothing is done again
     assert again.summary["nuclei"] == expected.max()
     assert list(watch_steps(str(out))) == []

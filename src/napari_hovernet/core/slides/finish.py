@@ -94,6 +94,8 @@ def finish_steps(store: SlideStore) -> Generator[Progress, None, dict[str, Any]]
     if isinstance(store.folder, Path):
         for left in [*store.folder.rglob(f"{TEMPORARY_PREFIX}*")]:  # of killed processes
             sweep(left.parent)
+        for left in [*store.folder.rglob("*.partial")]:  # as zarr names its own
+            left.unlink(missing_ok=True)
     write_json(store.folder / SUMMARY, summary)
     if not missing:
         (store.folder / FAILED).unlink(missing_ok=True)
