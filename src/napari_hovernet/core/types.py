@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .networks.registry import Network
 
+T = TypeVar("T")
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int8 = npt.NDArray[np.int8]
@@ -56,6 +57,20 @@ class Progress:
     total: int
     message: str = ""
     notice: str = ""
+
+
+def driven(
+    steps: Generator[Progress, None, T], progress: Callable[[Progress], object] | None = None
+) -> T:
+    """Run long work to its end, telling of each step; returns its result."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if progress is not None:
+            progress(step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -508,7 +523,6 @@ def assumed(n_types: int | None, mode: str) -> tuple[dict[int, TypeInfo], str]:
     return numbered(n_types), f"{said} of no known set, so they are numbered"
 
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_WORKERS = 8

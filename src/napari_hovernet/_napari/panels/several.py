@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from ...app.jobs import Steps
+from ...app.jobs import Steps, relayed
 from ...core.slides.params import SLIDE_SUFFIXES
 from ...core.types import Progress
 from ...errors import InputError, UserError
@@ -125,29 +125,15 @@ def folder_steps(folder: Path, request: RunRequest, shelf: ModelShelf) -> Steps[
         raise InputError(f"{folder} holds no image ({', '.join(SUFFIXES)}).")
     failed, nuclei = [], 0
     for at, path in enumerate(paths):
-        yield Progress(at, len(paths), path.name)
+        yield (now := Progress(at, len(paths), path.name))
         try:
             file = read_image(path)
             inference = replace(request.inference, image_mpp=file.mpp)
-            result = yield from _renamed(
-                run_steps(replace(request, image=file.source, inference=inference), shelf),
-                Progress(at, len(paths), path.name),
-            )
+            steps = run_steps(replace(request, image=file.source, inference=inference), shelf)
+            result = yield from relayed(steps, lambda _, now=now: now)
             write_result(result, folder / RESULTS / path.stem, FOLDER_FORMATS, image_name=path.name)
             nuclei += result.n
         except UserError as error:
             failed.append(f"{path.name}: {error}")
     said = f"{len(paths) - len(failed)} of {len(paths)} images, {nuclei:,} nuclei, in {RESULTS}/."
     return " ".join((said, *failed))
-
-
-def _renamed(steps: Any, step: Progress) -> Any:
-    """Drive steps to their end, telling only one step of the whole for each of them."""
-    try:
-        while True:
-            next(steps)
-            yield step
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        steps.close()

@@ -22,7 +22,7 @@ from numpy import asarray, unique  # not np: an argument has that name
 from ...errors import CheckpointError, InputError, UserError
 from ..data.items import dataset_of_arrays
 from ..data.stores import MAPS, TARGETS
-from ..types import Progress
+from ..types import Progress, driven
 from .bench import Bench, DiagnosisParams
 from .case import Case, Predictor, Separator, Setup
 from .report import FAMILIES, FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding
@@ -393,22 +393,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
         None if held_out is None else dataset_of_arrays(image=held_out), kind, predictor, error,
         None if separation is None else Separator.of(separation), loss, augmentation, n_types,
         setup or Setup(), (note,) if note else ())  # fmt: skip
-    return _driven(diagnose_steps(Bench(case, params)), progress)
-
-
-def _driven(
-    steps: Generator[Progress, None, DiagnosisReport],
-    progress: Callable[[Progress], object] | None,
-) -> DiagnosisReport:
-    """Run to the end; returns the report."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            report: DiagnosisReport = stop.value
-            return report
-        if progress is not None:
-            progress(step)
+    return driven(diagnose_steps(Bench(case, params)), progress)
 
 
 def predictor_of(model: Any) -> tuple[Predictor | None, str]:

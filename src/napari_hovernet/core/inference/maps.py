@@ -15,7 +15,7 @@ from ..hv import HVConvention
 from ..limits import freed_memory_kept
 from ..networks.blocks import folded
 from ..params import InferenceParams
-from ..types import Maps, Model, Progress
+from ..types import Maps, Model, Progress, driven
 from . import devices
 from .images import ResampledSource, as_source
 from .lane import VIEW_TURNS, Canvas, Lane, Timings, back_reach
@@ -65,15 +65,7 @@ def predict(
     >>> predict(model, numpy.zeros((5, 7, 3), numpy.uint8)).shape
     (5, 7)
     """
-    steps = predict_steps(model, image, params)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            maps: Maps = stop.value
-            return maps
-        if progress is not None:
-            progress(step)
+    return driven(predict_steps(model, image, params), progress)
 
 
 def predict_steps(

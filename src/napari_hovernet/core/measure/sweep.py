@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..separation.tuning import StagedTuner, TuneParams, tunable, with_value
-from ..types import Float64, Int32, Int64, Maps, Progress
+from ..types import Float64, Int32, Int64, Maps, Progress, driven
 from .metrics import aji, contingency
 
 MOST_CELLS = 400
@@ -162,10 +162,4 @@ def sweep(
     >>> sweep(maps, SweepAxis("min_area", (0, 100))).counts.ravel().tolist()
     [1, 0]
     """
-    steps = sweep_steps(maps, start or TuneParams(), rows, columns, truth)
-    try:
-        while True:
-            next(steps)
-    except StopIteration as stop:
-        found: Sweep = stop.value
-        return found
+    return driven(sweep_steps(maps, start or TuneParams(), rows, columns, truth))

@@ -23,7 +23,7 @@ from ..params import InferenceParams, SeparationParams
 from ..separation import filters, separate
 from ..separation.local import cut_basins, squeeze_energy
 from ..separation.published import merged
-from ..types import Bool, Int8, Int32, Int64, Maps, Model, Nuclei, kernel
+from ..types import Bool, Int8, Int32, Int64, Maps, Model, Nuclei, driven, kernel
 from .mask import TissueMask
 from .params import LARGEST, SlideParams
 from .source import SlideSource
@@ -146,13 +146,7 @@ def _window(core: Box, around: list[int], more: int, shape: tuple[int, int]) -> 
 def _maps(model: Model, source: SlideSource, params: InferenceParams, window: Box) -> Maps:
     from ..inference.maps import predict_steps  # noqa: PLC0415 - loads torch
 
-    steps = predict_steps(model, source, params, box=window)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            maps: Maps = stop.value
-            return maps
+    return driven(predict_steps(model, source, params, box=window))
 
 
 @dataclass(frozen=True, eq=False)
