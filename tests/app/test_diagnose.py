@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from napari_hovernet.app.diagnose import (
     DiagnoseChoice,
@@ -125,6 +126,10 @@ def test_what_is_no_longer_on_screen_is_refused(study: Study, scene: Any) -> Non
 
 def test_the_page_holds_pictures_and_runs_nothing(diagnosis: Diagnosis, tmp_path: Path) -> None:
     write_html(tmp_path / "a.html", diagnosis)
+    (nowhere,) = (replace(f, places=(), plot=None, plain="") for f in diagnosis.report.findings[:1])
+    page = render_html(replace(diagnosis, report=replace(diagnosis.report, findings=(nowhere,))))
+    assert "the largest nucleus found" in page and "data:image/png" in page
+    assert page.count(str(escape(nowhere.evidence))) == 1  # said openly, not once more in the fold
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "HV channels are swapped" in text and "data:image/png;base64," in text
     assert "<script" not in text and 'src="http' not in text and "url(http" not in text

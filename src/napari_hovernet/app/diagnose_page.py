@@ -83,8 +83,8 @@ def render_html(diagnosis: Diagnosis, retest: Retest | None = None) -> str:
 
 def _card(diagnosis: Diagnosis, finding: Finding, n: int) -> dict[str, Any]:
     network = diagnosis.report.complete
-    shown = [(p, panels_of(diagnosis.bench, finding, p, network=network))
-             for p in finding.places[:n]]  # fmt: skip
+    places = finding.places[:n] or (largest(diagnosis) if n > 1 and finding.plot is None else ())
+    shown = [(p, panels_of(diagnosis.bench, finding, p, network=network)) for p in places]
     return {"finding": finding, "plot": Markup("" if finding.plot is None else svg(finding.plot)),
             "shown": [(place, panels) for place, panels in shown if panels]}  # fmt: skip
 
@@ -111,6 +111,26 @@ def window_of(box: tuple[int, int, int, int], shape: tuple[int, int]) -> tuple[s
         begin = int(min(max((low + high - edge) // 2, 0), size - edge))
         slices.append(slice(begin, begin + edge))
     return slices[0], slices[1]
+
+
+def largest(diagnosis: Diagnosis) -> tuple[Place, ...]:
+    """Return the largest nucleus found in the first image, which shows what no place is named for.
+
+    Of a diagnosis that was stopped nothing is made anew; () where there is nothing to show.
+    """
+    bench = diagnosis.bench
+    index = next(iter(bench.indices), None)
+    item = None if index is None or not diagnosis.report.complete else bench.item(index)
+    if index is None or item is None or item.image is None:
+        return ()
+    labels = bench.instances(index)
+    if labels is None or not labels.any():
+        return ()
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    rows, cols = (np.flatnonzero((labels == sizes.argmax()).any(axis)) for axis in (1, 0))
+    box = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
+    return (Place(index, item.name, box, "the largest nucleus found"),)
 
 
 def panels_of(
