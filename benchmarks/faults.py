@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from faults_blind import BLIND, BLIND_PAIRS
+from faults_blind import BLIND, BLIND_E, BLIND_HEALTHY, BLIND_PAIRS
 from faults_common import ROOT, Fault, Given, base, half_of
 from faults_data import DATA
 from faults_healthy import HEALTHY, PAIRS
@@ -44,7 +44,7 @@ from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.measure.metrics import aji, contingency, dice
 
 FAULTS: tuple[Fault, ...] = (*DATA, *MODEL, *SEPARATION, *LOSS, *AUGMENTATION, *STRANGER,
-                           *BLIND)  # fmt: skip
+                           *BLIND, *BLIND_E)  # fmt: skip
 PARTS = ("single", "pair", "healthy")
 WANTED = {"named first": 0.95, "cause and remedy": 0.90, "pairs in the top two": 0.85,
           "healthy and clean": 1.0}  # fmt: skip
@@ -104,6 +104,10 @@ def tasks() -> tuple[Task, ...]:
             for a, b in (*PAIRS, *STRANGE_PAIRS, *BLIND_PAIRS)
         ),
         *(Task(name, "healthy", healthy=make) for name, make in HEALTHY.items()),
+        *(
+            Task(name, "healthy", healthy=lambda on=on, plant=plant: plant(base(on)))
+            for name, (on, plant) in BLIND_HEALTHY.items()
+        ),
     )
 
 
