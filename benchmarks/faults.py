@@ -29,13 +29,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from faults_blind import BLIND, BLIND_E, BLIND_HEALTHY, BLIND_PAIRS
+from faults_blind import BLIND, BLIND_PAIRS
 from faults_common import ROOT, Fault, Given, base, half_of
 from faults_data import DATA
 from faults_healthy import HEALTHY, PAIRS
 from faults_model import MODEL
 from faults_rest import AUGMENTATION, LOSS, SEPARATION
 from faults_stranger import STRANGE_PAIRS, STRANGER
+from faults_third import THIRD, THIRD_HEALTHY, THIRD_PAIRS
 from scipy import ndimage
 
 import napari_hovernet as nh
@@ -44,7 +45,7 @@ from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.measure.metrics import aji, contingency, dice
 
 FAULTS: tuple[Fault, ...] = (*DATA, *MODEL, *SEPARATION, *LOSS, *AUGMENTATION, *STRANGER,
-                           *BLIND, *BLIND_E)  # fmt: skip
+                           *BLIND, *THIRD)  # fmt: skip
 PARTS = ("single", "pair", "healthy")
 WANTED = {"named first": 0.95, "cause and remedy": 0.90, "pairs in the top two": 0.85,
           "healthy and clean": 1.0}  # fmt: skip
@@ -101,12 +102,12 @@ def tasks() -> tuple[Task, ...]:
         *(Task(fault.name, "single", (fault,)) for fault in FAULTS),
         *(
             Task(f"{a} + {b}", "pair", (known[a], known[b]))
-            for a, b in (*PAIRS, *STRANGE_PAIRS, *BLIND_PAIRS)
+            for a, b in (*PAIRS, *STRANGE_PAIRS, *BLIND_PAIRS, *THIRD_PAIRS)
         ),
         *(Task(name, "healthy", healthy=make) for name, make in HEALTHY.items()),
         *(
             Task(name, "healthy", healthy=lambda on=on, plant=plant: plant(base(on)))
-            for name, (on, plant) in BLIND_HEALTHY.items()
+            for name, (on, plant) in THIRD_HEALTHY.items()
         ),
     )
 

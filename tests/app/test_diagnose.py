@@ -25,7 +25,7 @@ from napari_hovernet.app.study import Study, TruthChoice
 from napari_hovernet.core.diagnosis.bench import DiagnosisParams
 from napari_hovernet.core.diagnosis.case import Separator
 from napari_hovernet.core.diagnosis.engine import Found
-from napari_hovernet.core.diagnosis.report import FAULT, PLOTS, Plot
+from napari_hovernet.core.diagnosis.report import FAULT, PLOTS, Finding, Plot
 from napari_hovernet.core.hv import hv_targets
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.separation import separate
@@ -126,10 +126,6 @@ def test_what_is_no_longer_on_screen_is_refused(study: Study, scene: Any) -> Non
 
 def test_the_page_holds_pictures_and_runs_nothing(diagnosis: Diagnosis, tmp_path: Path) -> None:
     write_html(tmp_path / "a.html", diagnosis)
-    (nowhere,) = (replace(f, places=(), plot=None, plain="") for f in diagnosis.report.findings[:1])
-    page = render_html(replace(diagnosis, report=replace(diagnosis.report, findings=(nowhere,))))
-    assert "the largest nucleus found" in page and "data:image/png" in page
-    assert page.count(str(escape(nowhere.evidence))) == 1  # said openly, not once more in the fold
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "HV channels are swapped" in text and "data:image/png;base64," in text
     assert "<script" not in text and 'src="http' not in text and "url(http" not in text
@@ -140,6 +136,20 @@ def test_the_page_holds_pictures_and_runs_nothing(diagnosis: Diagnosis, tmp_path
     names = [name for name, _ in panels_of(diagnosis.bench, first, first.places[0])]
     assert names[0] == "image" and "HV x" in names
     assert window_of((10, 20, 10, 20), (256, 256)) == (slice(0, 96), slice(0, 96))
+
+
+def test_a_cause_without_a_place_shows_the_largest_nucleus(diagnosis: Diagnosis) -> None:
+    def page(found: Finding) -> str:
+        return render_html(replace(diagnosis, report=replace(diagnosis.report, findings=(found,))))
+
+    nowhere = replace(diagnosis.report.first, places=(), plot=None, plain="")
+    sizes = np.bincount(diagnosis.bench.instances(0).ravel())[1:]
+    rows, cols = np.nonzero(diagnosis.bench.instances(0) == sizes.argmax() + 1)
+    box = f"rows {rows.min()} to {rows.max() + 1}, columns {cols.min()} to {cols.max() + 1}"
+    text = page(nowhere)
+    assert f"{box}: the largest nucleus found" in text and "data:image/png" in text
+    assert text.count(str(escape(nowhere.evidence))) == 1  # said openly, not in the fold once more
+    assert "the largest nucleus" not in page(replace(nowhere, layers=()))  # nothing to look at
 
 
 @pytest.mark.parametrize("kind", PLOTS)

@@ -71,8 +71,8 @@ class QtJob:
 class QtRunner(QObject):
     """Runs jobs, each in a thread of its own, for one viewer.
 
-    While any runs, garbage is collected on the main thread alone: elsewhere, while Qt connects or
-    deletes widgets, slots that are still connected can be taken for garbage.
+    While any runs, garbage is collected on the main thread alone, where Qt's objects live. This
+    alone does not end crashes in slots whose closure is gone (docs/what-was-tried.md).
     """
 
     _event = Signal(object, str, object)

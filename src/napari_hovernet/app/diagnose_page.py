@@ -67,7 +67,7 @@ def render_html(diagnosis: Diagnosis, retest: Retest | None = None) -> str:
     return render(
         "diagnosis.html",
         report=report,
-        cards=[_card(told, f, FIRST_PLACES if f is causes[0] else 1) for f in causes],
+        cards=[_card(told, f, first=f is causes[0]) for f in causes],
         explained=[f for f in report.findings if f.explained_by],
         untested=untested(report),
         retest=retest,
@@ -81,9 +81,11 @@ def render_html(diagnosis: Diagnosis, retest: Retest | None = None) -> str:
     )  # fmt: skip
 
 
-def _card(diagnosis: Diagnosis, finding: Finding, n: int) -> dict[str, Any]:
+def _card(diagnosis: Diagnosis, finding: Finding, *, first: bool) -> dict[str, Any]:
     network = diagnosis.report.complete
-    places = finding.places[:n] or (largest(diagnosis) if n > 1 and finding.plot is None else ())
+    places = finding.places[: FIRST_PLACES if first else 1]
+    if first and not places and finding.plot is None and finding.layers:
+        places = largest(diagnosis)  # the first cause has a picture of what it names to look at
     shown = [(p, panels_of(diagnosis.bench, finding, p, network=network)) for p in places]
     return {"finding": finding, "plot": Markup("" if finding.plot is None else svg(finding.plot)),
             "shown": [(place, panels) for place, panels in shown if panels]}  # fmt: skip
@@ -114,23 +116,18 @@ def window_of(box: tuple[int, int, int, int], shape: tuple[int, int]) -> tuple[s
 
 
 def largest(diagnosis: Diagnosis) -> tuple[Place, ...]:
-    """Return the largest nucleus found in the first image, which shows what no place is named for.
+    """Return the largest nucleus found in the first image; none of what was stopped before."""
+    from scipy.ndimage import find_objects  # noqa: PLC0415 - only here
 
-    Of a diagnosis that was stopped nothing is made anew; () where there is nothing to show.
-    """
     bench = diagnosis.bench
-    index = next(iter(bench.indices), None)
-    item = None if index is None or not diagnosis.report.complete else bench.item(index)
-    if index is None or item is None or item.image is None:
-        return ()
-    labels = bench.instances(index)
-    if labels is None or not labels.any():
-        return ()
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    rows, cols = (np.flatnonzero((labels == sizes.argmax()).any(axis)) for axis in (1, 0))
-    box = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
-    return (Place(index, item.name, box, "the largest nucleus found"),)
+    for index in bench.indices[:1] if diagnosis.report.complete else ():
+        item, labels = bench.item(index), bench.instances(index)
+        if item is not None and item.image is not None and labels is not None and labels.any():
+            found = int(np.bincount(labels.ravel())[1:].argmax())
+            rows, cols = find_objects(labels)[found]
+            box = (rows.start, rows.stop, cols.start, cols.stop)
+            return (Place(index, item.name, box, "the largest nucleus found"),)
+    return ()
 
 
 def panels_of(
