@@ -390,6 +390,21 @@ class HoverNetDock(QWidget):
             self.work.choose_model(path)
             event.acceptProposedAction()
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Let Qt delete the dock once napari has let go of it (and nobody took it up).
+
+        Left to Python, its widgets are taken apart by the garbage collector, which empties
+        the closures of their slots first: a signal on the way then calls a function without
+        its variables, and the viewer dies.
+        """
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            QTimer.singleShot(0, self._let_go)
+
+    def _let_go(self) -> None:
+        if self.parent() is None and not self.isVisible():
+            self.deleteLater()
+
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Bind keys, and learn which window to end with."""
         super().showEvent(event)
