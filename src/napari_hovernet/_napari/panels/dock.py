@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import (
     QDragEnterEvent,
     QDropEvent,
@@ -19,7 +18,6 @@ from qtpy.QtGui import (
     QShowEvent,
 )
 from qtpy.QtWidgets import (
-    QApplication,
     QDockWidget,
     QFileDialog,
     QMainWindow,
@@ -57,6 +55,7 @@ from ..viewer import Keys
 from ..workspace import TABS, Workspace, workspace_for
 from .card import ModelCard
 from .check import CheckTab
+from .closing import WindowEnd
 from .segment import SegmentTab
 from .train import TrainTab
 from .why import WhyTab
@@ -563,40 +562,6 @@ class LegendStrip(QWidget):
             at += height - 4
             write(text)
         painter.end()
-
-
-class WindowEnd(QObject):
-    """Calls a method once when a window has closed, or the program quits.
-
-    A close event alone is no end: napari asks the user and may refuse it. So the window
-    is looked at once the event has been handled. The method's object is held weakly, and
-    nothing hangs on ``destroyed``: that runs amid a collection, on objects half taken apart.
-    """
-
-    def __init__(self, window: QMainWindow, action: Any) -> None:
-        super().__init__(window)
-        self._action = weakref.WeakMethod(action)
-        window.installEventFilter(self)
-        app = QApplication.instance()
-        if app is not None:
-            app.aboutToQuit.connect(self._end)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Look at the window after each close event; never stops an event."""
-        if event is not None and event.type() == QEvent.Type.Close:
-            gc.unfreeze()  # at once: what closes the window may collect before the loop goes on
-            QTimer.singleShot(0, self._look)
-        return super().eventFilter(watched, event)
-
-    def _look(self) -> None:
-        window = self.parent()
-        if isinstance(window, QWidget) and not window.isVisible():
-            self._end()
-
-    def _end(self) -> None:
-        action = self._action()
-        if action is not None:
-            action()  # a second call does nothing
 
 
 def _title_of(source: str) -> tuple[str, str]:
