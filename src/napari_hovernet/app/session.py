@@ -408,7 +408,7 @@ class Session(OneThread):
             self._set_status(Status(message=message))
 
     def _forget_error(self) -> None:
-        """What went wrong with another image or model says nothing of this one."""
+        """Forget what went wrong with another image or model: it says nothing of this one."""
         if self.status.error:
             self._set_status(Status())
 

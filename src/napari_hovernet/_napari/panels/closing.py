@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox, QWidget
 
+from ..kit import take_away
 from ..training import Training
 
 TEXT = (
@@ -63,7 +64,7 @@ class CloseQuestion(QObject):
     def _done(self, clicked: Any, go_on: Any, stop: Any) -> None:
         training, box, self.box = self._training(), self.box, None
         if box is not None:
-            box.deleteLater()
+            take_away(box)
         quits = bool(getattr(self._window, "_quit_app", False))
         if clicked not in (go_on, stop):
             if quits:  # what was asked for with "Quit" is not to be remembered

@@ -49,6 +49,7 @@ from ..kit import (
     named,
     row,
     scrolling,
+    take_away,
     tool,
 )
 from ..viewer import Keys
@@ -396,13 +397,14 @@ class HoverNetDock(QWidget):
         the closures of their slots first: a signal on the way then calls a function without
         its variables, and the viewer dies.
         """
+
+        def look() -> None:  # holds the dock until then
+            if self.parent() is None and not self.isVisible():
+                take_away(self)
+
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
-            QTimer.singleShot(0, self._let_go)
-
-    def _let_go(self) -> None:
-        if self.parent() is None and not self.isVisible():
-            self.deleteLater()
+            QTimer.singleShot(0, look)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Bind keys, and learn which window to end with."""

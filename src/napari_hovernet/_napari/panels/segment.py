@@ -36,6 +36,7 @@ from ..kit import (
     scrolling,
     set_note,
     silent,
+    take_away,
     tool,
 )
 from ..workspace import Workspace
@@ -276,8 +277,7 @@ class LiveSliders(QWidget):
         """Make the sliders of a method; the split is another number in each."""
         self._method = method
         for old in self.rows.values():
-            self.lines.removeWidget(old)
-            old.deleteLater()
+            take_away(old)
         self.rows = {
             "np_threshold": SliderRow(tunable("np_threshold"), "Probability"),
             SPLIT[method]: SliderRow(tunable(SPLIT[method]), "Split", ("more", "less")),
@@ -368,8 +368,7 @@ class ParamsDialog(QDialog):
     def _build(self, method: str) -> None:
         self._method = method
         for old in self.rows.values():
-            self.lines.removeWidget(old)
-            old.deleteLater()
+            take_away(old)
         known = (t for t in tunables_for(method) if not t.name.startswith("hv."))
         self.rows = {t.name: SliderRow(t) for t in known}
         for at, (name, line) in enumerate(self.rows.items()):
