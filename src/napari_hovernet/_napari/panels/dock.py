@@ -393,9 +393,8 @@ class HoverNetDock(QWidget):
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Let Qt delete the dock once napari has let go of it (and nobody took it up).
 
-        Left to Python, its widgets are taken apart by the garbage collector, which empties
-        the closures of their slots first: a signal on the way then calls a function without
-        its variables, and the viewer dies.
+        Python's garbage collector would empty the closures of its widgets' slots first; a signal
+        on the way then calls a function without its variables, and the viewer dies.
         """
 
         def look() -> None:  # holds the dock until then
