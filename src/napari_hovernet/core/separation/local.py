@@ -63,7 +63,7 @@ def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
 class Given:
     """What the terms of the energy are made from."""
 
-    hv: Float32  # (2, H, W)
+    maps: Maps
     mask: Bool  # (H, W)
     seen: Bool  # (H, W), pixels of the mask whose HV counts
     gain: Float32  # (H, W)
@@ -83,7 +83,7 @@ def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParam
     kept: dict[float, Float32] = {}
     share, spare = (1 / len(params.scales), params.oblique), []
     if before is not None:
-        if before.given.hv is given.hv and before.share == share:
+        if before.given.maps is given.maps and before.share == share:
             kept = {sigma: before.of[sigma] for sigma in params.scales if sigma in before.of}
         spare = [terms for sigma, terms in before.of.items() if sigma not in kept]
     made = {
@@ -98,7 +98,7 @@ def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParam
             changed = blocks & grown_blocks(changed_blocks(*pairs), max(kept))
     for chosen, found in ((blocks, made), (changed, kept)):
         parts = [(sigma, sigma / len(params.scales), terms) for sigma, terms in found.items()]
-        squeeze_terms(given.hv, given.seen, given.gain, chosen, parts, params.oblique)
+        squeeze_terms(given.maps.hv, given.seen, given.gain, chosen, parts, params.oblique)
     return KeptTerms({**made, **kept}, share, given)
 
 

@@ -15,7 +15,7 @@ from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
 from ..masks import clean_mask, join_runs, list_runs, replace_ids
 from ..params import METHODS, SeparationParams
-from ..types import Bool, Int32, Maps, Separation, bands, kernel
+from ..types import Bool, Float32, Int32, Maps, Separation, bands, kernel, spread
 from . import separate
 from .filters import window_gain
 from .local import (
@@ -172,11 +172,12 @@ class StagedTuner:
         self.maps = maps
         self._kept: dict[str, tuple[Key, Any]] = {}
         self._terms: KeptTerms | None = None
+        self._scaled: Float32 | None = None  # Room for HV times a slider's number
 
     def __call__(self, params: TuneParams) -> Separation:
         """Separate; arrays of the result may be shared with later results: do not change them."""
         p = params.separation
-        maps = self._get("maps", (params.hv,), lambda: read_hv(self.maps, params.hv))
+        maps = self._get("maps", (params.hv,), lambda: self._read(params.hv))
         if p.method not in ("local", "hover_net") or not maps.np.size:
             return separate(maps, p)
         key: Key = (p.np_threshold, p.min_area, p.max_hole_area)
@@ -186,13 +187,22 @@ class StagedTuner:
         )
         return merged(found) if p.merge_touching else found
 
+    def _read(self, reading: HVReading) -> Maps:
+        """Read HV; scaled alone it goes where it went before, into memory that is there."""
+        if reading.plain or reading != HVReading(scale=reading.scale):
+            return read_hv(self.maps, reading)
+        hv, scale = self.maps.hv, np.float32(reading.scale)
+        room = self._scaled = np.empty_like(hv) if self._scaled is None else self._scaled
+        spread(lambda rows: np.multiply(hv[:, rows], scale, room[:, rows]), bands(hv.shape[1:]))
+        return replace(self.maps, hv=room)
+
     def _local(self, maps: Maps, mask: Bool, p: SeparationParams) -> Separation:
         seen = self._get(
             "seen", (mask, p.np_threshold), lambda: seen_pixels(maps, mask, p), same_array
         )
         key: Key = (maps, seen, p.magnitude_low, p.magnitude_high, p.magnitude_window)
         gain = self._get("gain", key, lambda: window_gain(maps.hv, seen, p), same_array)
-        given = Given(maps.hv, mask, seen, gain)
+        given = Given(maps, mask, seen, gain)
         key = (maps, mask, seen, gain, p.scales, p.oblique)
         terms = self._get("terms", key, lambda: self._mend(given, p))
         parts = [terms.of[sigma] for sigma in p.scales]
