@@ -180,6 +180,10 @@ FLAT_RANGE, FLAT_TOP = 95, 185
 contrast was lost (tissue: 77 to 240, and 205 to 255)."""
 WHITE_OFF = 0.6
 """Brightest level of one channel by that of another, below which white is no white (0.77 to 1)."""
+PARTLY, PARTS = 0.55, 4
+"""Detail of the softest part of an image by that of the sharpest, below which some of it is out of
+focus (123 images: 0.63 to 1; with 3 px of blur over three fifths of it mostly 0.27 to 0.55), and
+parts along an edge."""
 ONE_WAY, BLOCKS = 0.72, 4.0
 """Detail along one axis by that along the other, below which images were smeared or torn (tissue
 0.82 to 1, motion and lines out of step 0.3 to 0.7); and roughness at every eighth pixel by that at
@@ -210,6 +214,7 @@ class ImageLook:
     inside: npt.NDArray[np.float64]  # Density that nuclei add per channel; NaN without labels
     contrast: float  # The largest of them, in standard deviations
     detail: float  # Fine over coarse
+    parts: float  # The least of it in a part of the image by the most
     noise: float  # Grey levels
     broken: float  # Share of labelled pixels that have one and the same colour
     balance: float  # Brightest level of the dimmest channel by that of the brightest
@@ -258,8 +263,9 @@ def _look(item: Item) -> ImageLook | None:
     return ImageLook(
         item, spread, float(np.percentile(flat, 99.5)), float(np.percentile(grey, 0.5)),
         float((flat >= 255).all(1).mean()), float(pairs.min()), inside, contrast,
-        detail_of(grey, labels), noise_of(grey), broken, float(tops.min() / max(tops.max(), 1)),
-        *_texture(grey), _offset(part), _aspect(labels), int(image.max(initial=0)) <= 1,
+        detail_of(grey, labels), _parts(grey, labels), noise_of(grey), broken,
+        float(tops.min() / max(tops.max(), 1)), *_texture(grey), _offset(part), _aspect(labels),
+        int(image.max(initial=0)) <= 1,
     )  # fmt: skip
 
 
@@ -301,17 +307,35 @@ def _aspect(labels: Int32 | None) -> float:
 
 def detail_of(grey: Any, labels: Int32 | None) -> float:
     """Fine over coarse detail, where nuclei are 20 px large; NaN where there is none."""
+    planes = _details(grey, labels)
+    under = 0.0 if planes is None else float(planes[1].std())
+    return float("nan") if planes is None or under <= BLANK else float(planes[0].std()) / under
+
+
+def _parts(grey: Any, labels: Int32 | None) -> float:
+    """Detail of the softest strip of an image, down or across, by that of the sharpest."""
+    fine, coarse = _details(grey, labels) or (grey, grey)
+    strips = [
+        float(a.std()) / float(b.std())
+        for axis in (0, 1)
+        for a, b in zip(*(np.array_split(x, PARTS, axis) for x in (fine, coarse)), strict=True)
+        if b.size and b.std() > ALIVE
+    ]
+    return min(strips) / max(strips) if strips else 1.0
+
+
+def _details(grey: Any, labels: Int32 | None) -> tuple[Float32, Float32] | None:
+    """Fine and coarse detail, where nuclei are 20 px large; None where an image is too small."""
     scale = 1.0
     if labels is not None:
         area = np.bincount(compact_ids(labels)[0].ravel())[1:]
         scale = 20 / float(np.clip(np.sqrt(1.27 * np.median(area[area > 0])), 16, 60))
     if min(grey.shape) * scale < 24:
-        return float("nan")
+        return None
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     plane = grey if scale == 1 else cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how)
     fine, middle, coarse = (cv2.GaussianBlur(plane, (0, 0), sigma) for sigma in (0.7, 1.5, 6.0))
-    under = float((middle - coarse).std())
-    return float((fine - middle).std()) / under if under > BLANK else float("nan")
+    return fine - middle, middle - coarse
 
 
 def noise_of(grey: Any) -> float:
@@ -335,7 +359,7 @@ def images(bench: Bench) -> Steps:
             continue
         found = True
         values = {name: float(np.median([getattr(x, name) for x in bad]))
-                  for name in ("bright", "darkest", "noise", "broken", "unlike", "detail",
+                  for name in ("bright", "darkest", "noise", "broken", "unlike", "detail", "parts",
                                "balance", "axes", "blocks", "offset", "aspect")}  # fmt: skip
         proven = certainty > 0.92 or np.mean([x.contrast > PROVEN for x in bad]) > MOST
         yield from told([(
@@ -370,10 +394,12 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[Kind]:
            "A colour channel is missing in the images", "a channel has one value everywhere",
            "Write the images again with all three channels (red, green, blue); one of a single "
            "channel is given as grey.")  # fmt: skip
-    yield (lambda x: x.seen and x.broken >= BROKEN, 0.2, 0.93, "Parts of the images are blank",
+    yield (lambda x: x.seen and x.broken >= BROKEN, 0.2, 0.93,
+           "Parts of the images have one and the same colour",
            "{broken:.0%} of the labelled pixels have one and the same colour (tissue: below 1 %)",
-           "Copy or write these files again: they are truncated or damaged, or an alpha channel "
-           "(transparent areas, which turn black) was dropped.")  # fmt: skip
+           "Look at that colour. Black, grey or white: copy or write the files again; they are "
+           "truncated, or an alpha channel was dropped. Any other: something is drawn over them "
+           "(outlines, marks), or colours were reduced to few: export without that.")  # fmt: skip
     yield (lambda x: x.seen and x.bright < DARK, MOST, 0.92, "Images are far too dark",
            "the brightest pixels have grey level {bright:.0f} of 255 (tissue 190 to 255)", Remedy(
                "Bring images to the full range of brightness (exposure, or 12 bits read as 16).",
@@ -419,6 +445,10 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "Images are out of focus", "fine detail is {detail:.3f} of the coarse (in focus 0.11 to "
            "0.45)", "Take images in focus; look whether they were smoothed, compressed or enlarged "
            "when they were written.")  # fmt: skip
+    yield (lambda x: x.detail >= BLURRED and x.parts < PARTLY, MOST, 0.9,
+           "Parts of the images are out of focus", "fine detail of the softest part is {parts:.2f} "
+           "of that of the sharpest (in focus 0.63 to 1)", "Scan again with more points of focus, "
+           "or leave out what is blurred.")  # fmt: skip
     wide = float(np.nanmedian([x.aspect for x in looks] + [1.0]))
     yield (lambda x: x.seen and x.axes < ONE_WAY, 0.6, 0.88,
            "Images are smeared or torn along one axis", "fine detail along one axis is {axes:.2f} "

@@ -482,9 +482,10 @@ def _short(hv: HV, words: str, points: bool, common: dict[str, Any]) -> Steps:
                    remedy=Remedy(f"Train on, or multiply HV by {factor:.2g}; look elsewhere for "
                                  "what merges nuclei."), **common)  # fmt: skip
         return
+    by_shapes = hv.shapes.parts >= LEAST_PARTS and hv.shapes.score < POINTS
     yield judge(hv.by_labels, f"{words} It points nowhere.", 0.9, title="HV has collapsed",
-                threshold=COLLAPSED, plain="The network has not learned where the centres of "
-                "nuclei are, so nothing tells touching ones apart.", remedy=Remedy(
+                threshold=COLLAPSED, stands=by_shapes, plain="The network has not learned where "
+                "the centres of nuclei are, so nothing tells touching ones apart.", remedy=Remedy(
                     "Look at what makes 0 the best answer: an augmentation whose turns of HV "
                     "cancel, targets that are 0, or an HV head never trained."),
                 **common)  # fmt: skip
