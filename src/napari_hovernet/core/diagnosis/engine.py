@@ -27,8 +27,8 @@ from .bench import Bench, DiagnosisParams
 from .case import Case, Predictor, Separator, Setup
 from .report import FAMILIES, FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding
 
-MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
-           "layers", "separation", "loss", "augmentation")  # fmt: skip
+MODULES = ("data", "copies", "placement", "labels", "targets", "maps", "maps_hv", "score", "model",
+           "inputs", "layers", "separation", "loss", "augmentation")  # fmt: skip
 """Modules beside this one that declare checks, the quickest first."""
 PHRASES = {"image": "images", "labels": "true labels", "types": "types", "features": "tokens",
            "maps": "NP and HV maps (or a model and images)", "targets": "stored targets (hv, np)",
