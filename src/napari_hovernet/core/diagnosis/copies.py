@@ -30,11 +30,11 @@ TWICE = 0.2
 HELD, COHORT = 40, 24
 """Images of the other side that are looked at; and images of a group (on both sides) from which
 it is a stain or an organ and no source image."""
-POINTS, SAME_POINTS, NEAR = 150, 16, 64
+POINTS, SAME_POINTS, NEAR, SMALLEST = 150, 16, 64, 64
 """Corners that are kept of an image; corners that two images must have in common, lying alike up to
 place, size and angle, from which they show the same tissue (2,000 pairs of unlike ones: up to 8;
-turned, resized, of other colour or compressed: 20 and more); bits in which such corners may differ.
-"""
+turned, resized, of other colour or compressed: 20 and more); bits in which such corners may differ;
+and pixels that an image has at least on each side."""
 ODD = np.random.default_rng(7).integers(1, 2**31, 2 * WINDOW, dtype=np.uint32) | 1
 
 
@@ -64,6 +64,8 @@ def _print(item: Item, raw: RawItem, turned: bool = False) -> Print | None:
 
 def _corners(image: Any) -> tuple[Any, Any]:
     """Places (n, 2) and descriptions of corners (ORB; Rublee et al. 2011), None without any."""
+    if min(image.shape[:2]) < SMALLEST:
+        return np.zeros((0, 2), np.float32), None
     grey = cv2.cvtColor(np.ascontiguousarray(image[:PART, :PART]), cv2.COLOR_RGB2GRAY)
     points, words = cv2.ORB_create(POINTS, fastThreshold=5).detectAndCompute(grey, None)
     return np.array([p.pt for p in points], np.float32).reshape(-1, 2), words
