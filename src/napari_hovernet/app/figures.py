@@ -199,7 +199,7 @@ def _diverging(share: npt.NDArray[np.floating]) -> UInt8:
     return colours
 
 
-def magnitude_colours(n: int) -> list[tuple[int, int, int]]:
+def magnitude_colours(n: int = 9) -> list[tuple[int, int, int]]:
     """Return ``n`` colours, RGB, from the low to the high end of :func:`magnitude_picture`."""
     row = _colours(np.linspace(0, 1, n)[None])[0]
     return [(int(r), int(g), int(b)) for r, g, b in row]

@@ -52,8 +52,6 @@ COLUMNS = (*TEXTS, *COUNTS, *(key for key in SCORES if key not in LATER), "verdi
            "scale", "seconds", "notes", "error", *LATER)  # fmt: skip
 HEADLINE = ("aji", "pq", "dice")
 """Scores that get a scale of their own on the page."""
-STOPS = 9
-"""Colours of the scale bar."""
 HASH_SHOWN = 12
 MISLEADING = (
     "misleading: the largest value of the whole image lies outside of nuclei, and was 0.88 to "
@@ -194,7 +192,7 @@ def render_html(result: BatchResult, about: DataAbout) -> str:
         headline=HEADLINE,
         outcomes=[(name, OUTCOME_COLORS[name], words) for name, words in OUTCOMES.items()],
         verdicts=Counter(row.verdict for row in rows if row.verdict),
-        colours=magnitude_colours(STOPS),
+        colours=magnitude_colours(),
         limits=MAGNITUDE_LIMITS,
         nucleus_line=NUCLEUS_LINE,
         how=json.dumps(dict(result.predictor), indent=2, default=str),

@@ -94,8 +94,6 @@ def shots_of(view: RunView, folder: RunFolder) -> tuple[Shot, ...]:
     return tuple(shots)
 
 
-STOPS = 9
-"""Colours of the scale bar."""
 HEADLINE = (
     ("aji", "AJI", "cc_aji", "connected components", "oracle_aji", "oracle"),
     ("dice", "Dice", "all_foreground_dice", "all foreground", "", ""),
@@ -141,7 +139,7 @@ def render_run(view: RunView, folder: RunFolder) -> str:
             for s in shots_of(view, folder)
         ],
         "outcomes": [(name, rgb(colour)) for name, colour in OUTCOME_COLORS.items()],
-        "colours": [rgb(colour) for colour in magnitude_colours(STOPS)],
+        "colours": [rgb(colour) for colour in magnitude_colours()],
         "limits": MAGNITUDE_LIMITS,
         "bands": _BANDS,
         "files": [path.name for path in (folder.best, folder.last) if path.exists()]
