@@ -543,6 +543,14 @@ def _tta(image: Any) -> Any:
     return (plain.np + mirror.np[:, ::-1]) / 2, (plain.hv + hv) / 2
 
 
+def _at_20x(image: Any) -> Any:
+    """Stand for a model trained at 0.5 um per pixel."""
+    h, w = image.shape[:2]
+    maps = predicted(cv2.resize(image, (2 * w, 2 * h), interpolation=cv2.INTER_CUBIC))
+    down = [cv2.resize(a, (w, h), interpolation=cv2.INTER_AREA) for a in (maps.np, *maps.hv)]
+    return down[0], np.stack(down[1:])
+
+
 FOURTH_HEALTHY: dict[str, tuple[str, Plant]] = {
     "F pale stain at 40x": ("model:white", every("images", _pale)),
     "F brown stain, no labels": ("lite:ihc", lambda given: given),
@@ -551,7 +559,7 @@ FOURTH_HEALTHY: dict[str, tuple[str, Plant]] = {
         "typed:consep",
         _each("labels", lambda a, i: np.where(a > 0, a + 10_000 * (i + 1), 0).astype("i4")),
     ),
-    "F 20x, and said so": ("lite:monuseg", both(resized(0.5), put(setup=Setup(zoom=2.0)))),
+    "F a model for 20x on images at 20x": ("model:val", both(resized(0.5), put(model=_at_20x))),
     "F strong augmentation": ("data:purple", _drawn(_strong)),
     "F stored inward, V first": ("targets:monuseg", _other_convention),
     "F mirrors averaged as vectors": ("model:val", put(model=_tta)),
