@@ -552,7 +552,7 @@ def _at_20x(image: Any) -> Any:
 
 
 FOURTH_HEALTHY: dict[str, tuple[str, Plant]] = {
-    "F pale stain at 40x": ("model:white", every("images", _pale)),
+    "F pale stain at 40x": ("lite:consep", every("images", _pale)),
     "F brown stain, no labels": ("lite:ihc", lambda given: given),
     "F few nuclei": ("lite:monuseg", _few),
     "F types, ids from 10 000": (
@@ -568,10 +568,10 @@ FOURTH_HEALTHY: dict[str, tuple[str, Plant]] = {
 
 FOURTH_PAIRS = (
     ("F cells for nuclei", "F mirrors averaged"),
-    ("F masks saved as JPEG", "F temperature of five"),
+    ("F temperature of five", "F masks saved as JPEG"),
     ("F drawn on another scan", "F seeds swollen"),
     ("F doubles at tile borders", "F brightness of ids"),
-    ("F classes of two laboratories", "F no white balance"),
+    ("F classes of two laboratories", "F gaps taken for holes"),
     ("F int8 turns over", "F mask of the prediction"),
     ("F HV of last year's labels", "F another crop for HV"),
     ("F eroded to keep them apart", "F energy uphill"),
