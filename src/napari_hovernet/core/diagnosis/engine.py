@@ -300,7 +300,7 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
 def _weight(f: Finding) -> tuple[int, float, float]:
     """Order among causes: faults, then what wins back most, then the most certain."""
     gain = 0.0 if math.isnan(f.gain) else max(f.gain, 0.0)
-    return (VERDICTS.index(f.verdict), -round(gain, 1), -f.certainty)
+    return (VERDICTS.index(WARN if in_vain(f) else f.verdict), -round(gain, 1), -f.certainty)
 
 
 def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:

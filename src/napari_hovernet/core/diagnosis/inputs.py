@@ -199,6 +199,12 @@ class Gain:
         return bool(enough and better and mended >= FITS and self._plausible)
 
     @property
+    def whole(self) -> bool:
+        """Whether it brings back most of what is lost: a part may have another cause."""
+        after = float(np.mean([q.both for q in self.after]))
+        return after >= SOUND or self.mean >= NOTHING_LEFT - after
+
+    @property
     def _plausible(self) -> bool:
         """Whether nuclei have an unusual size, and a zoom brings them nearer to the usual one."""
         if self.what.kind != "zoom":
@@ -379,8 +385,7 @@ def what_goes_in(bench: Bench) -> Steps:
         labelled = won.before[0].by_labels
         sure = scaled(won.mean, NEED, 0.08, 0.85, 0.95) + min(won.mean, 0.25) / 8
         remedy, title = won.what.remedy, won.what.title
-        after = float(np.mean([q.both for q in won.after]))
-        if after < SOUND and won.mean < (NOTHING_LEFT - after):
+        if not won.whole:
             sure, title, remedy = min(sure, PARTIAL), FOREIGN, Remedy(LEVELS)
         if remedy.action == "channel_order" and bench.setup.channel_order == "bgr":
             remedy = replace(remedy, value="rgb")

@@ -125,7 +125,7 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
     if won is not None and won.what.kind == "norm":
         labelled = won.before[0].by_labels
         return judge(
-            labelled, f"The {won.words}.", 0.9,
+            labelled and won.whole, f"The {won.words}.", 0.9,
             title="Statistics of batch norm do not fit the data", value=won.mean,
             threshold=won.what.need, unit="agreement",
             remedy=Remedy("Check that the running statistics were saved and loaded; let the "

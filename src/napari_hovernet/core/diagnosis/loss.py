@@ -36,6 +36,8 @@ from .report import Plot, Remedy
 
 DEAD, ALIVE = 0.9, 0.1
 """Share of HV of one sign without gradient, and of the other sign, from which it was clamped."""
+FOLLOWS = 0.5
+"""Share of the fall of the loss towards the truth that its gradient must know of (1 in health)."""
 ROOT = ("Put a small epsilon under every root, sqrt(s + 1e-6), not outside of it; clamp what you "
         "divide by, sum / mask.sum().clamp(min=1).")  # fmt: skip
 
@@ -76,6 +78,14 @@ def loss_gradient(bench: Bench) -> Steps:
             title="The loss is NaN in a batch without nuclei", certainty=0.9, remedy=Remedy(
                 "Clamp what you divide by: sum / mask.sum().clamp(min=1), so that crops without "
                 "nuclei give 0."), **common))  # fmt: skip
+    (told, true), costs = _turning(loss.hv, b), wrong_answers(loss.hv, b).values()
+    if not found and true > DIM * (max(costs) - min(costs)) and told < FOLLOWS * true:
+        found.append(fault(
+            f"Turned towards the truth the loss falls by {true:.3g} per step, its gradient says "
+            f"{told:.3g}.", title="The gradient is not that of the loss", certainty=0.93,
+            remedy=Remedy("Keep the prediction in the graph in every term: no .detach(), .data or "
+                          "no_grad around it; without them HV learns no direction."),
+            **common | {"value": told / true, "threshold": FOLLOWS, "unit": "share"}))  # fmt: skip
     sign = _dead(slope, b) if not found else ""
     if sign:
         found.append(fault(
@@ -91,6 +101,17 @@ def loss_gradient(bench: Bench) -> Steps:
             remedy=Remedy(f"{ROOT} Compute the loss in float32."), **common))  # fmt: skip
     tail = f" Not tried: {'; '.join(notes)}." if notes else ""
     yield from found or [ok(f"{said}: finite everywhere.{tail}", **common)]
+
+
+def _turning(loss: HvLoss, b: Batch) -> tuple[float, float]:
+    """Fall of the loss on a small turn towards the truth: by its gradient, and by its values."""
+    x, y = b.target.unbind(1)
+    made = torch.stack([x - y, x + y], 1) / math.sqrt(2)  # turned by 45 degrees
+    way, step = b.target - made, 0.01
+    slope = gradient(loss, made, b.target, b.mask)[1]
+    ends = [value(loss, made + k * step * way, b.target, b.mask) for k in (-1, 1)]
+    told = 0.0 if slope is None else -float((slope.double() * way).sum())
+    return told, (ends[0] - ends[1]) / (2 * step)
 
 
 NONE = "no nucleus"
@@ -207,6 +228,15 @@ def _minimum_faults(
     unit = max(cost["HV = 0"], TINY * 10)
     if cost["HV = 0"] <= LOWER * span:
         unit = span
+        if cost["half of the truth"] > 2 * LOWER * span:  # else it sees directions alone
+            yield fault(
+                f"Of the span of wrong answers HV = 0 costs {cost['HV = 0'] / span:.1%} more than "
+                f"the truth, half of the truth {cost['half of the truth'] / span:.0%}.", value=0.0,
+                threshold=LOWER, title="The loss is least where HV is 0, too", certainty=0.93,
+                remedy=Remedy("Take the mask from the labels alone, and divide by its pixels: one "
+                              "made from the prediction is empty where that is 0."),
+                **common)  # fmt: skip
+            return
     seen = min(cost["the negated truth"] / 4, cost["the truth turned by 90 degrees"] / 2,
                cost["the truth dealt out anew"] / 2) / unit  # fmt: skip
     if seen < DIM:

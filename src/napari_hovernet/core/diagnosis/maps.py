@@ -20,6 +20,7 @@ from ..data.samples import TURNS, Turn, turn_plane
 from ..data.stores import MAPS
 from ..types import Bool, Float64, Progress
 from .bench import Bench, scale_of
+from .data import scaled
 from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
 from .reading import HALF, Lies, View, correlation, lies_of, on_maps, view_steps
 from .report import Place, Plot, Remedy
@@ -207,8 +208,9 @@ def mask_of(view: View, found: NP) -> Bool:
     return mask
 
 
-NARROW, CONTRAST = 0.5, 0.05
-"""Range of NP (1 to 99 %) below which it looks squeezed, and has nothing to part."""
+NARROW, CONTRAST = 0.85, 0.05
+"""Range of NP (1 to 99 %) below which it looks squeezed (healthy: 0.99 in twelve set-ups of two
+networks; a fifth of the logits 0.75), and has nothing to part."""
 BETWEEN = 0.002
 """Share of pixels with NP in 0.02..0.98 below which it was cut (healthy: above 0.05)."""
 COVER = 0.5
@@ -253,11 +255,12 @@ def _numbers(views: Sequence[View], found: NP, labelled: bool, common: dict[str,
     if narrow and (found.dice(found.best) >= MENDED if labelled else related and outside):
         middle = round(found.best if labelled else (low + high) / 2, 2)
         yield judge(
-            labelled, f"{words}: a network that is sure of anything comes near 0 and 1.", 0.9,
+            labelled, f"{words}: a network that is sure of anything comes near 0 and 1.",
+            scaled(high - low, 0.5, NARROW, 0.9, 0.75),
             title=f"NP is squeezed into {low:.2f} to {high:.2f}",
             value=high - low, threshold=NARROW, unit="range",
-            remedy=Remedy("Make NP by the softmax over both channels, once (not twice, and no "
-                          "sigmoid on top); until then set the threshold in the middle.",
+            remedy=Remedy("Make NP by the softmax over both channels, once (not twice, no sigmoid "
+                          "on top, no temperature); until then set the threshold in the middle.",
                           *(("np_threshold", middle) if outside else ())),
             **common)  # fmt: skip
     elif between >= BETWEEN and jumps >= JUMPS:

@@ -12,7 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from ..data.items import listed
@@ -256,7 +258,7 @@ TYPES_GAIN = 0.2
 @check("model.types", "Predicted types", needs=("maps", "types"), after=BROKEN)
 def predicted_types(bench: Bench) -> Steps:
     """Are types numbered alike."""
-    table = np.zeros((0, 0))
+    pairs: dict[str, Any] = {}
     for index in bench.map_indices:
         yield Progress(0, 1, "types")
         item, maps = bench.item(index), bench.maps(index)
@@ -264,13 +266,12 @@ def predicted_types(bench: Bench) -> Steps:
             continue
         if item.types.shape != maps.shape or not (item.types > 0).any():
             continue
-        size = max(len(table), len(maps.types) + 2, int(item.types.max()) + 1)
-        grown = np.zeros((size, size))
-        grown[: len(table), : len(table)] = table
-        table, inside = grown, item.types > 0
-        without = 0 if not bench.setup.types_background else 1
+        inside, without = item.types > 0, 0 if not bench.setup.types_background else 1
         guess = maps.types[without:].argmax(axis=0) + 1
-        np.add.at(table, (item.types[inside], guess[inside]), 1)
+        pairs[item.name] = np.stack([item.types[inside], guess[inside]])
+    size = max((int(p.max()) + 2 for p in pairs.values()), default=0)
+    tables = {name: _counted(p, size) for name, p in pairs.items()}
+    table = sum(tables.values(), np.zeros((size, size)))
     total = table.sum()
     if not total:
         return skip("no image has both true and predicted types")
@@ -290,12 +291,36 @@ def predicted_types(bench: Bench) -> Steps:
                 f"Number types alike (0 = background): add {best:+d} to the true ones. A model "
                 "without a background class has types_background=False.", "type_offset",
                 bench.setup.type_offset + best), **common)  # fmt: skip
+    elif odd := {name: order for name, one in tables.items() if (order := _other_order(one))}:
+        share, (name, order) = len(odd) / len(tables), next(iter(odd.items()))
+        yield judge(
+            len(odd) > 1 or share == 1, f"{words} In {len(odd)} of {len(tables)} images far more "
+            f"are right if types are numbered in another order: in {name} {order}.", 0.85,
+            title="Types are numbered in another order" + (" in some images" if share < 1 else ""),
+            remedy=Remedy("Bring the numbers of types to one list of names (true type -> the "
+                          f"model's: {order}), laboratory by laboratory."), **common)  # fmt: skip
     elif right < constant - TYPES_GAIN:
         yield warn(words, title="Types are hardly ever right", certainty=0.4,
             remedy=Remedy("Check the list of types, and what the type branch was trained on."),
             **common)  # fmt: skip
     else:
         yield ok(words, **common)
+
+
+def _counted(pairs: Any, size: int) -> npt.NDArray[np.float64]:
+    """Count the pixels of each true and predicted type."""
+    table = np.zeros((size, size))
+    np.add.at(table, tuple(pairs), 1)
+    return table
+
+
+def _other_order(table: npt.NDArray[np.float64]) -> str:
+    """Say in which order of types far more are right, "" if in none."""
+    true, guess = linear_sum_assignment(-table)
+    right = float(table[true, guess].sum())
+    moved = [f"{t} -> {g}" for t, g in zip(true, guess, strict=True) if t != g and table[t, g]]
+    better = right - np.trace(table) >= TYPES_GAIN * table.sum() and right > table.sum(1).max()
+    return ", ".join(moved) if better else ""
 
 
 PATCHES = GRID * GRID

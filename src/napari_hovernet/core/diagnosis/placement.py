@@ -360,7 +360,8 @@ def place(bench: Bench) -> Steps:
                      "away from where those of the other do.", title="Parts of the images are "
                      "moved against the others", certainty=0.9, value=far, threshold=2 * NEAR,
                      remedy=Remedy("Look at how images are put together: strips or tiles of a scan "
-                                   "lie apart; align them, or label what there is."),
+                                   "lie apart; or register labels (turn, scale, shift) that were "
+                                   "drawn on another scan. Align them, or label what there is."),
                      **{**common, "unit": "px"})  # fmt: skip
     if where.kind == "fits" and not where.odd:
         return ok(f"Labels fit {len(pairs)} images with correlation {where.own:.2f}, better than "
