@@ -151,6 +151,8 @@ def _lost(bench: Bench, raw: RawItem, item: Item) -> dict[str, str]:
 
 DENSITY: Float32 = -np.log((np.arange(256, dtype=np.float32) + 1) / np.float32(256))
 """Optical density of each byte."""
+DENSEST = np.float32(2.0)
+"""Density (a seventh of the light) that counts at most: what is clipped at 0 would decide alone."""
 PART = 512
 """Pixels along an edge that are looked at."""
 BLANK, ALIVE = 1.0, 5.0
@@ -251,7 +253,7 @@ def _look(item: Item) -> ImageLook | None:
     pairs = np.corrcoef(flat.T)[np.triu_indices(3, 1)] if spread.min() >= BLANK else np.ones(3)
     inside, contrast, broken = np.full(3, np.nan), np.nan, 0.0
     if labels is not None:
-        density, mask = DENSITY[image], labels > 0
+        density, mask = np.minimum(DENSITY, DENSEST)[image], labels > 0
         if mask.mean() >= LITTLE:
             inside = np.subtract(*(density[m].mean(0, dtype=np.float64) for m in (mask, ~mask)))
             contrast = float((inside / np.maximum(density.std((0, 1)), 1e-6)).max())
