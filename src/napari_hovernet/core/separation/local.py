@@ -63,7 +63,7 @@ def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
 class Given:
     """What the terms of the energy are made from."""
 
-    hv: Float32  # (2, H, W)
+    maps: Maps  # Of which HV is read
     mask: Bool  # (H, W)
     seen: Bool  # (H, W), pixels of the mask whose HV counts
     gain: Float32  # (H, W)
@@ -83,7 +83,7 @@ def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParam
     kept: dict[float, Float32] = {}
     share, spare = (1 / len(params.scales), params.oblique), []
     if before is not None:
-        if before.given.hv is given.hv and before.share == share:
+        if before.given.maps is given.maps and before.share == share:
             kept = {sigma: before.of[sigma] for sigma in params.scales if sigma in before.of}
         spare = [terms for sigma, terms in before.of.items() if sigma not in kept]
     made = {
@@ -98,7 +98,7 @@ def mended_terms(before: KeptTerms | None, given: Given, params: SeparationParam
             changed = blocks & grown_blocks(changed_blocks(*pairs), max(kept))
     for chosen, found in ((blocks, made), (changed, kept)):
         parts = [(sigma, sigma / len(params.scales), terms) for sigma, terms in found.items()]
-        squeeze_terms(given.hv, given.seen, given.gain, chosen, parts, params.oblique)
+        squeeze_terms(given.maps.hv, given.seen, given.gain, chosen, parts, params.oblique)
     return KeptTerms({**made, **kept}, share, given)
 
 
@@ -123,27 +123,33 @@ def cut_basins(maps: Maps, mask: Bool, energy: Float32, params: SeparationParams
 class Basins:
     """What flows to one minimum, before any of them have joined."""
 
-    ids: Int32  # (H, W), 0 outside the mask
+    ids: npt.NDArray[Any]  # (H, W) uint32, 0 outside the mask
     floor: Float32  # (n + 1,), lowest energy of each
-    passes: tuple[npt.NDArray[Any], Float32]  # Where they meet: (n, 4) basins, (n,) energy
+    passes: list[tuple[npt.NDArray[Any], Float32]]  # Where they meet: (n, 4) basins, (n,) energy
+
+    def joined(self, depth: float) -> npt.NDArray[Any]:
+        """Root of each basin after those less deep have joined."""
+
+        def choose(passes: tuple[npt.NDArray[Any], Float32]) -> tuple[npt.NDArray[Any], Float32]:
+            some = flood.shallow(*passes, self.floor, depth)
+            return passes[0][some], passes[1][some]
+
+        chosen = spread(choose, self.passes)
+        around, levels = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
+        order = flood.in_order(levels)
+        found: npt.NDArray[Any] = flood.join_basins(around[order], levels[order], self.floor, depth)
+        return found
 
 
 def find_basins(mask: Bool, energy: Float32) -> Basins:
     """Let each pixel flow to its lowest neighbour."""
-    way, pieces = np.empty(mask.shape, np.uint32), bands(mask.shape)
-    rows = [(piece.start, piece.stop) for piece in pieces]
-    minima = spread(lambda ends: flood.descend(mask, energy, ends, way), rows)
-    numbers = np.cumsum([0, *minima])
-    floor = np.zeros(numbers[-1] + 1, np.float32)
-
-    def number(k: int) -> None:
-        flood.number_minima(way, energy, rows[k], numbers[k], floor)
-
-    spread(number, range(len(rows)))
-    found = spread(lambda ends: flood.find_passes(way, energy, ends), rows)
-    around, levels = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = flood.in_order(levels)
-    return Basins(way.view(np.int32), floor, (around[order], levels[order]))
+    way, rows = np.empty(mask.shape, np.uint32), [(b.start, b.stop) for b in bands(mask.shape)]
+    found = spread(lambda ends: flood.descend(mask, energy, ends, way), rows)
+    minima, flat = np.concatenate(found), way.reshape(-1)
+    flat[minima] = np.arange(1, len(minima) + 1)
+    floor = np.concatenate([np.zeros(1, np.float32), energy.reshape(-1)[minima]])
+    passes = spread(lambda ends: flood.find_passes(way, energy, ends), rows)
+    return Basins(way, floor, passes)
 
 
 def join_and_name(
@@ -155,7 +161,7 @@ def join_and_name(
     ``masks`` are the mask, changed where gaps open again, and what is `seen_pixels` of it.
     """
     (mask, seen), ids, floor, pieces = masks, basins.ids, basins.floor, bands(energy.shape)
-    root = flood.join_basins(*basins.passes, floor, params.depth)
+    root = basins.joined(params.depth)
     if params.max_hole_area:
         reopen_gaps(mask, seen, ids, root)
     mean, order = mean_np(probability, mask, ids, root)
@@ -163,7 +169,7 @@ def join_and_name(
     name = np.zeros(len(floor), np.int32)
     name[order] = np.arange(1, len(order) + 1)
     names, ceiling = name[root], (floor + np.float32(params.depth / 2))[root]
-    labels, markers = np.empty_like(ids), np.empty_like(ids)
+    labels, markers = (np.empty(ids.shape, np.int32) for _ in range(2))
 
     def write(rows: slice) -> None:
         found = (ids[rows].ravel(), names, ceiling)
@@ -175,7 +181,7 @@ def join_and_name(
 
 
 def mean_np(
-    probability: Float32, mask: Bool, ids: Int32, root: npt.NDArray[Any]
+    probability: Float32, mask: Bool, ids: npt.NDArray[Any], root: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Mean over all basins of each root, within the mask, and the roots by first pixel."""
 

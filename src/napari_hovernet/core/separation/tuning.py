@@ -15,7 +15,7 @@ from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
 from ..masks import clean_mask, join_runs, list_runs, replace_ids
 from ..params import METHODS, SeparationParams
-from ..types import Bool, Int32, Maps, Separation, bands, kernel
+from ..types import Bool, Float32, Int32, Maps, Separation, bands, kernel
 from . import separate
 from .filters import window_gain
 from .local import (
@@ -172,11 +172,12 @@ class StagedTuner:
         self.maps = maps
         self._kept: dict[str, tuple[Key, Any]] = {}
         self._terms: KeptTerms | None = None
+        self._scaled: Float32 | None = None
 
     def __call__(self, params: TuneParams) -> Separation:
         """Separate; arrays of the result may be shared with later results: do not change them."""
         p = params.separation
-        maps = self._get("maps", (params.hv,), lambda: read_hv(self.maps, params.hv))
+        maps = self._get("maps", (params.hv,), lambda: self._read(params.hv))
         if p.method not in ("local", "hover_net") or not maps.np.size:
             return separate(maps, p)
         key: Key = (p.np_threshold, p.min_area, p.max_hole_area)
@@ -186,13 +187,26 @@ class StagedTuner:
         )
         return merged(found) if p.merge_touching else found
 
+    def _read(self, reading: HVReading) -> Maps:
+        """Read HV; a new scale is written over the last one, as clearing new memory takes longer.
+
+        What was made from it is told by its maps, which are others.
+        """
+        if self._scaled is None or reading.plain or reading != HVReading(scale=reading.scale):
+            maps = read_hv(self.maps, reading)
+            self._scaled = None if maps is self.maps else maps.hv
+            return maps
+        self._kept.pop("maps", None)
+        hv = np.multiply(self.maps.hv, np.float32(reading.scale), out=self._scaled)
+        return replace(self.maps, hv=hv)
+
     def _local(self, maps: Maps, mask: Bool, p: SeparationParams) -> Separation:
         seen = self._get(
             "seen", (mask, p.np_threshold), lambda: seen_pixels(maps, mask, p), same_array
         )
         key: Key = (maps, seen, p.magnitude_low, p.magnitude_high, p.magnitude_window)
         gain = self._get("gain", key, lambda: window_gain(maps.hv, seen, p), same_array)
-        given = Given(maps.hv, mask, seen, gain)
+        given = Given(maps, mask, seen, gain)
         key = (maps, mask, seen, gain, p.scales, p.oblique)
         terms = self._get("terms", key, lambda: self._mend(given, p))
         parts = [terms.of[sigma] for sigma in p.scales]
