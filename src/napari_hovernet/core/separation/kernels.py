@@ -188,6 +188,22 @@ def mark_row(
         met[c] |= before & (here[c] != beside[c]) & (here[c] != 0) & (beside[c] != 0)
 
 
+def in_order(around: Array, levels: Array, floor: Array, depth: float) -> Array:
+    """Places of those passes that can join basins, sorted by energy, equals by place."""
+
+    def choose(start: int) -> Array:
+        piece = slice(start, start + RUNS_AT_ONCE)
+        some = start + shallow(around[piece], levels[piece], floor, depth)
+        keys: Array = (ordered_bits(levels[some]).astype(np.int64) << 32) | some
+        keys.sort()
+        return keys
+
+    keys = np.concatenate(spread(choose, range(0, max(len(levels), 1), RUNS_AT_ONCE)))
+    keys.sort(kind="stable")  # merges what the pieces have sorted
+    ordered: Array = keys & 0xFFFFFFFF
+    return ordered
+
+
 @kernel
 def shallow(around: Array, levels: Array, floor: Array, depth: float) -> Array:
     """Places of the passes, as of `find_passes`, at which a basin can join another.
@@ -195,7 +211,7 @@ def shallow(around: Array, levels: Array, floor: Array, depth: float) -> Array:
     A floor only gets lower by joining, so no basin joins where none of those around is less deep
     than ``depth`` by its own floor.
     """
-    found, n = np.empty(levels.size, np.int32), 0
+    found, n = np.empty(levels.size, np.int64), 0
     for k in range(levels.size):
         highest = -np.float32(np.inf)
         for side in range(4):
@@ -204,14 +220,6 @@ def shallow(around: Array, levels: Array, floor: Array, depth: float) -> Array:
         found[n] = k
         n += int(levels[k] - highest < depth)
     return found[:n]
-
-
-def in_order(energy: Array) -> Array:
-    """Places of a flat array of energies sorted by energy, equals by place."""
-    keys = (ordered_bits(energy).astype(np.int64) << 32) | np.arange(energy.size)
-    keys.sort()
-    ordered: Array = keys & 0xFFFFFFFF
-    return ordered
 
 
 @kernel
@@ -224,16 +232,18 @@ def find_root(parent: Array, node: Any) -> Any:
 
 
 @kernel
-def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Array:
+def join_basins(
+    order: Array, around: Array, levels: Array, floor: Array, depth: float
+) -> Array:  # fmt: skip
     """Root of each basin after those less deep than ``depth`` have joined.
 
-    At every pass, as of `find_passes`, each basin around it meets the deepest of them, and joins
+    At every pass in order, as of `find_passes`, each basin around it meets the deepest of them, and joins
     it if its own floor lies less than ``depth`` below the pass.
     """
     parent = np.empty(floor.size, np.int32)
     for basin in range(parent.size):
         parent[basin] = basin
-    for k in range(levels.size):
+    for k in order:
         deepest = 0
         for side in range(4):
             if around[k, side] == 0:

@@ -125,20 +125,7 @@ class Basins:
 
     ids: npt.NDArray[Any]  # (H, W) uint32, 0 outside the mask
     floor: Float32  # (n + 1,), lowest energy of each
-    passes: list[tuple[npt.NDArray[Any], Float32]]  # Where they meet: (n, 4) basins, (n,) energy
-
-    def joined(self, depth: float) -> npt.NDArray[Any]:
-        """Root of each basin after those less deep have joined."""
-
-        def choose(passes: tuple[npt.NDArray[Any], Float32]) -> tuple[npt.NDArray[Any], Float32]:
-            some = flood.shallow(*passes, self.floor, depth)
-            return passes[0][some], passes[1][some]
-
-        chosen = spread(choose, self.passes)
-        around, levels = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
-        order = flood.in_order(levels)
-        found: npt.NDArray[Any] = flood.join_basins(around[order], levels[order], self.floor, depth)
-        return found
+    passes: tuple[npt.NDArray[Any], Float32]  # Where they meet: (n, 4) basins, (n,) energy
 
 
 def find_basins(mask: Bool, energy: Float32) -> Basins:
@@ -149,7 +136,8 @@ def find_basins(mask: Bool, energy: Float32) -> Basins:
     flat[minima] = np.arange(1, len(minima) + 1)
     floor = np.concatenate([np.zeros(1, np.float32), energy.reshape(-1)[minima]])
     passes = spread(lambda ends: flood.find_passes(way, energy, ends), rows)
-    return Basins(way, floor, passes)
+    around, levels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+    return Basins(way, floor, (around, levels))
 
 
 def join_and_name(
@@ -161,7 +149,8 @@ def join_and_name(
     ``masks`` are the mask, changed where gaps open again, and what is `seen_pixels` of it.
     """
     (mask, seen), ids, floor, pieces = masks, basins.ids, basins.floor, bands(energy.shape)
-    root = basins.joined(params.depth)
+    order = flood.in_order(*basins.passes, floor, params.depth)
+    root = flood.join_basins(order, *basins.passes, floor, params.depth)
     if params.max_hole_area:
         reopen_gaps(mask, seen, ids, root)
     mean, order = mean_np(probability, mask, ids, root)
