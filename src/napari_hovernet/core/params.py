@@ -80,6 +80,10 @@ class InferenceParams:
         1, "Views", "Careful mode: 2 averages the maps of the image and of its mirror image, 8 "
         "those of all eight flips and turns. It takes as many times as long, and finds a little "
         "more.", options=VIEWS, option="views")
+    streamed: str = choice(
+        "auto", "Streamed", "'on' reads ahead, copies beside the network's work, and brings back "
+        "NP in 8 bits, HV in 16 and the likeliest type; 'auto' = on where a CUDA GPU segments.",
+        options=("auto", "on", "off"), option="streamed")
 
     def __post_init__(self) -> None:
         check_choices(self)

@@ -27,6 +27,7 @@ LEAST_BITS = np.int32(-(2**31))
 """Bits of -0.0."""
 
 
+@kernel
 def descend(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> Array:
     """Write into ``way`` where each pixel of some rows flows; returns the places of minima.
 
@@ -34,16 +35,6 @@ def descend(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> Ar
     4-neighbours, if that comes before it, else to itself: pixels come by energy, equals by place.
     All (H, W).
     """
-    minima = np.empty(choose_ways(mask, energy, rows, way), np.uint32)
-    first, last = (row * way.shape[1] for row in rows)
-    list_minima(way.reshape(-1), first, last, minima)
-    shorten(way.reshape(-1), first, last)
-    return minima
-
-
-@kernel
-def choose_ways(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> int:
-    """Write the first step of each pixel, as of `descend`; how many are minima."""
     height, width = mask.shape
     first, last = rows
     heights = np.empty((3, width + 2), np.float32)
@@ -57,7 +48,10 @@ def choose_ways(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -
         if r > first:
             start = np.uint32(way.size + (r - 1) * width)
             minima += flow(up[1:-1], here, down[1:-1], start, way[r - 1])
-    return int(minima)
+    found = np.empty(minima, np.uint32)
+    list_minima(way.reshape(-1), first * width, last * width, found)
+    shorten(way.reshape(-1), first * width, last * width)
+    return found
 
 
 @kernel
@@ -93,7 +87,7 @@ def list_minima(way: Array, first: int, last: int, minima: Array) -> None:
     """List the places of a stretch that flow to themselves, 64 looked at at once; flat."""
     size, n = np.uint32(way.size), 0
     for start in range(first, last, 64):
-        some, ways = 0, way[start : min(start + 64, last)]
+        some, ways = np.int32(0), way[start : min(start + 64, last)]
         for i in range(ways.size):
             some += np.int32(ways[i] == np.uint32(size + np.uint32(start) + np.uint32(i)))
         for i in range(ways.size if some else 0):
@@ -237,8 +231,8 @@ def join_basins(
 ) -> Array:  # fmt: skip
     """Root of each basin after those less deep than ``depth`` have joined.
 
-    At every pass in order, as of `find_passes`, each basin around it meets the deepest of them, and joins
-    it if its own floor lies less than ``depth`` below the pass.
+    At every pass, in order, each basin around it meets the deepest of them, and joins it if its
+    own floor lies less than ``depth`` below the pass.
     """
     parent = np.empty(floor.size, np.int32)
     for basin in range(parent.size):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..masks import clean_mask, reopen_gaps
 from ..params import SeparationParams
-from ..types import Bool, Float32, Int32, Maps, Separation, bands, spread
+from ..types import Bool, Float32, Maps, Separation, bands, spread
 from . import kernels as flood
 from .filters import (
     changed_blocks,
