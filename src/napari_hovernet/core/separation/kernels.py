@@ -182,22 +182,6 @@ def mark_row(
         met[c] |= before & (here[c] != beside[c]) & (here[c] != 0) & (beside[c] != 0)
 
 
-def in_order(around: Array, levels: Array, floor: Array, depth: float) -> Array:
-    """Places of those passes that can join basins, sorted by energy, equals by place."""
-
-    def choose(start: int) -> Array:
-        piece = slice(start, start + RUNS_AT_ONCE)
-        some = start + shallow(around[piece], levels[piece], floor, depth)
-        keys: Array = (ordered_bits(levels[some]).astype(np.int64) << 32) | some
-        keys.sort()
-        return keys
-
-    keys = np.concatenate(spread(choose, range(0, max(len(levels), 1), RUNS_AT_ONCE)))
-    keys.sort(kind="stable")  # merges what the pieces have sorted
-    ordered: Array = keys & 0xFFFFFFFF
-    return ordered
-
-
 @kernel
 def shallow(around: Array, levels: Array, floor: Array, depth: float) -> Array:
     """Places of the passes, as of `find_passes`, at which a basin can join another.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..masks import clean_mask, reopen_gaps
+from ..masks import RUNS_AT_ONCE, clean_mask, reopen_gaps
 from ..params import SeparationParams
 from ..types import Bool, Float32, Maps, Separation, bands, spread
 from . import kernels as flood
@@ -140,6 +140,23 @@ def find_basins(mask: Bool, energy: Float32) -> Basins:
     return Basins(way, floor, (around, levels))
 
 
+def in_order(basins: Basins, depth: float) -> npt.NDArray[Any]:
+    """Places of those passes that can join basins, sorted by energy, equals by place."""
+    (around, levels), floor = basins.passes, basins.floor
+
+    def choose(start: int) -> npt.NDArray[Any]:
+        piece = slice(start, start + RUNS_AT_ONCE)
+        some = start + flood.shallow(around[piece], levels[piece], floor, depth)
+        keys: npt.NDArray[Any] = (flood.ordered_bits(levels[some]).astype(np.int64) << 32) | some
+        keys.sort()
+        return keys
+
+    keys = np.concatenate(spread(choose, range(0, max(len(levels), 1), RUNS_AT_ONCE)))
+    keys.sort(kind="stable")  # merges what the pieces have sorted
+    ordered: npt.NDArray[Any] = keys & 0xFFFFFFFF
+    return ordered
+
+
 def join_and_name(
     probability: Float32, masks: tuple[Bool, Bool], energy: Float32, basins: Basins,
     params: SeparationParams,
@@ -149,7 +166,7 @@ def join_and_name(
     ``masks`` are the mask, changed where gaps open again, and what is `seen_pixels` of it.
     """
     (mask, seen), ids, floor, pieces = masks, basins.ids, basins.floor, bands(energy.shape)
-    order = flood.in_order(*basins.passes, floor, params.depth)
+    order = in_order(basins, params.depth)
     root = flood.join_basins(order, *basins.passes, floor, params.depth)
     if params.max_hole_area:
         reopen_gaps(mask, seen, ids, root)
