@@ -1,11 +1,9 @@
 """Batches of tiles through a network on a device, one ahead of the other on a GPU, into maps.
 
-Streamed, five things go on at once: a thread reads and decodes the next batch, a queue of the
-device copies the one before it there, another computes, a third copies results back, and the
-caller puts older ones into the maps. All that comes after the network and needs no more than its
-pixel is done on the device, and what comes back is `packed`: 6 bytes a pixel, 5 without types,
-where float32 of all channels takes 12, and 4 more a type. The same code runs on any device; where
-there are no queues a step is done before the next begins.
+Streamed, a thread reads the next batch while the one before is copied to the device, another is
+computed, a third copied back and the caller puts a fourth into the maps. What needs no more than
+its pixel is done on the device, and what comes back is `packed`: 6 bytes a pixel, 5 without types,
+where float32 takes 12, and 4 more a type. Without queues a step is done before the next begins.
 """
 
 from __future__ import annotations

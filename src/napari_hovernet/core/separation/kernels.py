@@ -388,13 +388,6 @@ def copy_parts(runs: Runs, part: Array, found: Array, kept: Pair, labels: Array)
                     labels[r, c] = new[before[r, c]]
 
 
-def ordered_bits(energy: Array) -> Array:
-    """Whole numbers, int32, in the order of the energies, float32."""
-    bits = (energy + np.float32(0)).view(np.int32)  # no -0.0
-    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    return bits
-
-
 @kernel
 def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
     """Per part, 1..n, of the runs: 0 without a marker, its id if one, `SEVERAL` if more."""

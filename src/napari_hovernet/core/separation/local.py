@@ -147,14 +147,10 @@ def in_order(basins: Basins, depth: float) -> npt.NDArray[Any]:
     def choose(start: int) -> npt.NDArray[Any]:
         piece = slice(start, start + RUNS_AT_ONCE)
         some = start + flood.shallow(around[piece], levels[piece], floor, depth)
-        keys: npt.NDArray[Any] = (flood.ordered_bits(levels[some]).astype(np.int64) << 32) | some
-        keys.sort()
-        return keys
+        return np.asarray(some[levels[some].argsort(kind="stable")])
 
-    keys = np.concatenate(spread(choose, range(0, max(len(levels), 1), RUNS_AT_ONCE)))
-    keys.sort(kind="stable")  # merges what the pieces have sorted
-    ordered: npt.NDArray[Any] = keys & 0xFFFFFFFF
-    return ordered
+    some = np.concatenate(spread(choose, range(0, max(len(levels), 1), RUNS_AT_ONCE)))
+    return np.asarray(some[levels[some].argsort(kind="stable")])  # merges what is sorted in pieces
 
 
 def join_and_name(
