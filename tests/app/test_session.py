@@ -74,6 +74,15 @@ def test_progress_gives_time_left_and_keeps_notices(session):
     assert session.status.notices == ("out of memory: tile halved",)
 
 
+def test_what_went_wrong_with_an_image_or_a_model_is_not_said_of_the_next(session):
+    for change in (lambda: session.choose_image(replace(IMAGE, key=2)),
+                   lambda: session.choose_model("other")):  # fmt: skip
+        session.failed("The file is gone.")
+        assert session.status.error
+        change()
+        assert not session.status.error and not session.status.message
+
+
 def test_runs_are_numbered_undone_and_replaced(session):
     seen = []
     session.runs_changed.connect(lambda runs: seen.append([r.title for r in runs]))

@@ -81,6 +81,22 @@ def turned(labels: Any) -> Any:
     return ndimage.rotate(labels, 9, reshape=False, order=0)
 
 
+def partly_soft(image: Any) -> Any:
+    sharp = SIDE * 2 // 5
+    soft = ndimage.gaussian_filter(image, (5, 5, 0))
+    return np.concatenate((image[:, :sharp], soft[:, sharp:]), 1)
+
+
+def torn(image: Any) -> Any:
+    return np.concatenate((image[: SIDE // 2], np.roll(image[SIDE // 2 :], 12, 1)))
+
+
+def drawn_anew(image: Any) -> Any:
+    """A draw of an augmentation that was saved: turned, enlarged, lighter."""
+    bigger = ndimage.zoom(ndimage.rotate(image, 9, (1, 0), reshape=False, order=1), (1.25, 1.25, 1))
+    return np.uint8(255 * (bigger[20 : SIDE + 20, 20 : SIDE + 20] / 255) ** 0.8)
+
+
 DATA = (
     ("labels", half_left, "data.complete", "label|leave"),
     ("labels", components, "data.labels", "instance|id of its own"),
@@ -102,6 +118,8 @@ DATA = (
     ("images", lambda a: (a * [1, 0.95, 0.4]).astype(np.uint8), "data.images", "white"),
     ("images", lambda a: np.tri(SIDE, dtype=np.uint8)[..., None] * a, "data.images", "alpha"),
     ("images", lambda a: ndimage.gaussian_filter(a, (5, 5, 0)), "data.images", "focus"),
+    ("images", partly_soft, "data.images", "focus"),
+    ("images", torn, "data.place", "strips"),
     ("images", lambda a: np.where(a > 200, np.nan, a / 255), "data.files", "NaN"),
     ("types", lambda a: a + 1, "data.types", "background"),
     ("types", lambda a: a + 3 * (a > 0), "data.types", "n_types|type_offset"),
@@ -143,6 +161,8 @@ def test_pairs_and_leaks_are_named_with_what_mends_them() -> None:
     assert (first.id, list(first.remedy.value)) == ("data.place", [1, 2, 0])
     overlap = {**given, "held_out": [given["images"][1][40:150, 30:].copy(), made(50)[0].image]}
     expect(diagnosed("data", overlap), "data.leak", "Divide by source")
+    again = {**given, "held_out": [drawn_anew(given["images"][1]), made(50)[0].image]}
+    expect(diagnosed("data", again), "data.leak", "Divide by source")
     apart = {**given, "held_out": [t.image for t in made(50)]}
     assert diagnosed("data", apart).first is None
 

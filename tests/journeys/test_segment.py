@@ -96,8 +96,10 @@ def test_old_commands_open_the_one_dock_and_state_survives_closing_it(viewer, do
     dock.look("hv")
     work.session.set_options(type(work.session.options)(device="cpu", region="view"))
     dock.open_tab("why")
+    gone = []
+    dock.destroyed.connect(lambda: gone.append(True))
     viewer.window.remove_dock_widget(dock.parentWidget())
-    qtbot.wait(20)
+    qtbot.waitUntil(lambda: bool(gone))  # by Qt, not left to the garbage collector
     _, again = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
     assert again.work is work and again.view.value() == "hv"
     assert again.tabs.currentIndex() == 3

@@ -1,12 +1,15 @@
 """Boxes, sliders and small widgets, without a viewer."""
 
+import gc
+import weakref
+
 import pytest
 from qtpy.QtCore import QLocale, QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_hovernet._napari.forms import Form, Number, SliderRow, read_number, rows_of
-from napari_hovernet._napari.kit import Combo, Elided, Message, plain
+from napari_hovernet._napari.kit import Combo, Elided, Message, column, plain, take_away
 from napari_hovernet.core.choices import Choice
 from napari_hovernet.core.params import InferenceParams, OptimParams
 from napari_hovernet.core.separation.tuning import tunable
@@ -106,3 +109,17 @@ def test_long_words_widen_nothing_and_are_never_markup(qtbot):
     tall = made[2].sizeHint().height()
     made[2].say("")
     assert made[2].sizeHint().height() == tall
+
+
+def test_what_is_taken_away_is_left_to_qt_and_not_to_the_garbage_collector(qtbot):
+    whole, gone = QWidget(), []
+    qtbot.addWidget(whole)
+    line = SliderRow(tunable("np_threshold"))
+    column(whole).addWidget(line)
+    line.destroyed.connect(lambda: gone.append(True))
+    kept = weakref.ref(line)
+    take_away(line)
+    del line
+    gc.collect()
+    assert kept() is not None and not gone
+    qtbot.waitUntil(lambda: bool(gone))

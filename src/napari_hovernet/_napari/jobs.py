@@ -212,7 +212,7 @@ class Latest:
         self._runner = runner
         self._name = name
         if owner is not None:
-            owner.destroyed.connect(lambda *_: self.cancel())
+            owner.destroyed.connect(_AtEnd(self.cancel))
         self._job: QtJob | None = None
         self._waiting: tuple[Callable[[], Steps[Any]], Handlers] | None = None
 
@@ -285,15 +285,24 @@ def bind(owner: QObject, signal: Any, slot: Callable[..., Any]) -> None:
     """Connect a psygnal signal or napari event to a slot for the life of ``owner``.
 
     Emitters that outlive a widget would go on calling it after Qt has deleted it.
-    The release hangs on ``destroyed`` as a plain function: a bound method of the
-    object that is being destroyed is never called.
     """
     signal.connect(slot)
+    owner.destroyed.connect(_AtEnd(signal.disconnect, slot))
 
-    def release(*_: object) -> None:
+
+class _AtEnd:
+    """Calls something when a widget is destroyed.
+
+    No bound method of the widget, for Qt would never call it; and no closure: where the
+    garbage collector takes a widget apart it empties closures first, and to call one then
+    ends the program. An object that it has emptied merely lacks its attributes.
+    """
+
+    def __init__(self, act: Callable[..., Any], *arguments: Any) -> None:
+        self.act, self.arguments = act, arguments
+
+    def __call__(self, *_: object) -> None:
         try:
-            signal.disconnect(slot)
+            self.act(*self.arguments)
         except (ValueError, TypeError, KeyError, AttributeError):
             return  # already gone: the emitter dropped it, or was itself cleared
-
-    owner.destroyed.connect(release)

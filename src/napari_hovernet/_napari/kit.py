@@ -137,6 +137,22 @@ def row(*widgets: QWidget | int, stretch: int | None = None) -> QWidget:
     return made
 
 
+_LEAVING: set[QWidget] = set()
+"""Widgets that Qt is about to delete."""
+
+
+def take_away(widget: QWidget) -> None:
+    """Remove a widget; it is kept for Python until Qt has deleted it.
+
+    After ``deleteLater`` alone, or a layout's ``removeWidget``, the garbage collector may empty
+    the closures of its slots while signals still reach them, and to call one ends the program.
+    """
+    _LEAVING.add(widget)
+    widget.destroyed.connect(lambda: _LEAVING.discard(widget))
+    widget.hide()
+    widget.deleteLater()
+
+
 def swatch(color: tuple[int, int, int], size: int = SWATCH_PX) -> QPixmap:
     """Return a square of one RGB colour, 0..255; ``QIcon(swatch(c))`` is an icon."""
     pixmap = QPixmap(QSize(size, size))

@@ -254,6 +254,7 @@ class Session(OneThread):
         self._for_next_session = remember
         self.model = ModelChoice(source)
         self.model_changed.emit(self.model)
+        self._forget_error()
 
     def describe_model(self, source: str, info: ModelInfo | None, error: str = "") -> None:
         """Tell what is in the chosen model; ignored if another was chosen meanwhile."""
@@ -271,6 +272,7 @@ class Session(OneThread):
             return
         before, self.image = self.image, image
         self.image_changed.emit(image)
+        self._forget_error()
         if before and image and (before.key, before.mpp) == (image.key, image.mpp):
             return  # the same image, another plane or name: an mpp typed in stays
         mpp = image.mpp if image else None
@@ -404,6 +406,11 @@ class Session(OneThread):
         self.runs_changed.emit(self.runs)
         if not self.status.busy:
             self._set_status(Status(message=message))
+
+    def _forget_error(self) -> None:
+        """Forget what went wrong with another image or model: it says nothing of this one."""
+        if self.status.error:
+            self._set_status(Status())
 
     def _set_status(self, status: Status) -> None:
         self._on_main_thread()

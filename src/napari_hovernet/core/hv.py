@@ -500,8 +500,6 @@ def read_hv(maps: Maps, reading: HVReading) -> Maps:
     """Give the maps as they are if HV is read so; the maps themselves if nothing changes."""
     if reading.plain:
         return maps
-    if reading == HVReading(scale=reading.scale):  # a slider: one pass
-        return replace(maps, hv=maps.hv * np.float32(reading.scale))
     stored = HVConvention(order=reading.order, sign=reading.sign)
     hv = convert(maps.hv, stored, HVConvention())
     hv *= reading.scale

@@ -49,6 +49,31 @@ def test_any_error_keeps_the_old_file_and_removes_the_new(tmp_path, error) -> No
     assert os.listdir(tmp_path) == ["result.csv"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="folders have no such mode there")
+def test_what_nobody_may_write_stays_even_for_root(tmp_path) -> None:
+    locked = tmp_path / "theirs"
+    locked.mkdir()
+    (locked / "index.csv").write_text("old")
+    (locked / "index.csv").chmod(0o444)
+    ways = (
+        lambda: files.write_whole(locked / "index.csv", "new"),
+        lambda: files.write_whole(locked / "other.csv", "new"),
+        lambda: files.writable_folder(locked),
+        lambda: files.staged(locked, ["index.csv"]).__enter__(),
+    )
+    for mode in (0o755, 0o555):
+        locked.chmod(mode)
+        for way in ways if mode == 0o555 else ways[:1]:
+            refuses("no permission.*you may write to", way, by=OutputError)
+    locked.chmod(0o755)
+    with (
+        pytest.raises(OutputError, match="no permission"),
+        files.staged(locked, ["index.csv"]) as at,
+    ):
+        (at / "index.csv").write_text("new")
+    assert os.listdir(locked) == ["index.csv"] and (locked / "index.csv").read_text() == "old"
+
+
 def test_a_disk_that_fills_while_flushing_leaves_nothing(tmp_path, monkeypatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

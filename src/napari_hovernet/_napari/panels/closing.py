@@ -1,13 +1,15 @@
-"""A window that closes while one of its trainings runs asks first; Cancel keeps it open."""
+"""The end of a window: it asks first while one of its trainings runs; then everything stops."""
 
 from __future__ import annotations
 
+import gc
 import weakref
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QMainWindow, QMessageBox
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QApplication, QMainWindow, QMessageBox, QWidget
 
+from ..kit import take_away
 from ..training import Training
 
 TEXT = (
@@ -62,7 +64,7 @@ class CloseQuestion(QObject):
     def _done(self, clicked: Any, go_on: Any, stop: Any) -> None:
         training, box, self.box = self._training(), self.box, None
         if box is not None:
-            box.deleteLater()
+            take_away(box)
         quits = bool(getattr(self._window, "_quit_app", False))
         if clicked not in (go_on, stop):
             if quits:  # what was asked for with "Quit" is not to be remembered
@@ -79,3 +81,37 @@ def ask_before_closing(window: Any, training: Training) -> None:
     if isinstance(window, QMainWindow) and not window.property(ASKED):
         window.setProperty(ASKED, True)
         CloseQuestion(window, training)
+
+
+class WindowEnd(QObject):
+    """Calls a method once when a window has closed, or the program quits.
+
+    A close event alone is no end: napari asks the user and may refuse it. So the window
+    is looked at once the event has been handled. The method's object is held weakly, and
+    nothing hangs on ``destroyed``: that runs amid a collection, on objects half taken apart.
+    """
+
+    def __init__(self, window: QMainWindow, action: Any) -> None:
+        super().__init__(window)
+        self._action = weakref.WeakMethod(action)
+        window.installEventFilter(self)
+        app = QApplication.instance()
+        if app is not None:
+            app.aboutToQuit.connect(self._end)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Look at the window after each close event; never stops an event."""
+        if event is not None and event.type() == QEvent.Type.Close:
+            gc.unfreeze()  # at once: what closes the window may collect before the loop goes on
+            QTimer.singleShot(0, self._look)
+        return super().eventFilter(watched, event)
+
+    def _look(self) -> None:
+        window = self.parent()
+        if isinstance(window, QWidget) and not window.isVisible():
+            self._end()
+
+    def _end(self) -> None:
+        action = self._action()
+        if action is not None:
+            action()  # a second call does nothing

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import (
     QDragEnterEvent,
     QDropEvent,
@@ -19,7 +18,6 @@ from qtpy.QtGui import (
     QShowEvent,
 )
 from qtpy.QtWidgets import (
-    QApplication,
     QDockWidget,
     QFileDialog,
     QMainWindow,
@@ -51,12 +49,14 @@ from ..kit import (
     named,
     row,
     scrolling,
+    take_away,
     tool,
 )
 from ..viewer import Keys
 from ..workspace import TABS, Workspace, workspace_for
 from .card import ModelCard
 from .check import CheckTab
+from .closing import WindowEnd
 from .segment import SegmentTab
 from .train import TrainTab
 from .why import WhyTab
@@ -390,6 +390,21 @@ class HoverNetDock(QWidget):
             self.work.choose_model(path)
             event.acceptProposedAction()
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Let Qt delete the dock once napari has let go of it (and nobody took it up).
+
+        Python's garbage collector would empty the closures of its widgets' slots first; a signal
+        on the way then calls a function without its variables, and the viewer dies.
+        """
+
+        def look() -> None:  # holds the dock until then
+            if self.parent() is None and not self.isVisible():
+                take_away(self)
+
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            QTimer.singleShot(0, look)
+
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Bind keys, and learn which window to end with."""
         super().showEvent(event)
@@ -548,40 +563,6 @@ class LegendStrip(QWidget):
             at += height - 4
             write(text)
         painter.end()
-
-
-class WindowEnd(QObject):
-    """Calls a method once when a window has closed, or the program quits.
-
-    A close event alone is no end: napari asks the user and may refuse it. So the window
-    is looked at once the event has been handled. The method's object is held weakly, and
-    nothing hangs on ``destroyed``: that runs amid a collection, on objects half taken apart.
-    """
-
-    def __init__(self, window: QMainWindow, action: Any) -> None:
-        super().__init__(window)
-        self._action = weakref.WeakMethod(action)
-        window.installEventFilter(self)
-        app = QApplication.instance()
-        if app is not None:
-            app.aboutToQuit.connect(self._end)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Look at the window after each close event; never stops an event."""
-        if event is not None and event.type() == QEvent.Type.Close:
-            gc.unfreeze()  # at once: what closes the window may collect before the loop goes on
-            QTimer.singleShot(0, self._look)
-        return super().eventFilter(watched, event)
-
-    def _look(self) -> None:
-        window = self.parent()
-        if isinstance(window, QWidget) and not window.isVisible():
-            self._end()
-
-    def _end(self) -> None:
-        action = self._action()
-        if action is not None:
-            action()  # a second call does nothing
 
 
 def _title_of(source: str) -> tuple[str, str]:

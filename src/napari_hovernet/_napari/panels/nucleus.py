@@ -15,7 +15,19 @@ from ...app.check import area_words
 from ...app.study import case_of, two_runs_steps, why_not
 from ...core.types import Progress
 from ..jobs import Handlers, Latest, bind
-from ..kit import Combo, Elided, button, column, grid_table, named, note, plain, row, swatch
+from ..kit import (
+    Combo,
+    Elided,
+    button,
+    column,
+    grid_table,
+    named,
+    note,
+    plain,
+    row,
+    swatch,
+    take_away,
+)
 from ..layers import outlines
 from ..plots import GOOD, INSIDE, OUTSIDE, theme_colours
 from ..viewer import full_data
@@ -247,9 +259,9 @@ class CompareWindow(QDialog):
         self.table = grid_table("What differs in numbers", ("", "A", "B", "B - A"))
         self.remark = note("", "Remarks")
         self.key = row()
-        layout = column(self)
+        self._layout = column(self)
         for widget in (self.view, self.key, self.table, self.remark):
-            layout.addWidget(widget, int(widget is self.view))
+            self._layout.addWidget(widget, int(widget is self.view))
 
     def setValue(self, two: TwoRuns, pictures: tuple[Any, Any], *, same: bool) -> None:  # noqa: N802
         """Show pictures of both and the table of their numbers; ``same``: not a pixel differs."""
@@ -264,8 +276,8 @@ class CompareWindow(QDialog):
         lines = column(keys, 0)
         for part in (chips[:3], chips[3:]):
             lines.addWidget(row(*part))
-        self.layout().replaceWidget(self.key, keys)
-        self.key.deleteLater()
+        self._layout.insertWidget(self._layout.indexOf(self.key), keys)
+        take_away(self.key)
         self.key = keys
         self.table.fill([(r.name, *r.texts()) for r in two.rows()], [r.tip for r in two.rows()])
         alike = "Both runs have the same nuclei, pixel by pixel." if same else ""

@@ -36,6 +36,7 @@ from ..kit import (
     scrolling,
     set_note,
     silent,
+    take_away,
     tool,
 )
 from ..workspace import Workspace
@@ -166,8 +167,7 @@ class RunOptions(QWidget):
         self.device = Combo("Device", "Where the network runs.", [(AUTO, "automatic", "")])
         self.device_note = Elided("")
         self.separation = Combo("Separation", "How touching nuclei are taken apart.", SEPARATIONS)
-        names = ("views", "tiling", "tile", "batch", "precision", "streamed")
-        rows = rows_of(InferenceParams, *names)
+        rows = rows_of(InferenceParams, "views", "tiling", "tile", "batch", "precision", "streamed")
         self.form = Form(rows, self.session.options.inference, WORDS)
         self.types = TypesRow(work)
         rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation),
@@ -278,8 +278,7 @@ class LiveSliders(QWidget):
         """Make the sliders of a method; the split is another number in each."""
         self._method = method
         for old in self.rows.values():
-            self.lines.removeWidget(old)
-            old.deleteLater()
+            take_away(old)
         self.rows = {
             "np_threshold": SliderRow(tunable("np_threshold"), "Probability"),
             SPLIT[method]: SliderRow(tunable(SPLIT[method]), "Split", ("more", "less")),
@@ -370,8 +369,7 @@ class ParamsDialog(QDialog):
     def _build(self, method: str) -> None:
         self._method = method
         for old in self.rows.values():
-            self.lines.removeWidget(old)
-            old.deleteLater()
+            take_away(old)
         known = (t for t in tunables_for(method) if not t.name.startswith("hv."))
         self.rows = {t.name: SliderRow(t) for t in known}
         for at, (name, line) in enumerate(self.rows.items()):

@@ -38,6 +38,7 @@ from ..kit import (
     plain,
     row,
     silent,
+    take_away,
     tool,
 )
 from ..plots import Plot
@@ -166,6 +167,7 @@ class SetUp(QWidget):
         self.sources = QWidget()
         self.lines = column(self.sources, 0)
         self.lines.setSpacing(0)
+        self.shown: dict[str, QWidget] = {}
         self.counts = Message("What the data are")
         self.details = plain("", wrap=True)
         self.fold = Fold("Data check", self.details, "What is odd in the data, and what is not.")
@@ -302,21 +304,19 @@ class SetUp(QWidget):
         self._show_check()
 
     def _show_sources(self, sources: tuple[str, ...]) -> None:
-        shown = [self.lines.itemAt(i).widget() for i in range(self.lines.count())]  # type: ignore[union-attr]
-        if [line.property("source") for line in shown] == list(sources):
+        if tuple(self.shown) == sources:
             return
-        for line in shown:
-            self.lines.removeWidget(line)
-            line.deleteLater()
+        for line in self.shown.values():
+            take_away(line)
+        self.shown = {}
         for source in sources:
             name = Path(source).name
             label = Elided(name)
             label.setToolTip(source)
             cross = tool("✕", f"Leave out {name}", f"Leave out {source}",
                          lambda source=source: self.remove(source))  # fmt: skip
-            line = row(label, cross, stretch=0)
-            line.setProperty("source", source)
-            self.lines.addWidget(line)
+            self.shown[source] = row(label, cross, stretch=0)
+            self.lines.addWidget(self.shown[source])
 
     def _show_check(self, *_: Any) -> None:
         training, check = self.training, self.training.check
@@ -451,7 +451,7 @@ class RunPage(QWidget):
         def answered(_: int) -> None:
             if box.clickedButton() is sure and self.training.chosen == name:
                 self.training.do(what)
-            box.deleteLater()
+            take_away(box)
 
         box.finished.connect(answered)
         box.open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -12,14 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from ...errors import UserError
-from ..data.items import evenly, listed
-from ..data.samples import TURNS, Sample, find_leaks, print_of, turn_plane
-from ..data.samples import Print as Whole
+from ..data.items import listed
 from ..data.stores import TARGETS
 from ..hv import compact_ids, moments
 from ..types import Float32, Int32, Progress
-from .bench import Bench, Item, T, item_of
+from .bench import Bench, Item, T
 from .case import RawItem
 from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
 from .report import Place, Remedy
@@ -180,6 +177,10 @@ FLAT_RANGE, FLAT_TOP = 95, 185
 contrast was lost (tissue: 77 to 240, and 205 to 255)."""
 WHITE_OFF = 0.6
 """Brightest level of one channel by that of another, below which white is no white (0.77 to 1)."""
+PARTLY, PARTS = 0.55, 4
+"""Detail of the softest part of an image by that of the sharpest, below which some of it is out of
+focus (123 images: 0.63 to 1; with 3 px of blur over three fifths of it mostly 0.27 to 0.55), and
+parts along an edge."""
 ONE_WAY, BLOCKS = 0.72, 4.0
 """Detail along one axis by that along the other, below which images were smeared or torn (tissue
 0.82 to 1, motion and lines out of step 0.3 to 0.7); and roughness at every eighth pixel by that at
@@ -210,6 +211,7 @@ class ImageLook:
     inside: npt.NDArray[np.float64]  # Density that nuclei add per channel; NaN without labels
     contrast: float  # The largest of them, in standard deviations
     detail: float  # Fine over coarse
+    parts: float  # The least of it in a part of the image by the most
     noise: float  # Grey levels
     broken: float  # Share of labelled pixels that have one and the same colour
     balance: float  # Brightest level of the dimmest channel by that of the brightest
@@ -258,8 +260,9 @@ def _look(item: Item) -> ImageLook | None:
     return ImageLook(
         item, spread, float(np.percentile(flat, 99.5)), float(np.percentile(grey, 0.5)),
         float((flat >= 255).all(1).mean()), float(pairs.min()), inside, contrast,
-        detail_of(grey, labels), noise_of(grey), broken, float(tops.min() / max(tops.max(), 1)),
-        *_texture(grey), _offset(part), _aspect(labels), int(image.max(initial=0)) <= 1,
+        detail_of(grey, labels), _parts(grey, labels), noise_of(grey), broken,
+        float(tops.min() / max(tops.max(), 1)), *_texture(grey), _offset(part), _aspect(labels),
+        int(image.max(initial=0)) <= 1,
     )  # fmt: skip
 
 
@@ -301,17 +304,35 @@ def _aspect(labels: Int32 | None) -> float:
 
 def detail_of(grey: Any, labels: Int32 | None) -> float:
     """Fine over coarse detail, where nuclei are 20 px large; NaN where there is none."""
+    planes = _details(grey, labels)
+    under = 0.0 if planes is None else float(planes[1].std())
+    return float("nan") if planes is None or under <= BLANK else float(planes[0].std()) / under
+
+
+def _parts(grey: Any, labels: Int32 | None) -> float:
+    """Detail of the softest strip of an image, down or across, by that of the sharpest."""
+    fine, coarse = _details(grey, labels) or (grey, grey)
+    strips = [
+        float(a.std()) / float(b.std())
+        for axis in (0, 1)
+        for a, b in zip(*(np.array_split(x, PARTS, axis) for x in (fine, coarse)), strict=True)
+        if b.size and b.std() > ALIVE
+    ]
+    return min(strips) / max(strips) if strips else 1.0
+
+
+def _details(grey: Any, labels: Int32 | None) -> tuple[Float32, Float32] | None:
+    """Fine and coarse detail, where nuclei are 20 px large; None where an image is too small."""
     scale = 1.0
     if labels is not None:
         area = np.bincount(compact_ids(labels)[0].ravel())[1:]
         scale = 20 / float(np.clip(np.sqrt(1.27 * np.median(area[area > 0])), 16, 60))
     if min(grey.shape) * scale < 24:
-        return float("nan")
+        return None
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     plane = grey if scale == 1 else cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how)
     fine, middle, coarse = (cv2.GaussianBlur(plane, (0, 0), sigma) for sigma in (0.7, 1.5, 6.0))
-    under = float((middle - coarse).std())
-    return float((fine - middle).std()) / under if under > BLANK else float("nan")
+    return fine - middle, middle - coarse
 
 
 def noise_of(grey: Any) -> float:
@@ -335,7 +356,7 @@ def images(bench: Bench) -> Steps:
             continue
         found = True
         values = {name: float(np.median([getattr(x, name) for x in bad]))
-                  for name in ("bright", "darkest", "noise", "broken", "unlike", "detail",
+                  for name in ("bright", "darkest", "noise", "broken", "unlike", "detail", "parts",
                                "balance", "axes", "blocks", "offset", "aspect")}  # fmt: skip
         proven = certainty > 0.92 or np.mean([x.contrast > PROVEN for x in bad]) > MOST
         yield from told([(
@@ -370,10 +391,12 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[Kind]:
            "A colour channel is missing in the images", "a channel has one value everywhere",
            "Write the images again with all three channels (red, green, blue); one of a single "
            "channel is given as grey.")  # fmt: skip
-    yield (lambda x: x.seen and x.broken >= BROKEN, 0.2, 0.93, "Parts of the images are blank",
+    yield (lambda x: x.seen and x.broken >= BROKEN, 0.2, 0.93,
+           "Parts of the images have one and the same colour",
            "{broken:.0%} of the labelled pixels have one and the same colour (tissue: below 1 %)",
-           "Copy or write these files again: they are truncated or damaged, or an alpha channel "
-           "(transparent areas, which turn black) was dropped.")  # fmt: skip
+           "Look at that colour. Black, grey or white: copy or write the files again; they are "
+           "truncated, or an alpha channel was dropped. Any other: something is drawn over them "
+           "(outlines, marks), or colours were reduced to few: export without that.")  # fmt: skip
     yield (lambda x: x.seen and x.bright < DARK, MOST, 0.92, "Images are far too dark",
            "the brightest pixels have grey level {bright:.0f} of 255 (tissue 190 to 255)", Remedy(
                "Bring images to the full range of brightness (exposure, or 12 bits read as 16).",
@@ -419,6 +442,10 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "Images are out of focus", "fine detail is {detail:.3f} of the coarse (in focus 0.11 to "
            "0.45)", "Take images in focus; look whether they were smoothed, compressed or enlarged "
            "when they were written.")  # fmt: skip
+    yield (lambda x: x.detail >= BLURRED and x.parts < PARTLY, MOST, 0.9,
+           "Parts of the images are out of focus", "fine detail of the softest part is {parts:.2f} "
+           "of that of the sharpest (in focus 0.63 to 1)", "Scan again with more points of focus, "
+           "or leave out what is blurred.")  # fmt: skip
     wide = float(np.nanmedian([x.aspect for x in looks] + [1.0]))
     yield (lambda x: x.seen and x.axes < ONE_WAY, 0.6, 0.88,
            "Images are smeared or torn along one axis", "fine detail along one axis is {axes:.2f} "
@@ -443,145 +470,3 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "Resize images and labels so that pixels are square.")  # fmt: skip
     yield (lambda x: grey and not x.contrast > 2 * PROVEN, MOST, 0.4, "All images are grey",
            "there is no colour", "Read images in colour, if there are.")  # fmt: skip
-
-
-# --- copies and leaks ---------------------------------------------------------------------
-
-WINDOW, ONE_OF = 8, 256
-"""Edge of the windows of pixels that are marked, and which share of them is kept."""
-MARKS, COMMON, COPY = 6, 0.02, 0.8
-"""Common marks, and share of those of the image with fewer, from which two images have pixels in
-common (unlike ones have none: a mark stands for 192 bytes in order), or one is the other."""
-TWICE = 0.2
-"""Share of copies within a set from which it is a fault (fewer: a warning)."""
-HELD, COHORT = 40, 24
-"""Images of the other side that are looked at; and images of a group (on both sides) from which
-it is a stain or an organ and no source image."""
-ODD = np.random.default_rng(7).integers(1, 2**31, 2 * WINDOW, dtype=np.uint32) | 1
-
-
-@dataclass(frozen=True, eq=False)
-class Print:
-    """What is kept of an image to find it, turned or in part, again."""
-
-    item: Item
-    wholes: tuple[Whole, ...]  # Of the image as it is, and turned
-    marks: tuple[frozenset[int], ...]  # The same
-
-    @property
-    def whole(self) -> Whole:
-        """Of the image as it is."""
-        return self.wholes[0]
-
-
-def _print(item: Item, raw: RawItem, turned: bool = False) -> Print | None:
-    image, tokens = item.image, raw.features
-    if image is None and tokens is None:
-        return None
-    turns = TURNS[: 0 if image is None else 8 if turned else 1]
-    seen = [np.ascontiguousarray(turn_plane(np.asarray(image), t, (0, 1))) for t in turns]
-    blank = np.zeros((1, 1), np.int32)
-    samples = [Sample(raw.name, image=a, labels=np.zeros(a.shape[:2], np.int32)) for a in seen] or [
-        Sample(raw.name, features=np.asarray(tokens), labels=blank)]  # fmt: skip
-    wholes = tuple(replace(print_of(sample), group=raw.group) for sample in samples)
-    return Print(item, wholes, tuple(map(_marks, seen)))
-
-
-def _marks(image: Any) -> frozenset[int]:
-    """Hashes of windows of pixels, chosen by the hash itself: the same wherever a crop begins."""
-    value = image.astype(np.uint32) @ CODE
-    height, width = (n - WINDOW + 1 for n in value.shape)
-    if min(height, width) < 1:
-        return frozenset()
-    rows = sum(w * value[:, k : k + width] for k, w in enumerate(ODD[:WINDOW]))
-    made = sum(w * rows[k : k + height] for k, w in enumerate(ODD[WINDOW:]))
-    made = (made ^ (made >> np.uint32(15))) * np.uint32(2246822519)
-    made ^= made >> np.uint32(13)
-    box, corner, green = np.ones((WINDOW, WINDOW), np.uint8), (0, 0), image[..., 1]
-    alive = cv2.dilate(green, box, anchor=corner) - cv2.erode(green, box, anchor=corner) > 12
-    return frozenset(made[alive[:height, :width] & (made % ONE_OF == 0)].tolist())
-
-
-def _held(bench: Bench, number: int) -> Print | None:
-    """Read an image of the other side, and take its print."""
-    one: Any = (bench.case.held_out or ())[number]
-    try:
-        raw = RawItem(**{"name": one.name, "group": one.group, **one.read("image", "features")})
-        return _print(item_of(raw, -1, bench.setup, bench.case.kind), raw, True)
-    except (UserError, ValueError):
-        return None
-
-
-@check("data.leak", "No image is there twice, or on both sides of the split")
-def copies(bench: Bench) -> Steps:
-    """Say which images are copies, and which are on both sides of a split, whole or in part."""
-    found: list[Print] = []
-    there: list[Print] = []
-    outside = bench.case.held_out
-    for number, item in enumerate(bench.items()):
-        yield Progress(number, len(bench.indices), "Taking prints of images")
-        raw: Any = bench.raw(item.index)
-        held = outside is None and raw.split == "val"
-        made = _print(item, raw, held)
-        (there if held else found).extend([] if made is None else [made])
-    for number in evenly(len(outside or ()), HELD):
-        yield Progress(number, len(outside or ()), "Comparing with the other side")
-        made = _held(bench, number)
-        there += [] if made is None else [made]
-    shown = [p for p in found if p.item.image is None or p.item.image.std() >= BLANK]
-    twice = Counter(p.whole.digest for p in shown)
-    extra = len(shown) - len(twice)
-    yield from told([(
-        extra, 0.93 if extra >= TWICE * len(found) else 0.45,
-        f"{extra} of {len(found)} images are there twice",
-        f"{extra} of {len(found)} images have the very same pixels as another.",
-        extra / max(len(found), 1), TWICE, "Keep one of each (remove duplicates): copies weigh "
-        "double, and leak if a split divides them.")], unit="share", layers=("image",),
-        places=places_of(bench, (p.item for p in shown if twice[p.whole.digest] > 1)))  # fmt: skip
-    if found and there:
-        yield _leak(bench, found, there)
-    elif not found:
-        yield skip("give images")
-    elif not extra:
-        yield ok(f"All {len(found)} images differ; give images of the other side of the split to "
-                 "look for leaks.", value=0.0, threshold=TWICE)  # fmt: skip
-
-
-def _leak(bench: Bench, here: Sequence[Print], there: Sequence[Print]) -> Verdict:
-    """Compare both sides of a split."""
-    ours = [p.whole for p in here]
-    known = find_leaks(ours, [p.whole for p in there])
-    alike = find_leaks(ours, [w for p in there for w in p.wholes]).near
-    pairs = {"with the very same pixels": set(known.same), "the same, turned": set(),
-             "crops that overlap": set(), "look alike": set(alike)}  # fmt: skip
-    for p in here:
-        for q in there:
-            share = max((_shared(p.marks[0], m) for m in q.marks if p.marks), default=0.0)
-            pair = (p.whole.name, q.whole.name)
-            if share >= COMMON and pair not in pairs["with the very same pixels"]:
-                kind = "the same, turned" if share >= COPY else "crops that overlap"
-                pairs[kind].add(pair)
-    sizes = Counter(p.whole.group for p in (*here, *there))
-    groups = [g for g in known.groups if g]
-    groups = groups if groups and np.median([sizes[g] for g in groups]) < COHORT else []
-    exact = [pair for kind, each in pairs.items() for pair in each if kind != "look alike"]
-    if not exact and not alike and not groups:
-        return ok(f"None of {len(there)} images is among the {len(here)} of the other side, whole, "
-                  "turned, or in part.", value=0.0, threshold=0.0, unit="images")  # fmt: skip
-    said = [f"{len(each)} {kind} ({listed(f'{a} = {b}' for a, b in sorted(each))})"
-            for kind, each in pairs.items() if each]  # fmt: skip
-    said += [f"{len(groups)} source images ({listed(groups)})"] if groups else []
-    mine = {a for a, _ in (*exact, *alike)}
-    share = len({b for _, b in (*exact, *alike)}) / len(there)
-    sure = 0.95 if exact else 0.8 if len(alike) > 1 or groups else 0.45
-    return next(told([(
-        True, sure, "The same images are in training and in validation",
-        f"On both sides of the split: {'; '.join(said)}. Scores on them say nothing of new images.",
-        share, 0.0, "Divide by source image (slide, patient), never by crop; drop copies first.")],
-        unit="share", layers=("image",), plain="Images used for checking were learned from, too.",
-        places=places_of(bench, (p.item for p in here if p.whole.name in mine))))  # fmt: skip
-
-
-def _shared(a: frozenset[int], b: frozenset[int]) -> float:
-    common = len(a & b)
-    return common / max(min(len(a), len(b)), 1) if common >= MARKS else 0.0

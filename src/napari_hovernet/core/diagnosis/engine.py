@@ -27,8 +27,8 @@ from .bench import Bench, DiagnosisParams
 from .case import Case, Predictor, Separator, Setup
 from .report import FAMILIES, FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding
 
-MODULES = ("data", "placement", "labels", "targets", "maps", "maps_hv", "score", "model", "inputs",
-           "layers", "separation", "loss", "augmentation")  # fmt: skip
+MODULES = ("data", "copies", "placement", "labels", "targets", "maps", "maps_hv", "score", "model",
+           "inputs", "layers", "separation", "loss", "augmentation")  # fmt: skip
 """Modules beside this one that declare checks, the quickest first."""
 PHRASES = {"image": "images", "labels": "true labels", "types": "types", "features": "tokens",
            "maps": "NP and HV maps (or a model and images)", "targets": "stored targets (hv, np)",
@@ -49,8 +49,11 @@ NO_EXCUSE = frozenset({"data.labels", "data.coverage", "data.complete", "data.pl
 """Causes that lie in labels, or in the values of NP: they explain nothing that shapes in NP tell,
 too. And the AJI by which the remedy of a symptom may win back more than that of its cause:"""
 MORE = 0.1
-DOUBTED = 0.6
-"""Most that is said of a cause whose remedy, tried, costs as much (of three, one was right)."""
+DOUBTED, LOST = 0.6, 0.1
+"""Most that is said of a cause whose remedy, tried, costs as much (of three, one was right), or, if
+it is the only one, leaves an AJI below that."""
+WHAT_IFS = ("model.input", "model.mpp")
+"""Causes that were found by trying what mends them, within the network."""
 ALONE = 0.5
 """Most that a warning may be sure of which rests on agreement of the data with itself alone."""
 
@@ -151,8 +154,11 @@ def diagnose_steps(
     """Run the checks (of these ids alone), try remedies; closing the generator cancels."""
     began, cpu = time.perf_counter(), time.process_time()
     checks = [c for c in all_checks(bench.params.families) if only is None or c.id in only]
-    there, found = bench.case.has, bench.found
+    there, found, tried = bench.case.has, bench.found, False
     for number, each in enumerate(checks):
+        if each.last and not tried:  # it has to know which remedies help
+            yield from _try_remedies(bench, found)
+            tried = True
         yield Progress(number, len(checks), each.title)
         missing, over = each.missing(there), _overruled(each, found)
         if missing or over:
@@ -160,7 +166,8 @@ def diagnose_steps(
             continue
         yield from _run(each, bench, Progress(number, len(checks), each.title))
         yield Found(number + 1, len(checks), each.title, findings=rank(found))
-    yield from _try_remedies(bench, found)
+    if not tried:
+        yield from _try_remedies(bench, found)
     if time.process_time() - cpu < AGAIN_S:
         yield from _second_look(bench, found, checks)
     return report_of(bench, found, time.perf_counter() - began)
@@ -230,6 +237,15 @@ def _try_remedies(bench: Bench, found: list[Finding]) -> Generator[Progress, Non
         if gain <= -MORE:  # what mends nothing and does harm is hardly the cause
             sure = min(sure, DOUBTED)
         found[at] = replace(finding, gain=gain, numbers=numbers, remedy=remedy, certainty=sure)
+    causes = [f.id for f in rank(found) if f.verdict == FAULT and f.is_cause]
+    for at, f in enumerate(found):  # beside another cause nothing can be won by one alone
+        if [f.id] == causes and f.id not in WHAT_IFS and f.gain < BETTER and before + f.gain < LOST:
+            found[at] = replace(f, certainty=min(f.certainty, DOUBTED))
+
+
+def in_vain(f: Finding) -> bool:
+    """Whether it is doubted because its remedy, tried, won nothing back."""
+    return f.gain < BETTER and f.certainty <= DOUBTED
 
 
 def _second_look(
@@ -293,6 +309,8 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
         return ""
     for cause in causes:
         if cause.id in (finding.id, finding.beside) or not _explains(cause.id, finding.id):
+            continue
+        if in_vain(cause):
             continue
         broken = cause.decisive and cause.family == "model"  # whatever its maps gain by a reading
         if (finding.stands and cause.id in NO_EXCUSE) or (

@@ -53,6 +53,10 @@ NOTHING_LEFT = 0.92
 (where nothing is wrong no what-if brings 0.005 there)."""
 GOOD = 0.8
 """Agreement with the labels from which on a slow network is not asked what-ifs."""
+SOUND, PARTIAL = 0.78, 0.75
+"""Agreement that a what-if must reach, or come half of the way there is to NOTHING_LEFT, to be the
+cause and not a part of it; and how sure it is said to be else. In the tune half the right one
+reaches 0.80 to 0.92, or three fifths of the way (an offset that clipped)."""
 
 
 Look = Callable[[torch.Tensor], torch.Tensor]
@@ -374,7 +378,10 @@ def what_goes_in(bench: Bench) -> Steps:
     else:
         labelled = won.before[0].by_labels
         sure = scaled(won.mean, NEED, 0.08, 0.85, 0.95) + min(won.mean, 0.25) / 8
-        remedy = won.what.remedy
+        remedy, title = won.what.remedy, won.what.title
+        after = float(np.mean([q.both for q in won.after]))
+        if after < SOUND and won.mean < (NOTHING_LEFT - after):
+            sure, title, remedy = min(sure, PARTIAL), FOREIGN, Remedy(LEVELS)
         if remedy.action == "channel_order" and bench.setup.channel_order == "bgr":
             remedy = replace(remedy, value="rgb")
         elif remedy.action in ("input_factor", "input_gamma"):
@@ -382,7 +389,7 @@ def what_goes_in(bench: Bench) -> Steps:
             remedy = replace(remedy, value=remedy.value * now)
         yield judge(
             labelled, f"The {won.words}; in health all of that makes maps worse.", sure,
-            title=won.what.title, value=won.mean, threshold=won.what.need, remedy=remedy,
+            title=title, value=won.mean, threshold=won.what.need, remedy=remedy,
             plot=_gains_plot(sweep), plain="The network was made for pictures that look different "
             "from these.", **common)  # fmt: skip
 

@@ -262,11 +262,11 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
          f"{GIANT_OF:.0f} times as much as others, and looks unlike a nucleus.", odd / len(found),
          0.5, "Write 0 where no nucleus is: lines between nuclei and regions that were left out "
          "(void, ignore, 65535) get no id; cut these out."),
-        (len(lines) >= max(LINES, len(found) // 4), 0.95, "Nuclei are cut along the borders of "
-         "label tiles" + (f" of {edge} px" if edge > 2 * SPECK else ""),
+        (len(lines) >= max(LINES, len(found) // 4), 0.95, "Nuclei are cut along "
+         + (f"the borders of label tiles of {edge} px" if edge > 2 * SPECK else "straight lines"),
          f"At {len(lines)} straight rows or columns no nucleus goes on: all change their id there "
-         "(by chance: none).", len(lines), LINES, "Label whole images, or tiles that overlap, and "
-         "join (merge) the ids that meet along each border."),
+         "(by chance: none).", len(lines), LINES, "Join (merge) the ids that meet along each line: "
+         "nuclei were split, or labelled in tiles (label whole images, or tiles that overlap)."),
         (n_full >= 0.2 * len(found) and more, 0.95, f"Ids end at {end}: many nuclei share that one",
          f"In {n_full} of {len(found)} images id {end} is the largest, and lies in several parts: "
          "larger ids were clipped.", n_full, 0.2 * len(found), BITS),

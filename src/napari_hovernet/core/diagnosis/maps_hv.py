@@ -19,7 +19,7 @@ from ..data.stores import MAPS
 from ..hv import NO_DIRECTION, hv_targets
 from ..types import Bool, Float32, Progress
 from .bench import Bench
-from .engine import Steps, check, fault, judge, ok, skip, warn
+from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
 from .maps import CAUSES, NP, REACH, RELATED, mask_of, np_steps, shift_words, turn_words
 from .reading import (
     NO_FIT,
@@ -235,6 +235,8 @@ UNDIVIDED = (60.0, 250.0)
 """Factors between which HV was never divided by 127, or twice."""
 ONE_SIDED, OFF_CENTRE = -0.05, 0.3
 """Lowest value, and mean of a channel, by the mean length (healthy: -1.4, and up to 0.1)."""
+SQUARE = 0.5
+"""Mean square of exact HV in nuclei: an offset is the cause if it makes half of the error."""
 EMPTY_CHANNEL = 0.15
 """Spread of a channel by that of the other (healthy: above 0.7)."""
 
@@ -461,7 +463,8 @@ def _impossible(bench: Bench, hv: HV, ratio: float, words: str, points: bool,
          "It is negative left of and above each centre.", Remedy(
              "Read it as 2 * HV - 1." if half else "Look for a clip, an absolute value, a ReLU or "
              "a sigmoid on HV: its sign is lost."), {"threshold": ONE_SIDED}),
-        (off and hv.length > COLLAPSED and points, 0.8, "HV is not centred on 0",
+        (off and hv.length > COLLAPSED and points, 0.8 if (x * x + y * y) / SQUARE
+         >= hv.mse / 2 or not hv.by_labels else ALONE - 0.05, "HV is not centred on 0",
          f"Its mean is {x:.2f} along x and {y:.2f} along y (healthy: 0).", Remedy(
              "HV is 0 in the middle of a nucleus: look for an offset that was added, or a bias "
              "never trained."), {"threshold": OFF_CENTRE}),
@@ -482,9 +485,10 @@ def _short(hv: HV, words: str, points: bool, common: dict[str, Any]) -> Steps:
                    remedy=Remedy(f"Train on, or multiply HV by {factor:.2g}; look elsewhere for "
                                  "what merges nuclei."), **common)  # fmt: skip
         return
+    by_shapes = hv.shapes.parts >= LEAST_PARTS and hv.shapes.score < POINTS
     yield judge(hv.by_labels, f"{words} It points nowhere.", 0.9, title="HV has collapsed",
-                threshold=COLLAPSED, plain="The network has not learned where the centres of "
-                "nuclei are, so nothing tells touching ones apart.", remedy=Remedy(
+                threshold=COLLAPSED, stands=by_shapes, plain="The network has not learned where "
+                "the centres of nuclei are, so nothing tells touching ones apart.", remedy=Remedy(
                     "Look at what makes 0 the best answer: an augmentation whose turns of HV "
                     "cancel, targets that are 0, or an HV head never trained."),
                 **common)  # fmt: skip

@@ -18,7 +18,7 @@ from ..inference.images import UInt8
 from ..types import Float32, Progress
 from .bench import Bench, Item, kept
 from .data import DENSITY, places_of, scaled, told
-from .engine import Steps, check, ok, skip
+from .engine import Steps, check, fault, ok, skip
 from .report import Plot, Remedy
 
 EDGE = 512
@@ -48,6 +48,8 @@ ANGLES = tuple(float(a) for a in range(-30, 31, 3) if a)
 """Angles in degrees that are tried."""
 ODD = 0.2
 """Share of images at another place from which it is a fault."""
+TORN = 48
+"""Pixels by which a half of an image may lie off the other half, at most."""
 
 
 def unit(plane: npt.NDArray[Any]) -> Float32:
@@ -263,6 +265,23 @@ def _odd(pairs: Sequence[Pair]) -> tuple[int, ...]:
     return tuple(odd)
 
 
+def torn(p: Pair) -> int:
+    """Pixels by which labels of one half of an image fit elsewhere than those of the other."""
+    if p.window is None or min(p.plane.shape) < 4 * TORN:
+        return 0
+    for axis in (0, 1):
+        halves = zip(*(np.array_split(x, 2, axis) for x in (p.plane, p.mask)), strict=True)
+        near = slice(REACH - TORN, REACH + TORN + 1)
+        windows = [_window(unit(a), unit(b))[near, near] for a, b in halves]
+        (one, fits), (other, too) = map(_peak, windows)
+        apart = int(max(abs(a - b) for a, b in zip(one, other, strict=True)))
+        (r, c), (s, d) = ((k[0] + TORN, k[1] + TORN) for k in (one, other))
+        gain = min(fits - windows[0][s, d], too - windows[1][r, c])
+        if apart > 2 * NEAR and min(fits, too) >= p.sure and gain >= BETTER:
+            return apart
+    return 0
+
+
 def _warped(pairs: Sequence[Pair], lost: bool) -> Where | None:
     """Find an angle (where nothing fits, a size) where labels fit, moved too, on small planes."""
     sizes = [z for z in ZOOMS if lost and abs(np.log(z)) > HARDLY]
@@ -331,8 +350,18 @@ def place(bench: Bench) -> Steps:
                     if where.kind else f"{n} nuclei in images that show any: too few")  # fmt: skip
     moved = [i for i, j in enumerate(where.at) if i != j] if where.kind == "order" else []
     which = [pairs[i] for i in where.odd or moved or range(len(pairs))]
+    apart = [torn(p) for p in which] if where.kind == "fits" and not where.odd else []
+    which = [p for p, far in zip(which, apart, strict=True) if far] if any(apart) else which
     common = {"unit": "correlation", "places": places_of(bench, (p.item for p in which)),
               "layers": ("image", "truth"), "plot": _sizes(pairs)}  # fmt: skip
+    if (share := np.mean(np.array(apart or [0]) > 0)) >= AGREE:
+        far = float(np.median([x for x in apart if x]))
+        return fault(f"In {share:.0%} of {len(pairs)} images labels of one half fit {far:.0f} px "
+                     "away from where those of the other do.", title="Parts of the images are "
+                     "moved against the others", certainty=0.9, value=far, threshold=2 * NEAR,
+                     remedy=Remedy("Look at how images are put together: strips or tiles of a scan "
+                                   "lie apart; align them, or label what there is."),
+                     **{**common, "unit": "px"})  # fmt: skip
     if where.kind == "fits" and not where.odd:
         return ok(f"Labels fit {len(pairs)} images with correlation {where.own:.2f}, better than "
                   "moved, turned, resized, or on another image.", value=where.own, threshold=MATCH,

@@ -11,7 +11,7 @@ from ..masks import label_parts
 from ..measure.metrics import aji, contingency, dice
 from ..types import Progress
 from .bench import Bench
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import ALONE, Steps, check, fault, in_vain, ok, skip, warn
 from .maps import BAD_DICE
 from .maps_hv import WEAK
 from .reading import HALF, view_steps
@@ -53,7 +53,7 @@ def scores_beside_base_rates(bench: Bench) -> Steps:
              "an image.")  # fmt: skip
     if mine >= base and area >= BAD_DICE:
         return ok(words, **common)
-    known = [f for f in bench.found if f.wrong and f.certainty >= ALONE]
+    known = [f for f in bench.found if f.wrong and f.certainty >= ALONE and not in_vain(f)]
     answer = _answer(share, truly, area)
     bad = area < BAD_DICE and not known
     yield (fault if bad and area < WEAK else warn)(

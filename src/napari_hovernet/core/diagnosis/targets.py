@@ -297,8 +297,12 @@ def _scales(found: Sequence[Stored], near: Nearest, bench: Bench) -> Iterator[Ve
     if near.residual > FOLLOWS:
         yield skip("stored HV does not follow the labels (see stored targets)")
         return
+    by = next((d for d in DIVISORS if abs(factor - d) <= ROUND * d), 0.0)
+    if near.residual > UNLIKE and not by:  # a length, of what nobody knows
+        yield skip("stored HV follows no known convention (see stored targets)")
+        return
     if abs(np.log(factor)) >= LENGTH:
-        by = next((d for d in DIVISORS if abs(factor - d) <= ROUND * d), float(f"{factor:.3g}"))
+        by = by or float(f"{factor:.3g}")
         maybe = guessed(bench) and factor < LARGEST
         yield (warn if maybe else fault)(
             said + ".", title=f"Stored HV was not divided by {by:g}" if factor > LARGEST else

@@ -71,6 +71,7 @@ def atomic_path(path: str | os.PathLike[str] | Far) -> Iterator[Path]:
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder")
+        _refuse_locked(target.parent, target)
         temporary.touch(exist_ok=False)
         yield temporary
         _flush(temporary, os.O_RDWR)
@@ -99,6 +100,7 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
     probe = _temporary(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _refuse_locked(path)
         probe.touch(exist_ok=False)
     except FileExistsError as error:
         wrong_kind = NotADirectoryError(errno.ENOTDIR, "not a folder")
@@ -109,6 +111,13 @@ def writable_folder(folder: str | os.PathLike[str]) -> Path:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
     return path
+
+
+def _refuse_locked(*paths: Path) -> None:
+    """Refuse what nobody may write: root could, and anyone may rename over such a file."""
+    for path in paths:
+        if os.name == "posix" and path.exists() and not path.stat().st_mode & 0o222:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _temporary(folder: Path) -> Path:
@@ -139,6 +148,7 @@ def _flush(path: Path, flags: int) -> None:
 def put_in_place(moves: Sequence[tuple[Path, Path]], aside: Path) -> None:
     """Move every file to its target, or, if one cannot be moved, leave all targets as before."""
     undo: list[tuple[Path, Path | None]] = []
+    _refuse_locked(*(path for _, target in moves for path in (target.parent, target)))
     try:
         for number, (source, target) in enumerate(moves):
             before = aside / f"{number}.before" if target.exists() else None

@@ -63,7 +63,7 @@ def seen_pixels(maps: Maps, mask: Bool, params: SeparationParams) -> Bool:
 class Given:
     """What the terms of the energy are made from."""
 
-    maps: Maps  # Of which HV is read
+    maps: Maps
     mask: Bool  # (H, W)
     seen: Bool  # (H, W), pixels of the mask whose HV counts
     gain: Float32  # (H, W)

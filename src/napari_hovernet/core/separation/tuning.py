@@ -15,7 +15,7 @@ from ..choices import Choice, choices
 from ..hv import HVReading, read_hv
 from ..masks import clean_mask, join_runs, list_runs, replace_ids
 from ..params import METHODS, SeparationParams
-from ..types import Bool, Float32, Int32, Maps, Separation, bands, kernel
+from ..types import Bool, Float32, Int32, Maps, Separation, bands, kernel, spread
 from . import separate
 from .filters import window_gain
 from .local import (
@@ -172,7 +172,7 @@ class StagedTuner:
         self.maps = maps
         self._kept: dict[str, tuple[Key, Any]] = {}
         self._terms: KeptTerms | None = None
-        self._scaled: Float32 | None = None
+        self._scaled: Float32 | None = None  # Room for HV times a slider's number
 
     def __call__(self, params: TuneParams) -> Separation:
         """Separate; arrays of the result may be shared with later results: do not change them."""
@@ -188,17 +188,13 @@ class StagedTuner:
         return merged(found) if p.merge_touching else found
 
     def _read(self, reading: HVReading) -> Maps:
-        """Read HV; a new scale is written over the last one, as clearing new memory takes longer.
-
-        What was made from it is told by its maps, which are others.
-        """
-        if self._scaled is None or reading.plain or reading != HVReading(scale=reading.scale):
-            maps = read_hv(self.maps, reading)
-            self._scaled = None if maps is self.maps else maps.hv
-            return maps
-        self._kept.pop("maps", None)
-        hv = np.multiply(self.maps.hv, np.float32(reading.scale), out=self._scaled)
-        return replace(self.maps, hv=hv)
+        """Read HV; scaled alone it goes where it went before, into memory that is there."""
+        if reading.plain or reading != HVReading(scale=reading.scale):
+            return read_hv(self.maps, reading)
+        hv, scale = self.maps.hv, np.float32(reading.scale)
+        room = self._scaled = np.empty_like(hv) if self._scaled is None else self._scaled
+        spread(lambda rows: np.multiply(hv[:, rows], scale, room[:, rows]), bands(hv.shape[1:]))
+        return replace(self.maps, hv=room)
 
     def _local(self, maps: Maps, mask: Bool, p: SeparationParams) -> Separation:
         seen = self._get(
