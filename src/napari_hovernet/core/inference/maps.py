@@ -66,9 +66,7 @@ def predict(
     >>> predict(model, numpy.zeros((5, 7, 3), numpy.uint8)).shape
     (5, 7)
     """
-    params = params or InferenceParams()
-    if params.streamed == "auto":  # maps are what is wanted here, all of them
-        params = replace(params, streamed="off")
+    params = (params or InferenceParams()).for_maps()
     return driven(predict_steps(model, image, params), progress)
 
 
