@@ -8,10 +8,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
+import napari_hovernet as nh
 from napari_hovernet.app.jobs import drive
 from napari_hovernet.app.segment import Region, SegmentParams, run_metadata, segment_steps
 from napari_hovernet.core.networks.compact import CompactUNet
-from napari_hovernet.core.params import SeparationParams
+from napari_hovernet.core.params import InferenceParams, SeparationParams
+from napari_hovernet.core.synthetic import tissue
 from napari_hovernet.core.types import Model, ModelInfo, Progress, TypeInfo
 from napari_hovernet.errors import JobFailed
 
@@ -80,3 +82,17 @@ def test_errors_of_torch_never_leave_as_runtime_errors(model, monkeypatch, where
     with pytest.raises(JobFailed, match="device-side assert"):
         for _ in steps:
             pass
+
+
+@pytest.mark.parametrize("method", ["local", "hover_net"])
+def test_streamed_finds_the_same_nuclei(method: str) -> None:
+    model, image = nh.load_model("lite-typed"), tissue((512, 512), seed=3).image
+    cut = SeparationParams.preset(method)
+    one, other = (
+        drive(segment_steps(model, image, SegmentParams(InferenceParams(streamed=how), cut)))
+        for how in ("off", "on")
+    )
+    assert one.n > 100
+    assert nh.evaluate(one.labels, other.labels).pq >= 0.999
+    kinds = [np.append(0, run.nuclei.type)[run.labels] for run in (one, other)]
+    assert np.mean(kinds[0] != kinds[1]) <= 0.001

@@ -136,7 +136,8 @@ def _steps(
 
     from ..core.inference.maps import predict_steps  # noqa: PLC0415 - loads torch
 
-    maps = yield from relayed(predict_steps(model, part, params.inference), noted)
+    inference = params.inference.for_maps() if keep_maps else params.inference
+    maps = yield from relayed(predict_steps(model, part, inference), noted)
     del image, source, part  # 300 MB of a large image are free for the separation
     yield Progress(0, 0, "Separating nuclei ...")
     scale = working_scale(model.info, params.inference)

@@ -58,7 +58,7 @@ def clean_mask(probability: Float32, params: SeparationParams) -> Bool:
     return mask
 
 
-def reopen_gaps(mask: Bool, seen: Bool, basins: Int32, root: Array) -> None:
+def reopen_gaps(mask: Bool, seen: Bool, basins: Array, root: Array) -> None:
     """Take back, in place, filled holes (not ``seen``) that several instances have a share of.
 
     A hole within a nucleus belongs to it; one between nuclei is background. ``root`` tells for

@@ -80,9 +80,17 @@ class InferenceParams:
         1, "Views", "Careful mode: 2 averages the maps of the image and of its mirror image, 8 "
         "those of all eight flips and turns. It takes as many times as long, and finds a little "
         "more.", options=VIEWS, option="views")
+    streamed: str = choice(
+        "auto", "Streamed", "'on' reads ahead, copies beside the network's work, and brings back "
+        "NP in 8 bits, HV in 16 and the likeliest type; 'auto' = on where only nuclei are wanted "
+        "from a CUDA GPU.", options=("auto", "on", "off"), option="streamed")
 
     def __post_init__(self) -> None:
         check_choices(self)
+
+    def for_maps(self) -> InferenceParams:
+        """Return those for maps that are kept: full ones, unless packed ones are asked for."""
+        return replace(self, streamed="off") if self.streamed == "auto" else self
 
 
 @described

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -571,9 +571,22 @@ def spread(work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
         for at in left:
             results[at] = work(pieces[at])
 
-    with ThreadPoolExecutor(threads - 1, "napari-hovernet piece") as pool:
-        others = [pool.submit(work_on) for _ in range(threads - 1)]
+    others = [_helpers().submit(work_on) for _ in range(threads - 1)]
+    try:
         work_on()
-    for other in others:
+    finally:  # nobody waits for a thread that a busy machine has not let begin
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)
+    for other in begun:
         other.result()
     return results
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Threads that stay: small pieces take less time than to start some."""
+    return ThreadPoolExecutor(MOST_WORKERS - 1, "napari-hovernet piece")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a fork has none of them

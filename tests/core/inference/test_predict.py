@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -334,6 +336,68 @@ def test_a_queue_as_on_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     assert_equal(maps, expected, atol=0)
     batches = -(-len(plan(IMAGE.shape[:2], m.network.geometry, 62)) // 3)
     assert batches > 6 and len(made) <= 2 * (lane.AHEAD + 2)
+
+
+@pytest.mark.parametrize("name", ["compact", "valid"])
+@pytest.mark.parametrize("more", [{}, {"views": 2}, {"image_mpp": 0.4}, {"tile": 62, "batch": 3}])
+@pytest.mark.parametrize("types", [True, False])
+def test_streamed_gives_the_same_in_six_bytes_a_pixel(
+    name: str, more: dict[str, Any], types: bool
+) -> None:
+    m, params = model(name, mpp=0.25), InferenceParams(**{"tile": 64, **more})
+    if not types:
+        m = Model(build("compact", {"widths": [4, 6, 8]}).eval(), m.info, CPU)
+    expected, maps = predict(m, IMAGE, params), predict(m, IMAGE, replace(params, streamed="on"))
+    np.testing.assert_allclose(maps.np, expected.np, atol=0.51 / 255)
+    np.testing.assert_allclose(maps.hv, expected.hv, atol=1e-4, rtol=1e-3)
+    assert (maps.types is None) == (expected.types is None) == (not types)
+    if types and "image_mpp" not in more:
+        likeliest = np.arange(len(maps.types))[:, None, None] == expected.types.argmax(axis=0)
+        np.testing.assert_array_equal(maps.types, likeliest)
+
+
+def test_streamed_is_for_nuclei_on_a_gpu_and_can_be_turned_off(monkeypatch: Any) -> None:
+    def steps(m: Model, streamed: str) -> Maps:
+        maps: Maps = drained(predict_steps(m, IMAGE, InferenceParams(streamed=streamed)))[-1]
+        return maps
+
+    m = model()
+    whole = predict(m, IMAGE)
+    assert_equal(steps(m, "auto"), whole, atol=0)
+    monkeypatch.setattr(devices, "pins_memory", lambda device: True)
+    empty = torch.empty
+
+    def unpinned(*size: Any, pin_memory: bool = False, **more: Any) -> torch.Tensor:
+        return empty(*size, **more)
+
+    monkeypatch.setattr(lane.torch, "empty", unpinned)
+    assert_equal(steps(m, "off"), whole, atol=0)
+    assert_equal(predict(m, IMAGE), whole, atol=0)
+    assert set(np.unique(steps(m, "auto").types)) <= {0, 1}
+
+
+def test_streamed_reads_ahead_tells_errors_and_ends_its_thread() -> None:
+    class Damaged:
+        shape, notes, where = (300, 300), (), []
+
+        def read(self, r0: int, r1: int, c0: int, c1: int) -> np.ndarray:
+            self.where.append(threading.current_thread().name)
+            if r0 > 150:
+                raise InputError("part 3 is damaged")
+            return np.zeros((r1 - r0, c1 - c0, 3), np.uint8)
+
+    source, params = Damaged(), InferenceParams(tile=64, streamed="on")
+    refuses("part 3", predict, model(), source, params)
+    assert len(source.where) > 2 and all("read" in name for name in source.where)
+    assert not any("napari-hovernet read" in t.name for t in threading.enumerate())
+
+
+@pytest.mark.parametrize("bad", ["np", "hv", "tp"])
+def test_streamed_hides_no_broken_output(bad: str) -> None:
+    m = model()
+    with torch.no_grad():
+        m.network.heads[bad][-1].bias.fill_(float("nan"))
+    refuses("cannot be used", predict, m, IMAGE, InferenceParams(streamed="on"), by=JobFailed)
 
 
 def views_by_hand(m: Model, image: np.ndarray, turns: tuple[Turn, ...]) -> tuple[np.ndarray, ...]:

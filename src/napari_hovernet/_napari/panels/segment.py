@@ -61,6 +61,7 @@ SEPARATIONS = (
 WORDS = {
     "tiling": {"large": "large tiles (quick)", "reference": "hover_net's own tiles"},
     "precision": {"auto": "automatic"},
+    "streamed": {"auto": "automatic"},
     "views": {1: "1", 2: "2 (careful)", 8: "8 (slow)"},
 }
 SPLIT = {"local": "depth", "hover_net": "energy_threshold", "magnitude_peaks": "peak_distance"}
@@ -166,7 +167,7 @@ class RunOptions(QWidget):
         self.device = Combo("Device", "Where the network runs.", [(AUTO, "automatic", "")])
         self.device_note = Elided("")
         self.separation = Combo("Separation", "How touching nuclei are taken apart.", SEPARATIONS)
-        rows = rows_of(InferenceParams, "views", "tiling", "tile", "batch", "precision")
+        rows = rows_of(InferenceParams, "views", "tiling", "tile", "batch", "precision", "streamed")
         self.form = Form(rows, self.session.options.inference, WORDS)
         self.types = TypesRow(work)
         rows = (("Device", self.device), ("", self.device_note), ("Separation", self.separation),

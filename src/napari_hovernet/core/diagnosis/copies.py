@@ -54,7 +54,7 @@ def _print(item: Item, raw: RawItem, turned: bool = False) -> Print | None:
         return None
     turns = TURNS[: 0 if image is None else 8 if turned else 1]
     seen = [np.ascontiguousarray(turn_plane(np.asarray(image), t, (0, 1))) for t in turns]
-    about = {"image": seen[0]} if seen else {"features": np.asarray(tokens)}
+    about: Any = {"image": seen[0]} if seen else {"features": np.asarray(tokens)}
     blank = np.zeros(seen[0].shape[:2] if seen else (1, 1), np.int32)
     sample = Sample(raw.name, labels=blank, **about)
     whole = replace(print_of(sample), group=raw.group)
@@ -67,7 +67,8 @@ def _corners(image: Any) -> tuple[Any, Any]:
     if min(image.shape[:2]) < SMALLEST:
         return np.zeros((0, 2), np.float32), None
     grey = cv2.cvtColor(np.ascontiguousarray(image[:PART, :PART]), cv2.COLOR_RGB2GRAY)
-    points, words = cv2.ORB_create(POINTS, fastThreshold=5).detectAndCompute(grey, None)
+    orb = cv2.ORB_create(POINTS, fastThreshold=5)  # type: ignore[attr-defined]
+    points, words = orb.detectAndCompute(grey, None)
     return np.array([p.pt for p in points], np.float32).reshape(-1, 2), words
 
 

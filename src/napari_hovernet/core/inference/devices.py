@@ -15,6 +15,9 @@ from ..limits import free_memory
 
 CPU, CUDA, MPS = "cpu", "cuda", "mps"
 
+Parts = tuple[torch.Tensor, ...]
+"""What the network gives for a batch, kind by kind."""
+
 PRECISION_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Autocast types by the name in ``InferenceParams.precision``; float32 needs none."""
 
@@ -153,6 +156,42 @@ class Mark:
         if self._event is not None and earlier._event is not None:
             return float(earlier._event.elapsed_time(self._event)) / 1e3
         return self._time - earlier._time
+
+
+class Copies:
+    """Copies to and from a device; with queues of their own they run beside its work.
+
+    One queue for each way: in one, the next upload would wait for the download before it, which
+    waits for the network.
+    """
+
+    def __init__(self, device: torch.device, own: bool) -> None:
+        self._device, self._pinned = device, pins_memory(device)
+        ways = range(2 if own and device.type == CUDA else 0)
+        self._queues = [torch.cuda.Stream(device) for _ in ways]  # type: ignore[no-untyped-call]
+
+    def up(self, host: torch.Tensor) -> torch.Tensor:
+        """Copy to the device; what is queued there from now on comes after it."""
+        if not self._queues:
+            return host.to(self._device, non_blocking=self._pinned)
+        with torch.cuda.stream(self._queues[0]):
+            there = host.to(self._device, non_blocking=True)
+        work = torch.cuda.current_stream(self._device)
+        work.wait_stream(self._queues[0])
+        there.record_stream(work)  # its memory is not given away before that has read it
+        return there
+
+    def down(self, parts: Parts, hosts: Parts) -> Mark:
+        """Copy to main memory what is queued so far; done once the mark is passed."""
+        queue = self._queues[1] if self._queues else None
+        if queue is not None:
+            queue.wait_stream(torch.cuda.current_stream(self._device))
+        with nullcontext() if queue is None else torch.cuda.stream(queue):
+            for part, host in zip(parts, hosts, strict=True):
+                host.copy_(part, non_blocking=True)
+                if queue is not None:
+                    part.record_stream(queue)
+            return Mark(self._device)
 
 
 def _cuda_info(index: int) -> DeviceInfo:

@@ -1,10 +1,17 @@
-"""Batches of tiles through a network on a device, one ahead of the other on a GPU, into maps."""
+"""Batches of tiles through a network on a device, one ahead of the other on a GPU, into maps.
+
+Streamed, a thread reads the next batch while the one before is copied to the device, another is
+computed, a third copied back and the caller puts a fourth into the maps. What needs no more than
+its pixel is done on the device, and what comes back is `packed`: 6 bytes a pixel, 5 without types,
+where float32 takes 12, and 4 more a type. Without queues a step is done before the next begins.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +31,8 @@ AHEAD = 2
 """Batches queued on a GPU before the oldest is collected, so that it never waits."""
 NP_HV = 3
 """Channels before those of the types in what :class:`Lane` gives: NP, H, V."""
+NP_UNITS = 255
+"""NP is packed in units of 1 / NP_UNITS; as slides keep it."""
 VIEW_TURNS = {1: TURNS[:1], 2: (TURNS[0], Turn(flip=True)), 8: TURNS}
 """The views that are averaged, by their number."""
 
@@ -59,10 +68,14 @@ class _Open:
 @dataclass
 class _Pending:
     tiles: tuple[Tile, ...]
-    result: torch.Tensor
+    result: devices.Parts
     started: devices.Mark
     ended: devices.Mark
     input: torch.Tensor  # Must live until its copy to the device is done
+
+
+Batch = tuple[Sequence[Tile], torch.Tensor]
+"""Tiles, and what the network is to see of the image for them, uint8 (B, h, w, 3)."""
 
 
 class Lane:
@@ -75,8 +88,11 @@ class Lane:
         precision: str,
         convention: HVConvention,
         timings: Timings,
+        streamed: bool = False,
     ) -> None:
         self._network, self._device, self._precision = network, device, precision
+        self._streamed, self._copies = streamed, devices.Copies(device, streamed)
+        self._n_types = int(network.config.get("n_types") or 0)
         self._convention, self._timings = convention, timings
         self._pending: deque[_Pending] = deque()
         self._open: _Open | None = None
@@ -94,15 +110,32 @@ class Lane:
         """Whether a batch is waiting to be collected."""
         return bool(self._pending)
 
-    def open(self, source: ImageSource, tiles: Sequence[Tile]) -> None:
-        """Read the tiles of a batch and bring them to the device."""
-        started = time.perf_counter()
-        pixels = self._buffer((len(tiles), *tiles[0].input.shape, 3), torch.uint8)
-        for slot, tile in zip(pixels.numpy(), tiles, strict=True):
-            fill(slot, source, tile.input)
-        self._timings.read += time.perf_counter() - started
+    def read(self, source: ImageSource, batches: Sequence[Sequence[Tile]]) -> Iterator[Batch]:
+        """Read batches of tiles, in a thread and one ahead of what is asked for if streamed."""
+
+        def read(tiles: Sequence[Tile], pixels: torch.Tensor) -> Batch:
+            started = time.perf_counter()
+            for slot, tile in zip(pixels.numpy(), tiles, strict=True):
+                fill(slot, source, tile.input)
+            self._timings.read += time.perf_counter() - started
+            return tiles, pixels
+
+        coming: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(1, "napari-hovernet read") as pool:
+            for tiles in batches:
+                pixels = self._buffer((len(tiles), *tiles[0].input.shape, 3), torch.uint8)
+                if not self._streamed:
+                    yield read(tiles, pixels)
+                    continue
+                coming.append(pool.submit(read, tiles, pixels))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            yield from (batch.result() for batch in coming)
+
+    def open(self, tiles: Sequence[Tile], pixels: torch.Tensor) -> None:
+        """Bring a batch to the device."""
         begin = devices.Mark(self._device)
-        image = pixels.to(self._device, non_blocking=self._pinned).permute(0, 3, 1, 2)
+        image = self._copies.up(pixels).permute(0, 3, 1, 2)
         self._open = _Open(tuple(tiles), pixels, image.float(), begin)
 
     def run(self, view: Turn) -> None:
@@ -120,11 +153,13 @@ class Lane:
             raise RuntimeError("no view of this batch was run")
         with torch.inference_mode():
             result = batch.total if batch.views == 1 else batch.total.div_(batch.views)
+            parts = packed(result) if self._streamed else (result,)
+            end = devices.Mark(self._device)
             if self._pinned:
-                host = self._buffer(tuple(result.shape), torch.float32)
-                result = host.copy_(result, non_blocking=True)
-        end = devices.Mark(self._device)
-        self._pending.append(_Pending(batch.tiles, result, batch.started, end, batch.pixels))
+                there = parts
+                parts = tuple(self._buffer(tuple(part.shape), part.dtype) for part in there)
+                end = self._copies.down(there, parts)
+        self._pending.append(_Pending(batch.tiles, parts, batch.started, end, batch.pixels))
 
     def _opened(self) -> _Open:
         if self._open is None:
@@ -138,8 +173,9 @@ class Lane:
         self._timings.network += batch.ended.seconds_since(batch.started)
         self._timings.tiles += len(batch.tiles)
         if self._pinned:
-            self._spare += [batch.input, batch.result]
-        values: Float32 = batch.result.cpu().numpy()
+            self._spare += [batch.input, *batch.result]
+        parts = tuple(part.cpu() for part in batch.result)
+        values: Float32 = (unpacked(parts, self._n_types) if self._streamed else parts[0]).numpy()
         for tile, pixels, value in zip(batch.tiles, batch.input.numpy(), values, strict=True):
             black = no_data(pixels)
             if black is not None:
@@ -179,6 +215,29 @@ class Lane:
             x, y = parts[1].unbind(1)
             parts[1] = torch.stack([float(a) * x + float(b) * y for a, b in view.matrix.T], dim=1)
         return torch.cat([part.contiguous() for part in parts], dim=1)
+
+
+def packed(values: torch.Tensor) -> devices.Parts:
+    """NP as uint8, HV as float16 and the likeliest type as uint8, of float32 (B, 3 + C, h, w).
+
+    What is not finite in any channel shows in HV.
+    """
+    units = values[:, :1].mul(NP_UNITS).round_().to(torch.uint8)
+    hv = (values[:, 1:NP_HV] + values.sum(dim=1, keepdim=True).mul_(0)).half()
+    if values.shape[1] == NP_HV:
+        return units, hv
+    return units, hv, values[:, NP_HV:].argmax(dim=1, keepdim=True).to(torch.uint8)
+
+
+def unpacked(parts: devices.Parts, n_types: int) -> torch.Tensor:
+    """Return float32 (B, 3 + C, h, w) from what is `packed`; the likeliest type has all."""
+    units, hv = parts[:2]
+    values = torch.empty((len(hv), NP_HV + n_types, *hv.shape[2:]))
+    torch.div(units, NP_UNITS, out=values[:, :1])
+    values[:, 1:NP_HV] = hv
+    for kind in range(n_types):
+        values[:, NP_HV + kind] = parts[2][:, 0] == kind
+    return values
 
 
 def _turned(image: torch.Tensor, view: Turn) -> torch.Tensor:

@@ -44,7 +44,8 @@ def predict(
     -------
     Maps
         Of the image's height and width: NP probability, HV as [H, V] outward, and type
-        probabilities where the model has types; float32.
+        probabilities where the model has types; float32. With ``streamed="on"`` NP comes in steps
+        of 1/255, HV of float16, and the likeliest type of a pixel has all the probability.
 
     Raises
     ------
@@ -65,6 +66,7 @@ def predict(
     >>> predict(model, numpy.zeros((5, 7, 3), numpy.uint8)).shape
     (5, 7)
     """
+    params = (params or InferenceParams()).for_maps()
     return driven(predict_steps(model, image, params), progress)
 
 
@@ -144,7 +146,9 @@ class _Run:
             half=self.precision != "float32",
         )  # fmt: skip
         convention = HVConvention.preset(model.info.hv_convention)
-        self.lane = Lane(network, self.device, self.precision, convention, timings)
+        auto = params.streamed == "auto" and devices.pins_memory(self.device)
+        streamed = auto or params.streamed == "on"
+        self.lane = Lane(network, self.device, self.precision, convention, timings, streamed)
         self.reference, self.views = params.tiling == "reference", VIEW_TURNS[params.views]
         self.done_rows = 0
 
@@ -158,11 +162,12 @@ class _Run:
         tiles = tuple(tile for tile in tiles if tile.kept.r1 > self.done_rows)
         total, done, size = len(tiles), 0, self.load.batch
         yield Progress(0, total, f"tile 0 of {total}")
-        batches = iter([tiles[i : i + size] for i in range(0, total, size)])
+        cut = [tiles[i : i + size] for i in range(0, total, size)]
+        batches = self.lane.read(self.source, cut)
         batch = next(batches, None)
         while batch is not None or self.lane.busy:
             if batch is not None:
-                self.lane.open(self.source, batch)
+                self.lane.open(*batch)
                 for number, view in enumerate(self.views, start=1):
                     if number > 1:
                         said = f"tile {done} of {total}, view {number} of {len(self.views)}"

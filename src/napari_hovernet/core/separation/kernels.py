@@ -28,8 +28,8 @@ LEAST_BITS = np.int32(-(2**31))
 
 
 @kernel
-def descend(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> int:
-    """Write into ``way`` where each pixel of some rows flows; returns how many are minima.
+def descend(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> Array:
+    """Write into ``way`` where each pixel of some rows flows; returns the places of minima.
 
     That is 0 outside, else the size of the image plus a place. A pixel flows to the lowest of its
     4-neighbours, if that comes before it, else to itself: pixels come by energy, equals by place.
@@ -48,8 +48,10 @@ def descend(mask: Array, energy: Array, rows: tuple[int, int], way: Array) -> in
         if r > first:
             start = np.uint32(way.size + (r - 1) * width)
             minima += flow(up[1:-1], here, down[1:-1], start, way[r - 1])
+    found = np.empty(minima, np.uint32)
+    list_minima(way.reshape(-1), first * width, last * width, found)
     shorten(way.reshape(-1), first * width, last * width)
-    return int(minima)
+    return found
 
 
 @kernel
@@ -81,6 +83,20 @@ def flow(up: Array, around: Array, down: Array, start: Any, way: Array) -> Any:
 
 
 @kernel
+def list_minima(way: Array, first: int, last: int, minima: Array) -> None:
+    """List the places of a stretch that flow to themselves, 64 looked at at once; flat."""
+    size, n = np.uint32(way.size), 0
+    for start in range(first, last, 64):
+        some, ways = np.int32(0), way[start : min(start + 64, last)]
+        for i in range(ways.size):
+            some += np.int32(ways[i] == np.uint32(size + np.uint32(start) + np.uint32(i)))
+        for i in range(ways.size if some else 0):
+            if ways[i] == np.uint32(size + np.uint32(start) + np.uint32(i)):
+                minima[n] = start + i
+                n += 1
+
+
+@kernel
 def shorten(way: Array, first: int, last: int) -> None:
     """Lead each pixel of a stretch to where its next one leads, the last pixel first; flat."""
     size = np.uintp(way.size)
@@ -90,24 +106,6 @@ def shorten(way: Array, first: int, last: int) -> None:
         to = np.uintp(way[at])
         if to:
             way[at] = way[to - size if (to >= least) & (to < most) else at]
-
-
-@kernel
-def number_minima(way: Array, energy: Array, rows: tuple[int, int], n: int, floor: Array) -> None:
-    """Put numbers from n + 1 on in place of minima, and write the energy of each.
-
-    What is on its way to one gets the number, if that is there already, or a shorter way.
-    """
-    flat, heights, width = way.reshape(-1), energy.reshape(-1), way.shape[1]
-    size = np.uintp(way.size)
-    for place in range(rows[0] * width, rows[1] * width):
-        at = np.uintp(place)
-        to = np.uintp(flat[at])
-        if to == size + at:
-            n += 1
-            floor[n], flat[at] = heights[at], n
-        elif to:
-            flat[at] = flat[to - size]
 
 
 @kernel
@@ -133,7 +131,7 @@ def find_passes(way: Array, energy: Array, rows: tuple[int, int]) -> tuple[Array
             mark_row(here, way[r + 1], level, energy[r + 1], no, row)
         for c in range(width):
             n += int(row[c])
-    around, levels, n = np.empty((n, 4), np.int32), np.empty(n, np.float32), 0
+    around, levels, n = np.empty((n, 4), np.uint32), np.empty(n, np.float32), 0
     for r in range(first, last):
         some = met[r - first].view(np.uint64)
         for word in range(words):
@@ -149,10 +147,10 @@ def find_passes(way: Array, energy: Array, rows: tuple[int, int]) -> tuple[Array
 
 @kernel
 def follow(way: Array, first: int, last: int) -> None:
-    """Replace the ways of a stretch by the numbers at their ends, the last pixel first; flat."""
+    """Replace the ways of a stretch by the numbers at their ends, the first pixel first; flat."""
     size = np.uintp(way.size)
-    for place in range(first + 1, last + 1):
-        at = np.uintp(first + last - place)
+    for place in range(first, last):
+        at = np.uintp(place)
         to = np.uintp(way[at])
         while to >= size:
             to = np.uintp(way[to - size])
@@ -184,12 +182,22 @@ def mark_row(
         met[c] |= before & (here[c] != beside[c]) & (here[c] != 0) & (beside[c] != 0)
 
 
-def in_order(energy: Array) -> Array:
-    """Places of a flat array of energies sorted by energy, equals by place."""
-    keys = (ordered_bits(energy).astype(np.int64) << 32) | np.arange(energy.size)
-    keys.sort()
-    ordered: Array = keys & 0xFFFFFFFF
-    return ordered
+@kernel
+def shallow(around: Array, levels: Array, floor: Array, depth: float) -> Array:
+    """Places of the passes, as of `find_passes`, at which a basin can join another.
+
+    A floor only gets lower by joining, so no basin joins where none of those around is less deep
+    than ``depth`` by its own floor.
+    """
+    found, n = np.empty(levels.size, np.int64), 0
+    for k in range(levels.size):
+        highest = -np.float32(np.inf)
+        for side in range(4):
+            basin = around[k, side]
+            highest = max(highest, floor[basin] if basin else highest)
+        found[n] = k
+        n += int(levels[k] - highest < depth)
+    return found[:n]
 
 
 @kernel
@@ -202,16 +210,18 @@ def find_root(parent: Array, node: Any) -> Any:
 
 
 @kernel
-def join_basins(around: Array, levels: Array, floor: Array, depth: float) -> Array:
+def join_basins(
+    order: Array, around: Array, levels: Array, floor: Array, depth: float
+) -> Array:  # fmt: skip
     """Root of each basin after those less deep than ``depth`` have joined.
 
-    At every pass, as of `list_passes`, each basin around it meets the deepest of them, and joins
-    it if its own floor lies less than ``depth`` below the pass.
+    At every pass, in order, each basin around it meets the deepest of them, and joins it if its
+    own floor lies less than ``depth`` below the pass.
     """
     parent = np.empty(floor.size, np.int32)
     for basin in range(parent.size):
         parent[basin] = basin
-    for k in range(levels.size):
+    for k in order:
         deepest = 0
         for side in range(4):
             if around[k, side] == 0:
@@ -274,14 +284,15 @@ def write_names(
 ) -> None:
     """Write the name of each pixel's basin; a marker where ``energy`` is not above its ceiling.
 
-    ``found`` are basins, and name and ceiling of each; flat arrays.
+    ``found`` are basins, and name and ceiling of each; flat arrays. Basins are unsigned, as all
+    numbers of them: nobody asks then whether they count from the end.
     """
     basins, name, ceiling = found
     for i in range(basins.size):
-        basin = basins[i] if inside[i] else 0
+        basin = basins[i] if inside[i] else np.uint32(0)
         here = name[basin]
         labels[i] = here
-        markers[i] = here if energy[i] <= ceiling[basin] else 0
+        markers[i] = here if energy[i] <= ceiling[basin] else np.int32(0)
 
 
 def flood_from_markers(
@@ -375,13 +386,6 @@ def copy_parts(runs: Runs, part: Array, found: Array, kept: Pair, labels: Array)
             if found[part[k]] == KEPT:
                 for c in range(ends[k, 0], ends[k, 1]):
                     labels[r, c] = new[before[r, c]]
-
-
-def ordered_bits(energy: Array) -> Array:
-    """Whole numbers, int32, in the order of the energies, float32."""
-    bits = (energy + np.float32(0)).view(np.int32)  # no -0.0
-    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    return bits
 
 
 @kernel

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..masks import clean_mask, reopen_gaps
+from ..masks import RUNS_AT_ONCE, clean_mask, reopen_gaps
 from ..params import SeparationParams
-from ..types import Bool, Float32, Int32, Maps, Separation, bands, spread
+from ..types import Bool, Float32, Maps, Separation, bands, spread
 from . import kernels as flood
 from .filters import (
     changed_blocks,
@@ -123,27 +123,34 @@ def cut_basins(maps: Maps, mask: Bool, energy: Float32, params: SeparationParams
 class Basins:
     """What flows to one minimum, before any of them have joined."""
 
-    ids: Int32  # (H, W), 0 outside the mask
+    ids: npt.NDArray[Any]  # (H, W) uint32, 0 outside the mask
     floor: Float32  # (n + 1,), lowest energy of each
     passes: tuple[npt.NDArray[Any], Float32]  # Where they meet: (n, 4) basins, (n,) energy
 
 
 def find_basins(mask: Bool, energy: Float32) -> Basins:
     """Let each pixel flow to its lowest neighbour."""
-    way, pieces = np.empty(mask.shape, np.uint32), bands(mask.shape)
-    rows = [(piece.start, piece.stop) for piece in pieces]
-    minima = spread(lambda ends: flood.descend(mask, energy, ends, way), rows)
-    numbers = np.cumsum([0, *minima])
-    floor = np.zeros(numbers[-1] + 1, np.float32)
+    way, rows = np.empty(mask.shape, np.uint32), [(b.start, b.stop) for b in bands(mask.shape)]
+    found = spread(lambda ends: flood.descend(mask, energy, ends, way), rows)
+    minima, flat = np.concatenate(found), way.reshape(-1)
+    flat[minima] = np.arange(1, len(minima) + 1)
+    floor = np.concatenate([np.zeros(1, np.float32), energy.reshape(-1)[minima]])
+    passes = spread(lambda ends: flood.find_passes(way, energy, ends), rows)
+    around, levels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+    return Basins(way, floor, (around, levels))
 
-    def number(k: int) -> None:
-        flood.number_minima(way, energy, rows[k], numbers[k], floor)
 
-    spread(number, range(len(rows)))
-    found = spread(lambda ends: flood.find_passes(way, energy, ends), rows)
-    around, levels = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = flood.in_order(levels)
-    return Basins(way.view(np.int32), floor, (around[order], levels[order]))
+def in_order(basins: Basins, depth: float) -> npt.NDArray[Any]:
+    """Places of those passes that can join basins, sorted by energy, equals by place."""
+    (around, levels), floor = basins.passes, basins.floor
+
+    def choose(start: int) -> npt.NDArray[Any]:
+        piece = slice(start, start + RUNS_AT_ONCE)
+        some = start + flood.shallow(around[piece], levels[piece], floor, depth)
+        return np.asarray(some[levels[some].argsort(kind="stable")])
+
+    some = np.concatenate(spread(choose, range(0, max(len(levels), 1), RUNS_AT_ONCE)))
+    return np.asarray(some[levels[some].argsort(kind="stable")])  # merges what is sorted in pieces
 
 
 def join_and_name(
@@ -155,7 +162,8 @@ def join_and_name(
     ``masks`` are the mask, changed where gaps open again, and what is `seen_pixels` of it.
     """
     (mask, seen), ids, floor, pieces = masks, basins.ids, basins.floor, bands(energy.shape)
-    root = flood.join_basins(*basins.passes, floor, params.depth)
+    order = in_order(basins, params.depth)
+    root = flood.join_basins(order, *basins.passes, floor, params.depth)
     if params.max_hole_area:
         reopen_gaps(mask, seen, ids, root)
     mean, order = mean_np(probability, mask, ids, root)
@@ -163,7 +171,7 @@ def join_and_name(
     name = np.zeros(len(floor), np.int32)
     name[order] = np.arange(1, len(order) + 1)
     names, ceiling = name[root], (floor + np.float32(params.depth / 2))[root]
-    labels, markers = np.empty_like(ids), np.empty_like(ids)
+    labels, markers = (np.empty(ids.shape, np.int32) for _ in range(2))
 
     def write(rows: slice) -> None:
         found = (ids[rows].ravel(), names, ceiling)
@@ -175,7 +183,7 @@ def join_and_name(
 
 
 def mean_np(
-    probability: Float32, mask: Bool, ids: Int32, root: npt.NDArray[Any]
+    probability: Float32, mask: Bool, ids: npt.NDArray[Any], root: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Mean over all basins of each root, within the mask, and the roots by first pixel."""
 
