@@ -30,7 +30,7 @@ from ..core.separation.tuning import TuneParams
 from ..core.types import Int32, Maps, Model, Progress
 from ..core.weights import BUILT_IN, offered
 from ..errors import CheckpointError, InputError
-from .jobs import OneThread
+from .jobs import OneThread, relayed
 from .study import InstanceImage, Study, TruthChoice
 
 # --- files -----------------------------------------------------------------------------
@@ -236,19 +236,15 @@ def retest_steps(diagnosis: Diagnosis, *findings: Finding) -> Generator[Progress
     again = {f.id for f in diagnosis.report.findings if f.wrong} | {f.id for f in findings}
     kept = [f for f in diagnosis.report.findings if f.id not in again]
     bench = diagnosis.bench.again(setup)
-    steps = diagnose_steps(bench, frozenset(again))
-    try:
-        while True:
-            step = next(steps)
-            if isinstance(step, Found):
-                step = replace(step, findings=rank([*kept, *step.findings]))
-            yield step
-    except StopIteration as stop:
-        found = [*kept, *stop.value.findings]
-        report = report_of(bench, found, time.perf_counter() - began)
-        return Diagnosis(bench.case, bench, report)
-    finally:
-        steps.close()
+
+    def with_kept(step: Progress) -> Progress:
+        if not isinstance(step, Found):
+            return step
+        return replace(step, findings=rank([*kept, *step.findings]))
+
+    made = yield from relayed(diagnose_steps(bench, frozenset(again)), with_kept)
+    report = report_of(bench, [*kept, *made.findings], time.perf_counter() - began)
+    return Diagnosis(bench.case, bench, report)
 
 
 def unfinished(bench: Bench, findings: Sequence[Finding]) -> Diagnosis:

@@ -30,7 +30,6 @@ from .evaluate import (
     BatchResult,
     ImageRow,
     MagnitudeResult,
-    MagnitudeRow,
 )
 from .figures import MAGNITUDE_LIMITS, NUCLEUS_LINE, magnitude_colours
 from .watch import duration
@@ -52,8 +51,6 @@ COLUMNS = (*TEXTS, *COUNTS, *(key for key in SCORES if key not in LATER), "verdi
            "scale", "seconds", "notes", "error", *LATER)  # fmt: skip
 HEADLINE = ("aji", "pq", "dice")
 """Scores that get a scale of their own on the page."""
-STOPS = 9
-"""Colours of the scale bar."""
 HASH_SHOWN = 12
 MISLEADING = (
     "misleading: the largest value of the whole image lies outside of nuclei, and was 0.88 to "
@@ -194,7 +191,7 @@ def render_html(result: BatchResult, about: DataAbout) -> str:
         headline=HEADLINE,
         outcomes=[(name, OUTCOME_COLORS[name], words) for name, words in OUTCOMES.items()],
         verdicts=Counter(row.verdict for row in rows if row.verdict),
-        colours=magnitude_colours(STOPS),
+        colours=magnitude_colours(),
         limits=MAGNITUDE_LIMITS,
         nucleus_line=NUCLEUS_LINE,
         how=json.dumps(dict(result.predictor), indent=2, default=str),
@@ -235,7 +232,7 @@ def magnitude_as_json(result: MagnitudeResult) -> dict[str, Any]:
     }
 
 
-def _magnitude_row(row: MagnitudeRow) -> dict[str, Any]:
+def _magnitude_row(row: ImageRow) -> dict[str, Any]:
     about = {"name": row.name, "image": row.image}
     report = row.report
     if report is None:

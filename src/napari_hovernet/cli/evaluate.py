@@ -411,7 +411,7 @@ def magnitude_summary(result: batch.MagnitudeResult) -> str:
     )
 
 
-def _magnitude_line(row: batch.MagnitudeRow) -> list[str]:
+def _magnitude_line(row: batch.ImageRow) -> list[str]:
     report = row.report
     if report is None:  # pragma: no cover - failed rows are left out before
         return [row.name]
