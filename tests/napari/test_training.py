@@ -4,8 +4,7 @@ import pytest
 from qtpy.QtWidgets import QMainWindow, QMessageBox
 
 from napari_hovernet._napari import training as module
-from napari_hovernet._napari.panels.closing import CloseQuestion, ask_before_closing
-from napari_hovernet._napari.panels.train import TrainTab
+from napari_hovernet._napari.panels.train import CloseQuestion, TrainTab, ask_before_closing
 from napari_hovernet.app.curves import PLOTS, points
 from napari_hovernet.app.training import Checked
 
