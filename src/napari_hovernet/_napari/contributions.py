@@ -57,28 +57,24 @@ def open_why(viewer: Viewer) -> None:
 
 def undo_run(viewer: Viewer) -> None:
     """Take the last change of parameters, or the last run, back."""
-    from napari.utils.notifications import show_info  # noqa: PLC0415 - on first use
-
-    from .workspace import workspace_for  # noqa: PLC0415
-
-    work = workspace_for(viewer)
-    if work.can_undo:
-        work.undo()
-    else:
-        show_info("There is nothing to undo.")
+    _step(viewer, "undo")
 
 
 def redo_run(viewer: Viewer) -> None:
     """Bring back what was undone."""
+    _step(viewer, "redo")
+
+
+def _step(viewer: Viewer, way: str) -> None:
     from napari.utils.notifications import show_info  # noqa: PLC0415 - on first use
 
     from .workspace import workspace_for  # noqa: PLC0415
 
     work = workspace_for(viewer)
-    if work.can_redo:
-        work.redo()
+    if getattr(work, f"can_{way}"):
+        getattr(work, way)()
     else:
-        show_info("There is nothing to redo.")
+        show_info(f"There is nothing to {way}.")
 
 
 # ---------------------------------------------------------------- readers

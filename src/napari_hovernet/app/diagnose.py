@@ -237,13 +237,12 @@ def retest_steps(diagnosis: Diagnosis, *findings: Finding) -> Generator[Progress
     kept = [f for f in diagnosis.report.findings if f.id not in again]
     bench = diagnosis.bench.again(setup)
 
-    def beside(step: Progress) -> Progress:
-        """Put what is found beside what is kept."""
+    def with_kept(step: Progress) -> Progress:
         if not isinstance(step, Found):
             return step
         return replace(step, findings=rank([*kept, *step.findings]))
 
-    made = yield from relayed(diagnose_steps(bench, frozenset(again)), beside)
+    made = yield from relayed(diagnose_steps(bench, frozenset(again)), with_kept)
     report = report_of(bench, [*kept, *made.findings], time.perf_counter() - began)
     return Diagnosis(bench.case, bench, report)
 

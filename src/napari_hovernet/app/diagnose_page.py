@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from ..core.diagnosis.bench import Bench
 from ..core.diagnosis.report import Finding, Place, Plot
-from ..core.io.files import SHOWN_AS, atomic_path
+from ..core.io.files import write_whole
 from .diagnose import Diagnosis, Retest
 from .diagnose_words import (
     LAYER_WORDS,
@@ -54,9 +54,7 @@ def write_html(
     path: str | os.PathLike[str], diagnosis: Diagnosis, retest: Retest | None = None
 ) -> None:
     """Write the report; a file of that name is replaced."""
-    text = render_html(diagnosis, retest)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors=SHOWN_AS)
+    write_whole(path, render_html(diagnosis, retest))
 
 
 def render_html(diagnosis: Diagnosis, retest: Retest | None = None) -> str:

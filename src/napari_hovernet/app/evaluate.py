@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -153,6 +153,8 @@ class ImageRow:
     error: str = ""  # Why the image failed, "" if it did not
     tally: Tally | None = None  # What it adds to the scores of types
     type_names: Mapping[int, TypeInfo] = field(default_factory=dict)  # Where types were scored
+    inside: str = ""  # ``TRUE`` or ``PREDICTED`` nuclei, where magnitude alone was measured
+    report: MagnitudeReport | None = None  # What was measured then; None if the image failed
 
     def __getitem__(self, key: str) -> float:
         """Return a score or count; NaN where there is none."""
@@ -202,15 +204,11 @@ class BatchResult:
         return self.groups[-1]
 
 
-R = TypeVar("R")
-
-
 def _rows(
     pairs: Sequence[Pair],
     predictor: Predictor,
-    blank: Callable[[Pair], R],
-    judge: Callable[[Pair, Predicted, float], R],
-) -> Generator[Progress, None, list[R]]:
+    judge: Callable[[Pair, Predicted, float], ImageRow],
+) -> Generator[Progress, None, list[ImageRow]]:
     """Predict and judge image after image; whatever goes wrong with one becomes its error."""
     rows = []
     for i, pair in enumerate(pairs):
@@ -226,7 +224,7 @@ def _rows(
             why = " ".join(str(error).split())
         except Exception as error:  # one image must not end the batch
             why = describe_failure(error)
-        rows.append(replace(blank(pair), error=why))  # type: ignore[type-var]
+        rows.append(replace(_blank(pair), error=why))
     return rows
 
 
@@ -268,7 +266,7 @@ def evaluate_steps(
                        scale=predicted.scale, notes=notes, tally=found,
                        type_names=truth.type_names if predicted.types else {})  # fmt: skip
 
-    rows = yield from _rows(pairs, predictor, _blank, judge)
+    rows = yield from _rows(pairs, predictor, judge)
     yield Progress(len(pairs), len(pairs), "Taking means ...")
     return BatchResult(
         rows=tuple(rows),
@@ -338,8 +336,8 @@ def _pictures(
 ) -> Pictures:
     outcomes = comparison.prediction.outcomes
     window = worst_window(truth.labels, predicted.labels, outcomes, params.picture.window)
-    part = window.slices
-    tissue = predicted.image.read(window.r0, window.r1, window.c0, window.c1)
+    part = window.slices()
+    tissue = predicted.image.read(*window)
     labels = (truth.labels[part], predicted.labels[part])
     magnitude = None
     if predicted.maps is not None:
@@ -377,22 +375,10 @@ TRUE, PREDICTED = "true nuclei", "predicted nuclei"
 
 
 @dataclass(frozen=True, eq=False)
-class MagnitudeRow:
-    """One image."""
-
-    name: str
-    image: str
-    inside: str  # ``TRUE`` or ``PREDICTED``.
-    report: MagnitudeReport | None = None  # None if the image failed
-    notes: tuple[str, ...] = ()
-    error: str = ""  # Why it failed, "" if it did not
-
-
-@dataclass(frozen=True, eq=False)
 class MagnitudeResult:
     """All images."""
 
-    rows: tuple[MagnitudeRow, ...]
+    rows: tuple[ImageRow, ...]
     mean: Interval  # Over images with nuclei, of the mean magnitude inside
     direction: Interval  # The same of the cosine
     verdict: str  # Of that mean
@@ -400,7 +386,7 @@ class MagnitudeResult:
     predictor: Mapping[str, Any]  # As :meth:`Predictor.describe` gives it
 
     @property
-    def failed(self) -> tuple[MagnitudeRow, ...]:
+    def failed(self) -> tuple[ImageRow, ...]:
         """Rows of the images that failed."""
         return tuple(row for row in self.rows if row.error)
 
@@ -413,10 +399,7 @@ def magnitude_steps(
     if not pairs:
         raise InputError("There is no image to look at.")
 
-    def blank(pair: Pair) -> MagnitudeRow:
-        return MagnitudeRow(pair.name, str(pair.image), TRUE if pair.labels else PREDICTED)
-
-    def judge(pair: Pair, predicted: Predicted, _: float) -> MagnitudeRow:
+    def judge(pair: Pair, predicted: Predicted, _: float) -> ImageRow:
         if predicted.maps is None:
             raise InputError(f"{pair.name}: there are no maps, only labels; give a model.")
         inside, labels, notes = PREDICTED, predicted.labels, predicted.notes
@@ -425,9 +408,9 @@ def magnitude_steps(
             inside, labels, notes = TRUE, truth.labels, (*notes, *odd, *truth.notes)
         report = magnitude_report(predicted.maps, labels, bands)
         notes = tuple(dict.fromkeys(notes))
-        return replace(blank(pair), inside=inside, report=report, notes=notes)
+        return replace(_blank(pair), inside=inside, report=report, notes=notes)
 
-    rows = yield from _rows(pairs, predictor, blank, judge)
+    rows = yield from _rows(pairs, predictor, judge)
     good = [row.report for row in rows if row.report is not None]
     mean = bootstrap_mean([report.inside.mean for report in good])
     return MagnitudeResult(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..core.choices import check_choices, choice
 from ..core.inference.images import as_source
+from ..core.inference.tiles import Box
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.types import Bool, Float32, Int32, Outcomes, UInt8
 from ..errors import InputError
@@ -48,22 +49,7 @@ class PictureParams:
 USUAL = PictureParams()
 
 
-@dataclass(frozen=True)
-class Window:
-    """Rows r0 to r1 and columns c0 to c1 of an image, half-open."""
-
-    r0: int
-    c0: int
-    r1: int
-    c1: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The same for indexing."""
-        return (slice(self.r0, self.r1), slice(self.c0, self.c1))
-
-
-def worst_window(true_labels: Int32, pred_labels: Int32, outcomes: Outcomes, edge: int) -> Window:
+def worst_window(true_labels: Int32, pred_labels: Int32, outcomes: Outcomes, edge: int) -> Box:
     """Find the part of an image where most goes wrong; labels int32 (H, W)."""
     height, width = true_labels.shape
     rows, cols = min(edge, height), min(edge, width)
@@ -75,7 +61,7 @@ def worst_window(true_labels: Int32, pred_labels: Int32, outcomes: Outcomes, edg
                              normalize=False, borderType=cv2.BORDER_CONSTANT)  # fmt: skip
     inside = filtered[: height - rows + 1, : width - cols + 1]
     r0, c0 = np.unravel_index(int(inside.argmax()), inside.shape)
-    return Window(int(r0), int(c0), int(r0) + rows, int(c0) + cols)
+    return Box(int(r0), int(r0) + rows, int(c0), int(c0) + cols)
 
 
 def outcome_picture(

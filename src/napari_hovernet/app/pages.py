@@ -30,7 +30,6 @@ from .evaluate import (
     BatchResult,
     ImageRow,
     MagnitudeResult,
-    MagnitudeRow,
 )
 from .figures import MAGNITUDE_LIMITS, NUCLEUS_LINE, magnitude_colours
 from .watch import duration
@@ -233,7 +232,7 @@ def magnitude_as_json(result: MagnitudeResult) -> dict[str, Any]:
     }
 
 
-def _magnitude_row(row: MagnitudeRow) -> dict[str, Any]:
+def _magnitude_row(row: ImageRow) -> dict[str, Any]:
     about = {"name": row.name, "image": row.image}
     report = row.report
     if report is None:

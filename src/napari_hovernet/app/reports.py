@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.inference.tiles import Box
 from ..core.io.files import write_whole
 from ..core.measure.compare import OUTCOME_COLORS
 from ..core.measure.magnitude import MagnitudeBands
@@ -29,7 +30,6 @@ from .figures import (
     QUIET,
     STYLE,
     PictureParams,
-    Window,
     magnitude_colours,
     magnitude_picture,
     outcome_picture,
@@ -73,7 +73,7 @@ def shots_of(view: RunView, folder: RunFolder) -> tuple[Shot, ...]:
     image, truth = pinned[0].astype(np.uint8), pinned[1].astype(np.int32)
     kept = {file.epoch: file.path for file in view.previews}
     shots: list[Shot] = []
-    window: Window | None = None
+    window: Box | None = None
     for epoch in sorted({*EPOCHS, max(kept, default=0)} & set(kept)):
         hv, labels = kept_arrays(kept[epoch], "hv", "labels") or (truth, truth)
         if labels.shape != truth.shape or hv.shape != (2, *truth.shape):
@@ -81,7 +81,7 @@ def shots_of(view: RunView, folder: RunFolder) -> tuple[Shot, ...]:
         labels = labels.astype(np.int32)
         found = evaluate(truth, labels)
         window = window or worst_window(truth, labels, found.outcomes, EDGE)
-        part, params = window.slices, PictureParams(window=EDGE)
+        part, params = window.slices(), PictureParams(window=EDGE)
         true, own = (np.ascontiguousarray(plane[part]) for plane in (truth, labels))
         magnitude = np.hypot(*hv.astype(np.float32))[part]
         shots.append(Shot(

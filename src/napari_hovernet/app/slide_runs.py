@@ -19,11 +19,12 @@ from ..errors import InputError, JobFailed, plain
 from .jobs import Steps
 from .processes import NICE, spawn
 from .slides import CLOSE_SECONDS, POLL_SECONDS, SlideJob, SlideOutcome, watch_steps
+from .watch import log_end
 
 JOB, LOG = ".job.json", ".log"
 """Beside OUT: what is to be done, and what the process has said."""
-TAIL, MESSAGE = 4000, 500
-"""Bytes at the end of a log that are looked at for the reason of a failure; characters shown."""
+MESSAGE = 500
+"""Characters of the reason of a failure that are shown."""
 SOME_FAILED = 1
 """Exit status of `slide` where blocks failed and the rest is there."""
 
@@ -74,18 +75,9 @@ def process_steps(job: SlideJob, keep: Callable[[], bool]) -> Steps[SlideOutcome
                 child.wait(CLOSE_SECONDS)
         raise
     if child.returncode not in (0, SOME_FAILED) or not (output / SUMMARY).exists():
-        raise JobFailed(_last_words(log, said) or f"The run ended with {child.returncode}.")
+        why = plain(log_end(log, 1, since=said).rpartition("error: ")[2], MESSAGE)
+        raise JobFailed(why or f"The run ended with {child.returncode}.")
     log.unlink(missing_ok=True)
     summary = load_json(output / SUMMARY)
     failed = load_json(output / FAILED) if (output / FAILED).exists() else {}
     return SlideOutcome(job.slides[0], str(output), summary, tuple(sorted(failed)))
-
-
-def _last_words(log: Path, since: int) -> str:
-    """Return the last line of what the process has said."""
-    with suppress(OSError), log.open("rb") as file:
-        file.seek(max(since, log.stat().st_size - TAIL))
-        lines = file.read().decode(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "")
-        return plain(last.rpartition("error: ")[2], MESSAGE)
-    return ""

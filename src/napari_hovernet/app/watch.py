@@ -148,11 +148,11 @@ def state_of(folder: RunFolder) -> RunState:
     return _state(status) if status.get("state") in FINISHED else RunState(NEW)
 
 
-def log_end(path: Path, lines: int = LOG_LINES) -> str:
-    """Return the last lines of a log that say anything, "" if there are none."""
+def log_end(path: Path, lines: int = LOG_LINES, *, since: int = 0) -> str:
+    """Return the last lines of a log that say anything after byte ``since``, "" without any."""
     try:
         with open(path, "rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - LOG_BYTES, 0))
+            file.seek(max(file.seek(0, os.SEEK_END) - LOG_BYTES, since))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,15 +103,11 @@ def run(options: Namespace) -> int:
     files = {}
     if options.output is not None:
         files = pages.write_reports(result, options.output, job.about, formats)
-    if options.json:
-        say(json.dumps(pages.as_json(result, job.about), indent=2, allow_nan=False))
-    else:
-        true = result.overall.means["true_magnitude"].mean
-        inside = result.overall.means["magnitude_inside"].mean
-        largest = _mean(row["whole_image_max"] for row in result.rows if not row.error)
-        say("\n".join([summary(result), *_about_tokens(job, inside, true, largest)]))
-    _say_notes(_noted(result) if job.tokens is None else [r.notes for r in result.rows],
-               job, options)  # fmt: skip
+    true = result.overall.means["true_magnitude"].mean
+    inside = result.overall.means["magnitude_inside"].mean
+    largest = _mean(row["whole_image_max"] for row in result.rows if not row.error)
+    lines = [summary(result), *_about_tokens(job, inside, true, largest)]
+    _give(result, pages.as_json(result, job.about), lines, job, options)
     if files and not options.quiet:
         complain(f"written: {', '.join(str(path) for path in files.values())}")
     return 1 if result.failed else 0
@@ -134,13 +130,8 @@ def run_magnitude(options: Namespace) -> int:
         known = {"true_magnitude": None if math.isnan(true) else true, "whole_image_max": largest}
         found["overall"].update(known)
         found["samples"] = job.about.choices
-    if options.json:
-        say(json.dumps(found, indent=2, allow_nan=False))
-    else:
-        lines = _about_tokens(job, result.mean.mean, true, largest)
-        say("\n".join([magnitude_summary(result), *lines]))
-    named = [tuple(f"{row.name}: {note}" for note in row.notes) for row in result.rows]
-    _say_notes(named if job.tokens is None else [r.notes for r in result.rows], job, options)
+    lines = [magnitude_summary(result), *_about_tokens(job, result.mean.mean, true, largest)]
+    _give(result, found, lines, job, options)
     return 1 if result.failed else 0
 
 
@@ -305,20 +296,22 @@ def _mean(values: Iterable[float]) -> float:
     return bootstrap_mean(list(values)).mean
 
 
-def _noted(result: batch.BatchResult) -> list[tuple[str, ...]]:
-    """Return what was noted of images, each note once, with the first of those it is about."""
-    about: dict[str, list[str]] = {}
+def _give(
+    result: batch.BatchResult | batch.MagnitudeResult,
+    found: Mapping[str, Any],
+    lines: Sequence[str],
+    job: Job,
+    options: Namespace,
+) -> None:
+    """Print the result; then each note once, of images with the first of those it is about."""
+    say(json.dumps(found, indent=2, allow_nan=False) if options.json else "\n".join(lines))
+    about: dict[str, list[str]] = {note: [] for note in job.notes}
     for row in result.rows:
         for note in row.notes:
             about.setdefault(note, []).append(row.name)
-    return [tuple(f"{names_of(names)}: {note}" for note, names in about.items())]
-
-
-def _say_notes(rows: Sequence[tuple[str, ...]], job: Job, options: Namespace) -> None:
-    """Say each note once."""
-    if not options.quiet:
-        for note in dict.fromkeys((*job.notes, *(note for row in rows for note in row))):
-            complain(f"note: {note}")
+    for note, names in about.items() if not options.quiet else ():
+        of_images = f"{names_of(names)}: " if names and job.tokens is None else ""
+        complain(f"note: {of_images}{note}")
 
 
 def say_failures(result: batch.BatchResult) -> None:
@@ -411,7 +404,7 @@ def magnitude_summary(result: batch.MagnitudeResult) -> str:
     )
 
 
-def _magnitude_line(row: batch.MagnitudeRow) -> list[str]:
+def _magnitude_line(row: batch.ImageRow) -> list[str]:
     report = row.report
     if report is None:  # pragma: no cover - failed rows are left out before
         return [row.name]
