@@ -22,6 +22,7 @@ from ..types import Bool, Float64, Progress
 from .bench import Bench, scale_of
 from .data import scaled
 from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
+from .placement import band, count_nuclei, pair_of, placement, where_of
 from .reading import HALF, Lies, View, correlation, lies_of, on_maps, view_steps
 from .report import Place, Plot, Remedy
 
@@ -362,6 +363,8 @@ BLOCK, REACH = 64, 40
 BLOCK_FITS, BLOCK_GAIN, BLOCK_SHIFT = 0.6, 0.3, 4
 OFF_BLOCKS, LEAST_BLOCKS = 0.2, 4
 """Share and number of blocks that lie elsewhere (healthy: below 0.05)."""
+RESIZED = 0.06
+"""Difference of size, as a logarithm, from which on maps were resized (healthy: see below)."""
 STRANGE = 0.15
 """Correlation below which maps have nothing to do with their own image."""
 
@@ -375,6 +378,10 @@ def place_of_the_maps(bench: Bench) -> Steps:
     found = yield from np_steps(bench)
     if found.truth is None and found.image is None:
         return skip("give true labels or images to lay the maps on")
+    yield Progress(0, 1, "size of the maps")
+    if sized := list(_sized(bench, views, found)):
+        yield from sized
+        return
     lies = found.witness
     if lies is None:
         said = list(_strangers(views, found))
@@ -403,6 +410,26 @@ def place_of_the_maps(bench: Bench) -> Steps:
     yield from parts or [ok(f"NP correlates {lies.here:.2f} with {_what(by_labels)} as it is, and "
                             "not better moved or turned.", value=0.0, threshold=LEAST_SHIFT,
                             unit="px", layers=("image", "np"))]  # fmt: skip
+
+
+def _sized(bench: Bench, views: Sequence[View], found: NP) -> Steps:
+    """Tell whether maps fit labels (that fit their image) if they are resized, and not as is."""
+    if found.truth is None or placement(bench)[1].kind not in ("fits", ""):
+        return
+    known = [(bench.item(v.index), v) for v in views if v.labels is not None]
+    pairs = [pair_of(item, band(v.labels > 0), band(found.sign * v.prob),  # type: ignore[operator]
+                     count_nuclei(v.labels)) for item, v in known if item is not None]  # fmt: skip
+    where = where_of(pairs)
+    if where.kind in ("zoom", "zoom and shift") and abs(np.log(where.at)) >= RESIZED:
+        yield fault(
+            f"NP correlates {where.own:.2f} with the true nuclei as it is, and {where.value:.2f} "
+            f"if it is resized {where.at:.2f} times about the middle.", certainty=0.92,
+            title=f"Maps are {1 / where.at:.2f} x as large as they should be", value=where.at,
+            threshold=1.0, unit="times", places=[v.place() for _, v in known],
+            layers=("image", "truth", "np"), plain="Outlines grow away from (or towards) the "
+            "middle of the picture.", remedy=Remedy("Look at how images are framed, padded or "
+            "resized for the network: take the same frame off the maps (crop them), and resize "
+            "them to the size of the image after that."))  # fmt: skip
 
 
 def _what(by_labels: bool) -> str:
