@@ -22,7 +22,8 @@ from ..types import Bool, Float64, Progress
 from .bench import Bench, scale_of
 from .data import scaled
 from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
-from .reading import HALF, Lies, View, correlation, lies_of, on_maps, view_steps
+from .placement import band, pair_of, placement, turn_words, where_of
+from .reading import HALF, Lies, View, correlation, lies_of, view_steps
 from .report import Place, Plot, Remedy
 
 CAUSES = ("model.checkpoint", "model.weights", "model.failures")
@@ -186,16 +187,15 @@ def measure_np(views: Sequence[View]) -> NP:
         at = np.clip((prob * BINS).astype(int), 0, BINS)
         mask = np.zeros(prob.shape, bool)
         if view.labels is not None and truth is not None:
-            placed, _ = on_maps(view.labels, truth)
-            mask = (view.labels > 0) if placed.shape != prob.shape else _moved(view, truth)
+            mask = _moved(view.labels > 0, truth)
+            mask = mask if mask.shape == prob.shape else view.labels > 0
         inside += np.bincount(at[mask], minlength=BINS + 1)
         outside += np.bincount(at[~mask], minlength=BINS + 1)
     return NP(truth, image, inside, outside)
 
 
-def _moved(view: View, truth: Lies) -> Bool:
+def _moved(plane: Bool, truth: Lies) -> Bool:
     """Put true nuclei, those at the border too, where the maps have them."""
-    plane: Any = view.labels > 0 if view.labels is not None else None
     if truth.turns[TURNS.index(truth.turn)] > truth.there + 0.1:
         return np.asarray(turn_plane(plane, truth.turn))
     moved: Bool = np.roll(plane, truth.shift if truth.there > truth.here + 0.03 else (0, 0), (0, 1))
@@ -375,6 +375,8 @@ def place_of_the_maps(bench: Bench) -> Steps:
     found = yield from np_steps(bench)
     if found.truth is None and found.image is None:
         return skip("give true labels or images to lay the maps on")
+    if sized := list(_sized(bench, views, found.sign)):
+        return sized[0]
     lies = found.witness
     if lies is None:
         said = list(_strangers(views, found))
@@ -405,6 +407,22 @@ def place_of_the_maps(bench: Bench) -> Steps:
                             unit="px", layers=("image", "np"))]  # fmt: skip
 
 
+def _sized(bench: Bench, views: Sequence[View], sign: int) -> Steps:
+    """Tell whether maps fit labels (that fit their image) better in another size."""
+    known, labels = placement(bench)
+    probs = {v.index: sign * v.prob for v in views}
+    where = where_of([pair_of(p.item, p.mask, band(probs[p.item.index]), p.nuclei)
+                      for p in known if p.item.index in probs])  # fmt: skip
+    if labels.kind in ("fits", "") and where.kind.startswith("zoom"):
+        yield fault(
+            f"NP correlates {where.own:.2f} with the true nuclei as it is, and {where.value:.2f} "
+            f"if it is resized {where.at:.2f} times about the middle.", certainty=0.92,
+            title=f"Maps are {1 / where.at:.2f} x as large as they should be", value=where.at,
+            unit="times", places=[v.place() for v in views], layers=("image", "truth", "np"),
+            remedy=Remedy("Look at how images are framed, padded or resized for the network: take "
+                          "that frame off the maps, then resize them to the image."))  # fmt: skip
+
+
 def _what(by_labels: bool) -> str:
     return "the true nuclei" if by_labels else "how dark the image is"
 
@@ -432,14 +450,6 @@ def _turn(lies: Lies, what: str) -> tuple[str, dict[str, Any]]:
         "plot": Plot("bars", f"Correlation of NP with {what}, turned",
                      tuple(map(turn_words, TURNS)), (("correlation", lies.turns),), "turn"),
     }  # fmt: skip
-
-
-def turn_words(turn: Turn) -> str:
-    """Name a turn."""
-    plain = ("as it is", "turned by 90", "turned by 180", "turned by 270")
-    flipped = ("mirrored left to right", "transposed", "mirrored top to bottom",
-               "transposed over the other diagonal")  # fmt: skip
-    return (flipped if turn.flip else plain)[turn.quarters]
 
 
 def _shift(lies: Lies, what: str) -> tuple[str, dict[str, Any]]:

@@ -20,7 +20,8 @@ from ..hv import NO_DIRECTION, hv_targets
 from ..types import Bool, Float32, Progress
 from .bench import Bench
 from .engine import ALONE, Steps, check, fault, judge, ok, skip, warn
-from .maps import CAUSES, NP, REACH, RELATED, mask_of, np_steps, shift_words, turn_words
+from .maps import CAUSES, NP, REACH, RELATED, mask_of, np_steps, shift_words
+from .placement import turn_words
 from .reading import (
     NO_FIT,
     READINGS,

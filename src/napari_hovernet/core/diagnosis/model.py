@@ -183,10 +183,12 @@ def the_same_place_again(bench: Bench) -> Steps:
     if predictor is None or predictor.reads != "image":
         return skip("the network reads tokens, not images")
     rows: list[tuple[float, float, float]] = []
+    shown = yield from hv_steps(bench)
+    nowhere = shown.by_labels and shown.score < NO_WAY  # in any tile: see its direction, or length
     for index in bench.variant_indices[:2]:
         began = time.process_time()
         yield Progress(len(rows), 2, "the same place in another tile")
-        made = _again(bench, index)
+        made = _again(bench, index, not nowhere)
         if made is not None:
             rows.append(made)
         if time.process_time() - began > SLOW:
@@ -196,25 +198,21 @@ def the_same_place_again(bench: Bench) -> Steps:
     difference = max(r[0] for r in rows)
     prob, hv = (float(np.nanmedian([r[k] for r in rows])) if not all(
         math.isnan(r[k]) for r in rows) else 1.0 for k in (1, 2))  # fmt: skip
-    shown = yield from hv_steps(bench)
-    if shown.by_labels and shown.score < NO_WAY:
-        hv = 1.0  # it points nowhere in any tile: see its direction
+    hv = 1.0 if nowhere else hv
     words = (f"Two predictions of the same pixels differ by at most {difference:.3f}; in a tile "
              f"that begins elsewhere NP agrees by {prob:.2f} and HV by {hv:.2f} (1 in "
              "health).")  # fmt: skip
-    labelled = "labels" in bench.case.has
     common: dict[str, Any] = {"layers": ("image", "np", "hv_x"),
         "numbers": {"difference": difference, "NP": prob, "HV": hv}}  # fmt: skip
     if difference > SAME_NP:
         yield fault(words, title="The network answers at random", value=difference,
-                    threshold=SAME_NP, unit="NP or HV", certainty=0.95,
+                    threshold=SAME_NP, unit="NP or HV", certainty=0.95, decisive=True,
                     remedy=Remedy("Call network.eval(): dropout or batch statistics are in use, or "
                                   "something random is left in its code."),
-                    plain="Run it twice and you get two "
-                          "results.", decisive=True, **common)  # fmt: skip
+                    plain="Run it twice and you get two results.", **common)  # fmt: skip
     elif prob < STEADY_NP or hv < STEADY_HV:
         yield judge(
-            labelled, words, 0.9, title="Maps depend on where the tile begins",
+            "labels" in bench.case.has, words, 0.9, title="Maps depend on where the tile begins",
             value=min(prob, hv), threshold=STEADY_NP, unit="correlation",
             remedy=Remedy("Predict in larger tiles with a halo (overlap, margin) that is thrown "
                           "away, and never resize tiles to a fixed size; batch norm must use its "
@@ -224,15 +222,15 @@ def the_same_place_again(bench: Bench) -> Steps:
         yield ok(words, value=prob, threshold=STEADY_NP, **common)
 
 
-def _again(bench: Bench, index: int) -> tuple[float, float, float] | None:
+def _again(bench: Bench, index: int, with_hv: bool) -> tuple[float, float, float] | None:
     """Largest difference of NP, and agreement of NP and HV in a tile that begins elsewhere."""
     rows, cols = OFFSET
     first = bench.variant(index)
     second = bench.part_changed(index, lambda part: part)
     if first is None or second is None:
         return None
-    difference = max(float(np.abs(x - y).max(initial=0))
-                     for x, y in ((first.np, second.np), (first.hv, second.hv)))  # fmt: skip
+    pairs = ((first.np, second.np), (first.hv, second.hv))[: 1 + with_hv]
+    difference = max(float(np.abs(x - y).max(initial=0)) for x, y in pairs)
     if min(first.shape[0] - rows, first.shape[1] - cols) < 4 * MARGIN:
         return difference, math.nan, math.nan
     other = bench.part_changed(index, lambda part: part[rows:, cols:])

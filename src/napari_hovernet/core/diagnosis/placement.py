@@ -322,10 +322,6 @@ def placement(bench: Bench) -> tuple[list[Pair], Where]:
     return pairs, where_of(pairs)
 
 
-WORDS = {Turn(True, 0): "mirrored", Turn(False, 1): "turned by 90 degrees",
-         Turn(False, 2): "turned by 180 degrees", Turn(False, 3): "turned by 270 degrees",
-         Turn(True, 2): "upside down", Turn(True, 1): "transposed",
-         Turn(True, 3): "transposed and turned by 180 degrees"}  # fmt: skip
 TOGETHER = "Look where image and label files are cut, resized or flipped: both must get the same."
 
 
@@ -353,7 +349,10 @@ def place(bench: Bench) -> Steps:
     apart = [torn(p) for p in which] if where.kind == "fits" and not where.odd else []
     which = [p for p, far in zip(which, apart, strict=True) if far] if any(apart) else which
     common = {"unit": "correlation", "places": places_of(bench, (p.item for p in which)),
-              "layers": ("image", "truth"), "plot": _sizes(pairs)}  # fmt: skip
+              "layers": ("image", "truth"), "plot": Plot(
+                  "lines", "How well labels fit when they are resized", ZOOMS,
+                  (("correlation", tuple(np.mean([p.zooms for p in pairs], 0).tolist())),),
+                  "times their size", "correlation", 1.0, on_x=True)}  # fmt: skip
     if (share := np.mean(np.array(apart or [0]) > 0)) >= AGREE:
         far = float(np.median([x for x in apart if x]))
         return fault(f"In {share:.0%} of {len(pairs)} images labels of one half fit {far:.0f} px "
@@ -379,12 +378,20 @@ def place(bench: Bench) -> Steps:
         **common)  # fmt: skip
 
 
+def turn_words(turn: Turn) -> str:
+    """Name a turn."""
+    plain = ("as it is", *(f"turned by {a} degrees" for a in (90, 180, 270)))
+    flipped = ("mirrored left to right", "transposed", "mirrored top to bottom",
+               "transposed over the other diagonal")  # fmt: skip
+    return (flipped if turn.flip else plain)[turn.quarters]
+
+
 def _elsewhere(p: Pair) -> str:
     """Say where the labels of one image fit, in words."""
     turn = max(p.turns, key=lambda t: p.turns[t])
     (r, c), moved = p.best
-    if p.turns[turn] > moved and turn in WORDS:
-        return f"{WORDS[turn]} ({p.own:.2f} as they are, {p.turns[turn]:.2f} so)"
+    if p.turns[turn] > moved:
+        return f"{turn_words(turn)} ({p.own:.2f} as they are, {p.turns[turn]:.2f} so)"
     return f"moved by {r} rows and {c} columns ({p.own:.2f} as they are, {moved:.2f} so)"
 
 
@@ -401,8 +408,8 @@ def _explained(bench: Bench, pairs: Sequence[Pair], where: Where) -> tuple[str, 
         title = f"Labels are moved by {-at[0]} rows and {-at[1]} columns"
         text, action = f"Move labels by {at[0]} rows and {at[1]} columns.", ("labels_shift", [*at])
     elif where.kind == "turn":
-        words = next(words for done, words in WORDS.items() if _undoes(done, at))
-        title, text = f"Labels are {words}", "Turn labels back, so that they lie on their image."
+        done = at if at.flip else Turn(False, -at.quarters % 4)
+        title, text = f"Labels are {turn_words(done)}", "Turn labels back, onto their image."
         if not any(bench.setup.labels_turn):
             action = ("labels_turn", [at.flip, at.quarters])
     elif where.kind == "angle":
@@ -432,15 +439,3 @@ def _mixed(bench: Bench, pairs: Sequence[Pair], at: Any) -> tuple[str, str, Any]
             "Pair images and labels by name: sort both in the same way"
             + (" (one list was sorted as text: 1, 10, 2)." if as_text else "."),
             ("image_order", order) if bench.setup.image_order is None else ())  # fmt: skip
-
-
-def _undoes(done: Turn, back: Turn) -> bool:
-    probe = np.arange(6).reshape(2, 3)
-    return bool(np.array_equal(turn_plane(turn_plane(probe, done), back), probe))
-
-
-def _sizes(pairs: Sequence[Pair]) -> Plot:
-    mean = np.mean([p.zooms for p in pairs], 0)
-    return Plot("lines", "How well labels fit when they are resized", ZOOMS,
-                (("correlation", tuple(mean.tolist())),), "times their size", "correlation", 1.0,
-                on_x=True)  # fmt: skip
