@@ -308,7 +308,12 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
     if not finding.wrong:
         return ""
     for cause in causes:
-        if cause.id in (finding.id, finding.beside) or not _explains(cause.id, finding.id):
+        mended = finding.id == cause.beside  # and the cause was there still: it is none of this
+        if (
+            mended
+            or cause.id in (finding.id, finding.beside)
+            or not _explains(cause.id, finding.id)
+        ):
             continue
         if in_vain(cause):
             continue
