@@ -308,12 +308,8 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
     if not finding.wrong:
         return ""
     for cause in causes:
-        mended = finding.id == cause.beside  # and the cause was there still: it is none of this
-        if (
-            mended
-            or cause.id in (finding.id, finding.beside)
-            or not _explains(cause.id, finding.id)
-        ):
+        apart = finding.id == cause.beside or cause.id in (finding.id, finding.beside)
+        if apart or not _explains(cause.id, finding.id):  # one is there still, the other mended
             continue
         if in_vain(cause):
             continue
