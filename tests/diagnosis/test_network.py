@@ -60,6 +60,8 @@ def test_good_maps_are_in_order(scenes: Any) -> None:
         (lambda p, h: (0.5 + p / 4, h), "model.np", "no fair probability", ("np_threshold", None)),
         (lambda p, h: (np.exp(p) / (np.exp(p) + np.exp(1 - p)), h), "model.np", "squeezed",
          ("", None)),
+        (lambda p, h: (p**0.25 / (p**0.25 + (1 - p) ** 0.25), h), "model.np", "squeezed",
+         ("", None)),
         (lambda p, h: ((np.rint(256 * p).astype(int) % 256) / 255, h), "model.np", "ran over",
          ("", None)),
         (lambda p, h: (p, h[::-1].copy()), "model.hv_direction", "swapped", ("hv_order", "vh")),

@@ -54,6 +54,33 @@ def test_over_a_bad_score_there_is_always_something_to_look_at(change: Change) -
         assert "Ruled out" in first.evidence
 
 
+def inside(error: Any, mask: Any) -> Any:
+    return (error * mask[:, None]).sum() / (2 * mask.sum()).clamp(min=1)
+
+
+def detached(hv: Any, truth: Any, mask: Any) -> Any:
+    """Length alone learns: the error of directions is that of a copy without gradient."""
+    long, wanted = ((a.square().sum(1, keepdim=True) + 1e-6).sqrt() for a in (hv, truth))
+    return inside((hv.detach() - truth).square(), mask) + inside((long - wanted).square(), mask)
+
+
+def own_mask(hv: Any, truth: Any, mask: Any) -> Any:
+    """Only pixels count at which the network says something."""
+    return inside((hv - truth).square(), mask * (hv.square().sum(1) > 0.01))
+
+
+@pytest.mark.parametrize(
+    ("loss", "title"),
+    [(detached, "not that of the loss"), (own_mask, "where HV is 0"),
+     (lambda hv, truth, mask: inside((hv - truth).square(), mask), "")],
+)  # fmt: skip
+def test_a_loss_is_judged_by_its_gradient_and_by_what_no_answer_costs(loss, title) -> None:
+    report = nh.diagnose(loss=loss)
+    first = report.first
+    assert title in first.title if title and first else not report.faults, report.summary
+    assert not title or (first.verdict == "fault" and first.certainty >= 0.9)
+
+
 OWN = """
 import numpy as np
 from scipy import ndimage

@@ -71,8 +71,8 @@ class QtJob:
 class QtRunner(QObject):
     """Runs jobs, each in a thread of its own, for one viewer.
 
-    While any runs, garbage is collected on the main thread alone, where Qt's objects live. This
-    alone does not end crashes in slots whose closure is gone (docs/what-was-tried.md).
+    While any runs, garbage is collected on the main thread alone, where Qt's objects live; why
+    that is not enough for widgets that go, :func:`.kit.take_away` says.
     """
 
     _event = Signal(object, str, object)

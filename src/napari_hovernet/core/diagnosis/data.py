@@ -181,8 +181,8 @@ WHITE_OFF = 0.6
 """Brightest level of one channel by that of another, below which white is no white (0.77 to 1)."""
 PARTLY, PARTS = 0.55, 4
 """Detail of the softest part of an image by that of the sharpest, below which some of it is out of
-focus (123 images: 0.63 to 1; with 3 px of blur over three fifths of it mostly 0.27 to 0.55), and
-parts along an edge."""
+focus (123 images: 0.63 to 1; with 5 px of blur over three fifths half of them have 0.48, DSB, or
+0.27, MoNuSeg, or less), and parts along an edge."""
 ONE_WAY, BLOCKS = 0.72, 4.0
 """Detail along one axis by that along the other, below which images were smeared or torn (tissue
 0.82 to 1, motion and lines out of step 0.3 to 0.7); and roughness at every eighth pixel by that at

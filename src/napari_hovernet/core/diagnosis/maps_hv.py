@@ -456,6 +456,7 @@ def _impossible(bench: Bench, hv: HV, ratio: float, words: str, points: bool,
         return
     half = points and min(x, y) > 0.3
     off = max(abs(x), abs(y)) >= OFF_CENTRE * hv.length
+    cause = not hv.by_labels or (x * x + y * y) / SQUARE >= hv.mse / 2
     yield from _first(hv, words, (
         (points and UNDIVIDED[0] <= 1 / max(ratio, 1e-9) <= UNDIVIDED[1], 0.85,
          "HV was divided by 127 twice", "",
@@ -464,8 +465,8 @@ def _impossible(bench: Bench, hv: HV, ratio: float, words: str, points: bool,
          "It is negative left of and above each centre.", Remedy(
              "Read it as 2 * HV - 1." if half else "Look for a clip, an absolute value, a ReLU or "
              "a sigmoid on HV: its sign is lost."), {"threshold": ONE_SIDED}),
-        (off and hv.length > COLLAPSED and points, 0.8 if (x * x + y * y) / SQUARE
-         >= hv.mse / 2 or not hv.by_labels else ALONE - 0.05, "HV is not centred on 0",
+        (off and hv.length > COLLAPSED and points, 0.8 if cause else ALONE - 0.05,
+         "HV is not centred on 0",
          f"Its mean is {x:.2f} along x and {y:.2f} along y (healthy: 0).", Remedy(
              "HV is 0 in the middle of a nucleus: look for an offset that was added, or a bias "
              "never trained."), {"threshold": OFF_CENTRE}),
