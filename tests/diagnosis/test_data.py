@@ -4,10 +4,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from skimage.color import hed2rgb, rgb2hed
 
 import napari_hovernet as nh
 from napari_hovernet.core.diagnosis import draws
@@ -97,6 +99,26 @@ def drawn_anew(image: Any) -> Any:
     return np.uint8(255 * (bigger[20 : SIDE + 20, 20 : SIDE + 20] / 255) ** 0.8)
 
 
+def tiles_apart(image: Any) -> Any:
+    """Tiles of 32 px in every other row are laid out from the wrong side."""
+    made = image.copy()
+    for r in range(32, SIDE - 31, 64):
+        row = image[r : r + 32]
+        made[r : r + 32] = np.concatenate([row[:, c : c + 32] for c in range(0, SIDE, 32)][::-1], 1)
+    return made
+
+
+def sharpened(image: Any) -> Any:
+    return np.uint8((image + 3.0 * (image - ndimage.gaussian_filter(image / 1.0, (5, 5, 0)))).clip(
+        0, 255))  # fmt: skip
+
+
+def equalised(image: Any) -> Any:
+    """The histogram of each channel is equalised by pieces."""
+    clahe = cv2.createCLAHE(clipLimit=40, tileGridSize=(6, 6))
+    return np.dstack([clahe.apply(np.ascontiguousarray(image[..., k])) for k in range(3)])
+
+
 DATA = (
     ("labels", half_left, "data.complete", "label|leave"),
     ("labels", components, "data.labels", "instance|id of its own"),
@@ -120,6 +142,12 @@ DATA = (
     ("images", lambda a: ndimage.gaussian_filter(a, (5, 5, 0)), "data.images", "focus"),
     ("images", partly_soft, "data.images", "focus"),
     ("images", torn, "data.place", "strips"),
+    ("images", lambda a: a[:, np.minimum(np.arange(SIDE), 120)], "data.images", "beyond the edge"),
+    ("images", tiles_apart, "data.images", "tiles"),
+    ("images", lambda a: np.uint8(a / 2.0 + np.roll(a, (8, -9), (0, 1)) / 2), "data.images",
+     "Register"),
+    ("images", sharpened, "data.images", "no filter"),
+    ("images", equalised, "data.images", "CLAHE"),
     ("images", lambda a: np.where(a > 200, np.nan, a / 255), "data.files", "NaN"),
     ("types", lambda a: a + 1, "data.types", "background"),
     ("types", lambda a: a + 3 * (a > 0), "data.types", "n_types|type_offset"),
@@ -238,6 +266,7 @@ LOSSES = (
     (lambda p, t, m: mean((p.square().sum(1).sqrt() - 1).square(), m), "gradient", "epsilon"),
     (lambda p, t, m: ((p - t).square() * m[:, None]).sum() / m.sum(), "gradient", "clamp"),
     (lambda p, t, m: mean((p.clamp(0, 1) - t).square(), m), "gradient", "clamp"),
+    (lambda p, t, m: mean((p - t).square().clamp(max=0.02), m), "gradient", "clip the error"),
     (lambda p, t, m: mean((length(p) - length(t)).square(), m), "minimum", "both components"),
     (lambda p, t, m: -mean((p - t).square(), m), "minimum", "sign"),
     (lambda p, t, m: mean((p - t.flip(1)).square(), m), "minimum", "channels"),
@@ -290,7 +319,30 @@ def changed(of_image: Change, of_labels: Change = lambda a: a) -> Any:
     return lambda image, labels, hv: (of_image(image), of_labels(labels), hv)
 
 
+def pasted(own_ids: bool) -> Any:
+    """Paste nuclei of another place, with their ids or with new ones; HV is made anew."""
+
+    def own(image: Any, labels: Any, hv: Any) -> Any:
+        from_there, new = np.roll(image, 70, 1), np.roll(labels, 70, 1)
+        near = np.unique(new[ndimage.maximum_filter(labels, 5) > 0])  # whole ones alone are pasted
+        where = (new > 0) & ~np.isin(new, near)
+        ids = new + (labels.max() if own_ids else 0)
+        image, labels = np.where(where[..., None], from_there, image), np.where(where, ids, labels)
+        return image, labels, hv_targets(labels.astype(np.int32))
+
+    return own
+
+
+def without_stain(image: Any) -> Any:
+    """Haematoxylin is nearly washed out."""
+    stains = rgb2hed(image)
+    stains[..., 0] *= 0.05
+    return np.uint8(255 * hed2rgb(stains).clip(0, 1))
+
+
 AUGMENTATIONS = (
+    (pasted(own_ids=False), "labels", "ids of their own"),
+    (changed(without_stain), "image", "haematoxylin"),
     ("story", "hv", "order"),
     (mirrored((1, 1)), "hv", "Negate"),
     (mirrored((1, -1)), "hv", "negates the channel"),
@@ -308,7 +360,7 @@ def test_a_fault_of_augmentation_is_named_first(augmentation: Any, check: str, r
            remedy)  # fmt: skip
 
 
-@pytest.mark.parametrize("augmentation", ["ours", "none", mirrored((-1, 1))])
+@pytest.mark.parametrize("augmentation", ["ours", "none", mirrored((-1, 1)), pasted(own_ids=True)])
 def test_sound_augmentation_is_clean(augmentation: Any) -> None:
     given = {"augmentation": augmentation}
     assert diagnosed("augmentation", given).first is None

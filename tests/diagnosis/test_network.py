@@ -227,6 +227,10 @@ def fails(prob: Any, hv: Any) -> Any:
     raise IndexError("index 3 is out of bounds")
 
 
+def smooths(prob: Any, hv: Any) -> Any:
+    return nh.separate(Maps(prob, ndimage.gaussian_filter(hv, (0, 12, 12)))).labels
+
+
 def by_tiles(prob: Any, hv: Any) -> Any:
     out, n = np.zeros(prob.shape, int), 0
     for r in range(0, len(prob), 48):
@@ -245,6 +249,7 @@ def by_tiles(prob: Any, hv: Any) -> Any:
         (reads_inward, "separation.reading", "inward"),
         (moves, "separation.oracle", "6 columns"),
         (fails, "separation.oracle", "error"),
+        (smooths, "separation.oracle", "unless they are larger"),
         (by_tiles, "separation.reading", "tile"),
         (replace(nh.SeparationParams(), min_area=3000), "separation.tuning", "smallest area"),
     ],

@@ -9,6 +9,8 @@ from scipy import ndimage
 
 import napari_hovernet as nh
 from napari_hovernet.cli import main
+from napari_hovernet.core.diagnosis.engine import all_checks, rank
+from napari_hovernet.core.diagnosis.report import FAULT, Finding
 from napari_hovernet.core.hv import PRESETS, hv_targets
 from napari_hovernet.core.synthetic import planted_maps, tissue
 from napari_hovernet.core.types import Maps
@@ -52,6 +54,15 @@ def test_over_a_bad_score_there_is_always_something_to_look_at(change: Change) -
     assert not report.summary.startswith("Nothing wrong")
     if first.id == "model.score":
         assert "Ruled out" in first.evidence
+
+
+def test_of_causes_that_explain_one_another_in_a_ring_the_strongest_stands() -> None:
+    ids = {"model.np": 0.93, "model.activations": 0.85, "model.input": 0.75, "model.score": 0.7}
+    found = [Finding(i, FAULT, title=i, evidence=i, certainty=sure) for i, sure in ids.items()]
+    all_checks()
+    ranked = rank(found)
+    assert ranked[0].id == "model.np" and ranked[0].is_cause
+    assert [f.explained_by for f in ranked if f.id == "model.score"] != [""]
 
 
 def inside(error: Any, mask: Any) -> Any:

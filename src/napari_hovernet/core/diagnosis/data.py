@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+from scipy import fft, ndimage
 
 from ..data.items import listed
 from ..data.stores import TARGETS
@@ -194,6 +194,13 @@ EOSIN, SQUARE = 3.5, 1.45
 """Density that nuclei add in green over that in red, from which it is no haematoxylin (0.8 to 2.6);
 and width by height of the usual nucleus (or turned) from which pixels are not square (medians of
 images: up to 1.15)."""
+AGAIN, SEAM = 0.05, 3.2
+"""Share of lines that are the one before (tissue: 0), and roughness of the third roughest step from
+line to line by those around (150 images: 1.3 to 2.5; tiles laid out wrongly: 4 to 8)."""
+GHOST, CALM, CLIPPED = 0.3, 36.0, 0.03
+"""Likeness of fine detail elsewhere (of 150 images one in twenty has 0.28 or more; two pictures on
+one another 0.34 to 0.5); spread of the calmest squares (one in ten 33 or more; equalised by tiles
+half of them 54 or more); and share of values that are 0, as of those that are 255 (tissue: 0)."""
 LITTLE = 0.02
 """Share of nucleus pixels below which a few odd nuclei decide (one on the lightest spot)."""
 PROVEN = 0.5
@@ -221,6 +228,11 @@ class ImageLook:
     blocks: float  # Roughness at every eighth pixel by that at others
     offset: int  # Pixels by which red or blue lies off green
     aspect: float  # Width by height of nuclei, NaN without labels
+    again: float  # Share of rows, or columns, that are the one before
+    seam: float  # Steps from a row to the next, or a column, by the usual ones around; the third
+    ghost: float  # How alike fine detail is elsewhere
+    calm: float  # Spread of the calmest squares, grey levels
+    clipped: float  # Share of values that are 0, or 255, whichever is less
     unit: bool  # 0 and 1 alone
 
     @property
@@ -264,6 +276,8 @@ def _look(item: Item) -> ImageLook | None:
         float((flat >= 255).all(1).mean()), float(pairs.min()), inside, contrast,
         detail_of(grey, labels), _parts(grey, labels), noise_of(grey), broken,
         float(tops.min() / max(tops.max(), 1)), *_texture(grey), _offset(part), _aspect(labels),
+        *_made(part), _ghost(grey), _calm(grey),
+        min(float((flat <= 0).mean()), float((flat >= 255).mean())),
         int(image.max(initial=0)) <= 1,
     )  # fmt: skip
 
@@ -293,6 +307,37 @@ def _offset(part: Float32) -> int:
         far = max(min(int(k), n - int(k)) for k, n in zip(at, fits.shape, strict=True))
         most = max(most, far if fits.max() - fits[0, 0] >= BY else 0)
     return most
+
+
+def _made(part: Float32) -> tuple[float, float]:
+    """Share of lines that are the one before; roughness of the third roughest step between two."""
+    again, seam = [0.0], [1.0]
+    for axis in (0, 1):
+        steps = np.abs(np.diff(part, axis=axis))
+        each = steps.mean((1 - axis, 2))
+        if len(each) >= 40:
+            again.append(float((steps.max((1 - axis, 2)) == 0).mean()))
+            usual = ndimage.median_filter(each, 15, mode="nearest")
+            seam.append(float(np.sort((each / np.maximum(usual, 0.5))[2:-2])[-3]))
+    return max(again), max(seam)
+
+
+def _ghost(grey: Any) -> float:
+    """How far fine detail is like itself 5 to 40 px away, in one direction beyond all others."""
+    fine = cv2.GaussianBlur(grey, (0, 0), 0.7) - cv2.GaussianBlur(grey, (0, 0), 1.5)
+    seen = fft.rfft2(fine - fine.mean(), (2 * PART, 2 * PART))
+    alike = fft.fftshift(fft.irfft2(seen * np.conj(seen)))
+    alike = alike[PART - 40 : PART + 41, PART - 40 : PART + 41] / max(float(alike.max()), 1e-6)
+    away = np.rint(np.hypot(*np.mgrid[-40:41, -40:41])).astype(int)
+    rings = ndimage.median(alike, away, np.arange(away.max() + 1))
+    return float((alike - rings[away])[(away >= 5) & (away <= 40)].max())
+
+
+def _calm(grey: Any) -> float:
+    """Spread of a square of 64 px that is among the calmest tenth."""
+    squares = [grey[r : r + 64, c : c + 64].std() for r in range(0, grey.shape[0] - 63, 64)
+               for c in range(0, grey.shape[1] - 63, 64)]  # fmt: skip
+    return float(np.percentile(squares, 10)) if len(squares) >= 4 else 0.0
 
 
 def _aspect(labels: Int32 | None) -> float:
@@ -359,7 +404,8 @@ def images(bench: Bench) -> Steps:
         found = True
         values = {name: float(np.median([getattr(x, name) for x in bad]))
                   for name in ("bright", "darkest", "noise", "broken", "unlike", "detail", "parts",
-                               "balance", "axes", "blocks", "offset", "aspect")}  # fmt: skip
+                               "balance", "axes", "blocks", "offset", "aspect", "again", "seam",
+                               "ghost", "calm", "clipped")}  # fmt: skip
         proven = certainty > 0.92 or np.mean([x.contrast > PROVEN for x in bad]) > MOST
         yield from told([(
             True, certainty if proven else min(certainty, ALONE), title,
@@ -457,7 +503,29 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "Compression left hardly more than blocks of 8 px", "pixels at the seams of blocks are "
            "{blocks:.0f} times as rough as others (JPEG of quality 75: 2)",
            "Write images again with better quality, or without loss (PNG).")  # fmt: skip
-    yield (lambda x: x.seen and x.offset >= APART, 0.6, 0.93,
+    yield (lambda x: x.seen and x.again >= AGAIN, MOST, 0.94,
+           "A part of each image is one line again and again", "{again:.0%} of the rows or columns "
+           "are exactly the one before", "Leave out what lies beyond the edge of the scan, or read "
+           "and write these files again.")  # fmt: skip
+    yield (lambda x: x.seen and x.again < AGAIN and x.seam >= SEAM, 0.6, 0.9,
+           "Images are put together wrongly: there are straight seams", "steps across some "
+           "straight lines are {seam:.0f} times as large as others (tissue: below 2.5)",
+           "Look at the order, the direction and the place of the tiles that were put together "
+           "(stitching, a scan there and back), and match labels to them.")  # fmt: skip
+    yield (lambda x: x.seen and x.ghost >= GHOST and x.detail >= BLURRED, 0.6, 0.9,
+           "Two pictures lie on one another: contours are double", "fine detail is like itself "
+           "elsewhere by {ghost:.2f} (tissue: below 0.3)", "Register (align) planes or exposures "
+           "before they are averaged, or take one of them.")  # fmt: skip
+    yield (lambda x: x.seen and x.clipped >= CLIPPED, MOST, 0.9,
+           "Images are sharpened, or their contrast is stretched beyond the range",
+           "{clipped:.0%} of the values are 0, and as many 255 (tissue: none)",
+           "Take the images as they were before that (no filter, no contrast).")  # fmt: skip
+    yield (lambda x: x.seen and x.calm >= CALM and x.clipped < CLIPPED, 0.6, 0.75,
+           "Contrast is strong everywhere: it was equalised or raised",
+           "even the calmest squares have {calm:.0f} grey levels of spread (tissue: below 35)",
+           "Take the images as they were before that (no CLAHE, no local normalisation).",
+           )  # fmt: skip
+    yield (lambda x: x.seen and x.offset >= APART and x.unlike >= UNLIKE, 0.6, 0.93,
            "Colour channels do not lie on one another", "red or blue lies {offset:.0f} px off "
            "green (tissue: up to 2)", "Register (align) the channels: they were taken one after "
            "the other, or read from another place.")  # fmt: skip

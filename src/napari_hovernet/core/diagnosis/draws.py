@@ -292,6 +292,11 @@ ALIKE, OVER = 0.8, 0.03
 them; and share of pixels whole turns away: bytes that ran over 10 to 60 %, sound ones 0."""
 HIDDEN = 0.2
 """Share of label pixels where the image is flat, from which labels stayed on what was cut out."""
+SMALL, PASTED = 20, 0.4
+"""Pixels of a nucleus, at least; and share of the pixels of new ids among their own, from which
+nuclei were pasted (0.5 to 0.7; interpolated: 0)."""
+HAZE = 0.4
+"""Share of the fine detail left, below which images were blurred (ours: 0.5)."""
 FAINT = 0.15
 """Contrast over that before, below which nothing is left to be seen (jitter leaves 0.5)."""
 
@@ -329,6 +334,8 @@ class Look:
     image: tuple[float, float, float]  # Least, largest value, contrast over that before
     noise: float  # Grey levels, beyond those before
     haze: float  # Detail over that before
+    doubled: float  # Share of ids that stand on several nuclei
+    faded: bool  # Whether nuclei are in their place and hardly to be seen
     over: bool  # Whether bytes ran over
     swapped: bool  # Whether channels fit better in another order
 
@@ -341,11 +348,14 @@ class Look:
 def look_at(probe: Probe, drawn: Drawn) -> Look:
     """Measure one draw."""
     labels, foreign, lost = _ids(probe.labels, drawn.labels)
+    doubled = 0.0 if lost else _doubled(probe.labels, labels)
     move = None if lost else move_of(probe.labels, labels)
     moved = None if move is None else _as_labels(probe.image, move, labels.shape)
     image = np.asarray(drawn.image, np.float64)
     swapped, over = (False, False) if moved is None else _colours(image, moved)
     level = np.nan if lost or over else _level(probe, drawn, labels, moved)
+    faded = moved is not None and level < APART and _in_place(moved, image)
+    level = np.nan if faded else level
     flat, on = ~_filled(np.nan_to_num(np.asarray(drawn.image, np.float32)))[1], labels > 0
     hidden = float((flat & on).sum() / max(on.sum(), 1))
     apart = not lost and level < APART
@@ -364,7 +374,8 @@ def look_at(probe: Probe, drawn: Drawn) -> Look:
         now, was = detail_of(grey, None), detail_of(before, None)
         haze = now / was if was > 0 and np.isfinite(now) else 1.0
     return Look(move, foreign, lost, str(drawn.labels.dtype), hidden, level, matrix,
-                not plain and still, _types_wrong(probe, drawn, labels), looks, noise, haze, over,
+                not plain and still, _types_wrong(probe, drawn, labels), looks, noise, haze,
+                doubled, faded and noise < 1 and haze > HAZE, over,
                 swapped and not apart)  # fmt: skip
 
 
@@ -374,6 +385,8 @@ def _ids(before: Int32, after: npt.NDArray[Any]) -> tuple[Int32, float, bool]:
     inside, n = plain > 0, max(int((plain > 0).sum()), 1)
     ids, old = np.unique(plain[inside]), np.unique(before[before > 0])
     new = inside & ~np.isin(plain, old)
+    if _inner_share(plain, new) >= PASTED:  # pasted nuclei have ids of their own
+        new = np.zeros_like(new)
     foreign = float(new.sum()) / n
     if foreign > 0.9 and len(ids) <= 1.3 * len(old):  # Numbered anew
         new, foreign = np.zeros_like(new), 0.0
@@ -381,6 +394,45 @@ def _ids(before: Int32, after: npt.NDArray[Any]) -> tuple[Int32, float, bool]:
     few = len(ids) < max(0.5 * expected, 2)
     lost = few and len(ids) * 1.5 < int(ndimage.label(inside)[1])
     return np.where(new, 0, np.rint(plain)).astype(np.int32), foreign, lost
+
+
+def _inner_share(labels: npt.NDArray[Any], new: npt.NDArray[np.bool_]) -> float:
+    """Share of the pixels of new ids among their own: what is interpolated has no inside."""
+    plane, square = labels.astype(np.float32), np.ones((3, 3), np.uint8)
+    inner = cv2.dilate(plane, square) == cv2.erode(plane, square)
+    return float(inner[new].mean()) if new.any() else 0.0
+
+
+def _doubled(before: Int32, after: Int32) -> float:
+    """Share of ids on parts further apart than two nuclei, where they were not before."""
+    ids = np.intersect1d(before[before > 0], after)
+    twice = 0
+    for i in ids:
+        where = after == i
+        parts, n = ndimage.label(where)
+        if n > 1:
+            areas = np.bincount(parts.ravel())[1:]
+            large = np.flatnonzero(areas >= max(SMALL, 0.25 * areas.max())) + 1
+            at = np.array(ndimage.center_of_mass(where, parts, large)).reshape(-1, 2)
+            twice += int(
+                len(large) > 1 and np.hypot(*np.ptp(at, axis=0)) > 2.3 * areas.max() ** 0.5
+            )
+    return twice / max(len(ids), 1)
+
+
+def _in_place(moved: Any, image: Any) -> bool:
+    """Whether three quarters of an image, moved as labels were, fit best where they are."""
+    both = [band(np.nan_to_num(x).mean(2)) for x in (moved, image)]
+    if both[0].shape != both[1].shape:
+        return False
+    still = 0
+    for rows in np.array_split(np.arange(both[0].shape[0]), 2):
+        for cols in np.array_split(np.arange(both[0].shape[1]), 2):
+            a, b = (np.fft.rfft2(x[np.ix_(rows, cols)]) for x in both)
+            fits = np.fft.irfft2(a * np.conj(b), (len(rows), len(cols)))
+            near = np.roll(fits, (2, 2), (0, 1))[:5, :5]
+            still += int(near.max() >= 0.8 * fits.max())
+    return still >= 3
 
 
 def move_of(before: Int32, after: Int32) -> Move | None:

@@ -277,7 +277,7 @@ def _second_look(
 def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort findings: causes by what their remedy wins back, then what they explain."""
     causes = sorted((f for f in found if f.verdict == FAULT), key=_weight)
-    told = [replace(f, explained_by=_cause_of(f, causes)) for f in found]
+    told = _without_rings([replace(f, explained_by=_cause_of(f, causes)) for f in found])
     of = {f.id: _weight(f) for f in reversed(causes)}
     strongest: dict[str, Finding] = {}
     for f in sorted(told, key=_weight):
@@ -297,6 +297,21 @@ def rank(found: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(told, key=order))
 
 
+def _without_rings(told: Sequence[Finding]) -> list[Finding]:
+    """Let the strongest of causes that explain one another in a ring stand for itself."""
+    by = {f.id: f for f in sorted(told, key=_weight, reverse=True)}
+    for start in list(by):
+        way, at = [], start
+        while at in by and by[at].explained_by and at not in way:
+            way.append(at)
+            at = by[at].explained_by
+        if at in way:
+            strongest = min((by[i] for i in way[way.index(at) :]), key=_weight)
+            by[strongest.id] = replace(strongest, explained_by="")
+    free = {(f.id, f.title) for f in by.values() if not f.explained_by}
+    return [replace(f, explained_by="") if (f.id, f.title) in free else f for f in told]
+
+
 def _weight(f: Finding) -> tuple[int, float, float]:
     """Order among causes: faults, then what wins back most, then the most certain."""
     gain = 0.0 if math.isnan(f.gain) else max(f.gain, 0.0)
@@ -314,8 +329,11 @@ def _cause_of(finding: Finding, causes: Sequence[Finding]) -> str:
         if in_vain(cause):
             continue
         broken = cause.decisive and cause.family == "model"  # whatever its maps gain by a reading
-        if (finding.stands and cause.id in NO_EXCUSE) or (
-            finding.gain > max(cause.gain, 0) + MORE and not broken
+        inside = finding.stands and finding.id == "model.activations"  # what goes in fits there
+        if (
+            (finding.stands and cause.id in NO_EXCUSE)
+            or (inside and cause.id in WHAT_IFS)
+            or (finding.gain > max(cause.gain, 0) + MORE and not broken)
         ):
             continue
         mutual = finding.verdict == FAULT and _explains(finding.id, cause.id)

@@ -65,6 +65,9 @@ EDGES = 0.3
 CORNERS = 3
 """Labels that meet at corners, from which they are components if none share an edge: such labels
 come of 4-connected areas alone."""
+STEPS = 4
+"""Pixels of which all outlines are steps from which labels were enlarged too much (by hand 1; drawn
+at half the resolution 2)."""
 ODD = 0.5
 """Share of labels with large holes, filling their box, or of a few pixels, from which they are
 outlines, boxes or points (by hand below 0.03)."""
@@ -86,6 +89,8 @@ class Shapes:
     holed: npt.NDArray[np.bool_]
     box: npt.NDArray[np.bool_]  # Whether it fills its bounding box
     specks: int
+    between: int  # Of these, those whose id lies between those around
+    steps: int  # Pixels of which all outlines are multiples
     touching: int  # Labels beside another one, corners included
     sharing: int  # Pairs of pixels at which two labels share an edge
     lines: tuple[int, ...]  # Where straight borders of tiles are
@@ -125,7 +130,24 @@ def _shapes(item: Item, end: int) -> Shapes:
         item, area[there], large[there], pieces[there],
         np.bincount(ids[alike], minlength=largest + 1)[there] / area[there], there,
         form[:, 0], form[:, 1] > 0, (fill >= 0.97) & (area[there] >= SHAPE),
-        int((size[1:] < SPECK).sum()), touching_count(ids), *_borders(ids), end)  # fmt: skip
+        int((size[1:] < SPECK).sum()), _between(plane, parts, size), _steps(ids),
+        touching_count(ids), *_borders(ids), end)  # fmt: skip
+
+
+def _between(ids: Float32, parts: Int32, size: npt.NDArray[Any]) -> int:
+    """Count specks whose id is larger than the least and smaller than the largest around."""
+    square = np.ones((5, 5), np.uint8)
+    inner = (cv2.erode(ids, square) < ids) & (ids < cv2.dilate(ids, square))
+    return int((size[1:] < SPECK)[np.unique(parts[inner & (parts > 0)]) - 1].sum())
+
+
+def _steps(ids: Int32) -> int:
+    """Largest number of which the distances of all borders, down and across, are multiples."""
+    found = []
+    for plane in (ids, ids.T):
+        at = np.flatnonzero((plane[:, 1:] != plane[:, :-1]).any(0))
+        found.append(int(np.gcd.reduce(np.diff(at))) if len(at) > 3 else 1)
+    return min(found)
 
 
 def _form(ids: Int32, i: int, box: npt.NDArray[Any]) -> tuple[float, float]:
@@ -240,6 +262,8 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
     parts = np.concatenate([s.parts for s in found])
     specks, lines = sum(s.specks for s in found) / n, [x for s in found for x in s.lines]
     edge = int(np.gcd.reduce(np.array(lines))) if lines else 0
+    steps = int(np.median([s.steps for s in found]))
+    between = sum(s.between for s in found) / max(sum(s.specks for s in found), 1)
     ends = Counter(s.end for s in found if s.end in FULL and s.parts[-1] >= 3)
     end, n_full = ends.most_common(1)[0] if ends else (0, 0)
     more = any(s.end == end and len(s.area) > 1 for s in found)
@@ -252,6 +276,15 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
     sharing, corners = (sum(getattr(s, x) for s in found) for x in ("sharing", "touching"))
     # fmt: off
     return [
+        (steps >= STEPS, 0.93, f"Outlines of labels are steps of {steps} px",
+         f"All borders lie {steps} px, or a multiple of that, from one another: labels were "
+         "enlarged by the nearest pixel.", steps, STEPS, "Export labels at the resolution of the "
+         "images (scale, downsample = 1), not smaller ones enlarged."),
+        (specks >= SPECKS and between < 0.5, 0.93, "Labels are in pieces: ids lie all over",
+         f"There are {specks:.0f} specks of less than {SPECK} px per id (by hand below 0.1), and "
+         f"{1 - between:.0%} of them are no blend of what is around.", specks, SPECKS,
+         "Look at how labels are decoded and drawn: run lengths by columns or by rows, shapes of "
+         "rows and columns exchanged, masks added up (a + b) where two lie on one another."),
         (specks >= SPECKS, 0.96, "Labels were smoothed or compressed: ids that nobody gave",
          f"There are {specks:.0f} specks of less than {SPECK} px per id (by hand below 0.1): ids "
          "between those of neighbours, as interpolation and JPEG make them.", specks, SPECKS,

@@ -143,7 +143,7 @@ def layers_and_batch_norm(bench: Bench) -> Steps:
             "(healthy: below 2), that before it fits.",
             title=f"Weights before {name} and its statistics do not belong together",
             value=ratio, threshold=MISFIT, unit="ratio", plot=plot,
-            certainty=0.85 if poor else 0.45, remedy=Remedy(
+            certainty=0.85 if poor else 0.45, stands=True, remedy=Remedy(
                 "Load the checkpoint anew, strictly and by the names of its own code: weights of "
                 "another layer or file stand there, or were changed."))  # fmt: skip
     yield ok(words + (f" Adapting batch norm gains {gain.mean:+.3f}." if gain else ""), plot=plot)

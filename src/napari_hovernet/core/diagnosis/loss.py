@@ -86,6 +86,14 @@ def loss_gradient(bench: Bench) -> Steps:
             remedy=Remedy("Keep the prediction in the graph in every term: no .detach(), .data or "
                           "no_grad around it; without them HV learns no direction."),
             **common | {"value": told / true, "threshold": FOLLOWS, "unit": "share"}))  # fmt: skip
+    near, far = (_counted(loss.hv, b, by)[0] for by in (0.03, 0.3))
+    if not found and near >= COUNTS > far:
+        found.append(fault(
+            f"{near:.0%} of the nucleus pixels have a gradient where HV is off by 0.03, {far:.0%} "
+            "where it is off by 0.3.", title="Large errors get no gradient", certainty=0.93,
+            remedy=Remedy("Do not clamp or clip the error: what is far from the truth must be "
+                          "drawn to it (use a smooth L1 loss if outliers are feared)."),
+            **common | {"value": far, "threshold": COUNTS, "unit": "share"}))  # fmt: skip
     sign = _dead(slope, b) if not found else ""
     if sign:
         found.append(fault(
@@ -221,9 +229,12 @@ def _minimum_faults(
             f"The loss of {lowest} is {-cost[lowest]:.4g} below that of the truth "
             f"({-cost[lowest] / span:.0%} of the span of wrong answers).", value=cost[lowest],
             threshold=0.0, title=f"The loss is least at {lowest}", certainty=0.9 if length else
-            0.96, remedy=Remedy("Check what is subtracted from what: order of channels (swap), "
-                                "sign (minus), scale and activation of prediction and truth must "
-                                "be the same in every term."), **common)  # fmt: skip
+            0.96, remedy=Remedy(
+                "Leave out what draws HV towards 0 (a penalty of its length, a mask that the "
+                "prediction can empty), and look whether the truth came as whole numbers, or as 0."
+                if lowest == "HV = 0" else "Check what is subtracted from what: order of channels "
+                "(swap), sign (minus), scale and activation of prediction and truth must be the "
+                "same in every term."), **common)  # fmt: skip
         return
     unit = max(cost["HV = 0"], TINY * 10)
     if cost["HV = 0"] <= LOWER * span:
@@ -358,9 +369,9 @@ def loss_weights(bench: Bench) -> Steps:
                             f"({b.source}).")]  # fmt: skip
 
 
-def _counted(loss: HvLoss, b: Batch) -> tuple[float, float]:
-    """Share of nucleus pixels, and of those far from nuclei, at which HV has a gradient."""
-    moved = b.target + 0.3 * torch.randn(b.target.shape, generator=rng())
+def _counted(loss: HvLoss, b: Batch, by: float = 0.3) -> tuple[float, float]:
+    """Share of nucleus pixels, and of those far from nuclei, with a gradient if HV is off."""
+    moved = b.target + by * torch.randn(b.target.shape, generator=rng())
     slope = gradient(loss, moved, b.target, b.mask)[1]
     if slope is None:
         return 0.0, 0.0
@@ -385,6 +396,8 @@ def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
     said = f"{inside:.0%} of the nucleus pixels and {outside:.0%} of those far from nuclei count."
     if not math.isfinite(base) or (abs(base) <= TINY and not outside):
         return
+    if inside < COUNTS <= _counted(loss, b, 0.03)[0]:
+        return  # see its gradient
     if inside < COUNTS and (outside > OUTSIDE or inside > 0.02):
         other = inside > 0.02
         yield fault(

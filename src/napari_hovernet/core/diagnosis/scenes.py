@@ -226,7 +226,17 @@ class Probe:
         if params is not None and not params.merge_touching:
             return False  # ours: parameters that merge are for separation.tuning
         cut = self.separator.cut(self.maps)
-        return as_components(cut) >= SAME and self.exact.found <= FEWER * self.exact.n
+        alike = as_components(cut) >= SAME and self.exact.found <= FEWER * self.exact.n
+        return alike and not self.cuts_larger
+
+    @property
+    def cuts_larger(self) -> bool:
+        """Whether nuclei of three times the size are cut apart."""
+        cell = 2 * round(PITCH * self.radius)
+        labels = np.kron(self.labels[:cell, :cell], np.ones((3, 3), np.int32))
+        labels = compact_ids(labels)[0]
+        large = self.of("larger", lambda: exact_maps(labels), labels)
+        return large.found > FEWER * large.n
 
     @property
     def crowd(self) -> Score:

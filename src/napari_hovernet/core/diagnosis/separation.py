@@ -95,12 +95,16 @@ def exact_maps_through_it(bench: Bench) -> Steps:
     s = probe.exact if probe.exact.aji < 1 - LOST else probe.soft
     how = misplaced(probe) or (f"{s.few} of {s.n} nuclei are merged or lost, {s.many} split or "
                                "spurious")  # fmt: skip
+    mend = ("Look for what does that after the cut (filters, a shift, a border, a mask of NP left "
+            "out)")  # fmt: skip
+    if s.few > s.many and as_components(probe.separator.cut(maps)) >= SAME and probe.cuts_larger:
+        how = "touching nuclei stay one unless they are larger"
+        mend = ("A length in it is too large for these nuclei: how far HV or energy is smoothed, a "
+                "kernel, the least distance of seeds")  # fmt: skip
     yield fault(
         f"{words}{in_words(probe)}; {how}.", title=f"The separation spoils perfect maps: {how}",
         value=own, threshold=ours - LOST, unit="AJI", certainty=0.75 + min(lost, 0.4) / 2,
-        remedy=Remedy(f"Look for what does that after the cut (filters, a shift, a border, a mask "
-                      f"of NP left out), or {OURS}.", *ANEW,
-                      plain="Use the built-in separation."),
+        remedy=Remedy(f"{mend}; or {OURS}.", *ANEW, plain="Use the built-in separation."),
         numbers=numbers, layers=LOOK, places=where[: bench.params.n_places])  # fmt: skip
 
 
