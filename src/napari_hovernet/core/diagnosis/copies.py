@@ -17,8 +17,8 @@ from ..data.samples import Print as Whole
 from ..types import Progress
 from .bench import Bench, Item, item_of
 from .case import RawItem
-from .data import BLANK, CODE, PART, places_of, told
-from .engine import Steps, Verdict, check, ok, skip
+from .data import BLANK, CODE, PART, places_of
+from .engine import Steps, Verdict, check, ok, skip, told
 
 WINDOW, ONE_OF = 8, 256
 """Edge of the windows of pixels that are marked, and which share of them is kept."""

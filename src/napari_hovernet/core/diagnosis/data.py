@@ -18,23 +18,11 @@ from ..hv import compact_ids, moments
 from ..types import Float32, Int32, Progress
 from .bench import Bench, Item, T
 from .case import RawItem
-from .engine import ALONE, Steps, Verdict, check, fault, ok, skip, warn
+from .engine import ALONE, Steps, check, ok, skip, told
 from .report import Place, Remedy
 
 MOST = 0.5
 """Share of the images that decides."""
-Claim = tuple[Any, float, str, str, float, float, "str | Remedy"]
-"""Whether it holds, certainty, what is wrong, evidence, value, bound, remedy."""
-
-
-def told(claims: Iterable[Claim], **common: Any) -> Iterator[Verdict]:
-    """Make faults of the claims that hold, warnings of those that are hardly sure."""
-    for holds, certainty, title, said, value, bound, remedy in claims:
-        if holds:
-            text = Remedy(remedy) if isinstance(remedy, str) else remedy
-            yield (fault if certainty > ALONE else warn)(
-                said, title=title, certainty=certainty, value=value, threshold=bound, remedy=text,
-                **common)  # fmt: skip
 
 
 def scaled(value: float, low: float, high: float, least: float, most: float) -> float:
@@ -316,7 +304,8 @@ def _made(part: Float32) -> tuple[float, float]:
         steps = np.abs(np.diff(part, axis=axis))
         each = steps.mean((1 - axis, 2))
         if len(each) >= 40:
-            again.append(float((steps.max((1 - axis, 2)) == 0).mean()))
+            lively = part.std(1 - axis).max(1)[1:] >= ALIVE  # glass is alike, too
+            again.append(float(((steps.max((1 - axis, 2)) == 0) & lively).mean()))
             usual = ndimage.median_filter(each, 15, mode="nearest")
             seam.append(float(np.sort((each / np.maximum(usual, 0.5))[2:-2])[-3]))
     return max(again), max(seam)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from importlib import import_module
@@ -25,7 +25,7 @@ from ..data.stores import MAPS, TARGETS
 from ..types import Progress, driven
 from .bench import Bench, DiagnosisParams
 from .case import Case, Predictor, Separator, Setup
-from .report import FAMILIES, FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding
+from .report import FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding, Remedy
 
 MODULES = ("data", "copies", "placement", "labels", "targets", "maps", "maps_hv", "score", "model",
            "inputs", "layers", "separation", "loss", "augmentation")  # fmt: skip
@@ -85,10 +85,28 @@ def fault(evidence: str, **more: Any) -> Verdict:
     return Verdict(FAULT, evidence, {"certainty": 0.9, **more})
 
 
-def judge(proven: bool, evidence: str, sure: float, **more: Any) -> Verdict:
+def judge(proven: Any, evidence: str, sure: float, **more: Any) -> Verdict:
     """Say that something is wrong: a fault if an independent witness proves it, else a warning."""
     sure = more.pop("certainty", sure if proven else min(sure, ALONE))
     return (fault if proven and sure > ALONE else warn)(evidence, certainty=sure, **more)
+
+
+Claim = tuple[Any, ...]
+"""Whether it holds, how sure it is, title, evidence, value, bound, remedy (or its text), and maybe
+more fields of :class:`Finding`."""
+
+
+def told(
+    claims: Iterable[Claim], *, proven: Any = True, first: Any = False, **common: Any
+) -> Iterator[Verdict]:
+    """Say the claims that hold (the ``first`` of them alone); hardly sure ones are warnings."""
+    for holds, sure, title, said, value, bound, remedy, *more in claims:
+        if holds:
+            mends = Remedy(remedy) if isinstance(remedy, str) else remedy
+            fields = {"title": title, "value": value, "threshold": bound, "remedy": mends}
+            yield judge(proven, said, sure, **fields | common | dict(*more))
+            if first:
+                return
 
 
 def skip(why: str) -> Verdict:
@@ -137,7 +155,7 @@ def all_checks(families: tuple[str, ...] = ()) -> tuple[Check, ...]:
     """List all checks (of some families), the quickest first."""
     for name in MODULES:
         import_module(f".{name}", __package__)
-    wanted = [c for c in _CHECKS.values() if c.family in (families or FAMILIES)]
+    wanted = [c for c in _CHECKS.values() if not families or c.family in families]
     return tuple(sorted(wanted, key=lambda c: (c.last, not c.first)))
 
 

@@ -20,15 +20,13 @@ from .data import (
     DENSITY,
     LITTLE,
     MOST,
-    Claim,
     labels_on,
     look_steps,
     place_of,
     places_of,
     scaled,
-    told,
 )
-from .engine import Steps, check, ok, skip
+from .engine import Claim, Steps, check, ok, skip, told
 from .reading import own_shapes, view_steps
 from .report import Plot
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from ...errors import UserError
 from ..types import Progress
 from .bench import Bench
 from .data import scaled
-from .engine import Steps, Verdict, check, fault, ok, skip, warn
+from .engine import Claim, Steps, Verdict, check, fault, ok, skip, told, warn
 from .loss_given import (
     ADDED,
     TINY,
@@ -51,64 +52,46 @@ def loss_gradient(bench: Bench) -> Steps:
     loss, b = given(bench)
     bad, notes = _not_finite(loss.hv, b)
     whole, slope = gradient(loss.hv, b.hv, b.target, b.mask)
-    size = norm(slope)
-    full = {k: v for k, v in bad.items() if k == "float32"}
+    size, costs, full = norm(slope), wrong_answers(loss.hv, b), bad.pop("float32", [])
     said = f"Tried at HV = 0, tiny HV, the truth and the batch ({b.source})"
-    common = {"value": size, "threshold": TINY, "unit": "norm"}
-    found = []
-    if not math.isfinite(whole + size) or set(full.get("float32", ())) - {NONE, "the truth"}:
-        places = ", ".join(full.get("float32", ("the batch",)))
-        found.append(fault(f"{said}: NaN or infinite in float32 at {places}.", certainty=0.98,
-                           title="The gradient is not finite", remedy=Remedy(ROOT),
-                           **common))  # fmt: skip
-    elif size <= TINY:
-        known = wrong_answers(loss.hv, b)
-        if max(abs(v - known["truth"]) for v in known.values()) <= TINY:
-            found.append(skip("the loss does not depend on HV (see its minimum)"))
-        else:
-            found.append(fault(
-                f"The loss is {whole:.4g} and changes with the prediction, but its gradient is "
-                f"{'missing' if slope is None else 'zero'}: nothing can be learned.",
-                title="No gradient reaches HV", certainty=0.97, remedy=Remedy(
-                    "Keep tensors in the graph: no .detach(), .item(), .data, no_grad or numpy "
-                    "between prediction and loss."), **common))  # fmt: skip
-    elif NONE in full.get("float32", ()):
-        found.append(fault(
-            f"{said}: finite, but without any nucleus the loss is NaN or infinite (0 / 0).",
-            title="The loss is NaN in a batch without nuclei", certainty=0.9, remedy=Remedy(
-                "Clamp what you divide by: sum / mask.sum().clamp(min=1), so that crops without "
-                "nuclei give 0."), **common))  # fmt: skip
-    (told, true), costs = _turning(loss.hv, b), wrong_answers(loss.hv, b).values()
-    if not found and true > DIM * (max(costs) - min(costs)) and told < FOLLOWS * true:
-        found.append(fault(
-            f"Turned towards the truth the loss falls by {true:.3g} per step, its gradient says "
-            f"{told:.3g}.", title="The gradient is not that of the loss", certainty=0.93,
-            remedy=Remedy("Keep the prediction in the graph in every term: no .detach(), .data or "
-                          "no_grad around it; without them HV learns no direction."),
-            **common | {"value": told / true, "threshold": FOLLOWS, "unit": "share"}))  # fmt: skip
+    endless = not math.isfinite(whole + size) or set(full) - {NONE, "the truth"}
+    if not endless and size <= TINY and max(
+        abs(v - costs["truth"]) for v in costs.values()) <= TINY:  # fmt: skip
+        return skip("the loss does not depend on HV (see its minimum)")
+    falls, true = _turning(loss.hv, b)
+    learned = true > DIM * (max(costs.values()) - min(costs.values()))
+    sign, (half, places) = _dead(slope, b), next(iter(bad.items()), ("", []))
     near, far = (_counted(loss.hv, b, by)[0] for by in (0.03, 0.3))
-    if not found and near >= COUNTS > far:
-        found.append(fault(
-            f"{near:.0%} of the nucleus pixels have a gradient where HV is off by 0.03, {far:.0%} "
-            "where it is off by 0.3.", title="Large errors get no gradient", certainty=0.93,
-            remedy=Remedy("Do not clamp or clip the error: what is far from the truth must be "
-                          "drawn to it (use a smooth L1 loss if outliers are feared)."),
-            **common | {"value": far, "threshold": COUNTS, "unit": "share"}))  # fmt: skip
-    sign = _dead(slope, b) if not found else ""
-    if sign:
-        found.append(fault(
-            f"Where {sign}, the gradient is exactly zero; elsewhere it is not: HV was clamped.",
-            title="Part of HV gets no gradient", certainty=0.93, remedy=Remedy(
-                "Do not clamp, clip or relu HV: it is negative in half of every nucleus (-1..1)."),
-            **common))  # fmt: skip
-    half = [k for k in bad if k != "float32"]
-    if half and not found:
-        found.append(warn(
-            f"{said}: NaN or infinite in {half[0]} at {', '.join(bad[half[0]])}; float32 is fine.",
-            title=f"Not finite in half precision ({half[0]})", certainty=0.45,
-            remedy=Remedy(f"{ROOT} Compute the loss in float32."), **common))  # fmt: skip
+    claims: list[Claim] = [
+        (endless, 0.98, "The gradient is not finite", f"{said}: NaN or infinite in float32 at "
+         f"{', '.join(full or ['the batch'])}.", size, TINY, ROOT),
+        (size <= TINY, 0.97, "No gradient reaches HV", f"The loss is {whole:.4g} and changes with "
+         f"the prediction, but its gradient is {'missing' if slope is None else 'zero'}: nothing "
+         "can be learned.", size, TINY, "Keep tensors in the graph: no .detach(), .item(), .data, "
+         "no_grad or numpy between prediction and loss."),
+        (NONE in full, 0.9, "The loss is NaN in a batch without nuclei", f"{said}: finite, but "
+         "without any nucleus the loss is NaN or infinite (0 / 0).", size, TINY, "Clamp what you "
+         "divide by: sum / mask.sum().clamp(min=1), so that crops without nuclei give 0."),
+        (learned and falls < FOLLOWS * true, 0.93, "The gradient is not that of the loss",
+         f"Turned towards the truth the loss falls by {true:.3g} per step, its gradient says "
+         f"{falls:.3g}.", falls / (true or math.nan), FOLLOWS, "Keep the prediction in the graph "
+         "in every term: no .detach(), .data or no_grad around it; without them HV learns no "
+         "direction.", {"unit": "share"}),
+        (near >= COUNTS > far, 0.93, "Large errors get no gradient", f"{near:.0%} of the nucleus "
+         f"pixels have a gradient where HV is off by 0.03, {far:.0%} where it is off by 0.3.", far,
+         COUNTS, "Do not clamp or clip the error: what is far from the truth must be drawn to it "
+         "(use a smooth L1 loss if outliers are feared).", {"unit": "share"}),
+        (sign, 0.93, "Part of HV gets no gradient", f"Where {sign}, the gradient is exactly zero; "
+         "elsewhere it is not: HV was clamped.", size, TINY, "Do not clamp, clip or relu HV: it is "
+         "negative in half of every nucleus (-1..1)."),
+        (half, 0.45, f"Not finite in half precision ({half})", f"{said}: NaN or infinite in {half} "
+         f"at {', '.join(places)}; float32 is fine.", size, TINY,
+         f"{ROOT} Compute the loss in float32."),
+    ]  # fmt: skip
+    found = list(told(claims, first=True, unit="norm"))
     tail = f" Not tried: {'; '.join(notes)}." if notes else ""
-    yield from found or [ok(f"{said}: finite everywhere.{tail}", **common)]
+    yield from found or [ok(f"{said}: finite everywhere.{tail}", value=size, threshold=TINY,
+                            unit="norm")]  # fmt: skip
 
 
 def _turning(loss: HvLoss, b: Batch) -> tuple[float, float]:
@@ -118,8 +101,8 @@ def _turning(loss: HvLoss, b: Batch) -> tuple[float, float]:
     way, step = b.target - made, 0.01
     slope = gradient(loss, made, b.target, b.mask)[1]
     ends = [value(loss, made + k * step * way, b.target, b.mask) for k in (-1, 1)]
-    told = 0.0 if slope is None else -float((slope.double() * way).sum())
-    return told, (ends[0] - ends[1]) / (2 * step)
+    falls = 0.0 if slope is None else -float((slope.double() * way).sum())
+    return falls, (ends[0] - ends[1]) / (2 * step)
 
 
 NONE = "no nucleus"
@@ -214,77 +197,57 @@ def _minimum_faults(
     offset = cost.pop(ADDED)  # where background counts it is large, whatever else
     span = max(map(abs, cost.values()))
     if span <= TINY:
-        inside = _counted(loss.hv, b)[0] > TINY
-        yield skip("nuclei do not count in this loss (see its weights)") if not inside and (
-            _counted(loss.hv, b)[1] > TINY) else fault(
-            "The truth, its negative, HV = 0 and HV dealt out anew all cost the same.", value=0.0,
-            threshold=BLIND, title="The loss does not depend on HV", certainty=0.97, remedy=Remedy(
-                "Give HV a weight above 0 (lambda_hv), and compare every pixel before it is "
-                "averaged (square first, mean after)."), **common)  # fmt: skip
+        inside, outside = (share > TINY for share in _counted(loss.hv, b))
+        yield skip("nuclei do not count in this loss (see its weights)") if outside > inside else (
+            fault("The truth, its negative, HV = 0 and HV dealt out anew all cost the same.",
+                  value=0.0, threshold=BLIND, title="The loss does not depend on HV",
+                  certainty=0.97, remedy=Remedy(
+                      "Give HV a weight above 0 (lambda_hv), and compare every pixel before it is "
+                      "averaged (square first, mean after)."), **common))  # fmt: skip
         return
-    lowest = min(cost, key=lambda name: cost[name])
-    if cost[lowest] < -LOWER * span:
-        length = lowest in ("half of the truth", "twice the truth")
-        yield fault(
-            f"The loss of {lowest} is {-cost[lowest]:.4g} below that of the truth "
-            f"({-cost[lowest] / span:.0%} of the span of wrong answers).", value=cost[lowest],
-            threshold=0.0, title=f"The loss is least at {lowest}", certainty=0.9 if length else
-            0.96, remedy=Remedy(
-                "Leave out what draws HV towards 0 (a penalty of its length, a mask that the "
-                "prediction can empty), and look whether the truth came as whole numbers, or as 0."
-                if lowest == "HV = 0" else "Check what is subtracted from what: order of channels "
-                "(swap), sign (minus), scale and activation of prediction and truth must be the "
-                "same in every term."), **common)  # fmt: skip
-        return
-    unit = max(cost["HV = 0"], TINY * 10)
-    if cost["HV = 0"] <= LOWER * span:
-        unit = span
-        if cost["half of the truth"] > 2 * LOWER * span:  # else it sees directions alone
-            yield fault(
-                f"Of the span of wrong answers HV = 0 costs {cost['HV = 0'] / span:.1%} more than "
-                f"the truth, half of the truth {cost['half of the truth'] / span:.0%}.", value=0.0,
-                threshold=LOWER, title="The loss is least where HV is 0, too", certainty=0.93,
-                remedy=Remedy("Take the mask from the labels alone, and divide by its pixels: one "
-                              "made from the prediction is empty where that is 0."),
-                **common)  # fmt: skip
-            return
+    found = list(told(_wrong_minima(cost, offset, span), first=True, **common))
+    yield from found or _lengths(loss, b, curve, span, common)
+
+
+def _wrong_minima(cost: dict[str, float], offset: float, span: float) -> list[Claim]:
+    """List answers that should cost more: where it is least, and what it does not see."""
+    lowest, none, half = min(cost, key=lambda n: cost[n]), cost["HV = 0"], cost["half of the truth"]
+    length = lowest in ("half of the truth", "twice the truth")
+    unit = span if none <= LOWER * span else max(none, TINY * 10)
     seen = min(cost["the negated truth"] / 4, cost["the truth turned by 90 degrees"] / 2,
                cost["the truth dealt out anew"] / 2) / unit  # fmt: skip
-    if seen < DIM:
-        yield (fault if seen < BLIND else warn)(
-            f"HV that points elsewhere costs {seen:.1%} of what a squared error would make of it.",
-            value=seen, threshold=BLIND, unit="share", certainty=0.97 if seen < BLIND else 0.45,
-            title="The HV loss is blind to directions" if seen < BLIND else
-            "The HV loss hardly sees directions", remedy=Remedy(
-                "Give the squared error of both components (hv_mse) its weight, pixel by pixel "
-                "before any mean; lengths alone buy no direction."), **common)  # fmt: skip
-        return
-    unseen = _parts_unseen(cost | {ADDED: offset}, unit, common)
-    yield from unseen or _lengths(loss, b, curve, span, common)
-
-
-def _parts_unseen(cost: dict[str, float], unit: float, common: dict[str, Any]) -> list[Verdict]:
-    """Say whether the loss does not see errors of pixels, or one of the channels."""
-    if cost["the truth with noise"] < BLIND * unit:
-        return [fault("Noise around the truth costs next to nothing, wrong means do.", value=0.0,
-                    threshold=BLIND, title="Errors of pixels cancel out", certainty=0.95,
-                    remedy=Remedy("Square the error of each pixel first, then take the mean over "
-                                  "nuclei (order of mean and square)."), **common)]  # fmt: skip
-    if cost[ADDED] < BLIND * unit:
-        return [fault(f"{ADDED.capitalize()} costs hardly more than the truth.", value=0.0,
-                      threshold=BLIND, title="The loss does not see an offset of HV",
-                      certainty=0.95, remedy=Remedy(
-                          "Slopes alone leave a constant open: add the squared error of both "
-                          "components (hv_mse)."), **common)]  # fmt: skip
+    blind = seen < BLIND
     each = {n: c for n, c in cost.items() if "channel (" in n}
-    least, most = min(each, key=lambda n: each[n]), max(each.values())
-    if each[least] < BLIND * most:
-        return [fault(f"{least[0].upper()}{least[1:]} costs hardly more than the truth.", value=0.0,
-                    threshold=BLIND, title="The loss does not see one channel of HV",
-                    certainty=0.95, remedy=Remedy(
-                        "Compare both channels: HV is (batch, 2, H, W); look for an index [:, 0] "
-                        "or [:, 1] that picks one."), **common)]  # fmt: skip
-    return []
+    least = min(each, key=lambda n: each[n])
+    return [
+        (cost[lowest] < -LOWER * span, 0.9 if length else 0.96, f"The loss is least at {lowest}",
+         f"The loss of {lowest} is {-cost[lowest]:.4g} below that of the truth "
+         f"({-cost[lowest] / span:.0%} of the span of wrong answers).", cost[lowest], 0.0,
+         "Leave out what draws HV towards 0 (a penalty of its length, a mask that the prediction "
+         "can empty), and look whether the truth came as whole numbers, or as 0."
+         if lowest == "HV = 0" else "Check what is subtracted from what: order of channels (swap), sign (minus), scale and "
+         "activation of prediction and truth must be the same in every term."),
+        (none <= LOWER * span and half > 2 * LOWER * span, 0.93,  # else it sees directions alone
+         "The loss is least where HV is 0, too", f"Of the span of wrong answers HV = 0 costs "
+         f"{none / span:.1%} more than the truth, half of the truth {half / span:.0%}.", 0.0, LOWER,
+         "Take the mask from the labels alone, and divide by its pixels: one made from the "
+         "prediction is empty where that is 0."),
+        (seen < DIM, 0.97 if blind else 0.45, "The HV loss is blind to directions" if blind else
+         "The HV loss hardly sees directions", f"HV that points elsewhere costs {seen:.1%} of what "
+         "a squared error would make of it.", seen, BLIND, "Give the squared error of both "
+         "components (hv_mse) its weight, pixel by pixel before any mean; lengths alone buy no "
+         "direction.", {"unit": "share"}),
+        (cost["the truth with noise"] < BLIND * unit, 0.95, "Errors of pixels cancel out",
+         "Noise around the truth costs next to nothing, wrong means do.", 0.0, BLIND, "Square the "
+         "error of each pixel first, then take the mean over nuclei (order of mean and square)."),
+        (offset < BLIND * unit, 0.95, "The loss does not see an offset of HV",
+         f"{ADDED.capitalize()} costs hardly more than the truth.", 0.0, BLIND, "Slopes alone "
+         "leave a constant open: add the squared error of both components (hv_mse)."),
+        (each[least] < BLIND * max(each.values()), 0.95, "The loss does not see one channel of HV",
+         f"{least[0].upper()}{least[1:]} costs hardly more than the truth.", 0.0, BLIND, "Compare "
+         "both channels: HV is (batch, 2, H, W); look for an index [:, 0] or [:, 1] that picks "
+         "one."),
+    ]  # fmt: skip
 
 
 def _lengths(
@@ -300,21 +263,19 @@ def _lengths(
                        "Add a squared error of HV (hv_mse), which sees length and direction."),
                    **common)  # fmt: skip
     elif abs(best - 1) > OFF:
-        yield fault(f"Of k times the truth the loss is least at k = {best:g}; it should be at 1.",
-                    value=best, threshold=1.0, unit="k", certainty=0.93 if best > 0 else 0.8,
-                    title=f"The loss is least at {best:g} times the truth", remedy=Remedy(
-                        "Bring length and scale of prediction and truth together before they are "
-                        "compared."), **common)  # fmt: skip
+        yield from told([(
+            True, 0.93 if best > 0 else 0.8, f"The loss is least at {best:g} times the truth",
+            f"Of k times the truth the loss is least at k = {best:g}; it should be at 1.", best,
+            1.0, "Bring length and scale of prediction and truth together before they are "
+            "compared.")], unit="k", **common)  # fmt: skip
     for name, f in (loss.terms or {loss.name: loss.hv}).items():
         h, v = _axes(f, b)
-        if h < AXIS and v < AXIS:
-            yield fault(
-                f"{name} answers to changes of h along x {h:.2g} times as strongly as along y, to "
-                f"those of v along y {v:.2g} times as strongly as along x (1 or more in health).",
-                value=max(h, v), threshold=AXIS, unit="ratio", certainty=0.75,
-                title="The gradient term looks along the wrong axis", remedy=Remedy(
-                    "Derive h (channel 0) along x = columns and v (channel 1) along y = rows: swap "
-                    "the two kernels, or the channels."), **common)  # fmt: skip
+        yield from told([(
+            max(h, v) < AXIS, 0.75, "The gradient term looks along the wrong axis",
+            f"{name} answers to changes of h along x {h:.2g} times as strongly as along y, to "
+            f"those of v along y {v:.2g} times as strongly as along x (1 or more in health).",
+            max(h, v), AXIS, "Derive h (channel 0) along x = columns and v (channel 1) along y = "
+            "rows: swap the two kernels, or the channels.")], unit="ratio", **common)  # fmt: skip
 
 
 def _axes(loss: HvLoss, b: Batch) -> tuple[float, float]:
@@ -360,11 +321,11 @@ def loss_weights(bench: Bench) -> Steps:
     """Judge which pixels count, by what it is divided, and the shares of the terms."""
     yield Progress(0, 2, "Pixels that count in the loss")
     loss, b = given(bench)
-    found = list(_pixel_faults(loss.hv, b))
+    found = list(told(_pixel_claims(loss.hv, b), first=True, unit="share"))
     yield Progress(1, 2, "Shares of the terms")
     if loss.full is not None:
-        found += _np_faults(loss, b) or _share_faults(loss, b)
-        found += _type_faults(loss, b)
+        found += told(chain(_np_claims(loss, b), _share_claims(loss, b)), first=True, unit="share")
+        found += told(_type_claims(loss, b), unit="share")
     yield from found or [ok(f"Nuclei count, background does not, and no term drowns another "
                             f"({b.source}).")]  # fmt: skip
 
@@ -383,7 +344,8 @@ def _counted(loss: HvLoss, b: Batch, by: float = 0.3) -> tuple[float, float]:
     return float(inside), float(outside)
 
 
-def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
+def _pixel_claims(loss: HvLoss, b: Batch) -> Iterator[Claim]:
+    """List pixels that do not count (or should not), then what it is divided by."""
     t, m = b.target, b.mask
     near = F.max_pool2d(m.float()[:, None], 7, 1, 3)
     hv = b.hv * near
@@ -398,48 +360,44 @@ def _pixel_faults(loss: HvLoss, b: Batch) -> Iterator[Verdict]:
         return
     if inside < COUNTS <= _counted(loss, b, 0.03)[0]:
         return  # see its gradient
-    if inside < COUNTS and (outside > OUTSIDE or inside > 0.02):
-        other = inside > 0.02
-        yield fault(
-            said, value=inside, threshold=COUNTS, unit="share", certainty=0.93 if other else 0.95,
-            title="The mask is that of other samples or pixels" if other and outside > OUTSIDE else
-            "A part of each nucleus does not count" if other else
-            "The mask is the wrong way round: background counts, nuclei do not",
-            remedy=Remedy("Multiply each sample by its own mask of nuclei (all of their pixels, no "
-                          "background): look at broadcasting, axes, and whether it is "
-                          "inverted."))  # fmt: skip
-        return
-    if outside > OUTSIDE:
-        yield warn(f"{said} HV is drawn to 0 there, and nuclei weigh but their share of pixels.",
-                   value=outside, threshold=OUTSIDE, unit="share", certainty=0.5,
-                   title="Background counts in the HV loss", remedy=Remedy(
-                       "Multiply the error by the mask of nuclei before it is summed, unless you "
-                       "follow published code that has it so."))  # fmt: skip
-        return
+    some, out = inside > 0.02, outside > OUTSIDE
+    yield (inside < COUNTS and (out or some), 0.93 if some else 0.95,
+           "The mask is that of other samples or pixels" if some and out else
+           "A part of each nucleus does not count" if some else
+           "The mask is the wrong way round: background counts, nuclei do not", said, inside,
+           COUNTS, "Multiply each sample by its own mask of nuclei (all of their pixels, no "
+           "background): look at broadcasting, axes, and whether it is inverted.")  # fmt: skip
+    yield (out, 0.5, "Background counts in the HV loss", f"{said} HV is drawn to 0 there, and "
+           "nuclei weigh but their share of pixels.", outside, OUTSIDE, "Multiply the error by the "
+           "mask of nuclei before it is summed, unless you follow published code that has it "
+           "so.")  # fmt: skip
     pad = torch.zeros_like
     wide = above(torch.cat((hv, pad(hv)), 3), torch.cat((t, pad(t)), 3), torch.cat((m, pad(m)), 2))
     factor = wide / base if abs(base) > TINY else 1.0
-    if factor < DILUTED:
-        share = float(m.float().mean())
-        yield fault(
-            f"As much empty background beside nuclei makes the loss {factor:.2g} times as large "
-            f"(1 in health): the mean runs over all pixels, of which {share:.0%} are nucleus here.",
-            value=factor, threshold=DILUTED, unit="factor", certainty=0.8,
-            title="The background dilutes the loss", remedy=Remedy(
-                "Divide by the number of nucleus pixels (and channels): sum / mask.sum().clamp("
-                "min=1). It is no pull towards 0, but lambda_hv weighs as much less."))  # fmt: skip
+    yield (factor < DILUTED, 0.8, "The background dilutes the loss", "As much empty background "
+           f"beside nuclei makes the loss {factor:.2g} times as large (1 in health): the mean runs "
+           f"over all pixels, of which {float(m.float().mean()):.0%} are nucleus here.", factor,
+           DILUTED, "Divide by the number of nucleus pixels (and channels): sum / mask.sum().clamp("
+           "min=1). It is no pull towards 0, but lambda_hv weighs as much less.",
+           {"unit": "factor"})  # fmt: skip
     twice = {"batch": 0, "crop": -1}
     grown = {n: above(*(torch.cat((x, x), d) for x in (hv, t, m))) / base if abs(base) > TINY else 1
              for n, d in twice.items()}  # fmt: skip
     worst = [n for n, v in grown.items() if not 1 / GROWS < v < GROWS]
-    if worst and factor >= DILUTED:
-        yield fault(
-            f"The same pixels twice over make the loss {grown['batch']:.3g} (batch) and "
-            f"{grown['crop']:.3g} (crop) times as large; both should be 1.", value=grown[worst[0]],
-            threshold=GROWS, unit="factor", certainty=0.85,
-            title=f"The loss grows with the {' and the '.join(worst)}", remedy=Remedy(
-                "Divide by the number of nucleus pixels of the whole batch, so that weights and "
-                "learning rate keep their meaning."))  # fmt: skip
+    yield (worst, 0.85, f"The loss grows with the {' and the '.join(worst)}",
+           f"The same pixels twice over make the loss {grown['batch']:.3g} (batch) and "
+           f"{grown['crop']:.3g} (crop) times as large; both should be 1.",
+           grown[(worst or ["batch"])[0]], GROWS, "Divide by the number of nucleus pixels of the "
+           "whole batch, so that weights and learning rate keep their meaning.",
+           {"unit": "factor"})  # fmt: skip
+
+
+def _slope_at(loss: Loss, b: Batch, name: str, logits: Tensor) -> Tensor:
+    """Size of the slope of the whole loss at each pixel of an output."""
+    live = logits.clone().requires_grad_()
+    total, _ = loss.full(replace(b, **{name: live}))  # type: ignore[misc, arg-type]
+    slope = torch.autograd.grad(total, live, allow_unused=True)[0] if total.requires_grad else None
+    return torch.zeros(b.mask.shape) if slope is None else slope.abs().sum(1)
 
 
 def _parts(loss: Loss, b: Batch) -> tuple[dict[str, float], bool]:
@@ -455,8 +413,8 @@ def _parts(loss: Loss, b: Batch) -> tuple[dict[str, float], bool]:
     return {head: norm(s) for head, s in zip(names, slopes, strict=True)}, False
 
 
-def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
-    """Judge NP against HV by planted maps too: of NP that is learned little loss is left."""
+def _share_claims(loss: Loss, b: Batch) -> Iterator[Claim]:
+    """Hold NP against HV by planted maps too: of NP that is learned little loss is left."""
     np_share, hv_share, largest, here = 0.0, 0.0, ("", 1.0), {}
     terms = False
     for batch in (synthetic_batch(), b):
@@ -464,75 +422,52 @@ def _share_faults(loss: Loss, b: Batch) -> list[Verdict]:
         hv = {n: v for n, v in parts.items() if n.startswith("hv")}
         of_hv = sum(hv.values())
         if not all(map(math.isfinite, parts.values())) or of_hv <= TINY:
-            return []
+            return
         np_share = max(np_share, parts.get("np", 0.0) / (parts.get("np", 0.0) + of_hv))
         hv_share = max(hv_share, of_hv / (parts.get("np", 0.0) + of_hv))
         name = max(hv, key=lambda n: hv[n])
         largest = min(largest, (name, hv[name] / of_hv), key=lambda pair: pair[1])
         here = {n: v / max(sum(parts.values()), TINY) for n, v in parts.items()}
-    bounds = NP_SHARE if terms else NP_SLOPE
+    surely, maybe = NP_SHARE if terms else NP_SLOPE
     what = "loss" if terms else "gradient at the outputs"
     said = ", ".join(f"{n} {v:.1%}" for n, v in here.items()) + f" of the {what} ({b.source})"
-    plot = Plot("bars", f"Share of the {what}", tuple(here), (("share", tuple(here.values())),))
-    common = {"numbers": {f"share of {n}": v for n, v in here.items()}, "plot": plot}
-    weights = Remedy("Lower the weight of what drowns the rest (lambda_hv, lambda_gradient, "
-                     "lambda_magnitude), or raise lambda_np.")  # fmt: skip
-    if np_share < bounds[1]:
-        sure = np_share < bounds[0]
-        return [(fault if sure else warn)(
-            f"{said}. While it still learns, NP makes {np_share:.2%} of NP and HV; it should make "
-            f"{bounds[1]:.2%} or more.", title="HV drowns NP" if np_share else
-            "NP has no weight in the loss", value=np_share, threshold=bounds[0], unit="share",
-            certainty=scaled(np_share, 0, bounds[0], 0.93, 0.8) if sure else 0.4, remedy=weights,
-            **common)]  # fmt: skip
-    if hv_share < NP_SHARE[1]:
-        return [(fault if hv_share < NP_SHARE[0] else warn)(
-            f"{said}. HV makes at most {hv_share:.2%} of NP and HV (usual: more than half).",
-            title="NP drowns HV", value=hv_share, threshold=NP_SHARE[0], unit="share",
-            certainty=0.85 if hv_share < NP_SHARE[0] else 0.4, remedy=Remedy(
-                "Raise the weight of HV (lambda_hv), or lower lambda_np."), **common)]  # fmt: skip
+    common = {"unit": "share", "numbers": {f"share of {n}": v for n, v in here.items()},
+              "plot": Plot("bars", f"Share of the {what}", tuple(here),
+                           (("share", tuple(here.values())),))}  # fmt: skip
+    weights = ("Lower the weight of what drowns the rest (lambda_hv, lambda_gradient, "
+               "lambda_magnitude), or raise lambda_np.")  # fmt: skip
     many = len([n for n in here if n.startswith("hv")]) > 1
-    if many and largest[1] > TERM:
-        return [fault(f"{said}. {largest[0]} makes {largest[1]:.1%} of HV.", value=largest[1],
-                      threshold=TERM, unit="share", title=f"{largest[0]} drowns the rest of HV",
-                      certainty=0.72, remedy=weights, **common)]  # fmt: skip
-    return []
+    yield (np_share < maybe, scaled(np_share, 0, surely, 0.93, 0.8) if np_share < surely else 0.4,
+           "HV drowns NP" if np_share else "NP has no weight in the loss",
+           f"{said}. While it still learns, NP makes {np_share:.2%} of NP and HV; it should make "
+           f"{maybe:.2%} or more.", np_share, surely, weights, common)  # fmt: skip
+    yield (hv_share < NP_SHARE[1], 0.85 if hv_share < NP_SHARE[0] else 0.4, "NP drowns HV",
+           f"{said}. HV makes at most {hv_share:.2%} of NP and HV (usual: more than half).",
+           hv_share, NP_SHARE[0], "Raise the weight of HV (lambda_hv), or lower lambda_np.",
+           common)  # fmt: skip
+    yield (many and largest[1] > TERM, 0.72, f"{largest[0]} drowns the rest of HV",
+           f"{said}. {largest[0]} makes {largest[1]:.1%} of HV.", largest[1], TERM, weights,
+           common)  # fmt: skip
 
 
-def _np_faults(loss: Loss, b: Batch) -> list[Verdict]:
-    """Judge whether NP is learned of nuclei and of background."""
-    live = torch.zeros_like(b.logits).requires_grad_()
-    total, _ = loss.full(replace(b, logits=live))  # type: ignore[misc]
-    slope = torch.autograd.grad(total, live, allow_unused=True)[0] if total.requires_grad else None
-    if slope is None or not norm(slope) > TINY:
-        return []
-    each = slope.abs().sum(1)
+def _np_claims(loss: Loss, b: Batch) -> Iterator[Claim]:
+    """Say whether NP is learned of nuclei and of background."""
+    each = _slope_at(loss, b, "logits", torch.zeros_like(b.logits))
     counts = each > 1e-3 * each.max()
     inside, outside = (float(counts[m].float().mean()) for m in (b.mask, ~b.mask))
-    if min(inside, outside) >= COUNTS:
-        return []
     where = "in nuclei" if inside > outside else "on the background"
-    return [fault(
-        f"{inside:.0%} of the nucleus pixels and {outside:.0%} of the others count for NP.",
-        value=min(inside, outside), threshold=COUNTS, unit="share", certainty=0.94,
-        title=f"NP is learned {where} alone", remedy=Remedy(
-            "Take the loss of NP over all pixels, nuclei and background: leave its mask "
-            "out."))]  # fmt: skip
+    yield (norm(each) > TINY and min(inside, outside) < COUNTS, 0.94,
+           f"NP is learned {where} alone", f"{inside:.0%} of the nucleus pixels and {outside:.0%} "
+           "of the others count for NP.", min(inside, outside), COUNTS, "Take the loss of NP over "
+           "all pixels, nuclei and background: leave its mask out.")  # fmt: skip
 
 
-def _type_faults(loss: Loss, b: Batch) -> list[Verdict]:
-    """Judge whether types are learned over the background."""
-    live = b.nt_logits.clone().requires_grad_()
-    total, _ = loss.full(replace(b, nt_logits=live))  # type: ignore[misc]
-    slope = torch.autograd.grad(total, live, allow_unused=True)[0] if total.requires_grad else None
-    each = torch.zeros(b.mask.shape) if slope is None else slope.abs().sum(1)
+def _type_claims(loss: Loss, b: Batch) -> Iterator[Claim]:
+    """Say whether types are learned over the background."""
+    each = _slope_at(loss, b, "nt_logits", b.nt_logits)
     share = float(each[~b.mask].sum()) / max(float(each.sum()), TINY)
-    if share <= TYPED:
-        return []
-    return [fault(
-        f"{share:.0%} of the gradient of the types lies outside of nuclei, which are "
-        f"{float(b.mask.float().mean()):.0%} of the pixels.", value=share, threshold=TYPED,
-        unit="share", title="The loss of the types runs over the background",
-        certainty=0.75 + 0.15 * share, remedy=Remedy(
-            "Count types inside nuclei alone (nt_inside_only=True), else the plentiful background "
-            "drowns them."))]  # fmt: skip
+    yield (share > TYPED, 0.75 + 0.15 * share, "The loss of the types runs over the background",
+           f"{share:.0%} of the gradient of the types lies outside of nuclei, which are "
+           f"{float(b.mask.float().mean()):.0%} of the pixels.", share, TYPED, "Count types inside "
+           "nuclei alone (nt_inside_only=True), else the plentiful background drowns "
+           "them.")  # fmt: skip

@@ -17,8 +17,8 @@ from ..data.samples import TURNS, Turn, turn_plane
 from ..inference.images import UInt8
 from ..types import Float32, Progress
 from .bench import Bench, Item, kept
-from .data import DENSITY, places_of, scaled, told
-from .engine import Steps, check, fault, ok, skip
+from .data import DENSITY, places_of, scaled
+from .engine import Steps, check, fault, ok, skip, told
 from .report import Plot, Remedy
 
 EDGE = 512
