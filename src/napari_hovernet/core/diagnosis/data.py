@@ -183,7 +183,7 @@ EOSIN, SQUARE = 3.5, 1.45
 and width by height of the usual nucleus (or turned) from which pixels are not square (medians of
 images: up to 1.15)."""
 AGAIN, SEAM = 0.05, 3.2
-"""Share of lines that are the one before (tissue: 0), and roughness of the third roughest step from
+"""Share of lines that are the one before, in a row (tissue: 0), and roughness of the third roughest step from
 line to line by those around (150 images: 1.3 to 2.5; tiles laid out wrongly: 4 to 8)."""
 GHOST, CALM, CLIPPED = 0.3, 36.0, 0.03
 """Likeness of fine detail elsewhere (of 150 images one in twenty has 0.28 or more; two pictures on
@@ -305,7 +305,9 @@ def _made(part: Float32) -> tuple[float, float]:
         each = steps.mean((1 - axis, 2))
         if len(each) >= 40:
             lively = part.std(1 - axis).max(1)[1:] >= ALIVE  # glass is alike, too
-            again.append(float(((steps.max((1 - axis, 2)) == 0) & lively).mean()))
+            runs = ndimage.label((steps.max((1 - axis, 2)) == 0) & lively)[0]
+            long = np.bincount(runs)[1:]  # enlarged by the nearest pixel they are short
+            again.append(float(long[long >= 8].sum()) / len(each))
             usual = ndimage.median_filter(each, 15, mode="nearest")
             seam.append(float(np.sort((each / np.maximum(usual, 0.5))[2:-2])[-3]))
     return max(again), max(seam)

@@ -225,8 +225,9 @@ def _wrong_minima(cost: dict[str, float], offset: float, span: float) -> list[Cl
          f"({-cost[lowest] / span:.0%} of the span of wrong answers).", cost[lowest], 0.0,
          "Leave out what draws HV towards 0 (a penalty of its length, a mask that the prediction "
          "can empty), and look whether the truth came as whole numbers, or as 0."
-         if lowest == "HV = 0" else "Check what is subtracted from what: order of channels (swap), sign (minus), scale and "
-         "activation of prediction and truth must be the same in every term."),
+         if lowest == "HV = 0" else "Check what is subtracted from what: order of channels (swap), "
+         "sign (minus), scale and activation of prediction and truth must be the same in every "
+         "term."),
         (none <= LOWER * span and half > 2 * LOWER * span, 0.93,  # else it sees directions alone
          "The loss is least where HV is 0, too", f"Of the span of wrong answers HV = 0 costs "
          f"{none / span:.1%} more than the truth, half of the truth {half / span:.0%}.", 0.0, LOWER,
