@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.color import hed2rgb, rgb2hed
 
 import napari_hovernet as nh
-from napari_hovernet.core.diagnosis import draws
+from napari_hovernet.core.diagnosis import augmentation_given, draws
 from napari_hovernet.core.diagnosis.bench import DiagnosisParams, zoomed_about_centre
 from napari_hovernet.core.diagnosis.case import Setup
 from napari_hovernet.core.hv import HVConvention, hv_targets
@@ -46,7 +46,7 @@ def healthy(*parts: str) -> Given:
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough for mistakes of every draw or every other."""
     monkeypatch.setattr(draws, "N_DRAWS", 12)
-    monkeypatch.setattr(draws, "EDGE", 128)
+    monkeypatch.setattr(augmentation_given, "EDGE", 128)
 
 
 def diagnosed(family: str, given: Given) -> nh.DiagnosisReport:

@@ -11,6 +11,7 @@ import numpy as np
 from ..data.items import listed
 from ..data.samples import TURNS
 from ..types import Progress
+from .augmentation_given import Matrix, name_of
 from .bench import Bench
 from .data import NOISE, scaled
 from .draws import (
@@ -26,9 +27,7 @@ from .draws import (
     SHARE,
     STRAY,
     SWAP,
-    Matrix,
     draws_of,
-    name_of,
 )
 from .engine import Steps, check, fault, ok, skip, warn
 from .report import Plot, Remedy

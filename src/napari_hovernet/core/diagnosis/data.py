@@ -183,8 +183,9 @@ EOSIN, SQUARE = 3.5, 1.45
 and width by height of the usual nucleus (or turned) from which pixels are not square (medians of
 images: up to 1.15)."""
 AGAIN, SEAM = 0.05, 3.2
-"""Share of lines that are the one before, in a row (tissue: 0), and roughness of the third roughest step from
-line to line by those around (150 images: 1.3 to 2.5; tiles laid out wrongly: 4 to 8)."""
+"""Share of lines that are the one before, many in a row (tissue: 0), and roughness of the third
+roughest step from line to line by those around (150 images: 1.3 to 2.5; tiles laid out wrongly: 4
+to 8)."""
 GHOST, CALM, CLIPPED = 0.3, 36.0, 0.03
 """Likeness of fine detail elsewhere (of 150 images one in twenty has 0.28 or more; two pictures on
 one another 0.34 to 0.5); spread of the calmest squares (one in ten 33 or more; equalised by tiles

@@ -406,7 +406,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - any part may be given
     separation : str, SeparationParams or callable, optional
         A preset's name, parameters, or a function ``f(np, hv)`` that returns labels.
     augmentation, loss : optional
-        As in ``draws.py`` and ``loss_given.py``: functions of yours, or parameters.
+        As in ``augmentation_given.py`` and ``loss_given.py``: functions of yours, or parameters.
     held_out : stack or list of images, optional
         The other side of the split, for leaks.
     names, n_types : sequence of str, int, optional
