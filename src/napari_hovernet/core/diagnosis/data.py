@@ -187,9 +187,10 @@ AGAIN, SEAM = 0.05, 3.2
 roughest step from line to line by those around (150 images: 1.3 to 2.5; tiles laid out wrongly: 4
 to 8)."""
 GHOST, CALM, CLIPPED = 0.3, 36.0, 0.03
-"""Likeness of fine detail elsewhere (of 150 images one in twenty has 0.28 or more; two pictures on
-one another 0.34 to 0.5); spread of the calmest squares (one in ten 33 or more; equalised by tiles
-half of them 54 or more); and share of values that are 0, as of those that are 255 (tissue: 0)."""
+"""Likeness of fine detail elsewhere (150 images: one in ten 0.06 to 0.14 or more, enlarged twice
+0.21; two pictures on one another 0.32 to 0.5); spread of the calmest squares (one in ten 33 or
+more; equalised by tiles half of them 54 or more); and share of values that are 0, as of those that
+are 255 (tissue: 0)."""
 LITTLE = 0.02
 """Share of nucleus pixels below which a few odd nuclei decide (one on the lightest spot)."""
 PROVEN = 0.5
@@ -315,14 +316,14 @@ def _made(part: Float32) -> tuple[float, float]:
 
 
 def _ghost(grey: Any) -> float:
-    """How far fine detail is like itself 5 to 40 px away, in one direction beyond all others."""
+    """How far fine detail is like itself 9 to 40 px away, in one direction beyond all others."""
     fine = cv2.GaussianBlur(grey, (0, 0), 0.7) - cv2.GaussianBlur(grey, (0, 0), 1.5)
     seen = fft.rfft2(fine - fine.mean(), (2 * PART, 2 * PART))
     alike = fft.fftshift(fft.irfft2(seen * np.conj(seen)))
     alike = alike[PART - 40 : PART + 41, PART - 40 : PART + 41] / max(float(alike.max()), 1e-6)
     away = np.rint(np.hypot(*np.mgrid[-40:41, -40:41])).astype(int)
     rings = ndimage.median(alike, away, np.arange(away.max() + 1))
-    return float((alike - rings[away])[(away >= 5) & (away <= 40)].max())
+    return float((alike - rings[away])[(away >= 9) & (away <= 40)].max())
 
 
 def _calm(grey: Any) -> float:
@@ -499,12 +500,13 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "A part of each image is one line again and again", "{again:.0%} of the rows or columns "
            "are exactly the one before", "Leave out what lies beyond the edge of the scan, or read "
            "and write these files again.")  # fmt: skip
-    yield (lambda x: x.seen and x.again < AGAIN and x.seam >= SEAM, 0.6, 0.9,
+    yield (lambda x: x.seen and x.again < AGAIN and x.seam >= SEAM, 0.6, 0.93,
            "Images are put together wrongly: there are straight seams", "steps across some "
            "straight lines are {seam:.0f} times as large as others (tissue: below 2.5)",
            "Look at the order, the direction and the place of the tiles that were put together "
            "(stitching, a scan there and back), and match labels to them.")  # fmt: skip
-    yield (lambda x: x.seen and x.ghost >= GHOST and x.detail >= BLURRED, 0.6, 0.9,
+    yield (lambda x: x.seen and x.ghost >= GHOST and x.detail >= BLURRED
+           and x.axes >= ONE_WAY, 0.6, 0.9,
            "Two pictures lie on one another: contours are double", "fine detail is like itself "
            "elsewhere by {ghost:.2f} (tissue: below 0.3)", "Register (align) planes or exposures "
            "before they are averaged, or take one of them.")  # fmt: skip

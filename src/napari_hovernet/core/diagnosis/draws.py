@@ -60,6 +60,9 @@ SMALL, PASTED = 20, 0.4
 nuclei were pasted (0.5 to 0.7; interpolated: 0)."""
 HAZE = 0.4
 """Share of the fine detail left, below which images were blurred (ours: 0.5)."""
+PALE = 0.87
+"""Contrast over that before, below which nuclei may have lost their stain (washed out: 0.5 to 0.8;
+an image that was moved keeps it)."""
 FAINT = 0.15
 """Contrast over that before, below which nothing is left to be seen (jitter leaves 0.5)."""
 
@@ -117,15 +120,6 @@ def look_at(probe: Probe, drawn: Drawn) -> Look:
     image = np.asarray(drawn.image, np.float64)
     swapped, over = (False, False) if moved is None else _colours(image, moved)
     level = np.nan if lost or over else _level(probe, drawn, labels, moved)
-    faded = moved is not None and level < APART and _in_place(moved, image)
-    level = np.nan if faded else level
-    flat, on = ~_filled(np.nan_to_num(np.asarray(drawn.image, np.float32)))[1], labels > 0
-    hidden = float((flat & on).sum() / max(on.sum(), 1))
-    apart = not lost and level < APART
-    matrix = None if lost or foreign > FOREIGN or apart else _compared(probe, labels, drawn, move)
-    back = convert(drawn.hv, probe.convention, HVConvention())
-    still = back.shape == probe.outward.shape and bool(np.array_equal(back, probe.outward))
-    plain = move is not None and move.exact and move.turn == Turn()
     looks, noise, haze = (np.nan, np.nan, np.nan), 0.0, 1.0
     if image.size and np.isfinite(image).all():
         unit_range = 255.0 if image.max() <= 2 and drawn.image.dtype.kind == "f" else 1.0
@@ -136,6 +130,17 @@ def look_at(probe: Probe, drawn: Drawn) -> Look:
         noise = noise_of(grey) - noise_of(before)
         now, was = detail_of(grey, None), detail_of(before, None)
         haze = now / was if was > 0 and np.isfinite(now) else 1.0
+    faded = bool(
+        moved is not None and level < APART and looks[2] < PALE and _in_place(moved, image)
+    )
+    level = np.nan if faded else level
+    flat, on = ~_filled(np.nan_to_num(np.asarray(drawn.image, np.float32)))[1], labels > 0
+    hidden = float((flat & on).sum() / max(on.sum(), 1))
+    apart = not lost and level < APART
+    matrix = None if lost or foreign > FOREIGN or apart else _compared(probe, labels, drawn, move)
+    back = convert(drawn.hv, probe.convention, HVConvention())
+    still = back.shape == probe.outward.shape and bool(np.array_equal(back, probe.outward))
+    plain = move is not None and move.exact and move.turn == Turn()
     return Look(move, foreign, lost, str(drawn.labels.dtype), hidden, level, matrix,
                 not plain and still, _types_wrong(probe, drawn, labels), looks, noise, haze,
                 doubled, faded and noise < 1 and haze > HAZE, over,
