@@ -27,7 +27,7 @@ from .bench import Bench, DiagnosisParams
 from .case import Case, Predictor, Separator, Setup
 from .report import FAULT, NOT_TESTED, OK, VERDICTS, WARN, DiagnosisReport, Finding, Remedy
 
-MODULES = ("data", "copies", "placement", "labels", "targets", "maps", "maps_hv", "score", "model",
+MODULES = ("data", "copies", "placement", "labels", "targets", "maps", "maps_hv", "model",
            "inputs", "layers", "separation", "loss", "augmentation")  # fmt: skip
 """Modules beside this one that declare checks, the quickest first."""
 PHRASES = {"image": "images", "labels": "true labels", "types": "types", "features": "tokens",

@@ -22,7 +22,7 @@ from ..params import SeparationParams
 from ..types import Maps, Progress
 from .bench import Bench
 from .case import Separator
-from .engine import ALONE, Steps, check, fault, ok, skip, warn
+from .engine import ALONE, Claim, Steps, check, fault, ok, skip, told, warn
 from .reading import view_steps
 from .report import FAULT, Place, Plot, Remedy
 from .scenes import (
@@ -323,26 +323,24 @@ def seeds_in_the_centres(bench: Bench) -> Steps:
     alone = probe.alone
     words = (f"{in_words(probe)}. Of {alone.n} nuclei that stand alone {alone.missed} are lost and "
              f"{alone.split} come out in pieces ({alone.found} instances).")  # fmt: skip
-    common: dict[str, Any] = {"layers": (*LOOK, "magnitude"), "unit": "instances",
-        "value": alone.found / max(alone.n, 1), "threshold": PIECES}  # fmt: skip
-    if probe.on_rims:
-        yield fault(f"{words} With HV long in the centre it works.",
-                    title="Seeds are peaks of |HV|, which lie on the rims", certainty=0.97,
-                    remedy=Remedy(f"Take for seeds the centres, where |HV| is 0 (or low energy): "
-                                  f"{OURS}.", *ANEW), **common)  # fmt: skip
-    elif probe.separator.params is not None:
-        yield ok(words, **common)
-    elif alone.found >= PIECES * alone.n and alone.missed < alone.n:
-        yield fault(words, title="Nuclei break up: there are too many seeds (markers)",
-                    certainty=0.93, remedy=Remedy(
-                        "Give the watershed one marker for each nucleus, not every local minimum "
-                        f"of the energy: {OURS}.", *ANEW), **common)  # fmt: skip
-    elif MISSED * alone.n <= alone.missed < alone.n and probe.soft.few > MISSED * probe.soft.n:
-        yield fault(words, title="Nuclei are lost: they get no seed (marker)", certainty=0.85,
-                    remedy=Remedy("Erode or open the markers less, by less than the radius of the "
-                                  f"smallest nucleus: {OURS}.", *ANEW), **common)  # fmt: skip
-    else:
-        yield ok(words, **common)
+    of, value = probe.separator.params is None, alone.found / max(alone.n, 1)
+    claims: list[Claim] = [
+        (probe.on_rims, 0.97, "Seeds are peaks of |HV|, which lie on the rims", f"{words} With HV "
+         "long in the centre it works.", value, PIECES, Remedy("Take for seeds the centres, where "
+         f"|HV| is 0 (or low energy): {OURS}.", *ANEW)),
+        (of and alone.found >= PIECES * alone.n and alone.missed < alone.n, 0.93,
+         "Nuclei break up: there are too many seeds (markers)", words, value, PIECES, Remedy(
+             "Give the watershed one marker for each nucleus, not every local minimum of the "
+             f"energy: {OURS}.", *ANEW)),
+        (of and MISSED * alone.n <= alone.missed < alone.n
+         and probe.soft.few > MISSED * probe.soft.n, 0.85,
+         "Nuclei are lost: they get no seed (marker)", words, value, PIECES, Remedy(
+             "Erode or open the markers less, by less than the radius of the smallest nucleus: "
+             f"{OURS}.", *ANEW)),
+    ]  # fmt: skip
+    common: dict[str, Any] = {"layers": (*LOOK, "magnitude"), "unit": "instances"}
+    found = list(told(claims, first=True, **common))
+    yield from found or [ok(words, value=value, threshold=PIECES, **common)]
 
 
 # --- tuning ----------------------------------------------------------------------------
@@ -461,18 +459,17 @@ def _of_a_function(probe: Probe) -> Steps:
         if probe.of(f"NP {level:.2f}", maps, labels).few < labels.max() / 2:
             found_at = float(level)
             break
-    common: dict[str, Any] = {"value": max(few, many) / n, "threshold": SHARE, "unit": "share",
-                              "layers": LOOK}  # fmt: skip
-    if found_at < 1 and not LOW <= found_at <= HIGH:
-        yield fault(f"{words}. A nucleus is found from an NP of {found_at:.2f} on.",
-            title="The NP threshold does not fit", certainty=0.88,
-            remedy=Remedy(f"Threshold NP at about 0.5, or {OURS}.", *ANEW), **common)  # fmt: skip
-    elif ours - mine >= LOST and max(few, many) >= SHARE * n:
-        over = many > few
-        yield fault(f"{words}.", certainty=0.8,
-                    title="Nuclei are broken up" if over else "Nuclei are merged or lost",
-                    remedy=Remedy(
-                        f"Make it less ready to {'cut' if over else 'merge'} or drop (seeds, "
-                        f"markers, thresholds), or {OURS}.", *ANEW), **common)  # fmt: skip
-    else:
-        yield ok(f"{words}; a nucleus is found from an NP of {found_at:.2f} on.", **common)
+    over, share = many > few, max(few, many) / n
+    claims: list[Claim] = [
+        (found_at < 1 and not LOW <= found_at <= HIGH, 0.88, "The NP threshold does not fit",
+         f"{words}. A nucleus is found from an NP of {found_at:.2f} on.", share, SHARE,
+         Remedy(f"Threshold NP at about 0.5, or {OURS}.", *ANEW)),
+        (ours - mine >= LOST and share >= SHARE, 0.8,
+         "Nuclei are broken up" if over else "Nuclei are merged or lost", f"{words}.", share, SHARE,
+         Remedy(f"Make it less ready to {'cut' if over else 'merge'} or drop (seeds, markers, "
+                f"thresholds), or {OURS}.", *ANEW)),
+    ]  # fmt: skip
+    common: dict[str, Any] = {"unit": "share", "layers": LOOK}
+    said = list(told(claims, first=True, **common))
+    yield from said or [ok(f"{words}; a nucleus is found from an NP of {found_at:.2f} on.",
+                           value=share, threshold=SHARE, **common)]  # fmt: skip
