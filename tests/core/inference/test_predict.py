@@ -1,9 +1,12 @@
 """An image through a network and back: whole, in its place, whatever tiles it went in."""
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import nn
 
 from napari_hovernet.core.hv import TURNS, HVConvention, Turn, turn_hv, turn_plane
 from napari_hovernet.core.inference import devices, lane, predict, predict_steps
+from napari_hovernet.core.inference import maps as maps_module
 from napari_hovernet.core.inference.images import scaled_length
 from napari_hovernet.core.inference.lane import BLACK_EDGE, Canvas, no_data
 from napari_hovernet.core.inference.tiles import Box, Tile, plan
@@ -480,3 +484,49 @@ def test_maps_have_no_nucleus_there() -> None:
     maps = predict(model, image)
     assert not maps.np[:, 80:].any()
     assert (maps.np[:, :80] > 0).all()
+
+
+def test_compiled_runs_what_torch_compiles_and_tries_it_once(monkeypatch: Any) -> None:
+    passes = []
+
+    def stand_in(network: Any) -> Any:
+        return lambda image: passes.append(tuple(image.shape)) or network(image)
+
+    m, params = model(), InferenceParams(tile=64, compiled="on")
+    expected = predict(m, IMAGE, replace(params, compiled="off"))
+    monkeypatch.setattr(maps_module, "WINDOWS", ())
+    monkeypatch.setattr(torch, "compile", stand_in)
+    for more in (1, 0):
+        passes.clear()
+        assert_equal(predict(m, IMAGE, params), expected, atol=1e-5)
+        assert len(passes) == len(plan(IMAGE.shape[:2], m.network.geometry, 64)) + more
+
+
+@pytest.mark.parametrize("reason", ["no compiler", "windows"])
+def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch: Any, reason: str) -> None:
+    def fails(network: Any) -> Any:
+        raise RuntimeError("no C++ compiler was found")
+
+    monkeypatch.setattr(maps_module, "WINDOWS", ("math",) if reason == "windows" else ())
+    monkeypatch.setattr(torch, "compile", fails)
+    m, told = model(), []
+    maps = predict(m, IMAGE, InferenceParams(compiled="on"), lambda step: told.append(step.notice))
+    assert_equal(maps, predict(m, IMAGE), atol=0)
+    assert any(("windows" if reason == "windows" else "C++ compiler") in notice for notice in told)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++ here")
+def test_really_compiled_gives_the_same_maps(tmp_path: Path) -> None:
+    """In a process of its own: what it loads stays."""
+    program = (
+        "import numpy, napari_hovernet as nh; from napari_hovernet.core.params import *;"
+        "m = nh.load_model('lite-typed'); told = [];"
+        "image = numpy.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=numpy.uint8);"
+        "a = nh.predict(m, image); b = nh.predict(m, image, InferenceParams(compiled='on'), "
+        "lambda step: told.append(step.notice));"
+        "assert not any('compiled' in notice for notice in told), told;"
+        "numpy.testing.assert_allclose(b.hv, a.hv, atol=1e-4)"
+    )
+    kept = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=kept, check=True)
