@@ -99,7 +99,8 @@ def predict_steps(
             for notice in run.notices:
                 yield Progress(0, 0, "preparing", notice)
             if (params or InferenceParams()).compiled == "on":
-                yield Progress(0, 0, "compiling the network")
+                said = "" if run.network in _COMPILED else "the network is being compiled once"
+                yield Progress(0, 0, "compiling the network", said)
                 yield Progress(0, 0, "preparing", run.compile())
             while True:
                 try:
@@ -178,9 +179,10 @@ class _Run:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
+            first = plain(str(error).partition("\n")[0], 120)
             return (
                 f"The network could not be compiled and runs as it is ({type(error).__name__}: "
-                f"{plain(error, 200)}); see that a C++ compiler, and on a GPU Triton, is there."
+                f"{first}); see that a C++ compiler, and on a GPU Triton, is there."
             )
         return ""
 
