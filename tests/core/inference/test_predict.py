@@ -525,7 +525,7 @@ def test_really_compiled_gives_the_same_maps(tmp_path: Path) -> None:
         "image = numpy.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=numpy.uint8);"
         "a = nh.predict(m, image); b = nh.predict(m, image, InferenceParams(compiled='on'), "
         "lambda step: told.append(step.notice));"
-        "assert not any('compiled' in notice for notice in told), told;"
+        "assert not any('ot be compiled' in t or 'Not compiled' in t for t in told), told;"
         "numpy.testing.assert_allclose(b.hv, a.hv, atol=1e-4)"
     )
     kept = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
