@@ -32,6 +32,7 @@ import torch
 from faults_blind import BLIND, BLIND_PAIRS
 from faults_common import ROOT, Fault, Given, base, half_of
 from faults_data import DATA
+from faults_fifth import FIFTH, FIFTH_HEALTHY, FIFTH_PAIRS
 from faults_fourth import FOURTH, FOURTH_HEALTHY, FOURTH_PAIRS
 from faults_healthy import HEALTHY, PAIRS
 from faults_model import MODEL
@@ -46,7 +47,7 @@ from napari_hovernet.core.diagnosis.bench import Bench
 from napari_hovernet.core.measure.metrics import aji, contingency, dice
 
 FAULTS: tuple[Fault, ...] = (*DATA, *MODEL, *SEPARATION, *LOSS, *AUGMENTATION, *STRANGER,
-                           *BLIND, *THIRD, *FOURTH)  # fmt: skip
+                           *BLIND, *THIRD, *FOURTH, *FIFTH)  # fmt: skip
 PARTS = ("single", "pair", "healthy")
 WANTED = {"named first": 0.95, "cause and remedy": 0.90, "pairs in the top two": 0.85,
           "healthy and clean": 1.0}  # fmt: skip
@@ -103,12 +104,19 @@ def tasks() -> tuple[Task, ...]:
         *(Task(fault.name, "single", (fault,)) for fault in FAULTS),
         *(
             Task(f"{a} + {b}", "pair", (known[a], known[b]))
-            for a, b in (*PAIRS, *STRANGE_PAIRS, *BLIND_PAIRS, *THIRD_PAIRS, *FOURTH_PAIRS)
+            for a, b in (
+                *PAIRS,
+                *STRANGE_PAIRS,
+                *BLIND_PAIRS,
+                *THIRD_PAIRS,
+                *FOURTH_PAIRS,
+                *FIFTH_PAIRS,
+            )
         ),
         *(Task(name, "healthy", healthy=make) for name, make in HEALTHY.items()),
         *(
             Task(name, "healthy", healthy=lambda on=on, plant=plant: plant(base(on)))
-            for name, (on, plant) in {**THIRD_HEALTHY, **FOURTH_HEALTHY}.items()
+            for name, (on, plant) in {**THIRD_HEALTHY, **FOURTH_HEALTHY, **FIFTH_HEALTHY}.items()
         ),
     )
 
@@ -315,7 +323,7 @@ def main() -> int:
     parser.add_argument("--half", choices=("tune", "report"))
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--only", default="", help="cases with this in their name")
-    parser.add_argument("--set", default="", help="cases whose name begins with this word: E, F")
+    parser.add_argument("--set", default="", help="cases whose name begins with this word: E, F, G")
     parser.add_argument("--family", choices=("data", "model", "separation", "loss", "augmentation"))
     parser.add_argument("--cost", choices=("cheap", "normal", "slow"))
     parser.add_argument("--jobs", type=int, default=1)
