@@ -13,8 +13,7 @@ HEAVY += ("psygnal", "cv2")
 @pytest.mark.parametrize("name", sorted(set(napari_hovernet.__all__) - {"__version__"}))
 def test_every_public_name_says_what_it_does(name: str) -> None:
     doc = getattr(napari_hovernet, name).__doc__
-    assert doc
-    assert doc.strip()
+    assert doc and doc.strip()
     assert not doc.startswith(f"{name}(")  # what dataclass writes when nobody wrote a docstring
 
 

@@ -75,8 +75,7 @@ def test_every_file_tells_the_same(tmp_path: Path, result: BatchResult) -> None:
         for key in ("n_true", "n_split", "aji", "cc_aji", "hv_mse", "magnitude_inside"):
             assert float(line[key]) == row[key], key
     assert "is not there" in found["rows"][2]["error"]
-    assert "is not there" in lines[2]["error"]
-    assert lines[2]["aji"] == ""
+    assert "is not there" in lines[2]["error"] and lines[2]["aji"] == ""
     overall = found["means"]["all"]
     mean = result.overall.means["aji"]
     assert overall["scores"]["aji"]["mean"] == pytest.approx(mean.mean, rel=1e-5)
@@ -194,12 +193,9 @@ def test_failed_images_are_named_at_the_top_and_nothing_is_said_of_maps_without_
     predictor = {"model": None, "predictions": "results"}
     result = BatchResult(rows, group_rows(rows), predictor, BatchParams(), {}, 1.0)
     text = Page(render_html(result, DataAbout("d"))).text
-    assert "1 of 2 images failed" in text
-    assert text.index("torn") < text.index("Means")
-    assert "labels read from results" in text
-    assert "Pictures" not in text
-    assert "HV direction" not in text
-    assert "nan" not in text.lower().replace("explanation", "")
+    assert "1 of 2 images failed" in text and text.index("torn") < text.index("Means")
+    assert "labels read from results" in text and "Pictures" not in text
+    assert "HV direction" not in text and "nan" not in text.lower().replace("explanation", "")
 
 
 @pytest.fixture
@@ -268,20 +264,15 @@ def test_the_page_is_whole_loads_nothing_and_holds_every_score(folder: RunFolder
     sources = [s for name in ("src", "href") for s in Page(page).attributes(name)]
     assert sources
     assert all(re.match(r"data:image/(png|svg\+xml);base64,", source) for source in sources)
-    assert "<script" not in page
-    assert "default-src 'none'" in page
+    assert "<script" not in page and "default-src 'none'" in page
     assert "prefers-color-scheme: dark" in page
     page = render_run(RunWatch(folder).catch_up(), folder)
-    assert "The best epoch: 6" in page
-    assert "connected components 0.310" in page
-    assert "oracle 0.970" in page
-    assert "all foreground 0.550" in page
-    assert page.count("<tr") == 1 + 7
-    assert page.count("data:image/svg+xml") == 6
+    assert "The best epoch: 6" in page and "connected components 0.310" in page
+    assert "oracle 0.970" in page and "all foreground 0.550" in page
+    assert page.count("<tr") == 1 + 7 and page.count("data:image/svg+xml") == 6
     assert "go on</b>" in page
     assert "napari-hovernet train --data /d --start &#39;/models/m &amp; n.tar&#39;" in page
-    assert "run &lt;1&gt;" in page
-    assert "coverage &lt;low&gt;" in page
+    assert "run &lt;1&gt;" in page and "coverage &lt;low&gt;" in page
     assert "1,234,567 parameters" in page
 
 
@@ -289,8 +280,7 @@ def test_pictures_are_of_the_epochs_0_5_and_the_last(folder: RunFolder) -> None:
     shots = shots_of(RunWatch(folder).catch_up(), folder)
     assert [shot.epoch for shot in shots] == [0, 5, 6]
     counts = [(shot.n_true, shot.n_pred, shot.n_matched) for shot in shots]
-    assert counts == [(2, 1, 0), (2, 1, 0), (2, 2, 2)]
-    assert shots[-1].aji == 1
+    assert (counts, shots[-1].aji) == ([(2, 1, 0), (2, 1, 0), (2, 2, 2)], 1)
     page = render_run(RunWatch(folder).catch_up(), folder)
     titles = ["Before training", "Epoch 5", "Epoch 6"]
     assert re.findall(r"<figcaption><b>(.*?)</b>", page) == titles

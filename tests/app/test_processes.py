@@ -306,8 +306,7 @@ def test_a_process_that_may_not_be_ended_says_so(run, started, monkeypatch) -> N
 def test_records_survive_json_and_nonsense_is_none(tmp_path: Path) -> None:
     mark = ProcessMark(7, 1.5, "b", "s", "h", "u", "p", "f", "0" * 32, True)
     write_mark(tmp_path / "mark", mark)
-    assert read_mark(tmp_path / "mark") == mark
-    assert elsewhere(mark) == "on the computer h"
+    assert (read_mark(tmp_path / "mark"), elsewhere(mark)) == (mark, "on the computer h")
     for values in ({}, {"pid": "7"}, {"pid": True}, {"pid": 0}):
         assert mark_from(values) is None
     odd = {"pid": 7, "born": "x", "boot": 1, "token": "short", "marked": "yes", "birth": "a b"}

@@ -103,8 +103,7 @@ def test_a_broken_configuration_is_listed_as_such(store: RunStore, config: Train
     run = store.create(config)
     run.config_file.write_text('{"optim": {"epochs": "many"}}')
     (info,) = store.list()
-    assert info.state == "broken"
-    assert "epochs is 'many'" in info.message
+    assert info.state == "broken" and "epochs is 'many'" in info.message
     refuses("epochs is 'many'", store.start, run)
     run.config_file.write_text("{")
     assert store.info(run).state == "broken"
@@ -157,8 +156,7 @@ def test_a_killed_run_is_stopped_and_goes_on_from_its_checkpoint(store, config, 
     (run.path / ".napari-hovernet-0123.tmp").write_text("half of a file")
     watch = RunWatch(run)
     store.kill(run)
-    assert watch.catch_up().state == "stopped"
-    assert "Killed" in watch.view.message
+    assert watch.catch_up().state == "stopped" and "Killed" in watch.view.message
     assert not list(run.path.glob(".napari*"))
     assert store.info(run).can_resume
     store.resume(run)
@@ -174,8 +172,7 @@ def test_a_run_killed_by_others_says_what_is_known_and_can_be_resumed(store, con
     store.start(run)
     until(store, run, "killed")
     info = store.info(run)
-    assert info.message.endswith("The log ends with: about to go")
-    assert info.can_resume
+    assert info.message.endswith("The log ends with: about to go") and info.can_resume
     fake()
     store.resume(run)
     until(store, run, "done")
@@ -230,16 +227,14 @@ def test_one_may_run_beside_the_others(store, config, fake) -> None:
     until(store, first, "running")
     store.start(second, Start(queued=False))
     until(store, second, "running")
-    assert store.info(first).state == "running"
-    assert store.queue() == ("a",)
+    assert (store.info(first).state, store.queue()) == ("running", ("a",))
 
 
 def test_a_start_that_fails_leaves_a_failed_run(tmp_path: Path, config: TrainConfig) -> None:
     store = RunStore(tmp_path / "runs", lambda *_: ["no such program"])
     run = store.create(config)
     refuses("no such program", store.start, run, by=UserError)
-    assert store.info(run).state == "failed"
-    assert store.queue() == ()
+    assert (store.info(run).state, store.queue()) == ("failed", ())
 
 
 def test_threads_and_priority_of_the_process(tmp_path: Path, config: TrainConfig) -> None:
@@ -259,8 +254,7 @@ def test_the_order_is_that_of_entering_and_the_dead_do_not_count(tmp_path: Path)
     queue = RunQueue(tmp_path)
     for name, changes in (("b", {}), ("dead", {"born": 1.0}), ("far", {"host": "x"}), ("a", {})):
         queue.enter(name, replace(mark_of(os.getpid(), tmp_path / name), **changes))
-    assert queue.order() == ("b", "a")
-    assert queue.try_turn("b")
+    assert queue.order() == ("b", "a") and queue.try_turn("b")
     other = RunQueue(tmp_path)
     other.leave("b")  # its ticket is gone, the lock is still held
     assert not other.try_turn("a")
@@ -286,8 +280,7 @@ def test_how_a_training_ends_is_noted(folder: RunFolder) -> None:
         run.write_status({"state": "failed", "message": "hv_magnitude became NaN"})
         raise SystemExit(1)
 
-    assert live(folder, train) == 1
-    assert state_of(folder).message == "hv_magnitude became NaN"
+    assert (live(folder, train), state_of(folder).message) == (1, "hv_magnitude became NaN")
 
     def train(*_: object) -> int:
         raise KeyboardInterrupt
@@ -335,5 +328,4 @@ def test_what_a_list_shows(folder: RunFolder) -> None:
     assert not info.can_resume
     folder.resume_file.parent.mkdir()
     folder.resume_file.touch()
-    assert info_of(folder).can_resume
-    assert info_of(folder) == info_of(folder)
+    assert info_of(folder).can_resume and info_of(folder) == info_of(folder)

@@ -39,12 +39,9 @@ def picture(shape: tuple[int, ...] = (40, 56, 3)) -> npt.NDArray[np.uint8]:
 def test_a_result_holds_all_stages_that_fit_each_other(model: Model) -> None:
     steps: list[Progress] = []
     result = drive(segment_steps(model, picture(), EVERYTHING), steps.append)
-    assert result.labels.shape == (40, 56)
-    assert result.labels is result.separation.labels
-    assert result.n == result.separation.n > 0
-    assert result.nuclei.type_names == model.info.types
-    assert result.offset == (0, 0)
-    assert result.seconds > 0
+    assert result.labels.shape == (40, 56) and result.labels is result.separation.labels
+    assert result.n == result.separation.n > 0 and result.nuclei.type_names == model.info.types
+    assert result.offset == (0, 0) and result.seconds > 0
     assert [step.message for step in steps[-2:]] == [
         "Separating nuclei ...",
         "Measuring nuclei ...",

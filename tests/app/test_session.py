@@ -109,8 +109,7 @@ def test_usable_checkpoints_are_remembered_and_broken_ones_forgotten():
     assert session.settings.model == "/good.tar"
     session.choose_model("/bad.tar")
     session.describe_model("/bad.tar", None, "truncated")
-    assert session.settings.recent_models == ("/good.tar",)
-    assert session.settings.model == DEFAULT
+    assert (session.settings.recent_models, session.settings.model) == (("/good.tar",), DEFAULT)
 
 
 def test_another_thread_may_not_change_the_session(session):

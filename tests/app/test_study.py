@@ -88,8 +88,7 @@ def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
     choice = drive(module.truth_steps(given, module.Target((20, 30))))
     assert (choice.key, choice.name, choice.error) == (("layer", 1), "mine", "")
     np.testing.assert_array_equal(choice.labels, labels())
-    assert choice.notes[0] == "as is"
-    assert "float64" in choice.notes[1]
+    assert choice.notes[0] == "as is" and "float64" in choice.notes[1]
     target = module.Target((8, 10), (2, 6), region=True)
     choice = drive(module.truth_steps(source(labels()), target))
     np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
@@ -116,8 +115,7 @@ def test_what_has_not_changed_stays() -> None:
     painted = labels()
     painted[15, 15] = 3
     again = drive(module.truth_steps(source(painted), target, first))
-    assert again is not first
-    assert again.labels[15, 15] == 3
+    assert again is not first and again.labels[15, 15] == 3
     wrong = drive(module.truth_steps(source(labels()[1:]), target, first))
     assert drive(module.truth_steps(source(labels()[1:]), target, wrong)) is wrong
     assert drive(module.truth_steps(source(labels()), target, wrong)) is not wrong
@@ -139,6 +137,5 @@ def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Pat
     case = module.Case(maps, labels, info, SeparationParams(), truth=truth.labels, read=truth.read)
     found = drive(module.finding_steps(case))
     scores = found.comparison.prediction.typed
-    assert scores.type_accuracy == 0.5
-    assert scores.confusion[2, 4] == 1
+    assert (scores.type_accuracy, scores.confusion[2, 4]) == (0.5, 1)
     assert [row.name for row in scores.types.values()] == [t.name for t in CONSEP.values()][1:]

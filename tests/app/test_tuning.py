@@ -93,8 +93,7 @@ def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
     heard.clear()
     cut = SeparationParams(depth=0.33)
     tuning.begin(result(cut))
-    assert tuning.params == tuning.start == TuneParams(cut)
-    assert tuning.tuned is None
+    assert tuning.params == tuning.start == TuneParams(cut) and tuning.tuned is None
     assert not (tuning.can_undo or tuning.can_redo)
     assert heard == [("params", TuneParams(cut)), ("tuned", None)]
     tuning.begin(None)

@@ -72,8 +72,7 @@ def test_health_is_not_said_where_many_are_uncertain():
     share = np.where(truth > 0, 0.95, 0.02)
     share[(truth > 5)] = 0.6
     found = verdict(studied(truth, np=share))
-    assert found.text == "10 nuclei · no blobs · 5 uncertain"
-    assert found.tone == "warn"
+    assert (found.text, found.tone) == ("10 nuclei · no blobs · 5 uncertain", "warn")
     few = np.where(truth > 0, 0.95, 0.02)
     few[truth == 3] = 0.6
     assert "healthy · 1 uncertain" in verdict(studied(truth, np=few)).text

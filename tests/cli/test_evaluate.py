@@ -90,20 +90,16 @@ def test_split_source_samples_and_json(run: Any, data: Path, tmp_path: Path) -> 
     one = run("evaluate", data / "index.csv", "-o", tmp_path / "b", "--pred", pred, "--source", "A",
               "--n_samples", 1, "--json", "--no-html", "-q")  # fmt: skip
     assert [row["name"] for row in json.loads(one.out)["rows"]] == ["x0"]
-    assert files_below(tmp_path / "b") == ["evaluation.csv", "evaluation.json"]
-    assert one.err == ""
+    assert (files_below(tmp_path / "b"), one.err) == (["evaluation.csv", "evaluation.json"], "")
 
 
 def test_some_bad_images_are_status_1_and_named(run: Any, data: Path, tmp_path: Path) -> None:
     png(data / "im/x1_lab.png", np.ones((9, 9), np.uint16))
     (tmp_path / "pred/x2.png").unlink()
     outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
-    assert outcome.status == 1
-    assert "2 of 3 images failed:" in outcome.err
-    assert "x1: x1_lab.png: The truth is 9 x 9 pixels" in outcome.err
-    assert "x2: " in outcome.err
-    assert "holds no prediction for x2.png" in outcome.err
-    assert "1 (+1 failed)" in outcome.out
+    assert outcome.status == 1 and "2 of 3 images failed:" in outcome.err
+    assert "x1: x1_lab.png: The truth is 9 x 9 pixels" in outcome.err and "x2: " in outcome.err
+    assert "holds no prediction for x2.png" in outcome.err and "1 (+1 failed)" in outcome.out
     assert files_below(tmp_path / "o") == ALL
     assert "2 of 3 images failed" in (tmp_path / "o" / "evaluation.html").read_text()
 
@@ -115,11 +111,9 @@ def test_only_bad_images_are_status_2_and_nothing_is_written(run, data, tmp_path
     outcome = run("evaluate", data, *given)
     assert outcome.status == 2
     assert "None of the 3 images could be evaluated. First x0:" in outcome.err
-    assert len(outcome.errors) == 1
-    assert files_below(tmp_path / "o") == []
+    assert (len(outcome.errors), files_below(tmp_path / "o")) == (1, [])
     single = run("evaluate", data, *given, "--n-samples", 1)
-    assert single.status == 2
-    assert "error: x0: " in single.err
+    assert single.status == 2 and "error: x0: " in single.err
 
 
 @pytest.mark.parametrize(
@@ -133,8 +127,7 @@ def test_only_bad_images_are_status_2_and_nothing_is_written(run, data, tmp_path
 )
 def test_wrong_choices_are_one_clear_line(run, data, tmp_path, argv, said) -> None:
     outcome = run("evaluate", data, "-o", tmp_path / "o", *argv)
-    assert outcome.status == 2
-    assert len(outcome.errors) == 1
+    assert (outcome.status, len(outcome.errors)) == (2, 1)
     assert said in outcome.errors[0]
     assert files_below(tmp_path / "o") == []
 
@@ -146,8 +139,7 @@ def test_a_read_only_disk_is_told_before_any_work(run, data, tmp_path, monkeypat
     monkeypatch.setattr(command.batch, "evaluate_steps", lambda *_: pytest.fail("work was begun"))
     monkeypatch.setattr("napari_hovernet.core.io.files.Path.touch", refuses)
     outcome = run("evaluate", data, "-o", tmp_path / "o", "--pred", tmp_path / "pred")
-    assert outcome.status == 2
-    assert "the disk is read-only: choose another folder" in outcome.err
+    assert outcome.status == 2 and "the disk is read-only: choose another folder" in outcome.err
 
 
 def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
@@ -161,8 +153,7 @@ def test_ctrl_c_while_images_run_or_files_are_written_leaves_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(place, pressed)
             outcome = run(*given)
-        assert outcome.status == 130
-        assert "interrupted" in outcome.err
+        assert outcome.status == 130 and "interrupted" in outcome.err
         assert files_below(tmp_path / "o") == []
 
 

@@ -44,8 +44,7 @@ def test_a_broken_checkpoint_is_one_clear_line(run, tmp_path, images, model_file
 def test_without_napari_it_says_what_to_install(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "NEEDED", ("no_such_viewer",))
     outcome = run("demo")
-    assert outcome.status == 2
-    assert "no_such_viewer" in outcome.err
+    assert outcome.status == 2 and "no_such_viewer" in outcome.err
     assert "pip install 'napari-hovernet[all]'" in outcome.err
 
 
@@ -117,8 +116,7 @@ def test_code_is_told_from_files_imported_or_named(tmp_path, monkeypatch) -> Non
     (tmp_path / "own_module_of_a_test.py").write_text("def cut():\n    return 7\n")
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
-    assert import_named("own_module_of_a_test:cut")() == 7
-    assert sys.path == before
+    assert (import_named("own_module_of_a_test:cut")(), sys.path) == (7, before)
     assert import_named("math:pi") > 3
     bad = tmp_path / "bad.py"
     bad.write_text("1 / 0\n")

@@ -86,8 +86,7 @@ def test_leaving_does_not_stop(run: Any, folder: RunFolder) -> None:
     later(0.5, lambda: signal.raise_signal(signal.SIGINT))
     outcome = run("attach", "mine")
     signal.signal(signal.SIGINT, before)
-    assert outcome.status == 0
-    assert "mine goes on by itself" in outcome.err
+    assert outcome.status == 0 and "mine goes on by itself" in outcome.err
     assert folder.read_command() == ""
 
 
@@ -99,11 +98,9 @@ def test_a_run_that_failed_is_told_by_the_status(run: Any, folder: RunFolder) ->
 
 
 def test_stop_pause_and_kill(run: Any, folder: RunFolder) -> None:
-    assert run("stop", "mine", "--pause").status == 0
-    assert folder.read_command() == "pause"
+    assert (run("stop", "mine", "--pause").status, folder.read_command()) == (0, "pause")
     outcome = run("stop", "mine")
-    assert outcome.status == 0
-    assert folder.read_command() == "stop"
+    assert (outcome.status, folder.read_command()) == (0, "stop")
     write_mark(process_file(folder), ProcessMark(os.getpid(), 1.0))  # it is gone
     assert state_of(folder).state == "killed"
     outcome = run("stop", "mine", "--kill")

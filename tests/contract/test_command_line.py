@@ -76,8 +76,7 @@ def test_commands_options_and_defaults_are_those_users_know(run, same_surface) -
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(run: Any, name: str) -> None:
     said = run(name, "--help")
-    assert said.status == 0
-    assert f"usage: napari-hovernet {name}" in said.out
+    assert said.status == 0 and f"usage: napari-hovernet {name}" in said.out
     assert not said.err
     assert name in run("--help").out
 
@@ -153,8 +152,7 @@ def test_segment_writes_every_format_and_counts(segmented: Any) -> None:
 
 def test_one_damaged_image_of_several_is_status_1(segmented: Any) -> None:
     _, said = segmented
-    assert said.status == 1
-    assert "broken.png" in said.errors[0]
+    assert said.status == 1 and "broken.png" in said.errors[0]
     assert "1 of 2 images failed:" in said.err
 
 
@@ -162,8 +160,7 @@ def test_results_are_replaced_only_when_told(run: Any, segmented: Any) -> None:
     folder, _ = segmented
     image, out = folder / "in" / "t3.png", folder / "out"
     said = run("segment", image, "-o", out)
-    assert said.status == 2
-    assert "Give --overwrite or --skip-existing" in said.err
+    assert said.status == 2 and "Give --overwrite or --skip-existing" in said.err
     said = run("segment", image, "-o", out, "--skip-existing")
     assert (said.status, said.out) == (0, f"All 1 images have their results in {out}.\n")
     region = ("--region", 0, 0, 48, 64, "--formats", "csv", "-q", "--device", "cpu")
@@ -192,8 +189,7 @@ def test_info_export_and_back(run: Any, files: Path, tmp_path: Path) -> None:
         k: about[k] for k in ("types", "config", "licence", "mpp", "parameters")
     }
     refused = run("export", typed, out)
-    assert refused.status == 2
-    assert "is there already; give --overwrite" in refused.err
+    assert refused.status == 2 and "is there already; give --overwrite" in refused.err
     assert run("export", typed, out, "--overwrite").status == 0
 
 
@@ -235,8 +231,7 @@ def test_evaluate_scores_a_model_beside_the_base_rates(run, files, tmp_path) -> 
     assert means["aji"]["mean"] > 0.8 > means["cc_aji"]["mean"]
     assert means["oracle_aji"]["mean"] > 0.95
     page = (tmp_path / "out" / "evaluation.html").read_text()
-    assert "data:image/" in page
-    assert "<script src" not in page
+    assert "data:image/" in page and "<script src" not in page
     assert run(*argv).status == 2
 
 
@@ -244,8 +239,7 @@ def test_magnitude_tells_length_and_direction(run: Any, files: Path) -> None:
     argv = ("magnitude", files / "pairs" / "images" / "t3.png", "--device", "cpu")
     labels = ("--labels", files / "pairs" / "labels")
     said = run(*argv, *labels, "--model", "compact")
-    assert said.status == 0
-    assert said.out.splitlines()[1].split()[:2] == ["t3", "true"]
+    assert (said.status, said.out.splitlines()[1].split()[:2]) == (0, ["t3", "true"])
     assert re.search(r"All 1 image: mean magnitude inside nuclei 0\.\d+: healthy", said.out)
     assert "[image max] is misleading" in said.out
     found = json.loads(run(*argv, "--json").out)
@@ -260,8 +254,7 @@ def test_diagnose_names_the_cause_and_writes_reports(run: Any, files: Path, tmp_
     said = run(*argv, "--report", page, "--json", out, "--n-samples", 2, "--all")
     assert said.status == 1
     assert said.out.startswith("Most likely cause: ") and "ever trained" in said.out.splitlines()[0]
-    assert "1. FAULT " in said.out
-    assert "model.weights, " in said.out
+    assert "1. FAULT " in said.out and "model.weights, " in said.out
     for words in ("   evidence  ", "   number    ", "   remedy    ", "\nIn order (",
                   "\nNot tested ("):  # fmt: skip
         assert words in said.out
@@ -274,8 +267,7 @@ def test_diagnose_is_status_0_without_a_fault(run: Any) -> None:
     said = run("diagnose", "--separation", "local", "--only", "separation", "--json", "-q")
     assert said.status == 0
     found = json.loads(said.out)
-    assert found["schema"] == "napari-hovernet/diagnosis"
-    assert found["verdicts"]["fault"] == 0
+    assert (found["schema"], found["verdicts"]["fault"]) == ("napari-hovernet/diagnosis", 0)
 
 
 @pytest.mark.slow
@@ -329,8 +321,7 @@ def test_a_run_is_listed_attached_and_not_stopped_when_done(run, trained, tmp_pa
     (found,) = json.loads(run("runs", "--json", *where).out)
     assert (found["state"], found["epoch"], found["can_resume"]) == ("done", 1, False)
     said = run("attach", "mine", "--plot", tmp_path / "curves.png", *where)
-    assert said.status == 0
-    assert "mine: done" in said.err
+    assert said.status == 0 and "mine: done" in said.err
     assert len(said.out.splitlines()) == 3
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     for argv, words in (
@@ -366,8 +357,7 @@ def test_a_run_in_the_background_is_stopped_with_a_checkpoint(run, files, tmp_pa
     while '"event": "epoch", "epoch": 1' not in (events.read_text() if events.exists() else ""):
         assert time.monotonic() < left, "it does not begin"
         time.sleep(0.05)
-    assert run("stop", "long", *where).status == 0
-    assert run("attach", "long", *where).status == 0
+    assert (run("stop", "long", *where).status, run("attach", "long", *where).status) == (0, 0)
     (found,) = json.loads(run("runs", "--json", *where).out)
     assert (found["state"], found["can_resume"]) == ("stopped", True)
     assert (tmp_path / "long" / "checkpoints" / "last.ckpt").is_file()

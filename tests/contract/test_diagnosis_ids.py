@@ -75,9 +75,7 @@ def test_faults_are_named_with_evidence_number_and_remedy() -> None:
     hv = nh.hv_targets(labels[0])[::-1]
     report = nh.diagnose(labels=labels, np=(labels > 0).astype(float), hv=hv[None], hv_are="maps")
     first = report.first
-    assert first is not None
-    assert first.id == "model.hv_direction"
+    assert first is not None and first.id == "model.hv_direction"
     assert first.verdict == "fault"
     assert (first.remedy.action, first.remedy.value) == ("hv_order", "vh")
-    assert first.certainty > 0.5
-    assert first in report.faults
+    assert first.certainty > 0.5 and first in report.faults

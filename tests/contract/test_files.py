@@ -125,10 +125,8 @@ def test_the_same_labels_give_the_same_arrays(written: Path, files: Path) -> Non
     assert names <= set(new)
     assert all(np.array_equal(old[name], new[name]) for name in names)
     old, new = (of_tiff(folder / "t3.tif") for folder in (files / "exports", written))
-    assert np.array_equal(old.pop("labels"), new["labels"])
-    assert new["labels"].dtype == np.uint16
-    assert old == {name: new[name] for name in old}
-    assert old["resolution"] == (40_000, 40_000)
+    assert np.array_equal(old.pop("labels"), new["labels"]) and new["labels"].dtype == np.uint16
+    assert old == {name: new[name] for name in old} and old["resolution"] == (40_000, 40_000)
 
 
 def of_tiff(path: Path) -> dict[str, Any]:
@@ -164,8 +162,7 @@ def test_a_checkpoint_predicts_the_same_numbers(files, image, expected, name) ->
 def test_a_trained_checkpoint_says_how_it_came_about(files: Path) -> None:
     info = nh.load_model(models(files)["trained"], "cpu").info
     assert info.training["start"] == f"{PLACE}/models/tiny.safetensors"
-    assert info.training["loss"]["lambda_hv"] == 2.0
-    assert info.training["optim"]["epochs"] == 3
+    assert (info.training["loss"]["lambda_hv"], info.training["optim"]["epochs"]) == (2.0, 3)
     assert [row["epoch"] for row in info.history][:2] == [0, 1]
     assert {"loss", "magnitude", "cosine", "aji", "oracle_aji"} <= set(info.history[1]["val"])
 
@@ -255,8 +252,7 @@ def test_corrected_pairs_are_found_with_their_provenance(documented, files) -> N
     (pair,) = find(files / "pairs", split="val")
     assert (pair.source, pair.image.name, pair.labels.name) == ("slide 3", "t3.png", "t3.tif")
     record = documented("read_label_tiff")(pair.labels).metadata["corrections"]
-    assert record["added"] == [1]
-    assert record["time_utc"] == "2026-01-01T00:00:00+00:00"
+    assert (record["added"], record["time_utc"]) == ([1], "2026-01-01T00:00:00+00:00")
     assert record["summary"].startswith("1 nucleus added (")
 
 
@@ -356,8 +352,7 @@ def test_a_run_goes_on_to_the_numbers_it_would_have_come_to(run, runs, expected)
     """Everything of the run counts: weights, optimiser, random numbers, place in the data."""
     said = run("train", "--resume", "first", "--runs-dir", runs, "--now")
     assert said.status == 0, said.err
-    assert "goes on after epoch 1" in said.err
-    assert "first: done" in said.err
+    assert "goes on after epoch 1" in said.err and "first: done" in said.err
     lines = (runs / "first" / "events.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     epochs = [event for event in events if event["event"] == "epoch"]

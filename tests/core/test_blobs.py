@@ -147,8 +147,7 @@ def test_sheets_debris_and_cut_nuclei() -> None:
     labels[60, 20:28] = 50
     labels[70, 3::2] = np.arange(60, 60 + len(labels[70, 3::2]))
     report = blob_report(None, labels)
-    assert report.n_suspected == 0
-    assert report.median_area == (discs(LONE[0]) > 0).sum()
+    assert report.n_suspected == 0 and report.median_area == (discs(LONE[0]) > 0).sum()
     labels = discs(*LONE, (60, 60, 3, 9), (60, 66, 3, 9))
     assert blob_report(None, labels).n_suspected == 0
     eager = blob_report(None, labels, BlobParams(least_core=0.0))
@@ -172,8 +171,7 @@ def test_ids_may_have_gaps_be_huge_and_lie_apart() -> None:
     report = blob_report(None, labels)
     assert (report.n_components, report.n_instances, report.n_scattered) == (3, 2, 1)
     assert [row.n_instances for row in report.rows] == [1, 1, 1]
-    assert [row.worst for row in report.suspects] == [2]
-    assert report.status_of(1) == "single"
+    assert ([row.worst for row in report.suspects], report.status_of(1)) == ([2], "single")
     labels = discs((15, 15, 9, 2), (60, 60, 9, 2), (60, 77, 9, 2), (15, 50, 9, 1))
     assert blob_report(None, labels).status_of(2) == "blob", "the worst of its components"
 

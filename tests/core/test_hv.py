@@ -44,15 +44,13 @@ def test_huge_ids_views_and_single_pixels():
     np.testing.assert_array_equal(hv_targets(wide[:, ::2]), hv_targets(discs()))
     assert hv_targets(np.ones((1, 1), int)).ravel().tolist() == [0, 0]
     hv = hv_targets(np.ones((3, 5), int))
-    assert hv[0, 1, 4] == 1
-    assert hv[1, 2, 2] == 1
+    assert (hv[0, 1, 4], hv[1, 2, 2]) == (1, 1)
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (1, 1), (4, 3)])
 def test_empty(shape):
     hv = hv_targets(np.zeros(shape, int))
-    assert hv.shape == (2, *shape)
-    assert not hv.any()
+    assert hv.shape == (2, *shape) and not hv.any()
 
 
 def test_distance_peak_is_the_deepest_pixel():

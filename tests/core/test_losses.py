@@ -88,8 +88,7 @@ def test_without_types(missing: tuple[int, ...], adaptive: bool) -> None:
     assert float(terms["nt"]) == 0
     weights = (1, 1) if adaptive else (1, 2)
     want = weights[0] * terms["np"] + weights[1] * terms["hv"]
-    assert total.item() == pytest.approx(want.item())
-    assert loss.shares(terms)["nt"] == 0
+    assert (total.item(), loss.shares(terms)["nt"]) == (pytest.approx(want.item()), 0)
 
 
 def test_learned_weights_rest_at_one_over_their_terms() -> None:
@@ -108,8 +107,7 @@ def test_learned_weights_rest_at_one_over_their_terms() -> None:
     total, terms = loss(*batch_of())
     total.backward()
     assert total.item() == pytest.approx((terms["np"] + terms["hv"]).item())
-    assert loss.s.grad[LOSS_HEADS.index("nt")] == 0
-    assert loss.weights()["nt"] == 0
+    assert (loss.s.grad[LOSS_HEADS.index("nt")], loss.weights()["nt"]) == (0, 0)
     assert loss.shares(terms)["nt"] == 0
 
 
@@ -117,8 +115,7 @@ def test_shares_are_parts_of_the_total() -> None:
     loss = HoverLoss(0.5, 3.0, 0.25)
     total, terms = loss(*batch_of())
     shares = loss.shares(terms)
-    assert tuple(shares) == LOSS_PARTS
-    assert sum(shares.values()) == pytest.approx(1)
+    assert (tuple(shares), sum(shares.values())) == (LOSS_PARTS, pytest.approx(1))
     assert shares["np"] == pytest.approx(0.5 * terms["np"].item() / total.item(), rel=1e-5)
     part = 3 * 5 * terms["hv_magnitude"].item() / total.item()
     assert shares["hv_magnitude"] == pytest.approx(part, rel=1e-5)

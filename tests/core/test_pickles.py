@@ -165,7 +165,6 @@ def test_without_a_home_compiled_code_is_kept_for_this_user_alone(tmp_path, take
         folder.chmod(0o777)
     at = str(tmp_path)
     done = ran(tmp_path, NO_HOME + CODE, TMPDIR=at, TEMP=at, NUMBA_CACHE_DIR="")
-    assert done.stdout.strip() == "6"
-    assert done.stderr.count("compiled code is kept in") == 1
+    assert (done.stdout.strip(), done.stderr.count("compiled code is kept in")) == ("6", 1)
     assert "NUMBA_CACHE_DIR" in done.stderr
     assert any(folder.rglob("loops*.nbi")) is not taken

@@ -68,8 +68,7 @@ def test_plain_maps_of_any_shape(method, shape, fill):
     assert result.labels.shape == result.energy.shape == result.markers.shape == shape
     assert result.mask.dtype == bool
     assert result.labels.dtype == result.markers.dtype == np.int32
-    assert result.energy.dtype == np.float32
-    assert np.isfinite(result.energy).all()
+    assert result.energy.dtype == np.float32 and np.isfinite(result.energy).all()
     assert result.n <= 1
     if fill == 0:
         assert not result.labels.any()
@@ -82,8 +81,7 @@ def test_touching_nuclei_stay_apart(method):
     labels[((y - 20) / 14) ** 2 + ((x - 22) / 13) ** 2 <= 1] = 1
     labels[(((y - 20) / 14) ** 2 + ((x - 47) / 13) ** 2 <= 1) & (labels == 0)] = 2
     found = separate(Maps(np=labels > 0, hv=hv_targets(labels)), SeparationParams.preset(method))
-    assert found.n == 2
-    assert found.mask[20, 34]
+    assert found.n == 2 and found.mask[20, 34]
     assert evaluate(labels, found.labels).aji > 0.97
 
 
@@ -95,8 +93,7 @@ def test_stages_agree(method):
     hv = cv2.GaussianBlur(rng.standard_normal((90, 110, 2)).astype(np.float32), (0, 0), 3) * 5
     maps = Maps(np=probability, hv=np.moveaxis(hv, 2, 0))
     result = separate(maps, SeparationParams.preset(method))
-    assert result.n > 1
-    assert not result.labels[~result.mask].any()
+    assert result.n > 1 and not result.labels[~result.mask].any()
     marked = result.markers > 0
     np.testing.assert_array_equal(result.labels[marked], result.markers[marked])
     assert set(np.unique(result.markers)) == set(range(result.n + 1))
@@ -180,11 +177,9 @@ def test_a_hole_in_a_nucleus_is_filled_and_a_gap_between_nuclei_is_not():
     probability[18:21, 17:20] = 0.1
     probability[27:33, 27:33] = 0.1
     found = separate_local(Maps(np=probability, hv=hv), LOCAL)
-    assert found.n == 4
-    assert found.mask[18:21, 17:20].all()
+    assert found.n == 4 and found.mask[18:21, 17:20].all()
     assert len(np.unique(found.labels[10:25, 10:25])) == 1
-    assert not found.mask[27:33, 27:33].any()
-    assert not found.labels[27:33, 27:33].any()
+    assert not found.mask[27:33, 27:33].any() and not found.labels[27:33, 27:33].any()
 
 
 def test_unsure_instances_are_dropped():
@@ -192,8 +187,7 @@ def test_unsure_instances_are_dropped():
     labels[5:20, 5:20], labels[5:20, 30:45] = 1, 2
     probability = np.where(labels == 1, 0.9, np.where(labels == 2, 0.5, 0))
     found = separate_local(Maps(np=probability, hv=hv_targets(labels)), LOCAL)
-    assert found.n == 1
-    assert found.labels[10, 10] == 1
+    assert (found.n, found.labels[10, 10]) == (1, 1)
     assert not found.markers[10, 35]
 
 

@@ -151,8 +151,7 @@ def test_what_is_wrong_leaves_the_old_file_and_nothing_else(batches, match, tmp_
     with pytest.raises(InputError, match=match), module.token_file(path, "features", 5) as file:
         for batch in batches:
             file.add(batch)
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert (path.read_bytes(), [p.name for p in tmp_path.iterdir()]) == (b"old", [path.name])
 
 
 N_SPLIT, EDGE_SPLIT = 10, 64

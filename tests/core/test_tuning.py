@@ -284,8 +284,7 @@ def test_one_parameter_without_truth_counts_from_the_start(maps):
     assert found.params(1).separation.min_area == 60
     start = TuneParams(SeparationParams.preset("hover_net"), HVReading(order="vh", scale=2.0))
     found = sweep(maps, SweepAxis("sobel_size", (5, 21)), start=start)
-    assert found.start is start
-    assert found.params(1).hv == start.hv
+    assert found.start is start and found.params(1).hv == start.hv
     assert found.params(0).separation == replace(start.separation, sobel_size=5)
 
 
@@ -313,8 +312,7 @@ def test_what_is_no_sweep_is_refused(maps):
         next(sweep_steps(maps, TuneParams(), many))
     assert sweep(maps, SweepAxis("min_area", tuple(range(MOST_CELLS)))).counts.size == MOST_CELLS
     axis = SweepAxis("depth", (0.1,))
-    with pytest.raises(InputError, match="Both parameters are depth"):
-        sweep(maps, axis, SweepAxis("depth", (0.2,)))
+    refuses("Both parameters are depth", lambda: sweep(maps, axis, SweepAxis("depth", (0.2,))))
     refuses("No values of depth", SweepAxis, "depth", ())
     refuses("'method' cannot be tuned", SweepAxis, "method", (1,))
 

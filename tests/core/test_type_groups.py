@@ -18,6 +18,8 @@ from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.types import CONSEP, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import InputError
 
+from ..refusals import refuses
+
 GROUPS = {"1": ["tumour", [255, 0, 0], [3]], "2": ["other", [0, 0, 255], [1, "Spindle"]]}
 
 
@@ -84,11 +86,9 @@ def test_names_alone_leave_the_network_as_it_is_and_unfit_ones_are_refused(tmp_p
     assert found.network is model.network
     assert found.info.types[2] == TypeInfo("my inflammatory", (2, 2, 2))
     scheme = read_type_scheme(written(tmp_path / "t.json", {"1": ["a", [0, 0, 0], ["none such"]]}))
-    with pytest.raises(InputError, match="None of the model's types"):
-        with_types(typed_model(), scheme)
+    refuses("None of the model's types", lambda: with_types(typed_model(), scheme))
     untyped = Model(build("compact", {}), ModelInfo("compact"), torch.device("cpu"))
-    with pytest.raises(InputError, match="has no types that could be named"):
-        with_types(untyped, scheme)
+    refuses("has no types that could be named", with_types, untyped, scheme)
 
 
 def test_types_of_a_label_image_are_those_of_the_table_beside_it(tmp_path: Path):
@@ -102,8 +102,7 @@ def test_types_of_a_label_image_are_those_of_the_table_beside_it(tmp_path: Path)
     write_table(tmp_path / "a.csv", nuclei)
     write_label_tiff(tmp_path / "a_labels.tif", labels)
     found = read_labels(tmp_path / "a_labels.tif")  # its table lies beside it
-    assert found.type.tolist() == [3, 2, 3]
-    assert found.type_names[2].name == "inflammatory"
+    assert (found.type.tolist(), found.type_names[2].name) == ([3, 2, 3], "inflammatory")
     assert found.notes == ("types are those of a.csv",)
 
 

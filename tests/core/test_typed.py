@@ -126,8 +126,7 @@ def test_precision_and_recall_are_over_all_images_together():
     assert found.precision == pytest.approx(n / (n + spurious))
     assert found.recall == pytest.approx(n / (n + missed))
     of_each = [len(b[0]) / (len(b[0]) + len(b[1])) for b in both]
-    assert found.means["recall"] == pytest.approx(np.mean(of_each))
-    assert found.n_images == 4
+    assert (found.means["recall"], found.n_images) == (pytest.approx(np.mean(of_each)), 4)
 
 
 def test_pq_of_types_is_that_of_conic_and_mpq_that_of_pannuke():
@@ -244,8 +243,7 @@ def test_types_may_be_given_by_id_in_order_or_as_a_map(form: str):
 def test_ids_with_gaps_nobody_and_nothing():
     true = np.array([[10**12, 10**12, 0, 7]])
     found = nh.evaluate(true, true, types={10**12: 2, 7: 1}, true_types={10**12: 2, 7: 3}).typed
-    assert found.confusion[2, 2] == 1
-    assert found.confusion[3, 1] == 1
+    assert (found.confusion[2, 2], found.confusion[3, 1]) == (1, 1)
     found = nh.evaluate([[1, 2]], [[1, 2]], types=[1, 1], true_types=[-1, 1]).typed
     assert (found.types[1].f1, found.types[1].n_true) == (1, 1)
     empty, some = np.zeros((9, 9), int), np.eye(9, dtype=int)
@@ -270,8 +268,7 @@ def test_what_is_ignored_is_neither_missed_nor_spurious():
     assert (found.n_true, found.n_pred, found.pq, found.aji, found.dice) == (2, 2, 1, 1, 1)
     assert found.typed.f1 == found.typed.type_accuracy == 1
     plain = nh.evaluate(true, pred, **types)
-    assert (plain.n_true, plain.n_pred) == (3, 3)
-    assert plain.aji < 1
+    assert (plain.n_true, plain.n_pred) == (3, 3) and plain.aji < 1
     assert nh.evaluate(true, pred, ignore=np.zeros_like(ignore), **types).aji == plain.aji
 
 

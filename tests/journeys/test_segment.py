@@ -102,8 +102,7 @@ def test_old_commands_open_the_one_dock_and_state_survives_closing_it(viewer, do
     qtbot.waitUntil(lambda: bool(gone))  # by Qt, not left to the garbage collector
     _, again = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
     assert again.work is work and again.view.value() == "hv"
-    assert again.tabs.currentIndex() == 3
-    assert again.pages[0].where.region.value() == "view"
+    assert (again.tabs.currentIndex(), again.pages[0].where.region.value()) == (3, "view")
 
 
 def test_the_dock_is_narrow_and_its_first_screen_short(viewer, dock, qtbot):

@@ -24,7 +24,9 @@ from napari_hovernet.app.slides import SlideJob, slide_steps
 from napari_hovernet.core.slides.params import OFF, SLIDE_SUFFIXES, SlideParams
 from napari_hovernet.core.slides.source import open_slide
 from napari_hovernet.core.slides.store import SlideStore
-from napari_hovernet.errors import InputError, OutputError
+from napari_hovernet.errors import OutputError
+
+from ..refusals import refuses
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
@@ -51,11 +53,9 @@ def test_store_opens_as_layers(store: Path) -> None:
     for data, about, kind in get_reader(str(store))(str(store)):
         getattr(viewer, f"add_{kind}")(data, **about)
     names = [layer.name for layer in viewer.layers]
-    assert names[0] == "a · slide"
-    assert names[-1] == "a · nuclei"
+    assert (names[0], names[-1]) == ("a · slide", "a · nuclei")
     labels = viewer.layers[-1]
-    assert labels.multiscale
-    assert labels.scale.tolist() == [0.25, 0.25]
+    assert labels.multiscale and labels.scale.tolist() == [0.25, 0.25]
     qc = viewer.layers["a · weak share per 256 px"]
     assert qc.extent.world[1].max() <= 256 * 3 * 0.25
 
@@ -104,16 +104,14 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     view.look()
     places = view._places
     assert len(view.layer("points").data) == len(places) > 100
-    assert not view.layer("qc/nuclei").visible
-    assert view.layer("labels").visible
+    assert not view.layer("qc/nuclei").visible and view.layer("labels").visible
     assert view.layer("labels").contour == 2
     assert set(view.layer("points").size) == {slides_view.POINT_PX}
     monkeypatch.setattr(slides_view, "MOST_POINTS", len(places) // 2)
     view._ready = None
     view.look()
     assert not len(view.layer("points").data)
-    assert view.layer("qc/nuclei").visible
-    assert not view.layer("labels").visible
+    assert view.layer("qc/nuclei").visible and not view.layer("labels").visible
     height, width = seen_corners(viewer)[3] - seen_corners(viewer)[0]
     camera.zoom = camera.zoom * max(height, width) / (100 * 0.25)  # 100 px
     view.look()
@@ -160,14 +158,12 @@ def test_a_run_that_goes_on_elsewhere_is_followed(store: Path, tmp_path: Path, q
     viewer: Any = ViewerModel()
     view = shown(viewer, tmp_path / "a.zarr")
     assert view.layer("labels").name == "a · nuclei: 2 of 12 blocks done"
-    assert view.layer("magnitude").visible
-    assert view.layer("points") is None
+    assert view.layer("magnitude").visible and view.layer("points") is None
     assert view.layer("qc/nuclei") is None
     for _ in steps:
         pass
     view.watch()
-    assert view.layer("labels").name == "a · nuclei"
-    assert view.layer("qc/nuclei") is not None
+    assert view.layer("labels").name == "a · nuclei" and view.layer("qc/nuclei") is not None
     assert int(np.asarray(view.layer("labels").data[0]).max()) == len(view._places) > 100
 
 
@@ -186,9 +182,7 @@ def test_a_slide_opens_before_anything_was_found_on_it(store: Path, tmp_path: Pa
     assert slides_view.slide_path(layer) == str(slide)
 
 
-def test_a_slide_without_small_levels_gets_one(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slide_without_small_levels_gets_one(store, monkeypatch) -> None:
     monkeypatch.setattr(slides_view, "MOST_AT_ONCE", 50_000)
     (data, about, _), *_ = slides_view.read_picture(store.parent / "a.tif")
     assert about["multiscale"]
@@ -212,9 +206,7 @@ def at_work(store: Path, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyP
     work.close()
 
 
-def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
-    at_work: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(at_work, tmp_path, qtbot):
     work, runs, viewer = at_work.work, at_work.runs, at_work.viewer
     layer = viewer.layers[0]
     corners = np.array([[20, 30], [20, 200], [300, 200], [300, 30]]) * 0.25
@@ -269,17 +261,14 @@ def test_a_slide_that_another_reader_opened_is_run_too_and_not_with_other_parame
     qtbot.waitUntil(lambda: not runs.busy, timeout=120_000)
     assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
     slide = follow(viewer, tmp_path / "a.zarr").layer("slide")  # where the result lies: in um
-    assert slide is not layer
-    assert slide.scale.tolist() == [0.25, 0.25]
+    assert slide is not layer and slide.scale.tolist() == [0.25, 0.25]
     work.session.set_options(replace(work.session.options, separation="hover_net"))
     runs.start(layer, tmp_path)
     qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
     assert "was begun otherwise: separation" in at_work.said[-1]
 
 
-def test_a_slide_goes_on_when_its_viewer_is_closed(
-    at_work: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_a_slide_goes_on_when_its_viewer_is_closed(at_work, tmp_path, qtbot) -> None:
     draw_all(at_work, 0.25)
     at_work.runs.start(at_work.viewer.layers[0], tmp_path)
     qtbot.waitUntil((tmp_path / "a.zarr.log").exists, timeout=60_000)
@@ -293,24 +282,19 @@ def test_the_manifest_lists_the_endings_of_slides() -> None:
     assert all(f'"*{ending}"' in manifest for ending in SLIDE_SUFFIXES)
 
 
-def test_what_keeps_a_slide_from_being_run_is_said(
-    at_work: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_what_keeps_a_slide_from_being_run_is_said(at_work, tmp_path, qtbot) -> None:
     runs, viewer = at_work.runs, at_work.viewer
     drawn = viewer.add_image(np.zeros((64, 64, 3), np.uint8), name="made here")
-    with pytest.raises(InputError, match="does not come from a file"):
-        runs.start(drawn, tmp_path)
+    refuses("does not come from a file", runs.start, drawn, tmp_path)
     at_work.work.session.choose_model(str(tmp_path / "gone.pth"), remember=False)
     runs.start(viewer.layers[0], tmp_path)
     qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
     assert "gone.pth" in at_work.said[-1]
     (tmp_path / "blocked").write_text("")
     draw_all(at_work, 0.25)
-    with pytest.raises(OutputError, match="blocked"):
-        runs.start(viewer.layers[0], tmp_path / "blocked")
+    refuses("blocked", runs.start, viewer.layers[0], tmp_path / "blocked", by=OutputError)
     (tmp_path / "x.json").write_text('{"slides": 3}')
-    with pytest.raises(InputError, match="no job of a slide"):
-        read_job(tmp_path / "x.json")
+    refuses("no job of a slide", read_job, tmp_path / "x.json")
 
 
 def test_looking_at_slides_loads_no_torch(store: Path) -> None:

@@ -53,8 +53,7 @@ def test_another_finding_can_be_chosen_and_read_in_other_words(tab, asked, findi
     assert tab.card.title.text() == "HV channels may be swapped"
     assert not tab.card.words.text()  # the title says it
     tab.code.setChecked(True)
-    assert tab.card.words.text() == "Cosine 0.1."
-    assert tab.work.forms["why"]["code"] is True
+    assert tab.card.words.text() == "Cosine 0.1." and tab.work.forms["why"]["code"] is True
 
 
 def test_what_was_found_survives_the_dock_and_other_nuclei_outdate_it(

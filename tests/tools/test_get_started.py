@@ -58,8 +58,7 @@ def machine(root: Path, tmp_path: Path) -> Machine:
 
 def test_without_a_command_it_says_how_to_use_it(machine: Machine) -> None:
     run = machine.run()
-    assert run.returncode == 2
-    assert "get-started.sh demo" in run.stderr
+    assert run.returncode == 2 and "get-started.sh demo" in run.stderr
     assert machine.run("--help").returncode == 0
 
 
@@ -79,8 +78,7 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     machine.add("apt-get", "true")
     run = machine.run("setup", PYTHON="no-such-python")
     (call,) = machine.calls("apt-get")
-    assert "install --no-install-recommends" in call
-    assert call.endswith("libglib2.0-0 xauth")
+    assert "install --no-install-recommends" in call and call.endswith("libglib2.0-0 xauth")
     assert not {"libgl1", "libegl1", "xvfb"} & set(call.split())
     assert "PYTHON=no-such-python does not run" in run.stderr
 
@@ -90,8 +88,7 @@ def test_an_unfit_python_is_named_and_what_to_do(machine, pythons) -> None:
     for name in pythons:
         machine.add(name, OLD_PYTHON)
     run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
-    assert run.returncode == 1
-    assert "Python 3.11, 3.12 or 3.13 is needed" in run.stderr
+    assert run.returncode == 1 and "Python 3.11, 3.12 or 3.13 is needed" in run.stderr
     assert ("/usr/bin/python3 is 3.9" in run.stderr) == bool(pythons)
     assert "apt-get install python3.12 python3.12-venv" in run.stderr
 
@@ -100,8 +97,7 @@ def test_a_folder_that_is_no_environment_is_left_alone(machine: Machine) -> None
     machine.venv.mkdir()
     (machine.venv / "thesis.txt").write_text("mine")
     run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1", PYTHON=sys.executable)
-    assert run.returncode == 1
-    assert "is no Python environment" in run.stderr
+    assert run.returncode == 1 and "is no Python environment" in run.stderr
     assert (machine.venv / "thesis.txt").read_text() == "mine"
 
 

@@ -16,5 +16,4 @@ def test_the_page_has_all_tables_filled(tool: ModuleType) -> None:
     assert "Does not hold" not in page
     for name in ("loss", "training", "blob"):
         table = page.split(f"<!-- story:{name} -->\n")[1].split("<!-- /story")[0]
-        assert table.startswith("| what was said |")
-        assert table.count("\n") >= 5
+        assert table.startswith("| what was said |") and table.count("\n") >= 5

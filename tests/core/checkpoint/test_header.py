@@ -28,8 +28,7 @@ def changed(**fields):
 
 def test_header_says_who_wrote_it_and_from_what():
     data = json.loads(header.dump(ModelInfo("compact", source="/home/me/a.tar", sha256="ab")))
-    assert data["schema"] == header.SCHEMA
-    assert data["created_by"].startswith("napari-hovernet ")
+    assert data["schema"] == header.SCHEMA and data["created_by"].startswith("napari-hovernet ")
     assert data["source_sha256"] == "ab"
     assert "/home/me" not in json.dumps(data), "folders of whoever wrote it stay private"
 
@@ -98,8 +97,7 @@ def test_missing_unexpected_and_misshapen_are_listed_together(state):
     with pytest.raises(CheckpointError) as caught:
         fit(state)
     said = str(caught.value)
-    assert "looks like compact (no types)" in said
-    assert "1 missing (down.0.conv1.weight)" in said
+    assert "looks like compact (no types)" in said and "1 missing (down.0.conv1.weight)" in said
     assert "1 unexpected (extra.weight)" in said
     assert "up.0.bn1.bias (99,) instead of (4,)" in said
 

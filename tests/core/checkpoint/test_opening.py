@@ -181,8 +181,7 @@ def rewrite(path, **fields):
 
 def test_loaded_model_is_ready_and_known(ours, tiny):
     model = load_model(ours, "cpu")
-    assert not model.network.training
-    assert model.device == torch.device("cpu")
+    assert not model.network.training and model.device == torch.device("cpu")
     image = torch.rand(1, 3, 8, 8) * 255
     with torch.inference_mode():
         assert torch.equal(model.network(image)["tp"], tiny.network(image)["tp"])
@@ -204,8 +203,7 @@ def test_the_built_in_model_is_found_by_name_or_the_remedy_named(ours, monkeypat
     ours.rename(ours.with_name("compact.safetensors"))
     assert weights.offered() == ("compact",)
     info = describe("compact")
-    assert info.source == "compact"
-    assert load_model("compact", "cpu").info.sha256 == info.sha256
+    assert (info.source, load_model("compact", "cpu").info.sha256) == ("compact", info.sha256)
     monkeypatch.setattr(weights, "FOLDER", tmp_path / "none")
     assert weights.offered() == ()
     with pytest.raises(CheckpointError, match=r"which has none.*install napari-hovernet again"):
@@ -217,8 +215,7 @@ def test_what_is_said_of_a_built_in_model_is_in_its_header():
     for name in weights.offered():
         known, info = weights.BUILT_IN[name], describe(name)
         assert info.licence.startswith(known.licence)
-        assert known.commercial == ("NC" not in known.licence)
-        assert known.attribution
+        assert known.commercial == ("NC" not in known.licence) and known.attribution
 
 
 @pytest.mark.parametrize("source", [None, 5])

@@ -138,8 +138,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(suffix, tiny, tmp_path
 
     monkeypatch.setattr(Path, "write_bytes", full)
     refuses("disk is full", save_model, tiny, path, by=OutputError)
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert (path.read_bytes(), [p.name for p in tmp_path.iterdir()]) == (b"old", [path.name])
 
 
 def test_a_flipped_bit_of_a_weight_is_noticed(tiny, tmp_path):

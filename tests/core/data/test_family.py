@@ -89,8 +89,7 @@ def test_labels_are_taken_where_they_are_and_the_convention_is_named(tmp_path: P
     assert sample.arrays.hv_target is None
     assert (sample.arrays.labels == LABELS[int(sample.name[-5:])]).all()
     text = " ".join(data.notes)
-    assert "[V, H], inward" in text
-    assert "closest to 'vh_inward_radial'" in text
+    assert "[V, H], inward" in text and "closest to 'vh_inward_radial'" in text
     assert "computed from inst_maps" in text
 
 

@@ -34,8 +34,7 @@ def test_a_folder_of_images_and_labels(tmp_path: Path) -> None:
     found = gather([tmp_path])
     assert [s.name for s in found.samples] == ["a", "b"]
     sample = found.samples[0]
-    assert sample.arrays.image.dtype == np.uint8
-    assert sample.arrays.labels.dtype == np.int32
+    assert (sample.arrays.image.dtype, sample.arrays.labels.dtype) == (np.uint8, np.int32)
     assert sample.arrays.labels.max() == 15
     stored = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
     assert (sample.arrays.image == stored).all(), "RGB"
@@ -55,8 +54,7 @@ def test_folders_train_and_valid_are_a_split_and_test_is_kept_out(tmp_path: Path
         for name in names:
             pair(tmp_path / split, name)
     data = load_samples(DataParams(sources=(str(tmp_path),)))
-    assert [s.name for s in data.train] == ["a", "b"]
-    assert [s.name for s in data.val] == ["c"]
+    assert ([s.name for s in data.train], [s.name for s in data.val]) == (["a", "b"], ["c"])
     assert "2 images of the test split are kept out of training" in data.notes
 
 
@@ -81,8 +79,7 @@ def test_an_index_of_this_program_groups_by_its_source(tmp_path: Path) -> None:
         save_training_pair(tmp_path, f"region{i}", image, labels, about)
     data = load_samples(DataParams(sources=(str(tmp_path),)))
     assert {s.group for s in data.all} == {"slide0", "slide1"}
-    assert len(data.val) == 3
-    assert len({s.group for s in data.val}) == 1
+    assert (len(data.val), len({s.group for s in data.val})) == (3, 1)
 
 
 def test_a_mat_file_brings_types(tmp_path: Path) -> None:
@@ -104,8 +101,7 @@ def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path)
     (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
     (tmp_path / "torn_lab.png").write_bytes((tmp_path / "a_lab.png").read_bytes())
     found = gather([tmp_path])
-    assert [s.name for s in found.samples] == ["a", "b", "c"]
-    assert len(found.problems) == 2
+    assert ([s.name for s in found.samples], len(found.problems)) == (["a", "b", "c"], 2)
     (fault,) = found.faults
     assert "small: the image is 40 x 40 pixels, its labels 20 x 40" in fault
     assert any("torn" in text for text in found.problems)
@@ -176,8 +172,7 @@ def test_split_source_and_pattern(tmp_path: Path) -> None:
     def names(**given: str) -> list[str]:
         return [pair.name for pair in read_index(path, DataChoice(**given))]
 
-    assert names(split="val") == ["im/a", "b"]
-    assert names(split="val", source="A") == ["im/a"]
+    assert (names(split="val"), names(split="val", source="A")) == (["im/a", "b"], ["im/a"])
     assert names(pattern="b*") == ["b"]
     refuses("no image of split 'test', only of train, val", names, split="test")
     refuses("no image of source 'C', only of A, B", names, split="val", source="C")

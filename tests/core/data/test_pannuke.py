@@ -43,8 +43,7 @@ def test_a_fold_is_read_from_disk_image_by_image(tmp_path: Path) -> None:
     found = gather([tmp_path])
     assert [s.name for s in found.samples][:2] == ["fold1_0000", "fold1_0001"]
     sample = found.samples[2]
-    assert sample.stored
-    assert sample.shape == (EDGE, EDGE)
+    assert sample.stored and sample.shape == (EDGE, EDGE)
     assert sample.arrays.image.dtype == np.uint8
     assert (sample.arrays.image == images[2]).all()
     assert len(np.unique(sample.arrays.labels)) == 11, "ids of the classes do not meet"

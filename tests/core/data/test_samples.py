@@ -45,8 +45,7 @@ def test_a_part_is_cut_from_every_plane() -> None:
     part = sample.part("b", "val", (1, 4, 2, 7))
     assert (part.name, part.group, part.split, part.shape) == ("b", "b", "val", (3, 5))
     assert (part.arrays.hv_target == hv[:, 1:4, 2:7]).all()
-    assert part.arrays.image.shape == (3, 5, 3)
-    assert sample.renamed("c").name == "c"
+    assert (part.arrays.image.shape, sample.renamed("c").name) == ((3, 5, 3), "c")
     assert sample.renamed("c").arrays.image is IMAGE
 
 
@@ -79,8 +78,7 @@ def test_counts_of_a_drawn_image() -> None:
     types = (labels == 9) * 2
     found = measure(Sample("a", image=image(labels), labels=labels, types=types, mpp=0.5))
     assert (found.nuclei, found.touching, found.components, found.parts) == (4, 3, 3, 5)
-    assert found.inside == 16 + 16 + 4 + 8
-    assert found.coverage == pytest.approx(44 / 240)
+    assert found.inside == 16 + 16 + 4 + 8 and found.coverage == pytest.approx(44 / 240)
     assert (found.highest_type, found.mpp, found.blank, found.has_labels) == (2, 0.5, False, True)
     assert found.untyped == pytest.approx(28 / 44)
 

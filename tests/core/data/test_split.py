@@ -34,8 +34,7 @@ def test_no_source_image_is_on_both_sides_whatever_the_order() -> None:
 def test_a_division_of_the_data_is_kept() -> None:
     samples = [sample("a", split="train"), sample("b", split="val"), sample("c")]
     made = split_samples(samples)
-    assert [s.name for s in made.train] == ["a", "c"]
-    assert [s.name for s in made.val] == ["b"]
+    assert ([s.name for s in made.train], [s.name for s in made.val]) == (["a", "c"], ["b"])
     assert made.split_words == "as the data say: 2 to train, 1 to validate"
     only = split_samples([sample("a", split="val"), sample("b", split="val")])
     assert (len(only.train), len(only.val)) == (1, 1)
@@ -70,9 +69,7 @@ def test_the_same_pixels_and_the_same_slide_are_leaks_and_blanks_are_not() -> No
     train = [print_of(sample("a", "g1", seed=1)), print_of(sample("b", "g2", seed=2))]
     val = [print_of(sample("c", "g3", seed=1)), print_of(sample("d", "g2", seed=4))]
     leaks = find_leaks(train, val)
-    assert leaks.same == (("a", "c"),)
-    assert leaks.groups == ("g2",)
-    assert leaks.near == ()
+    assert (leaks.same, leaks.groups, leaks.near) == ((("a", "c"),), ("g2",), ())
     blank = [Sample(str(v), image=np.full((40, 40, 3), v, np.uint8), labels=np.eye(40, dtype=int))
              for v in (240, 241)]  # fmt: skip
     assert find_leaks([print_of(blank[0])], [print_of(blank[1])]).near == ()

@@ -25,8 +25,7 @@ def test_every_convention_is_found_and_read_as_ours(convention, with_labels) -> 
         hv = hv_targets(labels, convention)
         probes.append(stored_hv.HVProbe(hv, labels > 0, labels if with_labels else None))
     found = stored_hv.detect_hv(probes)
-    assert (found.order, found.sign) == (convention.order, convention.sign)
-    assert found.sure
+    assert (found.order, found.sign) == (convention.order, convention.sign) and found.sure
     assert found.by_labels is with_labels
     assert found.score > (0.75 if with_labels else 0.55)
     ours = stored_hv.read_stored(probes[0].hv, found.order, found.sign)

@@ -27,8 +27,7 @@ def test_writes_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
         temporary.write_text("a,b\n")
         assert temporary.parent == target.parent
         assert not target.exists()
-    assert target.read_text() == "a,b\n"
-    assert os.listdir(tmp_path) == ["result.csv"]
+    assert (target.read_text(), os.listdir(tmp_path)) == ("a,b\n", ["result.csv"])
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("old")
     link.symlink_to(target)
@@ -45,8 +44,7 @@ def test_any_error_keeps_the_old_file_and_removes_the_new(tmp_path, error) -> No
     with pytest.raises(error), files.atomic_path(target) as temporary:
         temporary.write_text("half")
         raise error
-    assert target.read_text() == "old"
-    assert os.listdir(tmp_path) == ["result.csv"]
+    assert (target.read_text(), os.listdir(tmp_path)) == ("old", ["result.csv"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders have no such mode there")
@@ -92,8 +90,7 @@ def test_folders_that_are_none_are_refused(tmp_path: Path) -> None:
         refuses(why, files.atomic_path(path).__enter__, by=OutputError)
     assert os.listdir(tmp_path) == []
     folder = files.writable_folder(tmp_path / "a" / "b")
-    assert folder.is_dir()
-    assert os.listdir(folder) == []
+    assert folder.is_dir() and os.listdir(folder) == []
     file = tmp_path / "file"
     file.write_text("x")
     for path in (file, file / "below"):

@@ -188,8 +188,7 @@ def test_hover_net_s_json_there_and_back(tmp_path: Path, labels: Int32, nuclei: 
     back = read_hovernet_json(tmp_path / "n.json")
     assert np.array_equal(module.rasterize(back, labels.shape), labels)
     assert np.array_equal(back.type, nuclei.type)
-    assert back.type_names == nuclei.type_names
-    assert back.ids == tuple(map(str, nuclei.label))
+    assert back.type_names == nuclei.type_names and back.ids == tuple(map(str, nuclei.label))
     assert np.allclose(back.measurements["Type probability"], nuclei.type_probability)
 
 
@@ -200,8 +199,7 @@ def test_ids_with_gaps_and_fractional_contours_are_read(tmp_path: Path) -> None:
         json.dumps({"nuc": {"7": {"contour": CONTOUR}, "3": {"contour": moved, "type": 2}}})
     )
     back = read_hovernet_json(file)
-    assert back.ids == ("7", "3")
-    assert back.type_names[2].name == "type 2"
+    assert (back.ids, back.type_names[2].name) == (("7", "3"), "type 2")
     assert (module.rasterize(back) > 0).sum() == 9
 
 
@@ -310,8 +308,7 @@ def test_annotations_are_left_out_beside_detections_and_small_ones_lie_above(
         found.append(feature(geometry=geometry, properties={key: kind} if kind else {}))
     (tmp_path / "a.geojson").write_text(json.dumps(found[1:] + found[:1]))
     made = read_labels(tmp_path / "a.geojson", (32, 32))
-    assert made.ids.tolist() == ids
-    assert (made.labels == 1).sum() == 25
+    assert (made.ids.tolist(), (made.labels == 1).sum()) == (ids, 25)
     assert said in " ".join(made.notes)
 
 

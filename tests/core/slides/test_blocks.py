@@ -12,8 +12,8 @@ from napari_hovernet.core.slides.blocks import BlockResult, Recipe, plan_blocks,
 from napari_hovernet.core.slides.mask import TissueMask, find_tissue
 from napari_hovernet.core.slides.params import OFF, SlideParams
 from napari_hovernet.core.slides.source import open_slide
-from napari_hovernet.errors import InputError
 
+from ...refusals import refuses
 from .drawn import single_run, stub
 
 RECIPE = Recipe(InferenceParams(tile=64), SeparationParams(), SlideParams(block=128, context=8))
@@ -86,7 +86,5 @@ def test_nuclei_off_the_tissue_are_left_out(slide: Path, image: np.ndarray) -> N
 
 
 def test_bad_numbers_are_refused() -> None:
-    with pytest.raises(InputError, match="multiple of 64"):
-        SlideParams(block=100)
-    with pytest.raises(InputError, match="cannot be cut"):
-        plan_blocks((0, 5), 64)
+    refuses("multiple of 64", SlideParams, block=100)
+    refuses("cannot be cut", plan_blocks, (0, 5), 64)

@@ -49,19 +49,15 @@ def test_good_data_are_in_order() -> None:
     report = check_data(data(sample("a"), sample("bb")))
     assert not report.refused
     assert report.worst == "ok", report.findings
-    assert (report.train_images, report.val_images) == (2, 1)
-    assert 0 < report.touching < 1
-    assert 0.5 < report.magnitude < 0.8
-    assert report.summary.endswith("nuclei: in order")
+    assert (report.train_images, report.val_images) == (2, 1) and 0 < report.touching < 1
+    assert 0.5 < report.magnitude < 0.8 and report.summary.endswith("nuclei: in order")
     assert report.findings[0].name == "files"
 
 
 def test_real_data_have_the_figures_they_are_known_for(shared: Path) -> None:
     report = check_data(load_samples(DataParams(sources=(str(shared / "data"),))))
-    assert not report.refused
-    assert report.nuclei == 14_866 + 1_484
-    assert 0.34 <= report.touching <= 0.44
-    assert 0.67 <= report.magnitude <= 0.69
+    assert not report.refused and report.nuclei == 14_866 + 1_484
+    assert 0.34 <= report.touching <= 0.44 and 0.67 <= report.magnitude <= 0.69
     assert found(report, "coverage").verdict == "warn"
     assert "1 images (dsb18_13f2bec0a2)" in found(report, "coverage").words
     assert found(report, "leak").verdict == "ok"

@@ -49,8 +49,7 @@ def test_an_item_holds_what_the_engine_is_promised() -> None:
         "nt": (torch.int64, (48, 48)),
         "valid": (torch.float32, (48, 48)),
     }
-    assert (item["nt"] == item["np"] * 2).all()
-    assert item["hv"].abs().max() <= 1
+    assert (item["nt"] == item["np"] * 2).all() and item["hv"].abs().max() <= 1
     assert (item["hv"][:, item["np"] == 0] == 0).all()
 
 

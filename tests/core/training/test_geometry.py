@@ -34,8 +34,7 @@ def test_a_plain_move_keeps_every_pixel(turn: samples.Turn) -> None:
     arrays = painted(nuclei())
     crop, valid = cut_crop(arrays, 48, Move(turn), np.random.default_rng(3))
     assert crop.image.shape == (48, 48, 3)
-    assert crop.labels.shape == valid.shape == (48, 48)
-    assert valid.all()
+    assert crop.labels.shape == valid.shape == (48, 48) and valid.all()
     assert (crop.image[..., 0] == crop.labels * 3).all()
     assert (crop.types == (crop.labels > 0) * 2).all()
     straight, _ = cut_crop(arrays, 48, Move(), np.random.default_rng(3))
@@ -131,8 +130,7 @@ def test_each_step_changes_the_look_and_leaves_the_input(name: str) -> None:
     before = image.copy()
     made = augment_image(image, only(**{name: 1.0}), np.random.default_rng(1))
     assert (image == before).all()
-    assert made.dtype == np.uint8
-    assert made.shape == image.shape
+    assert (made.dtype, made.shape) == (np.uint8, image.shape)
     difference = np.abs(made.astype(int) - image)
     assert 0.5 < difference.mean() < 80
     assert np.corrcoef(made.ravel(), image.ravel())[0, 1] > 0.4, "still the same tissue"
@@ -203,8 +201,7 @@ def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> N
     features = np.concatenate((np.full(5, -1), grid.ravel())).astype(np.float16)[:, None]
     for turn in samples.TURNS:
         turned = samples.turn_tokens(features, turn)
-        assert turned.dtype == np.float16
-        assert (turned[:5] == -1).all()
+        assert turned.dtype == np.float16 and (turned[:5] == -1).all()
         assert (turned[5:].reshape(16, 16) == samples.turn_plane(grid, turn)).all()
 
 

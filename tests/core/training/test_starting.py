@@ -20,7 +20,9 @@ from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.check import load_data, needs_of
 from napari_hovernet.core.training.module import start_of
 from napari_hovernet.core.types import BACKGROUND, CONSEP, Model, ModelInfo, TypeInfo
-from napari_hovernet.errors import CheckpointError, InputError
+from napari_hovernet.errors import CheckpointError
+
+from ...refusals import refuses
 
 
 def loaded(types: bool = False, mpp: float | None = None) -> LoadedData:
@@ -34,10 +36,8 @@ def loaded(types: bool = False, mpp: float | None = None) -> LoadedData:
 def test_what_a_start_reads():
     assert needs_of("compact") == needs_of("scratch:hovernet") == "image"
     assert needs_of("scratch:optimus") == "tokens"
-    with pytest.raises(InputError, match="scratch:cat"):
-        needs_of("scratch:cat")
-    with pytest.raises(CheckpointError, match="nowhere"):
-        needs_of("nowhere.pth")
+    refuses("scratch:cat", needs_of, "scratch:cat")
+    refuses("nowhere", needs_of, "nowhere.pth", by=CheckpointError)
 
 
 def test_what_a_start_knows_of_itself():
