@@ -149,7 +149,7 @@ def test_pause_go_on_and_stop(store, config, fake) -> None:
 
 
 def test_a_killed_run_is_stopped_and_goes_on_from_its_checkpoint(store, config, fake) -> None:
-    fake(step_s=0.02, steps=6)
+    fake(steps=6, hold_at=8)
     run = store.create(config)
     store.start(run)
     until_step(run, 8)  # within epoch 2; epoch 1 is saved
@@ -159,6 +159,7 @@ def test_a_killed_run_is_stopped_and_goes_on_from_its_checkpoint(store, config, 
     assert watch.catch_up().state == "stopped" and "Killed" in watch.view.message
     assert not list(run.path.glob(".napari*"))
     assert store.info(run).can_resume
+    fake(steps=6)
     store.resume(run)
     until(store, run, "done")
     view = RunWatch(run).catch_up()

@@ -66,7 +66,7 @@ def train(run: Any, data: Path, runs: RunStore) -> Any:
 
 
 def test_the_first_interrupt_stops_and_the_run_can_go_on(train, run, runs, fake) -> None:
-    fake(step_s=0.02, steps=20)
+    fake(steps=20, hold_at=22)
     interrupt_at(runs, 22, 1)
     outcome = train("--name", "mine")
     assert outcome.status == 130 and "with a checkpoint; Ctrl-C again kills" in outcome.err
@@ -90,7 +90,7 @@ def interrupt_at(store: RunStore, step: int, times: int) -> None:
     """Press Ctrl-C once the run has come to a step."""
 
     def press() -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             if any(info.state == "running" and RunWatch(info.folder).catch_up().step >= step
                    for info in store.list()):  # fmt: skip

@@ -114,7 +114,7 @@ def stop_and_compare(bench, qtbot):
     window = viewer.window._qt_window
     window.close()  # held back: the training runs
     question = window.findChild(closing.CloseQuestion)
-    qtbot.waitUntil(lambda: question.box is not None and question.box.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: question.box is not None and question.box.isVisible(), timeout=LONG_MS)
     qtbot.mouseClick(question.box.button(QMessageBox.StandardButton.Cancel), LEFT)
     assert window.isVisible() and question.box is None
 

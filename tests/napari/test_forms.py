@@ -121,4 +121,4 @@ def test_what_is_taken_away_is_left_to_qt_and_not_to_the_garbage_collector(qtbot
     del line
     gc.collect()
     assert kept() is not None and not gone
-    qtbot.waitUntil(lambda: bool(gone))
+    qtbot.waitUntil(lambda: bool(gone), timeout=60_000)
