@@ -18,9 +18,8 @@ from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
 from napari_hovernet.core.params import LOSS_NAMES, LOSS_PARTS
 from napari_hovernet.core.training.files import EventWriter, RunFolder
 
-from ..loading import load
+from . import fake_training
 
-FAKE = load(Path(__file__).with_name("fake_training.py"))
 STEPS = 4
 
 
@@ -36,10 +35,14 @@ class Writer:
 
     def steps(self, first: int, last: int) -> None:
         for step in range(first, last + 1):
-            self.events.write("step", **FAKE.step_fields(step, (step - 1) // STEPS + 1, 0))
+            self.events.write("step", **fake_training.step_fields(step, (step - 1) // STEPS + 1, 0))
 
     def epoch(self, epoch: int, **fields: Any) -> None:
-        given = {"train": {"total": 1.0}, "val": FAKE.val_fields(epoch, 0.3), "best": epoch < 3}
+        given = {
+            "train": {"total": 1.0},
+            "val": fake_training.val_fields(epoch, 0.3),
+            "best": epoch < 3,
+        }
         self.events.write("epoch", epoch=epoch, **{**given, **fields})
 
 

@@ -37,3 +37,7 @@ def images(tmp_path: Path) -> Path:
         tifffile.imwrite(folder / name, picture(seed), photometric="rgb")
     (folder / "notes.txt").write_text("no image")
     return folder
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())

@@ -12,6 +12,8 @@ import pytest
 
 from napari_hovernet.cli import evaluate as command
 
+from .conftest import files_below
+
 SIZE = (48, 64)
 
 
@@ -43,11 +45,6 @@ def data(tmp_path: Path) -> Path:
     png(folder / "im/bare.png", np.zeros((*SIZE, 3), np.uint8))
     (folder / "index.csv").write_text("\n".join(lines) + "\n")
     return folder
-
-
-def files_below(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*")) if folder.exists() \
-        else []  # fmt: skip
 
 
 ALL = ["evaluation.csv", "evaluation.html", "evaluation.json"]
@@ -168,16 +165,3 @@ def test_images_folders_and_an_index_together_count_once(run, data, model_file) 
     assert first["inside"]["median"] <= first["inside"]["p95"] <= first["whole_image_max"] + 1e-6
     assert -1 <= first["direction"] <= 1
     assert found["schema_version"] == 1
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (("evaluate", "--family", "skin"), "Name the token decoder"),
-        (("evaluate", "--family", "skin", "--pred", "x"), "--pred is about images"),
-        (("evaluate", "x", "-o", "y", "--seed", "1"), "--seed needs --family"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(run: Any, argv: Any, words: str) -> None:
-    found = run(*argv)
-    assert found.status == 2 and words in found.err and len(found.errors) == 1

@@ -21,6 +21,8 @@ from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Maps, Separation
 from napari_hovernet.errors import InputError
 
+from .conftest import files_below
+
 ENDINGS = [".csv", ".geojson", ".json", ".mat", "_labels.tif"]
 Segment = Callable[..., Any]
 
@@ -41,12 +43,6 @@ def segment(run: Any, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Segm
         return run("segment", *argv, "--model", model_file, "--device", "cpu")
 
     return call
-
-
-def files_below(folder: Path) -> list[str]:
-    if not folder.exists():
-        return []
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def test_a_folder_with_folders(segment: Segment, images: Path, tmp_path: Path) -> None:

@@ -97,10 +97,20 @@ def test_the_version_is_told(run: Any) -> None:
         (("info", "compact", "--nonsense"), "nonsense"),
         (("export", "compact", "model.zip"), "use .safetensors"),
         (("evaluate",), "Name the images"),
+        (("evaluate", "--family", "skin"), "Name the token decoder"),
+        (("evaluate", "--family", "skin", "--pred", "x"), "--pred is about images"),
+        (("evaluate", "x", "-o", "y", "--seed", "1"), "--seed needs --family"),
         (("magnitude",), "Name the images"),
         (("magnitude", ".", "--token-prefix", "5"), "--token-prefix needs --family"),
         (("diagnose",), "There is nothing to diagnose"),
         (("diagnose", "--loss", "default", "--only", "luck"), "choose from data, model"),
+        (("diagnose", "--data", "missing"), "missing is not there"),
+        (("diagnose", "--model", "missing.pth"), "missing.pth is not there"),
+        (("diagnose", "--loss", "mse"), "loss is 'mse'"),
+        (("diagnose", "--separation", "cutter"), "cutter"),
+        (("diagnose", "--separation", "no_such_module:cut"), "cannot be imported"),
+        (("diagnose", "--model", "compact", "--n-samples", "0"), "number of samples is 0"),
+        (("diagnose", "--model", "compact", "--device", "abacus"), "abacus"),
         (("train", "--epochs", "0"), "epochs is 0; give 1 or more"),
         (("train", "--lambda_magnitude", "-1", "--data", "."), "lambda_magnitude is -1"),
         (("train", "--resume"), "--resume needs the name of a run"),
@@ -114,7 +124,7 @@ def test_bad_usage_is_status_2_and_says_why(run, argv, words, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     said = run(*argv)
     assert (said.status, said.out) == (2, "")
-    assert words in said.err
+    assert words in said.err and len(said.errors) == 1
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

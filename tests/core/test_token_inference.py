@@ -48,6 +48,9 @@ def test_both_slices_are_those_of_the_reference(choice, suffix, shared, filled):
     raw = golden["np" + suffix].astype(np.float64)
     probability = 1 / (1 + np.exp(raw[:, 0] - raw[:, 1]))
     np.testing.assert_allclose(found.np, probability, rtol=0, atol=1e-5)
+    if "nt" + suffix in golden:
+        types = torch.from_numpy(golden["nt" + suffix]).softmax(1)
+        np.testing.assert_allclose(found.types, types, rtol=0, atol=1e-5)
     assert bool(found.notes) == (suffix == "")
 
 

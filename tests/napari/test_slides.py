@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers._source import layer_source
 
 from napari_hovernet._napari import slides as slides_view
@@ -46,12 +47,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "a.zarr"
 
 
-def test_store_opens_as_layers(store: Path) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
+@pytest.fixture
+def viewer() -> Any:
+    return ViewerModel()
 
-    viewer: Any = ViewerModel()
-    for data, about, kind in get_reader(str(store))(str(store)):
-        getattr(viewer, f"add_{kind}")(data, **about)
+
+def test_store_opens_as_layers(store: Path, viewer: Any) -> None:
+    opened(viewer, store)
     names = [layer.name for layer in viewer.layers]
     assert (names[0], names[-1]) == ("a · slide", "a · nuclei")
     labels = viewer.layers[-1]
@@ -88,16 +90,17 @@ def test_a_level_is_read_like_an_array(store: Path) -> None:
     np.testing.assert_array_equal(np.asarray(level), whole)
 
 
-def shown(viewer: Any, store: Path) -> Any:
-    for data, about, kind in get_reader(str(store))(str(store)):
+def opened(viewer: Any, path: Path) -> None:
+    for data, about, kind in get_reader(str(path))(str(path)):
         getattr(viewer, f"add_{kind}")(data, **about)
+
+
+def shown(viewer: Any, store: Path) -> Any:
+    opened(viewer, store)
     return follow(viewer, store)
 
 
-def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
-    viewer: Any = ViewerModel()
+def test_few_nuclei_are_points_and_many_a_density(store, viewer, monkeypatch, qtbot) -> None:
     view = shown(viewer, store)
     camera = camera_of(viewer)
     camera.center, camera.zoom = (0, 70, 75), 0.5
@@ -127,10 +130,7 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     assert view.over
 
 
-def test_a_click_on_a_hot_spot_flies_there_and_computes_it(store: Path, qtbot: Any) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
-    viewer: Any = ViewerModel()
+def test_a_click_on_a_hot_spot_flies_there_and_computes_it(store, viewer, qtbot) -> None:
     view = shown(viewer, store)
     seen: list[Any] = []
     view._compute = seen.append
@@ -146,16 +146,13 @@ def test_a_click_on_a_hot_spot_flies_there_and_computes_it(store: Path, qtbot: A
     assert seen == [viewer]
 
 
-def test_a_run_that_goes_on_elsewhere_is_followed(store: Path, tmp_path: Path, qtbot: Any) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
+def test_a_run_that_goes_on_elsewhere_is_followed(store, viewer, tmp_path, qtbot) -> None:
     params = SlideParams(block=192, mask=OFF)
     job = SlideJob((str(store.parent / "a.tif"),), tmp_path / "a.zarr", f"{DRAWN}:stub", "cpu",
                    slide_params=params)  # fmt: skip
     steps = slide_steps(job)
     while next(steps).done < 2:
         pass
-    viewer: Any = ViewerModel()
     view = shown(viewer, tmp_path / "a.zarr")
     assert view.layer("labels").name == "a · nuclei: 2 of 12 blocks done"
     assert view.layer("magnitude").visible and view.layer("points") is None
@@ -167,14 +164,10 @@ def test_a_run_that_goes_on_elsewhere_is_followed(store: Path, tmp_path: Path, q
     assert int(np.asarray(view.layer("labels").data[0]).max()) == len(view._places) > 100
 
 
-def test_a_slide_opens_before_anything_was_found_on_it(store: Path, tmp_path: Path) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
+def test_a_slide_opens_before_anything_was_found_on_it(store, viewer, tmp_path) -> None:
     slide = tmp_path / "b.svs"
     slide.write_bytes((store.parent / "a.tif").read_bytes())
-    viewer: Any = ViewerModel()
-    for data, about, kind in get_reader(str(slide))(str(slide)):
-        getattr(viewer, f"add_{kind}")(data, **about)
+    opened(viewer, slide)
     (layer,) = viewer.layers
     assert (layer.name, layer.rgb, layer.scale.tolist()) == ("b", True, [0.25, 0.25])
     whole = open_slide(store.parent / "a.tif").read(0, 560, 0, 600)
@@ -190,12 +183,9 @@ def test_a_slide_without_small_levels_gets_one(store, monkeypatch) -> None:
 
 
 @pytest.fixture
-def at_work(store: Path, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def at_work(store, viewer, tmp_path, qtbot, monkeypatch) -> Any:
     """A workspace with a slide open, a model that is drawn into it, and what it has said."""
-    from napari.components import ViewerModel  # noqa: PLC0415
-
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    viewer: Any = ViewerModel()
     work, said = Workspace(viewer), list[str]()
     work.said.connect(lambda text, _tone: said.append(text))
     work.session.choose_model(f"{DRAWN}:stub", remember=False)

@@ -76,7 +76,7 @@ def test_curves_are_drawn_with_their_latest_numbers(tab, trainer, store, qtbot):
     store.record("r")
     opened(trainer, qtbot, "r")
     legend = [label.text for _, label in tab.run.plot.legend.items]
-    assert legend == ["AJI 0.3", "magnitude 0.35", "its target 0.68"]
+    assert legend == ["AJI 0.3", "magnitude 0.35", "its target 0.67"]
     for at, kind in enumerate(PLOTS):
         tab.run.kind.setValue(at)
         tab.run._draw()

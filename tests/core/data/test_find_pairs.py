@@ -176,19 +176,15 @@ TREES = {
 
 @pytest.mark.parametrize("name", TREES)
 def test_labels_are_found_where_others_keep_them(tmp_path: Path, name: str) -> None:
-    for place in TREES[name]:
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / place).touch()
+    touch(tmp_path, *TREES[name])
     (pair,) = find_pairs(tmp_path)
     assert pair.name in ("x", "x_img", "x_original") and pair.image == tmp_path / TREES[name][0]
     assert pair.labels == tmp_path / TREES[name][1]
 
 
 def test_a_data_set_is_found_from_its_root_with_splits_and_sources(tmp_path: Path) -> None:
-    for place in ("Train/Images/x.png", "Train/Labels/x.mat", "Test/Images/x.png",
-                  "Test/Labels/x.mat", "other/y.png", ".git/z.png", ".git/z_lab.png"):  # fmt: skip
-        (tmp_path / "CoNSeP" / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "CoNSeP" / place).touch()
+    touch(tmp_path / "CoNSeP", "Train/Images/x.png", "Train/Labels/x.mat", "Test/Images/x.png",
+          "Test/Labels/x.mat", "other/y.png", ".git/z.png", ".git/z_lab.png")  # fmt: skip
     found = find_pairs(tmp_path)
     assert [(p.name, p.split, p.source) for p in found] == [
         ("CoNSeP/Test/x", "Test", "CoNSeP/Test"), ("CoNSeP/Train/x", "Train", "CoNSeP/Train"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_hovernet.app.jobs import drive
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.slides import store as module
 from napari_hovernet.core.slides.blocks import Recipe, segment_block
@@ -42,12 +43,7 @@ def compute(store: module.SlideStore) -> None:
 
 
 def finish(store: module.SlideStore) -> dict:
-    steps = finish_steps(store)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
+    return drive(finish_steps(store))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_hovernet.core.data.samples import Sample
-from napari_hovernet.core.networks.registry import Network, Parts, build
+from napari_hovernet.core.networks.registry import Network, build
 from napari_hovernet.core.params import AugmentParams, DataParams, OptimParams
 from napari_hovernet.core.training.crops import CropDataset, Steps, Stream, loader
 from napari_hovernet.core.training.module import Freezer, gradient_shares, shared_maps
@@ -78,23 +78,9 @@ def test_a_heads_share_grows_with_its_weight_and_is_nothing_at_0() -> None:
     assert (ten["nt"], ten["hv"] / ten["np"]) == (0, pytest.approx(10 * one["hv"] / one["np"]))
 
 
-NETWORKS = {
-    "compact": {"widths": [4, 8], "n_types": 3},
-    "lite": {"widths": [4, 4, 6, 8], "n_types": 3},
-    "hovernet": {"mode": "fast", "n_types": 3},
-    "optimus": {"embed_dim": 8, "bottleneck": 4, "n_types": 3},
-}
-
-
 def network_of(name: str) -> Network:
-    if name == "hovernet":
-        with torch.device("meta"):
-            return build(name, NETWORKS[name])
-    return build(name, NETWORKS[name])
-
-
-def parts_of(network: Network) -> Parts:
-    return network.parts
+    with torch.device("meta" if name == "hovernet" else "cpu"):
+        return build(name, CASES[name][0])
 
 
 def learning(network: Network) -> set[str]:
@@ -106,25 +92,25 @@ def freezer(network: Network, freeze: str, **changes: object) -> Freezer:
     return Freezer(network, optim, **{"typed": True, **changes})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_frozen_encoder_takes_no_gradient_and_keeps_its_statistics(name: str) -> None:
     network = network_of(name)
     everything = learning(network)
     freezer(network, "encoder").apply(1)
     kept = everything - learning(network)
     assert kept
-    assert all(weight.split(".")[0] in parts_of(network).encoder for weight in kept)
+    assert all(weight.split(".")[0] in network.parts.encoder for weight in kept)
     for path, module in network.named_modules():
-        inside = path.split(".")[0] in parts_of(network).encoder
+        inside = path.split(".")[0] in network.parts.encoder
         assert module.training is not inside, path
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CASES)
 def test_all_but_heads_leaves_the_heads_alone_to_learn(name: str) -> None:
     network = network_of(name)
     freezer(network, "all but heads").apply(1)
     assert learning(network)
-    assert all(weight.startswith(parts_of(network).heads) for weight in learning(network))
+    assert all(weight.startswith(network.parts.heads) for weight in learning(network))
 
 
 def test_two_phases_and_a_type_head_without_types() -> None:
