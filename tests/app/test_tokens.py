@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from napari_hovernet.app import tokens as module
 from napari_hovernet.app.evaluate import evaluate_steps
@@ -23,6 +22,7 @@ from napari_hovernet.core.tokens.data import Membership, find_token_data, member
 from napari_hovernet.core.tokens.decode import TokenParams, predict_tokens_steps, principal_rgb
 from napari_hovernet.core.types import Model, ModelInfo, numbered
 
+from ..core.test_backbone import TinyViT
 from ..refusals import refuses
 
 CPU = torch.device("cpu")
@@ -150,19 +150,6 @@ def test_samples_are_spread_or_drawn():
     refuses("0; give 1 or more", choose, sides, TokenChoice(0))
 
 
-class TinyViT(nn.Module):
-    num_prefix_tokens = 5
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.project = nn.Conv2d(3, 4, 14, 14)
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        patches = self.project(x).flatten(2).transpose(1, 2)
-        return torch.cat([x.new_zeros(len(x), 5, 4), patches], 1)
-
-
 @pytest.fixture
 def vit() -> Backbone:
     return as_backbone(TinyViT(), device="cpu")
@@ -197,7 +184,7 @@ def test_a_folder_becomes_a_family_with_its_truth(vit, tmp_path, outlines):
         feature = {"type": "Feature", "geometry": geometry, "properties": {}}
         (tiles / f"t{i}.geojson").write_text(json.dumps([feature]))
     made = cached(tiles, vit, out / "mine_features.npz")
-    assert (made.shape, made.prefix, made.notes) == ((2, 261, 4), 5, ())
+    assert (made.shape, made.prefix, made.notes) == ((2, 261, 6), 5, ())
     data = find_token_data([out], "mine")
     np.testing.assert_allclose(data.tokens, image_tokens(vit, [picture(0), picture(1)]), atol=0.01)
     truth = truth_of(data, 1).labels

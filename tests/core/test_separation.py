@@ -195,20 +195,19 @@ def test_a_crop_gives_what_the_whole_gives(shared):
     """Away from the cut by the reach of the filters, on real maps."""
     reach = LOCAL.magnitude_window // 2 + 12
     checked = 0
-    for path in sorted((shared / "golden" / "predicted").glob("monuseg*.npz")):
-        with np.load(path) as data:
-            probability = np.clip(data["np_prob"].astype(np.float32), 0, 1)
-            hv = data["hv_pred"].astype(np.float32)
-        whole = separate_local(Maps(np=probability, hv=hv), LOCAL)
+    for name, _, maps, _ in golden(shared, "predicted"):
+        if not name.startswith("monuseg"):
+            continue
+        whole = separate_local(maps, LOCAL)
         at = np.s_[101:590, 75:600]
-        part = separate_local(Maps(np=probability[at], hv=hv[(slice(None), *at)]), LOCAL)
+        part = separate_local(Maps(np=maps.np[at], hv=maps.hv[(slice(None), *at)]), LOCAL)
         inner = np.s_[reach:-reach, reach:-reach]
         np.testing.assert_allclose(part.energy[inner], whole.energy[at][inner], atol=1e-5)
         mine, theirs = part.labels[inner].ravel(), whole.labels[at][inner].ravel()
         columns = whole.n + 1
         pairs = np.unique(mine.astype(np.int64) * columns + theirs)
         mine, theirs = pairs // columns, pairs % columns
-        assert len(np.unique(mine)) == len(np.unique(theirs)) == len(pairs), path.stem
+        assert len(np.unique(mine)) == len(np.unique(theirs)) == len(pairs), name
         assert pairs[0] == 0
         checked += len(pairs) - 1
     assert checked > 100
@@ -249,16 +248,12 @@ def test_merging_makes_one_of_what_touches():
 @pytest.mark.parametrize("kind", ["maps", "predicted"])
 def test_merging_gives_the_aji_of_connected_components(shared, kind):
     reference = json.loads((shared / "golden" / kind / "metrics.json").read_text())
-    checked = 0
-    for path in sorted((shared / "golden" / kind).glob("*.npz")):
-        with np.load(path) as data:
-            truth, hv = data["labels"].astype(np.int32), data["hv_pred"].astype(np.float32)
-            probability = np.clip(data["np_prob"].astype(np.float32), 0, 1)
-        found = separate(Maps(np=probability, hv=hv), MERGING)
-        score = evaluate(truth, found.labels).aji
-        assert score == pytest.approx(reference[path.stem]["cc_aji"], abs=1e-6), path.stem
-        checked += 1
-    assert checked >= 6
+    wanted = {name: pytest.approx(scores["cc_aji"], abs=1e-6) for name, scores in reference.items()}
+    found = {
+        name: evaluate(truth, separate(maps, MERGING).labels).aji
+        for name, truth, maps, _ in golden(shared, kind)
+    }
+    assert found == wanted and len(found) >= 6
 
 
 def landscape(seed: int = 0, shape: tuple[int, int] = (60, 70)) -> np.ndarray:

@@ -31,11 +31,17 @@ class Machine:
         self.add("id", "echo 0")
         self.add("ldconfig", "true")
 
-    def add(self, name: str, body: str) -> None:
+    def add(self, name: str, body: str, path: Path | None = None) -> None:
         """Add a command; what it is called with goes to the log."""
-        path = self.bin / name
+        path = path or self.bin / name
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.log}"\n{body}\n')
         path.chmod(0o755)
+
+    def add_venv(self, body: str = "") -> None:
+        """Add an environment, whose Python does as much as the body says."""
+        (self.venv / "bin").mkdir(parents=True)
+        (self.venv / "pyvenv.cfg").write_text("version = 3.12\n")
+        self.add("venv-python", body, self.venv / "bin" / "python")
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the script here."""
@@ -103,11 +109,7 @@ def test_a_folder_that_is_no_environment_is_left_alone(machine: Machine) -> None
 
 def test_what_is_installed_is_not_installed_again(machine: Machine) -> None:
     """The second run asks Python for its version and for pip, and nothing else."""
-    (machine.venv / "bin").mkdir(parents=True)
-    (machine.venv / "pyvenv.cfg").write_text("version = 3.12\n")
-    python = machine.venv / "bin" / "python"
-    python.write_text(f'#!/bin/sh\necho "venv-python $*" >>"{machine.log}"\n')
-    python.chmod(0o755)
+    machine.add_venv()
     machine.add("python3", "exit 0")
     first = machine.run("setup", SKIP_SYSTEM_PACKAGES="1", TORCH="torch==2.13.0")
     assert first.returncode == 0, first.stderr
@@ -129,15 +131,10 @@ def test_what_is_installed_is_not_installed_again(machine: Machine) -> None:
 def test_a_cpu_build_of_torch_is_preferred(machine, listed, wanted) -> None:
     if os.path.exists("/proc/driver/nvidia/version"):
         pytest.skip("this machine has an NVIDIA GPU: the usual build is right")
-    (machine.venv / "bin").mkdir(parents=True)
-    (machine.venv / "pyvenv.cfg").write_text("version = 3.12\n")
-    python = machine.venv / "bin" / "python"
-    python.write_text(
-        f'#!/bin/sh\necho "venv-python $*" >>"{machine.log}"\n'
+    machine.add_venv(
         'case "$*" in *"import torch"*) exit 1 ;; *"index versions"*'
-        f') printf "torch (2.15.0)\\nAvailable versions: {listed}\\n" ;; esac\n'
+        f') printf "torch (2.15.0)\\nAvailable versions: {listed}\\n" ;; esac'
     )
-    python.chmod(0o755)
     run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
     assert run.returncode == 0, run.stderr
     installs = [c.split(" install ")[1] for c in machine.calls("venv-python") if " install " in c]
