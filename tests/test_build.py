@@ -117,10 +117,8 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path, root: Path)
 def test_napari_finds_the_manifest_in_a_wheel(wheel: Path, tmp_path: Path) -> None:
     site = installed(wheel, tmp_path / "site")
     file, name, version, commands = try_manifest(site, imports=True)
-    assert file.is_relative_to(site)
-    assert name == "napari-hovernet"
-    assert f"-{version}-" in wheel.name
-    assert commands
+    assert file.is_relative_to(site) and name == "napari-hovernet"
+    assert f"-{version}-" in wheel.name and commands
 
 
 def test_the_sdist_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Path) -> None:
@@ -129,8 +127,7 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Pat
     again = build("wheel", next(tmp_path.glob("napari_hovernet-*")), tmp_path / "out")
     assert names(again) == names(wheel)
     file, name, _, _ = try_manifest(installed(again, tmp_path / "site"))
-    assert file.is_relative_to(tmp_path / "site")
-    assert name == "napari-hovernet"
+    assert file.is_relative_to(tmp_path / "site") and name == "napari-hovernet"
 
 
 def test_the_sdist_holds_source_and_no_data(sdist: Path) -> None:
@@ -156,8 +153,7 @@ def test_an_editable_install_finds_the_manifest_and_follows_its_edits(root, tmp_
     paths = [Path(p.read_text().strip()) for p in site.glob("*.pth")]
     file, name, _, _ = try_manifest(site, *paths)
 
-    assert paths == [clone / "src"]
-    assert file == clone / "src" / PACKAGE / "__init__.py"
+    assert (paths, file) == ([clone / "src"], clone / "src" / PACKAGE / "__init__.py")
     assert name == "napari-hovernet"
     placed = clone / "src" / PACKAGE / "napari.yaml"
     with (clone / "napari.yaml").open("a") as manifest:

@@ -80,8 +80,7 @@ def test_pictures_are_kept_for_the_worst(pairs, predictor, tmp_path) -> None:
         write_label_tiff(folder / f"{pair.name}_labels.tif", own.astype(np.int32))
     write_label_tiff(folder / "x1_labels.tif", (labels // 2).astype(np.int32))
     result = run(pairs, FolderPredictor(folder), evaluate.BatchParams(n_pictures=1))
-    assert list(result.pictures) == ["x1"]
-    assert result.pictures["x1"].magnitude is None
+    assert list(result.pictures) == ["x1"] and result.pictures["x1"].magnitude is None
     shown = run(pairs[:1], predictor).pictures["x0"]
     assert shown.outcomes[1:4] == b"PNG" and shown.magnitude is not None
     assert shown.place == "the whole image"
@@ -99,8 +98,7 @@ def test_a_bad_image_is_a_row_and_the_others_go_on(pairs, model, spoil, said) ->
     spoil(pairs[1])
     result = run(pairs, ModelPredictor(model), QUICK)
     (bad,) = result.failed
-    assert bad.name == "x1"
-    assert said in bad.error
+    assert bad.name == "x1" and said in bad.error
     assert "x1" in bad.error and "\n" not in bad.error
     assert result.overall.n == 2
     assert not any(row.error for row in (result.rows[0], result.rows[2]))
@@ -120,8 +118,7 @@ def test_empty_labels_and_ids_with_gaps_are_scored(pairs: tuple[Pair, ...], pred
     cv2.imwrite(str(pairs[1].labels), (gaps.astype(np.uint16) * 7001))
     empty, spaced, _ = run(pairs, predictor, QUICK).rows
     assert (empty["n_true"], empty["aji"], empty.verdict) == (0, 1, "no nuclei")
-    assert any("both empty" in note for note in empty.notes)
-    assert math.isnan(empty["hv_mse"])
+    assert any("both empty" in note for note in empty.notes) and math.isnan(empty["hv_mse"])
     assert spaced["n_true"] == 8 and spaced["aji"] == plain["aji"]
 
 
@@ -217,8 +214,7 @@ def test_errors_are_rows_and_json_is_plain(pairs: tuple[Pair, ...], predictor: A
     assert "is not there" in found["rows"][1]["error"]
     first = found["rows"][0]
     assert (first["verdict"], first["measured_inside"]) == ("healthy", "true nuclei")
-    assert first["inside"]["mean"] > 0.6
-    assert "misleading" in found["whole_image_max"]
+    assert first["inside"]["mean"] > 0.6 and "misleading" in found["whole_image_max"]
 
 
 def test_the_model_gives_what_segment_gives_or_reads_hv_otherwise(pairs, model) -> None:

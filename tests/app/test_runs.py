@@ -157,8 +157,7 @@ def test_a_killed_run_is_stopped_and_goes_on_from_its_checkpoint(store, config, 
     watch = RunWatch(run)
     store.kill(run)
     assert watch.catch_up().state == "stopped" and "Killed" in watch.view.message
-    assert not list(run.path.glob(".napari*"))
-    assert store.info(run).can_resume
+    assert not list(run.path.glob(".napari*")) and store.info(run).can_resume
     fake(steps=6)
     store.resume(run)
     until(store, run, "done")
@@ -213,8 +212,7 @@ def test_runs_wait_for_each_other_in_order_and_a_killed_one_does_not_block(store
         time.sleep(0.02)
     store.kill(second)  # while it waits
     store.stop(third)
-    assert until(store, third, "stopped") == "stopped"
-    assert not third.events.exists()
+    assert until(store, third, "stopped") == "stopped" and not third.events.exists()
     assert store.info(fourth).state == "queued"
     store.kill(first)
     until(store, fourth, "running")
@@ -300,15 +298,13 @@ def test_a_request_of_the_system_to_end_is_one_to_stop(folder: RunFolder) -> Non
         return 0
 
     before = signal.getsignal(signal.SIGTERM)
-    assert live(folder, train) == 0
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert live(folder, train) == 0 and signal.getsignal(signal.SIGTERM) is before
     assert state_of(folder).state == "stopped"
 
 
 def test_only_the_first_of_several_processes_speaks(folder, monkeypatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert live(folder, lambda *_: 0) == 0
-    assert not folder.status_file.exists()
+    assert live(folder, lambda *_: 0) == 0 and not folder.status_file.exists()
     assert not is_first()
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("RANK", "")
@@ -324,8 +320,7 @@ def test_what_a_list_shows(folder: RunFolder) -> None:
     write_state(folder, "stopped", "for lunch")
     info = info_of(folder)
     assert (info.epoch, info.n_epochs, info.message, info.active) == (3, 7, "for lunch", False)
-    assert info.score("aji") == 0.5
-    assert math.isnan(info.score("pq"))
+    assert info.score("aji") == 0.5 and math.isnan(info.score("pq"))
     assert not info.can_resume
     folder.resume_file.parent.mkdir()
     folder.resume_file.touch()

@@ -93,8 +93,7 @@ def test_cancelled_and_resumed(slide: Path, expected: np.ndarray, tmp_path: Path
     np.testing.assert_array_equal(labels(out), expected)
     assert not list(out.rglob("*.partial"))
     (again,) = drive(slide_steps(job(slide, out)))  # finished: nothing is done again
-    assert again.summary["nuclei"] == expected.max()
-    assert list(watch_steps(str(out))) == []
+    assert (again.summary["nuclei"], list(watch_steps(str(out)))) == (expected.max(), [])
 
 
 @pytest.mark.slow
@@ -166,16 +165,14 @@ def test_an_unreadable_tile_fails_its_block_alone(slide, expected, tmp_path) -> 
     bad.write_bytes(slide.read_bytes())  # copied again
     slides._store.cache_clear()
     (outcome,) = drive(slide_steps(job(bad, out)))
-    assert not outcome.failed
-    assert not (out / "failed.json").exists()
+    assert not outcome.failed and not (out / "failed.json").exists()
     np.testing.assert_array_equal(labels(out), expected)
 
 
 def test_a_bad_slide_among_others_does_not_stop_them(slide: Path, tmp_path: Path) -> None:
     both = replace(job(slide, tmp_path / "out", 512), slides=(str(tmp_path / "no.svs"), str(slide)))
     bad, good = drive(slide_steps(both))
-    assert "not there" in bad.failed[0]
-    assert good.summary["nuclei"] > 100
+    assert "not there" in bad.failed[0] and good.summary["nuclei"] > 100
     refuses("are called a", lambda: store_paths(replace(both, slides=(str(slide), str(slide)))))
 
 
@@ -321,8 +318,7 @@ def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_pa
     np.testing.assert_array_equal(labels(out), expected)
     far.lost, out = 10**6, tmp_path / "other.zarr"
     (outcome,) = drive(slide_steps(job("far://a.zarr", out)))
-    assert len(outcome.failed) == 6
-    assert "reset by peer" in outcome.failed[0]
+    assert len(outcome.failed) == 6 and "reset by peer" in outcome.failed[0]
     far.lost = 0
     drive(slide_steps(job("far://a.zarr", out)))
     np.testing.assert_array_equal(labels(out), expected)
@@ -350,16 +346,14 @@ def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
     assert sum(len(part) for part in read_nuclei(store)) == outcome.summary["nuclei"]
     names = {path.name for path in store.folder.iterdir()}
     assert {"overlay.png", "summary.json", "nuclei.parquet", "tissue.png"} < names
-    assert not names & {".lock", "failed.json"}
-    assert list(watch_steps(out)) == []
+    assert not names & {".lock", "failed.json"} and list(watch_steps(out)) == []
 
 
 def test_a_store_by_url_that_drops_all(slide: Path, expected: np.ndarray) -> None:
     kept, out = far_away("kept", "sent"), "kept://results/lost.zarr"
     kept.lost = 10**6
     (outcome,) = drive(slide_steps(job(slide, out)))
-    assert len(outcome.failed) == 6
-    assert "reset by peer: run again" in outcome.failed[0]
+    assert len(outcome.failed) == 6 and "reset by peer: run again" in outcome.failed[0]
     kept.lost = GONE
     with pytest.raises(OutputError, match=r"Cannot write .*LostError: no route: run again"):
         drive(slide_steps(job(slide, out)))
@@ -426,8 +420,7 @@ def test_types_are_named_and_taken_together(slide: Path, tmp_path: Path) -> None
         tables.append(np.concatenate([n.type for n in read_nuclei(SlideStore(outcome.store))]))
         names = [entry["name"] for entry in outcome.summary["types"].values()]
         assert names[-1] == ("beside" if types else "left")
-    assert set(tables[0]) == {1, 2, 3}
-    assert (tables[1][tables[0] != 2] == 1).all()
+    assert set(tables[0]) == {1, 2, 3} and (tables[1][tables[0] != 2] == 1).all()
     assert set(tables[1]) <= {0, 1}
     file.write_text('{"1": ["beside", [9, 9, 9], ["left"]]}')
     refuses(r"types.1.takes was \['left', 1\], now \['left'\]", lambda: drive(slide_steps(wanted)))
@@ -567,8 +560,7 @@ def test_a_scheduler_without_workers_is_told(slide, expected, tmp_path, monkeypa
             if step.notice:
                 cluster.scale(1)
     assert any("no worker since" in message for message in seen)
-    assert any("1 worker(s)" in message for message in seen)
-    assert len(notices) == 1
+    assert any("1 worker(s)" in message for message in seen) and len(notices) == 1
     assert f"start some with 'dask worker {at}'" in notices[0]
     np.testing.assert_array_equal(labels(tmp_path / "out.zarr"), expected)
 

@@ -60,8 +60,7 @@ def writer(folder: RunFolder) -> Iterator[Writer]:
 
 def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) -> None:
     watch = module.RunWatch(folder)
-    assert watch.poll()
-    assert (watch.view.state, len(watch.view.steps)) == ("new", 0)
+    assert watch.poll() and (watch.view.state, len(watch.view.steps)) == ("new", 0)
     writer.start()
     writer.epoch(0)
     writer.steps(1, 4)
@@ -83,8 +82,7 @@ def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) 
     assert (view.done, view.rows[1].remark) == (pytest.approx(1 / 3), "go on")
     assert view.best is view.rows[1]
     assert [file.path for file in view.previews] == [folder.preview_of(1)]
-    assert [file.kind for file in view.checkpoints] == ["best"]
-    assert not watch.poll()
+    assert [file.kind for file in view.checkpoints] == ["best"] and not watch.poll()
     assert watch.view is view
     writer.events.write("end", state="done", message="", seconds=12.5)
     assert watch.poll() and watch.view.seconds == 12.5
@@ -138,8 +136,7 @@ def test_what_is_missing_or_of_another_kind_is_nan(folder: RunFolder) -> None:
         file.write(b"nonsense\n")
     view = module.RunWatch(folder).catch_up()
     assert math.isnan(view.steps.last("total")) and math.isnan(view.steps.last("np"))
-    assert math.isnan(view.rows[0].score("aji"))
-    assert not view.rows[0].best
+    assert math.isnan(view.rows[0].score("aji")) and not view.rows[0].best
     assert (view.checkpoints, view.unreadable, view.n_epochs) == ((), 1, 0)
     assert math.isnan(view.done)
 

@@ -124,8 +124,7 @@ def test_only_bad_images_are_status_2_and_nothing_is_written(run, data, tmp_path
 )
 def test_wrong_choices_are_one_clear_line(run, data, tmp_path, argv, said) -> None:
     outcome = run("evaluate", data, "-o", tmp_path / "o", *argv)
-    assert (outcome.status, len(outcome.errors)) == (2, 1)
-    assert said in outcome.errors[0]
+    assert (outcome.status, len(outcome.errors)) == (2, 1) and said in outcome.errors[0]
     assert files_below(tmp_path / "o") == []
 
 
@@ -163,5 +162,4 @@ def test_images_folders_and_an_index_together_count_once(run, data, model_file) 
     assert first["measured_inside"] == "true nuclei"
     assert first["verdict"] in {"collapsed", "weak", "healthy"}
     assert first["inside"]["median"] <= first["inside"]["p95"] <= first["whole_image_max"] + 1e-6
-    assert -1 <= first["direction"] <= 1
-    assert found["schema_version"] == 1
+    assert -1 <= first["direction"] <= 1 and found["schema_version"] == 1

@@ -92,8 +92,7 @@ def test_a_bad_image_among_good_ones_does_not_stop_them(segment, images, tmp_pat
 )
 def test_wrong_choices_are_one_clear_line(run, model_file, images, tmp_path, argv, said) -> None:
     outcome = run("segment", images / "a.tif", "-o", tmp_path / "o", "--model", model_file, *argv)
-    assert (outcome.status, len(outcome.errors)) == (2, 1)
-    assert said in outcome.errors[0]
+    assert (outcome.status, len(outcome.errors)) == (2, 1) and said in outcome.errors[0]
     assert files_below(tmp_path / "o") == []
 
 
@@ -106,8 +105,7 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_written_file(
     monkeypatch.setattr("napari_hovernet.core.io.files.os.fsync", full)
     outcome = segment(images, "-o", tmp_path / "out")
     assert (outcome.status, len(outcome.errors)) == (2, 1)
-    assert "the disk is full" in outcome.errors[0]
-    assert files_below(tmp_path / "out") == []
+    assert "the disk is full" in outcome.errors[0] and files_below(tmp_path / "out") == []
 
 
 def test_ctrl_c_in_the_middle_keeps_what_is_done_and_leaves_nothing_half(
@@ -154,8 +152,7 @@ def test_a_real_signal_to_a_real_process(model_file, tmp_path, sent, status) -> 
     process.send_signal(sent)
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == status, said + rest
-    assert "Traceback" not in rest
-    assert files_below(tmp_path / "out") == []
+    assert "Traceback" not in rest and files_below(tmp_path / "out") == []
 
 
 SUFFIXES = (".png", ".tif")

@@ -116,8 +116,7 @@ def interrupt_at(store: RunStore, step: int, times: int) -> None:
 )
 def test_bad_input_is_told_before_anything_is_made(train, runs, argv, words) -> None:
     outcome = train(*argv)
-    assert outcome.status == 2
-    assert words in outcome.err
+    assert outcome.status == 2 and words in outcome.err
     assert not runs.folder.exists()
 
 

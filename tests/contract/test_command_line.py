@@ -77,8 +77,7 @@ def test_commands_options_and_defaults_are_those_users_know(run, same_surface) -
 def test_every_command_explains_itself(run: Any, name: str) -> None:
     said = run(name, "--help")
     assert said.status == 0 and f"usage: napari-hovernet {name}" in said.out
-    assert not said.err
-    assert name in run("--help").out
+    assert not said.err and name in run("--help").out
 
 
 def test_the_version_is_told(run: Any) -> None:
@@ -151,8 +150,7 @@ def test_segment_writes_every_format_and_counts(segmented: Any) -> None:
     found = re.search(r"t3\.png: (\d) nuclei, mean magnitude (0\.\d\d), [\d.]+ s -> ", line)
     assert found
     n = int(found[1])
-    assert 6 <= n <= 8
-    assert 0.6 < float(found[2]) < 0.8
+    assert 6 <= n <= 8 and 0.6 < float(found[2]) < 0.8
     assert all(name in line for name in ENDINGS)
     with (folder / "out" / "t3.csv").open() as file:
         assert len(list(csv.DictReader(file))) == n
@@ -231,8 +229,7 @@ def test_evaluate_scores_a_model_beside_the_base_rates(run, files, tmp_path) -> 
     head, row = said.out.splitlines()[:2]
     assert head.split() == ["images", "AJI", "PQ", "Dice", "CC", "AJI", "oracle", "cosine",
                             "magnitude"]  # fmt: skip
-    assert row.split()[:2] == ["all", "1"]
-    assert "true nuclei, " in said.out
+    assert row.split()[:2] == ["all", "1"] and "true nuclei, " in said.out
     assert "Calling every pixel nucleus has Dice 0.7" in said.out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["evaluation.csv", "evaluation.html", "evaluation.json"]
@@ -269,8 +266,7 @@ def test_diagnose_names_the_cause_and_writes_reports(run: Any, files: Path, tmp_
                   "\nNot tested ("):  # fmt: skip
         assert words in said.out
     assert json.loads(out.read_text())["findings"][0]["id"] == "model.weights"
-    assert "never trained" in page.read_text()
-    assert run(*argv, "--json", out).status == 2
+    assert "never trained" in page.read_text() and run(*argv, "--json", out).status == 2
 
 
 def test_diagnose_is_status_0_without_a_fault(run: Any) -> None:
@@ -340,8 +336,7 @@ def test_a_run_is_listed_attached_and_not_stopped_when_done(run, trained, tmp_pa
         (("train", "--resume", "mine", "--epochs", 9), "leave out --epochs"),
     ):
         said = run(*argv, *where)
-        assert said.status == 2
-        assert words in said.err
+        assert said.status == 2 and words in said.err
 
 
 def test_a_prepared_run_says_how_to_start_it_and_can_be_removed(run, files, tmp_path) -> None:

@@ -122,8 +122,7 @@ def test_the_same_labels_give_the_same_json(written: Path, files: Path) -> None:
 def test_the_same_labels_give_the_same_arrays(written: Path, files: Path) -> None:
     old, new = (loadmat(folder / "t3.mat") for folder in (files / "exports", written))
     names = {"inst_map", "inst_uid", "inst_type", "inst_centroid"}
-    assert names <= set(new)
-    assert all(np.array_equal(old[name], new[name]) for name in names)
+    assert names <= set(new) and all(np.array_equal(old[name], new[name]) for name in names)
     old, new = (of_tiff(folder / "t3.tif") for folder in (files / "exports", written))
     assert np.array_equal(old.pop("labels"), new["labels"]) and new["labels"].dtype == np.uint16
     assert old == {name: new[name] for name in old} and old["resolution"] == (40_000, 40_000)
@@ -209,8 +208,7 @@ def test_a_family_checkpoint_keeps_its_entries(run: Any, decoder: Path, tmp_path
     old, new = (torch.load(path, weights_only=True) for path in (decoder, again))
     assert set(old) <= set(new)
     weights = old["model_state_dict"]
-    assert list(new["model_state_dict"]) == list(weights)
-    assert len(weights) == 78
+    assert (list(new["model_state_dict"]), len(weights)) == (list(weights), 78)
     assert all(torch.equal(new["model_state_dict"][key], weights[key]) for key in weights)
     for key in ("n_classes", "token_prefix", "hv_convention", "epoch"):
         assert new[key] == old[key]
@@ -238,8 +236,7 @@ def test_cached_features_open_as_stacks_of_images_and_truth(command: Command, fi
     path = str(files / "family" / "skin_features.npz")
     (image, about, kind), (truth, _, kind_of_truth) = command("read_results")(path)(path)
     assert (kind, kind_of_truth) == ("image", "labels")
-    assert image.shape == (*truth.shape, 3) == (2, 224, 224, 3)
-    assert "skin" in about["name"]
+    assert image.shape == (*truth.shape, 3) == (2, 224, 224, 3) and "skin" in about["name"]
     assert truth.max() > 20
 
 

@@ -115,8 +115,7 @@ def test_labels_come_back_from_their_own_maps() -> None:
     labels[5:25, 5:25], labels[5:25, 25:45] = 1, 2
     maps = nh.Maps(np=labels > 0, hv=nh.hv_targets(labels))
     for made in (nh.separate(maps), nh.tune(maps, nh.TuneParams())):
-        assert made.n == 2
-        assert nh.evaluate(labels, made.labels).aji > 0.98
+        assert made.n == 2 and nh.evaluate(labels, made.labels).aji > 0.98
     assert nh.compare(labels, made.labels, maps).connected_components.aji < 0.6
     assert nh.magnitude_report(maps, labels).verdict == "healthy"
     report = nh.blob_report(maps, (labels > 0).astype(np.int32))

@@ -241,6 +241,5 @@ def test_real_label_images(shared: Path, length: float, pairs: float, more: floa
         for row in report.rows:
             held = len(np.unique(truth[report.components == row.component]))
             merged[min(held, 3)].append(row.suspected)
-    assert np.mean(plain) < 0.03
-    assert np.mean(merged[2]) > pairs
+    assert np.mean(plain) < 0.03 and np.mean(merged[2]) > pairs
     assert np.mean(merged[3]) > more

@@ -58,8 +58,7 @@ def test_the_oracle_is_high_on_real_labels(shared: Path) -> None:
         result = module.compare(labels, labels)
         assert result.prediction.aji == 1
         scores.append(result.oracle.aji)
-    assert len(scores) == 20
-    assert np.mean(scores) > 0.97
+    assert len(scores) == 20 and np.mean(scores) > 0.97
 
 
 def test_base_rates_are_what_they_say() -> None:
@@ -116,8 +115,7 @@ def test_hv_without_length_or_direction() -> None:
     assert (scores.cosine, scores.magnitude) == (0, 0)
     assert scores.true_magnitude == pytest.approx(2 / 3, abs=0.01)
     scores = module.hv_scores(np.ones((2, 3, 3)), np.eye(3, dtype=int) * [0, 1, 0])
-    assert math.isnan(scores.cosine)
-    assert scores.mse == 1
+    assert math.isnan(scores.cosine) and scores.mse == 1
     with pytest.raises(InputError, match=r"hv has shape \(2, 4, 5\).*of shape \(2, 4, 6\)"):
         module.hv_scores(np.zeros((2, 4, 5)), np.zeros((4, 6), int))
 
@@ -292,19 +290,15 @@ def test_the_verdict_on_a_separation() -> None:
     assert levels == ["good"]
     assert texts[0].startswith("The separation pays: AJI 1.00 against")
     texts, levels = remarks(touching_judged(), pred=label_parts(touching_judged() > 0)[0])
-    assert levels[0] == "bad"
-    assert "is no better than connected components" in texts[0]
+    assert levels[0] == "bad" and "is no better than connected components" in texts[0]
     rows = np.arange(80)[:, None] // 4 + 1
     texts, levels = remarks(touching_judged(), pred=np.where(touching_judged() > 0, rows, 0))
-    assert levels[0] == "bad"
-    assert "the separation does harm" in texts[0]
+    assert levels[0] == "bad" and "the separation does harm" in texts[0]
     texts, levels = remarks(touching_judged(), params=SeparationParams(depth=1e6))
-    assert levels[:2] == ["bad", "bad"]
-    assert texts[0].startswith("The oracle is low")
+    assert levels[:2] == ["bad", "bad"] and texts[0].startswith("The oracle is low")
     assert "the separation does nothing" in texts[1]
     texts, levels = remarks(apart())
-    assert levels == ["neutral"]
-    assert "Hardly any nuclei touch" in texts[0]
+    assert levels == ["neutral"] and "Hardly any nuclei touch" in texts[0]
 
 
 @pytest.mark.parametrize(

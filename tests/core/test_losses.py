@@ -197,8 +197,7 @@ def test_hv_of_exactly_zero_and_no_nuclei_are_finite(adaptive: bool) -> None:
         total, terms = loss(logits, hv, types, target * nuclei, true * nuclei, nt)
         total.backward()
         assert all(torch.isfinite(value) for value in (total, *terms.values()))
-        assert torch.isfinite(hv.grad).all()
-        assert bool((hv.grad != 0).any()) is bool(nuclei)
+        assert torch.isfinite(hv.grad).all() and bool((hv.grad != 0).any()) is bool(nuclei)
 
 
 def test_following_the_loss_leads_to_the_truth() -> None:
@@ -380,8 +379,7 @@ def test_half_precision_is_summed_in_full(dtype: torch.dtype, size_of_hv: float)
     true = torch.zeros(1, 2, size, size, dtype=dtype)
     for term in (terms.hv_mse, terms.hv_gradient, terms.hv_magnitude):
         value = term(hv, true, mask)
-        assert value.dtype == torch.float32
-        assert bool(value.detach() > 0) is bool(size_of_hv)
+        assert value.dtype == torch.float32 and bool(value.detach() > 0) is bool(size_of_hv)
         (grad,) = torch.autograd.grad(value * 2.0**16, hv)
         assert torch.isfinite(grad).all()
     far = torch.full_like(true, 1.0)

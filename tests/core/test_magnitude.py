@@ -72,8 +72,7 @@ def test_numbers_and_histogram_equal_plain_ones() -> None:
 )
 def test_mean_inside_gives_the_word(gain: float, word: str, says: str) -> None:
     report = magnitude_report(*discs(gain))
-    assert report.verdict == word
-    assert says in report.explanation
+    assert report.verdict == word and says in report.explanation
     assert BLIND in report.explanation
     assert f"{report.inside.mean:.2f}"[:4] in report.explanation
 
@@ -100,8 +99,7 @@ def test_zeros_full_images_and_sparse_ids() -> None:
     report = magnitude_report(maps, labels)
     assert (report.direction, report.inside.p95, report.verdict) == (0, 0, "collapsed")
     report = magnitude_report(Maps(np=np.ones((4, 4)), hv=np.ones((2, 4, 4))), np.ones((4, 4), int))
-    assert report.outside.n == 0
-    assert np.isnan(report.outside.mean)
+    assert report.outside.n == 0 and np.isnan(report.outside.mean)
     assert report.inside.mean == pytest.approx(2**0.5)
     maps, labels = discs()
     far = np.where(labels > 0, labels.astype(np.uint64) + 2**40, 0)
@@ -228,8 +226,7 @@ def test_a_nucleus_has_its_crop_outline_numbers_and_neighbours() -> None:
     labels = np.zeros((5, 5), np.uint16)
     labels[0, 4] = 40000
     view = nucleus_view(Maps(np=labels > 0, hv=np.ones((2, 5, 5))), labels, 40000)
-    assert (view.area, view.box) == (1, (0, 5, 0, 5))
-    assert np.isnan(view.direction)
+    assert (view.area, view.box) == (1, (0, 5, 0, 5)) and np.isnan(view.direction)
 
 
 def test_an_unknown_id_is_named() -> None:

@@ -152,8 +152,7 @@ def test_the_interval_equals_resampling_by_hand_without_nan() -> None:
     assert interval.high == pytest.approx(np.quantile(means, 0.975), abs=0.02)
     assert metrics.bootstrap_mean([np.nan, 0.2, 0.6]) == metrics.bootstrap_mean([0.2, 0.6])
     nothing = metrics.bootstrap_mean([np.nan])
-    assert nothing.n == 0
-    assert math.isnan(nothing.mean)
+    assert nothing.n == 0 and math.isnan(nothing.mean)
     one = metrics.bootstrap_mean([0.4])
     assert (one.mean, one.n) == (0.4, 1)
     assert math.isnan(one.low) and math.isnan(one.high)

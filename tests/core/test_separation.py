@@ -53,8 +53,7 @@ def test_local_scores_better_than_hover_net(shared, kind, aji, pq):
     scores = [
         evaluate(labels, separate(maps).labels) for _, labels, maps, _ in golden(shared, kind)
     ]
-    assert np.mean([s.aji for s in scores]) > aji
-    assert np.mean([s.pq for s in scores]) > pq
+    assert np.mean([s.aji for s in scores]) > aji and np.mean([s.pq for s in scores]) > pq
     published = json.loads((shared / "golden" / kind / "metrics.json").read_text())
     assert np.mean([s.aji for s in scores]) > np.mean([s["aji"] for s in published.values()])
 
@@ -187,8 +186,7 @@ def test_unsure_instances_are_dropped():
     labels[5:20, 5:20], labels[5:20, 30:45] = 1, 2
     probability = np.where(labels == 1, 0.9, np.where(labels == 2, 0.5, 0))
     found = separate_local(Maps(np=probability, hv=hv_targets(labels)), LOCAL)
-    assert (found.n, found.labels[10, 10]) == (1, 1)
-    assert not found.markers[10, 35]
+    assert (found.n, found.labels[10, 10]) == (1, 1) and not found.markers[10, 35]
 
 
 def test_a_crop_gives_what_the_whole_gives(shared):

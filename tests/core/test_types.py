@@ -37,8 +37,7 @@ def test_maps_are_float32_and_have_a_length() -> None:
     maps = Maps(np=PROB, hv=HV)
     with pytest.raises(FrozenInstanceError):
         maps.np = PROB  # type: ignore[misc,assignment]
-    assert maps != Maps(np=PROB, hv=HV)
-    assert len({maps, maps}) == 1
+    assert maps != Maps(np=PROB, hv=HV) and len({maps, maps}) == 1
 
 
 def nan_at_one_pixel() -> np.ndarray:

@@ -82,8 +82,7 @@ def test_good_maps_are_in_order(scenes: Any) -> None:
 )  # fmt: skip
 def test_a_fault_of_maps_is_named_first(scenes, change, id, title, action) -> None:
     first = told(scenes, change).first
-    assert first is not None
-    assert (first.id, first.verdict) == (id, FAULT)
+    assert first is not None and (first.id, first.verdict) == (id, FAULT)
     assert title in first.title and first.certainty >= 0.8
     if action[1] is not None:
         assert first.remedy.action in (action[0], "")  # offered only if it helps

@@ -121,8 +121,7 @@ def test_few_nuclei_are_points_and_many_a_density(store, viewer, monkeypatch, qt
     assert set(view.layer("points").size) == {slides_view.DOT_PX}  # outlines are to be seen
     inside = np.abs(view.layer("points").data - (280, 300)).max(axis=1) <= 100
     near = (np.abs(places[:, 1::-1] - (280, 300)) <= 40).all(axis=1)
-    assert inside.all()
-    assert near.sum() <= len(inside) <= len(places) // 2
+    assert inside.all() and near.sum() <= len(inside) <= len(places) // 2
     camera.center = (0, 40, 50)  # out of what was ready: at once, not when the camera rests
     assert (np.abs(view.layer("points").data - (160, 200)).max(axis=1) <= 100).all()
     assert view.layer("points").data[:, 0].min() < 160
@@ -213,8 +212,7 @@ def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(at_work, tmp
     qtbot.waitUntil(lambda: not runs.busy, timeout=120_000)
     store = SlideStore(str(tmp_path / "a.zarr"))
     rows, cols = np.nonzero(store.tissue.cells)
-    assert rows.max() * 32 <= 300
-    assert cols.max() * 32 <= 200
+    assert rows.max() * 32 <= 300 and cols.max() * 32 <= 200
     assert len(slides_view.read_places(store)) > 10
     assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
     assert store.run.takes == {1: ("left", 1)}

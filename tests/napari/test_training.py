@@ -178,8 +178,7 @@ def test_closing_asks_and_can_be_cancelled(window, trainer, store, answer, close
     window.close()
     assert window.isVisible() and "r goes on" in question.box.text()
     click(question.box, answer)
-    assert window.isVisible() is not closed
-    assert (("stop", "r") in store.asked) == stopped
+    assert window.isVisible() is not closed and (("stop", "r") in store.asked) == stopped
 
 
 def test_a_program_that_closes_its_viewer_is_not_asked(window, tab, trainer):

@@ -38,8 +38,7 @@ def test_hovernet_is_read_from_its_shapes(wrap, kind, mode, n_types, cheap):
     assert found.info.file_kind == kind
     assert (found.info.architecture, found.info.mode) == ("hovernet", mode)
     assert found.info.config == {"mode": mode, "n_types": n_types}
-    assert len(found.info.types) == (n_types or 0)
-    assert found.state.keys() == state.keys()
+    assert (len(found.info.types), found.state.keys()) == (n_types or 0, state.keys())
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model."])

@@ -139,8 +139,7 @@ def test_what_training_scripts_store_is_read(form, tmp_path):
     torch.save(stored, path, _use_new_zipfile_serialization=FORMS[form])
     back = read(path, identify(path))
     assert (back["best_dice"], back["best_loss"], back["epoch"]) == (0.5, 0.25, 3)
-    assert back["good"] is True
-    assert str(back["args"].out).replace("\\", "/") == "runs/a"
+    assert back["good"] is True and str(back["args"].out).replace("\\", "/") == "runs/a"
 
 
 def test_numpy_scalars_under_the_old_name_are_read(tmp_path):
@@ -188,8 +187,7 @@ def test_loaded_model_is_ready_and_known(ours, tiny):
     info = model.info
     assert info.parameters == sum(p.numel() for p in tiny.network.parameters())
     assert info.sha256 == hashlib.sha256(ours.read_bytes()).hexdigest()
-    assert info.source == str(ours)
-    assert vars(describe(ours)) == vars(info)
+    assert (info.source, vars(describe(ours))) == (str(ours), vars(info))
 
 
 def test_plain_safetensors_of_a_known_network_are_recognised(tiny, tmp_path):

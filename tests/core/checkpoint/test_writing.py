@@ -53,8 +53,7 @@ def test_round_trip_of_hovernets_other_forms_is_exact(suffix, weights, tmp_path)
 def test_round_trip_of_a_bare_compact_is_exact_and_says_what_is_lost(tiny, tmp_path):
     save_model(tiny, tmp_path / "m.pth")
     back = load_model(tmp_path / "m.pth", "cpu")
-    assert same_weights(tiny.network, back.network)
-    assert "licence" in back.info.notes[0]
+    assert same_weights(tiny.network, back.network) and "licence" in back.info.notes[0]
 
 
 def test_float16_stores_kernels_small_and_vectors_whole(tiny, tmp_path):
@@ -66,8 +65,7 @@ def test_float16_stores_kernels_small_and_vectors_whole(tiny, tmp_path):
     back = load_model(half, "cpu").network.state_dict()
     for key, value in tiny.network.state_dict().items():
         wanted = value.half().float() if value.ndim > 1 else value
-        assert back[key].dtype == value.dtype
-        assert torch.equal(back[key], wanted)
+        assert back[key].dtype == value.dtype and torch.equal(back[key], wanted)
 
 
 def test_the_same_model_gives_the_same_bytes_and_numbered_types(tiny, tmp_path):

@@ -135,10 +135,8 @@ ARRAY = np.arange(24, dtype=np.float16).reshape(2, 3, 4)
 def test_an_uncompressed_member_stays_on_the_disk(tmp_path: Path, order: str) -> None:
     np.savez(tmp_path / "a.npz", first=np.ones(3), layer_24=np.asarray(ARRAY, order=order))
     array = open_member(tmp_path / "a.npz", "layer_24")
-    assert isinstance(array, DiskArray)
-    assert array.dtype == np.float16
-    assert (np.asarray(array) == ARRAY).all()
-    assert (array[1] == ARRAY[1]).all()
+    assert isinstance(array, DiskArray) and array.dtype == np.float16
+    assert (np.asarray(array) == ARRAY).all() and (array[1] == ARRAY[1]).all()
 
 
 def test_a_compressed_member_is_read_once_as_it_is_stored(tmp_path: Path) -> None:

@@ -60,8 +60,7 @@ def test_stored_hv_comes_as_ours(tmp_path: Path, order: str, sign: str, int8: bo
         assert sample.arrays.nt_target.max() == 4
     text = " ".join(data.notes)
     assert f"stored HV is {'[H, V]' if order == 'hv' else '[V, H]'}, {sign}" in text
-    assert ("divided by 127" in text) is int8
-    assert "only flipped and turned" in text
+    assert ("divided by 127" in text) is int8 and "only flipped and turned" in text
 
 
 def test_types_counted_from_0_inside_nuclei(tmp_path: Path) -> None:

@@ -92,9 +92,7 @@ def test_images_without_labels_are_enough_where_none_are_needed(tmp_path: Path) 
 
 def test_nothing_paired_says_what_was_looked_for(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{letter}.png" for letter in "abcdefg"))
-    with pytest.raises(InputError) as refused:
-        find_pairs(tmp_path)
-    text = str(refused.value)
+    text = refuses("", find_pairs, tmp_path)
     assert "7 image(s) without labels (a.png, b.png, c.png, d.png, e.png ...)" in text
     for looked_for in ("_lab", "labels/ beside images/", "index.csv", ".mat", "a_lab.png"):
         assert looked_for in text

@@ -90,8 +90,7 @@ def test_touching_agrees_with_a_look_at_every_pixel() -> None:
         around = labels[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
         if ((around > 0) & (around != labels[r, c])).any():
             touching.add(labels[r, c])
-    assert touching
-    assert touching_count(labels) == len(touching)
+    assert touching and touching_count(labels) == len(touching)
     assert touching_count(np.ones((1, 1), np.int32)) == 0
 
 
@@ -163,8 +162,7 @@ def test_patches_without_types_and_folders_as_published(tmp_path: Path) -> None:
         patch(tmp_path / split / "540x540_164x164" / f"{name}.npy", channels=4)
     data = load_samples(DataParams(sources=(str(tmp_path),)))
     assert [(s.name, s.group) for s in data.train] == [("a_000", "a"), ("a_001", "a")]
-    assert [s.name for s in data.val] == ["b_000"]
-    assert data.train[0].arrays.types is None
+    assert [s.name for s in data.val] == ["b_000"] and data.train[0].arrays.types is None
     assert any("1 images of the test split are kept out" in note for note in data.notes)
 
 

@@ -37,8 +37,7 @@ def test_a_division_of_the_data_is_kept() -> None:
     assert ([s.name for s in made.train], [s.name for s in made.val]) == (["a", "c"], ["b"])
     assert made.split_words == "as the data say: 2 to train, 1 to validate"
     only = split_samples([sample("a", split="val"), sample("b", split="val")])
-    assert (len(only.train), len(only.val)) == (1, 1)
-    assert "divided anew" in only.notes[0]
+    assert (len(only.train), len(only.val)) == (1, 1) and "divided anew" in only.notes[0]
 
 
 def test_a_single_image_is_cut_in_two_and_told_so() -> None:

@@ -26,8 +26,7 @@ def test_every_convention_is_found_and_read_as_ours(convention, with_labels) -> 
         probes.append(stored_hv.HVProbe(hv, labels > 0, labels if with_labels else None))
     found = stored_hv.detect_hv(probes)
     assert (found.order, found.sign) == (convention.order, convention.sign) and found.sure
-    assert found.by_labels is with_labels
-    assert found.score > (0.75 if with_labels else 0.55)
+    assert found.by_labels is with_labels and found.score > (0.75 if with_labels else 0.55)
     ours = stored_hv.read_stored(probes[0].hv, found.order, found.sign)
     target, inside = hv_targets(nuclei(0)), nuclei(0) > 0
     assert (ours * target).sum(axis=0)[inside].mean() > 0.25
@@ -65,8 +64,7 @@ def test_int8_is_divided_by_127_and_what_is_no_hv_refused() -> None:
     assert np.abs(stored_hv.unit_scale(stored) - hv).max() < 0.5 / 127 + 1e-6
     assert stored_hv.divisor_of(stored)[0] == 127
     divisor, note = stored_hv.divisor_of(stored.astype(np.float32), "epidermal: HV")
-    assert divisor == 127
-    assert "epidermal: HV goes up to 127: it was never divided" in note
+    assert divisor == 127 and "epidermal: HV goes up to 127: it was never divided" in note
     assert stored_hv.divisor_of(hv) == (1.0, "")
     found = stored_hv.read_stored(stored.astype(np.float32), divisor=127.0)
     assert np.abs(found - hv).max() < 0.005

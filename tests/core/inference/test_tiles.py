@@ -36,8 +36,7 @@ def test_kept_boxes_cover_the_image_once_with_legal_tiles(geometry, shape, tile,
         assert t.output.shape == tuple(n - 2 * geometry.margin for n in t.input.shape)
         assert t.output.r0 <= t.kept.r0 < t.kept.r1 <= t.output.r1
         assert t.output.c0 <= t.kept.c0 < t.kept.c1 <= t.output.c1
-    assert (count == 1).all()
-    assert len({t.input.shape for t in tiles}) == 1
+    assert (count == 1).all() and len({t.input.shape for t in tiles}) == 1
 
 
 @every_geometry

@@ -17,7 +17,7 @@ from napari_hovernet.core.io.hover_net import read_hovernet_mat, write_hovernet_
 from napari_hovernet.core.io.labels import read_label_tiff, write_label_tiff
 from napari_hovernet.core.io.open import read_labels
 from napari_hovernet.core.types import Int32
-from napari_hovernet.errors import InputError, OutputError
+from napari_hovernet.errors import OutputError
 
 from ...refusals import refuses
 
@@ -132,9 +132,7 @@ def test_sizes_beyond_the_format_are_refused(tmp_path, monkeypatch, labels, nucl
 )
 def test_broken_content_is_refused_by_name(tmp_path: Path, content: dict, said: str) -> None:
     scipy_io.savemat(tmp_path / "given.mat", content)
-    with pytest.raises(InputError, match=said) as caught:
-        read_hovernet_mat(tmp_path / "given.mat")
-    assert "given.mat" in str(caught.value)
+    assert "given.mat" in refuses(said, read_hovernet_mat, tmp_path / "given.mat")
 
 
 @pytest.mark.parametrize("keep", [0, 1, 60, 127, 128, 140, 200, -7])
@@ -222,8 +220,7 @@ def test_ids_beyond_bounds_are_numbered_anew_and_negative_ones_kept_apart(
     else:
         scipy_io.savemat(path, {"inst_map": values})
     found = read_labels(path)
-    assert found.labels.tolist() == labels
-    assert said in " ".join(found.notes)
+    assert found.labels.tolist() == labels and said in " ".join(found.notes)
 
 
 def cut_off(path: Path) -> None:
@@ -263,7 +260,5 @@ def twice_the_same_id(path: Path) -> None:
 )
 def test_what_is_refused_names_the_file(tmp_path, name, make, said) -> None:
     make(tmp_path / name)
-    with pytest.raises(InputError, match=said) as refused:
-        read_labels(tmp_path / name, (8, 8))
-    assert name in str(refused.value)
-    assert "\n" not in str(refused.value)
+    said = refuses(said, read_labels, tmp_path / name, (8, 8))
+    assert name in said and "\n" not in said

@@ -168,8 +168,7 @@ def test_labels_are_read_with_their_types(tmp_path: Path, case: str) -> None:
     name, make, types = READ[case]
     make(tmp_path / name)
     found = read_labels(tmp_path / name, (40, 60))
-    assert (found.labels == LABELS).all()
-    assert found.type.tolist() == types
+    assert (found.labels == LABELS).all() and found.type.tolist() == types
 
 
 def endless_view(path: Path) -> None:
@@ -397,8 +396,7 @@ def test_each_cut_off_or_damaged_is_read_or_refused(tmp_path, make) -> None:
         try:
             read_labels(path, SHAPE, "x")
         except InputError as error:
-            assert path.name in str(error)
-            assert str(error).isprintable()
+            assert path.name in str(error) and str(error).isprintable()
 
 
 def test_code_in_cellpose_s_file_is_never_run(tmp_path: Path) -> None:
@@ -409,8 +407,7 @@ def test_code_in_cellpose_s_file_is_never_run(tmp_path: Path) -> None:
     content = np.array({"masks": Runs()}, dtype=object)
     np.save(tmp_path / "x_seg.npy", content, allow_pickle=True)
     refuses("no plain value", read_labels, tmp_path / "x_seg.npy")
-    assert not (tmp_path / "ran").exists()
-    assert pickle.dumps(0)
+    assert not (tmp_path / "ran").exists() and pickle.dumps(0)
 
 
 def test_bombs_and_archives_of_other_things_are_refused(tmp_path) -> None:

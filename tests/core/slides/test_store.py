@@ -65,8 +65,7 @@ def test_finished_store_holds_the_result_of_one_image(finished, image) -> None:
     contours = [c for part in parts for c in part.contours]
     for k, i in enumerate(order):
         np.testing.assert_array_equal(contours[i], nuclei.contours[k])
-    assert finished.finished
-    assert not list((finished.folder / "blocks").glob("*.npz"))
+    assert finished.finished and not list((finished.folder / "blocks").glob("*.npz"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,13 +116,11 @@ def test_missing_blocks_are_told_and_made_good_later(slide: Path, tmp_path: Path
     lost = store.blocks[4]
     store.marker(lost).unlink()  # killed after its data, before its marker
     (store.folder / "failed.json").write_text("{}")
-    assert finish(store)["missing_blocks"] == [lost.name]
-    assert not store.finished
+    assert finish(store)["missing_blocks"] == [lost.name] and not store.finished
     compute(store)
     finish(store)
     again = store.group("r")["labels/0"][:]
-    assert store.finished
-    assert again[lost.core.slices()].any()
+    assert store.finished and again[lost.core.slices()].any()
 
 
 def test_other_parameters_are_refused_by_name(slide: Path, tmp_path: Path) -> None:

@@ -63,8 +63,7 @@ def test_without_augmentation_a_crop_is_the_image_and_its_hv_that_of_the_cut_lab
                 whole.image[r : r + 48, c : c + 48] == image
             ).all():
                 labels = whole.labels[r : r + 48, c : c + 48]
-    assert labels is not None
-    assert (item["hv"].numpy() == hv_targets(labels)).all()
+    assert labels is not None and (item["hv"].numpy() == hv_targets(labels)).all()
     assert (item["np"].numpy() == (labels > 0)).all()
 
 

@@ -161,13 +161,11 @@ def test_a_run_leaves_models_events_scores_and_previews(finished, data) -> None:
     assert set(first["terms"]) == {"np", "hv", "hv_mse", "hv_gradient", "hv_magnitude", "nt"}
     assert sum(first["shares"].values()) == pytest.approx(1)
     assert 0.6 < first["true_magnitude"] < 0.8 and first["lr"] == pytest.approx(1e-3)
-    assert steps[-1]["lr"] < 2e-4
-    assert first["images_per_s"] > 0
+    assert steps[-1]["lr"] < 2e-4 and first["images_per_s"] > 0
     (heads,) = events_of(folder, "heads")
     assert sum(heads["grad_share"].values()) == pytest.approx(1)
     before, after = events_of(folder, "epoch")[::2]
-    assert before["train"] == {}
-    assert after["train"]["total"] > 0
+    assert before["train"] == {} and after["train"]["total"] > 0
     for name in ("loss", "magnitude", "cosine", "hv_mse", "dice", "aji", "pq", "cc_aji"):
         assert isinstance(after["val"][name], float), name
     assert after["val"]["oracle_aji"] > 0.8
@@ -222,8 +220,7 @@ def test_stopped_anywhere_and_resumed_it_ends_bit_for_bit_the_same(
         after_step(patch, step, lambda: folder.write_command("stop"))
         assert engine.run_training(folder) == 0
     assert (folder.read_status()["state"], folder.read_status()["step"]) == ("stopped", step)
-    assert not folder.control_file.exists()
-    assert load_model(folder.last, "cpu")
+    assert not folder.control_file.exists() and load_model(folder.last, "cpu")
     assert engine.run_training(folder, resume=True) == 0
     assert folder.read_status()["state"] == "done"
     start = events_of(folder, "start")[-1]

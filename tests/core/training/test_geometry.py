@@ -129,8 +129,7 @@ def test_each_step_changes_the_look_and_leaves_the_input(name: str) -> None:
     image = tissue()
     before = image.copy()
     made = augment_image(image, only(**{name: 1.0}), np.random.default_rng(1))
-    assert (image == before).all()
-    assert (made.dtype, made.shape) == (np.uint8, image.shape)
+    assert (image == before).all() and (made.dtype, made.shape) == (np.uint8, image.shape)
     difference = np.abs(made.astype(int) - image)
     assert 0.5 < difference.mean() < 80
     assert np.corrcoef(made.ravel(), image.ravel())[0, 1] > 0.4, "still the same tissue"
@@ -183,8 +182,7 @@ def test_the_bug_of_the_story_cancels_hv_out() -> None:
         true = hv_targets(np.ascontiguousarray(samples.turn_plane(labels, turn)), convention)
         wrong = samples.turn_hv(stored, turn, "hv")
         cosines.append(float((true * wrong).sum() / (true * true).sum()))
-    assert sum(c > 0.999 for c in cosines) == 4
-    assert abs(np.mean(cosines)) < 1e-6
+    assert sum(c > 0.999 for c in cosines) == 4 and abs(np.mean(cosines)) < 1e-6
 
 
 def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> None:

@@ -47,8 +47,7 @@ def test_what_a_start_knows_of_itself():
     assert start.info.origin, "where the weights come from is provenance"
     start = start_of(TrainConfig(start="scratch:compact"), loaded(types=True))
     assert start.typed and start.n_types == 4
-    assert len(start.info.types) == 4
-    assert any("untrained" in note for note in start.notes)
+    assert len(start.info.types) == 4 and any("untrained" in note for note in start.notes)
     found = start_of(TrainConfig(start="compact"), loaded(types=True))
     assert found.typed and found.n_types == 4
     said = "The model has no types: a new type head learns type 1, type 2, type 3."
