@@ -6,9 +6,6 @@ import pytest
 
 import napari_hovernet
 
-HEAVY = ("torch", "lightning", "numba", "napari", "qtpy", "PyQt6", "PySide6", "magicgui")
-HEAVY += ("psygnal", "cv2")
-
 
 @pytest.mark.parametrize("name", sorted(set(napari_hovernet.__all__) - {"__version__"}))
 def test_every_public_name_says_what_it_does(name: str) -> None:

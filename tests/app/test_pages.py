@@ -44,6 +44,8 @@ from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.files import RunFolder
 from napari_hovernet.errors import InputError, OutputError
 
+from . import fake_training
+
 ABOUT = DataAbout("data/index.csv", ("u1", "u2"), {"split": "val", "found": 3})
 
 
@@ -227,21 +229,15 @@ def test_the_curves_are_saved_with_what_is_fixed_in_view(view: RunView, tmp_path
         save_plot(view, tmp_path / "no" / "curves.png")
 
 
-def val(epoch: int) -> dict[str, float]:
-    return {"loss": 1.0, "magnitude": 0.02 + 0.1 * epoch, "true_magnitude": 0.67,
-            "cosine": 0.1 * epoch, "hv_mse": 0.2, "hv_zero_mse": 0.25, "dice": 0.8,
-            "all_foreground_dice": 0.55, "aji": 0.1 * epoch, "pq": 0.1, "cc_aji": 0.31,
-            "oracle_aji": 0.97}  # fmt: skip
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     made = RunFolder(tmp_path / "run <1>")
     made.write_config(TrainConfig(name="a", start="/models/m & n.tar", data=DataParams(("/d",))))
     events = [{"event": "start", "epochs": 6, "steps_per_epoch": 2, "train_images": 3,
                "val_images": 1, "parameters": 1234567, "notes": ["coverage <low>"]}]  # fmt: skip
-    events += [{"event": "epoch", "epoch": e, "train": {"total": 2.0}, "val": val(e),
-                "best": True, "seconds": 61.0, "remark": "go on" if e == 5 else ""}
+    events += [{"event": "epoch", "epoch": e, "val": fake_training.val_fields(e, 0.02 + 0.1 * e),
+                "train": {"total": 2.0}, "best": True, "seconds": 61.0,
+                "remark": "go on" if e == 5 else ""}
                for e in range(7)]  # fmt: skip
     events += [{"event": "preview", "epoch": e, "path": f"preview/epoch_{e:04d}.npz"}
                for e in (0, 3, 5, 6)]  # fmt: skip
@@ -267,8 +263,8 @@ def test_the_page_is_whole_loads_nothing_and_holds_every_score(folder: RunFolder
     assert "<script" not in page and "default-src 'none'" in page
     assert "prefers-color-scheme: dark" in page
     page = render_run(RunWatch(folder).catch_up(), folder)
-    assert "The best epoch: 6" in page and "connected components 0.310" in page
-    assert "oracle 0.970" in page and "all foreground 0.550" in page
+    assert "The best epoch: 6" in page and "connected components 0.250" in page
+    assert "oracle 0.950" in page and "all foreground 0.500" in page
     assert page.count("<tr") == 1 + 7 and page.count("data:image/svg+xml") == 6
     assert "go on</b>" in page
     assert "napari-hovernet train --data /d --start &#39;/models/m &amp; n.tar&#39;" in page

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,14 @@ def job(slide: Path | str, out: Path | str, block: int = 192, **more: object) ->
     return SlideJob((str(slide),), out, STUB, "cpu", slide_params=params, **more)
 
 
+def begun(slide: Path, out: Path | str, blocks: int) -> Any:
+    """Steps of a run of which so many blocks are done."""
+    steps = slide_steps(job(slide, out))
+    while next(steps).done < blocks:
+        pass
+    return steps
+
+
 def labels(store: Path | str) -> np.ndarray:
     return SlideStore(str(store)).group("r")["labels/0"][:]
 
@@ -79,11 +88,7 @@ def expected(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarra
 
 def test_cancelled_and_resumed(slide: Path, expected: np.ndarray, tmp_path: Path) -> None:
     out = tmp_path / "out.zarr"
-    steps = slide_steps(job(slide, out))
-    for step in steps:
-        if step.done == 3:
-            break
-    steps.close()
+    begun(slide, out, 3).close()
     store = SlideStore(str(out))
     assert sum(store.done(b) is not None for b in store.blocks) == 3
     (out / "np/0/c/0.5f2e.partial").write_bytes(b"of a process that was killed, as zarr names it")
@@ -234,9 +239,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_read_only_store_is_told_and_loses_nothing(slide, expected, disk) -> None:
     out = disk / "out.zarr"
-    steps = slide_steps(job(slide, out))
-    while next(steps).done < 2:
-        pass
+    steps = begun(slide, out, 2)
     steps.close()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for place_of in (out, disk / "new.zarr"):
@@ -328,9 +331,7 @@ def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_pa
 
 def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
     kept, out = far_away("kept", "sent"), "kept://results/out.zarr"
-    steps = slide_steps(job(slide, out))
-    while next(steps).done < 2:
-        pass
+    steps = begun(slide, out, 2)
     with pytest.raises(InputError, match=r"Another run writes kept://results/out.zarr: process"):
         drive(slide_steps(job(slide, out)))
     steps.close()
@@ -426,36 +427,51 @@ def test_types_are_named_and_taken_together(slide: Path, tmp_path: Path) -> None
     refuses(r"types.1.takes was \['left', 1\], now \['left'\]", lambda: drive(slide_steps(wanted)))
 
 
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start commands of dask as processes of their own; those left are ended."""
+    pytest.importorskip("distributed")
+    # A silent link is given up after 30 s unless told otherwise.
+    known = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s"}
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(what: str, *words: str, within: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        line = [*within, sys.executable, "-m", f"distributed.cli.dask_{what}", "--no-dashboard"]
+        started.append(subprocess.Popen([*line, *words], cwd=tmp_path, env=known))
+        return started[-1]
+
+    yield start
+    for process in reversed(started):
+        process.kill()
+        process.wait()
+
+
+def scheduled(dask: Any, tmp_path: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a scheduler; its process and its address."""
+    file = tmp_path / "scheduler.json"
+    process = dask("scheduler", "--port", "0", "--scheduler-file", str(file), *words)
+    while not file.exists():
+        time.sleep(0.2)
+    return process, str(json.loads(file.read_text())["address"])
+
+
+def wait_for_two(address: str) -> None:
+    with pytest.importorskip("distributed").Client(address) as client:
+        client.wait_for_workers(2, timeout=120)
+
+
 @pytest.mark.slow
-def test_dask_workers_of_their_own_processes(slide, expected, tmp_path) -> None:
-    distributed = pytest.importorskip("distributed")
-    address = tmp_path / "scheduler.json"
-    python = [sys.executable, "-m", "distributed.cli"]
-    scheduler = ["dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file"]
-    worker = ["dask_worker", "--no-dashboard", "--no-nanny", "--nthreads", "1", "--scheduler-file"]
-    started = []
-    try:
-        for command in (scheduler, worker, worker):
-            name, *rest = command
-            line = [f"{python[-1]}.{name}", *rest, str(address)]
-            started.append(subprocess.Popen([*python[:2], *line]))
-        while not address.exists():
-            time.sleep(0.2)
-        at = json.loads(address.read_text())["address"]
-        with distributed.Client(at) as client:
-            client.wait_for_workers(2, timeout=120)
-        out = tmp_path / "out.zarr"
-        killed = False
-        for step in slide_steps(job(slide, out, work=WorkParams(scheduler=at))):
-            if step.done >= 1 and not killed:
-                started[1].kill()  # a machine is lost: dask gives its block to the other
-                killed = True
-        assert killed
-        np.testing.assert_array_equal(labels(out), expected)
-    finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
+def test_dask_workers_of_their_own_processes(slide, expected, tmp_path, dask) -> None:
+    _, at = scheduled(dask, tmp_path)
+    workers = [dask("worker", at, "--no-nanny", "--nthreads", "1") for _ in range(2)]
+    wait_for_two(at)
+    out, killed = tmp_path / "out.zarr", False
+    for step in slide_steps(job(slide, out, work=WorkParams(scheduler=at))):
+        if step.done >= 1 and not killed:
+            workers[0].kill()  # a machine is lost: dask gives its block to the other
+            killed = True
+    assert killed
+    np.testing.assert_array_equal(labels(out), expected)
 
 
 def ip(*words: str) -> None:
@@ -488,64 +504,33 @@ def cables() -> Iterator[list[tuple[str, str]]]:
 
 
 @pytest.mark.slow
-def test_a_worker_whose_link_drops_is_done_without(slide, expected, tmp_path, cables) -> None:
-    distributed = pytest.importorskip("distributed")
-    # A silent link is given up after 30 s unless told otherwise.
-    known = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s"}
-    file, started = tmp_path / "scheduler.json", []
-
-    def start(*words: str) -> None:
-        started.append(subprocess.Popen(words, cwd=tmp_path, env=known))
-
-    python = [sys.executable, "-m"]
-    try:
-        start(*python, "distributed.cli.dask_scheduler", "--host", "0.0.0.0", "--port", "0",
-              "--no-dashboard", "--scheduler-file", str(file))  # fmt: skip
-        while not file.exists():
-            time.sleep(0.2)
-        port = json.loads(file.read_text())["address"].rpartition(":")[2]
-        for name, ours in cables:
-            start("ip", "netns", "exec", name, *python, "distributed.cli.dask_worker",
-                  f"tcp://{ours}:{port}", "--host", f"{ours[:-1]}2", "--nthreads", "1",
-                  "--no-nanny", "--no-dashboard")  # fmt: skip
-        at = f"tcp://{cables[0][1]}:{port}"
-        with distributed.Client(at) as client:
-            client.wait_for_workers(2, timeout=120)
-        out, workers, dropped = tmp_path / "out.zarr", list[str](), False
-        for step in slide_steps(job(slide, out, block=128, work=WorkParams(scheduler=at))):
-            workers += [step.message.rpartition(", ")[2]] if "worker(s)" in step.message else []
-            if step.done >= 2 and not dropped:
-                ip("link", "set", cables[1][0], "down")
-                dropped = True
-        assert dropped
-        assert "2 worker(s)" in workers[0] and "1 worker(s)" in workers[-1]
-        np.testing.assert_array_equal(labels(out), expected)
-    finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
+def test_a_worker_whose_link_drops_is_done_without(slide, expected, tmp_path, cables, dask) -> None:
+    port = scheduled(dask, tmp_path, "--host", "0.0.0.0")[1].rpartition(":")[2]
+    for name, ours in cables:
+        dask("worker", f"tcp://{ours}:{port}", "--host", f"{ours[:-1]}2", "--nthreads", "1",
+             "--no-nanny", within=("ip", "netns", "exec", name))  # fmt: skip
+    at = f"tcp://{cables[0][1]}:{port}"
+    wait_for_two(at)
+    out, workers, dropped = tmp_path / "out.zarr", list[str](), False
+    for step in slide_steps(job(slide, out, block=128, work=WorkParams(scheduler=at))):
+        workers += [step.message.rpartition(", ")[2]] if "worker(s)" in step.message else []
+        if step.done >= 2 and not dropped:
+            ip("link", "set", cables[1][0], "down")
+            dropped = True
+    assert dropped
+    assert "2 worker(s)" in workers[0] and "1 worker(s)" in workers[-1]
+    np.testing.assert_array_equal(labels(out), expected)
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
-    file = tmp_path / "scheduler.json"
-    line = ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    module = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    scheduler = subprocess.Popen([*module, *line], cwd=tmp_path)
-    try:
-        while not file.exists():
-            time.sleep(0.2)
-        address = json.loads(file.read_text())["address"]
-        steps = slide_steps(job(slide, tmp_path / "out.zarr", work=WorkParams(scheduler=address)))
-        while not next(steps).total:
-            pass
-        scheduler.kill()
-        scheduler.wait()
-        refuses(r"scheduler at tcp.* is gone. What is done is kept", drive, steps, by=JobFailed)
-    finally:
-        scheduler.kill()
-        scheduler.wait()
+def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path, dask: Any) -> None:
+    scheduler, address = scheduled(dask, tmp_path)
+    steps = slide_steps(job(slide, tmp_path / "out.zarr", work=WorkParams(scheduler=address)))
+    while not next(steps).total:
+        pass
+    scheduler.kill()
+    scheduler.wait()
+    refuses(r"scheduler at tcp.* is gone. What is done is kept", drive, steps, by=JobFailed)
 
 
 def test_a_scheduler_without_workers_is_told(slide, expected, tmp_path, monkeypatch) -> None:
@@ -585,10 +570,7 @@ def test_several_blocks_at_once_in_one_process(slide, expected, tmp_path, monkey
     monkeypatch.setattr(slides, "segment_block", met)
     monkeypatch.setattr(slides, "_slots", lambda _device: 3)
     out = tmp_path / "out.zarr"
-    steps = slide_steps(job(slide, out))
-    for step in steps:
-        if step.done == 2:
-            break
+    steps = begun(slide, out, 2)
     steps.close()  # what is in work ends, and is kept
     assert sum(SlideStore(str(out)).done(b) is not None for b in SlideStore(str(out)).blocks) >= 2
     drive(slide_steps(job(slide, out)))

@@ -146,16 +146,10 @@ def run(number=1, labels=None, scale=1.0, image=7, plane=(), offset=(0, 0)):
     return Run(number, f"compact {number}", choice, result, SimpleNamespace(plane=plane))
 
 
-@pytest.fixture
-def merged():
-    """The same image where B took two nuclei for one, and its HV collapsed."""
+def test_what_differs_and_by_how_much():
+    """B took two nuclei for one, and its HV collapsed."""
     a = run()
-    labels = np.where(a.result.labels == 2, 1, a.result.labels).astype(np.int32)
-    return a, run(2, labels, scale=0.05)
-
-
-def test_what_differs_and_by_how_much(merged):
-    a, b = merged
+    b = run(2, np.where(THREE == 2, 1, THREE).astype(np.int32), scale=0.05)
     two = drive(two_runs_steps(case_of(a, a.result.labels), case_of(b, b.result.labels)))
     rows = {row.name: row.texts() for row in two.rows()}
     assert rows["Nuclei"] == ("3", "2", "-1")

@@ -71,20 +71,11 @@ class TinyViT(nn.Module):
         return torch.cat([x.new_zeros(len(x), 1, 3), patches], 1)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    images = np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), np.uint8)
-    np.savez(tmp_path / "skin_data_FIXED.npz", images=images)
-    return tmp_path / "skin_data_FIXED.npz"
-
-
-@pytest.fixture
-def timm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_of_a_data_file_and_what_to_type_without_timm(run, tmp_path, monkeypatch) -> None:
     made = types.SimpleNamespace(create_model=lambda name, **_: TinyViT())
     monkeypatch.setitem(sys.modules, "timm", made)
-
-
-def test_tokens_of_a_data_file(run: Any, data: Path, timm: None) -> None:
+    data, rng = tmp_path / "skin_data_FIXED.npz", np.random.default_rng(0)
+    np.savez(data, images=rng.integers(0, 256, (3, 256, 256, 3), np.uint8))
     out = data.with_name("skin_features.npz")
     given = ("tokens", data, "-o", out, "--backbone", "tiny", "--device", "cpu")
     found = run(*given, "--mean", 0, 0, 0, "--std", 1, 1, 1)
@@ -97,9 +88,6 @@ def test_tokens_of_a_data_file(run: Any, data: Path, timm: None) -> None:
     again = run(*given)
     assert again.status == 2 and "--overwrite" in again.err
     assert run(*given, "--overwrite", "-q").status == 0
-
-
-def test_without_timm_it_says_what_to_type(run: Any, data: Path, monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     found = run("tokens", data, "-o", data.with_name("x_features.npz"))
     assert found.status == 2 and "napari-hovernet[vit]" in found.err and len(found.errors) == 1

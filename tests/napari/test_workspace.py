@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from napari.components import ViewerModel
 
 from napari_hovernet._napari import demo
@@ -195,14 +194,10 @@ def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp
     assert work.request(work.image_layer()).types == "" and not options.types.name.isEnabled()
 
 
-@pytest.fixture
-def no_display(monkeypatch):
+def test_without_display_it_says_what_to_do(caplog, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-
-
-def test_without_display_it_says_what_to_do(no_display, caplog, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
     assert demo.main([]) == 1 and "--screenshot" in caplog.text
     monkeypatch.setattr(demo.shutil, "which", lambda _: None)
     assert demo.main(["--screenshot", "x.png"]) == 1 and "xvfb xauth" in caplog.text

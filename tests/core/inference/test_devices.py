@@ -33,13 +33,6 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return found
 
 
-@pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(devices, "_is_mac", lambda: False)
-
-
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
 def test_a_gpu_is_found(gpus: list[tuple[int, int]], name: str) -> None:
     assert devices.resolve_device(name) == torch.device("cuda", 0)
@@ -50,7 +43,10 @@ def test_an_unknown_name_is_refused_with_the_choices(name: str) -> None:
     refuses("choose auto, cpu, cuda", devices.resolve_device, name, by=DeviceError)
 
 
-def test_cuda_and_mps_missing_say_why(no_gpu, monkeypatch) -> None:
+def test_cuda_and_mps_missing_say_why(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "_is_mac", lambda: False)
     assert devices.resolve_device("auto") == CPU
     first, last = devices.list_devices()
     assert not first.available and first.reason and first.free is None

@@ -56,19 +56,11 @@ def test_broken_files_are_refused_by_name(tmp_path: Path, content: bytes, said: 
     assert "given.csv" in refuses(said, tables.read_table, tmp_path / "given.csv")
 
 
-def two_touching() -> np.ndarray:
-    two_touching = np.zeros((40, 60), np.int32)
-    two_touching[8:32, 6:30], two_touching[8:32, 30:54] = 4, 9
-    return two_touching
-
-
-@pytest.fixture
-def comparison():
-    maps = Maps(np=two_touching() > 0, hv=0.5 * hv_targets(two_touching()))
-    return compare(two_touching(), two_touching() > 0, maps)
-
-
-def test_the_json_holds_places_and_what_is_not_defined_stays_empty(tmp_path, comparison) -> None:
+def test_the_json_holds_places_and_what_is_not_defined_stays_empty(tmp_path) -> None:
+    labels = np.zeros((40, 60), np.int32)
+    labels[8:32, 6:30], labels[8:32, 30:54] = 4, 9
+    maps = Maps(np=labels > 0, hv=0.5 * hv_targets(labels))
+    comparison = compare(labels, labels > 0, maps)
     tables.write_comparison_json(tmp_path / "scores.json", comparison, {"run": "compact 1"})
     content = json.loads((tmp_path / "scores.json").read_text())
     assert content["prediction"]["aji"] == pytest.approx(0.5)

@@ -19,15 +19,11 @@ from napari_hovernet.core.training.validation import hv_row, means, remark, scor
 from napari_hovernet.errors import OutputError
 
 
-def lines_of(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
 def test_what_is_written_is_read_back_with_version_and_time(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     with EventWriter(path) as events:
         events.write("step", step=1, terms={"np": np.float32(0.5)}, path=Path("a"), seen=(1, 2))
-    (event,) = lines_of(path)
+    event = json.loads(path.read_text())
     assert event.pop("t") > 1.6e9
     given = {"step": 1, "terms": {"np": 0.5}, "path": "a", "seen": [1, 2]}
     assert event == {"v": 1, "event": "step", **given}
@@ -59,14 +55,9 @@ def test_a_full_disk_is_named_with_the_remedy(tmp_path: Path) -> None:
         events.write("step", step=1)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return RunFolder(tmp_path / "run")
-
-
-def test_sigterm_asks_for_a_stop_and_the_former_handler_comes_back(folder):
+def test_sigterm_asks_for_a_stop_and_the_former_handler_comes_back(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    control = Control(folder)
+    control = Control(RunFolder(tmp_path / "run"))
     with control.signals():
         os.kill(os.getpid(), signal.SIGTERM)
         assert control.command() == "stop"
