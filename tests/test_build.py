@@ -121,16 +121,7 @@ def test_napari_finds_the_manifest_in_a_wheel(wheel: Path, tmp_path: Path) -> No
     assert f"-{version}-" in wheel.name and commands
 
 
-def test_the_sdist_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Path) -> None:
-    with tarfile.open(sdist) as file:
-        file.extractall(tmp_path, filter="data")
-    again = build("wheel", next(tmp_path.glob("napari_hovernet-*")), tmp_path / "out")
-    assert names(again) == names(wheel)
-    file, name, _, _ = try_manifest(installed(again, tmp_path / "site"))
-    assert file.is_relative_to(tmp_path / "site") and name == "napari-hovernet"
-
-
-def test_the_sdist_holds_source_and_no_data(sdist: Path) -> None:
+def test_the_sdist_holds_source_and_no_data_and_builds_the_same_wheel(sdist, wheel, tmp_path):
     made = "tests/contract/files/"  # files of an earlier version, generated tissue alone
     held = {n for n in names(sdist) if not n.startswith(made)}
     assert {"napari.yaml", "hatch_build.py", "pyproject.toml", "LICENSE", "README.md"} <= held
@@ -139,6 +130,12 @@ def test_the_sdist_holds_source_and_no_data(sdist: Path) -> None:
     assert all(n.startswith("docs/images/") for n in pictures)
     assert not {n for n in held if PurePosixPath(n).suffix in {".npz", ".npy", ".mat"}}
     assert not {n for n in held if "shared" in PurePosixPath(n).parts}
+    with tarfile.open(sdist) as file:
+        file.extractall(tmp_path, filter="data")
+    again = build("wheel", next(tmp_path.glob("napari_hovernet-*")), tmp_path / "out")
+    assert names(again) == names(wheel)
+    file, name, _, _ = try_manifest(installed(again, tmp_path / "site"))
+    assert file.is_relative_to(tmp_path / "site") and name == "napari-hovernet"
 
 
 def test_an_editable_install_finds_the_manifest_and_follows_its_edits(root, tmp_path) -> None:

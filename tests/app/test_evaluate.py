@@ -56,8 +56,7 @@ def test_perfect_maps_get_perfect_scores_beside_their_base_rates(pairs, predicto
     assert row["hv_cosine"] == pytest.approx(1)
     assert row["magnitude_inside"] == row["true_magnitude"] > 0.6
     assert row["suspected_blobs"] == 0 and row["seconds"] > 0
-    assert (row.verdict, row.split, row.error) == ("healthy", "val", "")
-    assert result.failed == ()
+    assert (row.verdict, row.split, row.error) == ("healthy", "val", "") and result.failed == ()
 
 
 def test_means_per_source_and_over_all(pairs: tuple[Pair, ...], predictor: Any) -> None:
@@ -71,7 +70,7 @@ def test_means_per_source_and_over_all(pairs: tuple[Pair, ...], predictor: Any) 
     assert run(pairs[:2], predictor, QUICK).groups[0].name == "all"  # one source, one group
 
 
-def test_pictures_are_kept_for_the_worst(pairs, predictor, tmp_path) -> None:
+def test_pictures_are_kept_for_the_worst_and_no_pairs_refused(pairs, predictor, tmp_path) -> None:
     labels = cv2.imread(str(pairs[1].labels), cv2.IMREAD_UNCHANGED)
     folder = tmp_path / "pred"
     folder.mkdir()
@@ -84,6 +83,8 @@ def test_pictures_are_kept_for_the_worst(pairs, predictor, tmp_path) -> None:
     shown = run(pairs[:1], predictor).pictures["x0"]
     assert shown.outcomes[1:4] == b"PNG" and shown.magnitude is not None
     assert shown.place == "the whole image"
+    refuses("no image with labels", run, [], predictor)
+    refuses("n_pictures is -1", evaluate.BatchParams, n_pictures=-1)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +101,7 @@ def test_a_bad_image_is_a_row_and_the_others_go_on(pairs, model, spoil, said) ->
     (bad,) = result.failed
     assert bad.name == "x1" and said in bad.error
     assert "x1" in bad.error and "\n" not in bad.error
-    assert result.overall.n == 2
-    assert not any(row.error for row in (result.rows[0], result.rows[2]))
+    assert result.overall.n == 2 and not any(row.error for row in (result.rows[0], result.rows[2]))
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +130,6 @@ def test_labels_that_a_model_made_are_told(pairs: tuple[Pair, ...], predictor: A
         write_label_tiff(made, labels, metadata={**about, **more})
         (row,) = run([replace(pairs[0], labels=made)], predictor, QUICK).rows
         assert any("are they the truth" in note for note in row.notes) is told
-
-
-def test_no_pairs_are_refused(predictor: Any) -> None:
-    refuses("no image with labels", run, [], predictor)
-    refuses("n_pictures is -1", evaluate.BatchParams, n_pictures=-1)
 
 
 class Breaks:

@@ -183,8 +183,7 @@ def test_names_of_any_kind_are_text(whole: BatchResult, nasty: str) -> None:
     pictures = {nasty: whole.pictures["x0"]}
     spoiled = replace(whole, rows=rows, groups=group_rows(rows), pictures=pictures)
     page = Page(render_html(spoiled, DataAbout(nasty, (nasty,))))
-    assert page.text.count(nasty) >= 5
-    assert not {"script", "object"} & {tag for tag, _ in page.tags}
+    assert page.text.count(nasty) >= 5 and not {"script", "object"} & {tag for tag, _ in page.tags}
     assert all(source.startswith("data:image/png;base64,") for source in page.attributes("src"))
 
 
@@ -272,7 +271,7 @@ def test_the_page_is_whole_loads_nothing_and_holds_every_score(folder: RunFolder
     assert "1,234,567 parameters" in page
 
 
-def test_pictures_are_of_the_epochs_0_5_and_the_last(folder: RunFolder) -> None:
+def test_pictures_are_of_the_epochs_0_5_and_the_last_that_can_be_read(folder) -> None:
     shots = shots_of(RunWatch(folder).catch_up(), folder)
     assert [shot.epoch for shot in shots] == [0, 5, 6]
     counts = [(shot.n_true, shot.n_pred, shot.n_matched) for shot in shots]
@@ -280,9 +279,6 @@ def test_pictures_are_of_the_epochs_0_5_and_the_last(folder: RunFolder) -> None:
     page = render_run(RunWatch(folder).catch_up(), folder)
     titles = ["Before training", "Epoch 5", "Epoch 6"]
     assert re.findall(r"<figcaption><b>(.*?)</b>", page) == titles
-
-
-def test_pictures_that_cannot_be_read_are_left_out(folder: RunFolder) -> None:
     folder.preview_of(5).write_bytes(b"PK\x03\x04 cut off")
     np.savez(folder.preview_of(6), hv=np.array([{"no": "code"}], object), labels=np.zeros((2, 2)))
     view = RunWatch(folder).catch_up()

@@ -162,8 +162,7 @@ def test_a_killed_run_is_stopped_and_goes_on_from_its_checkpoint(store, config, 
     store.resume(run)
     until(store, run, "done")
     view = RunWatch(run).catch_up()
-    assert view.start["resumed_epoch"] == 1
-    assert view.steps["step"].tolist() == list(range(1, 19))
+    assert (view.start["resumed_epoch"], view.steps["step"].tolist()) == (1, list(range(1, 19)))
 
 
 def test_a_run_killed_by_others_says_what_is_known_and_can_be_resumed(store, config, fake) -> None:
@@ -191,8 +190,7 @@ def test_a_run_that_fails_says_why(store, config, fake, end, words) -> None:
     run = store.create(config)
     store.start(run)
     until(store, run, "failed")
-    assert store.info(run).message == words
-    assert ("Traceback" in run.log.read_text()) == (end != "refuse")
+    assert (store.info(run).message, "Traceback" in run.log.read_text()) == (words, end != "refuse")
 
 
 # Several runs
@@ -229,21 +227,17 @@ def test_one_may_run_beside_the_others(store, config, fake) -> None:
     assert (store.info(first).state, store.queue()) == ("running", ("a",))
 
 
-def test_a_start_that_fails_leaves_a_failed_run(tmp_path: Path, config: TrainConfig) -> None:
+def test_a_start_that_fails_leaves_a_failed_run_and_others_have_their_threads(tmp_path, config):
     store = RunStore(tmp_path / "runs", lambda *_: ["no such program"])
     run = store.create(config)
     refuses("no such program", store.start, run, by=UserError)
     assert (store.info(run).state, store.queue()) == ("failed", ())
-
-
-def test_threads_and_priority_of_the_process(tmp_path: Path, config: TrainConfig) -> None:
     code = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['PYTHONSAFEPATH'])"
     store = RunStore(tmp_path / "runs", lambda *_: [sys.executable, "-c", code])
     run = store.create(replace(config, threads=3))
     store.start(run)
     until(store, run, "killed")  # it went without a word
-    assert run.log.read_text().split() == ["3", "1"]
-    assert read_mark(process_file(run)) is not None
+    assert run.log.read_text().split() == ["3", "1"] and read_mark(process_file(run)) is not None
 
 
 # Whose turn it is

@@ -217,10 +217,16 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(slide, expected, tmp_path, m
     assert not list(out.rglob(".napari-hovernet-*"))
 
 
-def test_a_place_that_cannot_be_written_is_told(slide: Path, tmp_path: Path) -> None:
+def test_unfit_places_and_too_little_memory_are_told_first(slide, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("1")
     with pytest.raises(OutputError, match="not a folder: choose another path"):
         drive(slide_steps(job(slide, tmp_path / "file" / "out.zarr")))
+    with pytest.raises(InputError, match=r"cannot be reached.*napari-hovernet\[s3\]"):
+        drive(slide_steps(job(slide, "nosuch://bucket/out.zarr")))
+    with pytest.raises(InputError, match="Slides of other kinds are read from files alone"):
+        drive(slide_steps(job("memory://bucket/a.svs", "memory://bucket/out.zarr")))
+    monkeypatch.setattr(limits, "free_memory", lambda: 10**9)
+    refuses("smaller --block", lambda: drive(slide_steps(job(slide, tmp_path / "out.zarr"))))
 
 
 @pytest.fixture
@@ -254,8 +260,7 @@ def test_a_slide_cut_off_gives_what_is_there(slide: Path, tmp_path: Path) -> Non
     (tmp_path / "cut.tif").write_bytes(slide.read_bytes()[:-20_000])
     (outcome,) = drive(slide_steps(job(tmp_path / "cut.tif", tmp_path / "out.zarr", 64)))
     assert 0 < len(outcome.failed) < outcome.summary["blocks"]
-    assert "cut.tif is damaged or cut off" in outcome.failed[0]
-    assert outcome.summary["nuclei"] > 0
+    assert "cut.tif is damaged or cut off" in outcome.failed[0] and outcome.summary["nuclei"] > 0
 
 
 GONE = 10**9
@@ -340,8 +345,7 @@ def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
         drive(slide_steps(job(slide, out, separation=other)))
     kept.lost, seen = 1, list[Progress]()  # tried again
     (outcome,) = drive(slide_steps(job(slide, out)), seen.append)
-    assert "block 2 of 6" in next(s.message for s in seen if s.total == 6)
-    assert not outcome.failed
+    assert "block 2 of 6" in next(s.message for s in seen if s.total == 6) and not outcome.failed
     np.testing.assert_array_equal(labels(out), expected)
     store = SlideStore(out)
     assert sum(len(part) for part in read_nuclei(store)) == outcome.summary["nuclei"]
@@ -382,18 +386,6 @@ def test_a_writer_that_is_gone_does_not_lock_a_store_by_url(slide: Path) -> None
     lock.write_bytes(json.dumps({**own, "host": "elsewhere", "renewed": 1.0}).encode())
     drive(slide_steps(job(slide, "kept://results/gone.zarr", 512)))
     assert not lock.exists()
-
-
-def test_a_store_of_an_unknown_kind_is_told(slide: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot be reached.*napari-hovernet\[s3\]"):
-        drive(slide_steps(job(slide, "nosuch://bucket/out.zarr")))
-    with pytest.raises(InputError, match="Slides of other kinds are read from files alone"):
-        drive(slide_steps(job("memory://bucket/a.svs", "memory://bucket/out.zarr")))
-
-
-def test_too_little_memory_is_told_first(slide, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(limits, "free_memory", lambda: 10**9)
-    refuses("smaller --block", lambda: drive(slide_steps(job(slide, tmp_path / "out.zarr"))))
 
 
 def test_a_separation_that_cannot_be_exact_says_so(slide: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
     np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
 
 
-def test_labels_of_another_size_kind_or_place_are_an_error_in_words() -> None:
+def test_labels_of_another_size_or_place_are_an_error_and_what_has_not_changed_stays() -> None:
     for bad in (labels()[1:], np.zeros((20, 30, 3), np.uint8), -labels()):
         choice = drive(module.truth_steps(source(bad), module.Target((20, 30))))
         assert choice.labels is None and choice.error.startswith("The truth ")
@@ -106,9 +106,6 @@ def test_labels_of_another_size_kind_or_place_are_an_error_in_words() -> None:
     for row, column in ((5, 0), (0, 7), (0, -20)):
         choice = drive(module.truth_steps(source(labels(), (row, column)), target))
         assert choice.labels is None and f"from row {row}, column {column}" in choice.error
-
-
-def test_what_has_not_changed_stays() -> None:
     target = module.Target((20, 30))
     first = drive(module.truth_steps(source(labels()), target))
     assert drive(module.truth_steps(source(labels()), target, first)) is first

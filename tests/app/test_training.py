@@ -96,13 +96,19 @@ def of_sources(*sources: Path, start: str = "compact") -> TrainConfig:
     return TrainConfig(start=start, data=DataParams(tuple(map(str, sources)), crop=64))
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_what_is_missing_is_named_and_families_looked_for_where_they_lie(tmp_path, monkeypatch):
     say_what_is_missing(of_sources(tmp_path))
     say_what_is_missing(of_sources(tmp_path, start="scratch:compact"))
     with pytest.raises(InputError, match=r"no training data at .*nowhere: put them back"):
         say_what_is_missing(of_sources(tmp_path, tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"no model at .*m\.tar: name a file, .*'compact'"):
         say_what_is_missing(of_sources(tmp_path, start=str(tmp_path / "m.tar")))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no data/family_data with digestive.*--data"):
+        say_what_is_missing(training.config_from({"family": "digestive"}))
+    (tmp_path / "data" / "family_data").mkdir(parents=True)
+    made = training.config_from({"family": "digestive"})
+    assert made.data.sources == (str(tmp_path / "data" / "family_data"),)
 
 
 class Store(RunStore):
@@ -185,12 +191,3 @@ def test_memory_and_time_are_estimated_where_they_were_measured():
     made = training.estimate(CONFIG, ModelInfo("optimus", parameters=1_151_209), ())
     assert made.words == ""
     assert training.estimate(replace(CONFIG, start="scratch:hovernet"), None, ()).memory > 10e9
-
-
-def test_a_family_without_data_is_looked_for_where_families_lie(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no data/family_data with digestive.*--data"):
-        say_what_is_missing(training.config_from({"family": "digestive"}))
-    (tmp_path / "data" / "family_data").mkdir(parents=True)
-    made = training.config_from({"family": "digestive"})
-    assert made.data.sources == (str(tmp_path / "data" / "family_data"),)

@@ -59,15 +59,12 @@ def test_what_the_line_says():
     assert "AJI 1.00" in verdict(studied(truth, truth=truth)).text
 
 
-def test_blobs_come_first_and_hv_is_not_blamed_for_them():
+def test_blobs_come_first_and_health_is_not_said_where_many_are_uncertain():
     truth = discs([(20, col) for col in (12, 26, 40, 70, 84, 110)], (40, 130), 7.75)
     merged = np.array([0, 1, 1, 1, 4, 5, 6], np.int32)[truth]
     found = verdict(studied(truth, merged))
     assert found.text.startswith("4 nuclei · 1 blob") and "wrong way" not in found.text
     assert found.tone == "bad" and found.step in ("check", "why")
-
-
-def test_health_is_not_said_where_many_are_uncertain():
     truth = squares(10)
     share = np.where(truth > 0, 0.95, 0.02)
     share[(truth > 5)] = 0.6

@@ -4,7 +4,6 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -36,22 +35,14 @@ def test_a_broken_checkpoint_is_one_clear_line(run, tmp_path, images, model_file
     assert outcome.status == 2
     assert len(outcome.err.splitlines()) == 1, outcome.err
     assert outcome.err.startswith("napari-hovernet: error: ") and path.name in outcome.err
-    assert not (tmp_path / "out.safetensors").exists()
-    assert not list((tmp_path / "out").glob("*"))
+    assert not (tmp_path / "out.safetensors").exists() and not list((tmp_path / "out").glob("*"))
 
 
-def test_without_napari_it_says_what_to_install(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_napari_is_asked_for_and_a_failing_check_gives_status_1_and_strict_json(run, monkeypatch):
     monkeypatch.setattr(models, "NEEDED", ("no_such_viewer",))
     outcome = run("demo")
     assert outcome.status == 2 and "no_such_viewer" in outcome.err
     assert "pip install 'napari-hovernet[all]'" in outcome.err
-
-
-GOOD = StoryRow("It was said.", "1", {"a": 1.5, "slope": float("nan")}, True, "It is.")
-BAD = StoryRow("It was said, too.", "1", {"a": 2.0}, False, "It is not.")
-
-
-def test_json_is_strict_and_a_failing_check_gives_status_1(run, monkeypatch) -> None:
     seeds: list[int] = []
     monkeypatch.setattr(story, "loss_claims", lambda seed: seeds.append(seed) or (GOOD, BAD))
     outcome = run("check-loss", "--json", "--seed", 3)
@@ -61,6 +52,10 @@ def test_json_is_strict_and_a_failing_check_gives_status_1(run, monkeypatch) -> 
     assert set(data["checks"][0]) == {"name", "passed", "expected", "measured", "why"}
     assert data["checks"][0]["measured"]["slope"] == "nan"
     assert "1 of 2 corrected checks pass." in run("check-loss").out
+
+
+GOOD = StoryRow("It was said.", "1", {"a": 1.5, "slope": float("nan")}, True, "It is.")
+BAD = StoryRow("It was said, too.", "1", {"a": 2.0}, False, "It is not.")
 
 
 class TinyViT(nn.Module):

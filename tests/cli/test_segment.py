@@ -76,8 +76,7 @@ def test_a_bad_image_among_good_ones_does_not_stop_them(segment, images, tmp_pat
         path.write_text(content)
     outcome = segment(path, images, "-o", tmp_path / "out", "--formats=csv")
     assert (outcome.status, files_below(tmp_path / "out")) == (1, ["a.csv", "b.csv"])
-    assert len(outcome.errors) == 1
-    assert "napari-hovernet: 1 of 3 images failed:" in outcome.err
+    assert len(outcome.errors) == 1 and "napari-hovernet: 1 of 3 images failed:" in outcome.err
     assert path.name in outcome.err.splitlines()[-1]
 
 
@@ -193,8 +192,7 @@ def test_names_are_as_short_as_they_can_be() -> None:
 )
 def test_no_two_results_ever_share_a_name(given: list[str]) -> None:
     found = [stem.casefold() for stem in stems(*given)]
-    assert len(set(found)) == len(given)
-    assert not any(stem.startswith(("/", "..")) for stem in found)
+    assert len(set(found)) == len(given) and not any(stem.startswith(("/", "..")) for stem in found)
 
 
 def test_a_folder_gives_its_images_once_and_no_labels_nor_results(tree, tmp_path) -> None:

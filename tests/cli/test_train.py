@@ -82,8 +82,7 @@ def test_the_second_interrupt_kills(train: Any, runs: RunStore, fake: Callable[.
     fake(step_s=3.0, steps=2)  # it does not look at its commands for long
     interrupt_at(runs, 0, 2)
     outcome = train("--name", "mine")
-    assert (outcome.status, runs.info("mine").state) == (130, "stopped")
-    assert "Killed" in outcome.err
+    assert (outcome.status, runs.info("mine").state) == (130, "stopped") and "Killed" in outcome.err
 
 
 def interrupt_at(store: RunStore, step: int, times: int) -> None:
@@ -126,8 +125,7 @@ def test_data_are_checked_first_and_can_be_refused(run: Any, data: Path, runs: R
     for i in range(3):
         cv2.imwrite(str(data / f"x{i}_lab.png"), np.zeros((64, 64), np.uint8))
     outcome = run("train", "--data", data, "--name", "bad")
-    assert (outcome.status, outcome.out) == (2, "")
-    assert "Not fit for training" in outcome.errors[0]
+    assert (outcome.status, outcome.out) == (2, "") and "Not fit for training" in outcome.errors[0]
     assert [info.name for info in runs.list()] == ["good"]
 
 

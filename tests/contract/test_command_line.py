@@ -80,9 +80,14 @@ def test_every_command_explains_itself(run: Any, name: str) -> None:
     assert not said.err and name in run("--help").out
 
 
-def test_the_version_is_told(run: Any) -> None:
+def test_the_version_is_told_and_devices_lists_the_processor(run) -> None:
     said = run("--version")
     assert (said.status, said.out.split()[0]) == (0, "napari-hovernet")
+    said = run("devices")
+    assert said.status == 0 and any(line.startswith("cpu ") for line in said.out.splitlines())
+    listed = {entry["name"]: entry for entry in json.loads(run("devices", "--json").out)}
+    assert listed["cpu"]["available"]
+    assert set(listed["cpu"]) == {"name", "label", "free", "available", "reason"}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,7 @@ def segmented(run: Any, files: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder, said
 
 
-def test_segment_writes_every_format_and_counts(segmented: Any) -> None:
+def test_segment_writes_every_format_counts_and_names_the_damaged_image(segmented) -> None:
     folder, said = segmented
     assert sorted(path.name for path in (folder / "out").iterdir()) == sorted(ENDINGS)
     (line,) = said.out.splitlines()
@@ -156,9 +161,6 @@ def test_segment_writes_every_format_and_counts(segmented: Any) -> None:
         assert len(list(csv.DictReader(file))) == n
     assert len(json.loads((folder / "out" / "t3.geojson").read_text())["features"]) == n
     assert "compact, trained at 0.25 µm per pixel, on cpu; licence" in said.err
-
-
-def test_one_damaged_image_of_several_is_status_1(segmented: Any) -> None:
     _, said = segmented
     assert said.status == 1 and "broken.png" in said.errors[0]
     assert "1 of 2 images failed:" in said.err
@@ -199,15 +201,6 @@ def test_info_export_and_back(run: Any, files: Path, tmp_path: Path) -> None:
     refused = run("export", typed, out)
     assert refused.status == 2 and "is there already; give --overwrite" in refused.err
     assert run("export", typed, out, "--overwrite").status == 0
-
-
-def test_devices_lists_the_processor(run: Any) -> None:
-    said = run("devices")
-    assert said.status == 0
-    assert any(line.startswith("cpu ") for line in said.out.splitlines())
-    listed = {entry["name"]: entry for entry in json.loads(run("devices", "--json").out)}
-    assert listed["cpu"]["available"]
-    assert set(listed["cpu"]) == {"name", "label", "free", "available", "reason"}
 
 
 def test_tokens_says_what_it_needs(run: Any, files: Path, tmp_path: Path) -> None:
@@ -269,24 +262,21 @@ def test_diagnose_names_the_cause_and_writes_reports(run: Any, files: Path, tmp_
     assert "never trained" in page.read_text() and run(*argv, "--json", out).status == 2
 
 
-def test_diagnose_is_status_0_without_a_fault(run: Any) -> None:
+def test_without_a_fault_diagnose_and_check_loss_are_status_0(run) -> None:
     said = run("diagnose", "--separation", "local", "--only", "separation", "--json", "-q")
     assert said.status == 0
     found = json.loads(said.out)
     assert (found["schema"], found["verdicts"]["fault"]) == ("napari-hovernet/diagnosis", 0)
+    said = run("check-loss")
+    assert (said.status, said.out.splitlines()[-1]) == (0, "7 of 7 corrected checks pass.")
+    found = json.loads(run("check-loss", "--json").out)
+    assert all(check["passed"] for check in found["checks"])
 
 
 @pytest.mark.slow
 def test_every_number_of_the_story_holds(run: Any) -> None:
     said = run("diagnose", "--story")
     assert (said.status, said.out.splitlines()[-1]) == (0, "22 of 22 hold.")
-
-
-def test_check_loss_passes_its_corrected_tests(run: Any) -> None:
-    said = run("check-loss")
-    assert (said.status, said.out.splitlines()[-1]) == (0, "7 of 7 corrected checks pass.")
-    found = json.loads(run("check-loss", "--json").out)
-    assert all(check["passed"] for check in found["checks"])
 
 
 # --- training -------------------------------------------------------------------------------

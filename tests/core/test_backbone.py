@@ -194,8 +194,7 @@ def test_timm_gives_h_optimus_or_weights_of_a_file(monkeypatch, tmp_path):
     found = load_backbone(device="cpu")
     assert asked == [{"name": "hf-hub:bioptimus/H-optimus-0", "pretrained": True, "num_classes": 0,
                       "img_size": 224, "init_values": 1e-5, "dynamic_img_size": False}]  # fmt: skip
-    assert not found.module.training
-    assert not any(p.requires_grad for p in found.module.parameters())
+    assert not found.module.training and not any(p.requires_grad for p in found.module.parameters())
     asked = fake_timm(monkeypatch)
     other = TinyViT()
     with torch.no_grad():

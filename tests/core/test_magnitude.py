@@ -40,8 +40,7 @@ def test_numbers_and_histogram_equal_plain_ones() -> None:
     lengths = np.hypot(maps.hv[0], maps.hv[1])
     for summary, part in ((report.inside, labels > 0), (report.outside, labels == 0)):
         values = lengths[part].astype(np.float64)
-        assert summary.n == values.size
-        assert summary.mean == pytest.approx(values.mean(), rel=1e-6)
+        assert (summary.n, summary.mean) == (values.size, pytest.approx(values.mean(), rel=1e-6))
         assert summary.median == pytest.approx(np.median(values), rel=1e-6)
         assert summary.p95 == pytest.approx(np.percentile(values, 95), rel=1e-6)
     assert report.whole_image_max == pytest.approx(lengths.max(), rel=1e-6)
@@ -73,8 +72,7 @@ def test_numbers_and_histogram_equal_plain_ones() -> None:
 def test_mean_inside_gives_the_word(gain: float, word: str, says: str) -> None:
     report = magnitude_report(*discs(gain))
     assert report.verdict == word and says in report.explanation
-    assert BLIND in report.explanation
-    assert f"{report.inside.mean:.2f}"[:4] in report.explanation
+    assert BLIND in report.explanation and f"{report.inside.mean:.2f}"[:4] in report.explanation
 
 
 def test_direction_is_warned_of_where_it_is_wrong() -> None:
@@ -186,22 +184,6 @@ def pair() -> tuple[Maps, np.ndarray]:
     return Maps(np=labels > 0, hv=hv_targets(labels)), labels
 
 
-def test_profiles_run_through_the_centre() -> None:
-    view = nucleus_view(*pair(), 5)
-    across = view.across
-    assert across.at == 25
-    edge = int(np.flatnonzero(across.position == 30)[0])
-    assert across.value[edge : edge + 2].tolist() == [1, -1]
-    assert across.ids[edge : edge + 2].tolist() == [5, 9]
-    inside = across.ids == 5
-    np.testing.assert_allclose(np.diff(across.value[inside]), 0.2, atol=1e-6)
-    maps, labels = pair()
-    down = nucleus_view(maps, labels, 5).down
-    assert down.at == 25
-    np.testing.assert_array_equal(down.value, maps.hv[1, down.position, 25])
-    assert down.value[down.ids == 5][[0, -1]].tolist() == [-1, 1]
-
-
 def test_a_nucleus_has_its_crop_outline_numbers_and_neighbours() -> None:
     maps, labels = pair()
     view = nucleus_view(maps, labels, 5, NucleusViewParams(margin=4))
@@ -229,9 +211,22 @@ def test_a_nucleus_has_its_crop_outline_numbers_and_neighbours() -> None:
     assert (view.area, view.box) == (1, (0, 5, 0, 5)) and np.isnan(view.direction)
 
 
-def test_an_unknown_id_is_named() -> None:
+def test_profiles_run_through_the_centre_and_an_unknown_id_is_named() -> None:
     for wrong in (0, -1, 4, 10**12):
         refuses(f"There is no nucleus {wrong}", nucleus_view, *pair(), wrong)
+    view = nucleus_view(*pair(), 5)
+    across = view.across
+    assert across.at == 25
+    edge = int(np.flatnonzero(across.position == 30)[0])
+    assert across.value[edge : edge + 2].tolist() == [1, -1]
+    assert across.ids[edge : edge + 2].tolist() == [5, 9]
+    inside = across.ids == 5
+    np.testing.assert_allclose(np.diff(across.value[inside]), 0.2, atol=1e-6)
+    maps, labels = pair()
+    down = nucleus_view(maps, labels, 5).down
+    assert down.at == 25
+    np.testing.assert_array_equal(down.value, maps.hv[1, down.position, 25])
+    assert down.value[down.ids == 5][[0, -1]].tolist() == [-1, 1]
 
 
 LABELS = np.array([[0, 3]], np.int32)

@@ -81,7 +81,20 @@ def test_type_is_the_most_frequent_but_background(votes, kind, probability) -> N
     assert (nuclei.type.tolist(), nuclei.type_probability.tolist()) == ([kind], [probability])
 
 
-def test_without_maps_the_columns_say_so_and_ids_stay_as_given() -> None:
+@pytest.mark.parametrize("shape", [(0, 0), (0, 7), (4, 4)])
+def test_no_nuclei_give_no_rows(shape: tuple[int, int]) -> None:
+    nuclei = measure(np.zeros(shape, int), random_maps(shape))
+    assert (len(nuclei), nuclei.bbox.shape, nuclei.centroid.shape) == (0, (0, 4), (0, 2))
+    assert (nuclei.contours, nuclei.magnitude_mean.shape) == ((), (0,))
+
+
+def test_a_comb_is_whole_and_without_maps_the_columns_say_so() -> None:
+    comb = np.zeros((41, 400), np.int32)
+    comb[0] = 1
+    comb[:, ::2] = 1
+    (contour,) = measure(comb).contours
+    found, _ = cv2.findContours(comb.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    np.testing.assert_array_equal(contour, found[0].reshape(-1, 2))
     labels = np.array([[1, 1, 0, 2]])
     bare = measure(labels)
     assert np.isnan(bare.magnitude_mean).all() and np.isnan(bare.np_mean).all()
@@ -91,22 +104,6 @@ def test_without_maps_the_columns_say_so_and_ids_stay_as_given() -> None:
     nuclei = measure(np.array([[2_000_000_000, 0, 5], [0, 0, 70_000]], np.uint32))
     assert (nuclei.label.tolist(), nuclei.label.dtype) == ([5, 70_000, 2_000_000_000], np.int32)
     assert [c.tolist() for c in nuclei.contours] == [[[2, 0]], [[2, 1]], [[0, 0]]]
-
-
-@pytest.mark.parametrize("shape", [(0, 0), (0, 7), (4, 4)])
-def test_no_nuclei_give_no_rows(shape: tuple[int, int]) -> None:
-    nuclei = measure(np.zeros(shape, int), random_maps(shape))
-    assert (len(nuclei), nuclei.bbox.shape, nuclei.centroid.shape) == (0, (0, 4), (0, 2))
-    assert (nuclei.contours, nuclei.magnitude_mean.shape) == ((), (0,))
-
-
-def test_a_comb_that_needs_more_room_than_usual_is_whole() -> None:
-    comb = np.zeros((41, 400), np.int32)
-    comb[0] = 1
-    comb[:, ::2] = 1
-    (contour,) = measure(comb).contours
-    found, _ = cv2.findContours(comb.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    np.testing.assert_array_equal(contour, found[0].reshape(-1, 2))
 
 
 @pytest.mark.parametrize(

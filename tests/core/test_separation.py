@@ -65,8 +65,7 @@ def test_plain_maps_of_any_shape(method, shape, fill):
     maps = Maps(np=np.full(shape, fill), hv=np.zeros((2, *shape)))
     result = separate(maps, SeparationParams.preset(method))
     assert result.labels.shape == result.energy.shape == result.markers.shape == shape
-    assert result.mask.dtype == bool
-    assert result.labels.dtype == result.markers.dtype == np.int32
+    assert result.mask.dtype == bool and result.labels.dtype == result.markers.dtype == np.int32
     assert result.energy.dtype == np.float32 and np.isfinite(result.energy).all()
     assert result.n <= 1
     if fill == 0:
@@ -167,7 +166,12 @@ def test_pieces_do_not_change_the_result(method, shape, opening, monkeypatch):
         np.testing.assert_array_equal(getattr(cut, stage), getattr(whole, stage))
 
 
-def test_a_hole_in_a_nucleus_is_filled_and_a_gap_between_nuclei_is_not():
+def test_unsure_instances_are_dropped_holes_filled_and_gaps_left():
+    labels = np.zeros((40, 60), np.int32)
+    labels[5:20, 5:20], labels[5:20, 30:45] = 1, 2
+    probability = np.where(labels == 1, 0.9, np.where(labels == 2, 0.5, 0))
+    found = separate_local(Maps(np=probability, hv=hv_targets(labels)), LOCAL)
+    assert (found.n, found.labels[10, 10]) == (1, 1) and not found.markers[10, 35]
     labels = np.zeros((60, 60), np.int32)
     labels[10:30, 10:30], labels[10:30, 30:50] = 1, 2
     labels[30:50, 10:30], labels[30:50, 30:50] = 3, 4
@@ -179,14 +183,6 @@ def test_a_hole_in_a_nucleus_is_filled_and_a_gap_between_nuclei_is_not():
     assert found.n == 4 and found.mask[18:21, 17:20].all()
     assert len(np.unique(found.labels[10:25, 10:25])) == 1
     assert not found.mask[27:33, 27:33].any() and not found.labels[27:33, 27:33].any()
-
-
-def test_unsure_instances_are_dropped():
-    labels = np.zeros((40, 60), np.int32)
-    labels[5:20, 5:20], labels[5:20, 30:45] = 1, 2
-    probability = np.where(labels == 1, 0.9, np.where(labels == 2, 0.5, 0))
-    found = separate_local(Maps(np=probability, hv=hv_targets(labels)), LOCAL)
-    assert (found.n, found.labels[10, 10]) == (1, 1) and not found.markers[10, 35]
 
 
 def test_a_crop_gives_what_the_whole_gives(shared):

@@ -7,14 +7,11 @@ from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
 from napari_hovernet.errors import InputError
 
 
-def test_the_same_seed_gives_the_same_tissue_and_another_another() -> None:
+def test_tissue_goes_by_its_seed_and_its_nuclei_have_real_sizes_at_any_mpp() -> None:
     first, again, other = (tissue((160, 200), seed=s) for s in (4, 4, 5))
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.labels, again.labels)
     assert (first.image != other.image).mean() > 0.5
-
-
-def test_nuclei_have_the_size_of_real_ones_at_any_mpp() -> None:
     areas = measure(tissue((400, 400), seed=3).labels).area * 0.25**2
     assert 20 < np.median(areas) < 60
     coarse = tissue((200, 200), seed=3, params=TissueParams(mpp=0.5))

@@ -83,7 +83,7 @@ def test_the_whole_range_is_allowed_and_comes_back(known):
             assert again == TuneParams()
 
 
-def test_values_snap_and_bounds_that_would_cross_go_along():
+def test_values_snap_are_spread_within_the_slider_and_bounds_go_along():
     assert tunable("sobel_size").snap(20.2) == 21
     assert {tunable("sobel_size").snap(v) for v in range(40)} == set(range(3, 32, 2))
     assert all(tunable("magnitude_window").snap(v) % 2 == 1 for v in range(600))
@@ -97,6 +97,12 @@ def test_values_snap_and_bounds_that_would_cross_go_along():
     assert (down.magnitude_low, down.magnitude_high) == (0.3, 0.3)
     inside = with_value(TuneParams(both), "magnitude_low", 0.7).separation
     assert (inside.magnitude_low, inside.magnitude_high) == (0.7, 0.9)
+    assert SweepAxis.between("depth", 0.1, 0.3, 3).values == (0.1, 0.2, 0.3)
+    assert SweepAxis.between("sobel_size", 3, 7, 20).values == (3, 5, 7)
+    assert SweepAxis.between("depth", 0.2, 0.2, 5).values == (0.2,)
+    assert SweepAxis.between("depth", -1, 5, 3).values == (0.0, 0.5, 1.0)
+    assert SweepAxis.between("hv.scale", 0, 2, 2).values == (0.02, 2.0)
+    assert SweepAxis.between("depth", 0.1, 0.9, 1).values == (0.1,)
 
 
 @pytest.mark.parametrize("name", ["", "method", "band_rows", "scales", "scales.2", "hv.order", "x"])
@@ -313,12 +319,3 @@ def test_what_is_no_sweep_is_refused(maps):
     refuses("Both parameters are depth", lambda: sweep(maps, axis, SweepAxis("depth", (0.2,))))
     refuses("No values of depth", SweepAxis, "depth", ())
     refuses("'method' cannot be tuned", SweepAxis, "method", (1,))
-
-
-def test_values_are_spread_within_the_slider_and_each_is_tried_once():
-    assert SweepAxis.between("depth", 0.1, 0.3, 3).values == (0.1, 0.2, 0.3)
-    assert SweepAxis.between("sobel_size", 3, 7, 20).values == (3, 5, 7)
-    assert SweepAxis.between("depth", 0.2, 0.2, 5).values == (0.2,)
-    assert SweepAxis.between("depth", -1, 5, 3).values == (0.0, 0.5, 1.0)
-    assert SweepAxis.between("hv.scale", 0, 2, 2).values == (0.02, 2.0)
-    assert SweepAxis.between("depth", 0.1, 0.9, 1).values == (0.1,)

@@ -129,7 +129,7 @@ def test_precision_and_recall_are_over_all_images_together():
     assert (found.means["recall"], found.n_images) == (pytest.approx(np.mean(of_each)), 4)
 
 
-def test_pq_of_types_is_that_of_conic_and_mpq_that_of_pannuke():
+def test_pq_of_types_is_that_of_conic_mpq_that_of_pannuke_and_bpq_pools_all():
     images = [scene(seed) for seed in range(10, 16)]
     found = scores_of(images)
     wanted = [conic_pq(images, kind) for kind in (1, 2, 3)]
@@ -140,9 +140,6 @@ def test_pq_of_types_is_that_of_conic_and_mpq_that_of_pannuke():
         there = [k for k in (1, 2, 3) if k in image[2].values()]
         each.append(np.mean([conic_pq([image], k) for k in there]))
     assert found.mpq == pytest.approx(np.mean(each), abs=1e-5)
-
-
-def test_bpq_pools_pairs_whatever_their_type():
     images = [scene(seed) for seed in range(20, 24)]
     tp, fp, fn, iou = np.sum([conic_counts(a, b) for a, b, _, _ in images], axis=0)
     found = scores_of(images)

@@ -73,8 +73,7 @@ def test_results_come_in_the_order_of_the_pieces(monkeypatch):
         return piece, threading.get_ident()
 
     found = workers.spread(work, [5, 1, 4])
-    assert [piece for piece, _ in found] == [5, 1, 4]
-    assert len({thread for _, thread in found}) == 3
+    assert ([piece for piece, _ in found], len({thread for _, thread in found})) == ([5, 1, 4], 3)
 
 
 def classes() -> Iterator[type]:

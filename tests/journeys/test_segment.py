@@ -136,8 +136,7 @@ def test_in_a_narrow_window_the_image_has_most_of_it(viewer, dock, qtbot):
     dock._fill_menu()  # as a click on "More" does
     entry = next(a for a in dock.menu.actions() if "as tabs" in a.text())
     entry.trigger()
-    assert all(window.dockWidgetArea(dock) == left for dock in docks)
-    assert dock.message.text() == ""
+    assert all(window.dockWidgetArea(dock) == left for dock in docks) and dock.message.text() == ""
     dock._fill_menu()
     next(a for a in dock.menu.actions() if "as tabs" in a.text()).trigger()
     qtbot.waitUntil(lambda: share() >= 0.6, timeout=LONG_MS)

@@ -62,19 +62,15 @@ def test_store_opens_as_layers(store: Path, viewer: Any) -> None:
     assert qc.extent.world[1].max() <= 256 * 3 * 0.25
 
 
-def test_store_by_url_opens_as_layers(store: Path) -> None:
+def test_store_by_url_opens_as_layers_and_other_folders_are_left_alone(store, tmp_path) -> None:
     memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.put(str(store), "/look/a.zarr", recursive=True)
     here, far = (get_reader(path)(path) for path in (str(store), "memory://look/a.zarr"))
     assert [about["name"] for _, about, _ in far] == [about["name"] for _, about, _ in here]
     np.testing.assert_array_equal(far[-1][0][0][:], here[-1][0][0][:])
     assert get_reader("memory://look/none.zarr") is None
-
-
-def test_a_folder_that_is_no_store_is_left_to_others(tmp_path: Path) -> None:
     (tmp_path / "x.zarr").mkdir()
-    assert kind_of(tmp_path / "x.zarr") == ""
-    assert get_reader(str(tmp_path / "x.zarr")) is None
+    assert kind_of(tmp_path / "x.zarr") == "" and get_reader(str(tmp_path / "x.zarr")) is None
 
 
 def test_a_level_is_read_like_an_array(store: Path) -> None:
@@ -177,8 +173,7 @@ def test_a_slide_opens_before_anything_was_found_on_it(store, viewer, tmp_path) 
 def test_a_slide_without_small_levels_gets_one(store, monkeypatch) -> None:
     monkeypatch.setattr(slides_view, "MOST_AT_ONCE", 50_000)
     (data, about, _), *_ = slides_view.read_picture(store.parent / "a.tif")
-    assert about["multiscale"]
-    assert [level.shape for level in data] == [(560, 600, 3), (187, 200, 3)]
+    assert about["multiscale"] and [level.shape for level in data] == [(560, 600, 3), (187, 200, 3)]
 
 
 @pytest.fixture

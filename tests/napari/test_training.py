@@ -72,7 +72,7 @@ def test_a_run_is_looked_at_while_it_goes_on_though_the_tab_was_left_at_once(
     assert tab.timer.isActive() is trainer.view.active is (state == "running")
 
 
-def test_curves_are_drawn_with_their_latest_numbers(tab, trainer, store, qtbot):
+def test_curves_have_their_latest_numbers_and_a_start_its_model(tab, trainer, store, qtbot, work):
     store.record("r")
     opened(trainer, qtbot, "r")
     legend = [label.text for _, label in tab.run.plot.legend.items]
@@ -82,6 +82,11 @@ def test_curves_are_drawn_with_their_latest_numbers(tab, trainer, store, qtbot):
         tab.run._draw()
         shown = [line for line in kind.lines if len(points(trainer.view, line)[0])]
         assert shown and len(tab.run.plot.legend.items) <= len(shown)
+    work.session.choose_model("/m/a.pth")
+    assert trainer.config.start == "/m/a.pth"
+    tab.setup._start_picked("scratch:compact")
+    work.session.choose_model("/m/b.pth")
+    assert trainer.config.start == tab.setup.start_from.value() == "scratch:compact"
 
 
 def test_failures_are_told_with_a_way_on(tab, trainer, store, qtbot):
@@ -143,14 +148,6 @@ def test_a_start_waits_for_the_check_and_copies_pairs(
     run = store.find(trainer.chosen)
     assert run.read_config().data.sources == (str(run.path / "data"),)
     assert run.name.startswith("lite-typed-20") and trainer.started == {run.name}
-
-
-def test_the_starting_model_follows_the_one_above_until_another_is_picked(tab, trainer, work):
-    work.session.choose_model("/m/a.pth")
-    assert trainer.config.start == "/m/a.pth"
-    tab.setup._start_picked("scratch:compact")
-    work.session.choose_model("/m/b.pth")
-    assert trainer.config.start == tab.setup.start_from.value() == "scratch:compact"
 
 
 @pytest.fixture

@@ -138,13 +138,6 @@ def test_several_images_one_after_the_other(work, settle, jobs):
     assert all(layer.visible for layer in work.viewer.layers)
 
 
-def test_an_error_is_told_once_and_nothing_is_left(work, settle, jobs):
-    jobs.error = UserError("The file is gone.")
-    work.run()
-    settle(work)
-    assert work.session.status.error == "The file is gone." and names(work) == ["slide"]
-
-
 def test_cancel_and_removed_image(work, settle, jobs):
     jobs.pause_s = 0.05
     work.run()
@@ -153,7 +146,11 @@ def test_cancel_and_removed_image(work, settle, jobs):
     assert "removed" in work.session.status.message and not work.session.runs
 
 
-def test_colour_planes_are_taken_as_rgb_on_request(work, settle):
+def test_an_error_leaves_nothing_and_colour_planes_are_taken_as_rgb(work, settle, jobs):
+    jobs.error = UserError("The file is gone.")
+    work.run()
+    settle(work)
+    assert work.session.status.error == "The file is gone." and names(work) == ["slide"]
     flat = work.viewer.add_image(np.zeros((3, 64, 80), np.uint8), rgb=False, name="flat")
     assert "colour image" in work.session.blocked_reason()
     work.take_offer()

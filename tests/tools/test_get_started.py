@@ -62,13 +62,10 @@ def machine(root: Path, tmp_path: Path) -> Machine:
     return Machine(tmp_path, root / "tools" / "get-started.sh")
 
 
-def test_without_a_command_it_says_how_to_use_it(machine: Machine) -> None:
+def test_its_use_and_missing_system_packages_are_told(machine) -> None:
     run = machine.run()
     assert run.returncode == 2 and "get-started.sh demo" in run.stderr
     assert machine.run("--help").returncode == 0
-
-
-def test_missing_system_packages_are_named_where_they_cannot_be_installed(machine) -> None:
     run = machine.run("test")
     assert run.returncode == 1
     for package in ("libgl1", "libxcb-cursor0", "libglib2.0-0", "xvfb", "xauth"):

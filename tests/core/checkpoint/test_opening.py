@@ -178,7 +178,7 @@ def rewrite(path, **fields):
     save_file(state, path, {header.KEY: json.dumps(data | fields)})
 
 
-def test_loaded_model_is_ready_and_known(ours, tiny):
+def test_loaded_model_is_ready_and_known_by_its_weights_too(ours, tiny, tmp_path):
     model = load_model(ours, "cpu")
     assert not model.network.training and model.device == torch.device("cpu")
     image = torch.rand(1, 3, 8, 8) * 255
@@ -188,9 +188,6 @@ def test_loaded_model_is_ready_and_known(ours, tiny):
     assert info.parameters == sum(p.numel() for p in tiny.network.parameters())
     assert info.sha256 == hashlib.sha256(ours.read_bytes()).hexdigest()
     assert (info.source, vars(describe(ours))) == (str(ours), vars(info))
-
-
-def test_plain_safetensors_of_a_known_network_are_recognised(tiny, tmp_path):
     path = tmp_path / "plain.safetensors"
     save_file(tiny.network.state_dict(), path)
     assert describe(path).file_kind == "bare weights"

@@ -109,8 +109,7 @@ def test_the_data_file_brings_images_folds_and_source_images(tmp_path: Path) -> 
     assert {s.group for s in data.all} == {f"epidermal:slide{i}" for i in range(4)}
     assert not {s.group for s in data.train} & {s.group for s in data.val}
     sample = data.train[0]
-    assert (sample.arrays.image == images[int(sample.name[-5:])]).all()
-    assert sample.features is None
+    assert (sample.arrays.image == images[int(sample.name[-5:])]).all() and sample.features is None
     folds = np.arange(N) % 3
     np.savez(tmp_path / "epidermal_data_FIXED.npz", images=images, inst_maps=LABELS, fold_ids=folds)
     data = load_samples(DataParams(sources=(source,)))

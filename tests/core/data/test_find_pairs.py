@@ -53,8 +53,7 @@ def test_two_images_of_one_name_are_told_apart(tmp_path: Path) -> None:
 def test_folders_of_images_and_of_labels(tmp_path: Path, images: str, labels: str) -> None:
     touch(tmp_path, f"{images}/x_1.png", f"{images}/x_2.png", f"{labels}/x_1.mat", "Thumbs.db")
     found = find_data(tmp_path)
-    assert shown(found.pairs) == {"x_1": "x_1.mat"}
-    assert [p.name for p in found.unpaired] == ["x_2"]
+    assert (shown(found.pairs), [p.name for p in found.unpaired]) == ({"x_1": "x_1.mat"}, ["x_2"])
 
 
 def test_labels_elsewhere_may_have_the_images_own_name(tmp_path: Path) -> None:

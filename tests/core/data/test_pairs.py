@@ -27,7 +27,7 @@ def pair(folder: Path, name: str, edge: int = 40, labels: np.ndarray | None = No
     cv2.imwrite(str(folder / f"{name}_lab.png"), labels.astype(np.uint16))
 
 
-def test_a_folder_of_images_and_labels(tmp_path: Path) -> None:
+def test_a_folder_of_images_and_labels_that_fits_the_memory(tmp_path, monkeypatch) -> None:
     for name in ("a", "b"):
         pair(tmp_path, name)
     cv2.imwrite(str(tmp_path / "alone.png"), np.zeros((9, 9, 3), np.uint8))
@@ -39,6 +39,9 @@ def test_a_folder_of_images_and_labels(tmp_path: Path) -> None:
     stored = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
     assert (sample.arrays.image == stored).all(), "RGB"
     assert "1 images without labels are left out (alone)" in found.notes
+    pair(tmp_path, "a")
+    monkeypatch.setattr(load, "free_memory", lambda: 1000)
+    refuses(r"up to a take .* GB of memory; cut large ones", gather, [tmp_path])
 
 
 def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
@@ -107,12 +110,6 @@ def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path)
     assert any("torn" in text for text in found.problems)
 
 
-def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair(tmp_path, "a")
-    monkeypatch.setattr(load, "free_memory", lambda: 1000)
-    refuses(r"up to a take .* GB of memory; cut large ones", gather, [tmp_path])
-
-
 EVERYTHING = DataChoice()
 
 
@@ -159,13 +156,7 @@ def test_plain_columns_as_programs_write_them(tmp_path: Path, text: str, encodin
     assert pair == Pair("a", tmp_path / "im/a.png", tmp_path / "im/a_lab.png", mpp=0.25)
 
 
-def test_images_of_one_name_get_their_folders(tmp_path: Path) -> None:
-    text = "image,label\nim/a.png,im/a_lab.png\nim2/a.png,im/a_lab.png\nim/b.png,x.png\n"
-    pairs = read_index(index(tmp_path, text), EVERYTHING)
-    assert [pair.name for pair in pairs] == ["im/a", "im2/a", "b"]
-
-
-def test_split_source_and_pattern(tmp_path: Path) -> None:
+def test_split_source_pattern_and_folders_of_one_name(tmp_path) -> None:
     text = "image,label,source,split\nim/a.png,l,A,val\nim/b.png,l,B,val\nim2/a.png,l,A,train\n"
     path = index(tmp_path, text)
 
@@ -177,6 +168,9 @@ def test_split_source_and_pattern(tmp_path: Path) -> None:
     refuses("no image of split 'test', only of train, val", names, split="test")
     refuses("no image of source 'C', only of A, B", names, split="val", source="C")
     refuses("no image like 'z", names, pattern="z*")
+    text = "image,label\nim/a.png,im/a_lab.png\nim2/a.png,im/a_lab.png\nim/b.png,x.png\n"
+    pairs = read_index(index(tmp_path, text), EVERYTHING)
+    assert [pair.name for pair in pairs] == ["im/a", "im2/a", "b"]
 
 
 def test_what_is_missing_or_no_text_is_named(tmp_path) -> None:

@@ -32,8 +32,7 @@ def test_a_reader_is_asked_each_time_and_its_errors_name_the_sample(tmp_path) ->
     sample = Sample("a", "slide", reader=partial(SampleArrays, image=IMAGE, labels=LABELS))
     assert sample.stored
     again = pickle.loads(pickle.dumps(sample))
-    assert (again.group, again.shape) == ("slide", (6, 8))
-    assert (again.arrays.labels == LABELS).all()
+    assert (again.group, again.shape) == ("slide", (6, 8)) and (again.arrays.labels == LABELS).all()
     refuses("a: it is torn", lambda: Sample("a", reader=broken).arrays)
     moved = Sample("b", reader=partial(gone, tmp_path / "x.npy"))
     refuses(r"b: cannot be read any more .*moved\?", lambda: moved.arrays.image)
@@ -157,16 +156,13 @@ def test_patches_are_read_when_needed(tmp_path: Path, dtype: type) -> None:
     assert (sample.arrays.types == stored[..., 4]).all()
 
 
-def test_patches_without_types_and_folders_as_published(tmp_path: Path) -> None:
+def test_patches_without_types_as_published_and_what_is_none(tmp_path) -> None:
     for split, name in (("train", "a_000"), ("train", "a_001"), ("valid", "b_000"), ("test", "c")):
         patch(tmp_path / split / "540x540_164x164" / f"{name}.npy", channels=4)
     data = load_samples(DataParams(sources=(str(tmp_path),)))
     assert [(s.name, s.group) for s in data.train] == [("a_000", "a"), ("a_001", "a")]
     assert [s.name for s in data.val] == ["b_000"] and data.train[0].arrays.types is None
     assert any("1 images of the test split are kept out" in note for note in data.notes)
-
-
-def test_what_is_no_patch_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((4, 4)))
     refuses("no patch of hover_net", gather, [tmp_path / "x.npy"])
     refuses("holds no image", lambda: load_samples(DataParams(sources=(str(tmp_path),))))

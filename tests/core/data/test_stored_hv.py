@@ -47,7 +47,7 @@ def test_real_nuclei_that_touch_are_no_hindrance(shared: object) -> None:
                 assert (found.order, found.sign, found.sure) == (*wanted, True), file.name
 
 
-def test_noise_and_nothing_are_not_believed() -> None:
+def test_int8_is_divided_by_127_and_noise_and_nothing_are_not_believed() -> None:
     labels = nuclei()
     noise = np.random.default_rng(0).uniform(-1, 1, (2, *labels.shape)).astype(np.float32)
     assert not stored_hv.detect_hv([stored_hv.HVProbe(noise, labels > 0, labels)]).sure
@@ -56,9 +56,6 @@ def test_noise_and_nothing_are_not_believed() -> None:
     for probe in (stored_hv.HVProbe(flat, labels > 0), stored_hv.HVProbe(flat, labels > 0, labels),
                   stored_hv.HVProbe(flat + 1, labels < 0)):  # fmt: skip
         refuses("0 in all nuclei", stored_hv.detect_hv, [probe])
-
-
-def test_int8_is_divided_by_127_and_what_is_no_hv_refused() -> None:
     hv = hv_targets(nuclei())
     stored = np.rint(hv * 127).astype(np.int8)
     assert np.abs(stored_hv.unit_scale(stored) - hv).max() < 0.5 / 127 + 1e-6

@@ -100,14 +100,10 @@ def test_lack_of_memory_is_recognised(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
 
 
-def test_a_real_failed_allocation_is_recognised() -> None:
+def test_a_real_failed_allocation_is_known_and_a_cpu_takes_float32() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert is_out_of_memory(caught.value)
-
-
-def test_precision_is_float32_on_a_cpu_unless_asked_for() -> None:
-    assert devices.choose_precision(CPU, "auto") == "float32"
+    assert is_out_of_memory(caught.value) and devices.choose_precision(CPU, "auto") == "float32"
     assert devices.choose_precision(CPU, "bfloat16") == "bfloat16"
     refuses("float16 is not for the CPU", devices.choose_precision, CPU, "float16", by=DeviceError)
     a = torch.ones(2, 2)

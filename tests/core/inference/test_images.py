@@ -107,7 +107,7 @@ def test_lazy_data_are_read_by_region(first: bool) -> None:
     assert lazy.pixels == 10 * 20 * 3
 
 
-def test_large_lazy_data_are_sampled_and_checked_when_read() -> None:
+def test_large_lazy_data_are_sampled_and_multiscale_gives_its_finest_level() -> None:
     lazy = Lazy(np.broadcast_to(np.uint16(4000), (5000, 6000)))
     source = images.as_source(lazy)
     assert lazy.pixels <= 9 * 256**2
@@ -116,9 +116,6 @@ def test_large_lazy_data_are_sampled_and_checked_when_read() -> None:
     data[1000, 1000] = np.nan
     source = images.as_source(Lazy(data))
     refuses("1 of 100 values of rows 995 to 1005", source.read, 995, 1005, 995, 1005)
-
-
-def test_multiscale_gives_its_finest_level_and_its_range_by_the_coarsest() -> None:
     levels = [Lazy(np.tile(RGB, (s, s, 1)).astype(np.uint16) * 16) for s in (4, 2, 1)]
     source = images.as_source(levels)
     assert source.shape == (120, 160) and "12-bit" in source.notes[0]

@@ -452,7 +452,7 @@ assert not {"torch._dynamo", "triton"} & sys.modules.keys()
     assert done.returncode == 0, done.stderr
 
 
-def test_large_black_areas_alone_are_no_data() -> None:
+def test_large_black_areas_alone_are_no_data_and_have_no_nucleus() -> None:
     pixels = np.full((100, 120, 3), 200, np.uint8)
     pixels[10 : 10 + BLACK_EDGE - 1, 5:60] = 0
     assert no_data(pixels[:20, :20]) is None
@@ -461,9 +461,6 @@ def test_large_black_areas_alone_are_no_data() -> None:
     found = no_data(pixels)
     assert found is not None
     assert found[50:, 40:].all() and not found[:50].any()
-
-
-def test_maps_have_no_nucleus_there() -> None:
     image = np.random.default_rng(0).integers(1, 255, (90, 150, 3), np.uint8)
     image[:, 80:] = 0
     maps = predict(model(), image)

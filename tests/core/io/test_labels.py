@@ -25,8 +25,7 @@ from ...refusals import refuses
 def test_a_label_tiff_there_and_back_large_ones_tiled(tmp_path, labels, monkeypatch) -> None:
     write_label_tiff(tmp_path / "l.tif", labels, metadata={"seconds": 1.5, "name": "µ"})
     back = read_label_tiff(tmp_path / "l.tif")
-    assert np.array_equal(back.labels, labels)
-    assert back.metadata == {"seconds": 1.5, "name": "µ"}
+    assert np.array_equal(back.labels, labels) and back.metadata == {"seconds": 1.5, "name": "µ"}
     write_label_tiff(tmp_path / "l.tif", labels, metadata={"shape": [1, 2]})
     assert np.array_equal(tifffile.imread(tmp_path / "l.tif"), labels)
     assert read_label_tiff(tmp_path / "l.tif").metadata == {"shape": [1, 2]}
@@ -49,12 +48,17 @@ def test_a_label_tiff_there_and_back_large_ones_tiled(tmp_path, labels, monkeypa
     assert np.array_equal(read_label_tiff(tmp_path / "l.tif").labels, labels)
 
 
-def test_other_tiffs_are_read_and_pictures_refused(tmp_path: Path) -> None:
+def test_other_tiffs_are_read_and_what_cannot_be_says_what_to_give(tmp_path, nuclei) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.eye(3, dtype=np.uint8), description="[1]")
     back = read_label_tiff(tmp_path / "a.tif")
     assert back.ids.tolist() == [1] and back.metadata == {}
     tifffile.imwrite(tmp_path / "b.tif", np.arange(90, dtype=np.uint8).reshape(5, 6, 3))
     refuses(r"b\.tif: the image is a colour picture", read_label_tiff, tmp_path / "b.tif")
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    (tmp_path / "n.mat").write_bytes(header + bytes(512))
+    refuses("-v7", read_hovernet_mat, tmp_path / "n.mat")
+    write_geojson(tmp_path / "a.geojson", nuclei)
+    refuses(r"a\.geojson holds outlines.*shape", read_labels, tmp_path / "a.geojson")
 
 
 def test_hover_net_s_mat_there_and_back(tmp_path, labels, nuclei, untyped) -> None:
@@ -141,14 +145,6 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, labels, nuclei, keep) -> N
     whole = (tmp_path / "n.mat").read_bytes()
     (tmp_path / "cut.mat").write_bytes(whole[:keep])
     refuses(r"cut\.mat", read_hovernet_mat, tmp_path / "cut.mat")
-
-
-def test_what_cannot_be_read_says_what_to_give(tmp_path, nuclei) -> None:
-    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
-    (tmp_path / "n.mat").write_bytes(header + bytes(512))
-    refuses("-v7", read_hovernet_mat, tmp_path / "n.mat")
-    write_geojson(tmp_path / "a.geojson", nuclei)
-    refuses(r"a\.geojson holds outlines.*shape", read_labels, tmp_path / "a.geojson")
 
 
 def png(path: Path, values: np.ndarray) -> Path:

@@ -49,16 +49,13 @@ def test_outlines_give_any_mask_back_and_have_its_area(seed: int) -> None:
         )
 
 
-def test_outlines_without_holes_never_touch_themselves() -> None:
+def test_outlines_never_touch_themselves_and_absurd_sizes_are_refused(tmp_path) -> None:
     assert len(module.mask_outlines(np.array([[1, 0], [0, 1]], bool))) == 2
     filled = ndi.binary_fill_holes(np.random.default_rng(1).random((30, 30)) < 0.6)
     rings = module.mask_outlines(filled)
     assert len(rings) > 5
     for ring in rings:
         assert len(np.unique(ring, axis=0)) == len(ring)
-
-
-def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
     far = {"contour": [[0, 0], [MAX_CONTOUR_EDGE, 0], [0, 1]], "type": None}
     (tmp_path / "far.json").write_text(json.dumps({"nuc": {"1": far}}))
     refuses("Nucleus '1': its contour spans 4097", read_hovernet_json, tmp_path / "far.json")
@@ -94,12 +91,17 @@ def test_round_trip_gives_labels_types_and_measurements_back(tmp_path, labels, n
     assert np.allclose(back.measurements["HV magnitude mean"], nuclei.magnitude_mean)
 
 
-def test_ids_depend_on_the_run_and_on_nothing_else(tmp_path: Path, nuclei: Nuclei) -> None:
+def test_ids_depend_on_the_run_alone_and_an_empty_result_keeps_its_size(tmp_path, nuclei, none):
     ids = []
     for name, run in (("a", "x"), ("b", "x"), ("c", "y")):
         module.write_geojson(tmp_path / name, nuclei, metadata={"id": run})
         ids.append(module.read_geojson(tmp_path / name).ids)
     assert ids[0] == ids[1] and not set(ids[0]) & set(ids[2])
+    about = {"shape": [30, 40], "offset": [2, 3]}
+    module.write_geojson(tmp_path / "a.geojson", none, metadata=about)
+    write_hovernet_json(tmp_path / "a.json", none, metadata=about)
+    assert module.read_geojson(tmp_path / "a.geojson").shape == (32, 43)
+    assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)
 
 
 def test_every_kind_of_feature_is_read(tmp_path) -> None:
@@ -303,11 +305,3 @@ def test_annotations_are_left_out_beside_detections_and_small_ones_lie_above(
     made = read_labels(tmp_path / "a.geojson", (32, 32))
     assert (made.ids.tolist(), (made.labels == 1).sum()) == (ids, 25)
     assert said in " ".join(made.notes)
-
-
-def test_an_empty_result_keeps_the_size_of_its_image(tmp_path: Path, none: Nuclei) -> None:
-    about = {"shape": [30, 40], "offset": [2, 3]}
-    module.write_geojson(tmp_path / "a.geojson", none, metadata=about)
-    write_hovernet_json(tmp_path / "a.json", none, metadata=about)
-    assert module.read_geojson(tmp_path / "a.geojson").shape == (32, 43)
-    assert read_hovernet_json(tmp_path / "a.json").shape == (32, 43)

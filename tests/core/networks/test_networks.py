@@ -180,8 +180,7 @@ def test_a_network_in_training_runs_as_it_is_and_updates_its_statistics() -> Non
     assert folded(network) is network
     conv, bn = nn.Conv2d(2, 3, 1, bias=False), nn.BatchNorm2d(3)
     conv_bn(torch.randn(4, 2, 5, 5), conv, bn)
-    assert int(bn.num_batches_tracked) == 1
-    assert not torch.equal(bn.running_mean, torch.zeros(3))
+    assert int(bn.num_batches_tracked) == 1 and not torch.equal(bn.running_mean, torch.zeros(3))
 
 
 @pytest.mark.parametrize(

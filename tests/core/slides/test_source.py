@@ -38,7 +38,7 @@ def test_copies_of_one_image_give_the_same(kind: str, image: np.ndarray, tmp_pat
         assert (coarse.shape, coarse.mpp) == ((280, 350), 2 * source.mpp)
 
 
-def test_what_is_assumed_about_a_slide_is_told(image: np.ndarray, tmp_path: Path) -> None:
+def test_what_is_assumed_about_a_slide_and_its_16_bits_is_told(image, tmp_path) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as file:
         about = {"photometric": "rgb", "metadata": None}
@@ -49,8 +49,11 @@ def test_what_is_assumed_about_a_slide_is_told(image: np.ndarray, tmp_path: Path
     assert "40x" in custom and "0.25" in custom
     Image.fromarray(image[..., 0]).save(tmp_path / "a.png", dpi=(101_600, 101_600))
     grey = open_slide(tmp_path / "a.png")
-    assert grey.notes == ("the image is grey: repeated to RGB",)
-    assert grey.mpp == pytest.approx(MPP)
+    assert (grey.notes, grey.mpp) == (("the image is grey: repeated to RGB",), pytest.approx(MPP))
+    path = write_slide(tmp_path / "deep.tif", image.astype(np.uint16) * 257)
+    source = open_slide(path)
+    assert any("16-bit" in note for note in source.notes)
+    np.testing.assert_array_equal(source.read(*BOX), crop(image))
 
 
 def test_without_mpp_it_stops(image: np.ndarray, tmp_path: Path) -> None:
@@ -61,7 +64,7 @@ def test_without_mpp_it_stops(image: np.ndarray, tmp_path: Path) -> None:
     refuses("--image-mpp", open_slide, zarr)
 
 
-def test_bad_slides_are_named(image: np.ndarray, slide: Path, tmp_path: Path) -> None:
+def test_bad_slides_are_named_and_fluorescence_refused(image, slide, tmp_path) -> None:
     refuses("not there", open_slide, tmp_path / "no.svs")
     refuses("level 7", open_slide, slide, level=7)
     cut = tmp_path / "cut.tif"
@@ -72,13 +75,7 @@ def test_bad_slides_are_named(image: np.ndarray, slide: Path, tmp_path: Path) ->
     (tmp_path / "x.mrxs").write_text("no slide")
     refuses("cannot be read as a slide", open_slide, tmp_path / "x.mrxs")
     refuses("OME-Zarr", open_slide, "memory://nothing-here.zarr")
-
-
-def test_sixteen_bits_are_told(image: np.ndarray, tmp_path: Path) -> None:
-    path = write_slide(tmp_path / "deep.tif", image.astype(np.uint16) * 257)
-    source = open_slide(path)
-    assert any("16-bit" in note for note in source.notes)
-    np.testing.assert_array_equal(source.read(*BOX), crop(image))
+    refuses("fluorescence", lambda: tissue_cells(np.full((50, 60, 3), 4, np.uint8), 8.0))
 
 
 def test_tissue_is_found_saved_and_read_back(tmp_path: Path) -> None:
@@ -108,10 +105,6 @@ def test_a_region_drawn_in_qupath_is_taken(tmp_path: Path, slide: Path) -> None:
     path.write_text(json.dumps(drawn))
     cells = find_tissue(open_slide(slide), str(path)).cells
     assert cells[3:8, 4:11].all() and not cells[:, 14:].any()
-
-
-def test_fluorescence_is_refused() -> None:
-    refuses("fluorescence", lambda: tissue_cells(np.full((50, 60, 3), 4, np.uint8), 8.0))
 
 
 @pytest.mark.parametrize(

@@ -172,8 +172,7 @@ def test_a_run_leaves_models_events_scores_and_previews(finished, data) -> None:
     assert after["val"]["hv_zero_mse"] == before["val"]["hv_zero_mse"] > 0.2
     image = np.load(folder.path / "preview" / "image.npz")
     maps = np.load(folder.path / events_of(folder, "preview")[-1]["path"])
-    assert image["image"].dtype == np.uint8
-    assert np.array_equal(image["truth"], data.val[0].labels)
+    assert image["image"].dtype == np.uint8 and np.array_equal(image["truth"], data.val[0].labels)
     assert (maps["np"].dtype, maps["hv"].shape) == (np.float16, (2, EDGE, EDGE))
     assert maps["labels"].dtype == np.int32
 
@@ -188,8 +187,7 @@ def test_a_model_tells_how_it_was_trained_and_from_what(tmp_path: Path, data: Lo
     assert (info.mpp, info.licence, info.hv_convention) == (0.25, "CC0", "default")
     assert info.training["loss"]["lambda_magnitude"] == 4.0
     assert [entry["epoch"] for entry in info.history] == [0, 1, 2]
-    assert info.origin[0]["sha256"] == origin.sha256
-    assert not same_weights(Path(start), folder.last)
+    assert info.origin[0]["sha256"] == origin.sha256 and not same_weights(Path(start), folder.last)
 
 
 def test_a_network_of_inward_hv_keeps_its_convention_and_learns(tmp_path, data) -> None:
@@ -221,8 +219,7 @@ def test_stopped_anywhere_and_resumed_it_ends_bit_for_bit_the_same(
         assert engine.run_training(folder) == 0
     assert (folder.read_status()["state"], folder.read_status()["step"]) == ("stopped", step)
     assert not folder.control_file.exists() and load_model(folder.last, "cpu")
-    assert engine.run_training(folder, resume=True) == 0
-    assert folder.read_status()["state"] == "done"
+    assert (engine.run_training(folder, resume=True), folder.read_status()["state"]) == (0, "done")
     start = events_of(folder, "start")[-1]
     assert (start["resumed_epoch"], start["resumed_step"]) == (step // 3, step)
     assert same_weights(folder.last, whole.last) and same_weights(folder.best, whole.best)
@@ -246,8 +243,7 @@ def test_learned_weights_types_and_dropout_are_resumed_too(tmp_path, monkeypatch
     ends = [load_resume(each.resume_file) for each in (whole, folder)]
     assert torch.equal(ends[0]["loss"]["s"], ends[1]["loss"]["s"])
     assert not torch.equal(ends[0]["loss"]["s"], torch.zeros(3))
-    assert same_weights(folder.last, whole.last)
-    assert events_of(folder, "step")[0]["terms"]["nt"] > 0
+    assert same_weights(folder.last, whole.last) and events_of(folder, "step")[0]["terms"]["nt"] > 0
 
 
 def test_resuming_what_is_done_or_never_began(whole, tmp_path) -> None:
@@ -255,8 +251,7 @@ def test_resuming_what_is_done_or_never_began(whole, tmp_path) -> None:
     assert (engine.run_training(whole, resume=True), whole.last.read_bytes()) == (0, before)
     assert whole.read_status()["state"] == "done"
     folder = folder_of(tmp_path)
-    assert engine.run_training(folder, resume=True) == 0
-    assert same_weights(folder.last, whole.last)
+    assert engine.run_training(folder, resume=True) == 0 and same_weights(folder.last, whole.last)
 
 
 def test_other_data_or_epochs_are_refused_on_resuming(tmp_path, whole, monkeypatch) -> None:
@@ -399,8 +394,7 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_files(tmp_path, data, monkey
         saved(path, state)
 
     monkeypatch.setattr(callbacks, "save_resume", fill)
-    assert engine.run_training(folder) == 1
-    assert "disk is full" in folder.read_status()["message"]
+    assert engine.run_training(folder) == 1 and "disk is full" in folder.read_status()["message"]
     assert load_resume(folder.resume_file)["position"]["step"] == 3
     assert not [p for p in folder.path.rglob("*") if p.name.startswith(".napari")]
 

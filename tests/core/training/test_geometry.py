@@ -185,7 +185,7 @@ def test_the_bug_of_the_story_cancels_hv_out() -> None:
     assert sum(c > 0.999 for c in cosines) == 4 and abs(np.mean(cosines)) < 1e-6
 
 
-def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> None:
+def test_all_eight_turns_agree_with_matrices_and_what_is_none_is_refused() -> None:
     plane = np.arange(25).reshape(5, 5)
     assert len({samples.turn_plane(plane, turn).tobytes() for turn in samples.TURNS}) == 8
     rows, cols = np.mgrid[-2:3, -2:3]
@@ -201,9 +201,6 @@ def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> N
         turned = samples.turn_tokens(features, turn)
         assert turned.dtype == np.float16 and (turned[:5] == -1).all()
         assert (turned[5:].reshape(16, 16) == samples.turn_plane(grid, turn)).all()
-
-
-def test_what_is_no_turn_is_refused() -> None:
     with pytest.raises(InputError, match="quarters is 4"):
         samples.Turn(quarters=4)
     with pytest.raises(InputError, match="order is 'xy'"):

@@ -21,12 +21,9 @@ def crops() -> CropDataset:
     return CropDataset([sample], DataParams(crop=32), AugmentParams(), seed=3, length=4)
 
 
-def test_processes_share_a_step_and_none_takes_another_ones_crops():
+def test_processes_share_a_step_and_a_loader_may_begin_in_the_middle():
     parts = [list(Steps(0, 3, batch=2, rank=rank, world=2)) for rank in (0, 1)]
     assert parts == [[[0, 1], [4, 5], [8, 9]], [[2, 3], [6, 7], [10, 11]]]
-
-
-def test_a_loader_from_the_middle_gives_what_one_from_the_start_gives():
     whole = list(loader(Stream(crops(), 3), Steps(0, 6, 2), workers=0, pin=False))
     rest = list(loader(Stream(crops(), 3), Steps(4, 6, 2), workers=0, pin=False))
     assert len(whole) == 6 and len(rest) == 2
@@ -61,8 +58,7 @@ def test_shares_add_up_and_leave_the_gradients_of_weights_alone(name: str) -> No
         terms = terms_of(network, torch.rand(shape))
     before = torch.get_rng_state()
     shares = gradient_shares(caught[0], terms, ONE)
-    assert torch.equal(before, torch.get_rng_state())
-    assert sum(shares.values()) == pytest.approx(1)
+    assert torch.equal(before, torch.get_rng_state()) and sum(shares.values()) == pytest.approx(1)
     assert all(share > 0 for share in shares.values())
     assert all(weight.grad is None for weight in network.parameters())
     (terms["np"] + terms["hv"] + terms["nt"]).backward()

@@ -33,14 +33,11 @@ def loaded(types: bool = False, mpp: float | None = None) -> LoadedData:
     return LoadedData((Sample("a", image=image, labels=labels, mpp=mpp, **more),), ())
 
 
-def test_what_a_start_reads():
+def test_what_a_start_reads_and_knows_of_itself():
     assert needs_of("compact") == needs_of("scratch:hovernet") == "image"
     assert needs_of("scratch:optimus") == "tokens"
     refuses("scratch:cat", needs_of, "scratch:cat")
     refuses("nowhere", needs_of, "nowhere.pth", by=CheckpointError)
-
-
-def test_what_a_start_knows_of_itself():
     start = start_of(TrainConfig(start="compact", data=DataParams()), loaded())
     assert start.info.architecture == "compact" and start.info.mpp == 0.25
     assert not start.typed and start.n_types is None
