@@ -178,9 +178,9 @@ def test_a_padded_crop_has_the_loss_of_the_crop(nt_inside_only: bool) -> None:
 def test_padding_alone_is_finite_and_nan_in_it_does_no_harm() -> None:
     batch = list(batch_of())
     batch[1].requires_grad_()
-    total, terms = HoverLoss()(*batch, valid=torch.zeros(2, 16, 16))
+    total, parts = HoverLoss()(*batch, valid=torch.zeros(2, 16, 16))
     total.backward()
-    assert torch.isfinite(total) and float(terms["hv"].detach()) == float(terms["nt"].detach()) == 0
+    assert torch.isfinite(total) and float(parts["hv"].detach()) == float(parts["nt"].detach()) == 0
     assert (batch[1].grad == 0).all()
     c = case()
     valid = valid_left(c)

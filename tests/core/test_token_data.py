@@ -112,8 +112,8 @@ def test_images_come_at_224(folder):
 def test_what_was_looked_for_where_is_said(tmp_path, folder):
     empty, gone = tmp_path / "empty", tmp_path / "gone"
     empty.mkdir()
-    text = refuses("", module.find_token_data, [empty, gone, folder], "other")
-    for part in ("other_features.npz", f"{empty} (no features", f"{gone} (not there)", "has mine"):
+    text = refuses("other_features.npz", module.find_token_data, [empty, gone, folder], "other")
+    for part in (f"{empty} (no features", f"{gone} (not there)", "has mine"):
         assert part in text
     np.savez(folder / "b_features.npz", features=np.zeros((1, 261, 2), np.float32))
     refuses("several families", module.find_token_data, [folder], "")

@@ -34,7 +34,7 @@ def test_header_says_who_wrote_it_and_what_is_none_is_refused():
     refuses("should be an object", header.parse, "[]", "m", by=CheckpointError)
     with pytest.raises(CheckpointError, match=r"newer version .*update napari-hovernet"):
         header.parse(changed(schema=header.SCHEMA + 1), "m")
-    said = refuses("", lambda: header.parse(changed(mpp="x" * 10_000), "m"), by=CheckpointError)
+    said = refuses("mpp", lambda: header.parse(changed(mpp="x" * 10_000), "m"), by=CheckpointError)
     assert len(said) < 300
 
 
@@ -90,7 +90,7 @@ def test_missing_unexpected_and_misshapen_are_listed_together(state):
     del state["down.0.conv1.weight"]
     state["extra.weight"] = torch.zeros(1)
     state["up.0.bn1.bias"] = torch.zeros(99)
-    said = refuses("", fit, state, by=CheckpointError)
+    said = refuses("looks like compact", fit, state, by=CheckpointError)
     assert "looks like compact (no types)" in said and "1 missing (down.0.conv1.weight)" in said
     assert "1 unexpected (extra.weight)" in said and "up.0.bn1.bias (99,) instead of (4,)" in said
 

@@ -163,9 +163,10 @@ def test_patches_without_types_as_published_and_what_is_none(tmp_path) -> None:
     assert [(s.name, s.group) for s in data.train] == [("a_000", "a"), ("a_001", "a")]
     assert [s.name for s in data.val] == ["b_000"] and data.train[0].arrays.types is None
     assert any("1 images of the test split are kept out" in note for note in data.notes)
-    np.save(tmp_path / "x.npy", np.zeros((4, 4)))
-    refuses("no patch of hover_net", gather, [tmp_path / "x.npy"])
-    refuses("holds no image", lambda: load_samples(DataParams(sources=(str(tmp_path),))))
+    (tmp_path / "y").mkdir()
+    np.save(tmp_path / "y" / "x.npy", np.zeros((4, 4)))
+    refuses("no patch of hover_net", gather, [tmp_path / "y" / "x.npy"])
+    refuses("holds no image", lambda: load_samples(DataParams(sources=(str(tmp_path / "y"),))))
 
 
 @pytest.mark.parametrize(
