@@ -84,8 +84,11 @@ def one_epoch(folder, events, place, how):
             end(str(how["end"]))
         time.sleep(float(how.get("step_s", 0.0)))
         events.write("step", **step_fields(step, epoch, epochs * steps - step))
+        longest = time.monotonic() + 60
         while step == how.get("hold_at") and not folder.read_command():
             time.sleep(0.01)
+            if time.monotonic() > longest:
+                break
         if not go_on(folder):
             return False
     events.write("heads", epoch=epoch, step=epoch * steps,

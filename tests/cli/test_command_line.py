@@ -39,7 +39,7 @@ def test_errors_ctrl_c_and_closed_pipes_have_their_status(run, monkeypatch) -> N
 
 
 @pytest.mark.parametrize("module", ["napari_hovernet.cli.parser", "napari_hovernet.cli.models"])
-def test_ctrl_c_while_the_program_is_loaded_is_one_line(module: str) -> None:
+def test_ctrl_c_while_the_program_is_loaded_is_one_line(module, heeds_interrupts) -> None:
     """Ctrl-C in the midst of an import: no traceback."""
     code = f"""
 import os, signal, sys

@@ -88,11 +88,9 @@ def test_attach_follows_to_the_end_and_saves_the_curves(
     assert cv2.imread(str(tmp_path / "curves.png")) is not None and folder.report.exists()
 
 
-def test_leaving_does_not_stop(run: Any, folder: RunFolder, while_waiting: Any) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+def test_leaving_does_not_stop(run, folder, while_waiting, heeds_interrupts) -> None:
     while_waiting(lambda: signal.raise_signal(signal.SIGINT))
     outcome = run("attach", "mine")
-    signal.signal(signal.SIGINT, before)
     assert outcome.status == 0 and "mine goes on by itself" in outcome.err
     assert folder.read_command() == ""
 

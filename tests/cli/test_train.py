@@ -65,7 +65,7 @@ def train(run: Any, data: Path, runs: RunStore) -> Any:
     return lambda *argv: run("train", "--data", data, "--no-check", "--epochs", 3, *argv)
 
 
-def test_the_first_interrupt_stops_and_the_run_can_go_on(train, run, runs, fake) -> None:
+def test_the_first_interrupt_stops_and_a_run_can_go_on(train, run, runs, fake, heeds_interrupts):
     fake(steps=20, hold_at=22)
     interrupt_at(runs, 22, 1)
     outcome = train("--name", "mine")
@@ -78,7 +78,7 @@ def test_the_first_interrupt_stops_and_the_run_can_go_on(train, run, runs, fake)
     assert RunWatch(runs.find("mine")).catch_up().steps["step"].tolist() == list(range(1, 61))
 
 
-def test_the_second_interrupt_kills(train: Any, runs: RunStore, fake: Callable[..., None]) -> None:
+def test_the_second_interrupt_kills(train, runs, fake, heeds_interrupts) -> None:
     fake(step_s=3.0, steps=2)  # it does not look at its commands for long
     interrupt_at(runs, 0, 2)
     outcome = train("--name", "mine")

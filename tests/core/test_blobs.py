@@ -176,7 +176,7 @@ def test_ids_may_have_gaps_be_huge_and_lie_apart() -> None:
     assert blob_report(None, labels).status_of(2) == "blob", "the worst of its components"
 
 
-def test_a_mask_joins_what_the_labels_leave_apart() -> None:
+def test_a_mask_joins_what_the_labels_leave_apart_and_an_image_has_its_summary() -> None:
     labels = discs(*LONE, (55, 30, 9, 5), (55, 51, 9, 6))
     mask = labels > 0
     mask[55, 30:51] = True
@@ -189,6 +189,15 @@ def test_a_mask_joins_what_the_labels_leave_apart() -> None:
     empty = found["empty"]
     assert (empty.area, empty.worst, empty.expected, empty.n_instances) == (80, 0, 0, 0)
     assert np.isnan(empty.worst_area_ratio) and empty.score == 0
+    labels = discs(*LONE)
+    said = blob_report(None, labels).summary
+    assert said == "4 components, 4 nuclei, no suspected blobs"
+    said = blob_report(None, np.where(labels == 2, 2, 0), mask=labels).summary
+    assert said == "4 components, 1 nucleus, no suspected blobs, 3 without a nucleus"
+    assert blob_report(None, 0 * labels).summary == "No nuclei"
+    three = ((55, column, 9, 9) for column in (30, 45, 60))
+    said = blob_report(None, discs(*LONE, *three)).summary
+    assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 7), (12, 9)])
@@ -213,18 +222,6 @@ def test_no_nuclei_give_no_rows(shape: tuple[int, int]) -> None:
 def test_wrong_input_is_named(labels: np.ndarray, mask: np.ndarray | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
         blob_report(maps_of(np.zeros((3, 3), np.int32)), labels, mask=mask)
-
-
-def test_the_summary_of_an_image() -> None:
-    labels = discs(*LONE)
-    said = blob_report(None, labels).summary
-    assert said == "4 components, 4 nuclei, no suspected blobs"
-    said = blob_report(None, np.where(labels == 2, 2, 0), mask=labels).summary
-    assert said == "4 components, 1 nucleus, no suspected blobs, 3 without a nucleus"
-    assert blob_report(None, 0 * labels).summary == "No nuclei"
-    three = ((55, column, 9, 9) for column in (30, 45, 60))
-    said = blob_report(None, discs(*LONE, *three)).summary
-    assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
 
 
 @pytest.mark.slow

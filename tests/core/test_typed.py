@@ -118,7 +118,7 @@ def test_detection_and_f1_of_types_are_those_of_hover_net(untyped: float, mpp: f
     assert found.type_f1 == pytest.approx(np.mean([row.f1 for row in found.types.values()]))
 
 
-def test_precision_and_recall_are_over_all_images_together():
+def test_precision_and_recall_are_over_all_images_and_confusion_counts_each_once():
     images = [scene(seed) for seed in range(4)]
     both = [paired(image, 12) for image in images]
     n, missed, spurious = (sum(len(b[k]) for b in both) for k in range(3))
@@ -127,6 +127,19 @@ def test_precision_and_recall_are_over_all_images_together():
     assert found.recall == pytest.approx(n / (n + missed))
     of_each = [len(b[0]) / (len(b[0]) + len(b[1])) for b in both]
     assert (found.means["recall"], found.n_images) == (pytest.approx(np.mean(of_each)), 4)
+    images = [scene(seed, untyped=0.2) for seed in range(3)]
+    table = scores_of(images).confusion
+    wanted = np.zeros((5, 5), int)
+    for image in images:
+        pairs, missed, spurious = paired(image, 12)
+        for a, b in pairs:
+            wanted[image[2][a], image[3][b]] += 1
+        for i in missed:
+            wanted[image[2][i], 4] += 1
+        for i in spurious:
+            wanted[4, image[3][i]] += 1
+    np.testing.assert_array_equal(table, wanted)
+    assert table[:-1].sum() == sum(len(image[2]) for image in images)
 
 
 def test_pq_of_types_is_that_of_conic_mpq_that_of_pannuke_and_bpq_pools_all():
@@ -186,22 +199,6 @@ def test_area_bias_and_offset_of_outlines_are_signed_means_over_pairs():
     found = pooled([tally_types(true, pred)])
     assert found.area_bias == pytest.approx(np.mean(ratios))
     assert found.boundary_offset == pytest.approx(np.mean(offsets))
-
-
-def test_confusion_counts_every_nucleus_once():
-    images = [scene(seed, untyped=0.2) for seed in range(3)]
-    table = scores_of(images).confusion
-    wanted = np.zeros((5, 5), int)
-    for image in images:
-        pairs, missed, spurious = paired(image, 12)
-        for a, b in pairs:
-            wanted[image[2][a], image[3][b]] += 1
-        for i in missed:
-            wanted[image[2][i], 4] += 1
-        for i in spurious:
-            wanted[4, image[3][i]] += 1
-    np.testing.assert_array_equal(table, wanted)
-    assert table[:-1].sum() == sum(len(image[2]) for image in images)
 
 
 def test_far_points_are_left_out_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch):
