@@ -99,7 +99,8 @@ def test_code_is_told_from_files_imported_or_named(tmp_path, monkeypatch) -> Non
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
     assert (import_named("own_module_of_a_test:cut")(), sys.path) == (7, before)
-    assert import_named("math:pi") > 3
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert import_named("math:pi") > 3 and sys.path[0] == str(tmp_path), "it was there already"
     bad = tmp_path / "bad.py"
     bad.write_text("1 / 0\n")
     for text, words in (
