@@ -109,7 +109,7 @@ def main() -> None:
         maps = scene(edge)
         mask, first = timed(lambda maps=maps: clean_mask(maps.np, params), REPEATS)
         _, second = timed(
-            lambda maps=maps, mask=mask: stages.squeeze_energy(maps, mask, params), REPEATS
+            lambda maps=maps, mask=mask: stages.squeeze_energy(maps, (mask, mask), params), REPEATS
         )
         _, whole = timed(lambda maps=maps: nh.separate(maps), REPEATS)
         _, ours = timed(lambda maps=maps: nh.separate(maps, same), REPEATS)

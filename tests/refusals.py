@@ -14,7 +14,8 @@ def refuses(
     *given: Any,
     by: type[BaseException] = InputError,
     **named: Any,
-) -> None:
-    """Expect an error whose text matches ``words``."""
-    with pytest.raises(by, match=words):
+) -> str:
+    """Expect an error whose text matches ``words``; returns all of its text."""
+    with pytest.raises(by, match=words) as refused:
         call(*given, **named)
+    return str(refused.value)

@@ -117,32 +117,25 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path, root: Path)
 def test_napari_finds_the_manifest_in_a_wheel(wheel: Path, tmp_path: Path) -> None:
     site = installed(wheel, tmp_path / "site")
     file, name, version, commands = try_manifest(site, imports=True)
-    assert file.is_relative_to(site)
-    assert name == "napari-hovernet"
-    assert f"-{version}-" in wheel.name
-    assert commands
+    assert file.is_relative_to(site) and name == "napari-hovernet"
+    assert f"-{version}-" in wheel.name and commands
 
 
-def test_the_sdist_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Path) -> None:
+def test_the_sdist_holds_source_and_no_data_and_builds_the_same_wheel(sdist, wheel, tmp_path):
+    made = "tests/contract/files/"  # files of an earlier version, generated tissue alone
+    held = {n for n in names(sdist) if not n.startswith(made)}
+    assert {"napari.yaml", "hatch_build.py", "pyproject.toml", "LICENSE", "README.md"} <= held
+    assert f"src/{WEIGHTS}" in held and f"src/{PACKAGE}/napari.yaml" not in held
+    pictures = {n for n in held if PurePosixPath(n).suffix in {".png", ".jpg", ".tif", ".tiff"}}
+    assert all(n.startswith("docs/images/") for n in pictures)
+    assert not {n for n in held if PurePosixPath(n).suffix in {".npz", ".npy", ".mat"}}
+    assert not {n for n in held if "shared" in PurePosixPath(n).parts}
     with tarfile.open(sdist) as file:
         file.extractall(tmp_path, filter="data")
     again = build("wheel", next(tmp_path.glob("napari_hovernet-*")), tmp_path / "out")
     assert names(again) == names(wheel)
     file, name, _, _ = try_manifest(installed(again, tmp_path / "site"))
-    assert file.is_relative_to(tmp_path / "site")
-    assert name == "napari-hovernet"
-
-
-def test_the_sdist_holds_source_and_no_data(sdist: Path) -> None:
-    made = "tests/contract/files/"  # files of an earlier version, generated tissue alone
-    held = {n for n in names(sdist) if not n.startswith(made)}
-    assert {"napari.yaml", "hatch_build.py", "pyproject.toml", "LICENSE", "README.md"} <= held
-    assert f"src/{WEIGHTS}" in held
-    assert f"src/{PACKAGE}/napari.yaml" not in held
-    pictures = {n for n in held if PurePosixPath(n).suffix in {".png", ".jpg", ".tif", ".tiff"}}
-    assert all(n.startswith("docs/images/") for n in pictures)
-    assert not {n for n in held if PurePosixPath(n).suffix in {".npz", ".npy", ".mat"}}
-    assert not {n for n in held if "shared" in PurePosixPath(n).parts}
+    assert file.is_relative_to(tmp_path / "site") and name == "napari-hovernet"
 
 
 def test_an_editable_install_finds_the_manifest_and_follows_its_edits(root, tmp_path) -> None:
@@ -157,8 +150,7 @@ def test_an_editable_install_finds_the_manifest_and_follows_its_edits(root, tmp_
     paths = [Path(p.read_text().strip()) for p in site.glob("*.pth")]
     file, name, _, _ = try_manifest(site, *paths)
 
-    assert paths == [clone / "src"]
-    assert file == clone / "src" / PACKAGE / "__init__.py"
+    assert (paths, file) == ([clone / "src"], clone / "src" / PACKAGE / "__init__.py")
     assert name == "napari-hovernet"
     placed = clone / "src" / PACKAGE / "napari.yaml"
     with (clone / "napari.yaml").open("a") as manifest:

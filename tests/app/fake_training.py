@@ -2,7 +2,7 @@
 
 It obeys the run folder's commands and writes the same files as the real one. How long it
 takes and how it ends, ``$FAKE`` says as JSON: "step_s", "steps", "end" ("done", "raise",
-"die", "silent"), "die_at".
+"die", "silent"), "die_at", and "hold_at": the step at which it waits for a command.
 """
 
 import json
@@ -84,6 +84,11 @@ def one_epoch(folder, events, place, how):
             end(str(how["end"]))
         time.sleep(float(how.get("step_s", 0.0)))
         events.write("step", **step_fields(step, epoch, epochs * steps - step))
+        longest = time.monotonic() + 60
+        while step == how.get("hold_at") and not folder.read_command():
+            time.sleep(0.01)
+            if time.monotonic() > longest:
+                break
         if not go_on(folder):
             return False
     events.write("heads", epoch=epoch, step=epoch * steps,

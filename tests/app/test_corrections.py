@@ -27,7 +27,7 @@ from napari_hovernet.core.data.pairs import find_pairs
 from napari_hovernet.core.inference.images import CropSource, as_source
 from napari_hovernet.core.io.labels import read_label_tiff
 from napari_hovernet.core.io.open import read_image
-from napari_hovernet.errors import InputError, OutputError
+from napari_hovernet.errors import OutputError
 
 from ..refusals import refuses
 
@@ -96,9 +96,8 @@ def test_what_others_wrote_stays_in_its_place(tmp_path):
 def test_a_damaged_index_is_not_made_worse(tmp_path, content, words):
     path = tmp_path / "index.csv"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="repair") as error:
-        read_rows(path)
-    assert words in str(error.value) and "index.csv" in str(error.value)
+    said = refuses("repair", read_rows, path)
+    assert words in said and "index.csv" in said
 
 
 ABOUT = PairAbout("slide 7", "val", 0.25, "CC0-1.0", True, {"corrections": {"added": [9]}})
@@ -195,7 +194,6 @@ def test_a_cancel_leaves_nothing_and_what_does_not_fit_is_refused(tmp_path, imag
 
 @pytest.mark.parametrize("name", ["", "../a", "a/b", "con", "a:b", "x" * 120, ".hidden", "a b"])
 def test_a_name_that_is_none_is_refused_with_a_better_one(tmp_path, image, labels, name):
-    with pytest.raises(InputError, match="no name for files") as error:
-        save_training_pair(tmp_path, name, image, labels)
-    assert clean_name(clean_name(name)) == clean_name(name) and clean_name(name) in str(error.value)
+    said = refuses("no name for files", save_training_pair, tmp_path, name, image, labels)
+    assert clean_name(clean_name(name)) == clean_name(name) and clean_name(name) in said
     assert list(tmp_path.iterdir()) == []

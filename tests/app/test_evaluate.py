@@ -52,14 +52,11 @@ def test_perfect_maps_get_perfect_scores_beside_their_base_rates(pairs, predicto
     assert 0.4 < row["cc_aji"] <= 0.5  # pairs merge
     nuclei = 8 * 18 * 16
     assert row["all_foreground_dice"] == pytest.approx(2 * nuclei / (nuclei + 64 * 96))
-    assert row["hv_mse"] == 0
-    assert row["hv_zero_mse"] > 0.2
+    assert row["hv_mse"] == 0 and row["hv_zero_mse"] > 0.2
     assert row["hv_cosine"] == pytest.approx(1)
     assert row["magnitude_inside"] == row["true_magnitude"] > 0.6
-    assert row["suspected_blobs"] == 0
-    assert row["seconds"] > 0
-    assert (row.verdict, row.split, row.error) == ("healthy", "val", "")
-    assert result.failed == ()
+    assert row["suspected_blobs"] == 0 and row["seconds"] > 0
+    assert (row.verdict, row.split, row.error) == ("healthy", "val", "") and result.failed == ()
 
 
 def test_means_per_source_and_over_all(pairs: tuple[Pair, ...], predictor: Any) -> None:
@@ -67,14 +64,13 @@ def test_means_per_source_and_over_all(pairs: tuple[Pair, ...], predictor: Any) 
     assert [(group.name, group.n) for group in result.groups] == [("A", 2), ("B", 1), ("all", 3)]
     values = [row["cc_aji"] for row in result.rows]
     mean = result.overall.means["cc_aji"]
-    assert mean.mean == pytest.approx(np.mean(values))
-    assert mean.low <= mean.mean <= mean.high
+    assert mean.mean == pytest.approx(np.mean(values)) and mean.low <= mean.mean <= mean.high
     assert result.overall.counts["n_true"] == 24
     assert math.isnan(result.groups[1].means["aji"].low)  # one image has no interval
     assert run(pairs[:2], predictor, QUICK).groups[0].name == "all"  # one source, one group
 
 
-def test_pictures_are_kept_for_the_worst(pairs, predictor, tmp_path) -> None:
+def test_pictures_are_kept_for_the_worst_and_no_pairs_refused(pairs, predictor, tmp_path) -> None:
     labels = cv2.imread(str(pairs[1].labels), cv2.IMREAD_UNCHANGED)
     folder = tmp_path / "pred"
     folder.mkdir()
@@ -83,12 +79,12 @@ def test_pictures_are_kept_for_the_worst(pairs, predictor, tmp_path) -> None:
         write_label_tiff(folder / f"{pair.name}_labels.tif", own.astype(np.int32))
     write_label_tiff(folder / "x1_labels.tif", (labels // 2).astype(np.int32))
     result = run(pairs, FolderPredictor(folder), evaluate.BatchParams(n_pictures=1))
-    assert list(result.pictures) == ["x1"]
-    assert result.pictures["x1"].magnitude is None
+    assert list(result.pictures) == ["x1"] and result.pictures["x1"].magnitude is None
     shown = run(pairs[:1], predictor).pictures["x0"]
-    assert shown.outcomes[1:4] == b"PNG"
-    assert shown.magnitude is not None
+    assert shown.outcomes[1:4] == b"PNG" and shown.magnitude is not None
     assert shown.place == "the whole image"
+    refuses("no image with labels", run, [], predictor)
+    refuses("n_pictures is -1", evaluate.BatchParams, n_pictures=-1)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +99,9 @@ def test_a_bad_image_is_a_row_and_the_others_go_on(pairs, model, spoil, said) ->
     spoil(pairs[1])
     result = run(pairs, ModelPredictor(model), QUICK)
     (bad,) = result.failed
-    assert bad.name == "x1"
-    assert said in bad.error
-    assert "x1" in bad.error
-    assert "\n" not in bad.error
-    assert result.overall.n == 2
-    assert not any(row.error for row in (result.rows[0], result.rows[2]))
+    assert bad.name == "x1" and said in bad.error
+    assert "x1" in bad.error and "\n" not in bad.error
+    assert result.overall.n == 2 and not any(row.error for row in (result.rows[0], result.rows[2]))
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +118,8 @@ def test_empty_labels_and_ids_with_gaps_are_scored(pairs: tuple[Pair, ...], pred
     cv2.imwrite(str(pairs[1].labels), (gaps.astype(np.uint16) * 7001))
     empty, spaced, _ = run(pairs, predictor, QUICK).rows
     assert (empty["n_true"], empty["aji"], empty.verdict) == (0, 1, "no nuclei")
-    assert any("both empty" in note for note in empty.notes)
-    assert math.isnan(empty["hv_mse"])
-    assert spaced["n_true"] == 8
-    assert spaced["aji"] == plain["aji"]
+    assert any("both empty" in note for note in empty.notes) and math.isnan(empty["hv_mse"])
+    assert spaced["n_true"] == 8 and spaced["aji"] == plain["aji"]
 
 
 def test_labels_that_a_model_made_are_told(pairs: tuple[Pair, ...], predictor: Any) -> None:
@@ -139,11 +130,6 @@ def test_labels_that_a_model_made_are_told(pairs: tuple[Pair, ...], predictor: A
         write_label_tiff(made, labels, metadata={**about, **more})
         (row,) = run([replace(pairs[0], labels=made)], predictor, QUICK).rows
         assert any("are they the truth" in note for note in row.notes) is told
-
-
-def test_no_pairs_are_refused(predictor: Any) -> None:
-    refuses("no image with labels", run, [], predictor)
-    refuses("n_pictures is -1", evaluate.BatchParams, n_pictures=-1)
 
 
 class Breaks:
@@ -201,8 +187,7 @@ def test_exact_maps_are_healthy_and_short_ones_collapsed(pairs, predictor, short
     assert right.direction.mean == pytest.approx(short.direction.mean, abs=1e-4)
     assert right.direction.mean > 0.99
     for row in right.rows:
-        assert row.inside == evaluate.TRUE
-        assert row.report.outside.mean == 0
+        assert (row.inside, row.report.outside.mean) == (evaluate.TRUE, 0)
 
 
 def test_without_labels_it_is_measured_inside_predicted_nuclei(pairs, predictor) -> None:
@@ -220,14 +205,11 @@ def test_errors_are_rows_and_json_is_plain(pairs: tuple[Pair, ...], predictor: A
     result = measured(pairs, predictor)
     assert [row.name for row in result.failed] == ["x1"]
     found = json.loads(json.dumps(magnitude_as_json(result), allow_nan=False))
-    assert found["overall"]["images"] == 2
-    assert found["overall"]["failed"] == 1
+    assert (found["overall"]["images"], found["overall"]["failed"]) == (2, 1)
     assert "is not there" in found["rows"][1]["error"]
     first = found["rows"][0]
-    assert first["verdict"] == "healthy"
-    assert first["measured_inside"] == "true nuclei"
-    assert first["inside"]["mean"] > 0.6
-    assert "misleading" in found["whole_image_max"]
+    assert (first["verdict"], first["measured_inside"]) == ("healthy", "true nuclei")
+    assert first["inside"]["mean"] > 0.6 and "misleading" in found["whole_image_max"]
 
 
 def test_the_model_gives_what_segment_gives_or_reads_hv_otherwise(pairs, model) -> None:
@@ -294,8 +276,7 @@ def test_predictions_are_found_by_name_and_refused(tmp_path, pairs, monkeypatch)
     np.save(folder / "named_labels.npy", np.zeros((64, 96), np.int32))
     predictor = FolderPredictor(folder)
     found = drive(predictor.steps(pairs[0]))
-    assert found.labels.sum() == 64
-    assert found.maps is None
+    assert found.labels.sum() == 64 and found.maps is None
     assert drive(predictor.steps(replace(pairs[1], name="lab/named"))).labels.sum() == 0
     with pytest.raises(InputError, match=r"no prediction for x2\.png; name it .* x2_labels\.tif"):
         drive(predictor.steps(pairs[2]))

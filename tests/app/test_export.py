@@ -44,8 +44,7 @@ def test_an_error_in_any_format_leaves_no_new_file_and_keeps_the_old(
     monkeypatch.setattr(Format, "write", broken)
     with pytest.raises((OutputError, KeyboardInterrupt)):
         write_result(result, tmp_path / "a")
-    assert os.listdir(tmp_path) == ["a.csv"]
-    assert (tmp_path / "a.csv").read_text() == "old"
+    assert (os.listdir(tmp_path), (tmp_path / "a.csv").read_text()) == (["a.csv"], "old")
 
 
 def test_a_full_disk_names_the_file_that_was_wanted(tmp_path, result, monkeypatch) -> None:
@@ -55,5 +54,4 @@ def test_a_full_disk_names_the_file_that_was_wanted(tmp_path, result, monkeypatc
     monkeypatch.setattr("napari_hovernet.core.io.files.os.fsync", full)
     with pytest.raises(OutputError, match=r"Cannot write .*/a\.geojson: the disk is full") as said:
         write_result(result, tmp_path / "a")
-    assert ".tmp" not in str(said.value)
-    assert not list(tmp_path.iterdir())
+    assert ".tmp" not in str(said.value) and not list(tmp_path.iterdir())

@@ -139,8 +139,7 @@ def test_a_run_ends_with_all_that_carries_its_token(store, run, started, innocen
     store.kill(run)
     assert [lives(pid) for pid in (leader, loader, apart, daemon)] == [False] * 4
     assert lives(bare), "it does not prove that it is the run's"
-    assert lives(innocent)
-    assert state_of(run).state == "stopped"
+    assert lives(innocent) and state_of(run).state == "stopped"
     store.kill(run)  # once more is fine
 
 
@@ -222,16 +221,14 @@ def test_a_copied_folder_has_no_process(store, run, started, own) -> None:
     assert state_of(copy).state == "killed"
     attack(store, copy)
     own.append(json.loads(process_file(copy).read_text())["pid"])
-    assert all(map(lives, started))
-    assert state_of(run).state == "running"
+    assert all(map(lives, started)) and state_of(run).state == "running"
 
 
 def test_a_moved_folder_still_has_its_process_which_is_left_alone(store, run, started) -> None:
     moved = RunFolder(run.path.with_name("moved"))
     run.path.rename(moved.path)
     assert state_of(moved).active  # no second one is started in it
-    assert "does not name the run's folder" in attack(store, moved)
-    assert all(map(lives, started))
+    assert "does not name the run's folder" in attack(store, moved) and all(map(lives, started))
 
 
 @pytest.mark.parametrize(
@@ -250,8 +247,7 @@ def test_another_boot_container_computer_token_or_user(store, run, started, chan
     assert state_of(run).state == state
     refused = attack(store, run)
     own.append(json.loads(process_file(run).read_text())["pid"])
-    assert [lives(pid) for pid in started] == [True] * 5
-    assert bool(refused) == (state == "running")
+    assert ([lives(pid) for pid in started], bool(refused)) == ([True] * 5, state == "running")
 
 
 def test_a_zombie_is_gone_and_not_signalled(store: RunStore, run: RunFolder) -> None:
@@ -306,18 +302,15 @@ def test_a_process_that_may_not_be_ended_says_so(run, started, monkeypatch) -> N
 def test_records_survive_json_and_nonsense_is_none(tmp_path: Path) -> None:
     mark = ProcessMark(7, 1.5, "b", "s", "h", "u", "p", "f", "0" * 32, True)
     write_mark(tmp_path / "mark", mark)
-    assert read_mark(tmp_path / "mark") == mark
-    assert elsewhere(mark) == "on the computer h"
+    assert (read_mark(tmp_path / "mark"), elsewhere(mark)) == (mark, "on the computer h")
     for values in ({}, {"pid": "7"}, {"pid": True}, {"pid": 0}):
         assert mark_from(values) is None
     odd = {"pid": 7, "born": "x", "boot": 1, "token": "short", "marked": "yes", "birth": "a b"}
-    assert mark_from(odd) == ProcessMark(7)
-    assert read_mark(tmp_path / "none") is None
+    assert mark_from(odd) == ProcessMark(7) and read_mark(tmp_path / "none") is None
 
 
 def test_it_stands_back_and_writes_a_log(run: RunFolder, started: list[int]) -> None:
     assert os.getpgid(started[0]) == started[0] != os.getpgid(0)
     assert os.getpriority(os.PRIO_PROCESS, started[0]) >= 5
     mark = read_mark(process_file(run))
-    assert mark.marked
-    assert not wait_until_gone(mark, run.path, 0.05)
+    assert mark.marked and not wait_until_gone(mark, run.path, 0.05)

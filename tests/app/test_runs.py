@@ -103,8 +103,7 @@ def test_a_broken_configuration_is_listed_as_such(store: RunStore, config: Train
     run = store.create(config)
     run.config_file.write_text('{"optim": {"epochs": "many"}}')
     (info,) = store.list()
-    assert info.state == "broken"
-    assert "epochs is 'many'" in info.message
+    assert info.state == "broken" and "epochs is 'many'" in info.message
     refuses("epochs is 'many'", store.start, run)
     run.config_file.write_text("{")
     assert store.info(run).state == "broken"
@@ -150,22 +149,20 @@ def test_pause_go_on_and_stop(store, config, fake) -> None:
 
 
 def test_a_killed_run_is_stopped_and_goes_on_from_its_checkpoint(store, config, fake) -> None:
-    fake(step_s=0.02, steps=6)
+    fake(steps=6, hold_at=8)
     run = store.create(config)
     store.start(run)
     until_step(run, 8)  # within epoch 2; epoch 1 is saved
     (run.path / ".napari-hovernet-0123.tmp").write_text("half of a file")
     watch = RunWatch(run)
     store.kill(run)
-    assert watch.catch_up().state == "stopped"
-    assert "Killed" in watch.view.message
-    assert not list(run.path.glob(".napari*"))
-    assert store.info(run).can_resume
+    assert watch.catch_up().state == "stopped" and "Killed" in watch.view.message
+    assert not list(run.path.glob(".napari*")) and store.info(run).can_resume
+    fake(steps=6)
     store.resume(run)
     until(store, run, "done")
     view = RunWatch(run).catch_up()
-    assert view.start["resumed_epoch"] == 1
-    assert view.steps["step"].tolist() == list(range(1, 19))
+    assert (view.start["resumed_epoch"], view.steps["step"].tolist()) == (1, list(range(1, 19)))
 
 
 def test_a_run_killed_by_others_says_what_is_known_and_can_be_resumed(store, config, fake) -> None:
@@ -174,8 +171,7 @@ def test_a_run_killed_by_others_says_what_is_known_and_can_be_resumed(store, con
     store.start(run)
     until(store, run, "killed")
     info = store.info(run)
-    assert info.message.endswith("The log ends with: about to go")
-    assert info.can_resume
+    assert info.message.endswith("The log ends with: about to go") and info.can_resume
     fake()
     store.resume(run)
     until(store, run, "done")
@@ -194,8 +190,7 @@ def test_a_run_that_fails_says_why(store, config, fake, end, words) -> None:
     run = store.create(config)
     store.start(run)
     until(store, run, "failed")
-    assert store.info(run).message == words
-    assert ("Traceback" in run.log.read_text()) == (end != "refuse")
+    assert (store.info(run).message, "Traceback" in run.log.read_text()) == (words, end != "refuse")
 
 
 # Several runs
@@ -215,8 +210,7 @@ def test_runs_wait_for_each_other_in_order_and_a_killed_one_does_not_block(store
         time.sleep(0.02)
     store.kill(second)  # while it waits
     store.stop(third)
-    assert until(store, third, "stopped") == "stopped"
-    assert not third.events.exists()
+    assert until(store, third, "stopped") == "stopped" and not third.events.exists()
     assert store.info(fourth).state == "queued"
     store.kill(first)
     until(store, fourth, "running")
@@ -230,26 +224,20 @@ def test_one_may_run_beside_the_others(store, config, fake) -> None:
     until(store, first, "running")
     store.start(second, Start(queued=False))
     until(store, second, "running")
-    assert store.info(first).state == "running"
-    assert store.queue() == ("a",)
+    assert (store.info(first).state, store.queue()) == ("running", ("a",))
 
 
-def test_a_start_that_fails_leaves_a_failed_run(tmp_path: Path, config: TrainConfig) -> None:
+def test_a_start_that_fails_leaves_a_failed_run_and_others_have_their_threads(tmp_path, config):
     store = RunStore(tmp_path / "runs", lambda *_: ["no such program"])
     run = store.create(config)
     refuses("no such program", store.start, run, by=UserError)
-    assert store.info(run).state == "failed"
-    assert store.queue() == ()
-
-
-def test_threads_and_priority_of_the_process(tmp_path: Path, config: TrainConfig) -> None:
+    assert (store.info(run).state, store.queue()) == ("failed", ())
     code = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['PYTHONSAFEPATH'])"
     store = RunStore(tmp_path / "runs", lambda *_: [sys.executable, "-c", code])
     run = store.create(replace(config, threads=3))
     store.start(run)
     until(store, run, "killed")  # it went without a word
-    assert run.log.read_text().split() == ["3", "1"]
-    assert read_mark(process_file(run)) is not None
+    assert run.log.read_text().split() == ["3", "1"] and read_mark(process_file(run)) is not None
 
 
 # Whose turn it is
@@ -259,8 +247,7 @@ def test_the_order_is_that_of_entering_and_the_dead_do_not_count(tmp_path: Path)
     queue = RunQueue(tmp_path)
     for name, changes in (("b", {}), ("dead", {"born": 1.0}), ("far", {"host": "x"}), ("a", {})):
         queue.enter(name, replace(mark_of(os.getpid(), tmp_path / name), **changes))
-    assert queue.order() == ("b", "a")
-    assert queue.try_turn("b")
+    assert queue.order() == ("b", "a") and queue.try_turn("b")
     other = RunQueue(tmp_path)
     other.leave("b")  # its ticket is gone, the lock is still held
     assert not other.try_turn("a")
@@ -286,8 +273,7 @@ def test_how_a_training_ends_is_noted(folder: RunFolder) -> None:
         run.write_status({"state": "failed", "message": "hv_magnitude became NaN"})
         raise SystemExit(1)
 
-    assert live(folder, train) == 1
-    assert state_of(folder).message == "hv_magnitude became NaN"
+    assert (live(folder, train), state_of(folder).message) == (1, "hv_magnitude became NaN")
 
     def train(*_: object) -> int:
         raise KeyboardInterrupt
@@ -306,15 +292,13 @@ def test_a_request_of_the_system_to_end_is_one_to_stop(folder: RunFolder) -> Non
         return 0
 
     before = signal.getsignal(signal.SIGTERM)
-    assert live(folder, train) == 0
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert live(folder, train) == 0 and signal.getsignal(signal.SIGTERM) is before
     assert state_of(folder).state == "stopped"
 
 
 def test_only_the_first_of_several_processes_speaks(folder, monkeypatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert live(folder, lambda *_: 0) == 0
-    assert not folder.status_file.exists()
+    assert live(folder, lambda *_: 0) == 0 and not folder.status_file.exists()
     assert not is_first()
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("RANK", "")
@@ -330,10 +314,8 @@ def test_what_a_list_shows(folder: RunFolder) -> None:
     write_state(folder, "stopped", "for lunch")
     info = info_of(folder)
     assert (info.epoch, info.n_epochs, info.message, info.active) == (3, 7, "for lunch", False)
-    assert info.score("aji") == 0.5
-    assert math.isnan(info.score("pq"))
+    assert info.score("aji") == 0.5 and math.isnan(info.score("pq"))
     assert not info.can_resume
     folder.resume_file.parent.mkdir()
     folder.resume_file.touch()
-    assert info_of(folder).can_resume
-    assert info_of(folder) == info_of(folder)
+    assert info_of(folder).can_resume and info_of(folder) == info_of(folder)

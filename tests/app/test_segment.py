@@ -39,12 +39,9 @@ def picture(shape: tuple[int, ...] = (40, 56, 3)) -> npt.NDArray[np.uint8]:
 def test_a_result_holds_all_stages_that_fit_each_other(model: Model) -> None:
     steps: list[Progress] = []
     result = drive(segment_steps(model, picture(), EVERYTHING), steps.append)
-    assert result.labels.shape == (40, 56)
-    assert result.labels is result.separation.labels
-    assert result.n == result.separation.n > 0
-    assert result.nuclei.type_names == model.info.types
-    assert result.offset == (0, 0)
-    assert result.seconds > 0
+    assert result.labels.shape == (40, 56) and result.labels is result.separation.labels
+    assert result.n == result.separation.n > 0 and result.nuclei.type_names == model.info.types
+    assert result.offset == (0, 0) and result.seconds > 0
     assert [step.message for step in steps[-2:]] == [
         "Separating nuclei ...",
         "Measuring nuclei ...",
@@ -55,8 +52,7 @@ def test_a_result_holds_all_stages_that_fit_each_other(model: Model) -> None:
     assert result.magnitude_inside == pytest.approx(expected, rel=1e-5)
     nothing = SegmentParams(separation=SeparationParams(np_threshold=1.0))
     result = drive(segment_steps(model, picture(), nothing))
-    assert result.n == 0
-    assert np.isnan(result.magnitude_inside)
+    assert result.n == 0 and np.isnan(result.magnitude_inside)
     json.dumps(run_metadata(result), allow_nan=False)
 
 
@@ -92,7 +88,6 @@ def test_streamed_finds_the_same_nuclei(method: str) -> None:
         drive(segment_steps(model, image, SegmentParams(InferenceParams(streamed=how), cut)))
         for how in ("off", "on")
     )
-    assert one.n > 100
-    assert nh.evaluate(one.labels, other.labels).pq >= 0.999
+    assert one.n > 100 and nh.evaluate(one.labels, other.labels).pq >= 0.999
     kinds = [np.append(0, run.nuclei.type)[run.labels] for run in (one, other)]
     assert np.mean(kinds[0] != kinds[1]) <= 0.001

@@ -64,17 +64,13 @@ def test_choosing_an_image_sets_its_mpp_but_keeps_a_typed_one_for_the_same_image
     assert session.options.inference.image_mpp is None
 
 
-def test_progress_gives_time_left_and_keeps_notices(session):
+def test_progress_keeps_notices_and_what_went_wrong_is_not_said_of_the_next(session):
     session.begin(now=100.0)
     session.progress(Progress(1, 4, "tile 1", "out of memory: tile halved"), now=102.0)
     session.progress(Progress(2, 4, "tile 2"), now=104.0)
-    assert session.status.eta == 4.0
-    assert session.status.notices == ("out of memory: tile halved",)
+    assert (session.status.eta, session.status.notices) == (4.0, ("out of memory: tile halved",))
     session.finish(Run(*session.next_run(), IMAGE, result()))
     assert session.status.notices == ("out of memory: tile halved",)
-
-
-def test_what_went_wrong_with_an_image_or_a_model_is_not_said_of_the_next(session):
     for change in (lambda: session.choose_image(replace(IMAGE, key=2)),
                    lambda: session.choose_model("other")):  # fmt: skip
         session.failed("The file is gone.")
@@ -109,8 +105,7 @@ def test_usable_checkpoints_are_remembered_and_broken_ones_forgotten():
     assert session.settings.model == "/good.tar"
     session.choose_model("/bad.tar")
     session.describe_model("/bad.tar", None, "truncated")
-    assert session.settings.recent_models == ("/good.tar",)
-    assert session.settings.model == DEFAULT
+    assert (session.settings.recent_models, session.settings.model) == (("/good.tar",), DEFAULT)
 
 
 def test_another_thread_may_not_change_the_session(session):

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,8 @@ from napari_hovernet.core.slides.store import SlideStore
 from napari_hovernet.core.types import Progress
 from napari_hovernet.errors import InputError, JobFailed, OutputError
 
+from ..refusals import refuses
+
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
 DRAWN = Path(__file__).parents[1] / "core" / "slides" / "drawn.py"
@@ -50,6 +53,14 @@ def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(slide: Path | str, out: Path | str, block: int = 192, **more: object) -> SlideJob:
     params = SlideParams(block=block, context=48, mask=OFF)
     return SlideJob((str(slide),), out, STUB, "cpu", slide_params=params, **more)
+
+
+def begun(slide: Path, out: Path | str, blocks: int) -> Any:
+    """Steps of a run of which so many blocks are done."""
+    steps = slide_steps(job(slide, out))
+    while next(steps).done < blocks:
+        pass
+    return steps
 
 
 def labels(store: Path | str) -> np.ndarray:
@@ -77,11 +88,7 @@ def expected(slide: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarra
 
 def test_cancelled_and_resumed(slide: Path, expected: np.ndarray, tmp_path: Path) -> None:
     out = tmp_path / "out.zarr"
-    steps = slide_steps(job(slide, out))
-    for step in steps:
-        if step.done == 3:
-            break
-    steps.close()
+    begun(slide, out, 3).close()
     store = SlideStore(str(out))
     assert sum(store.done(b) is not None for b in store.blocks) == 3
     (out / "np/0/c/0.5f2e.partial").write_bytes(b"of a process that was killed, as zarr names it")
@@ -91,8 +98,7 @@ def test_cancelled_and_resumed(slide: Path, expected: np.ndarray, tmp_path: Path
     np.testing.assert_array_equal(labels(out), expected)
     assert not list(out.rglob("*.partial"))
     (again,) = drive(slide_steps(job(slide, out)))  # finished: nothing is done again
-    assert again.summary["nuclei"] == expected.max()
-    assert list(watch_steps(str(out))) == []
+    assert (again.summary["nuclei"], list(watch_steps(str(out)))) == (expected.max(), [])
 
 
 @pytest.mark.slow
@@ -164,34 +170,29 @@ def test_an_unreadable_tile_fails_its_block_alone(slide, expected, tmp_path) -> 
     bad.write_bytes(slide.read_bytes())  # copied again
     slides._store.cache_clear()
     (outcome,) = drive(slide_steps(job(bad, out)))
-    assert not outcome.failed
-    assert not (out / "failed.json").exists()
+    assert not outcome.failed and not (out / "failed.json").exists()
     np.testing.assert_array_equal(labels(out), expected)
 
 
 def test_a_bad_slide_among_others_does_not_stop_them(slide: Path, tmp_path: Path) -> None:
     both = replace(job(slide, tmp_path / "out", 512), slides=(str(tmp_path / "no.svs"), str(slide)))
     bad, good = drive(slide_steps(both))
-    assert "not there" in bad.failed[0]
-    assert good.summary["nuclei"] > 100
-    with pytest.raises(InputError, match="are called a"):
-        store_paths(replace(both, slides=(str(slide), str(slide))))
+    assert "not there" in bad.failed[0] and good.summary["nuclei"] > 100
+    refuses("are called a", lambda: store_paths(replace(both, slides=(str(slide), str(slide)))))
 
 
 def test_two_runs_into_one_store(slide: Path, tmp_path: Path) -> None:
     first = slide_steps(job(slide, tmp_path / "out.zarr"))
     while not next(first).total:
         pass
-    with pytest.raises(InputError, match="Another run"):
-        drive(slide_steps(job(slide, tmp_path / "out.zarr")))
+    refuses("Another run", lambda: drive(slide_steps(job(slide, tmp_path / "out.zarr"))))
     first.close()
 
 
 def test_a_worker_of_another_version_ends_the_run(slide, tmp_path, monkeypatch) -> None:
     (task, *_) = _tasks(slide, tmp_path / "out.zarr")
     outcome = work(task._replace(version="0.0.1"))
-    assert outcome.hopeless
-    assert "0.0.1" in outcome.error
+    assert outcome.hopeless and "0.0.1" in outcome.error
     monkeypatch.setattr(slides, "work", lambda task: outcome)
     with pytest.raises(JobFailed, match="What is done is kept"):
         drive(slide_steps(job(slide, tmp_path / "out.zarr")))
@@ -216,10 +217,16 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(slide, expected, tmp_path, m
     assert not list(out.rglob(".napari-hovernet-*"))
 
 
-def test_a_place_that_cannot_be_written_is_told(slide: Path, tmp_path: Path) -> None:
+def test_unfit_places_and_too_little_memory_are_told_first(slide, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("1")
     with pytest.raises(OutputError, match="not a folder: choose another path"):
         drive(slide_steps(job(slide, tmp_path / "file" / "out.zarr")))
+    with pytest.raises(InputError, match=r"cannot be reached.*napari-hovernet\[s3\]"):
+        drive(slide_steps(job(slide, "nosuch://bucket/out.zarr")))
+    with pytest.raises(InputError, match="Slides of other kinds are read from files alone"):
+        drive(slide_steps(job("memory://bucket/a.svs", "memory://bucket/out.zarr")))
+    monkeypatch.setattr(limits, "free_memory", lambda: 10**9)
+    refuses("smaller --block", lambda: drive(slide_steps(job(slide, tmp_path / "out.zarr"))))
 
 
 @pytest.fixture
@@ -238,9 +245,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_read_only_store_is_told_and_loses_nothing(slide, expected, disk) -> None:
     out = disk / "out.zarr"
-    steps = slide_steps(job(slide, out))
-    while next(steps).done < 2:
-        pass
+    steps = begun(slide, out, 2)
     steps.close()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for place_of in (out, disk / "new.zarr"):
@@ -255,8 +260,7 @@ def test_a_slide_cut_off_gives_what_is_there(slide: Path, tmp_path: Path) -> Non
     (tmp_path / "cut.tif").write_bytes(slide.read_bytes()[:-20_000])
     (outcome,) = drive(slide_steps(job(tmp_path / "cut.tif", tmp_path / "out.zarr", 64)))
     assert 0 < len(outcome.failed) < outcome.summary["blocks"]
-    assert "cut.tif is damaged or cut off" in outcome.failed[0]
-    assert outcome.summary["nuclei"] > 0
+    assert "cut.tif is damaged or cut off" in outcome.failed[0] and outcome.summary["nuclei"] > 0
 
 
 GONE = 10**9
@@ -322,8 +326,7 @@ def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_pa
     np.testing.assert_array_equal(labels(out), expected)
     far.lost, out = 10**6, tmp_path / "other.zarr"
     (outcome,) = drive(slide_steps(job("far://a.zarr", out)))
-    assert len(outcome.failed) == 6
-    assert "reset by peer" in outcome.failed[0]
+    assert len(outcome.failed) == 6 and "reset by peer" in outcome.failed[0]
     far.lost = 0
     drive(slide_steps(job("far://a.zarr", out)))
     np.testing.assert_array_equal(labels(out), expected)
@@ -333,9 +336,7 @@ def test_a_slide_in_a_store_that_drops(slide: Path, expected: np.ndarray, tmp_pa
 
 def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
     kept, out = far_away("kept", "sent"), "kept://results/out.zarr"
-    steps = slide_steps(job(slide, out))
-    while next(steps).done < 2:
-        pass
+    steps = begun(slide, out, 2)
     with pytest.raises(InputError, match=r"Another run writes kept://results/out.zarr: process"):
         drive(slide_steps(job(slide, out)))
     steps.close()
@@ -344,23 +345,20 @@ def test_a_result_in_a_store_by_url(slide: Path, expected: np.ndarray) -> None:
         drive(slide_steps(job(slide, out, separation=other)))
     kept.lost, seen = 1, list[Progress]()  # tried again
     (outcome,) = drive(slide_steps(job(slide, out)), seen.append)
-    assert "block 2 of 6" in next(s.message for s in seen if s.total == 6)
-    assert not outcome.failed
+    assert "block 2 of 6" in next(s.message for s in seen if s.total == 6) and not outcome.failed
     np.testing.assert_array_equal(labels(out), expected)
     store = SlideStore(out)
     assert sum(len(part) for part in read_nuclei(store)) == outcome.summary["nuclei"]
     names = {path.name for path in store.folder.iterdir()}
     assert {"overlay.png", "summary.json", "nuclei.parquet", "tissue.png"} < names
-    assert not names & {".lock", "failed.json"}
-    assert list(watch_steps(out)) == []
+    assert not names & {".lock", "failed.json"} and list(watch_steps(out)) == []
 
 
 def test_a_store_by_url_that_drops_all(slide: Path, expected: np.ndarray) -> None:
     kept, out = far_away("kept", "sent"), "kept://results/lost.zarr"
     kept.lost = 10**6
     (outcome,) = drive(slide_steps(job(slide, out)))
-    assert len(outcome.failed) == 6
-    assert "reset by peer: run again" in outcome.failed[0]
+    assert len(outcome.failed) == 6 and "reset by peer: run again" in outcome.failed[0]
     kept.lost = GONE
     with pytest.raises(OutputError, match=r"Cannot write .*LostError: no route: run again"):
         drive(slide_steps(job(slide, out)))
@@ -390,19 +388,6 @@ def test_a_writer_that_is_gone_does_not_lock_a_store_by_url(slide: Path) -> None
     assert not lock.exists()
 
 
-def test_a_store_of_an_unknown_kind_is_told(slide: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot be reached.*napari-hovernet\[s3\]"):
-        drive(slide_steps(job(slide, "nosuch://bucket/out.zarr")))
-    with pytest.raises(InputError, match="Slides of other kinds are read from files alone"):
-        drive(slide_steps(job("memory://bucket/a.svs", "memory://bucket/out.zarr")))
-
-
-def test_too_little_memory_is_told_first(slide, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(limits, "free_memory", lambda: 10**9)
-    with pytest.raises(InputError, match="smaller --block"):
-        drive(slide_steps(job(slide, tmp_path / "out.zarr")))
-
-
 def test_a_separation_that_cannot_be_exact_says_so(slide: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     params = SeparationParams.preset("hover_net")
@@ -428,44 +413,57 @@ def test_types_are_named_and_taken_together(slide: Path, tmp_path: Path) -> None
         tables.append(np.concatenate([n.type for n in read_nuclei(SlideStore(outcome.store))]))
         names = [entry["name"] for entry in outcome.summary["types"].values()]
         assert names[-1] == ("beside" if types else "left")
-    assert set(tables[0]) == {1, 2, 3}
-    assert (tables[1][tables[0] != 2] == 1).all()
+    assert set(tables[0]) == {1, 2, 3} and (tables[1][tables[0] != 2] == 1).all()
     assert set(tables[1]) <= {0, 1}
     file.write_text('{"1": ["beside", [9, 9, 9], ["left"]]}')
-    with pytest.raises(InputError, match=r"types.1.takes was \['left', 1\], now \['left'\]"):
-        drive(slide_steps(wanted))
+    refuses(r"types.1.takes was \['left', 1\], now \['left'\]", lambda: drive(slide_steps(wanted)))
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start commands of dask as processes of their own; those left are ended."""
+    pytest.importorskip("distributed")
+    # A silent link is given up after 30 s unless told otherwise.
+    known = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s"}
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(what: str, *words: str, within: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        line = [*within, sys.executable, "-m", f"distributed.cli.dask_{what}", "--no-dashboard"]
+        started.append(subprocess.Popen([*line, *words], cwd=tmp_path, env=known))
+        return started[-1]
+
+    yield start
+    for process in reversed(started):
+        process.kill()
+        process.wait()
+
+
+def scheduled(dask: Any, tmp_path: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a scheduler; its process and its address."""
+    file = tmp_path / "scheduler.json"
+    process = dask("scheduler", "--port", "0", "--scheduler-file", str(file), *words)
+    while not file.exists():
+        time.sleep(0.2)
+    return process, str(json.loads(file.read_text())["address"])
+
+
+def wait_for_two(address: str) -> None:
+    with pytest.importorskip("distributed").Client(address) as client:
+        client.wait_for_workers(2, timeout=120)
 
 
 @pytest.mark.slow
-def test_dask_workers_of_their_own_processes(slide, expected, tmp_path) -> None:
-    distributed = pytest.importorskip("distributed")
-    address = tmp_path / "scheduler.json"
-    python = [sys.executable, "-m", "distributed.cli"]
-    scheduler = ["dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file"]
-    worker = ["dask_worker", "--no-dashboard", "--no-nanny", "--nthreads", "1", "--scheduler-file"]
-    started = []
-    try:
-        for command in (scheduler, worker, worker):
-            name, *rest = command
-            line = [f"{python[-1]}.{name}", *rest, str(address)]
-            started.append(subprocess.Popen([*python[:2], *line]))
-        while not address.exists():
-            time.sleep(0.2)
-        at = json.loads(address.read_text())["address"]
-        with distributed.Client(at) as client:
-            client.wait_for_workers(2, timeout=120)
-        out = tmp_path / "out.zarr"
-        killed = False
-        for step in slide_steps(job(slide, out, work=WorkParams(scheduler=at))):
-            if step.done >= 1 and not killed:
-                started[1].kill()  # a machine is lost: dask gives its block to the other
-                killed = True
-        assert killed
-        np.testing.assert_array_equal(labels(out), expected)
-    finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
+def test_dask_workers_of_their_own_processes(slide, expected, tmp_path, dask) -> None:
+    _, at = scheduled(dask, tmp_path)
+    workers = [dask("worker", at, "--no-nanny", "--nthreads", "1") for _ in range(2)]
+    wait_for_two(at)
+    out, killed = tmp_path / "out.zarr", False
+    for step in slide_steps(job(slide, out, work=WorkParams(scheduler=at))):
+        if step.done >= 1 and not killed:
+            workers[0].kill()  # a machine is lost: dask gives its block to the other
+            killed = True
+    assert killed
+    np.testing.assert_array_equal(labels(out), expected)
 
 
 def ip(*words: str) -> None:
@@ -498,66 +496,33 @@ def cables() -> Iterator[list[tuple[str, str]]]:
 
 
 @pytest.mark.slow
-def test_a_worker_whose_link_drops_is_done_without(slide, expected, tmp_path, cables) -> None:
-    distributed = pytest.importorskip("distributed")
-    # A silent link is given up after 30 s unless told otherwise.
-    known = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s"}
-    file, started = tmp_path / "scheduler.json", []
-
-    def start(*words: str) -> None:
-        started.append(subprocess.Popen(words, cwd=tmp_path, env=known))
-
-    python = [sys.executable, "-m"]
-    try:
-        start(*python, "distributed.cli.dask_scheduler", "--host", "0.0.0.0", "--port", "0",
-              "--no-dashboard", "--scheduler-file", str(file))  # fmt: skip
-        while not file.exists():
-            time.sleep(0.2)
-        port = json.loads(file.read_text())["address"].rpartition(":")[2]
-        for name, ours in cables:
-            start("ip", "netns", "exec", name, *python, "distributed.cli.dask_worker",
-                  f"tcp://{ours}:{port}", "--host", f"{ours[:-1]}2", "--nthreads", "1",
-                  "--no-nanny", "--no-dashboard")  # fmt: skip
-        at = f"tcp://{cables[0][1]}:{port}"
-        with distributed.Client(at) as client:
-            client.wait_for_workers(2, timeout=120)
-        out, workers, dropped = tmp_path / "out.zarr", list[str](), False
-        for step in slide_steps(job(slide, out, block=128, work=WorkParams(scheduler=at))):
-            workers += [step.message.rpartition(", ")[2]] if "worker(s)" in step.message else []
-            if step.done >= 2 and not dropped:
-                ip("link", "set", cables[1][0], "down")
-                dropped = True
-        assert dropped
-        assert "2 worker(s)" in workers[0]
-        assert "1 worker(s)" in workers[-1]
-        np.testing.assert_array_equal(labels(out), expected)
-    finally:
-        for process in reversed(started):
-            process.kill()
-            process.wait()
+def test_a_worker_whose_link_drops_is_done_without(slide, expected, tmp_path, cables, dask) -> None:
+    port = scheduled(dask, tmp_path, "--host", "0.0.0.0")[1].rpartition(":")[2]
+    for name, ours in cables:
+        dask("worker", f"tcp://{ours}:{port}", "--host", f"{ours[:-1]}2", "--nthreads", "1",
+             "--no-nanny", within=("ip", "netns", "exec", name))  # fmt: skip
+    at = f"tcp://{cables[0][1]}:{port}"
+    wait_for_two(at)
+    out, workers, dropped = tmp_path / "out.zarr", list[str](), False
+    for step in slide_steps(job(slide, out, block=128, work=WorkParams(scheduler=at))):
+        workers += [step.message.rpartition(", ")[2]] if "worker(s)" in step.message else []
+        if step.done >= 2 and not dropped:
+            ip("link", "set", cables[1][0], "down")
+            dropped = True
+    assert dropped
+    assert "2 worker(s)" in workers[0] and "1 worker(s)" in workers[-1]
+    np.testing.assert_array_equal(labels(out), expected)
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
-    file = tmp_path / "scheduler.json"
-    line = ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    module = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    scheduler = subprocess.Popen([*module, *line], cwd=tmp_path)
-    try:
-        while not file.exists():
-            time.sleep(0.2)
-        address = json.loads(file.read_text())["address"]
-        steps = slide_steps(job(slide, tmp_path / "out.zarr", work=WorkParams(scheduler=address)))
-        while not next(steps).total:
-            pass
-        scheduler.kill()
-        scheduler.wait()
-        with pytest.raises(JobFailed, match=r"scheduler at tcp.* is gone. What is done is kept"):
-            drive(steps)
-    finally:
-        scheduler.kill()
-        scheduler.wait()
+def test_a_scheduler_that_dies_ends_the_run(slide: Path, tmp_path: Path, dask: Any) -> None:
+    scheduler, address = scheduled(dask, tmp_path)
+    steps = slide_steps(job(slide, tmp_path / "out.zarr", work=WorkParams(scheduler=address)))
+    while not next(steps).total:
+        pass
+    scheduler.kill()
+    scheduler.wait()
+    refuses(r"scheduler at tcp.* is gone. What is done is kept", drive, steps, by=JobFailed)
 
 
 def test_a_scheduler_without_workers_is_told(slide, expected, tmp_path, monkeypatch) -> None:
@@ -572,8 +537,7 @@ def test_a_scheduler_without_workers_is_told(slide, expected, tmp_path, monkeypa
             if step.notice:
                 cluster.scale(1)
     assert any("no worker since" in message for message in seen)
-    assert any("1 worker(s)" in message for message in seen)
-    assert len(notices) == 1
+    assert any("1 worker(s)" in message for message in seen) and len(notices) == 1
     assert f"start some with 'dask worker {at}'" in notices[0]
     np.testing.assert_array_equal(labels(tmp_path / "out.zarr"), expected)
 
@@ -598,10 +562,7 @@ def test_several_blocks_at_once_in_one_process(slide, expected, tmp_path, monkey
     monkeypatch.setattr(slides, "segment_block", met)
     monkeypatch.setattr(slides, "_slots", lambda _device: 3)
     out = tmp_path / "out.zarr"
-    steps = slide_steps(job(slide, out))
-    for step in steps:
-        if step.done == 2:
-            break
+    steps = begun(slide, out, 2)
     steps.close()  # what is in work ends, and is kept
     assert sum(SlideStore(str(out)).done(b) is not None for b in SlideStore(str(out)).blocks) >= 2
     drive(slide_steps(job(slide, out)))

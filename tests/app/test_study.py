@@ -88,8 +88,7 @@ def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
     choice = drive(module.truth_steps(given, module.Target((20, 30))))
     assert (choice.key, choice.name, choice.error) == (("layer", 1), "mine", "")
     np.testing.assert_array_equal(choice.labels, labels())
-    assert choice.notes[0] == "as is"
-    assert "float64" in choice.notes[1]
+    assert choice.notes[0] == "as is" and "float64" in choice.notes[1]
     target = module.Target((8, 10), (2, 6), region=True)
     choice = drive(module.truth_steps(source(labels()), target))
     np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
@@ -99,7 +98,7 @@ def test_labels_are_checked_noted_and_cut_to_their_place() -> None:
     np.testing.assert_array_equal(choice.labels, labels()[2:10, 6:16])
 
 
-def test_labels_of_another_size_kind_or_place_are_an_error_in_words() -> None:
+def test_labels_of_another_size_or_place_are_an_error_and_what_has_not_changed_stays() -> None:
     for bad in (labels()[1:], np.zeros((20, 30, 3), np.uint8), -labels()):
         choice = drive(module.truth_steps(source(bad), module.Target((20, 30))))
         assert choice.labels is None and choice.error.startswith("The truth ")
@@ -107,17 +106,13 @@ def test_labels_of_another_size_kind_or_place_are_an_error_in_words() -> None:
     for row, column in ((5, 0), (0, 7), (0, -20)):
         choice = drive(module.truth_steps(source(labels(), (row, column)), target))
         assert choice.labels is None and f"from row {row}, column {column}" in choice.error
-
-
-def test_what_has_not_changed_stays() -> None:
     target = module.Target((20, 30))
     first = drive(module.truth_steps(source(labels()), target))
     assert drive(module.truth_steps(source(labels()), target, first)) is first
     painted = labels()
     painted[15, 15] = 3
     again = drive(module.truth_steps(source(painted), target, first))
-    assert again is not first
-    assert again.labels[15, 15] == 3
+    assert again is not first and again.labels[15, 15] == 3
     wrong = drive(module.truth_steps(source(labels()[1:]), target, first))
     assert drive(module.truth_steps(source(labels()[1:]), target, wrong)) is wrong
     assert drive(module.truth_steps(source(labels()), target, wrong)) is not wrong
@@ -139,6 +134,5 @@ def test_true_types_of_a_file_are_compared_with_those_of_the_model(tmp_path: Pat
     case = module.Case(maps, labels, info, SeparationParams(), truth=truth.labels, read=truth.read)
     found = drive(module.finding_steps(case))
     scores = found.comparison.prediction.typed
-    assert scores.type_accuracy == 0.5
-    assert scores.confusion[2, 4] == 1
+    assert (scores.type_accuracy, scores.confusion[2, 4]) == (0.5, 1)
     assert [row.name for row in scores.types.values()] == [t.name for t in CONSEP.values()][1:]

@@ -24,6 +24,8 @@ from napari_hovernet.core.types import ModelInfo
 from napari_hovernet.core.weights import DEFAULT
 from napari_hovernet.errors import InputError
 
+from ..refusals import refuses
+
 OPTIONS = options(TrainConfig)
 EVERY = list(OPTIONS.items())
 
@@ -82,8 +84,7 @@ def test_the_command_line_repeats_the_run(seed: int) -> None:
 def test_presets_and_paths(tmp_path: Path) -> None:
     config = training.config_from({"lambda_magnitude": 0.0}, "expert fix")
     assert config.loss == replace(LOSS_PRESETS["expert fix"], lambda_magnitude=0.0)
-    with pytest.raises(InputError, match="no loss 'mine'; choose of default"):
-        training.config_from({}, "mine")
+    refuses("no loss 'mine'; choose of default", training.config_from, {}, "mine")
     config = training.config_from({"data": ["a", "~/b"], "start": "m.tar"}, where=str(tmp_path))
     assert config.data.sources == (str(tmp_path / "a"), os.path.expanduser("~/b"))
     assert config.start == str(tmp_path / "m.tar")
@@ -95,13 +96,19 @@ def of_sources(*sources: Path, start: str = "compact") -> TrainConfig:
     return TrainConfig(start=start, data=DataParams(tuple(map(str, sources)), crop=64))
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_what_is_missing_is_named_and_families_looked_for_where_they_lie(tmp_path, monkeypatch):
     say_what_is_missing(of_sources(tmp_path))
     say_what_is_missing(of_sources(tmp_path, start="scratch:compact"))
     with pytest.raises(InputError, match=r"no training data at .*nowhere: put them back"):
         say_what_is_missing(of_sources(tmp_path, tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"no model at .*m\.tar: name a file, .*'compact'"):
         say_what_is_missing(of_sources(tmp_path, start=str(tmp_path / "m.tar")))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"no data/family_data with digestive.*--data"):
+        say_what_is_missing(training.config_from({"family": "digestive"}))
+    (tmp_path / "data" / "family_data").mkdir(parents=True)
+    made = training.config_from({"family": "digestive"})
+    assert made.data.sources == (str(tmp_path / "data" / "family_data"),)
 
 
 class Store(RunStore):
@@ -156,8 +163,7 @@ def test_pairs_of_layers_go_into_the_runs_own_folder(data, tmp_path):
 def test_a_run_that_cannot_be_started_leaves_nothing(data, tmp_path):
     store = Store(tmp_path / "runs")
     store.error = InputError("no")
-    with pytest.raises(InputError, match="no"):
-        drive(training.start_steps(store, config(data)))
+    refuses("no", lambda: drive(training.start_steps(store, config(data))))
     assert store.list() == ()
     store.error = None
     with pytest.raises(Exception, match="data"):
@@ -181,17 +187,7 @@ def test_memory_and_time_are_estimated_where_they_were_measured():
         for n in (2, 8)
     )
     assert large.seconds_per_step == pytest.approx(4 * small.seconds_per_step)
-    assert large.memory > small.memory
-    assert large.steps == 100
+    assert large.memory > small.memory and large.steps == 100
     made = training.estimate(CONFIG, ModelInfo("optimus", parameters=1_151_209), ())
     assert made.words == ""
     assert training.estimate(replace(CONFIG, start="scratch:hovernet"), None, ()).memory > 10e9
-
-
-def test_a_family_without_data_is_looked_for_where_families_lie(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"no data/family_data with digestive.*--data"):
-        say_what_is_missing(training.config_from({"family": "digestive"}))
-    (tmp_path / "data" / "family_data").mkdir(parents=True)
-    made = training.config_from({"family": "digestive"})
-    assert made.data.sources == (str(tmp_path / "data" / "family_data"),)

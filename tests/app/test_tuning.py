@@ -93,8 +93,7 @@ def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
     heard.clear()
     cut = SeparationParams(depth=0.33)
     tuning.begin(result(cut))
-    assert tuning.params == tuning.start == TuneParams(cut)
-    assert tuning.tuned is None
+    assert tuning.params == tuning.start == TuneParams(cut) and tuning.tuned is None
     assert not (tuning.can_undo or tuning.can_redo)
     assert heard == [("params", TuneParams(cut)), ("tuned", None)]
     tuning.begin(None)
@@ -106,8 +105,7 @@ def test_begin_starts_from_what_the_run_was_cut_with_and_forgets(tuning, heard):
 def test_presets_have_lengths_in_pixels_of_the_run(tuning, name, image_mpp, scale):
     tuning.begin(result(image_mpp=image_mpp))
     wanted = scaled_separation(SeparationParams.preset(name), scale)
-    assert tuning.preset(name) == wanted
-    assert tuning.defaults(name) == TuneParams(wanted)
+    assert (tuning.preset(name), tuning.defaults(name)) == (wanted, TuneParams(wanted))
     tuning.choose_preset(name)
     assert tuning.params.separation == wanted
 

@@ -18,9 +18,8 @@ from napari_hovernet.app.processes import ProcessMark, mark_of, write_mark
 from napari_hovernet.core.params import LOSS_NAMES, LOSS_PARTS
 from napari_hovernet.core.training.files import EventWriter, RunFolder
 
-from ..loading import load
+from . import fake_training
 
-FAKE = load(Path(__file__).with_name("fake_training.py"))
 STEPS = 4
 
 
@@ -36,10 +35,14 @@ class Writer:
 
     def steps(self, first: int, last: int) -> None:
         for step in range(first, last + 1):
-            self.events.write("step", **FAKE.step_fields(step, (step - 1) // STEPS + 1, 0))
+            self.events.write("step", **fake_training.step_fields(step, (step - 1) // STEPS + 1, 0))
 
     def epoch(self, epoch: int, **fields: Any) -> None:
-        given = {"train": {"total": 1.0}, "val": FAKE.val_fields(epoch, 0.3), "best": epoch < 3}
+        given = {
+            "train": {"total": 1.0},
+            "val": fake_training.val_fields(epoch, 0.3),
+            "best": epoch < 3,
+        }
         self.events.write("epoch", epoch=epoch, **{**given, **fields})
 
 
@@ -57,8 +60,7 @@ def writer(folder: RunFolder) -> Iterator[Writer]:
 
 def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) -> None:
     watch = module.RunWatch(folder)
-    assert watch.poll()
-    assert (watch.view.state, len(watch.view.steps)) == ("new", 0)
+    assert watch.poll() and (watch.view.state, len(watch.view.steps)) == ("new", 0)
     writer.start()
     writer.epoch(0)
     writer.steps(1, 4)
@@ -77,16 +79,13 @@ def test_a_run_from_its_beginning_to_its_end(folder: RunFolder, writer: Writer) 
         assert np.isfinite(view.epochs[name]).any(), name
     assert view.heads["hv"].tolist() == [0.5]
     assert (view.epoch, view.step, view.n_epochs) == (1, 4, 3)
-    assert view.done == pytest.approx(1 / 3)
-    assert view.rows[1].remark == "go on"
+    assert (view.done, view.rows[1].remark) == (pytest.approx(1 / 3), "go on")
     assert view.best is view.rows[1]
     assert [file.path for file in view.previews] == [folder.preview_of(1)]
-    assert [file.kind for file in view.checkpoints] == ["best"]
-    assert not watch.poll()
+    assert [file.kind for file in view.checkpoints] == ["best"] and not watch.poll()
     assert watch.view is view
     writer.events.write("end", state="done", message="", seconds=12.5)
-    assert watch.poll()
-    assert watch.view.seconds == 12.5
+    assert watch.poll() and watch.view.seconds == 12.5
     assert view.seconds != 12.5  # an earlier view does not change
 
 
@@ -106,8 +105,7 @@ def test_a_resumed_run_repeats_what_was_not_saved(folder: RunFolder, writer: Wri
     writer.start(resumed_epoch=1, resumed_step=4)
     watch.poll()
     assert [row.epoch for row in watch.view.rows] == [0, 1]
-    assert watch.view.steps["step"].tolist() == [1, 2, 3, 4]
-    assert watch.view.error == ""
+    assert (watch.view.steps["step"].tolist(), watch.view.error) == ([1, 2, 3, 4], "")
     writer.steps(5, 6)
     watch.poll()
     assert watch.view.steps["step"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -137,10 +135,8 @@ def test_what_is_missing_or_of_another_kind_is_nan(folder: RunFolder) -> None:
     with open(folder.events, "ab") as file:
         file.write(b"nonsense\n")
     view = module.RunWatch(folder).catch_up()
-    assert math.isnan(view.steps.last("total"))
-    assert math.isnan(view.steps.last("np"))
-    assert math.isnan(view.rows[0].score("aji"))
-    assert not view.rows[0].best
+    assert math.isnan(view.steps.last("total")) and math.isnan(view.steps.last("np"))
+    assert math.isnan(view.rows[0].score("aji")) and not view.rows[0].best
     assert (view.checkpoints, view.unreadable, view.n_epochs) == ((), 1, 0)
     assert math.isnan(view.done)
 

@@ -1,5 +1,7 @@
 """A tiny model in a file, and images."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +39,15 @@ def images(tmp_path: Path) -> Path:
         tifffile.imwrite(folder / name, picture(seed), photometric="rgb")
     (folder / "notes.txt").write_text("no image")
     return folder
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Ctrl-C counts, though a shell may have it ignored by what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

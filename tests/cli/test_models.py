@@ -4,7 +4,6 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,25 +34,15 @@ def test_a_broken_checkpoint_is_one_clear_line(run, tmp_path, images, model_file
     outcome = run(*argv)
     assert outcome.status == 2
     assert len(outcome.err.splitlines()) == 1, outcome.err
-    assert outcome.err.startswith("napari-hovernet: error: ")
-    assert path.name in outcome.err
-    assert not (tmp_path / "out.safetensors").exists()
-    assert not list((tmp_path / "out").glob("*"))
+    assert outcome.err.startswith("napari-hovernet: error: ") and path.name in outcome.err
+    assert not (tmp_path / "out.safetensors").exists() and not list((tmp_path / "out").glob("*"))
 
 
-def test_without_napari_it_says_what_to_install(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_napari_is_asked_for_and_a_failing_check_gives_status_1_and_strict_json(run, monkeypatch):
     monkeypatch.setattr(models, "NEEDED", ("no_such_viewer",))
     outcome = run("demo")
-    assert outcome.status == 2
-    assert "no_such_viewer" in outcome.err
+    assert outcome.status == 2 and "no_such_viewer" in outcome.err
     assert "pip install 'napari-hovernet[all]'" in outcome.err
-
-
-GOOD = StoryRow("It was said.", "1", {"a": 1.5, "slope": float("nan")}, True, "It is.")
-BAD = StoryRow("It was said, too.", "1", {"a": 2.0}, False, "It is not.")
-
-
-def test_json_is_strict_and_a_failing_check_gives_status_1(run, monkeypatch) -> None:
     seeds: list[int] = []
     monkeypatch.setattr(story, "loss_claims", lambda seed: seeds.append(seed) or (GOOD, BAD))
     outcome = run("check-loss", "--json", "--seed", 3)
@@ -65,6 +54,10 @@ def test_json_is_strict_and_a_failing_check_gives_status_1(run, monkeypatch) -> 
     assert "1 of 2 corrected checks pass." in run("check-loss").out
 
 
+GOOD = StoryRow("It was said.", "1", {"a": 1.5, "slope": float("nan")}, True, "It is.")
+BAD = StoryRow("It was said, too.", "1", {"a": 2.0}, False, "It is not.")
+
+
 class TinyViT(nn.Module):
     num_prefix_tokens = 1
 
@@ -73,20 +66,11 @@ class TinyViT(nn.Module):
         return torch.cat([x.new_zeros(len(x), 1, 3), patches], 1)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    images = np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), np.uint8)
-    np.savez(tmp_path / "skin_data_FIXED.npz", images=images)
-    return tmp_path / "skin_data_FIXED.npz"
-
-
-@pytest.fixture
-def timm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_of_a_data_file_and_what_to_type_without_timm(run, tmp_path, monkeypatch) -> None:
     made = types.SimpleNamespace(create_model=lambda name, **_: TinyViT())
     monkeypatch.setitem(sys.modules, "timm", made)
-
-
-def test_tokens_of_a_data_file(run: Any, data: Path, timm: None) -> None:
+    data, rng = tmp_path / "skin_data_FIXED.npz", np.random.default_rng(0)
+    np.savez(data, images=rng.integers(0, 256, (3, 256, 256, 3), np.uint8))
     out = data.with_name("skin_features.npz")
     given = ("tokens", data, "-o", out, "--backbone", "tiny", "--device", "cpu")
     found = run(*given, "--mean", 0, 0, 0, "--std", 1, 1, 1)
@@ -99,9 +83,6 @@ def test_tokens_of_a_data_file(run: Any, data: Path, timm: None) -> None:
     again = run(*given)
     assert again.status == 2 and "--overwrite" in again.err
     assert run(*given, "--overwrite", "-q").status == 0
-
-
-def test_without_timm_it_says_what_to_type(run: Any, data: Path, monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     found = run("tokens", data, "-o", data.with_name("x_features.npz"))
     assert found.status == 2 and "napari-hovernet[vit]" in found.err and len(found.errors) == 1
@@ -117,9 +98,9 @@ def test_code_is_told_from_files_imported_or_named(tmp_path, monkeypatch) -> Non
     (tmp_path / "own_module_of_a_test.py").write_text("def cut():\n    return 7\n")
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
-    assert import_named("own_module_of_a_test:cut")() == 7
-    assert sys.path == before
-    assert import_named("math:pi") > 3
+    assert (import_named("own_module_of_a_test:cut")(), sys.path) == (7, before)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert import_named("math:pi") > 3 and sys.path[0] == str(tmp_path), "it was there already"
     bad = tmp_path / "bad.py"
     bad.write_text("1 / 0\n")
     for text, words in (

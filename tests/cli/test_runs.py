@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,15 @@ def folder(store: RunStore) -> RunFolder:
     return made
 
 
-def later(seconds: float, act: Any) -> None:
-    threading.Timer(seconds, act).start()
+@pytest.fixture
+def while_waiting(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have something done where ``attach`` waits for the first time."""
+
+    def arrange(act: Any) -> None:
+        sleep, acts = time.sleep, [act]
+        monkeypatch.setattr(time, "sleep", lambda s: acts.pop()() if acts else sleep(s))
+
+    return arrange
 
 
 def test_a_list_of_runs(run: Any, store: RunStore, folder: RunFolder) -> None:
@@ -57,12 +64,13 @@ def test_a_list_of_runs(run: Any, store: RunStore, folder: RunFolder) -> None:
 def test_no_runs_are_no_error(run: Any, store: RunStore, tmp_path: Path) -> None:
     outcome = run("runs")
     assert (outcome.status, outcome.out) == (0, "")
-    assert f"no runs in {store.folder}" in outcome.err
-    assert run("attach").status == 2
+    assert f"no runs in {store.folder}" in outcome.err and run("attach").status == 2
     assert json.loads(run("runs", "--runs-dir", tmp_path, "--json").out) == []
 
 
-def test_attach_follows_to_the_end_and_saves_the_curves(run, folder, tmp_path) -> None:
+def test_attach_follows_to_the_end_and_saves_the_curves(
+    run, folder, while_waiting, tmp_path
+) -> None:
     def finish() -> None:
         with open(folder.events, "a", encoding="utf-8") as file:
             for event in (
@@ -72,22 +80,18 @@ def test_attach_follows_to_the_end_and_saves_the_curves(run, folder, tmp_path) -
                 file.write(json.dumps({"v": 1, "t": 1.0, **event}) + "\n")
         write_state(folder, "done", "all of it")
 
-    later(0.5, finish)
+    while_waiting(finish)
     outcome = run("attach", "mine", "--plot", tmp_path / "curves.png", "--report")
     assert outcome.status == 0
     assert [line.split()[0] for line in outcome.out.splitlines()] == ["epoch", "0", "1", "2"]
     assert "best epoch 2, AJI 0.750. all of it" in outcome.err
-    assert cv2.imread(str(tmp_path / "curves.png")) is not None
-    assert folder.report.exists()
+    assert cv2.imread(str(tmp_path / "curves.png")) is not None and folder.report.exists()
 
 
-def test_leaving_does_not_stop(run: Any, folder: RunFolder) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-    later(0.5, lambda: signal.raise_signal(signal.SIGINT))
+def test_leaving_does_not_stop(run, folder, while_waiting, heeds_interrupts) -> None:
+    while_waiting(lambda: signal.raise_signal(signal.SIGINT))
     outcome = run("attach", "mine")
-    signal.signal(signal.SIGINT, before)
-    assert outcome.status == 0
-    assert "mine goes on by itself" in outcome.err
+    assert outcome.status == 0 and "mine goes on by itself" in outcome.err
     assert folder.read_command() == ""
 
 
@@ -99,11 +103,9 @@ def test_a_run_that_failed_is_told_by_the_status(run: Any, folder: RunFolder) ->
 
 
 def test_stop_pause_and_kill(run: Any, folder: RunFolder) -> None:
-    assert run("stop", "mine", "--pause").status == 0
-    assert folder.read_command() == "pause"
+    assert (run("stop", "mine", "--pause").status, folder.read_command()) == (0, "pause")
     outcome = run("stop", "mine")
-    assert outcome.status == 0
-    assert folder.read_command() == "stop"
+    assert (outcome.status, folder.read_command()) == (0, "stop")
     write_mark(process_file(folder), ProcessMark(os.getpid(), 1.0))  # it is gone
     assert state_of(folder).state == "killed"
     outcome = run("stop", "mine", "--kill")

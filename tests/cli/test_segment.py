@@ -21,6 +21,8 @@ from napari_hovernet.core.params import SeparationParams
 from napari_hovernet.core.types import Maps, Separation
 from napari_hovernet.errors import InputError
 
+from .conftest import files_below
+
 ENDINGS = [".csv", ".geojson", ".json", ".mat", "_labels.tif"]
 Segment = Callable[..., Any]
 
@@ -43,12 +45,6 @@ def segment(run: Any, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Segm
     return call
 
 
-def files_below(folder: Path) -> list[str]:
-    if not folder.exists():
-        return []
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
 def test_a_folder_with_folders(segment: Segment, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert segment(images, "-o", out, "--formats=csv").status == 0
@@ -67,11 +63,9 @@ def test_choices_reach_the_run(segment: Segment, images: Path, tmp_path: Path) -
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
     about = read_label_tiff(tmp_path / "out" / "a_labels.tif").metadata
-    assert about["mpp"] == 0.5
-    assert about["inference"]["tile"] == 32
+    assert (about["mpp"], about["inference"]["tile"]) == (0.5, 32)
     assert about["inference"]["model_mpp"] == 0.5
-    assert about["separation"]["method"] == "hover_net"
-    assert about["separation"]["min_area"] == 1
+    assert (about["separation"]["method"], about["separation"]["min_area"]) == ("hover_net", 1)
     assert about["image"] == "a.tif"
 
 
@@ -81,10 +75,8 @@ def test_a_bad_image_among_good_ones_does_not_stop_them(segment, images, tmp_pat
     if content:
         path.write_text(content)
     outcome = segment(path, images, "-o", tmp_path / "out", "--formats=csv")
-    assert outcome.status == 1
-    assert files_below(tmp_path / "out") == ["a.csv", "b.csv"]
-    assert len(outcome.errors) == 1
-    assert "napari-hovernet: 1 of 3 images failed:" in outcome.err
+    assert (outcome.status, files_below(tmp_path / "out")) == (1, ["a.csv", "b.csv"])
+    assert len(outcome.errors) == 1 and "napari-hovernet: 1 of 3 images failed:" in outcome.err
     assert path.name in outcome.err.splitlines()[-1]
 
 
@@ -99,9 +91,7 @@ def test_a_bad_image_among_good_ones_does_not_stop_them(segment, images, tmp_pat
 )
 def test_wrong_choices_are_one_clear_line(run, model_file, images, tmp_path, argv, said) -> None:
     outcome = run("segment", images / "a.tif", "-o", tmp_path / "o", "--model", model_file, *argv)
-    assert outcome.status == 2
-    assert len(outcome.errors) == 1
-    assert said in outcome.errors[0]
+    assert (outcome.status, len(outcome.errors)) == (2, 1) and said in outcome.errors[0]
     assert files_below(tmp_path / "o") == []
 
 
@@ -113,10 +103,8 @@ def test_a_full_disk_ends_the_run_and_leaves_no_half_written_file(
 
     monkeypatch.setattr("napari_hovernet.core.io.files.os.fsync", full)
     outcome = segment(images, "-o", tmp_path / "out")
-    assert outcome.status == 2
-    assert len(outcome.errors) == 1
-    assert "the disk is full" in outcome.errors[0]
-    assert files_below(tmp_path / "out") == []
+    assert (outcome.status, len(outcome.errors)) == (2, 1)
+    assert "the disk is full" in outcome.errors[0] and files_below(tmp_path / "out") == []
 
 
 def test_ctrl_c_in_the_middle_keeps_what_is_done_and_leaves_nothing_half(
@@ -134,8 +122,7 @@ def test_ctrl_c_in_the_middle_keeps_what_is_done_and_leaves_nothing_half(
 
     monkeypatch.setattr(segment_module, "segment_steps", pressed)
     outcome = segment(images, "-o", tmp_path / "out")
-    assert outcome.status == 130
-    assert "interrupted" in outcome.err
+    assert outcome.status == 130 and "interrupted" in outcome.err
     assert files_below(tmp_path / "out") == [f"a{ending}" for ending in ENDINGS]
 
 
@@ -164,8 +151,7 @@ def test_a_real_signal_to_a_real_process(model_file, tmp_path, sent, status) -> 
     process.send_signal(sent)
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == status, said + rest
-    assert "Traceback" not in rest
-    assert files_below(tmp_path / "out") == []
+    assert "Traceback" not in rest and files_below(tmp_path / "out") == []
 
 
 SUFFIXES = (".png", ".tif")
@@ -206,8 +192,7 @@ def test_names_are_as_short_as_they_can_be() -> None:
 )
 def test_no_two_results_ever_share_a_name(given: list[str]) -> None:
     found = [stem.casefold() for stem in stems(*given)]
-    assert len(set(found)) == len(given)
-    assert not any(stem.startswith(("/", "..")) for stem in found)
+    assert len(set(found)) == len(given) and not any(stem.startswith(("/", "..")) for stem in found)
 
 
 def test_a_folder_gives_its_images_once_and_no_labels_nor_results(tree, tmp_path) -> None:
@@ -222,8 +207,7 @@ def test_a_folder_gives_its_images_once_and_no_labels_nor_results(tree, tmp_path
     assert "z_labels.tif" in names(tree, Search(SUFFIXES, leave_out=tree.parent / "other"))
     assert "z_labels.tif" not in names(tree, Search(SUFFIXES, leave_out=tree))
     inside = names(tree, Search(SUFFIXES, recursive=True, leave_out=tree / "out"))
-    assert "out/c.png" not in inside
-    assert "sub/a.png" in inside
+    assert "out/c.png" not in inside and "sub/a.png" in inside
     with pytest.raises(InputError, match=r"holds no image \(\*\.jpg\); --recursive"):
         find_inputs([tree], Search((".jpg",)))
     with pytest.raises(InputError, match=r"holds no image \(y\*\)\."):

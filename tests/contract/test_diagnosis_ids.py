@@ -37,7 +37,7 @@ def renew(ids: set[str]) -> None:
     KEPT.write_text("\n".join(sorted({*old, *(ids - {*known, *known.values()})})) + "\n")
 
 
-def test_no_question_is_lost(report: nh.DiagnosisReport) -> None:
+def test_no_question_is_lost_and_reports_on_disks_name_answered_ones(report, files) -> None:
     ids = {finding.id for finding in report.findings}
     if os.environ.get("RENEW_SURFACES"):
         renew(ids)
@@ -46,23 +46,19 @@ def test_no_question_is_lost(report: nh.DiagnosisReport) -> None:
     assert not lost, f"no check answers {lost}; name the one that does: old -> new"
     new = sorted(ids - set(known.values()))
     assert not new, f"not kept yet: {new}"
+    text = (files / "reports" / "diagnosis.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    ids, known = {finding.id for finding in report.findings}, kept()
+    assert {known[entry["id"]] for entry in found["findings"]} <= ids
 
 
 def test_an_id_names_its_family_and_what_was_not_tested_says_what_to_give(report) -> None:
     assert {f.id.partition(".")[0] for f in report.findings} == set(FAMILIES)
     assert all(f.family == f.id.partition(".")[0] for f in report.findings)
-    assert report.passed
-    assert all(f.id.startswith("separation.") for f in report.passed)
+    assert report.passed and all(f.id.startswith("separation.") for f in report.passed)
     assert all(f.evidence.startswith("Not tested: ") for f in report.not_tested)
     assert sum("give " in f.evidence for f in report.not_tested) > 20
     assert report.summary.startswith("Nothing wrong was found in ")
-
-
-def test_the_reports_that_lie_on_disks_name_only_ids_that_are_answered(files, report) -> None:
-    text = (files / "reports" / "diagnosis.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    ids, known = {finding.id for finding in report.findings}, kept()
-    assert {known[entry["id"]] for entry in found["findings"]} <= ids
 
 
 def test_faults_are_named_with_evidence_number_and_remedy() -> None:
@@ -75,9 +71,7 @@ def test_faults_are_named_with_evidence_number_and_remedy() -> None:
     hv = nh.hv_targets(labels[0])[::-1]
     report = nh.diagnose(labels=labels, np=(labels > 0).astype(float), hv=hv[None], hv_are="maps")
     first = report.first
-    assert first is not None
-    assert first.id == "model.hv_direction"
+    assert first is not None and first.id == "model.hv_direction"
     assert first.verdict == "fault"
     assert (first.remedy.action, first.remedy.value) == ("hv_order", "vh")
-    assert first.certainty > 0.5
-    assert first in report.faults
+    assert first.certainty > 0.5 and first in report.faults

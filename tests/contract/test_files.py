@@ -90,8 +90,7 @@ def test_a_table_of_features_keeps_its_columns(documented, files) -> None:
     for folder in ("results", "exports"):
         table = documented("read_table")(files / folder / "t3.csv")
         assert list(table["label"]) == [1, 2, 3, 4, 5, 6, 7]
-        assert list(table) == list(rows_of(files / folder / "t3.csv")[0])
-        assert len(table) == 17
+        assert (list(table), len(table)) == (list(rows_of(files / folder / "t3.csv")[0]), 17)
     assert table["type_name"][:2] == ("long", "round")
     assert np.allclose(table["centroid_x_um"], table["centroid_x_px"] * 0.25, rtol=1e-4)
 
@@ -113,22 +112,16 @@ def test_the_same_labels_give_the_same_text(written: Path, files: Path, name: st
     assert (written / name).read_bytes() == (files / "exports" / name).read_bytes()
 
 
-def test_the_same_labels_give_the_same_json(written: Path, files: Path) -> None:
+def test_the_same_labels_give_the_same_json_and_arrays(written, files) -> None:
     old, new = (json.loads((f / "t3.json").read_text()) for f in (files / "exports", written))
     assert {name: new[name] for name in old} == old
     assert new["type_info"]["1"] == ["round", [255, 0, 0]]
-
-
-def test_the_same_labels_give_the_same_arrays(written: Path, files: Path) -> None:
     old, new = (loadmat(folder / "t3.mat") for folder in (files / "exports", written))
     names = {"inst_map", "inst_uid", "inst_type", "inst_centroid"}
-    assert names <= set(new)
-    assert all(np.array_equal(old[name], new[name]) for name in names)
+    assert names <= set(new) and all(np.array_equal(old[name], new[name]) for name in names)
     old, new = (of_tiff(folder / "t3.tif") for folder in (files / "exports", written))
-    assert np.array_equal(old.pop("labels"), new["labels"])
-    assert new["labels"].dtype == np.uint16
-    assert old == {name: new[name] for name in old}
-    assert old["resolution"] == (40_000, 40_000)
+    assert np.array_equal(old.pop("labels"), new["labels"]) and new["labels"].dtype == np.uint16
+    assert old == {name: new[name] for name in old} and old["resolution"] == (40_000, 40_000)
 
 
 def of_tiff(path: Path) -> dict[str, Any]:
@@ -164,8 +157,7 @@ def test_a_checkpoint_predicts_the_same_numbers(files, image, expected, name) ->
 def test_a_trained_checkpoint_says_how_it_came_about(files: Path) -> None:
     info = nh.load_model(models(files)["trained"], "cpu").info
     assert info.training["start"] == f"{PLACE}/models/tiny.safetensors"
-    assert info.training["loss"]["lambda_hv"] == 2.0
-    assert info.training["optim"]["epochs"] == 3
+    assert (info.training["loss"]["lambda_hv"], info.training["optim"]["epochs"]) == (2.0, 3)
     assert [row["epoch"] for row in info.history][:2] == [0, 1]
     assert {"loss", "magnitude", "cosine", "aji", "oracle_aji"} <= set(info.history[1]["val"])
 
@@ -212,8 +204,7 @@ def test_a_family_checkpoint_keeps_its_entries(run: Any, decoder: Path, tmp_path
     old, new = (torch.load(path, weights_only=True) for path in (decoder, again))
     assert set(old) <= set(new)
     weights = old["model_state_dict"]
-    assert list(new["model_state_dict"]) == list(weights)
-    assert len(weights) == 78
+    assert (list(new["model_state_dict"]), len(weights)) == (list(weights), 78)
     assert all(torch.equal(new["model_state_dict"][key], weights[key]) for key in weights)
     for key in ("n_classes", "token_prefix", "hv_convention", "epoch"):
         assert new[key] == old[key]
@@ -241,8 +232,7 @@ def test_cached_features_open_as_stacks_of_images_and_truth(command: Command, fi
     path = str(files / "family" / "skin_features.npz")
     (image, about, kind), (truth, _, kind_of_truth) = command("read_results")(path)(path)
     assert (kind, kind_of_truth) == ("image", "labels")
-    assert image.shape == (*truth.shape, 3) == (2, 224, 224, 3)
-    assert "skin" in about["name"]
+    assert image.shape == (*truth.shape, 3) == (2, 224, 224, 3) and "skin" in about["name"]
     assert truth.max() > 20
 
 
@@ -255,8 +245,7 @@ def test_corrected_pairs_are_found_with_their_provenance(documented, files) -> N
     (pair,) = find(files / "pairs", split="val")
     assert (pair.source, pair.image.name, pair.labels.name) == ("slide 3", "t3.png", "t3.tif")
     record = documented("read_label_tiff")(pair.labels).metadata["corrections"]
-    assert record["added"] == [1]
-    assert record["time_utc"] == "2026-01-01T00:00:00+00:00"
+    assert (record["added"], record["time_utc"]) == ([1], "2026-01-01T00:00:00+00:00")
     assert record["summary"].startswith("1 nucleus added (")
 
 
@@ -356,8 +345,7 @@ def test_a_run_goes_on_to_the_numbers_it_would_have_come_to(run, runs, expected)
     """Everything of the run counts: weights, optimiser, random numbers, place in the data."""
     said = run("train", "--resume", "first", "--runs-dir", runs, "--now")
     assert said.status == 0, said.err
-    assert "goes on after epoch 1" in said.err
-    assert "first: done" in said.err
+    assert "goes on after epoch 1" in said.err and "first: done" in said.err
     lines = (runs / "first" / "events.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     epochs = [event for event in events if event["event"] == "epoch"]

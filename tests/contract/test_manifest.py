@@ -64,12 +64,10 @@ def test_napari_accepts_it(root: Path) -> None:
 def test_the_generated_sample_comes_with_its_true_nuclei(command: Command) -> None:
     (image, about, kind), (labels, hidden, kind_of_labels) = command("sample_tissue")()
     assert (kind, kind_of_labels) == ("image", "labels")
-    assert image.dtype == np.uint8
-    assert image.shape == (*labels.shape, 3) == (768, 768, 3)
+    assert image.dtype == np.uint8 and image.shape == (*labels.shape, 3) == (768, 768, 3)
     assert labels.max() == len(hidden["features"]["index"]) > 100
     assert about["scale"] == hidden["scale"] == (0.25, 0.25)
-    assert about["metadata"]["mpp"] == 0.25
-    assert not hidden["visible"]
+    assert about["metadata"]["mpp"] == 0.25 and not hidden["visible"]
 
 
 def test_the_reader_takes_its_own_files_alone(command, files, tmp_path) -> None:

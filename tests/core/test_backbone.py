@@ -194,16 +194,14 @@ def test_timm_gives_h_optimus_or_weights_of_a_file(monkeypatch, tmp_path):
     found = load_backbone(device="cpu")
     assert asked == [{"name": "hf-hub:bioptimus/H-optimus-0", "pretrained": True, "num_classes": 0,
                       "img_size": 224, "init_values": 1e-5, "dynamic_img_size": False}]  # fmt: skip
-    assert not found.module.training
-    assert not any(p.requires_grad for p in found.module.parameters())
+    assert not found.module.training and not any(p.requires_grad for p in found.module.parameters())
     asked = fake_timm(monkeypatch)
     other = TinyViT()
     with torch.no_grad():
         other.project.bias.fill_(7.0)
     torch.save({**other.state_dict(), "head.weight": torch.zeros(1)}, tmp_path / "w.bin")
     found = load_backbone("any", "cpu", weights=tmp_path / "w.bin")
-    assert asked[0]["pretrained"] is False
-    assert (found.module.project.bias == 7).all()
+    assert asked[0]["pretrained"] is False and (found.module.project.bias == 7).all()
     torch.save({"nothing": torch.zeros(1)}, tmp_path / "x.bin")
     with pytest.raises(CheckpointError, match=r"x\.bin does not fit"):
         load_backbone("any", "cpu", weights=tmp_path / "x.bin")

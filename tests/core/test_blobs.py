@@ -147,8 +147,7 @@ def test_sheets_debris_and_cut_nuclei() -> None:
     labels[60, 20:28] = 50
     labels[70, 3::2] = np.arange(60, 60 + len(labels[70, 3::2]))
     report = blob_report(None, labels)
-    assert report.n_suspected == 0
-    assert report.median_area == (discs(LONE[0]) > 0).sum()
+    assert report.n_suspected == 0 and report.median_area == (discs(LONE[0]) > 0).sum()
     labels = discs(*LONE, (60, 60, 3, 9), (60, 66, 3, 9))
     assert blob_report(None, labels).n_suspected == 0
     eager = blob_report(None, labels, BlobParams(least_core=0.0))
@@ -172,13 +171,12 @@ def test_ids_may_have_gaps_be_huge_and_lie_apart() -> None:
     report = blob_report(None, labels)
     assert (report.n_components, report.n_instances, report.n_scattered) == (3, 2, 1)
     assert [row.n_instances for row in report.rows] == [1, 1, 1]
-    assert [row.worst for row in report.suspects] == [2]
-    assert report.status_of(1) == "single"
+    assert ([row.worst for row in report.suspects], report.status_of(1)) == ([2], "single")
     labels = discs((15, 15, 9, 2), (60, 60, 9, 2), (60, 77, 9, 2), (15, 50, 9, 1))
     assert blob_report(None, labels).status_of(2) == "blob", "the worst of its components"
 
 
-def test_a_mask_joins_what_the_labels_leave_apart() -> None:
+def test_a_mask_joins_what_the_labels_leave_apart_and_an_image_has_its_summary() -> None:
     labels = discs(*LONE, (55, 30, 9, 5), (55, 51, 9, 6))
     mask = labels > 0
     mask[55, 30:51] = True
@@ -191,6 +189,15 @@ def test_a_mask_joins_what_the_labels_leave_apart() -> None:
     empty = found["empty"]
     assert (empty.area, empty.worst, empty.expected, empty.n_instances) == (80, 0, 0, 0)
     assert np.isnan(empty.worst_area_ratio) and empty.score == 0
+    labels = discs(*LONE)
+    said = blob_report(None, labels).summary
+    assert said == "4 components, 4 nuclei, no suspected blobs"
+    said = blob_report(None, np.where(labels == 2, 2, 0), mask=labels).summary
+    assert said == "4 components, 1 nucleus, no suspected blobs, 3 without a nucleus"
+    assert blob_report(None, 0 * labels).summary == "No nuclei"
+    three = ((55, column, 9, 9) for column in (30, 45, 60))
+    said = blob_report(None, discs(*LONE, *three)).summary
+    assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 7), (12, 9)])
@@ -217,18 +224,6 @@ def test_wrong_input_is_named(labels: np.ndarray, mask: np.ndarray | None, words
         blob_report(maps_of(np.zeros((3, 3), np.int32)), labels, mask=mask)
 
 
-def test_the_summary_of_an_image() -> None:
-    labels = discs(*LONE)
-    said = blob_report(None, labels).summary
-    assert said == "4 components, 4 nuclei, no suspected blobs"
-    said = blob_report(None, np.where(labels == 2, 2, 0), mask=labels).summary
-    assert said == "4 components, 1 nucleus, no suspected blobs, 3 without a nucleus"
-    assert blob_report(None, 0 * labels).summary == "No nuclei"
-    three = ((55, column, 9, 9) for column in (30, 45, 60))
-    said = blob_report(None, discs(*LONE, *three)).summary
-    assert said == "5 components, 5 nuclei, 1 suspected blob, largest 3 nuclei"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("length", "pairs", "more"), [(1.0, 0.88, 0.98), (0.02, 0.70, 0.95)])
 def test_real_label_images(shared: Path, length: float, pairs: float, more: float) -> None:
@@ -243,6 +238,5 @@ def test_real_label_images(shared: Path, length: float, pairs: float, more: floa
         for row in report.rows:
             held = len(np.unique(truth[report.components == row.component]))
             merged[min(held, 3)].append(row.suspected)
-    assert np.mean(plain) < 0.03
-    assert np.mean(merged[2]) > pairs
+    assert np.mean(plain) < 0.03 and np.mean(merged[2]) > pairs
     assert np.mean(merged[3]) > more

@@ -40,8 +40,7 @@ def test_numbers_and_histogram_equal_plain_ones() -> None:
     lengths = np.hypot(maps.hv[0], maps.hv[1])
     for summary, part in ((report.inside, labels > 0), (report.outside, labels == 0)):
         values = lengths[part].astype(np.float64)
-        assert summary.n == values.size
-        assert summary.mean == pytest.approx(values.mean(), rel=1e-6)
+        assert (summary.n, summary.mean) == (values.size, pytest.approx(values.mean(), rel=1e-6))
         assert summary.median == pytest.approx(np.median(values), rel=1e-6)
         assert summary.p95 == pytest.approx(np.percentile(values, 95), rel=1e-6)
     assert report.whole_image_max == pytest.approx(lengths.max(), rel=1e-6)
@@ -52,8 +51,7 @@ def test_numbers_and_histogram_equal_plain_ones() -> None:
     low_enough = np.minimum(lengths, 1.499)
     for counts, part in ((report.counts_inside, labels > 0), (report.counts_outside, labels == 0)):
         np.testing.assert_array_equal(counts, np.histogram(low_enough[part], report.edges)[0])
-    assert report.counts_inside.sum() == report.inside.n
-    assert report.counts_inside[-1] > 0
+    assert report.counts_inside.sum() == report.inside.n and report.counts_inside[-1] > 0
     maps, labels = discs(noise=0.3)
     target = hv_targets(labels)
     use = (labels > 0) & (np.hypot(*target) > 0)
@@ -73,10 +71,8 @@ def test_numbers_and_histogram_equal_plain_ones() -> None:
 )
 def test_mean_inside_gives_the_word(gain: float, word: str, says: str) -> None:
     report = magnitude_report(*discs(gain))
-    assert report.verdict == word
-    assert says in report.explanation
-    assert BLIND in report.explanation
-    assert f"{report.inside.mean:.2f}"[:4] in report.explanation
+    assert report.verdict == word and says in report.explanation
+    assert BLIND in report.explanation and f"{report.inside.mean:.2f}"[:4] in report.explanation
 
 
 def test_direction_is_warned_of_where_it_is_wrong() -> None:
@@ -87,13 +83,11 @@ def test_direction_is_warned_of_where_it_is_wrong() -> None:
     ):
         report = magnitude_report(Maps(np=maps.np, hv=hv), labels)
         assert report.verdict == "healthy"
-        assert report.direction == pytest.approx(cosine, abs=0.02)
-        assert report.misdirected
+        assert report.direction == pytest.approx(cosine, abs=0.02) and report.misdirected
         assert "length is healthy but the direction is not" in report.explanation
         assert cause in report.explanation
     report = magnitude_report(*discs())
-    assert report.direction == pytest.approx(1)
-    assert not report.misdirected
+    assert report.direction == pytest.approx(1) and not report.misdirected
     assert "Warning" not in report.explanation
     assert magnitude_report(maps, (labels > 0).astype(int)).misdirected
 
@@ -103,8 +97,7 @@ def test_zeros_full_images_and_sparse_ids() -> None:
     report = magnitude_report(maps, labels)
     assert (report.direction, report.inside.p95, report.verdict) == (0, 0, "collapsed")
     report = magnitude_report(Maps(np=np.ones((4, 4)), hv=np.ones((2, 4, 4))), np.ones((4, 4), int))
-    assert report.outside.n == 0
-    assert np.isnan(report.outside.mean)
+    assert report.outside.n == 0 and np.isnan(report.outside.mean)
     assert report.inside.mean == pytest.approx(2**0.5)
     maps, labels = discs()
     far = np.where(labels > 0, labels.astype(np.uint64) + 2**40, 0)
@@ -118,11 +111,9 @@ def test_without_nuclei_there_is_nothing_to_measure(shape: tuple[int, int]) -> N
     report = magnitude_report(
         Maps(np=np.zeros(shape), hv=np.full((2, *shape), 0.5)), np.zeros(shape, int)
     )
-    assert report.verdict == "no nuclei"
-    assert report.inside.n == 0
+    assert (report.verdict, report.inside.n) == ("no nuclei", 0)
     assert np.isnan([report.inside.mean, report.direction]).all()
-    assert report.outside.n == shape[0] * shape[1]
-    assert "no nuclei" in report.explanation
+    assert report.outside.n == shape[0] * shape[1] and "no nuclei" in report.explanation
     assert not report.misdirected
 
 
@@ -132,11 +123,9 @@ def test_real_predictions_are_healthy_and_point_right(shared: Path, name: str) -
         maps = Maps(np=stored["np_prob"].clip(0, 1), hv=stored["hv_pred"])
     labels = separate(maps).labels
     report = magnitude_report(maps, labels)
-    assert report.verdict == "healthy"
-    assert report.direction > 0.85
+    assert report.verdict == "healthy" and report.direction > 0.85
     swapped = magnitude_report(Maps(np=maps.np, hv=maps.hv[::-1]), labels)
-    assert swapped.verdict == "healthy"
-    assert swapped.misdirected
+    assert swapped.verdict == "healthy" and swapped.misdirected
 
 
 def disc(edge: int = 101) -> tuple[np.ndarray, np.ndarray]:
@@ -179,12 +168,10 @@ def test_arrows_of_a_box_keep_their_places_while_the_view_moves() -> None:
     assert grid_step(mask, Box(23, 73, 22, 72), params) == 7
     starts = [{tuple(p) for p in a[:, 0].tolist()} for a in (here, there)]
     shared = {p for p in starts[0] if p[0] >= 23 and p[1] >= 22}
-    assert shared
-    assert shared <= starts[1]
+    assert shared and shared <= starts[1]
     hv, mask = disc()
     starts = hv_arrows(hv, mask, (30, 40, 50, 65))[:, 0]
-    assert starts.min(axis=0).tolist() == [30, 50]
-    assert starts.max(axis=0).tolist() == [39, 64]
+    assert (starts.min(axis=0).tolist(), starts.max(axis=0).tolist()) == ([30, 50], [39, 64])
     for beside in ((200, 300, 0, 50), (-20, -5, 0, 50), (10, 10, 10, 20)):
         assert hv_arrows(hv, mask, beside).shape == (0, 2, 2)
 
@@ -197,7 +184,36 @@ def pair() -> tuple[Maps, np.ndarray]:
     return Maps(np=labels > 0, hv=hv_targets(labels)), labels
 
 
-def test_profiles_run_through_the_centre() -> None:
+def test_a_nucleus_has_its_crop_outline_numbers_and_neighbours() -> None:
+    maps, labels = pair()
+    view = nucleus_view(maps, labels, 5, NucleusViewParams(margin=4))
+    assert view.box == (16, 35, 16, 35)
+    np.testing.assert_array_equal(view.hv, maps.hv[:, 16:35, 16:35])
+    np.testing.assert_array_equal(view.mask, labels[16:35, 16:35] == 5)
+    np.testing.assert_array_equal(view.others, np.isin(labels[16:35, 16:35], (2, 9)))
+    assert nucleus_view(maps, labels, 7, NucleusViewParams(margin=30)).box == (20, 60, 30, 70)
+    outline = nucleus_view(*pair(), 9).outline
+    assert outline[0].tolist() == outline[-1].tolist()
+    assert (outline.min(axis=0).tolist(), outline.max(axis=0).tolist()) == ([31, 20], [41, 30])
+    maps, labels = pair()
+    noisy = Maps(np=maps.np, hv=np.where(labels == 9, 0.01, maps.hv))
+    view = nucleus_view(noisy, labels, 5)
+    values = maps.magnitude[labels == 5]
+    assert view.area == view.magnitude.n == view.counts.sum() == 121
+    assert view.magnitude.mean == pytest.approx(values.mean(), rel=1e-6)
+    assert view.magnitude.p95 == pytest.approx(np.percentile(values, 95), rel=1e-6)
+    assert (view.direction, view.centre) == (pytest.approx(1), (25, 25))
+    found = {i: nucleus_view(maps, labels, i).neighbours for i in (2, 5, 7, 9)}
+    assert found == {2: (5,), 5: (2, 9), 7: (), 9: (5,)}
+    labels = np.zeros((5, 5), np.uint16)
+    labels[0, 4] = 40000
+    view = nucleus_view(Maps(np=labels > 0, hv=np.ones((2, 5, 5))), labels, 40000)
+    assert (view.area, view.box) == (1, (0, 5, 0, 5)) and np.isnan(view.direction)
+
+
+def test_profiles_run_through_the_centre_and_an_unknown_id_is_named() -> None:
+    for wrong in (0, -1, 4, 10**12):
+        refuses(f"There is no nucleus {wrong}", nucleus_view, *pair(), wrong)
     view = nucleus_view(*pair(), 5)
     across = view.across
     assert across.at == 25
@@ -211,41 +227,6 @@ def test_profiles_run_through_the_centre() -> None:
     assert down.at == 25
     np.testing.assert_array_equal(down.value, maps.hv[1, down.position, 25])
     assert down.value[down.ids == 5][[0, -1]].tolist() == [-1, 1]
-
-
-def test_a_nucleus_has_its_crop_outline_numbers_and_neighbours() -> None:
-    maps, labels = pair()
-    view = nucleus_view(maps, labels, 5, NucleusViewParams(margin=4))
-    assert view.box == (16, 35, 16, 35)
-    np.testing.assert_array_equal(view.hv, maps.hv[:, 16:35, 16:35])
-    np.testing.assert_array_equal(view.mask, labels[16:35, 16:35] == 5)
-    np.testing.assert_array_equal(view.others, np.isin(labels[16:35, 16:35], (2, 9)))
-    assert nucleus_view(maps, labels, 7, NucleusViewParams(margin=30)).box == (20, 60, 30, 70)
-    outline = nucleus_view(*pair(), 9).outline
-    assert outline[0].tolist() == outline[-1].tolist()
-    assert outline.min(axis=0).tolist() == [31, 20]
-    assert outline.max(axis=0).tolist() == [41, 30]
-    maps, labels = pair()
-    noisy = Maps(np=maps.np, hv=np.where(labels == 9, 0.01, maps.hv))
-    view = nucleus_view(noisy, labels, 5)
-    values = maps.magnitude[labels == 5]
-    assert view.area == view.magnitude.n == view.counts.sum() == 121
-    assert view.magnitude.mean == pytest.approx(values.mean(), rel=1e-6)
-    assert view.magnitude.p95 == pytest.approx(np.percentile(values, 95), rel=1e-6)
-    assert view.direction == pytest.approx(1)
-    assert view.centre == (25, 25)
-    found = {i: nucleus_view(maps, labels, i).neighbours for i in (2, 5, 7, 9)}
-    assert found == {2: (5,), 5: (2, 9), 7: (), 9: (5,)}
-    labels = np.zeros((5, 5), np.uint16)
-    labels[0, 4] = 40000
-    view = nucleus_view(Maps(np=labels > 0, hv=np.ones((2, 5, 5))), labels, 40000)
-    assert (view.area, view.box) == (1, (0, 5, 0, 5))
-    assert np.isnan(view.direction)
-
-
-def test_an_unknown_id_is_named() -> None:
-    for wrong in (0, -1, 4, 10**12):
-        refuses(f"There is no nucleus {wrong}", nucleus_view, *pair(), wrong)
 
 
 LABELS = np.array([[0, 3]], np.int32)

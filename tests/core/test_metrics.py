@@ -7,20 +7,25 @@ from scipy.optimize import linear_sum_assignment
 import napari_hovernet as nh
 from napari_hovernet.core.measure import metrics
 from napari_hovernet.core.measure import metrics as matching
-from napari_hovernet.errors import InputError
+
+from ..refusals import refuses
 
 
 def random_labels(seed: int, n: int = 40, shape: tuple[int, int] = (60, 70)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, n, shape).astype(np.int32)
 
 
-def test_bands_do_not_change_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_bands_nor_the_numbering_change_anything(monkeypatch) -> None:
     true, pred = random_labels(2), random_labels(3)
     whole = metrics.contingency(true, pred)
     monkeypatch.setattr(matching, "BAND_PIXELS", 100)
     bands = metrics.contingency(true, pred)
     for name in ("true_ids", "true_area", "pred_area", "true", "pred", "overlap"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(bands, name))
+    rng = np.random.default_rng(0)
+    true, pred = (np.kron(b, np.ones((4, 4), int)) for b in rng.integers(0, 20, (2, 9, 9)))
+    ids = np.append(0, 5 + 7919 * rng.permutation(19))
+    assert nh.evaluate(true, pred).as_dict() == nh.evaluate(ids[true], pred).as_dict()
 
 
 @pytest.mark.parametrize(
@@ -35,8 +40,7 @@ def test_bands_do_not_change_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_wrong_input_is_named(true: np.ndarray, pred: np.ndarray, words: list[str]) -> None:
     for word in words:
-        with pytest.raises(InputError, match=word):
-            metrics.contingency(true, pred)
+        refuses(word, metrics.contingency, true, pred)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -53,8 +57,7 @@ def test_unique_partners_reach_the_best_sum(seed: int) -> None:
     assert table.pairing_weight[pairs].sum() == pytest.approx(best, abs=1e-9)
 
 
-def test_partners_and_mergers_are_counted_as_published() -> None:
-    # id 1 overlaps prediction 1 with 1/5 and prediction 2 with 2/10
+def test_partners_mergers_and_matches_are_counted_as_published() -> None:
     true = [[1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
     pred = [[1, 2, 2, 1, 1, 2, 2, 2, 2, 2, 2, 2]]
     table = metrics.contingency(true, pred)
@@ -65,6 +68,16 @@ def test_partners_and_mergers_are_counted_as_published() -> None:
     assert metrics.aji_plus(table) == pytest.approx(3 / 5)
     table = metrics.contingency([[1, 1, 1, 1, 2]], [[8, 8, 8, 9, 8]])
     assert metrics.aji_plus(table) == pytest.approx(3 / (5 + 1 + 1))
+    true = [[1, 1, 1, 1, 0, 2, 2, 0, 0]]
+    pred = [[5, 5, 5, 0, 0, 0, 0, 0, 9]]
+    quality = metrics.panoptic_quality(metrics.contingency(true, pred))
+    assert (quality.dq, quality.sq) == (pytest.approx(1 / 2), pytest.approx(3 / 4))
+    assert quality.pq == pytest.approx(3 / 8)
+    half = metrics.contingency([[1, 1]], [[1, 0]])
+    assert metrics.panoptic_quality(half) == (0, 0, 0)
+    three_quarters = metrics.contingency([[1, 1, 1, 1]], [[1, 1, 1, 0]])
+    assert metrics.panoptic_quality(three_quarters).dq == 1
+    assert metrics.panoptic_quality(three_quarters, match_iou=0.8).dq == 0
 
 
 def plain_aji(true: np.ndarray, pred: np.ndarray) -> float:
@@ -96,56 +109,23 @@ def test_aji_equals_its_definition(seed: int) -> None:
     )
 
 
-def test_quality_of_matches_above_one_half() -> None:
-    true = [[1, 1, 1, 1, 0, 2, 2, 0, 0]]
-    pred = [[5, 5, 5, 0, 0, 0, 0, 0, 9]]
-    quality = metrics.panoptic_quality(metrics.contingency(true, pred))
-    assert quality.dq == pytest.approx(1 / 2)
-    assert quality.sq == pytest.approx(3 / 4)
-    assert quality.pq == pytest.approx(3 / 8)
-    half = metrics.contingency([[1, 1]], [[1, 0]])
-    assert metrics.panoptic_quality(half) == (0, 0, 0)
-    three_quarters = metrics.contingency([[1, 1, 1, 1]], [[1, 1, 1, 0]])
-    assert metrics.panoptic_quality(three_quarters).dq == 1
-    assert metrics.panoptic_quality(three_quarters, match_iou=0.8).dq == 0
-
-
 SCORES = ("dice", "aji", "aji_plus", "dq", "sq", "pq", "n_true", "n_pred")
 
 
-def test_scores_do_not_depend_on_the_numbering() -> None:
-    rng = np.random.default_rng(0)
-    true, pred = (np.kron(b, np.ones((4, 4), int)) for b in rng.integers(0, 20, (2, 9, 9)))
-    ids = np.append(0, 5 + 7919 * rng.permutation(19))
-    assert nh.evaluate(true, pred).as_dict() == nh.evaluate(ids[true], pred).as_dict()
-
-
-def test_what_outranks_what() -> None:
+def test_what_outranks_what_and_the_interval_equals_resampling_by_hand() -> None:
     swallowed = nh.evaluate([[1, 1, 1, 1, 2]], [[7, 7, 7, 7, 7]]).outcomes
     assert swallowed.true.tolist() == ["matched", "merged"]
     assert swallowed.pred.tolist() == ["matched"]
     chipped = nh.evaluate([[1, 1, 1, 1, 1]], [[7, 7, 7, 7, 8]]).outcomes
-    assert chipped.true.tolist() == ["matched"]
-    assert chipped.pred.tolist() == ["matched", "split"]
+    assert (chipped.true.tolist(), chipped.pred.tolist()) == (["matched"], ["matched", "split"])
     crumbs = metrics.outcomes(metrics.contingency([[1] * 10], [[2, 0, 0, 0, 0, 0, 0, 0, 0, 3]]))
-    assert crumbs.true.tolist() == ["missed"]
-    assert crumbs.pred.tolist() == ["spurious", "spurious"]
+    assert (crumbs.true.tolist(), crumbs.pred.tolist()) == (["missed"], ["spurious", "spurious"])
     true = [[1] * 10 + [2] * 10]
     pred = [[0] * 3 + [4] * 7 + [4] * 10 + [4] * 0]
     table = metrics.contingency(true, pred)
     assert metrics.outcomes(table).true.tolist() == ["merged", "matched"]
     strict = metrics.outcomes(table, metrics.OutcomeParams(inside_share=0.8))
     assert strict.true.tolist() == ["missed", "matched"]
-
-
-@pytest.mark.parametrize(("true", "pred", "value"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0)])
-def test_empty_images_have_defined_scores(true: int, pred: int, value: float) -> None:
-    ev = nh.evaluate(np.full((4, 4), true), np.full((4, 4), pred))
-    assert [getattr(ev, name) for name in SCORES[:6]] == [value] * 6
-    assert (ev.n_true, ev.n_pred) == (true, pred)
-
-
-def test_the_interval_equals_resampling_by_hand_without_nan() -> None:
     values = np.array([0.1, 0.4, 0.5, 0.9])
     rng = np.random.default_rng(7)
     means = values[rng.integers(0, 4, (20000, 4))].mean(axis=1)
@@ -154,11 +134,15 @@ def test_the_interval_equals_resampling_by_hand_without_nan() -> None:
     assert interval.high == pytest.approx(np.quantile(means, 0.975), abs=0.02)
     assert metrics.bootstrap_mean([np.nan, 0.2, 0.6]) == metrics.bootstrap_mean([0.2, 0.6])
     nothing = metrics.bootstrap_mean([np.nan])
-    assert nothing.n == 0
-    assert math.isnan(nothing.mean)
+    assert nothing.n == 0 and math.isnan(nothing.mean)
     one = metrics.bootstrap_mean([0.4])
     assert (one.mean, one.n) == (0.4, 1)
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
-    with pytest.raises(InputError, match="infinite"):
-        metrics.bootstrap_mean([1.0, np.inf])
+    assert math.isnan(one.low) and math.isnan(one.high)
+    refuses("infinite", metrics.bootstrap_mean, [1.0, np.inf])
+
+
+@pytest.mark.parametrize(("true", "pred", "value"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0)])
+def test_empty_images_have_defined_scores(true: int, pred: int, value: float) -> None:
+    ev = nh.evaluate(np.full((4, 4), true), np.full((4, 4), pred))
+    assert [getattr(ev, name) for name in SCORES[:6]] == [value] * 6
+    assert (ev.n_true, ev.n_pred) == (true, pred)

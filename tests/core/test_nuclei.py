@@ -78,42 +78,32 @@ def test_type_is_the_most_frequent_but_background(votes, kind, probability) -> N
     types = np.eye(4, dtype=np.float32)[votes].T[:, None]
     maps = Maps(np=np.ones((1, 4)), hv=np.zeros((2, 1, 4)), types=types)
     nuclei = measure(np.ones((1, 4), int), maps)
-    assert nuclei.type.tolist() == [kind]
-    assert nuclei.type_probability.tolist() == [probability]
-
-
-def test_without_maps_the_columns_say_so_and_ids_stay_as_given() -> None:
-    labels = np.array([[1, 1, 0, 2]])
-    bare = measure(labels)
-    assert np.isnan(bare.magnitude_mean).all()
-    assert np.isnan(bare.np_mean).all()
-    untyped = measure(labels, random_maps((1, 4), n_types=None))
-    assert untyped.type.tolist() == [0, 0]
-    assert untyped.type_probability.tolist() == [0, 0]
-    assert np.isfinite(untyped.magnitude_p95).all()
-    nuclei = measure(np.array([[2_000_000_000, 0, 5], [0, 0, 70_000]], np.uint32))
-    assert nuclei.label.tolist() == [5, 70_000, 2_000_000_000]
-    assert nuclei.label.dtype == np.int32
-    assert [c.tolist() for c in nuclei.contours] == [[[2, 0]], [[2, 1]], [[0, 0]]]
+    assert (nuclei.type.tolist(), nuclei.type_probability.tolist()) == ([kind], [probability])
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 7), (4, 4)])
 def test_no_nuclei_give_no_rows(shape: tuple[int, int]) -> None:
     nuclei = measure(np.zeros(shape, int), random_maps(shape))
-    assert len(nuclei) == 0
-    assert nuclei.bbox.shape == (0, 4)
-    assert nuclei.centroid.shape == (0, 2)
-    assert nuclei.contours == ()
-    assert nuclei.magnitude_mean.shape == (0,)
+    assert (len(nuclei), nuclei.bbox.shape, nuclei.centroid.shape) == (0, (0, 4), (0, 2))
+    assert (nuclei.contours, nuclei.magnitude_mean.shape) == ((), (0,))
 
 
-def test_a_comb_that_needs_more_room_than_usual_is_whole() -> None:
+def test_a_comb_is_whole_and_without_maps_the_columns_say_so() -> None:
     comb = np.zeros((41, 400), np.int32)
     comb[0] = 1
     comb[:, ::2] = 1
     (contour,) = measure(comb).contours
     found, _ = cv2.findContours(comb.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     np.testing.assert_array_equal(contour, found[0].reshape(-1, 2))
+    labels = np.array([[1, 1, 0, 2]])
+    bare = measure(labels)
+    assert np.isnan(bare.magnitude_mean).all() and np.isnan(bare.np_mean).all()
+    untyped = measure(labels, random_maps((1, 4), n_types=None))
+    assert (untyped.type.tolist(), untyped.type_probability.tolist()) == ([0, 0], [0, 0])
+    assert np.isfinite(untyped.magnitude_p95).all()
+    nuclei = measure(np.array([[2_000_000_000, 0, 5], [0, 0, 70_000]], np.uint32))
+    assert (nuclei.label.tolist(), nuclei.label.dtype) == ([5, 70_000, 2_000_000_000], np.int32)
+    assert [c.tolist() for c in nuclei.contours] == [[[2, 0]], [[2, 1]], [[0, 0]]]
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,7 @@ def test_the_colours_of_the_magnitude_do_not_depend_on_the_image(pair: tuple[Int
     assert magnitude_picture(beside)[0, 0].tolist() == list(magnitude_colours(5)[-1])
     picture = magnitude_picture(np.zeros(SHAPE, np.float32), pair[0])
     assert picture.shape == (*SHAPE, 3)  # not enlarged
-    assert tuple(picture[5, 10]) == NUCLEUS_LINE
-    assert tuple(picture[10, 10]) != NUCLEUS_LINE
+    assert tuple(picture[5, 10]) == NUCLEUS_LINE and tuple(picture[10, 10]) != NUCLEUS_LINE
     assert magnitude_picture(np.zeros((600, 300), np.float32)).shape == (480, 240, 3)
 
 

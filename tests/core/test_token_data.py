@@ -112,10 +112,8 @@ def test_images_come_at_224(folder):
 def test_what_was_looked_for_where_is_said(tmp_path, folder):
     empty, gone = tmp_path / "empty", tmp_path / "gone"
     empty.mkdir()
-    with pytest.raises(InputError) as caught:
-        module.find_token_data([empty, gone, folder], "other")
-    text = str(caught.value)
-    for part in ("other_features.npz", f"{empty} (no features", f"{gone} (not there)", "has mine"):
+    text = refuses("other_features.npz", module.find_token_data, [empty, gone, folder], "other")
+    for part in (f"{empty} (no features", f"{gone} (not there)", "has mine"):
         assert part in text
     np.savez(folder / "b_features.npz", features=np.zeros((1, 261, 2), np.float32))
     refuses("several families", module.find_token_data, [folder], "")
@@ -151,8 +149,7 @@ def test_what_is_wrong_leaves_the_old_file_and_nothing_else(batches, match, tmp_
     with pytest.raises(InputError, match=match), module.token_file(path, "features", 5) as file:
         for batch in batches:
             file.add(batch)
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert (path.read_bytes(), [p.name for p in tmp_path.iterdir()]) == (b"old", [path.name])
 
 
 N_SPLIT, EDGE_SPLIT = 10, 64

@@ -48,6 +48,9 @@ def test_both_slices_are_those_of_the_reference(choice, suffix, shared, filled):
     raw = golden["np" + suffix].astype(np.float64)
     probability = 1 / (1 + np.exp(raw[:, 0] - raw[:, 1]))
     np.testing.assert_allclose(found.np, probability, rtol=0, atol=1e-5)
+    if "nt" + suffix in golden:
+        types = torch.from_numpy(golden["nt" + suffix]).softmax(1)
+        np.testing.assert_allclose(found.types, types, rtol=0, atol=1e-5)
     assert bool(found.notes) == (suffix == "")
 
 
@@ -93,13 +96,6 @@ def test_unfit_tokens_are_refused_by_their_sizes(shape, dtype, choice, match, ti
     refuses(match, lambda: check_tokens(tiny, shape, np.dtype(dtype), TokenParams(choice)))
 
 
-def test_what_cannot_be_decoded_is_refused(tiny, monkeypatch):
-    model = Model(CompactUNet(widths=[2, 4]).eval(), ModelInfo("compact"), CPU)
-    refuses("takes images, not tokens", lambda: predict_tokens(model, tokens(1)))
-    monkeypatch.setattr(limits, "free_memory", lambda: 1000)
-    refuses("take fewer samples", lambda: predict_tokens(tiny, tokens(2)))
-
-
 def test_lack_of_memory_halves_the_batch(tiny, monkeypatch):
     real, sizes = token_inference.decode_tokens, []
 
@@ -118,8 +114,12 @@ def test_lack_of_memory_halves_the_batch(tiny, monkeypatch):
     assert found.np.any(axis=(1, 2)).all()
 
 
-def test_a_slice_that_is_off_is_said_in_columns_and_pixels():
+def test_a_slice_that_is_off_is_said_and_what_cannot_be_decoded_refused(tiny, monkeypatch):
     assert "4 columns (56 px) to the right" in slice_words(1, 261)
     assert "1 columns (14 px)" in slice_words(0, 257)
     assert slice_words(5, 261) == slice_words(1, 257) == slice_words(0, 256) == ""
     refuses("choose one of 0, 1, 5", TokenParams, "cls")
+    model = Model(CompactUNet(widths=[2, 4]).eval(), ModelInfo("compact"), CPU)
+    refuses("takes images, not tokens", lambda: predict_tokens(model, tokens(1)))
+    monkeypatch.setattr(limits, "free_memory", lambda: 1000)
+    refuses("take fewer samples", lambda: predict_tokens(tiny, tokens(2)))

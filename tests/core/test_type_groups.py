@@ -18,6 +18,8 @@ from napari_hovernet.core.networks.registry import build
 from napari_hovernet.core.types import CONSEP, Model, ModelInfo, TypeInfo
 from napari_hovernet.errors import InputError
 
+from ..refusals import refuses
+
 GROUPS = {"1": ["tumour", [255, 0, 0], [3]], "2": ["other", [0, 0, 255], [1, "Spindle"]]}
 
 
@@ -53,9 +55,7 @@ def test_types_are_named_and_taken_together(tmp_path):
 )
 def test_an_unfit_file_is_refused_by_name(tmp_path: Path, content: object, says: str):
     path = written(tmp_path / "bad.json", content)
-    with pytest.raises(InputError, match=says) as refused:
-        read_type_scheme(path)
-    assert "bad.json" in str(refused.value)
+    assert "bad.json" in refuses(says, read_type_scheme, path)
 
 
 def typed_model() -> Model:
@@ -65,7 +65,7 @@ def typed_model() -> Model:
     return Model(network, info, torch.device("cpu"))
 
 
-def test_probabilities_of_a_group_are_the_sum_of_its_own(tmp_path: Path):
+def test_a_group_has_the_sum_of_its_own_and_names_alone_leave_the_network(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
     model = typed_model()
     grouped = with_types(model, read_type_scheme(written(tmp_path / "t.json", GROUPS)))
@@ -75,23 +75,18 @@ def test_probabilities_of_a_group_are_the_sum_of_its_own(tmp_path: Path):
     np.testing.assert_allclose(after.types, wanted, atol=1e-5)
     np.testing.assert_array_equal(after.np, before.np)
     assert [t.name for t in grouped.info.types.values()] == ["background", "tumour", "other"]
-
-
-def test_names_alone_leave_the_network_as_it_is_and_unfit_ones_are_refused(tmp_path):
     renamed = {str(k): [f"my {t.name}", [k, k, k]] for k, t in CONSEP.items() if k}
     model = typed_model()
     found = with_types(model, read_type_scheme(written(tmp_path / "t.json", renamed)))
     assert found.network is model.network
     assert found.info.types[2] == TypeInfo("my inflammatory", (2, 2, 2))
     scheme = read_type_scheme(written(tmp_path / "t.json", {"1": ["a", [0, 0, 0], ["none such"]]}))
-    with pytest.raises(InputError, match="None of the model's types"):
-        with_types(typed_model(), scheme)
+    refuses("None of the model's types", lambda: with_types(typed_model(), scheme))
     untyped = Model(build("compact", {}), ModelInfo("compact"), torch.device("cpu"))
-    with pytest.raises(InputError, match="has no types that could be named"):
-        with_types(untyped, scheme)
+    refuses("has no types that could be named", with_types, untyped, scheme)
 
 
-def test_types_of_a_label_image_are_those_of_the_table_beside_it(tmp_path: Path):
+def test_types_of_a_label_image_are_those_of_the_table_beside_it_however_stored(tmp_path):
     labels = np.zeros((30, 40), np.int32)
     labels[2:10, 2:10], labels[15:25, 5:15], labels[5:15, 25:35] = 1, 2, 3
     types = np.zeros((5, 30, 40), np.float32)
@@ -102,12 +97,8 @@ def test_types_of_a_label_image_are_those_of_the_table_beside_it(tmp_path: Path)
     write_table(tmp_path / "a.csv", nuclei)
     write_label_tiff(tmp_path / "a_labels.tif", labels)
     found = read_labels(tmp_path / "a_labels.tif")  # its table lies beside it
-    assert found.type.tolist() == [3, 2, 3]
-    assert found.type_names[2].name == "inflammatory"
+    assert (found.type.tolist(), found.type_names[2].name) == ([3, 2, 3], "inflammatory")
     assert found.notes == ("types are those of a.csv",)
-
-
-def test_a_table_of_types_beside_labels_as_consep_is_often_stored(tmp_path: Path):
     labels = np.zeros((8, 8), np.uint16)
     labels[:2, :2], labels[5:, 5:] = 4, 7
     write_label_tiff(tmp_path / "im_lab.tif", labels)

@@ -118,7 +118,7 @@ def test_detection_and_f1_of_types_are_those_of_hover_net(untyped: float, mpp: f
     assert found.type_f1 == pytest.approx(np.mean([row.f1 for row in found.types.values()]))
 
 
-def test_precision_and_recall_are_over_all_images_together():
+def test_precision_and_recall_are_over_all_images_and_confusion_counts_each_once():
     images = [scene(seed) for seed in range(4)]
     both = [paired(image, 12) for image in images]
     n, missed, spurious = (sum(len(b[k]) for b in both) for k in range(3))
@@ -126,11 +126,23 @@ def test_precision_and_recall_are_over_all_images_together():
     assert found.precision == pytest.approx(n / (n + spurious))
     assert found.recall == pytest.approx(n / (n + missed))
     of_each = [len(b[0]) / (len(b[0]) + len(b[1])) for b in both]
-    assert found.means["recall"] == pytest.approx(np.mean(of_each))
-    assert found.n_images == 4
+    assert (found.means["recall"], found.n_images) == (pytest.approx(np.mean(of_each)), 4)
+    images = [scene(seed, untyped=0.2) for seed in range(3)]
+    table = scores_of(images).confusion
+    wanted = np.zeros((5, 5), int)
+    for image in images:
+        pairs, missed, spurious = paired(image, 12)
+        for a, b in pairs:
+            wanted[image[2][a], image[3][b]] += 1
+        for i in missed:
+            wanted[image[2][i], 4] += 1
+        for i in spurious:
+            wanted[4, image[3][i]] += 1
+    np.testing.assert_array_equal(table, wanted)
+    assert table[:-1].sum() == sum(len(image[2]) for image in images)
 
 
-def test_pq_of_types_is_that_of_conic_and_mpq_that_of_pannuke():
+def test_pq_of_types_is_that_of_conic_mpq_that_of_pannuke_and_bpq_pools_all():
     images = [scene(seed) for seed in range(10, 16)]
     found = scores_of(images)
     wanted = [conic_pq(images, kind) for kind in (1, 2, 3)]
@@ -141,9 +153,6 @@ def test_pq_of_types_is_that_of_conic_and_mpq_that_of_pannuke():
         there = [k for k in (1, 2, 3) if k in image[2].values()]
         each.append(np.mean([conic_pq([image], k) for k in there]))
     assert found.mpq == pytest.approx(np.mean(each), abs=1e-5)
-
-
-def test_bpq_pools_pairs_whatever_their_type():
     images = [scene(seed) for seed in range(20, 24)]
     tp, fp, fn, iou = np.sum([conic_counts(a, b) for a, b, _, _ in images], axis=0)
     found = scores_of(images)
@@ -192,22 +201,6 @@ def test_area_bias_and_offset_of_outlines_are_signed_means_over_pairs():
     assert found.boundary_offset == pytest.approx(np.mean(offsets))
 
 
-def test_confusion_counts_every_nucleus_once():
-    images = [scene(seed, untyped=0.2) for seed in range(3)]
-    table = scores_of(images).confusion
-    wanted = np.zeros((5, 5), int)
-    for image in images:
-        pairs, missed, spurious = paired(image, 12)
-        for a, b in pairs:
-            wanted[image[2][a], image[3][b]] += 1
-        for i in missed:
-            wanted[image[2][i], 4] += 1
-        for i in spurious:
-            wanted[4, image[3][i]] += 1
-    np.testing.assert_array_equal(table, wanted)
-    assert table[:-1].sum() == sum(len(image[2]) for image in images)
-
-
 def test_far_points_are_left_out_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(5)
     true = rng.uniform(0, 4000, (300, 2))  # so sparse that nobody has two near ones
@@ -244,8 +237,7 @@ def test_types_may_be_given_by_id_in_order_or_as_a_map(form: str):
 def test_ids_with_gaps_nobody_and_nothing():
     true = np.array([[10**12, 10**12, 0, 7]])
     found = nh.evaluate(true, true, types={10**12: 2, 7: 1}, true_types={10**12: 2, 7: 3}).typed
-    assert found.confusion[2, 2] == 1
-    assert found.confusion[3, 1] == 1
+    assert (found.confusion[2, 2], found.confusion[3, 1]) == (1, 1)
     found = nh.evaluate([[1, 2]], [[1, 2]], types=[1, 1], true_types=[-1, 1]).typed
     assert (found.types[1].f1, found.types[1].n_true) == (1, 1)
     empty, some = np.zeros((9, 9), int), np.eye(9, dtype=int)
@@ -270,8 +262,7 @@ def test_what_is_ignored_is_neither_missed_nor_spurious():
     assert (found.n_true, found.n_pred, found.pq, found.aji, found.dice) == (2, 2, 1, 1, 1)
     assert found.typed.f1 == found.typed.type_accuracy == 1
     plain = nh.evaluate(true, pred, **types)
-    assert (plain.n_true, plain.n_pred) == (3, 3)
-    assert plain.aji < 1
+    assert (plain.n_true, plain.n_pred) == (3, 3) and plain.aji < 1
     assert nh.evaluate(true, pred, ignore=np.zeros_like(ignore), **types).aji == plain.aji
 
 

@@ -26,22 +26,18 @@ HV = np.zeros((2, 4, 5))
 def test_maps_are_float32_and_have_a_length() -> None:
     maps = Maps(np=PROB.T.copy().T, hv=HV.astype(np.float16), types=np.ones((3, 4, 5), np.int8))
     for array in (maps.np, maps.hv, maps.types):
-        assert array.dtype == np.float32
-        assert array.flags.c_contiguous
+        assert array.dtype == np.float32 and array.flags.c_contiguous
     assert maps.shape == (4, 5)
     hv = np.zeros((2, 4, 5))
     hv[:, 1, 2] = 3, -4
     magnitude = Maps(np=PROB, hv=hv).magnitude
-    assert magnitude.dtype == np.float32
-    assert magnitude[1, 2] == 5
-    assert magnitude.sum() == 5
+    assert (magnitude.dtype, magnitude[1, 2], magnitude.sum()) == (np.float32, 5, 5)
     assert Maps(np=np.full((1, 1), 1.0005), hv=np.zeros((2, 1, 1))).np[0, 0] > 1
     assert Maps(np=np.zeros((0, 3)), hv=np.zeros((2, 0, 3))).magnitude.shape == (0, 3)
     maps = Maps(np=PROB, hv=HV)
     with pytest.raises(FrozenInstanceError):
         maps.np = PROB  # type: ignore[misc,assignment]
-    assert maps != Maps(np=PROB, hv=HV)
-    assert len({maps, maps}) == 1
+    assert maps != Maps(np=PROB, hv=HV) and len({maps, maps}) == 1
 
 
 def nan_at_one_pixel() -> np.ndarray:
@@ -77,8 +73,7 @@ def test_results_come_in_the_order_of_the_pieces(monkeypatch):
         return piece, threading.get_ident()
 
     found = workers.spread(work, [5, 1, 4])
-    assert [piece for piece, _ in found] == [5, 1, 4]
-    assert len({thread for _, thread in found}) == 3
+    assert ([piece for piece, _ in found], len({thread for _, thread in found})) == ([5, 1, 4], 3)
 
 
 def classes() -> Iterator[type]:

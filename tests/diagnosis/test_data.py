@@ -185,8 +185,7 @@ def test_pairs_and_leaks_are_named_with_what_mends_them() -> None:
     given = healthy()
     mixed = {**given, "labels": given["labels"][1:] + given["labels"][:1]}
     first = diagnosed("data", mixed).first
-    assert first is not None
-    assert (first.id, list(first.remedy.value)) == ("data.place", [1, 2, 0])
+    assert first is not None and (first.id, list(first.remedy.value)) == ("data.place", [1, 2, 0])
     overlap = {**given, "held_out": [given["images"][1][40:150, 30:].copy(), made(50)[0].image]}
     expect(diagnosed("data", overlap), "data.leak", "Divide by source")
     again = {**given, "held_out": [drawn_anew(given["images"][1]), made(50)[0].image]}
@@ -213,8 +212,7 @@ def test_without_labels_order_and_sign_are_a_warning_and_range_is_a_fault() -> N
     given = healthy("hv", "np")
     del given["labels"]
     swapped = diagnosed("data", every("hv", lambda a: a[::-1].copy())(given)).first
-    assert swapped is not None
-    assert (swapped.id, swapped.verdict) == ("data.hv_convention", "warn")
+    assert swapped is not None and (swapped.id, swapped.verdict) == ("data.hv_convention", "warn")
     assert swapped.certainty <= 0.5
     large = diagnosed("data", every("hv", lambda a: 127 * a)(given)).first
     assert large is not None

@@ -60,8 +60,7 @@ def test_a_case_is_right_if_its_cause_comes_first_and_its_remedy_fits(suite: Any
     assert vars(judged(right, other)) == {"good": True, "remedy": True}
     without = judged(Finding("data.hv_sign", "warn", "t", "e"))
     assert vars(without) == {"good": True, "remedy": False}
-    assert not judged(other, right).good
-    assert not judged().good
+    assert not judged(other, right).good and not judged().good
 
 
 @pytest.mark.slow

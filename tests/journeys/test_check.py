@@ -83,5 +83,4 @@ def test_from_a_blob_to_training_data(dock, qtbot, tmp_path):  # noqa: PLR0915 -
 
     tab(0)
     assert not work.layers.nuclei._overlays["selection_box"].visible
-    assert len(viewer.layers) <= 6
-    assert viewer.layers.selection.active.name == "tissue"
+    assert len(viewer.layers) <= 6 and viewer.layers.selection.active.name == "tissue"

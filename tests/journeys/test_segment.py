@@ -99,11 +99,10 @@ def test_old_commands_open_the_one_dock_and_state_survives_closing_it(viewer, do
     gone = []
     dock.destroyed.connect(lambda: gone.append(True))
     viewer.window.remove_dock_widget(dock.parentWidget())
-    qtbot.waitUntil(lambda: bool(gone))  # by Qt, not left to the garbage collector
+    qtbot.waitUntil(lambda: bool(gone), timeout=LONG_MS)  # by Qt, not left to the garbage collector
     _, again = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
     assert again.work is work and again.view.value() == "hv"
-    assert again.tabs.currentIndex() == 3
-    assert again.pages[0].where.region.value() == "view"
+    assert (again.tabs.currentIndex(), again.pages[0].where.region.value()) == (3, "view")
 
 
 def test_the_dock_is_narrow_and_its_first_screen_short(viewer, dock, qtbot):
@@ -130,21 +129,22 @@ def test_in_a_narrow_window_the_image_has_most_of_it(viewer, dock, qtbot):
     def share():
         return viewer.window._qt_viewer.canvas.native.width() / window.width()
 
-    qtbot.waitUntil(lambda: share() >= 0.6)
+    qtbot.waitUntil(lambda: share() >= 0.6, timeout=LONG_MS)
     assert all(window.dockWidgetArea(dock) != left for dock in docks)
     assert "tabs below" in dock.message.text()
 
     dock._fill_menu()  # as a click on "More" does
     entry = next(a for a in dock.menu.actions() if "as tabs" in a.text())
     entry.trigger()
-    assert all(window.dockWidgetArea(dock) == left for dock in docks)
-    assert dock.message.text() == ""
+    assert all(window.dockWidgetArea(dock) == left for dock in docks) and dock.message.text() == ""
     dock._fill_menu()
     next(a for a in dock.menu.actions() if "as tabs" in a.text()).trigger()
-    qtbot.waitUntil(lambda: share() >= 0.6)
+    qtbot.waitUntil(lambda: share() >= 0.6, timeout=LONG_MS)
 
     dock.parent().close()  # what was moved goes back with the dock
-    qtbot.waitUntil(lambda: all(window.dockWidgetArea(dock) == left for dock in docks))
+    qtbot.waitUntil(
+        lambda: all(window.dockWidgetArea(dock) == left for dock in docks), timeout=LONG_MS
+    )
     assert all(dock.isVisible() for dock in docks)
 
 

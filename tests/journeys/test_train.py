@@ -32,21 +32,15 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def small(tmp_path):
+def bench(viewer, qtbot, tmp_path):
+    """An open image, the dock, and a small model chosen in it."""
     torch.manual_seed(0)
-    network = CompactUNet((4, 8)).eval()
-    path = tmp_path / "small.safetensors"
+    network, path = CompactUNet((4, 8)).eval(), tmp_path / "small.safetensors"
     info = ModelInfo("compact", mpp=0.5, config=network.config)
     save_model(Model(network, info, torch.device("cpu")), path)
-    return path
-
-
-@pytest.fixture
-def bench(viewer, qtbot, small):
-    """An open image, the dock, and the small model chosen in it."""
     viewer.add_image(tissue((128, 128), 9, TissueParams(mpp=0.5)).image, rgb=True, name="open")
     _, dock = viewer.window.add_plugin_dock_widget("napari-hovernet", "HoVer-Net")
-    dock.work.choose_model(str(small))
+    dock.work.choose_model(str(path))
     qtbot.waitUntil(lambda: dock.work.session.model.info is not None, timeout=LONG_MS)
     qtbot.wait(50)
     return dock
@@ -114,7 +108,7 @@ def stop_and_compare(bench, qtbot):
     window = viewer.window._qt_window
     window.close()  # held back: the training runs
     question = window.findChild(closing.CloseQuestion)
-    qtbot.waitUntil(lambda: question.box is not None and question.box.isVisible(), timeout=5000)
+    qtbot.waitUntil(lambda: question.box is not None and question.box.isVisible(), timeout=LONG_MS)
     qtbot.mouseClick(question.box.button(QMessageBox.StandardButton.Cancel), LEFT)
     assert window.isVisible() and question.box is None
 

@@ -3,7 +3,6 @@
 import time
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from napari_hovernet.core.separation import separate
 from napari_hovernet.core.synthetic import TissueParams, planted_maps, tissue
 from napari_hovernet.core.types import Maps, ModelInfo, Progress, Separation, TypeInfo
 
-from ..loading import load
+from .training_runs import FakeStore
 
 TYPES = {
     0: TypeInfo("background", (0, 0, 0)),
@@ -175,19 +174,7 @@ def planted_run(make_result):
     return make
 
 
-@pytest.fixture(scope="session")
-def training():
-    """Recorded training runs: the module ``training_runs`` beside this file."""
-    return load(Path(__file__).with_name("training_runs.py"))
-
-
 @pytest.fixture
-def store(training, tmp_path):
+def store(tmp_path):
     """Store of training runs that starts no process."""
-    return training.FakeStore(tmp_path / "runs")
-
-
-@pytest.fixture(scope="session")
-def findings():
-    """Findings made up for the tab "Why?": the module ``diagnosis_findings`` beside this."""
-    return load(Path(__file__).with_name("diagnosis_findings.py"))
+    return FakeStore(tmp_path / "runs")

@@ -21,18 +21,15 @@ def tab(work, qtbot):
     QCoreApplication.sendPostedEvents(made, QEvent.Type.DeferredDelete)
 
 
-def put(work, run, settle):
-    work.session.finish(replace(run, title=work.session.next_run()[1]))
-    settle(work)
-    return work.study.run
-
-
 @pytest.fixture
 def blobs(work, blob_run, settle):
     image = work.viewer.add_image(np.full((120, 160, 3), 200, np.uint8), rgb=True, name="cells")
     work.choose_image(image)
     run = blob_run(image)
-    return put(work, replace(run, image=replace(run.image, key=id(image), name="cells")), settle)
+    cells = replace(run.image, key=id(image), name="cells")
+    work.session.finish(replace(run, image=cells, title=work.session.next_run()[1]))
+    settle(work)
+    return work.study.run
 
 
 def test_truth_is_any_layer_of_whole_numbers_and_is_refused_in_words(

@@ -49,16 +49,13 @@ def test_any_layer_of_labels_is_saved_where_it_lies(tmp_path):
     labels[2:5, 3:6] = 2**40
     about = {"scale": (0.5, 0.5), "translate": (5.0, 10.0), "units": ("micrometer",) * 2}
     found = writers.labels_data(labels, about)
-    assert found.offset == (10, 20)
-    assert found.mpp == 0.5
-    assert found.labels.max() == 1
+    assert (found.offset, found.mpp, found.labels.max()) == ((10, 20), 0.5, 1)
 
 
 def test_strangers_files_are_left_alone_and_damaged_ones_named(tmp_path):
     other = tmp_path / "other.json"
     other.write_text('{"boxes": []}')
-    assert get_reader(str(other)) is None
-    assert get_reader(str(tmp_path / "gone.json")) is None
+    assert get_reader(str(other)) is None and get_reader(str(tmp_path / "gone.json")) is None
     bad = tmp_path / "bad.geojson"
     bad.write_text('{"type": "FeatureCollection", "features": [')
     refuses(r"bad\.geojson", lambda: get_reader(str(bad))(str(bad)))

@@ -210,12 +210,12 @@ def test_a_deleted_widget_is_called_no_more(qtbot):
     emitter.changed.emit("one")
     assert label.text() == "one"
     label.deleteLater()
-    qtbot.waitUntil(lambda: len(emitter.changed) == 0, timeout=2000)
+    qtbot.waitUntil(lambda: len(emitter.changed) == 0, timeout=WAIT_MS)
     emitter.changed.emit("two")
     emitter, label = Emitter(), QLabel()
     bind(label, emitter.changed, lambda text: label.setText(str(text)))
     emitter.changed.disconnect()
-    with qtbot.waitSignal(label.destroyed, timeout=2000):
+    with qtbot.waitSignal(label.destroyed, timeout=WAIT_MS):
         label.deleteLater()
 
 
@@ -229,17 +229,18 @@ def test_no_garbage_is_collected_while_an_answer_is_shown(runner, qtbot):
 
 def test_garbage_is_collected_on_the_main_thread_alone_while_a_job_runs(runner, qtbot, monkeypatch):
     monkeypatch.setattr(module, "COLLECT_MS", 20)
-    over, threads = threading.Event(), set()
+    over, seen_once, threads = threading.Event(), threading.Event(), set()
 
     def steps():
         for _ in range(20_000):
             circle: list[object] = []
             circle.append(circle)
-        over.wait(0.2)
+        seen_once.wait(30)
         yield Progress(1, 1)
 
     def seen(*_):
         threads.add(threading.get_ident())
+        seen_once.set()
 
     gc.callbacks.append(seen)
     try:
@@ -256,7 +257,7 @@ def test_a_deleted_widget_gets_no_answer(runner, told, qtbot):
     latest = Latest(runner, "test", label)
     latest.request(held("late", go), told.handlers)
     qtbot.waitUntil(lambda: bool(told.said), timeout=WAIT_MS)
-    with qtbot.waitSignal(label.destroyed, timeout=2000):
+    with qtbot.waitSignal(label.destroyed, timeout=WAIT_MS):
         label.deleteLater()
     go.set()
     qtbot.waitUntil(lambda: not latest.busy, timeout=WAIT_MS)

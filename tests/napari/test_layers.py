@@ -79,8 +79,7 @@ def test_another_run_takes_over_the_layers(scene, planted_run):
     part = replace(run, id=3, title="compact 3", result=replace(
         run.result, labels=run.result.labels[:50, :60].copy(), offset=(7, 9)))  # fmt: skip
     layers.show(part, replace(picture(run), labels=part.result.labels))
-    assert layers.nuclei.data.shape == (50, 60)
-    assert np.allclose(layers.nuclei.translate, (3.5, 4.5))
+    assert layers.nuclei.data.shape == (50, 60) and np.allclose(layers.nuclei.translate, (3.5, 4.5))
 
 
 def test_another_image_on_the_same_place_hides_the_first(scene, planted_run):
@@ -128,7 +127,10 @@ def test_what_is_painted_is_drawn_as_after_a_refresh(scene, contour, box):
     np.testing.assert_array_equal(drawn, layer._slice.image.view)
 
 
-def test_frame_and_arrows_and_all_maps(scene):
+def test_a_region_has_the_units_of_its_image_and_frames_arrows_and_maps_are_shown(scene):
+    viewer, layers, _ = scene
+    viewer.layers[0].units = ("um",) * viewer.layers[0].ndim
+    assert layers.add_region(viewer.layers[0]).units == viewer.layers[0].units  # or napari warns
     viewer, layers, run = scene
     layers.show(run, picture(run))
     n = len(viewer.layers)
@@ -146,9 +148,3 @@ def test_frame_and_arrows_and_all_maps(scene):
         "NP", "HV horizontal", "HV vertical", "magnitude"]  # fmt: skip
     assert [tuple(x.contrast_limits) for x in added] == [(0, 1), (-1, 1), (-1, 1), (0, 1)]
     assert all(x.metadata[METADATA_KEY]["run"] == 1 for x in added)
-
-
-def test_a_region_has_the_units_of_its_image(scene):
-    viewer, layers, _ = scene
-    viewer.layers[0].units = ("um",) * viewer.layers[0].ndim
-    assert layers.add_region(viewer.layers[0]).units == viewer.layers[0].units  # or napari warns

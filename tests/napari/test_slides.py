@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers._source import layer_source
 
 from napari_hovernet._napari import slides as slides_view
@@ -24,7 +25,9 @@ from napari_hovernet.app.slides import SlideJob, slide_steps
 from napari_hovernet.core.slides.params import OFF, SLIDE_SUFFIXES, SlideParams
 from napari_hovernet.core.slides.source import open_slide
 from napari_hovernet.core.slides.store import SlideStore
-from napari_hovernet.errors import InputError, OutputError
+from napari_hovernet.errors import OutputError
+
+from ..refusals import refuses
 
 pytest.importorskip("zarr")
 pytest.importorskip("pyarrow")
@@ -44,35 +47,30 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "a.zarr"
 
 
-def test_store_opens_as_layers(store: Path) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
+@pytest.fixture
+def viewer() -> Any:
+    return ViewerModel()
 
-    viewer: Any = ViewerModel()
-    for data, about, kind in get_reader(str(store))(str(store)):
-        getattr(viewer, f"add_{kind}")(data, **about)
+
+def test_store_opens_as_layers(store: Path, viewer: Any) -> None:
+    opened(viewer, store)
     names = [layer.name for layer in viewer.layers]
-    assert names[0] == "a · slide"
-    assert names[-1] == "a · nuclei"
+    assert (names[0], names[-1]) == ("a · slide", "a · nuclei")
     labels = viewer.layers[-1]
-    assert labels.multiscale
-    assert labels.scale.tolist() == [0.25, 0.25]
+    assert labels.multiscale and labels.scale.tolist() == [0.25, 0.25]
     qc = viewer.layers["a · weak share per 256 px"]
     assert qc.extent.world[1].max() <= 256 * 3 * 0.25
 
 
-def test_store_by_url_opens_as_layers(store: Path) -> None:
+def test_store_by_url_opens_as_layers_and_other_folders_are_left_alone(store, tmp_path) -> None:
     memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.put(str(store), "/look/a.zarr", recursive=True)
     here, far = (get_reader(path)(path) for path in (str(store), "memory://look/a.zarr"))
     assert [about["name"] for _, about, _ in far] == [about["name"] for _, about, _ in here]
     np.testing.assert_array_equal(far[-1][0][0][:], here[-1][0][0][:])
     assert get_reader("memory://look/none.zarr") is None
-
-
-def test_a_folder_that_is_no_store_is_left_to_others(tmp_path: Path) -> None:
     (tmp_path / "x.zarr").mkdir()
-    assert kind_of(tmp_path / "x.zarr") == ""
-    assert get_reader(str(tmp_path / "x.zarr")) is None
+    assert kind_of(tmp_path / "x.zarr") == "" and get_reader(str(tmp_path / "x.zarr")) is None
 
 
 def test_a_level_is_read_like_an_array(store: Path) -> None:
@@ -88,40 +86,38 @@ def test_a_level_is_read_like_an_array(store: Path) -> None:
     np.testing.assert_array_equal(np.asarray(level), whole)
 
 
-def shown(viewer: Any, store: Path) -> Any:
-    for data, about, kind in get_reader(str(store))(str(store)):
+def opened(viewer: Any, path: Path) -> None:
+    for data, about, kind in get_reader(str(path))(str(path)):
         getattr(viewer, f"add_{kind}")(data, **about)
+
+
+def shown(viewer: Any, store: Path) -> Any:
+    opened(viewer, store)
     return follow(viewer, store)
 
 
-def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
-    viewer: Any = ViewerModel()
+def test_few_nuclei_are_points_and_many_a_density(store, viewer, monkeypatch, qtbot) -> None:
     view = shown(viewer, store)
     camera = camera_of(viewer)
     camera.center, camera.zoom = (0, 70, 75), 0.5
     view.look()
     places = view._places
     assert len(view.layer("points").data) == len(places) > 100
-    assert not view.layer("qc/nuclei").visible
-    assert view.layer("labels").visible
+    assert not view.layer("qc/nuclei").visible and view.layer("labels").visible
     assert view.layer("labels").contour == 2
     assert set(view.layer("points").size) == {slides_view.POINT_PX}
     monkeypatch.setattr(slides_view, "MOST_POINTS", len(places) // 2)
     view._ready = None
     view.look()
     assert not len(view.layer("points").data)
-    assert view.layer("qc/nuclei").visible
-    assert not view.layer("labels").visible
+    assert view.layer("qc/nuclei").visible and not view.layer("labels").visible
     height, width = seen_corners(viewer)[3] - seen_corners(viewer)[0]
     camera.zoom = camera.zoom * max(height, width) / (100 * 0.25)  # 100 px
     view.look()
     assert set(view.layer("points").size) == {slides_view.DOT_PX}  # outlines are to be seen
     inside = np.abs(view.layer("points").data - (280, 300)).max(axis=1) <= 100
     near = (np.abs(places[:, 1::-1] - (280, 300)) <= 40).all(axis=1)
-    assert inside.all()
-    assert near.sum() <= len(inside) <= len(places) // 2
+    assert inside.all() and near.sum() <= len(inside) <= len(places) // 2
     camera.center = (0, 40, 50)  # out of what was ready: at once, not when the camera rests
     assert (np.abs(view.layer("points").data - (160, 200)).max(axis=1) <= 100).all()
     assert view.layer("points").data[:, 0].min() < 160
@@ -129,10 +125,7 @@ def test_few_nuclei_are_points_and_many_a_density(store, monkeypatch, qtbot) -> 
     assert view.over
 
 
-def test_a_click_on_a_hot_spot_flies_there_and_computes_it(store: Path, qtbot: Any) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
-    viewer: Any = ViewerModel()
+def test_a_click_on_a_hot_spot_flies_there_and_computes_it(store, viewer, qtbot) -> None:
     view = shown(viewer, store)
     seen: list[Any] = []
     view._compute = seen.append
@@ -148,37 +141,28 @@ def test_a_click_on_a_hot_spot_flies_there_and_computes_it(store: Path, qtbot: A
     assert seen == [viewer]
 
 
-def test_a_run_that_goes_on_elsewhere_is_followed(store: Path, tmp_path: Path, qtbot: Any) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
+def test_a_run_that_goes_on_elsewhere_is_followed(store, viewer, tmp_path, qtbot) -> None:
     params = SlideParams(block=192, mask=OFF)
     job = SlideJob((str(store.parent / "a.tif"),), tmp_path / "a.zarr", f"{DRAWN}:stub", "cpu",
                    slide_params=params)  # fmt: skip
     steps = slide_steps(job)
     while next(steps).done < 2:
         pass
-    viewer: Any = ViewerModel()
     view = shown(viewer, tmp_path / "a.zarr")
     assert view.layer("labels").name == "a · nuclei: 2 of 12 blocks done"
-    assert view.layer("magnitude").visible
-    assert view.layer("points") is None
+    assert view.layer("magnitude").visible and view.layer("points") is None
     assert view.layer("qc/nuclei") is None
     for _ in steps:
         pass
     view.watch()
-    assert view.layer("labels").name == "a · nuclei"
-    assert view.layer("qc/nuclei") is not None
+    assert view.layer("labels").name == "a · nuclei" and view.layer("qc/nuclei") is not None
     assert int(np.asarray(view.layer("labels").data[0]).max()) == len(view._places) > 100
 
 
-def test_a_slide_opens_before_anything_was_found_on_it(store: Path, tmp_path: Path) -> None:
-    from napari.components import ViewerModel  # noqa: PLC0415
-
+def test_a_slide_opens_before_anything_was_found_on_it(store, viewer, tmp_path) -> None:
     slide = tmp_path / "b.svs"
     slide.write_bytes((store.parent / "a.tif").read_bytes())
-    viewer: Any = ViewerModel()
-    for data, about, kind in get_reader(str(slide))(str(slide)):
-        getattr(viewer, f"add_{kind}")(data, **about)
+    opened(viewer, slide)
     (layer,) = viewer.layers
     assert (layer.name, layer.rgb, layer.scale.tolist()) == ("b", True, [0.25, 0.25])
     whole = open_slide(store.parent / "a.tif").read(0, 560, 0, 600)
@@ -186,22 +170,16 @@ def test_a_slide_opens_before_anything_was_found_on_it(store: Path, tmp_path: Pa
     assert slides_view.slide_path(layer) == str(slide)
 
 
-def test_a_slide_without_small_levels_gets_one(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slide_without_small_levels_gets_one(store, monkeypatch) -> None:
     monkeypatch.setattr(slides_view, "MOST_AT_ONCE", 50_000)
     (data, about, _), *_ = slides_view.read_picture(store.parent / "a.tif")
-    assert about["multiscale"]
-    assert [level.shape for level in data] == [(560, 600, 3), (187, 200, 3)]
+    assert about["multiscale"] and [level.shape for level in data] == [(560, 600, 3), (187, 200, 3)]
 
 
 @pytest.fixture
-def at_work(store: Path, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def at_work(store, viewer, tmp_path, qtbot, monkeypatch) -> Any:
     """A workspace with a slide open, a model that is drawn into it, and what it has said."""
-    from napari.components import ViewerModel  # noqa: PLC0415
-
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    viewer: Any = ViewerModel()
     work, said = Workspace(viewer), list[str]()
     work.said.connect(lambda text, _tone: said.append(text))
     work.session.choose_model(f"{DRAWN}:stub", remember=False)
@@ -212,9 +190,7 @@ def at_work(store: Path, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyP
     work.close()
 
 
-def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
-    at_work: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(at_work, tmp_path, qtbot):
     work, runs, viewer = at_work.work, at_work.runs, at_work.viewer
     layer = viewer.layers[0]
     corners = np.array([[20, 30], [20, 200], [300, 200], [300, 30]]) * 0.25
@@ -231,8 +207,7 @@ def test_a_slide_is_segmented_beside_the_viewer_stopped_and_goes_on(
     qtbot.waitUntil(lambda: not runs.busy, timeout=120_000)
     store = SlideStore(str(tmp_path / "a.zarr"))
     rows, cols = np.nonzero(store.tissue.cells)
-    assert rows.max() * 32 <= 300
-    assert cols.max() * 32 <= 200
+    assert rows.max() * 32 <= 300 and cols.max() * 32 <= 200
     assert len(slides_view.read_places(store)) > 10
     assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
     assert store.run.takes == {1: ("left", 1)}
@@ -269,17 +244,14 @@ def test_a_slide_that_another_reader_opened_is_run_too_and_not_with_other_parame
     qtbot.waitUntil(lambda: not runs.busy, timeout=120_000)
     assert re.fullmatch(r"a\.zarr: [\d,]+ nuclei\.", at_work.said[-1])
     slide = follow(viewer, tmp_path / "a.zarr").layer("slide")  # where the result lies: in um
-    assert slide is not layer
-    assert slide.scale.tolist() == [0.25, 0.25]
+    assert slide is not layer and slide.scale.tolist() == [0.25, 0.25]
     work.session.set_options(replace(work.session.options, separation="hover_net"))
     runs.start(layer, tmp_path)
     qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
     assert "was begun otherwise: separation" in at_work.said[-1]
 
 
-def test_a_slide_goes_on_when_its_viewer_is_closed(
-    at_work: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_a_slide_goes_on_when_its_viewer_is_closed(at_work, tmp_path, qtbot) -> None:
     draw_all(at_work, 0.25)
     at_work.runs.start(at_work.viewer.layers[0], tmp_path)
     qtbot.waitUntil((tmp_path / "a.zarr.log").exists, timeout=60_000)
@@ -293,24 +265,19 @@ def test_the_manifest_lists_the_endings_of_slides() -> None:
     assert all(f'"*{ending}"' in manifest for ending in SLIDE_SUFFIXES)
 
 
-def test_what_keeps_a_slide_from_being_run_is_said(
-    at_work: Any, tmp_path: Path, qtbot: Any
-) -> None:
+def test_what_keeps_a_slide_from_being_run_is_said(at_work, tmp_path, qtbot) -> None:
     runs, viewer = at_work.runs, at_work.viewer
     drawn = viewer.add_image(np.zeros((64, 64, 3), np.uint8), name="made here")
-    with pytest.raises(InputError, match="does not come from a file"):
-        runs.start(drawn, tmp_path)
+    refuses("does not come from a file", runs.start, drawn, tmp_path)
     at_work.work.session.choose_model(str(tmp_path / "gone.pth"), remember=False)
     runs.start(viewer.layers[0], tmp_path)
     qtbot.waitUntil(lambda: not runs.busy, timeout=60_000)
     assert "gone.pth" in at_work.said[-1]
     (tmp_path / "blocked").write_text("")
     draw_all(at_work, 0.25)
-    with pytest.raises(OutputError, match="blocked"):
-        runs.start(viewer.layers[0], tmp_path / "blocked")
+    refuses("blocked", runs.start, viewer.layers[0], tmp_path / "blocked", by=OutputError)
     (tmp_path / "x.json").write_text('{"slides": 3}')
-    with pytest.raises(InputError, match="no job of a slide"):
-        read_job(tmp_path / "x.json")
+    refuses("no job of a slide", read_job, tmp_path / "x.json")
 
 
 def test_looking_at_slides_loads_no_torch(store: Path) -> None:

@@ -72,16 +72,21 @@ def test_a_run_is_looked_at_while_it_goes_on_though_the_tab_was_left_at_once(
     assert tab.timer.isActive() is trainer.view.active is (state == "running")
 
 
-def test_curves_are_drawn_with_their_latest_numbers(tab, trainer, store, qtbot):
+def test_curves_have_their_latest_numbers_and_a_start_its_model(tab, trainer, store, qtbot, work):
     store.record("r")
     opened(trainer, qtbot, "r")
     legend = [label.text for _, label in tab.run.plot.legend.items]
-    assert legend == ["AJI 0.3", "magnitude 0.35", "its target 0.68"]
+    assert legend == ["AJI 0.3", "magnitude 0.35", "its target 0.67"]
     for at, kind in enumerate(PLOTS):
         tab.run.kind.setValue(at)
         tab.run._draw()
         shown = [line for line in kind.lines if len(points(trainer.view, line)[0])]
         assert shown and len(tab.run.plot.legend.items) <= len(shown)
+    work.session.choose_model("/m/a.pth")
+    assert trainer.config.start == "/m/a.pth"
+    tab.setup._start_picked("scratch:compact")
+    work.session.choose_model("/m/b.pth")
+    assert trainer.config.start == tab.setup.start_from.value() == "scratch:compact"
 
 
 def test_failures_are_told_with_a_way_on(tab, trainer, store, qtbot):
@@ -145,14 +150,6 @@ def test_a_start_waits_for_the_check_and_copies_pairs(
     assert run.name.startswith("lite-typed-20") and trainer.started == {run.name}
 
 
-def test_the_starting_model_follows_the_one_above_until_another_is_picked(tab, trainer, work):
-    work.session.choose_model("/m/a.pth")
-    assert trainer.config.start == "/m/a.pth"
-    tab.setup._start_picked("scratch:compact")
-    work.session.choose_model("/m/b.pth")
-    assert trainer.config.start == tab.setup.start_from.value() == "scratch:compact"
-
-
 @pytest.fixture
 def window(qtbot, tab, trainer):
     """One that holds the tab and asks before it closes, as napari's does."""
@@ -178,8 +175,7 @@ def test_closing_asks_and_can_be_cancelled(window, trainer, store, answer, close
     window.close()
     assert window.isVisible() and "r goes on" in question.box.text()
     click(question.box, answer)
-    assert window.isVisible() is not closed
-    assert (("stop", "r") in store.asked) == stopped
+    assert window.isVisible() is not closed and (("stop", "r") in store.asked) == stopped
 
 
 def test_a_program_that_closes_its_viewer_is_not_asked(window, tab, trainer):

@@ -51,7 +51,7 @@ def test_three_channels_become_one_image():
     assert v.as_rgb(layers[0], layers).data[5, 5].tolist() == [0, 1, 2]
 
 
-def test_slides_are_run_in_a_drawn_rectangle():
+def test_slides_are_run_in_a_drawn_rectangle_or_in_what_the_canvas_shows():
     levels = [np.broadcast_to(np.uint8(0), (n, n, 3)) for n in (24_000, 600)]
     slide, viewer = Image(levels, multiscale=True, rgb=True, name="slide"), ViewerModel()
     viewer.layers.append(slide)
@@ -63,9 +63,6 @@ def test_slides_are_run_in_a_drawn_rectangle():
     assert v.box_for("shapes", image, viewer) == (10, 51, 10, 61)
     viewer.layers[-1].data = [[[5, 5], [5, 10], [10, 10], [10, 5]]]
     refuses("11 x 11", v.box_for, "shapes", image, viewer)
-
-
-def test_the_view_is_what_the_canvas_shows():
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((1000, 1000, 3), np.uint8), scale=(0.5, 0.5))
     camera, size = v.camera_of(viewer), v.canvas_size(viewer)

@@ -14,6 +14,8 @@ from napari_hovernet.core.diagnosis.report import DiagnosisReport
 from napari_hovernet.core.types import Progress
 from napari_hovernet.core.weights import DEFAULT
 
+from .diagnosis_findings import made_up
+
 LONG_MS = 60_000
 
 
@@ -34,9 +36,9 @@ def tab(qtbot, work, run):
 
 
 @pytest.fixture
-def asked(tab, findings, monkeypatch, qtbot):
+def asked(tab, monkeypatch, qtbot):
     """Ask; the checks find what is made up."""
-    made = findings.made_up()
+    made = made_up()
 
     def steps(_asked):
         yield Found(1, 2, "separation", findings=made[:1])
@@ -48,13 +50,12 @@ def asked(tab, findings, monkeypatch, qtbot):
     return made
 
 
-def test_another_finding_can_be_chosen_and_read_in_other_words(tab, asked, findings):
+def test_another_finding_can_be_chosen_and_read_in_other_words(tab, asked):
     tab.list.setCurrentRow(1)
     assert tab.card.title.text() == "HV channels may be swapped"
     assert not tab.card.words.text()  # the title says it
     tab.code.setChecked(True)
-    assert tab.card.words.text() == "Cosine 0.1."
-    assert tab.work.forms["why"]["code"] is True
+    assert tab.card.words.text() == "Cosine 0.1." and tab.work.forms["why"]["code"] is True
 
 
 def test_what_was_found_survives_the_dock_and_other_nuclei_outdate_it(
@@ -75,9 +76,9 @@ def test_what_was_found_survives_the_dock_and_other_nuclei_outdate_it(
 
 
 def test_a_finding_of_another_run_has_a_picture_of_that_run(
-    tab, findings, monkeypatch, planted_run, qtbot, settle
+    tab, monkeypatch, planted_run, qtbot, settle
 ):
-    work, first = tab.work, findings.made_up()[0]
+    work, first = tab.work, made_up()[0]
     for number, shape, box in ((2, (64, 80), (60, 64, 76, 80)), (3, (16, 24), (4, 8, 4, 8))):
         found = replace(first, places=(replace(first.places[0], box=box),))
 
@@ -95,13 +96,13 @@ def test_a_finding_of_another_run_has_a_picture_of_that_run(
 
 
 def test_a_fix_changes_the_nuclei_before_all_checks_are_done_and_undo_takes_it_back(
-    tab, findings, monkeypatch, run, qtbot, settle
+    tab, monkeypatch, run, qtbot, settle
 ):
     work = tab.work
     work.tuning.choose_preset("merging_relabel")
     settle(work)
     merged = work.study.labels.max()
-    made = findings.made_up()
+    made = made_up()
 
     over = threading.Event()
 
@@ -133,16 +134,13 @@ def test_corrected_nuclei_are_fixed_and_brought_back(tab, asked, work, run, qtbo
     tab.asking.why.diagnosis = None  # the one made up has no bench
     tab.card.fix.click()
     qtbot.waitUntil(lambda: bool(tab.asking.said[0]), timeout=LONG_MS)
-    assert tab.asking.said[0].startswith("Fixed")
-    assert not work.study.instances.corrected
+    assert tab.asking.said[0].startswith("Fixed") and not work.study.instances.corrected
     tab.card.undo.click()
     assert work.study.labels is labels and work.study.instances.corrected
 
 
-def test_files_are_asked_about_whatever_is_on_screen(
-    tab, asked, monkeypatch, findings, qtbot, tmp_path
-):
-    made, of_run, go = findings.made_up(), tab.asking.finished, threading.Event()
+def test_files_are_asked_about_whatever_is_on_screen(tab, asked, monkeypatch, qtbot, tmp_path):
+    made, of_run, go = made_up(), tab.asking.finished, threading.Event()
 
     def opened(choice):
         assert (choice.model, choice.data) == (DEFAULT, str(tmp_path))

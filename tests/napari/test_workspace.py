@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from napari.components import ViewerModel
 
 from napari_hovernet._napari import demo
@@ -139,13 +138,6 @@ def test_several_images_one_after_the_other(work, settle, jobs):
     assert all(layer.visible for layer in work.viewer.layers)
 
 
-def test_an_error_is_told_once_and_nothing_is_left(work, settle, jobs):
-    jobs.error = UserError("The file is gone.")
-    work.run()
-    settle(work)
-    assert work.session.status.error == "The file is gone." and names(work) == ["slide"]
-
-
 def test_cancel_and_removed_image(work, settle, jobs):
     jobs.pause_s = 0.05
     work.run()
@@ -154,7 +146,11 @@ def test_cancel_and_removed_image(work, settle, jobs):
     assert "removed" in work.session.status.message and not work.session.runs
 
 
-def test_colour_planes_are_taken_as_rgb_on_request(work, settle):
+def test_an_error_leaves_nothing_and_colour_planes_are_taken_as_rgb(work, settle, jobs):
+    jobs.error = UserError("The file is gone.")
+    work.run()
+    settle(work)
+    assert work.session.status.error == "The file is gone." and names(work) == ["slide"]
     flat = work.viewer.add_image(np.zeros((3, 64, 80), np.uint8), rgb=False, name="flat")
     assert "colour image" in work.session.blocked_reason()
     work.take_offer()
@@ -195,16 +191,10 @@ def test_careful_mode_and_types_of_a_file_are_chosen_under_more(work, qtbot, tmp
     assert work.request(work.image_layer()).types == "" and not options.types.name.isEnabled()
 
 
-@pytest.fixture
-def no_display(monkeypatch):
+def test_without_display_it_says_what_to_do(caplog, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-
-
-def test_without_display_it_says_what_to_do(no_display, caplog, monkeypatch):
-    assert demo.main([]) == 1
-    assert "--screenshot" in caplog.text
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert demo.main([]) == 1 and "--screenshot" in caplog.text
     monkeypatch.setattr(demo.shutil, "which", lambda _: None)
-    assert demo.main(["--screenshot", "x.png"]) == 1
-    assert "xvfb xauth" in caplog.text
+    assert demo.main(["--screenshot", "x.png"]) == 1 and "xvfb xauth" in caplog.text

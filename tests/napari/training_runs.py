@@ -8,18 +8,10 @@ from napari_hovernet.app.runs import RunStore
 from napari_hovernet.core.params import DataParams, OptimParams, TrainConfig
 from napari_hovernet.core.training.files import EventWriter
 
+from ..app import fake_training
+
 STEPS = 10
 SHAPE = (40, 50)
-TERMS = ("np", "hv", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
-SHARES = ("np", "hv_mse", "hv_gradient", "hv_magnitude", "nt")
-
-
-def val_of(epoch: int) -> dict[str, float]:
-    """Scores that rise with the epochs."""
-    same = {"true_magnitude": 0.68, "hv_zero_mse": 0.25, "dice": 0.5, "cc_aji": 0.3}
-    same |= {"all_foreground_dice": 0.4, "oracle_aji": 0.9, "loss": 4.0 / (epoch + 1)}
-    risen = {"aji": 0.1 * epoch, "pq": 0.05 * epoch, "cosine": 0.1 * epoch}
-    return same | risen | {"magnitude": 0.05 + 0.1 * epoch, "hv_mse": 0.3 - 0.02 * epoch}
 
 
 class Recorder:
@@ -38,20 +30,16 @@ class Recorder:
         return self
 
     def step(self, step):
-        self.write(
-            "step", epoch=(step - 1) // STEPS + 1, step=step, lr=1e-4, total=4.0 / step,
-            terms=dict.fromkeys(TERMS, 1.0 / step) | {"nt": 0.0},
-            shares=dict.fromkeys(SHARES, 0.25) | {"nt": 0.0},
-            magnitude=0.3, true_magnitude=0.68, images_per_s=12.5, eta_s=90.0,
-        )  # fmt: skip
+        self.write("step", **fake_training.step_fields(step, (step - 1) // STEPS + 1, 900))
         self.write("heads", epoch=1, step=step, grad_share={"np": 0.4, "hv": 0.6, "nt": 0.0})
 
     def epoch(self, epoch, remark=""):
         if epoch:
             for step in range((epoch - 1) * STEPS + 1, epoch * STEPS + 1):
                 self.step(step)
-        self.write("epoch", epoch=epoch, train={"total": 3.0}, val=val_of(epoch),
-                          best=True, seconds=1.0, remark=remark)  # fmt: skip
+        val = fake_training.val_fields(epoch, 0.05 + 0.1 * epoch)
+        self.write("epoch", epoch=epoch, train={"total": 3.0}, val=val, best=True, seconds=1.0,
+                   remark=remark)  # fmt: skip
         self.preview(epoch)
 
     def preview(self, epoch):

@@ -31,11 +31,17 @@ class Machine:
         self.add("id", "echo 0")
         self.add("ldconfig", "true")
 
-    def add(self, name: str, body: str) -> None:
+    def add(self, name: str, body: str, path: Path | None = None) -> None:
         """Add a command; what it is called with goes to the log."""
-        path = self.bin / name
+        path = path or self.bin / name
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>"{self.log}"\n{body}\n')
         path.chmod(0o755)
+
+    def add_venv(self, body: str = "") -> None:
+        """Add an environment, whose Python does as much as the body says."""
+        (self.venv / "bin").mkdir(parents=True)
+        (self.venv / "pyvenv.cfg").write_text("version = 3.12\n")
+        self.add("venv-python", body, self.venv / "bin" / "python")
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the script here."""
@@ -56,20 +62,15 @@ def machine(root: Path, tmp_path: Path) -> Machine:
     return Machine(tmp_path, root / "tools" / "get-started.sh")
 
 
-def test_without_a_command_it_says_how_to_use_it(machine: Machine) -> None:
+def test_its_use_and_missing_system_packages_are_told(machine) -> None:
     run = machine.run()
-    assert run.returncode == 2
-    assert "get-started.sh demo" in run.stderr
+    assert run.returncode == 2 and "get-started.sh demo" in run.stderr
     assert machine.run("--help").returncode == 0
-
-
-def test_missing_system_packages_are_named_where_they_cannot_be_installed(machine) -> None:
     run = machine.run("test")
     assert run.returncode == 1
     for package in ("libgl1", "libxcb-cursor0", "libglib2.0-0", "xvfb", "xauth"):
         assert f" {package} " in run.stderr
-    assert "apt-get install" in run.stderr
-    assert not machine.venv.exists()
+    assert "apt-get install" in run.stderr and not machine.venv.exists()
 
 
 def test_only_what_is_missing_is_installed(machine: Machine) -> None:
@@ -79,8 +80,7 @@ def test_only_what_is_missing_is_installed(machine: Machine) -> None:
     machine.add("apt-get", "true")
     run = machine.run("setup", PYTHON="no-such-python")
     (call,) = machine.calls("apt-get")
-    assert "install --no-install-recommends" in call
-    assert call.endswith("libglib2.0-0 xauth")
+    assert "install --no-install-recommends" in call and call.endswith("libglib2.0-0 xauth")
     assert not {"libgl1", "libegl1", "xvfb"} & set(call.split())
     assert "PYTHON=no-such-python does not run" in run.stderr
 
@@ -90,8 +90,7 @@ def test_an_unfit_python_is_named_and_what_to_do(machine, pythons) -> None:
     for name in pythons:
         machine.add(name, OLD_PYTHON)
     run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
-    assert run.returncode == 1
-    assert "Python 3.11, 3.12 or 3.13 is needed" in run.stderr
+    assert run.returncode == 1 and "Python 3.11, 3.12 or 3.13 is needed" in run.stderr
     assert ("/usr/bin/python3 is 3.9" in run.stderr) == bool(pythons)
     assert "apt-get install python3.12 python3.12-venv" in run.stderr
 
@@ -100,18 +99,13 @@ def test_a_folder_that_is_no_environment_is_left_alone(machine: Machine) -> None
     machine.venv.mkdir()
     (machine.venv / "thesis.txt").write_text("mine")
     run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1", PYTHON=sys.executable)
-    assert run.returncode == 1
-    assert "is no Python environment" in run.stderr
+    assert run.returncode == 1 and "is no Python environment" in run.stderr
     assert (machine.venv / "thesis.txt").read_text() == "mine"
 
 
 def test_what_is_installed_is_not_installed_again(machine: Machine) -> None:
     """The second run asks Python for its version and for pip, and nothing else."""
-    (machine.venv / "bin").mkdir(parents=True)
-    (machine.venv / "pyvenv.cfg").write_text("version = 3.12\n")
-    python = machine.venv / "bin" / "python"
-    python.write_text(f'#!/bin/sh\necho "venv-python $*" >>"{machine.log}"\n')
-    python.chmod(0o755)
+    machine.add_venv()
     machine.add("python3", "exit 0")
     first = machine.run("setup", SKIP_SYSTEM_PACKAGES="1", TORCH="torch==2.13.0")
     assert first.returncode == 0, first.stderr
@@ -133,15 +127,10 @@ def test_what_is_installed_is_not_installed_again(machine: Machine) -> None:
 def test_a_cpu_build_of_torch_is_preferred(machine, listed, wanted) -> None:
     if os.path.exists("/proc/driver/nvidia/version"):
         pytest.skip("this machine has an NVIDIA GPU: the usual build is right")
-    (machine.venv / "bin").mkdir(parents=True)
-    (machine.venv / "pyvenv.cfg").write_text("version = 3.12\n")
-    python = machine.venv / "bin" / "python"
-    python.write_text(
-        f'#!/bin/sh\necho "venv-python $*" >>"{machine.log}"\n'
+    machine.add_venv(
         'case "$*" in *"import torch"*) exit 1 ;; *"index versions"*'
-        f') printf "torch (2.15.0)\\nAvailable versions: {listed}\\n" ;; esac\n'
+        f') printf "torch (2.15.0)\\nAvailable versions: {listed}\\n" ;; esac'
     )
-    python.chmod(0o755)
     run = machine.run("setup", SKIP_SYSTEM_PACKAGES="1")
     assert run.returncode == 0, run.stderr
     installs = [c.split(" install ")[1] for c in machine.calls("venv-python") if " install " in c]

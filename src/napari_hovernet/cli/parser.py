@@ -106,14 +106,14 @@ COMMANDS = {
         "'napari-hovernet[vit]') and write them as features of a token decoder.", ".models:tokens"),
     "train": Command(
         "Fine-tune a model on labelled images, in a process of its own.",
-        ".train:run"),
-    "runs": Command("List training runs, or remove one.", ".train:run"),
+        ".train:train"),
+    "runs": Command("List training runs, or remove one.", ".train:list_runs"),
     "attach": Command(
         "Show what a training run does, from its beginning; Ctrl-C leaves it alone.",
-        ".train:run"),
+        ".train:attach"),
     "stop": Command(
         "Ask a training run to end after its step, with a checkpoint.",
-        ".train:run"),
+        ".train:stop"),
     "info": Command(
         "Tell what a model file is, without running it; without a name, list the built-in "
         "models with their licences.", ".models:info"),
@@ -124,7 +124,7 @@ COMMANDS = {
     "check-loss": Command(
         "Check the training loss: five well-known claims and tests, what each measures, why it "
         "decided nothing, and the corrected test. Status 1 if one of these fails.",
-        ".train:run"),
+        ".train:check_loss"),
     "demo": Command(
         "Open napari with a sample image and segment it with the built-in model.",
         ".models:demo"),
@@ -344,7 +344,6 @@ def _add_check_loss(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0,
         help="of the random maps; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.set_defaults(action="check-loss")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -473,7 +472,6 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     run("--resume", nargs="?", const="", metavar="RUN", help="let a run go on that ended early")
     run("--run", type=Path, help=argparse.SUPPRESS)
     add("-q", "--quiet", action="store_true", help="no table and no notes")
-    parser.set_defaults(action="train")
 
 
 def epochs_of(text: str) -> tuple[int, ...]:
@@ -493,7 +491,6 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help=RUNS)
     parser.add_argument("--remove", metavar="RUN", help="delete a run that has ended, all of it")
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(action="list")
 
 
 def _add_attach(parser: argparse.ArgumentParser) -> None:
@@ -504,7 +501,6 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
     add("--plot", type=Path, metavar="FILE.png", help="save the curves, anew after each epoch")
     add("--report", action="store_true", help="write its report page now")
     add("-q", "--quiet", action="store_true", help="no table and no notes")
-    parser.set_defaults(action="attach")
 
 
 def _add_stop(parser: argparse.ArgumentParser) -> None:
@@ -514,4 +510,3 @@ def _add_stop(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--kill", action="store_true", help="end its process at once")
     how.add_argument("--pause", action="store_true",
         help="let it wait between two steps; --resume goes on")
-    parser.set_defaults(action="stop")

@@ -61,16 +61,6 @@ LEGEND = (
 MAX_SEED = 2**32
 
 
-def run(options: Namespace) -> int:
-    """Run one of the commands."""
-    if options.action == "train":
-        return train(options)
-    if options.action == "check-loss":
-        return check_loss(options)
-    actions = {"list": list_runs, "attach": attach, "stop": stop}
-    return actions[options.action](RunStore(options.runs_dir), options)
-
-
 # train
 
 
@@ -195,8 +185,9 @@ def _interrupt(store: RunStore, folder: RunFolder, *, again: bool) -> None:
 # runs, attach, stop
 
 
-def list_runs(store: RunStore, options: Namespace) -> int:
+def list_runs(options: Namespace) -> int:
     """Print all runs, or remove one."""
+    store = RunStore(options.runs_dir)
     if options.remove is not None:
         folder = store.find(options.remove)
         store.remove(folder)
@@ -238,8 +229,9 @@ def _row(info: RunInfo) -> list[str]:
     ]
 
 
-def attach(store: RunStore, options: Namespace) -> int:
+def attach(options: Namespace) -> int:
     """Show a run until it ends or Ctrl-C; 1 if it failed."""
+    store = RunStore(options.runs_dir)
     if options.run:
         folder = store.find(options.run)
     else:
@@ -270,8 +262,9 @@ def attach(store: RunStore, options: Namespace) -> int:
     return 1 if view.state in FAILURES else OK
 
 
-def stop(store: RunStore, options: Namespace) -> int:
+def stop(options: Namespace) -> int:
     """Stop, pause or kill a run."""
+    store = RunStore(options.runs_dir)
     folder = store.find(options.run)
     if options.kill:
         store.kill(folder)

@@ -84,6 +84,10 @@ class InferenceParams:
         "auto", "Streamed", "'on' reads ahead, copies beside the network's work, and brings back "
         "NP in 8 bits, HV in 16 and the likeliest type; 'auto' = on where only nuclei are wanted "
         "from a CUDA GPU.", options=("auto", "on", "off"), option="streamed")
+    compiled: str = choice(
+        "off", "Compiled", "'on' lets torch compile the network first: half a minute and more once "
+        "a process, which pays over many large images. Never in a program with windows.",
+        options=("off", "on"), option="compiled")
 
     def __post_init__(self) -> None:
         check_choices(self)

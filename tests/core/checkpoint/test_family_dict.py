@@ -38,8 +38,7 @@ def test_plain_torch_reads_the_familys_dict(ours, tmp_path):
         1, "epidermal", 5, 1)  # fmt: skip
     assert raw["organs"] == ["skin", "headandneck", "headneck"]
     assert (raw["best_dice"], raw["best_hv_mse"]) == (0.8, 0.3)
-    assert raw["best_loss"] == pytest.approx(2.2)
-    assert raw["combined_score"] == pytest.approx(0.9)
+    assert (raw["best_loss"], raw["combined_score"]) == (pytest.approx(2.2), pytest.approx(0.9))
     assert math.isnan(raw["best_nt_acc"]), "nothing measures it"
     fresh = OptimusDecoder(8, 4, n_types=5)
     fresh.load_state_dict(raw["model_state_dict"])
@@ -49,10 +48,8 @@ def test_plain_torch_reads_the_familys_dict(ours, tmp_path):
 def test_a_round_trip_keeps_arguments_history_and_readings(ours, tmp_path):
     save_model(ours, tmp_path / "m.pth")
     back = load_model(tmp_path / "m.pth", "cpu")
-    assert back.info.training == ours.info.training
-    assert back.info.history == ours.info.history
-    assert back.info.hv_convention == "hv_inward_peak"
-    assert back.network.config == ours.network.config
+    assert (back.info.training, back.info.history) == (ours.info.training, ours.info.history)
+    assert (back.info.hv_convention, back.network.config) == ("hv_inward_peak", ours.network.config)
     assert not any("token prefix" in n or "convention" in n for n in back.info.notes)
     save_model(back, tmp_path / "again.pth")
     first, again = (torch.load(tmp_path / n, weights_only=True) for n in ("m.pth", "again.pth"))
@@ -69,8 +66,7 @@ def test_what_a_foreign_dict_says_or_lacks_is_passed_on(ours, tmp_path):
     raw = torch.load(tmp_path / "g.pth", weights_only=True)
     for key in ("epoch", "best_dice", "best_nt_acc", "family", "organs", "args"):
         assert raw[key] == foreign[key]
-    assert raw["token_prefix"] == 5
-    assert "assumed" in " ".join(describe(tmp_path / "f.pth").notes)
+    assert raw["token_prefix"] == 5 and "assumed" in " ".join(describe(tmp_path / "f.pth").notes)
     torch.save({"model_state_dict": ours.network.state_dict()}, tmp_path / "bare.pth")
     for before, after in (("bare", "once"), ("once", "twice")):
         save_model(load_model(tmp_path / f"{before}.pth", "cpu"), tmp_path / f"{after}.pth")

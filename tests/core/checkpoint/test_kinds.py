@@ -5,6 +5,8 @@ from napari_hovernet.core.checkpoint import describe, kinds
 from napari_hovernet.core.networks.registry import build
 from napari_hovernet.errors import CheckpointError
 
+from ...refusals import refuses
+
 HOVERNETS = [("fast", 6), ("fast", None), ("original", 5), ("original", None)]
 
 
@@ -36,8 +38,7 @@ def test_hovernet_is_read_from_its_shapes(wrap, kind, mode, n_types, cheap):
     assert found.info.file_kind == kind
     assert (found.info.architecture, found.info.mode) == ("hovernet", mode)
     assert found.info.config == {"mode": mode, "n_types": n_types}
-    assert len(found.info.types) == (n_types or 0)
-    assert found.state.keys() == state.keys()
+    assert (len(found.info.types), found.state.keys()) == (n_types or 0, state.keys())
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model."])
@@ -46,8 +47,7 @@ def test_optimus_is_read_from_its_shapes(prefix, cheap):
     payload = {"epoch": 4, "model_state_dict": {prefix + k: v for k, v in state.items()}}
     found = kinds.recognise(payload, "m")
     wanted = {"embed_dim": 32, "bottleneck": 16, "n_types": 4, "token_prefix": 5}
-    assert found.info.config == wanted
-    assert found.info.file_kind == "optimus"
+    assert (found.info.config, found.info.file_kind) == (wanted, "optimus")
     assert found.state.keys() == state.keys()
 
 
@@ -78,8 +78,7 @@ def test_our_own_are_read_from_their_shapes(name, config, cheap):
     ],
 )
 def test_no_weights_or_unknown_ones_are_described(payload, match):
-    with pytest.raises(CheckpointError, match=match):
-        kinds.recognise(payload, "m")
+    refuses(match, kinds.recognise, payload, "m", by=CheckpointError)
 
 
 OPTIMUS = ("bottleneck.0.weight", "np_head.head.0.weight")
@@ -100,8 +99,7 @@ def test_a_relative_is_refused_by_name_with_what_to_do(name, prefix, tmp_path):
     path = tmp_path / "m.pth"
     state = {prefix + key: torch.zeros(1) for key in RELATIVES[name]}
     torch.save({"model_state_dict": state, "epoch": 1}, path)
-    with pytest.raises(CheckpointError, match=f"{name}.* not supported: .{{20}}"):
-        describe(path)
+    refuses(f"{name}.* not supported: .{{20}}", describe, path, by=CheckpointError)
 
 
 def hovernet(edge=3, n_types=None):
@@ -113,8 +111,7 @@ def hovernet(edge=3, n_types=None):
 
 def test_types_are_assumed_from_their_number():
     info = kinds.hovernet_info(hovernet(n_types=6), "hover_net", "m")
-    assert info.types[1].name == "neoplastic"
-    assert info.types[5].color == (255, 165, 0)
+    assert (info.types[1].name, info.types[5].color) == ("neoplastic", (255, 165, 0))
     assert info.licence == kinds.PANNUKE_LICENCE
     notes = " ".join(info.notes)
     assert all(word in notes for word in ("PanNuke are assumed", "0.25 assumed", "licence"))
@@ -128,8 +125,7 @@ def test_types_are_assumed_from_their_number():
 def test_five_classes_are_told_apart_by_the_published_mode(edge, third):
     info = kinds.hovernet_info(hovernet(edge, 5), "hover_net", "m")
     assert info.types[3].name == third
-    assert "assumed" in info.notes[0]
-    assert info.licence == ""
+    assert "assumed" in info.notes[0] and info.licence == ""
 
 
 def optimus():

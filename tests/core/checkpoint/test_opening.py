@@ -139,8 +139,7 @@ def test_what_training_scripts_store_is_read(form, tmp_path):
     torch.save(stored, path, _use_new_zipfile_serialization=FORMS[form])
     back = read(path, identify(path))
     assert (back["best_dice"], back["best_loss"], back["epoch"]) == (0.5, 0.25, 3)
-    assert back["good"] is True
-    assert str(back["args"].out).replace("\\", "/") == "runs/a"
+    assert back["good"] is True and str(back["args"].out).replace("\\", "/") == "runs/a"
 
 
 def test_numpy_scalars_under_the_old_name_are_read(tmp_path):
@@ -179,21 +178,16 @@ def rewrite(path, **fields):
     save_file(state, path, {header.KEY: json.dumps(data | fields)})
 
 
-def test_loaded_model_is_ready_and_known(ours, tiny):
+def test_loaded_model_is_ready_and_known_by_its_weights_too(ours, tiny, tmp_path):
     model = load_model(ours, "cpu")
-    assert not model.network.training
-    assert model.device == torch.device("cpu")
+    assert not model.network.training and model.device == torch.device("cpu")
     image = torch.rand(1, 3, 8, 8) * 255
     with torch.inference_mode():
         assert torch.equal(model.network(image)["tp"], tiny.network(image)["tp"])
     info = model.info
     assert info.parameters == sum(p.numel() for p in tiny.network.parameters())
     assert info.sha256 == hashlib.sha256(ours.read_bytes()).hexdigest()
-    assert info.source == str(ours)
-    assert vars(describe(ours)) == vars(info)
-
-
-def test_plain_safetensors_of_a_known_network_are_recognised(tiny, tmp_path):
+    assert (info.source, vars(describe(ours))) == (str(ours), vars(info))
     path = tmp_path / "plain.safetensors"
     save_file(tiny.network.state_dict(), path)
     assert describe(path).file_kind == "bare weights"
@@ -204,8 +198,7 @@ def test_the_built_in_model_is_found_by_name_or_the_remedy_named(ours, monkeypat
     ours.rename(ours.with_name("compact.safetensors"))
     assert weights.offered() == ("compact",)
     info = describe("compact")
-    assert info.source == "compact"
-    assert load_model("compact", "cpu").info.sha256 == info.sha256
+    assert (info.source, load_model("compact", "cpu").info.sha256) == ("compact", info.sha256)
     monkeypatch.setattr(weights, "FOLDER", tmp_path / "none")
     assert weights.offered() == ()
     with pytest.raises(CheckpointError, match=r"which has none.*install napari-hovernet again"):
@@ -217,8 +210,7 @@ def test_what_is_said_of_a_built_in_model_is_in_its_header():
     for name in weights.offered():
         known, info = weights.BUILT_IN[name], describe(name)
         assert info.licence.startswith(known.licence)
-        assert known.commercial == ("NC" not in known.licence)
-        assert known.attribution
+        assert known.commercial == ("NC" not in known.licence) and known.attribution
 
 
 @pytest.mark.parametrize("source", [None, 5])

@@ -71,8 +71,7 @@ def test_hovernet_plus_gives_nuclei_and_layers(tmp_path: Path) -> None:
     state = filled(network)
     torch.save(state, tmp_path / "plus.pth")
     made = load_model(tmp_path / "plus.pth", "cpu")
-    assert made.info.mpp == 0.5
-    assert any("5 tissue layers" in note for note in made.info.notes)
+    assert made.info.mpp == 0.5 and any("5 tissue layers" in note for note in made.info.notes)
     with torch.inference_mode():
         out = made.network(torch.zeros(1, 3, 256, 256))
     assert {name: tuple(v.shape[1:]) for name, v in out.items()} == {

@@ -27,19 +27,21 @@ def pair(folder: Path, name: str, edge: int = 40, labels: np.ndarray | None = No
     cv2.imwrite(str(folder / f"{name}_lab.png"), labels.astype(np.uint16))
 
 
-def test_a_folder_of_images_and_labels(tmp_path: Path) -> None:
+def test_a_folder_of_images_and_labels_that_fits_the_memory(tmp_path, monkeypatch) -> None:
     for name in ("a", "b"):
         pair(tmp_path, name)
     cv2.imwrite(str(tmp_path / "alone.png"), np.zeros((9, 9, 3), np.uint8))
     found = gather([tmp_path])
     assert [s.name for s in found.samples] == ["a", "b"]
     sample = found.samples[0]
-    assert sample.arrays.image.dtype == np.uint8
-    assert sample.arrays.labels.dtype == np.int32
+    assert (sample.arrays.image.dtype, sample.arrays.labels.dtype) == (np.uint8, np.int32)
     assert sample.arrays.labels.max() == 15
     stored = cv2.imread(str(tmp_path / "a.png"))[..., ::-1]
     assert (sample.arrays.image == stored).all(), "RGB"
     assert "1 images without labels are left out (alone)" in found.notes
+    pair(tmp_path, "a")
+    monkeypatch.setattr(load, "free_memory", lambda: 1000)
+    refuses(r"up to a take .* GB of memory; cut large ones", gather, [tmp_path])
 
 
 def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
@@ -55,8 +57,7 @@ def test_folders_train_and_valid_are_a_split_and_test_is_kept_out(tmp_path: Path
         for name in names:
             pair(tmp_path / split, name)
     data = load_samples(DataParams(sources=(str(tmp_path),)))
-    assert [s.name for s in data.train] == ["a", "b"]
-    assert [s.name for s in data.val] == ["c"]
+    assert ([s.name for s in data.train], [s.name for s in data.val]) == (["a", "b"], ["c"])
     assert "2 images of the test split are kept out of training" in data.notes
 
 
@@ -81,8 +82,7 @@ def test_an_index_of_this_program_groups_by_its_source(tmp_path: Path) -> None:
         save_training_pair(tmp_path, f"region{i}", image, labels, about)
     data = load_samples(DataParams(sources=(str(tmp_path),)))
     assert {s.group for s in data.all} == {"slide0", "slide1"}
-    assert len(data.val) == 3
-    assert len({s.group for s in data.val}) == 1
+    assert (len(data.val), len({s.group for s in data.val})) == (3, 1)
 
 
 def test_a_mat_file_brings_types(tmp_path: Path) -> None:
@@ -104,17 +104,10 @@ def test_labels_of_another_size_are_a_fault_and_damage_a_problem(tmp_path: Path)
     (tmp_path / "torn.png").write_bytes((tmp_path / "a.png").read_bytes()[:300])
     (tmp_path / "torn_lab.png").write_bytes((tmp_path / "a_lab.png").read_bytes())
     found = gather([tmp_path])
-    assert [s.name for s in found.samples] == ["a", "b", "c"]
-    assert len(found.problems) == 2
+    assert ([s.name for s in found.samples], len(found.problems)) == (["a", "b", "c"], 2)
     (fault,) = found.faults
     assert "small: the image is 40 x 40 pixels, its labels 20 x 40" in fault
     assert any("torn" in text for text in found.problems)
-
-
-def test_more_than_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair(tmp_path, "a")
-    monkeypatch.setattr(load, "free_memory", lambda: 1000)
-    refuses(r"up to a take .* GB of memory; cut large ones", gather, [tmp_path])
 
 
 EVERYTHING = DataChoice()
@@ -163,25 +156,21 @@ def test_plain_columns_as_programs_write_them(tmp_path: Path, text: str, encodin
     assert pair == Pair("a", tmp_path / "im/a.png", tmp_path / "im/a_lab.png", mpp=0.25)
 
 
-def test_images_of_one_name_get_their_folders(tmp_path: Path) -> None:
-    text = "image,label\nim/a.png,im/a_lab.png\nim2/a.png,im/a_lab.png\nim/b.png,x.png\n"
-    pairs = read_index(index(tmp_path, text), EVERYTHING)
-    assert [pair.name for pair in pairs] == ["im/a", "im2/a", "b"]
-
-
-def test_split_source_and_pattern(tmp_path: Path) -> None:
+def test_split_source_pattern_and_folders_of_one_name(tmp_path) -> None:
     text = "image,label,source,split\nim/a.png,l,A,val\nim/b.png,l,B,val\nim2/a.png,l,A,train\n"
     path = index(tmp_path, text)
 
     def names(**given: str) -> list[str]:
         return [pair.name for pair in read_index(path, DataChoice(**given))]
 
-    assert names(split="val") == ["im/a", "b"]
-    assert names(split="val", source="A") == ["im/a"]
+    assert (names(split="val"), names(split="val", source="A")) == (["im/a", "b"], ["im/a"])
     assert names(pattern="b*") == ["b"]
     refuses("no image of split 'test', only of train, val", names, split="test")
     refuses("no image of source 'C', only of A, B", names, split="val", source="C")
     refuses("no image like 'z", names, pattern="z*")
+    text = "image,label\nim/a.png,im/a_lab.png\nim2/a.png,im/a_lab.png\nim/b.png,x.png\n"
+    pairs = read_index(index(tmp_path, text), EVERYTHING)
+    assert [pair.name for pair in pairs] == ["im/a", "im2/a", "b"]
 
 
 def test_what_is_missing_or_no_text_is_named(tmp_path) -> None:
@@ -218,6 +207,4 @@ def test_what_is_missing_or_no_text_is_named(tmp_path) -> None:
 )
 def test_what_is_refused_says_where(tmp_path: Path, text: str, said: str) -> None:
     path = index(tmp_path, text)
-    with pytest.raises(InputError, match=said) as refused:
-        read_index(path, EVERYTHING)
-    assert "list.csv" in str(refused.value)
+    assert "list.csv" in refuses(said, read_index, path, EVERYTHING)

@@ -43,10 +43,8 @@ def test_a_fold_is_read_from_disk_image_by_image(tmp_path: Path) -> None:
     found = gather([tmp_path])
     assert [s.name for s in found.samples][:2] == ["fold1_0000", "fold1_0001"]
     sample = found.samples[2]
-    assert sample.stored
-    assert sample.shape == (EDGE, EDGE)
-    assert sample.arrays.image.dtype == np.uint8
-    assert (sample.arrays.image == images[2]).all()
+    assert sample.stored and sample.shape == (EDGE, EDGE)
+    assert sample.arrays.image.dtype == np.uint8 and (sample.arrays.image == images[2]).all()
     assert len(np.unique(sample.arrays.labels)) == 11, "ids of the classes do not meet"
     for k in range(5):
         assert ((sample.arrays.types == k + 1) == (masks[2, ..., k] > 0)).all()
@@ -87,12 +85,19 @@ def test_wrong_mask_channels_are_a_fault(tmp_path: Path) -> None:
     assert next(f for f in report.findings if f.name == "coverage").verdict == "fault"
 
 
-def test_images_from_0_to_1_are_brought_to_bytes(tmp_path: Path) -> None:
+def test_images_from_0_to_1_are_brought_to_bytes_and_nan_or_bad_ids_named(tmp_path) -> None:
     images, _, _ = arrays()
     fold(tmp_path, images=images / 255)
     found = gather([tmp_path])
     assert (found.samples[0].arrays.image == images[0]).all()
     assert "multiplied by 255" in " ".join(found.notes)
+    images, masks, _ = arrays()
+    images[1, 0, 0, 0] = np.nan
+    fold(tmp_path, images=images)
+    refuses(r"images\.npy\[1\] holds NaN", lambda: gather([tmp_path]).samples[1].arrays)
+    for value, words in ((np.nan, "NaN or negative"), (-1, "NaN or negative"), (0.5, "fractions")):
+        masks[0, 0, 0, 0] = value
+        refuses(words, merge_classes, masks[0])
 
 
 @pytest.mark.parametrize(
@@ -111,13 +116,3 @@ def test_images_from_0_to_1_are_brought_to_bytes(tmp_path: Path) -> None:
 def test_what_is_no_pannuke_is_refused(tmp_path, change, kind, words) -> None:
     fold(tmp_path, **change)
     refuses(words, gather, [tmp_path], by=kind)
-
-
-def test_nan_pixels_and_bad_ids_name_the_image(tmp_path: Path) -> None:
-    images, masks, _ = arrays()
-    images[1, 0, 0, 0] = np.nan
-    fold(tmp_path, images=images)
-    refuses(r"images\.npy\[1\] holds NaN", lambda: gather([tmp_path]).samples[1].arrays)
-    for value, words in ((np.nan, "NaN or negative"), (-1, "NaN or negative"), (0.5, "fractions")):
-        masks[0, 0, 0, 0] = value
-        refuses(words, merge_classes, masks[0])

@@ -32,8 +32,7 @@ def test_a_reader_is_asked_each_time_and_its_errors_name_the_sample(tmp_path) ->
     sample = Sample("a", "slide", reader=partial(SampleArrays, image=IMAGE, labels=LABELS))
     assert sample.stored
     again = pickle.loads(pickle.dumps(sample))
-    assert (again.group, again.shape) == ("slide", (6, 8))
-    assert (again.arrays.labels == LABELS).all()
+    assert (again.group, again.shape) == ("slide", (6, 8)) and (again.arrays.labels == LABELS).all()
     refuses("a: it is torn", lambda: Sample("a", reader=broken).arrays)
     moved = Sample("b", reader=partial(gone, tmp_path / "x.npy"))
     refuses(r"b: cannot be read any more .*moved\?", lambda: moved.arrays.image)
@@ -45,8 +44,7 @@ def test_a_part_is_cut_from_every_plane() -> None:
     part = sample.part("b", "val", (1, 4, 2, 7))
     assert (part.name, part.group, part.split, part.shape) == ("b", "b", "val", (3, 5))
     assert (part.arrays.hv_target == hv[:, 1:4, 2:7]).all()
-    assert part.arrays.image.shape == (3, 5, 3)
-    assert sample.renamed("c").name == "c"
+    assert (part.arrays.image.shape, sample.renamed("c").name) == ((3, 5, 3), "c")
     assert sample.renamed("c").arrays.image is IMAGE
 
 
@@ -79,8 +77,7 @@ def test_counts_of_a_drawn_image() -> None:
     types = (labels == 9) * 2
     found = measure(Sample("a", image=image(labels), labels=labels, types=types, mpp=0.5))
     assert (found.nuclei, found.touching, found.components, found.parts) == (4, 3, 3, 5)
-    assert found.inside == 16 + 16 + 4 + 8
-    assert found.coverage == pytest.approx(44 / 240)
+    assert found.inside == 16 + 16 + 4 + 8 and found.coverage == pytest.approx(44 / 240)
     assert (found.highest_type, found.mpp, found.blank, found.has_labels) == (2, 0.5, False, True)
     assert found.untyped == pytest.approx(28 / 44)
 
@@ -92,8 +89,7 @@ def test_touching_agrees_with_a_look_at_every_pixel() -> None:
         around = labels[max(r - 1, 0) : r + 2, max(c - 1, 0) : c + 2]
         if ((around > 0) & (around != labels[r, c])).any():
             touching.add(labels[r, c])
-    assert touching
-    assert touching_count(labels) == len(touching)
+    assert touching and touching_count(labels) == len(touching)
     assert touching_count(np.ones((1, 1), np.int32)) == 0
 
 
@@ -160,20 +156,17 @@ def test_patches_are_read_when_needed(tmp_path: Path, dtype: type) -> None:
     assert (sample.arrays.types == stored[..., 4]).all()
 
 
-def test_patches_without_types_and_folders_as_published(tmp_path: Path) -> None:
+def test_patches_without_types_as_published_and_what_is_none(tmp_path) -> None:
     for split, name in (("train", "a_000"), ("train", "a_001"), ("valid", "b_000"), ("test", "c")):
         patch(tmp_path / split / "540x540_164x164" / f"{name}.npy", channels=4)
     data = load_samples(DataParams(sources=(str(tmp_path),)))
     assert [(s.name, s.group) for s in data.train] == [("a_000", "a"), ("a_001", "a")]
-    assert [s.name for s in data.val] == ["b_000"]
-    assert data.train[0].arrays.types is None
+    assert [s.name for s in data.val] == ["b_000"] and data.train[0].arrays.types is None
     assert any("1 images of the test split are kept out" in note for note in data.notes)
-
-
-def test_what_is_no_patch_is_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((4, 4)))
-    refuses("no patch of hover_net", gather, [tmp_path / "x.npy"])
-    refuses("holds no image", lambda: load_samples(DataParams(sources=(str(tmp_path),))))
+    (tmp_path / "y").mkdir()
+    np.save(tmp_path / "y" / "x.npy", np.zeros((4, 4)))
+    refuses("no patch of hover_net", gather, [tmp_path / "y" / "x.npy"])
+    refuses("holds no image", lambda: load_samples(DataParams(sources=(str(tmp_path / "y"),))))
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,10 @@ def test_no_source_image_is_on_both_sides_whatever_the_order() -> None:
 def test_a_division_of_the_data_is_kept() -> None:
     samples = [sample("a", split="train"), sample("b", split="val"), sample("c")]
     made = split_samples(samples)
-    assert [s.name for s in made.train] == ["a", "c"]
-    assert [s.name for s in made.val] == ["b"]
+    assert ([s.name for s in made.train], [s.name for s in made.val]) == (["a", "c"], ["b"])
     assert made.split_words == "as the data say: 2 to train, 1 to validate"
     only = split_samples([sample("a", split="val"), sample("b", split="val")])
-    assert (len(only.train), len(only.val)) == (1, 1)
-    assert "divided anew" in only.notes[0]
+    assert (len(only.train), len(only.val)) == (1, 1) and "divided anew" in only.notes[0]
 
 
 def test_a_single_image_is_cut_in_two_and_told_so() -> None:
@@ -49,8 +47,7 @@ def test_a_single_image_is_cut_in_two_and_told_so() -> None:
     (train,), (val,) = made.train, made.val
     assert (train.shape, val.shape) == ((300, 100), (100, 100))
     assert (np.concatenate((train.arrays.labels, val.arrays.labels)) == labels).all()
-    assert (val.arrays.image == image[300:]).all()
-    assert "scores come out too good" in made.notes[0]
+    assert (val.arrays.image == image[300:]).all() and "scores come out too good" in made.notes[0]
     wide = split_samples([Sample("w", image=image.transpose(1, 0, 2), labels=labels.T)], 0.25)
     assert wide.val[0].shape == (100, 100)
 
@@ -66,19 +63,14 @@ def test_where_nothing_can_validate_it_is_refused() -> None:
     refuses("val_fraction is 1", lambda: split_samples([sample("a"), sample("b")], 1))
 
 
-def test_the_same_pixels_and_the_same_slide_are_leaks_and_blanks_are_not() -> None:
+def test_the_same_pixels_or_slide_and_an_image_saved_again_are_leaks_blanks_not() -> None:
     train = [print_of(sample("a", "g1", seed=1)), print_of(sample("b", "g2", seed=2))]
     val = [print_of(sample("c", "g3", seed=1)), print_of(sample("d", "g2", seed=4))]
     leaks = find_leaks(train, val)
-    assert leaks.same == (("a", "c"),)
-    assert leaks.groups == ("g2",)
-    assert leaks.near == ()
+    assert (leaks.same, leaks.groups, leaks.near) == ((("a", "c"),), ("g2",), ())
     blank = [Sample(str(v), image=np.full((40, 40, 3), v, np.uint8), labels=np.eye(40, dtype=int))
              for v in (240, 241)]  # fmt: skip
     assert find_leaks([print_of(blank[0])], [print_of(blank[1])]).near == ()
-
-
-def test_an_image_saved_again_looks_alike() -> None:
     first = sample("a", edge=256, seed=1)
     _, code = cv2.imencode(".jpg", first.arrays.image, [cv2.IMWRITE_JPEG_QUALITY, 60])
     worse = cv2.imdecode(code, cv2.IMREAD_COLOR)
@@ -91,5 +83,4 @@ def test_an_image_saved_again_looks_alike() -> None:
     ]
     others = [print_of(sample(f"o{i}", edge=256, seed=i)) for i in range(2, 60)]
     leaks = find_leaks([print_of(first), *others], val)
-    assert leaks.near == (("a", "jpeg"), ("a", "brighter"), ("a", "shifted"))
-    assert leaks.same == ()
+    assert (leaks.near, leaks.same) == ((("a", "jpeg"), ("a", "brighter"), ("a", "shifted")), ())

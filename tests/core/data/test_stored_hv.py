@@ -25,10 +25,8 @@ def test_every_convention_is_found_and_read_as_ours(convention, with_labels) -> 
         hv = hv_targets(labels, convention)
         probes.append(stored_hv.HVProbe(hv, labels > 0, labels if with_labels else None))
     found = stored_hv.detect_hv(probes)
-    assert (found.order, found.sign) == (convention.order, convention.sign)
-    assert found.sure
-    assert found.by_labels is with_labels
-    assert found.score > (0.75 if with_labels else 0.55)
+    assert (found.order, found.sign) == (convention.order, convention.sign) and found.sure
+    assert found.by_labels is with_labels and found.score > (0.75 if with_labels else 0.55)
     ours = stored_hv.read_stored(probes[0].hv, found.order, found.sign)
     target, inside = hv_targets(nuclei(0)), nuclei(0) > 0
     assert (ours * target).sum(axis=0)[inside].mean() > 0.25
@@ -49,7 +47,7 @@ def test_real_nuclei_that_touch_are_no_hindrance(shared: object) -> None:
                 assert (found.order, found.sign, found.sure) == (*wanted, True), file.name
 
 
-def test_noise_and_nothing_are_not_believed() -> None:
+def test_int8_is_divided_by_127_and_noise_and_nothing_are_not_believed() -> None:
     labels = nuclei()
     noise = np.random.default_rng(0).uniform(-1, 1, (2, *labels.shape)).astype(np.float32)
     assert not stored_hv.detect_hv([stored_hv.HVProbe(noise, labels > 0, labels)]).sure
@@ -58,16 +56,12 @@ def test_noise_and_nothing_are_not_believed() -> None:
     for probe in (stored_hv.HVProbe(flat, labels > 0), stored_hv.HVProbe(flat, labels > 0, labels),
                   stored_hv.HVProbe(flat + 1, labels < 0)):  # fmt: skip
         refuses("0 in all nuclei", stored_hv.detect_hv, [probe])
-
-
-def test_int8_is_divided_by_127_and_what_is_no_hv_refused() -> None:
     hv = hv_targets(nuclei())
     stored = np.rint(hv * 127).astype(np.int8)
     assert np.abs(stored_hv.unit_scale(stored) - hv).max() < 0.5 / 127 + 1e-6
     assert stored_hv.divisor_of(stored)[0] == 127
     divisor, note = stored_hv.divisor_of(stored.astype(np.float32), "epidermal: HV")
-    assert divisor == 127
-    assert "epidermal: HV goes up to 127: it was never divided" in note
+    assert divisor == 127 and "epidermal: HV goes up to 127: it was never divided" in note
     assert stored_hv.divisor_of(hv) == (1.0, "")
     found = stored_hv.read_stored(stored.astype(np.float32), divisor=127.0)
     assert np.abs(found - hv).max() < 0.005

@@ -33,13 +33,6 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return found
 
 
-@pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(devices, "_is_mac", lambda: False)
-
-
 @pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
 def test_a_gpu_is_found(gpus: list[tuple[int, int]], name: str) -> None:
     assert devices.resolve_device(name) == torch.device("cuda", 0)
@@ -50,7 +43,10 @@ def test_an_unknown_name_is_refused_with_the_choices(name: str) -> None:
     refuses("choose auto, cpu, cuda", devices.resolve_device, name, by=DeviceError)
 
 
-def test_cuda_and_mps_missing_say_why(no_gpu, monkeypatch) -> None:
+def test_cuda_and_mps_missing_say_why(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "_is_mac", lambda: False)
     assert devices.resolve_device("auto") == CPU
     first, last = devices.list_devices()
     assert not first.available and first.reason and first.free is None
@@ -104,14 +100,10 @@ def test_lack_of_memory_is_recognised(error: Exception, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
 
 
-def test_a_real_failed_allocation_is_recognised() -> None:
+def test_a_real_failed_allocation_is_known_and_a_cpu_takes_float32() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
-    assert is_out_of_memory(caught.value)
-
-
-def test_precision_is_float32_on_a_cpu_unless_asked_for() -> None:
-    assert devices.choose_precision(CPU, "auto") == "float32"
+    assert is_out_of_memory(caught.value) and devices.choose_precision(CPU, "auto") == "float32"
     assert devices.choose_precision(CPU, "bfloat16") == "bfloat16"
     refuses("float16 is not for the CPU", devices.choose_precision, CPU, "float16", by=DeviceError)
     a = torch.ones(2, 2)

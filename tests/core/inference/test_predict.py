@@ -1,9 +1,12 @@
 """An image through a network and back: whole, in its place, whatever tiles it went in."""
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import nn
 
 from napari_hovernet.core.hv import TURNS, HVConvention, Turn, turn_hv, turn_plane
 from napari_hovernet.core.inference import devices, lane, predict, predict_steps
+from napari_hovernet.core.inference import maps as maps_module
 from napari_hovernet.core.inference.images import scaled_length
 from napari_hovernet.core.inference.lane import BLACK_EDGE, Canvas, no_data
 from napari_hovernet.core.inference.tiles import Box, Tile, plan
@@ -111,8 +115,7 @@ def test_the_result_does_not_depend_on_tile_or_batch(name: str, tile: int, batch
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 2), (17, 5)])
 def test_any_size_down_to_one_pixel(name: str, shape: tuple[int, int]) -> None:
     maps = predict(model(name), IMAGE[: shape[0], : shape[1]])
-    assert maps.shape == shape
-    assert all(np.isfinite(a).all() for a in arrays(maps))
+    assert maps.shape == shape and all(np.isfinite(a).all() for a in arrays(maps))
 
 
 @pytest.mark.parametrize("name", ["compact", "valid"])
@@ -256,17 +259,14 @@ def test_out_of_memory_in_the_middle_keeps_what_is_done() -> None:
     expected = predict(m, IMAGE)
     scarce = Scarce(10**9, OOM)
     m.network.register_forward_pre_hook(scarce)
-    steps = predict_steps(m, IMAGE, InferenceParams(tile=64))
     done = 0
-    maps = None
-    try:
-        while True:
-            step = next(steps)
-            if scarce.limit == 10**9 and step.total and step.done > step.total // 2:
-                scarce.limit, done = 3500, len(scarce.tried)
-    except StopIteration as stop:
-        maps = stop.value
-    assert_equal(maps, expected)
+
+    def cut_short(step: Progress) -> None:
+        nonlocal done
+        if scarce.limit == 10**9 and step.total and step.done > step.total // 2:
+            scarce.limit, done = 3500, len(scarce.tried)
+
+    assert_equal(predict(m, IMAGE, InferenceParams(tile=64), cut_short), expected)
     shapes = scarce.tried[done + 1 :]
     rows = plan(IMAGE.shape[:2], m.network.geometry, 64)
     assert len(shapes) < len(plan(IMAGE.shape[:2], m.network.geometry, shapes[-1][2]))
@@ -317,33 +317,35 @@ def test_what_cannot_be_predicted_is_refused() -> None:
     refuses("output in float32 cannot be used", predict, m, IMAGE, by=JobFailed)
 
 
+def pretend_to_pin(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Take the way of a GPU, whose buffers cannot be swapped out; returns those that are made."""
+    made, empty = list[torch.Tensor](), torch.empty
+
+    def unpinned(*size: Any, pin_memory: bool = False, **more: Any) -> torch.Tensor:
+        new = empty(*size, **more)
+        return made.append(new) or new if pin_memory else new  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(devices, "pins_memory", lambda device: True)
+    monkeypatch.setattr(lane.torch, "empty", unpinned)
+    return made
+
+
 def test_a_queue_as_on_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffers used again and two batches on the way, without a GPU."""
     m, params = model(), InferenceParams(tile=62, batch=3)
     expected = predict(m, IMAGE, params)
-    made: list[torch.Tensor] = []
-    empty = torch.empty
-
-    def unpinned(shape: tuple[int, ...], dtype: torch.dtype, pin_memory: bool) -> torch.Tensor:
-        assert pin_memory
-        made.append(empty(shape, dtype=dtype))
-        return made[-1]
-
-    monkeypatch.setattr(devices, "pins_memory", lambda device: True)
-    monkeypatch.setattr(lane.torch, "empty", unpinned)
+    made = pretend_to_pin(monkeypatch)
     maps = predict(m, IMAGE, params)
     monkeypatch.undo()
     assert_equal(maps, expected, atol=0)
     batches = -(-len(plan(IMAGE.shape[:2], m.network.geometry, 62)) // 3)
-    assert batches > 6 and len(made) <= 2 * (lane.AHEAD + 2)
+    assert batches > 6 and 0 < len(made) <= 2 * (lane.AHEAD + 2)
 
 
 @pytest.mark.parametrize("name", ["compact", "valid"])
 @pytest.mark.parametrize("more", [{}, {"views": 2}, {"image_mpp": 0.4}, {"tile": 62, "batch": 3}])
 @pytest.mark.parametrize("types", [True, False])
-def test_streamed_gives_the_same_in_six_bytes_a_pixel(
-    name: str, more: dict[str, Any], types: bool
-) -> None:
+def test_streamed_gives_the_same_in_six_bytes_a_pixel(name, more, types) -> None:
     m, params = model(name, mpp=0.25), InferenceParams(**{"tile": 64, **more})
     if not types:
         m = Model(build("compact", {"widths": [4, 6, 8]}).eval(), m.info, CPU)
@@ -364,13 +366,7 @@ def test_streamed_is_for_nuclei_on_a_gpu_and_can_be_turned_off(monkeypatch: Any)
     m = model()
     whole = predict(m, IMAGE)
     assert_equal(steps(m, "auto"), whole, atol=0)
-    monkeypatch.setattr(devices, "pins_memory", lambda device: True)
-    empty = torch.empty
-
-    def unpinned(*size: Any, pin_memory: bool = False, **more: Any) -> torch.Tensor:
-        return empty(*size, **more)
-
-    monkeypatch.setattr(lane.torch, "empty", unpinned)
+    pretend_to_pin(monkeypatch)
     assert_equal(steps(m, "off"), whole, atol=0)
     assert_equal(predict(m, IMAGE), whole, atol=0)
     assert set(np.unique(steps(m, "auto").types)) <= {0, 1}
@@ -460,7 +456,7 @@ assert not {"torch._dynamo", "triton"} & sys.modules.keys()
     assert done.returncode == 0, done.stderr
 
 
-def test_large_black_areas_alone_are_no_data() -> None:
+def test_large_black_areas_alone_are_no_data_and_have_no_nucleus() -> None:
     pixels = np.full((100, 120, 3), 200, np.uint8)
     pixels[10 : 10 + BLACK_EDGE - 1, 5:60] = 0
     assert no_data(pixels[:20, :20]) is None
@@ -469,14 +465,53 @@ def test_large_black_areas_alone_are_no_data() -> None:
     found = no_data(pixels)
     assert found is not None
     assert found[50:, 40:].all() and not found[:50].any()
-
-
-def test_maps_have_no_nucleus_there() -> None:
-    torch.manual_seed(0)
-    model = Model(build("compact", {"widths": [4, 8]}).eval(), ModelInfo("compact"),
-                  torch.device("cpu"))  # fmt: skip
     image = np.random.default_rng(0).integers(1, 255, (90, 150, 3), np.uint8)
     image[:, 80:] = 0
-    maps = predict(model, image)
-    assert not maps.np[:, 80:].any()
-    assert (maps.np[:, :80] > 0).all()
+    maps = predict(model(), image)
+    assert not maps.np[:, 80:].any() and (maps.np[:, :80] > 0).all()
+
+
+def test_compiled_runs_what_torch_compiles_and_tries_it_once(monkeypatch: Any) -> None:
+    passes = []
+
+    def stand_in(network: Any) -> Any:
+        return lambda image: passes.append(tuple(image.shape)) or network(image)
+
+    m, params = model(), InferenceParams(tile=64, compiled="on")
+    expected = predict(m, IMAGE, replace(params, compiled="off"))
+    monkeypatch.setattr(maps_module, "WINDOWS", ())
+    monkeypatch.setattr(torch, "compile", stand_in)
+    for more in (1, 0):
+        passes.clear()
+        assert_equal(predict(m, IMAGE, params), expected, atol=1e-5)
+        assert len(passes) == len(plan(IMAGE.shape[:2], m.network.geometry, 64)) + more
+
+
+@pytest.mark.parametrize("reason", ["no compiler", "windows"])
+def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(monkeypatch: Any, reason: str) -> None:
+    def fails(network: Any) -> Any:
+        raise RuntimeError("no C++ compiler was found")
+
+    monkeypatch.setattr(maps_module, "WINDOWS", ("math",) if reason == "windows" else ())
+    monkeypatch.setattr(torch, "compile", fails)
+    m, told = model(), []
+    maps = predict(m, IMAGE, InferenceParams(compiled="on"), lambda step: told.append(step.notice))
+    assert_equal(maps, predict(m, IMAGE), atol=0)
+    assert any(("windows" if reason == "windows" else "C++ compiler") in notice for notice in told)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++ here")
+def test_really_compiled_gives_the_same_maps(tmp_path: Path) -> None:
+    """In a process of its own: what it loads stays."""
+    program = (
+        "import numpy, napari_hovernet as nh; from napari_hovernet.core.params import *;"
+        "m = nh.load_model('lite-typed'); told = [];"
+        "image = numpy.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=numpy.uint8);"
+        "a = nh.predict(m, image); b = nh.predict(m, image, InferenceParams(compiled='on'), "
+        "lambda step: told.append(step.notice));"
+        "assert not any('ot be compiled' in t or 'Not compiled' in t for t in told), told;"
+        "numpy.testing.assert_allclose(b.hv, a.hv, atol=1e-4)"
+    )
+    kept = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=kept, check=True)

@@ -9,17 +9,6 @@ import torch
 
 from napari_hovernet.core.inference import devices
 from napari_hovernet.core.inference import tiles as module
-from napari_hovernet.core.inference.tiles import (
-    Load,
-    best_tile,
-    choose_load,
-    mirror,
-    overhead,
-    plan,
-    scaled_separation,
-    smallest_tile,
-    working_scale,
-)
 from napari_hovernet.core.networks.registry import Geometry, Network, build
 from napari_hovernet.core.params import InferenceParams, SeparationParams
 from napari_hovernet.core.types import ModelInfo
@@ -39,7 +28,7 @@ every_shape = pytest.mark.parametrize(
 @pytest.mark.parametrize("tile", [1, 256, 333, (300, 1024), 4096])
 @pytest.mark.parametrize("reference", [False, True])
 def test_kept_boxes_cover_the_image_once_with_legal_tiles(geometry, shape, tile, reference) -> None:
-    tiles = plan(shape, geometry, tile, reference)
+    tiles = module.plan(shape, geometry, tile, reference)
     count = np.zeros(shape, int)
     for t in tiles:
         count[t.kept.slices()] += 1
@@ -47,17 +36,16 @@ def test_kept_boxes_cover_the_image_once_with_legal_tiles(geometry, shape, tile,
         assert t.output.shape == tuple(n - 2 * geometry.margin for n in t.input.shape)
         assert t.output.r0 <= t.kept.r0 < t.kept.r1 <= t.output.r1
         assert t.output.c0 <= t.kept.c0 < t.kept.c1 <= t.output.c1
-    assert (count == 1).all()
-    assert len({t.input.shape for t in tiles}) == 1
+    assert (count == 1).all() and len({t.input.shape for t in tiles}) == 1
 
 
 @every_geometry
 @every_shape
 @pytest.mark.parametrize("tile", [1, 256, 333, 1024])
 def test_tiles_share_a_grid_their_ends_and_keep_clear_of_cuts(geometry, shape, tile) -> None:
-    (whole,) = plan(shape, geometry, 10**6)
+    (whole,) = module.plan(shape, geometry, 10**6)
     outer = whole.input
-    for t in plan(shape, geometry, tile):
+    for t in module.plan(shape, geometry, tile):
         for low, high in ((0, 1), (2, 3)):
             assert (t.input[low] - outer[low]) % geometry.divisor == 0
             clear_low = t.kept[low] - t.output[low] >= geometry.halo
@@ -69,22 +57,24 @@ def test_tiles_share_a_grid_their_ends_and_keep_clear_of_cuts(geometry, shape, t
 @pytest.mark.parametrize("start, end, length", [(-7, 9, 1), (-7, 9, 2), (-20, 35, 5), (0, 6, 6)])
 def test_mirror_is_numpy_reflect(start: int, end: int, length: int) -> None:
     expected = np.pad(np.arange(length), (-start, end - length), mode="reflect")
-    np.testing.assert_array_equal(mirror(start, end, length), expected)
+    np.testing.assert_array_equal(module.mirror(start, end, length), expected)
 
 
 @every_geometry
 @every_shape
 @pytest.mark.parametrize("pixels", [1, 150_000, 500_000, 10**7])
 def test_best_tile_fits_and_no_square_is_cheaper(geometry, shape, pixels) -> None:
-    tile = best_tile(shape, geometry, pixels)
-    smallest = tuple(smallest_tile(n, geometry) for n in shape)
+    tile = module.best_tile(shape, geometry, pixels)
+    smallest = tuple(module.smallest_tile(n, geometry) for n in shape)
     assert tile[0] * tile[1] <= pixels or tile == smallest
     square = int(pixels**0.5)
     edge = square - (square - geometry.remainder) % geometry.divisor
     if edge >= max(smallest):
-        assert overhead(shape, geometry, tile) <= overhead(shape, geometry, (edge, edge))
-    sent = sum(t.input.shape[0] * t.input.shape[1] for t in plan(shape, geometry, tile))
-    assert overhead(shape, geometry, tile) == pytest.approx(sent / (shape[0] * shape[1]))
+        assert module.overhead(shape, geometry, tile) <= module.overhead(
+            shape, geometry, (edge, edge)
+        )
+    sent = sum(t.input.shape[0] * t.input.shape[1] for t in module.plan(shape, geometry, tile))
+    assert module.overhead(shape, geometry, tile) == pytest.approx(sent / (shape[0] * shape[1]))
 
 
 class TestLoad:
@@ -94,13 +84,15 @@ class TestLoad:
         self.free = 16 * 2**30
         yield
 
-    def choose(self, shape: tuple[int, int], network: Network | None = None, **p: Any) -> Load:
+    def choose(
+        self, shape: tuple[int, int], network: Network | None = None, **p: Any
+    ) -> module.Load:
         network = network or build("compact", {"widths": [4, 6, 8]})
         params, cpu = InferenceParams(**p), torch.device("cpu")
-        return choose_load(network, network.geometry, shape, params, cpu, half=False)
+        return module.choose_load(network, network.geometry, shape, params, cpu, half=False)
 
     def test_a_small_image_is_one_tile(self) -> None:
-        assert self.choose((97, 130)) == Load((100, 132), 1)
+        assert self.choose((97, 130)) == module.Load((100, 132), 1)
 
     def test_tiles_shrink_with_the_memory(self) -> None:
         sizes = []
@@ -117,7 +109,7 @@ class TestLoad:
         assert taken + maps + program < 4e9
 
     def test_what_the_user_says_counts(self) -> None:
-        assert self.choose((500, 500), tile=130, batch=7) == Load((132, 132), 7)
+        assert self.choose((500, 500), tile=130, batch=7) == module.Load((132, 132), 7)
         edge = build("compact", {"widths": [4, 6, 8]}).geometry.reference_tile
         assert self.choose((500, 500), tiling="reference").tile == (edge, edge)
 
@@ -128,16 +120,16 @@ INFO = ModelInfo("compact", mpp=0.25)
 @pytest.mark.parametrize("mpp", [25, 0.01])
 def test_mpp_that_cannot_be_meant_is_refused(mpp: float) -> None:
     with pytest.raises(InputError, match=r"too far apart .* correct the mpp"):
-        working_scale(INFO, InferenceParams(image_mpp=mpp))
+        module.working_scale(INFO, InferenceParams(image_mpp=mpp))
 
 
 def test_local_sizes_follow_the_scale_and_hover_net_s_do_not() -> None:
     params = SeparationParams()
-    half = scaled_separation(params, 2.0)
+    half = module.scaled_separation(params, 2.0)
     assert half.min_area == params.min_area / 4
     assert half.scales == tuple(s / 2 for s in params.scales)
     assert half.magnitude_window % 2 == 1 and half.np_threshold == params.np_threshold
-    assert scaled_separation(params, 1.0) is params
+    assert module.scaled_separation(params, 1.0) is params
     published = SeparationParams.preset("hover_net")
-    assert scaled_separation(published, 2.0) is published
-    assert scaled_separation(params, 8.0).magnitude_window >= 1
+    assert module.scaled_separation(published, 2.0) is published
+    assert module.scaled_separation(params, 8.0).magnitude_window >= 1

@@ -35,8 +35,7 @@ def test_colours_of_every_kind_become_rgb(tmp_path) -> None:
     exif[0x0112] = 6
     Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=95, exif=exif)
     source = read_image(tmp_path / "a.jpg").source
-    assert source.shape == (70, 90)
-    assert any("orientation 6" in note for note in source.notes)
+    assert source.shape == (70, 90) and any("orientation 6" in note for note in source.notes)
     pixels = np.full((8, 8, 2), (127, 128), np.uint8)
     Image.fromarray(pixels, "LA").save(tmp_path / "a.png")
     assert np.abs(whole(tmp_path / "a.png").astype(int) - 191).max() <= 1
@@ -118,8 +117,7 @@ def test_alpha_is_laid_on_white_once(tmp_path, values, alpha, kind, samples) -> 
         planarconfig="contig", extrasamples=[kind],
     )  # fmt: skip
     found = whole(tmp_path / "a.tif")
-    assert found.shape == (8, 8, 3)
-    assert np.abs(found.astype(int) - WHITE_HALF[..., None]).max() <= 1
+    assert found.shape == (8, 8, 3) and np.abs(found.astype(int) - WHITE_HALF[..., None]).max() <= 1
 
 
 def test_the_image_of_a_file_is_the_largest_and_not_its_first(tmp_path: Path) -> None:

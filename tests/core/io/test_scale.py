@@ -80,5 +80,4 @@ def found(path: Path, mpp: float | None, said: str, **keywords: Any) -> None:
     file = read_image(path)
     assert file.mpp == (None if mpp is None else pytest.approx(mpp, **NEAR))
     notes = " ".join(file.source.notes)
-    assert said in notes
-    assert bool(said) == bool(notes)
+    assert said in notes and bool(said) == bool(notes)

@@ -12,8 +12,8 @@ from napari_hovernet.core.slides.blocks import BlockResult, Recipe, plan_blocks,
 from napari_hovernet.core.slides.mask import TissueMask, find_tissue
 from napari_hovernet.core.slides.params import OFF, SlideParams
 from napari_hovernet.core.slides.source import open_slide
-from napari_hovernet.errors import InputError
 
+from ...refusals import refuses
 from .drawn import single_run, stub
 
 RECIPE = Recipe(InferenceParams(tile=64), SeparationParams(), SlideParams(block=128, context=8))
@@ -59,7 +59,7 @@ def test_blocks_give_the_result_of_one_image(slide: Path, image: np.ndarray, edg
     np.testing.assert_allclose(found, nuclei.centroid)
 
 
-def test_what_is_larger_than_the_limit_is_cut_once(slide, image, monkeypatch) -> None:
+def test_what_is_larger_than_the_limit_is_cut_once_by_good_numbers(slide, image, monkeypatch):
     monkeypatch.setattr(blocks, "LARGEST", 120)
     monkeypatch.setattr(blocks, "MOST_CONTEXT", 160)
     source, results = run(slide, 128)
@@ -67,6 +67,8 @@ def test_what_is_larger_than_the_limit_is_cut_once(slide, image, monkeypatch) ->
     whole, _ = single_run(image)
     # no pixel is lost, and none has two owners
     np.testing.assert_array_equal(together(source.shape, results) > 0, whole > 0)
+    refuses("multiple of 64", SlideParams, block=100)
+    refuses("cannot be cut", plan_blocks, (0, 5), 64)
 
 
 def test_nuclei_off_the_tissue_are_left_out(slide: Path, image: np.ndarray) -> None:
@@ -83,10 +85,3 @@ def test_nuclei_off_the_tissue_are_left_out(slide: Path, image: np.ndarray) -> N
         _, results = run(slide, edge, seen=tissue)
         np.testing.assert_array_equal(together(source.shape, results), new[expected])
     assert len(plan_blocks(source.shape, 128, tissue)) < len(plan_blocks(source.shape, 128))
-
-
-def test_bad_numbers_are_refused() -> None:
-    with pytest.raises(InputError, match="multiple of 64"):
-        SlideParams(block=100)
-    with pytest.raises(InputError, match="cannot be cut"):
-        plan_blocks((0, 5), 64)

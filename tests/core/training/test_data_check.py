@@ -1,7 +1,6 @@
 """What a look at training data finds, and what it refuses."""
 
 from functools import partial
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -45,23 +44,16 @@ def torn() -> SampleArrays:
     raise InputError("pixels hold NaN")
 
 
-def test_good_data_are_in_order() -> None:
+def test_good_data_are_in_order_and_real_ones_have_the_figures_they_are_known_for(shared) -> None:
     report = check_data(data(sample("a"), sample("bb")))
     assert not report.refused
     assert report.worst == "ok", report.findings
-    assert (report.train_images, report.val_images) == (2, 1)
-    assert 0 < report.touching < 1
-    assert 0.5 < report.magnitude < 0.8
-    assert report.summary.endswith("nuclei: in order")
+    assert (report.train_images, report.val_images) == (2, 1) and 0 < report.touching < 1
+    assert 0.5 < report.magnitude < 0.8 and report.summary.endswith("nuclei: in order")
     assert report.findings[0].name == "files"
-
-
-def test_real_data_have_the_figures_they_are_known_for(shared: Path) -> None:
     report = check_data(load_samples(DataParams(sources=(str(shared / "data"),))))
-    assert not report.refused
-    assert report.nuclei == 14_866 + 1_484
-    assert 0.34 <= report.touching <= 0.44
-    assert 0.67 <= report.magnitude <= 0.69
+    assert not report.refused and report.nuclei == 14_866 + 1_484
+    assert 0.34 <= report.touching <= 0.44 and 0.67 <= report.magnitude <= 0.69
     assert found(report, "coverage").verdict == "warn"
     assert "1 images (dsb18_13f2bec0a2)" in found(report, "coverage").words
     assert found(report, "leak").verdict == "ok"
@@ -134,8 +126,7 @@ def test_types(types: tuple[int | None, int | None], verdict: str, words: str) -
     typed = [{} if t is None else {"types": np.where(labels > 0, t, 0)} for t in types]
     train, val = (sample(n, labels, **more) for n, more in zip("av", typed, strict=True))
     report = check_data(data(train, val=val))
-    assert found(report, "types").verdict == verdict
-    assert words in found(report, "types").words
+    assert found(report, "types").verdict == verdict and words in found(report, "types").words
 
 
 def test_of_many_samples_some_are_looked_at_and_all_groups() -> None:

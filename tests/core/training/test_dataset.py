@@ -49,8 +49,7 @@ def test_an_item_holds_what_the_engine_is_promised() -> None:
         "nt": (torch.int64, (48, 48)),
         "valid": (torch.float32, (48, 48)),
     }
-    assert (item["nt"] == item["np"] * 2).all()
-    assert item["hv"].abs().max() <= 1
+    assert (item["nt"] == item["np"] * 2).all() and item["hv"].abs().max() <= 1
     assert (item["hv"][:, item["np"] == 0] == 0).all()
 
 
@@ -64,8 +63,7 @@ def test_without_augmentation_a_crop_is_the_image_and_its_hv_that_of_the_cut_lab
                 whole.image[r : r + 48, c : c + 48] == image
             ).all():
                 labels = whole.labels[r : r + 48, c : c + 48]
-    assert labels is not None
-    assert (item["hv"].numpy() == hv_targets(labels)).all()
+    assert labels is not None and (item["hv"].numpy() == hv_targets(labels)).all()
     assert (item["np"].numpy() == (labels > 0)).all()
 
 
@@ -96,11 +94,18 @@ def test_processes_change_nothing() -> None:
         assert same(a, b)
 
 
-def test_opencv_keeps_its_threads_in_the_main_process() -> None:
+def test_nuclei_without_a_known_type_teach_none_and_opencv_keeps_its_threads() -> None:
     cv2.setNumThreads(2)
     crops = CropDataset([sample()], CROP, AugmentParams())
     _ = crops[0]
     assert cv2.getNumThreads() == 2
+    labels = nuclei()
+    half = np.where((labels > 0) & (labels % 2 == 0), 2, 0)
+    for types, known in ((None, set()), (half, {2})):
+        more = {} if types is None else {"types": types}
+        item = CropDataset([sample(**more)], CROP, STILL, n_types=3)[0]
+        inside = item["np"] > 0
+        assert set(item["nt"][inside].tolist()) == known | {-1} and (item["nt"][~inside] == 0).all()
 
 
 def test_an_epoch_spreads_its_crops_by_area_in_another_order_each_time() -> None:
@@ -136,8 +141,7 @@ def test_stored_targets_are_turned_with_their_tokens() -> None:
     for seed in range(24):
         by_turning = CropDataset([stored], DataParams(), params, seed, n_types=2)[0]
         by_labels = CropDataset([with_labels], DataParams(), params, seed)[0]
-        assert by_turning["tokens"].shape == (261, 4)
-        assert by_turning["tokens"].dtype == torch.float32
+        assert (by_turning["tokens"].shape, by_turning["tokens"].dtype) == ((261, 4), torch.float32)
         assert torch.equal(by_turning["tokens"], by_labels["tokens"])
         assert torch.equal(by_turning["np"], by_labels["np"])
         assert (by_turning["hv"] - by_labels["hv"]).abs().max() < 1e-5
@@ -149,25 +153,13 @@ def test_stored_targets_are_turned_with_their_tokens() -> None:
 def test_targets_of_256_come_at_the_size_of_the_decoders_maps() -> None:
     labels = np.kron(nuclei()[:32, :32], np.ones((8, 8), np.int32))
     small = at_output_size(SampleArrays(features=np.zeros((261, 2)), labels=labels))
-    assert small.shape == (224, 224)
-    assert set(np.unique(small.labels)) == set(np.unique(labels))
+    assert (small.shape, set(np.unique(small.labels))) == ((224, 224), set(np.unique(labels)))
     assert (small.labels > 0).mean() == pytest.approx((labels > 0).mean(), abs=0.01)
     nucleus, hv = targets_of(small)
     inside = np.hypot(*hv)[nucleus].mean()
     assert 0.6 < inside < 0.8, "computed at that size, not blurred by resizing"
     mirrored = at_output_size(SampleArrays(features=np.zeros((261, 2)), labels=labels[:, ::-1]))
     assert (mirrored.labels[:, ::-1] == small.labels).mean() > 0.97, "no shift"
-
-
-def test_nuclei_without_a_known_type_teach_none() -> None:
-    labels = nuclei()
-    half = np.where((labels > 0) & (labels % 2 == 0), 2, 0)
-    for types, known in ((None, set()), (half, {2})):
-        more = {} if types is None else {"types": types}
-        item = CropDataset([sample(**more)], CROP, STILL, n_types=3)[0]
-        inside = item["np"] > 0
-        assert set(item["nt"][inside].tolist()) == known | {-1}
-        assert (item["nt"][~inside] == 0).all()
 
 
 def test_what_cannot_be_trained_on_is_refused() -> None:

@@ -143,8 +143,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_a_run_leaves_models_events_scores_and_previews(finished, data) -> None:
     folder = finished
     kinds = [event["event"] for event in events_of(folder)]
-    assert kinds[:3] == ["state", "start", "state"]
-    assert kinds[-1] == "end"
+    assert (kinds[:3], kinds[-1]) == (["state", "start", "state"], "end")
     (start,) = events_of(folder, "start")
     assert (start["steps_per_epoch"], start["epochs"], start["batch"]) == (3, 2, 2)
     assert (start["train_images"], start["val_images"], start["resumed_epoch"]) == (3, 1, 0)
@@ -161,23 +160,19 @@ def test_a_run_leaves_models_events_scores_and_previews(finished, data) -> None:
     first = steps[0]
     assert set(first["terms"]) == {"np", "hv", "hv_mse", "hv_gradient", "hv_magnitude", "nt"}
     assert sum(first["shares"].values()) == pytest.approx(1)
-    assert 0.6 < first["true_magnitude"] < 0.8
-    assert first["lr"] == pytest.approx(1e-3)
-    assert steps[-1]["lr"] < 2e-4
-    assert first["images_per_s"] > 0
+    assert 0.6 < first["true_magnitude"] < 0.8 and first["lr"] == pytest.approx(1e-3)
+    assert steps[-1]["lr"] < 2e-4 and first["images_per_s"] > 0
     (heads,) = events_of(folder, "heads")
     assert sum(heads["grad_share"].values()) == pytest.approx(1)
     before, after = events_of(folder, "epoch")[::2]
-    assert before["train"] == {}
-    assert after["train"]["total"] > 0
+    assert before["train"] == {} and after["train"]["total"] > 0
     for name in ("loss", "magnitude", "cosine", "hv_mse", "dice", "aji", "pq", "cc_aji"):
         assert isinstance(after["val"][name], float), name
     assert after["val"]["oracle_aji"] > 0.8
     assert after["val"]["hv_zero_mse"] == before["val"]["hv_zero_mse"] > 0.2
     image = np.load(folder.path / "preview" / "image.npz")
     maps = np.load(folder.path / events_of(folder, "preview")[-1]["path"])
-    assert image["image"].dtype == np.uint8
-    assert np.array_equal(image["truth"], data.val[0].labels)
+    assert image["image"].dtype == np.uint8 and np.array_equal(image["truth"], data.val[0].labels)
     assert (maps["np"].dtype, maps["hv"].shape) == (np.float16, (2, EDGE, EDGE))
     assert maps["labels"].dtype == np.int32
 
@@ -192,8 +187,7 @@ def test_a_model_tells_how_it_was_trained_and_from_what(tmp_path: Path, data: Lo
     assert (info.mpp, info.licence, info.hv_convention) == (0.25, "CC0", "default")
     assert info.training["loss"]["lambda_magnitude"] == 4.0
     assert [entry["epoch"] for entry in info.history] == [0, 1, 2]
-    assert info.origin[0]["sha256"] == origin.sha256
-    assert not same_weights(Path(start), folder.last)
+    assert info.origin[0]["sha256"] == origin.sha256 and not same_weights(Path(start), folder.last)
 
 
 def test_a_network_of_inward_hv_keeps_its_convention_and_learns(tmp_path, data) -> None:
@@ -223,16 +217,12 @@ def test_stopped_anywhere_and_resumed_it_ends_bit_for_bit_the_same(
     with monkeypatch.context() as patch:
         after_step(patch, step, lambda: folder.write_command("stop"))
         assert engine.run_training(folder) == 0
-    assert folder.read_status()["state"] == "stopped"
-    assert folder.read_status()["step"] == step
-    assert not folder.control_file.exists()
-    assert load_model(folder.last, "cpu")
-    assert engine.run_training(folder, resume=True) == 0
-    assert folder.read_status()["state"] == "done"
+    assert (folder.read_status()["state"], folder.read_status()["step"]) == ("stopped", step)
+    assert not folder.control_file.exists() and load_model(folder.last, "cpu")
+    assert (engine.run_training(folder, resume=True), folder.read_status()["state"]) == (0, "done")
     start = events_of(folder, "start")[-1]
     assert (start["resumed_epoch"], start["resumed_step"]) == (step // 3, step)
-    assert same_weights(folder.last, whole.last)
-    assert same_weights(folder.best, whole.best)
+    assert same_weights(folder.last, whole.last) and same_weights(folder.best, whole.best)
     both = [totals(folder), totals(whole)]
     assert {k: v for k, v in both[0].items() if k in both[1]} == {
         k: v for k, v in both[1].items() if k in both[0]
@@ -253,18 +243,15 @@ def test_learned_weights_types_and_dropout_are_resumed_too(tmp_path, monkeypatch
     ends = [load_resume(each.resume_file) for each in (whole, folder)]
     assert torch.equal(ends[0]["loss"]["s"], ends[1]["loss"]["s"])
     assert not torch.equal(ends[0]["loss"]["s"], torch.zeros(3))
-    assert same_weights(folder.last, whole.last)
-    assert events_of(folder, "step")[0]["terms"]["nt"] > 0
+    assert same_weights(folder.last, whole.last) and events_of(folder, "step")[0]["terms"]["nt"] > 0
 
 
 def test_resuming_what_is_done_or_never_began(whole, tmp_path) -> None:
     before = whole.last.read_bytes()
-    assert engine.run_training(whole, resume=True) == 0
-    assert whole.last.read_bytes() == before
+    assert (engine.run_training(whole, resume=True), whole.last.read_bytes()) == (0, before)
     assert whole.read_status()["state"] == "done"
     folder = folder_of(tmp_path)
-    assert engine.run_training(folder, resume=True) == 0
-    assert same_weights(folder.last, whole.last)
+    assert engine.run_training(folder, resume=True) == 0 and same_weights(folder.last, whole.last)
 
 
 def test_other_data_or_epochs_are_refused_on_resuming(tmp_path, whole, monkeypatch) -> None:
@@ -359,8 +346,7 @@ def test_a_loss_that_turns_nan_stops_the_run_and_keeps_the_good_models(tmp_path,
     monkeypatch.setattr(engine.HoverLoss, "forward", spoilt)
     assert engine.run_training(folder) == 1
     (error,) = events_of(folder, "error")
-    assert error["term"] == "hv_magnitude"
-    assert "last good models are kept" in error["message"]
+    assert error["term"] == "hv_magnitude" and "last good models are kept" in error["message"]
     assert folder.read_status()["state"] == "failed"
     assert events_of(folder, "end")[-1]["state"] == "failed"
     assert load_model(folder.last, "cpu").info.history[-1]["epoch"] == 1
@@ -380,8 +366,7 @@ def test_weights_that_turn_nan_never_reach_a_file(tmp_path, data, monkeypatch) -
     monkeypatch.setattr(callbacks, "SAVE_SECONDS", 0.0)
     assert engine.run_training(folder) == 1
     (error,) = events_of(folder, "error")
-    assert error["kind"] == "Diverged"
-    assert "Weights became NaN" in error["message"]
+    assert error["kind"] == "Diverged" and "Weights became NaN" in error["message"]
     assert load_resume(folder.resume_file)["position"]["step"] == 1
 
 
@@ -409,8 +394,7 @@ def test_a_full_disk_is_told_and_leaves_the_earlier_files(tmp_path, data, monkey
         saved(path, state)
 
     monkeypatch.setattr(callbacks, "save_resume", fill)
-    assert engine.run_training(folder) == 1
-    assert "disk is full" in folder.read_status()["message"]
+    assert engine.run_training(folder) == 1 and "disk is full" in folder.read_status()["message"]
     assert load_resume(folder.resume_file)["position"]["step"] == 3
     assert not [p for p in folder.path.rglob("*") if p.name.startswith(".napari")]
 
@@ -419,8 +403,7 @@ def test_damaged_configurations_and_resume_files_fail_with_a_way_out(tmp_path, w
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     folder.config_file.write_text("{")
-    assert engine.run_training(folder) == 1
-    assert folder.read_status()["state"] == "failed"
+    assert (engine.run_training(folder), folder.read_status()["state"]) == (1, "failed")
     assert json.loads(folder.events.read_text().splitlines()[-1])["state"] == "failed"
     whole.resume_file.write_bytes(whole.resume_file.read_bytes()[:-100])
     assert engine.run_training(whole, resume=True) == 1

@@ -34,8 +34,7 @@ def test_a_plain_move_keeps_every_pixel(turn: samples.Turn) -> None:
     arrays = painted(nuclei())
     crop, valid = cut_crop(arrays, 48, Move(turn), np.random.default_rng(3))
     assert crop.image.shape == (48, 48, 3)
-    assert crop.labels.shape == valid.shape == (48, 48)
-    assert valid.all()
+    assert crop.labels.shape == valid.shape == (48, 48) and valid.all()
     assert (crop.image[..., 0] == crop.labels * 3).all()
     assert (crop.types == (crop.labels > 0) * 2).all()
     straight, _ = cut_crop(arrays, 48, Move(), np.random.default_rng(3))
@@ -130,9 +129,7 @@ def test_each_step_changes_the_look_and_leaves_the_input(name: str) -> None:
     image = tissue()
     before = image.copy()
     made = augment_image(image, only(**{name: 1.0}), np.random.default_rng(1))
-    assert (image == before).all()
-    assert made.dtype == np.uint8
-    assert made.shape == image.shape
+    assert (image == before).all() and (made.dtype, made.shape) == (np.uint8, image.shape)
     difference = np.abs(made.astype(int) - image)
     assert 0.5 < difference.mean() < 80
     assert np.corrcoef(made.ravel(), image.ravel())[0, 1] > 0.4, "still the same tissue"
@@ -185,11 +182,10 @@ def test_the_bug_of_the_story_cancels_hv_out() -> None:
         true = hv_targets(np.ascontiguousarray(samples.turn_plane(labels, turn)), convention)
         wrong = samples.turn_hv(stored, turn, "hv")
         cosines.append(float((true * wrong).sum() / (true * true).sum()))
-    assert sum(c > 0.999 for c in cosines) == 4
-    assert abs(np.mean(cosines)) < 1e-6
+    assert sum(c > 0.999 for c in cosines) == 4 and abs(np.mean(cosines)) < 1e-6
 
 
-def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> None:
+def test_all_eight_turns_agree_with_matrices_and_what_is_none_is_refused() -> None:
     plane = np.arange(25).reshape(5, 5)
     assert len({samples.turn_plane(plane, turn).tobytes() for turn in samples.TURNS}) == 8
     rows, cols = np.mgrid[-2:3, -2:3]
@@ -203,12 +199,8 @@ def test_all_eight_turns_differ_and_planes_and_tokens_agree_with_matrices() -> N
     features = np.concatenate((np.full(5, -1), grid.ravel())).astype(np.float16)[:, None]
     for turn in samples.TURNS:
         turned = samples.turn_tokens(features, turn)
-        assert turned.dtype == np.float16
-        assert (turned[:5] == -1).all()
+        assert turned.dtype == np.float16 and (turned[:5] == -1).all()
         assert (turned[5:].reshape(16, 16) == samples.turn_plane(grid, turn)).all()
-
-
-def test_what_is_no_turn_is_refused() -> None:
     with pytest.raises(InputError, match="quarters is 4"):
         samples.Turn(quarters=4)
     with pytest.raises(InputError, match="order is 'xy'"):

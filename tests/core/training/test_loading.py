@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_hovernet.core.data.samples import Sample
-from napari_hovernet.core.networks.registry import Network, Parts, build
+from napari_hovernet.core.networks.registry import Network, build
 from napari_hovernet.core.params import AugmentParams, DataParams, OptimParams
 from napari_hovernet.core.training.crops import CropDataset, Steps, Stream, loader
 from napari_hovernet.core.training.module import Freezer, gradient_shares, shared_maps
@@ -21,12 +21,9 @@ def crops() -> CropDataset:
     return CropDataset([sample], DataParams(crop=32), AugmentParams(), seed=3, length=4)
 
 
-def test_processes_share_a_step_and_none_takes_another_ones_crops():
+def test_processes_share_a_step_and_a_loader_may_begin_in_the_middle():
     parts = [list(Steps(0, 3, batch=2, rank=rank, world=2)) for rank in (0, 1)]
     assert parts == [[[0, 1], [4, 5], [8, 9]], [[2, 3], [6, 7], [10, 11]]]
-
-
-def test_a_loader_from_the_middle_gives_what_one_from_the_start_gives():
     whole = list(loader(Stream(crops(), 3), Steps(0, 6, 2), workers=0, pin=False))
     rest = list(loader(Stream(crops(), 3), Steps(4, 6, 2), workers=0, pin=False))
     assert len(whole) == 6 and len(rest) == 2
@@ -61,8 +58,7 @@ def test_shares_add_up_and_leave_the_gradients_of_weights_alone(name: str) -> No
         terms = terms_of(network, torch.rand(shape))
     before = torch.get_rng_state()
     shares = gradient_shares(caught[0], terms, ONE)
-    assert torch.equal(before, torch.get_rng_state())
-    assert sum(shares.values()) == pytest.approx(1)
+    assert torch.equal(before, torch.get_rng_state()) and sum(shares.values()) == pytest.approx(1)
     assert all(share > 0 for share in shares.values())
     assert all(weight.grad is None for weight in network.parameters())
     (terms["np"] + terms["hv"] + terms["nt"]).backward()
@@ -75,27 +71,12 @@ def test_a_heads_share_grows_with_its_weight_and_is_nothing_at_0() -> None:
         terms = terms_of(network, torch.rand(2, 3, 16, 16))
     one = gradient_shares(caught[0], terms, ONE)
     ten = gradient_shares(caught[0], terms, {**ONE, "hv": 10.0, "nt": 0.0})
-    assert ten["nt"] == 0
-    assert ten["hv"] / ten["np"] == pytest.approx(10 * one["hv"] / one["np"])
-
-
-NETWORKS = {
-    "compact": {"widths": [4, 8], "n_types": 3},
-    "lite": {"widths": [4, 4, 6, 8], "n_types": 3},
-    "hovernet": {"mode": "fast", "n_types": 3},
-    "optimus": {"embed_dim": 8, "bottleneck": 4, "n_types": 3},
-}
+    assert (ten["nt"], ten["hv"] / ten["np"]) == (0, pytest.approx(10 * one["hv"] / one["np"]))
 
 
 def network_of(name: str) -> Network:
-    if name == "hovernet":
-        with torch.device("meta"):
-            return build(name, NETWORKS[name])
-    return build(name, NETWORKS[name])
-
-
-def parts_of(network: Network) -> Parts:
-    return network.parts
+    with torch.device("meta" if name == "hovernet" else "cpu"):
+        return build(name, CASES[name][0])
 
 
 def learning(network: Network) -> set[str]:
@@ -107,25 +88,24 @@ def freezer(network: Network, freeze: str, **changes: object) -> Freezer:
     return Freezer(network, optim, **{"typed": True, **changes})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_frozen_encoder_takes_no_gradient_and_keeps_its_statistics(name: str) -> None:
     network = network_of(name)
     everything = learning(network)
     freezer(network, "encoder").apply(1)
     kept = everything - learning(network)
-    assert kept
-    assert all(weight.split(".")[0] in parts_of(network).encoder for weight in kept)
+    assert kept and all(weight.split(".")[0] in network.parts.encoder for weight in kept)
     for path, module in network.named_modules():
-        inside = path.split(".")[0] in parts_of(network).encoder
+        inside = path.split(".")[0] in network.parts.encoder
         assert module.training is not inside, path
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CASES)
 def test_all_but_heads_leaves_the_heads_alone_to_learn(name: str) -> None:
     network = network_of(name)
     freezer(network, "all but heads").apply(1)
     assert learning(network)
-    assert all(weight.startswith(parts_of(network).heads) for weight in learning(network))
+    assert all(weight.startswith(network.parts.heads) for weight in learning(network))
 
 
 def test_two_phases_and_a_type_head_without_types() -> None:

@@ -19,15 +19,11 @@ from napari_hovernet.core.training.validation import hv_row, means, remark, scor
 from napari_hovernet.errors import OutputError
 
 
-def lines_of(path: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
 def test_what_is_written_is_read_back_with_version_and_time(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     with EventWriter(path) as events:
         events.write("step", step=1, terms={"np": np.float32(0.5)}, path=Path("a"), seen=(1, 2))
-    (event,) = lines_of(path)
+    event = json.loads(path.read_text())
     assert event.pop("t") > 1.6e9
     given = {"step": 1, "terms": {"np": 0.5}, "path": "a", "seen": [1, 2]}
     assert event == {"v": 1, "event": "step", **given}
@@ -35,8 +31,7 @@ def test_what_is_written_is_read_back_with_version_and_time(tmp_path: Path) -> N
     with EventWriter(path) as events:
         events.write("step", total=math.nan, terms={"np": math.inf, "hv": np.float32("nan")})
     line = path.read_text()
-    assert "NaN" not in line
-    assert "Infinity" not in line
+    assert "NaN" not in line and "Infinity" not in line
     assert json.loads(line)["terms"] == {"np": None, "hv": None}
 
 
@@ -60,14 +55,9 @@ def test_a_full_disk_is_named_with_the_remedy(tmp_path: Path) -> None:
         events.write("step", step=1)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return RunFolder(tmp_path / "run")
-
-
-def test_sigterm_asks_for_a_stop_and_the_former_handler_comes_back(folder):
+def test_sigterm_asks_for_a_stop_and_the_former_handler_comes_back(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    control = Control(folder)
+    control = Control(RunFolder(tmp_path / "run"))
     with control.signals():
         os.kill(os.getpid(), signal.SIGTERM)
         assert control.command() == "stop"
@@ -82,17 +72,12 @@ def rates(total: int = 100, **changes: object) -> list[float]:
 
 def test_rates_of_each_schedule() -> None:
     found = rates(schedule="step")
-    assert found[49] == 2.0
-    assert found[50] == pytest.approx(0.2)
-    assert found[99] == pytest.approx(0.2)
+    assert (found[49], found[50], found[99]) == (2.0, pytest.approx(0.2), pytest.approx(0.2))
     found = rates(schedule="cosine")
-    assert found[0] == 2.0
-    assert found[50] == pytest.approx(1.0)
-    assert 0 < found[99] < 0.001
-    assert found == sorted(found, reverse=True)
+    assert (found[0], found[50]) == (2.0, pytest.approx(1.0))
+    assert 0 < found[99] < 0.001 and found == sorted(found, reverse=True)
     found = rates(schedule="cosine", warmup_steps=4)
-    assert found[:4] == pytest.approx([0.4, 0.8, 1.2, 1.6])
-    assert found[4] == 2.0
+    assert (found[:4], found[4]) == (pytest.approx([0.4, 0.8, 1.2, 1.6]), 2.0)
     assert rates(total=2, warmup_steps=9) == pytest.approx([0.2, 0.4])
 
 
@@ -125,9 +110,7 @@ def test_means_and_ranks():
     rows = [{"aji": 0.2, "magnitude": 0.1, "pixels": 30.0}, {"aji": 0.6, "magnitude": 0.5,
             "pixels": 10.0}, {"aji": math.nan, "magnitude": math.nan, "pixels": 0.0}]  # fmt: skip
     found = means(rows)
-    assert found["aji"] == pytest.approx(0.4)
-    assert found["magnitude"] == pytest.approx(0.2)
+    assert (found["aji"], found["magnitude"]) == (pytest.approx(0.4), pytest.approx(0.2))
     assert score_of({"aji": 0.5, "pq": 0.4, "loss": 1.0}, {}) == pytest.approx(0.9)
     assert score_of({"loss": 1.5}, {"total": 9.0}) == -1.5
-    assert score_of({}, {"total": 9.0}) == -9.0
-    assert score_of({}, {}) == -math.inf
+    assert (score_of({}, {"total": 9.0}), score_of({}, {})) == (-9.0, -math.inf)

@@ -20,7 +20,9 @@ from napari_hovernet.core.params import DataParams, TrainConfig
 from napari_hovernet.core.training.check import load_data, needs_of
 from napari_hovernet.core.training.module import start_of
 from napari_hovernet.core.types import BACKGROUND, CONSEP, Model, ModelInfo, TypeInfo
-from napari_hovernet.errors import CheckpointError, InputError
+from napari_hovernet.errors import CheckpointError
+
+from ...refusals import refuses
 
 
 def loaded(types: bool = False, mpp: float | None = None) -> LoadedData:
@@ -31,24 +33,18 @@ def loaded(types: bool = False, mpp: float | None = None) -> LoadedData:
     return LoadedData((Sample("a", image=image, labels=labels, mpp=mpp, **more),), ())
 
 
-def test_what_a_start_reads():
+def test_what_a_start_reads_and_knows_of_itself():
     assert needs_of("compact") == needs_of("scratch:hovernet") == "image"
     assert needs_of("scratch:optimus") == "tokens"
-    with pytest.raises(InputError, match="scratch:cat"):
-        needs_of("scratch:cat")
-    with pytest.raises(CheckpointError, match="nowhere"):
-        needs_of("nowhere.pth")
-
-
-def test_what_a_start_knows_of_itself():
+    refuses("scratch:cat", needs_of, "scratch:cat")
+    refuses("nowhere", needs_of, "nowhere.pth", by=CheckpointError)
     start = start_of(TrainConfig(start="compact", data=DataParams()), loaded())
     assert start.info.architecture == "compact" and start.info.mpp == 0.25
     assert not start.typed and start.n_types is None
     assert start.info.origin, "where the weights come from is provenance"
     start = start_of(TrainConfig(start="scratch:compact"), loaded(types=True))
     assert start.typed and start.n_types == 4
-    assert len(start.info.types) == 4
-    assert any("untrained" in note for note in start.notes)
+    assert len(start.info.types) == 4 and any("untrained" in note for note in start.notes)
     found = start_of(TrainConfig(start="compact"), loaded(types=True))
     assert found.typed and found.n_types == 4
     said = "The model has no types: a new type head learns type 1, type 2, type 3."

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -74,6 +74,8 @@ class _Pending:
     input: torch.Tensor  # Must live until its copy to the device is done
 
 
+Forward = Callable[[torch.Tensor], dict[str, torch.Tensor]]
+"""A network as it runs: float32 (B, 3, h, w) in, raw outputs by name out."""
 Batch = tuple[Sequence[Tile], torch.Tensor]
 """Tiles, and what the network is to see of the image for them, uint8 (B, h, w, 3)."""
 
@@ -90,7 +92,8 @@ class Lane:
         timings: Timings,
         streamed: bool = False,
     ) -> None:
-        self._network, self._device, self._precision = network, device, precision
+        self._forward: Forward = network
+        self._device, self._precision = device, precision
         self._streamed, self._copies = streamed, devices.Copies(device, streamed)
         self._n_types = int(network.config.get("n_types") or 0)
         self._convention, self._timings = convention, timings
@@ -132,6 +135,14 @@ class Lane:
                     yield coming.popleft().result()
             yield from (batch.result() for batch in coming)
 
+    def change(self, forward: Forward, tried: tuple[int, ...] | None = None) -> None:
+        """Run another form of the network, if it works on black pixels of a shape (B, h, w, 3)."""
+        if tried is not None:
+            black = torch.zeros(tried, device=self._device).permute(0, 3, 1, 2)
+            with torch.inference_mode(), devices.autocast(self._device, self._precision):
+                self._gather(forward(black), TURNS[0])
+        self._forward = forward
+
     def open(self, tiles: Sequence[Tile], pixels: torch.Tensor) -> None:
         """Bring a batch to the device."""
         begin = devices.Mark(self._device)
@@ -142,7 +153,7 @@ class Lane:
         """Run the network on the open batch as it looks in a view, and add what it gives."""
         batch = self._opened()
         with torch.inference_mode(), devices.autocast(self._device, self._precision):
-            result = self._gather(self._network(_turned(batch.image, view)), view)
+            result = self._gather(self._forward(_turned(batch.image, view)), view)
             batch.total = result if batch.total is None else batch.total.add_(result)
             batch.views += 1
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 import torch
 
-from ...errors import InputError, JobFailed, UserError, is_out_of_memory
+from ...errors import InputError, JobFailed, UserError, is_out_of_memory, plain
 from ..hv import HVConvention
 from ..limits import freed_memory_kept
 from ..networks.blocks import folded
+from ..networks.registry import Network
 from ..params import InferenceParams
 from ..types import Maps, Model, Progress, driven
 from . import devices
 from .images import ResampledSource, as_source
 from .lane import VIEW_TURNS, Canvas, Lane, Timings, back_reach
 from .tiles import Box, choose_load, plan, plan_part, working_scale
+
+_COMPILED: WeakSet[Network] = WeakSet()
+"""Networks whose compiled form has run in this process."""
+WINDOWS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
+"""Modules of which one is loaded where a program has windows."""
 
 
 def predict(
@@ -90,6 +98,10 @@ def predict_steps(
             run = _Run(model, image, params or InferenceParams(), timings, box)
             for notice in run.notices:
                 yield Progress(0, 0, "preparing", notice)
+            if (params or InferenceParams()).compiled == "on":
+                said = "" if run.network in _COMPILED else "the network is being compiled once"
+                yield Progress(0, 0, "compiling the network", said)
+                yield Progress(0, 0, "preparing", run.compile())
             while True:
                 try:
                     yield from run.tiles()
@@ -129,7 +141,7 @@ class _Run:
         self.precision = devices.choose_precision(self.device, params.precision)
         network.eval()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network = folded(network)
+        self.network, network = network, folded(network)
         n_types = int(network.config.get("n_types") or 0)
         self.canvas = Canvas(self.source.shape, n_types, scale, box)
         self.geometry = network.geometry
@@ -151,6 +163,28 @@ class _Run:
         self.lane = Lane(network, self.device, self.precision, convention, timings, streamed)
         self.reference, self.views = params.tiling == "reference", VIEW_TURNS[params.views]
         self.done_rows = 0
+
+    def compile(self) -> str:
+        """Let the network be compiled for the tiles at hand; return what to tell, or ""."""
+        if windows := [name for name in WINDOWS if name in sys.modules]:
+            return (
+                f"Not compiled: this program has windows ({windows[0]}), whose graphics and the "
+                "compiler's libraries can crash each other; use the command line."
+            )
+        try:
+            compiled = torch.compile(self.network)  # as it was loaded, so that it is known again
+            known = self.network in _COMPILED
+            self.lane.change(compiled, None if known else (self.load.batch, *self.load.tile, 3))
+            _COMPILED.add(self.network)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            first = plain(str(error).partition("\n")[0], 120)
+            return (
+                f"The network could not be compiled and runs as it is ({type(error).__name__}: "
+                f"{first}); see that a C++ compiler, and on a GPU Triton, is there."
+            )
+        return ""
 
     def tiles(self) -> Generator[Progress, None, None]:
         """Run the tiles that reach below the rows done, telling of each batch."""

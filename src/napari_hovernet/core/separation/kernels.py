@@ -398,12 +398,23 @@ def count_markers(runs: Runs, part: Array, n: int, markers: Array) -> Array:
             which = found[part[k]]
             if which == SEVERAL:
                 continue
-            for c in range(ends[k, 0], ends[k, 1]):
-                marker = markers[r, c]
-                if marker and marker != which:
-                    which = marker if which == 0 else SEVERAL
-            found[part[k]] = which
+            here = markers[r, ends[k, 0] : ends[k, 1]]
+            least, most = ends_of_markers(here)
+            if most:
+                alone = (least == most) & ((which == 0) | (which == most))
+                found[part[k]] = most if alone else SEVERAL
     return found
+
+
+@kernel
+def ends_of_markers(values: Array) -> tuple[Any, Any]:
+    """Smallest and largest marker of a run; 0 and 0 without one."""
+    least, most, one = np.uint32(0xFFFFFFFF), np.uint32(0), np.uint32(1)
+    for c in range(values.size):
+        value = np.uint32(values[c])
+        least = min(least, np.uint32(value - one))  # 0 becomes the largest number
+        most = max(most, value)
+    return np.int32(least + one), np.int32(most)
 
 
 @kernel

@@ -29,17 +29,19 @@ def separate_local(maps: Maps, params: SeparationParams) -> Separation:
     See :func:`napari_hovernet.core.separation.separate`.
     """
     mask = clean_mask(maps.np, params)
-    return cut_basins(maps, mask, squeeze_energy(maps, mask, params), params)
+    seen = seen_pixels(maps, mask, params)
+    return cut_basins(maps, (mask, seen), squeeze_energy(maps, (mask, seen), params), params)
 
 
-def squeeze_energy(maps: Maps, mask: Bool, params: SeparationParams) -> Float32:
+def squeeze_energy(maps: Maps, masks: tuple[Bool, Bool], params: SeparationParams) -> Float32:
     """Sigma times how much HV closes in, seen through Gaussians inside the mask.
 
     Averaged over ``params.scales``; (H, W) float32, 0 outside the mask. HV grows outward in a
     nucleus (negative energy) and drops from its rim to the next one's (positive). Pixels below the
-    NP threshold have weight 0, so HV of the background draws no border.
+    NP threshold have weight 0, so HV of the background draws no border. ``masks`` are the mask and
+    what is `seen_pixels` of it.
     """
-    seen = seen_pixels(maps, mask, params)
+    mask, seen = masks
     terms = np.empty(mask.shape, np.float32)
     parts = [(sigma, sigma / len(params.scales), terms) for sigma in params.scales]
     gain = window_gain(maps.hv, seen, params)
@@ -113,10 +115,11 @@ def mixed(parts: Sequence[Float32], mask: Bool, energy: Float32 | None = None) -
     return energy
 
 
-def cut_basins(maps: Maps, mask: Bool, energy: Float32, params: SeparationParams) -> Separation:
-    """Flood the energy and keep what is a nucleus; ``mask`` is changed where gaps open again."""
-    seen = seen_pixels(maps, mask, params)
-    return join_and_name(maps.np, (mask, seen), energy, find_basins(mask, energy), params)
+def cut_basins(
+    maps: Maps, masks: tuple[Bool, Bool], energy: Float32, params: SeparationParams
+) -> Separation:
+    """Flood the energy and keep what is a nucleus; the mask is changed where gaps open again."""
+    return join_and_name(maps.np, masks, energy, find_basins(masks[0], energy), params)
 
 
 @dataclass(frozen=True, eq=False)

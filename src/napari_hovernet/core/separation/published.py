@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import cv2
@@ -16,6 +18,9 @@ from . import kernels as flood
 from .filters import split_borders, stretched_slope, stronger
 
 Array = npt.NDArray[Any]
+_users: list[int] = []
+"""How many threads OpenCV had when each came who keeps it alone."""
+_lock = threading.Lock()
 
 
 def separate_hover_net(maps: Maps, params: SeparationParams) -> Separation:
@@ -56,8 +61,27 @@ def in_bands(work: Callable[[Array], Array], image: Array, reach: int) -> Array:
         made = work(image[first : rows.stop + reach])
         found[rows] = made[rows.start - first : rows.stop - first]
 
-    spread(fill, bands(image.shape))
+    with _opencv_alone():
+        spread(fill, bands(image.shape))
     return found
+
+
+@contextmanager
+def _opencv_alone() -> Iterator[None]:
+    """Keep OpenCV from cutting pieces once more, which takes longer than it spares.
+
+    How many threads it has is a matter of the process: the first user sets it, the last one back.
+    """
+    with _lock:
+        _users.append(cv2.getNumThreads())
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            number = _users.pop()
+            if not _users:
+                cv2.setNumThreads(number)
 
 
 def border_strength(maps: Maps, params: SeparationParams) -> Float32:

@@ -21,7 +21,7 @@ from ..masks import EIGHT, clean_mask, count_pixels, label_parts
 from ..measure.nuclei import measure
 from ..params import InferenceParams, SeparationParams
 from ..separation import filters, separate
-from ..separation.local import cut_basins, squeeze_energy
+from ..separation.local import cut_basins, seen_pixels, squeeze_energy
 from ..separation.published import merged
 from ..types import Bool, Int8, Int32, Int64, Maps, Model, Nuclei, driven, kernel
 from .mask import TissueMask
@@ -167,8 +167,9 @@ def _cut(
     mask = clean_mask(maps.np, params)
     parts, n = label_parts(mask)
     if params.method == "local":
-        energy = squeeze_energy(maps, mask, params)
-        found = cut_basins(maps, mask.copy(), energy, params)
+        seen = seen_pixels(maps, mask, params)
+        energy = squeeze_energy(maps, (mask, seen), params)
+        found = cut_basins(maps, (mask.copy(), seen), energy, params)
         found = merged(found) if params.merge_touching else found
     else:
         found = separate(maps, params)
