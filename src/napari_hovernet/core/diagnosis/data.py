@@ -459,6 +459,34 @@ def _image_kinds(looks: Sequence[ImageLook]) -> Iterator[Kind]:
     yield from _colour_kinds(looks, grey)
 
 
+_MADE_KINDS: tuple[Kind, ...] = (
+    (lambda x: x.seen and x.again >= AGAIN, MOST, 0.94,
+     "A part of each image is one line again and again", "{again:.0%} of the rows or columns "
+     "are exactly the one before", "Leave out what lies beyond the edge of the scan, or read "
+     "and write these files again."),
+    (lambda x: x.seen and x.again < AGAIN and x.seam >= SEAM, 0.6, 0.93,
+     "Images are put together wrongly: there are straight seams", "steps across some "
+     "straight lines are {seam:.0f} times as large as others (tissue: below 2.5)",
+     "Look at the order, the direction and the place of the tiles that were put together "
+     "(stitching, a scan there and back), and match labels to them."),
+    (lambda x: x.seen and x.ghost >= GHOST and x.detail >= BLURRED
+     and x.axes >= ONE_WAY, 0.6, 0.9,
+     "Two pictures lie on one another: contours are double", "fine detail is like itself "
+     "elsewhere by {ghost:.2f} (tissue: below 0.3)", "Register (align) planes or exposures "
+     "before they are averaged, or take one of them."),
+    (lambda x: x.seen and x.clipped >= CLIPPED, MOST, 0.9,
+     "Images are sharpened, or their contrast is stretched beyond the range",
+     "{clipped:.0%} of the values are 0, and as many 255 (tissue: none)",
+     "Take the images as they were before that (no filter, no contrast)."),
+    (lambda x: x.seen and x.calm >= CALM and x.clipped < CLIPPED, 0.6, 0.75,
+     "Contrast is strong everywhere: it was equalised or raised",
+     "even the calmest squares have {calm:.0f} grey levels of spread (tissue: below 35)",
+     "Take the images as they were before that (no CLAHE, no local normalisation).",
+     ),
+)  # fmt: skip
+"""What is wrong with how images were made; none of it needs labels."""
+
+
 def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
     """List what else: colours, noise and focus."""
     blue = float(np.median([x.inside[2] / max(x.inside[0], 0.02) for x in looks]))
@@ -496,29 +524,7 @@ def _colour_kinds(looks: Sequence[ImageLook], grey: bool) -> Iterator[Kind]:
            "Compression left hardly more than blocks of 8 px", "pixels at the seams of blocks are "
            "{blocks:.0f} times as rough as others (JPEG of quality 75: 2)",
            "Write images again with better quality, or without loss (PNG).")  # fmt: skip
-    yield (lambda x: x.seen and x.again >= AGAIN, MOST, 0.94,
-           "A part of each image is one line again and again", "{again:.0%} of the rows or columns "
-           "are exactly the one before", "Leave out what lies beyond the edge of the scan, or read "
-           "and write these files again.")  # fmt: skip
-    yield (lambda x: x.seen and x.again < AGAIN and x.seam >= SEAM, 0.6, 0.93,
-           "Images are put together wrongly: there are straight seams", "steps across some "
-           "straight lines are {seam:.0f} times as large as others (tissue: below 2.5)",
-           "Look at the order, the direction and the place of the tiles that were put together "
-           "(stitching, a scan there and back), and match labels to them.")  # fmt: skip
-    yield (lambda x: x.seen and x.ghost >= GHOST and x.detail >= BLURRED
-           and x.axes >= ONE_WAY, 0.6, 0.9,
-           "Two pictures lie on one another: contours are double", "fine detail is like itself "
-           "elsewhere by {ghost:.2f} (tissue: below 0.3)", "Register (align) planes or exposures "
-           "before they are averaged, or take one of them.")  # fmt: skip
-    yield (lambda x: x.seen and x.clipped >= CLIPPED, MOST, 0.9,
-           "Images are sharpened, or their contrast is stretched beyond the range",
-           "{clipped:.0%} of the values are 0, and as many 255 (tissue: none)",
-           "Take the images as they were before that (no filter, no contrast).")  # fmt: skip
-    yield (lambda x: x.seen and x.calm >= CALM and x.clipped < CLIPPED, 0.6, 0.75,
-           "Contrast is strong everywhere: it was equalised or raised",
-           "even the calmest squares have {calm:.0f} grey levels of spread (tissue: below 35)",
-           "Take the images as they were before that (no CLAHE, no local normalisation).",
-           )  # fmt: skip
+    yield from _MADE_KINDS
     yield (lambda x: x.seen and x.offset >= APART and x.unlike >= UNLIKE, 0.6, 0.93,
            "Colour channels do not lie on one another", "red or blue lies {offset:.0f} px off "
            "green (tissue: up to 2)", "Register (align) the channels: they were taken one after "

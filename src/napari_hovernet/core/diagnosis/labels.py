@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from ..data.samples import touching_count
 from ..hv import compact_ids, label_equal, moments
+from ..measure.metrics import contingency
 from ..types import Bool, Float32, Int32, Progress
 from .bench import Bench, Item
 from .data import (
@@ -124,28 +125,20 @@ def _shapes(item: Item, end: int) -> Shapes:
     fill = area[there] / np.maximum((box[there, 2:] - box[there, :2] + 1).prod(1), 1)
     plane, box3 = ids.astype(np.float32), np.ones((3, 3), np.uint8)
     alike = cv2.erode(plane, box3) == cv2.dilate(plane, box3)  # all eight neighbours
+    low, high = (f(plane, np.ones((5, 5), np.uint8)) for f in (cv2.erode, cv2.dilate))
+    small, between = size[1:] < SPECK, np.unique(parts[(low < plane) & (plane < high)])
     return Shapes(
         item, area[there], large[there], pieces[there],
         np.bincount(ids[alike], minlength=largest + 1)[there] / area[there], there,
         form[:, 0], form[:, 1] > 0, (fill >= 0.97) & (area[there] >= SHAPE),
-        int((size[1:] < SPECK).sum()), _between(plane, parts, size), _steps(ids),
+        int(small.sum()), int(small[between[between > 0] - 1].sum()), _steps(ids),
         touching_count(ids), *_borders(ids), end)  # fmt: skip
-
-
-def _between(ids: Float32, parts: Int32, size: npt.NDArray[Any]) -> int:
-    """Count specks whose id is larger than the least and smaller than the largest around."""
-    square = np.ones((5, 5), np.uint8)
-    inner = (cv2.erode(ids, square) < ids) & (ids < cv2.dilate(ids, square))
-    return int((size[1:] < SPECK)[np.unique(parts[inner & (parts > 0)]) - 1].sum())
 
 
 def _steps(ids: Int32) -> int:
     """Largest number of which the distances of all borders, down and across, are multiples."""
-    found = []
-    for plane in (ids, ids.T):
-        at = np.flatnonzero((plane[:, 1:] != plane[:, :-1]).any(0))
-        found.append(int(np.gcd.reduce(np.diff(at))) if len(at) > 3 else 1)
-    return min(found)
+    ends = [np.flatnonzero((p[:, 1:] != p[:, :-1]).any(0)) for p in (ids, ids.T)]
+    return min(int(np.gcd.reduce(np.diff(at))) if len(at) > 3 else 1 for at in ends)
 
 
 def _form(ids: Int32, i: int, box: npt.NDArray[Any]) -> tuple[float, float]:
@@ -237,13 +230,10 @@ def _merged(bench: Bench, found: Sequence[Shapes]) -> tuple[float, int]:
         maps, labels = bench.maps(s.item.index), s.item.labels
         if maps is None or labels is None or maps.shape != labels.shape:
             continue
-        shapes, (ids, k) = own_shapes(maps), compact_ids(labels)
-        k, m = int(k), int(shapes.max(initial=0))
-        pairs = (shapes.astype(np.int64) * (k + 1) + ids).ravel()
-        table = np.bincount(pairs, minlength=(m + 1) * (k + 1)).reshape(m + 1, k + 1)
-        part = table >= HELD * table.sum(1, keepdims=True)
-        part &= table >= TWO * table.sum(0)
-        two = np.isin(s.ids, np.flatnonzero(part[1:].sum(0) >= 2))
+        t = contingency(compact_ids(labels)[0], own_shapes(maps))
+        part = t.overlap >= np.maximum(HELD * t.pred_area[t.pred], TWO * t.true_area[t.true])
+        held = np.bincount(t.true[part], minlength=t.n_true)
+        two = np.isin(s.ids, t.true_ids[held >= 2])
         many += int((two & (s.solidity < CONVEX)).sum())
         convex += int((two & (s.solidity >= CONVEX)).sum())
         n += len(s.area)
@@ -258,10 +248,8 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
     """List what may be wrong with labels, those that bring about the others first."""
     n = sum(len(s.area) for s in found)
     parts = np.concatenate([s.parts for s in found])
-    specks, lines = sum(s.specks for s in found) / n, [x for s in found for x in s.lines]
+    lines = [x for s in found for x in s.lines]
     edge = int(np.gcd.reduce(np.array(lines))) if lines else 0
-    steps = int(np.median([s.steps for s in found]))
-    between = sum(s.between for s in found) / max(sum(s.specks for s in found), 1)
     ends = Counter(s.end for s in found if s.end in FULL and s.parts[-1] >= 3)
     end, n_full = ends.most_common(1)[0] if ends else (0, 0)
     more = any(s.end == end and len(s.area) > 1 for s in found)
@@ -274,20 +262,7 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
     sharing, corners = (sum(getattr(s, x) for s in found) for x in ("sharing", "touching"))
     # fmt: off
     return [
-        (steps >= STEPS, 0.93, f"Outlines of labels are steps of {steps} px",
-         f"All borders lie {steps} px, or a multiple of that, from one another: labels were "
-         "enlarged by the nearest pixel.", steps, STEPS, "Export labels at the resolution of the "
-         "images (scale, downsample = 1), not smaller ones enlarged."),
-        (specks >= SPECKS and between < 0.5, 0.93, "Labels are in pieces: ids lie all over",
-         f"There are {specks:.0f} specks of less than {SPECK} px per id (by hand below 0.1), and "
-         f"{1 - between:.0%} of them are no blend of what is around.", specks, SPECKS,
-         "Look at how labels are decoded and drawn: run lengths by columns or by rows, shapes of "
-         "rows and columns exchanged, masks added up (a + b) where two lie on one another."),
-        (specks >= SPECKS, 0.96, "Labels were smoothed or compressed: ids that nobody gave",
-         f"There are {specks:.0f} specks of less than {SPECK} px per id (by hand below 0.1): ids "
-         "between those of neighbours, as interpolation and JPEG make them.", specks, SPECKS,
-         "Resize labels by the nearest pixel, and keep them in a lossless file of 16 or 32 bits "
-         "(PNG, TIFF, npz)."),
+        *_drawn_claims(found, n),
         (odd > 0.5 * len(found) and few, 0.93, "An id is no nucleus: lines, or what was left out",
          f"In {odd} of {len(found)} images an id lies on {PLACES} places and more, or covers "
          f"{GIANT_OF:.0f} times as much as others, and looks unlike a nucleus.", odd / len(found),
@@ -327,6 +302,28 @@ def _label_claims(found: Sequence[Shapes]) -> list[Claim]:
            share, ODD, text) for kind, share, text in _kinds(found)),
     ]
     # fmt: on
+
+
+def _drawn_claims(found: Sequence[Shapes], n: int) -> list[Claim]:
+    """List what may be wrong with how labels were written."""
+    steps, specks = int(np.median([s.steps for s in found])), sum(s.specks for s in found) / n
+    between = sum(s.between for s in found) / max(specks * n, 1)
+    return [
+        (steps >= STEPS, 0.93, f"Outlines of labels are steps of {steps} px",
+         f"All borders lie {steps} px, or a multiple of that, from one another: labels were "
+         "enlarged by the nearest pixel.", steps, STEPS, "Export labels at the resolution of the "
+         "images (scale, downsample = 1), not smaller ones enlarged."),
+        (specks >= SPECKS and between < 0.5, 0.93, "Labels are in pieces: ids lie all over",
+         f"There are {specks:.0f} specks of less than {SPECK} px per id (by hand below 0.1), and "
+         f"{1 - between:.0%} of them are no blend of what is around.", specks, SPECKS,
+         "Look at how labels are decoded and drawn: run lengths by columns or by rows, shapes of "
+         "rows and columns exchanged, masks added up (a + b) where two lie on one another."),
+        (specks >= SPECKS, 0.96, "Labels were smoothed or compressed: ids that nobody gave",
+         f"There are {specks:.0f} specks of less than {SPECK} px per id (by hand below 0.1): ids "
+         "between those of neighbours, as interpolation and JPEG make them.", specks, SPECKS,
+         "Resize labels by the nearest pixel, and keep them in a lossless file of 16 or 32 bits "
+         "(PNG, TIFF, npz)."),
+    ]  # fmt: skip
 
 
 def _kinds(found: Sequence[Shapes]) -> Iterator[tuple[str, float, str]]:
