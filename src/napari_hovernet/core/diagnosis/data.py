@@ -334,11 +334,13 @@ def _calm(grey: Any) -> float:
 
 
 def _aspect(labels: Int32 | None) -> float:
-    """Width by height of nuclei, on geometric average."""
+    """Width by height of nuclei in one piece, on geometric average."""
     if labels is None:
         return float("nan")
     area, _, box = moments(*compact_ids(labels))
-    height, width = (box[area >= 40, k + 2] - box[area >= 40, k] + 1 for k in (0, 1))
+    height, width = (box[:, k + 2] - box[:, k] + 1 for k in (0, 1))
+    whole = area >= np.maximum(40, 0.35 * height * width)  # not in pieces
+    height, width = height[whole], width[whole]
     return float(np.exp(np.mean(np.log(width / height)))) if len(width) > 4 else float("nan")
 
 
