@@ -466,7 +466,7 @@ _MADE_KINDS: tuple[Kind, ...] = (
      "A part of each image is one line again and again", "{again:.0%} of the rows or columns "
      "are exactly the one before", "Leave out what lies beyond the edge of the scan, or read "
      "and write these files again."),
-    (lambda x: x.seen and x.again < AGAIN and x.seam >= SEAM, 0.6, 0.93,
+    (lambda x: x.seen and x.again < AGAIN and x.seam >= SEAM and x.blocks < BLOCKS, 0.6, 0.93,
      "Images are put together wrongly: there are straight seams", "steps across some "
      "straight lines are {seam:.0f} times as large as others (tissue: below 2.5)",
      "Look at the order, the direction and the place of the tiles that were put together "
