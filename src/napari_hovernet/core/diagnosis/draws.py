@@ -55,9 +55,9 @@ ALIKE, OVER = 0.8, 0.03
 them; and share of pixels whole turns away: bytes that ran over 10 to 60 %, sound ones 0."""
 HIDDEN = 0.2
 """Share of label pixels where the image is flat, from which labels stayed on what was cut out."""
-SMALL, PASTED = 20, 0.4
-"""Pixels of a nucleus, at least; and share of the pixels of new ids among their own, from which
-nuclei were pasted (0.5 to 0.7; interpolated: 0)."""
+SMALL, PASTED, MOSTLY = 20, 0.4, 0.6
+"""Pixels of a nucleus, at least; share of the pixels of new ids among their own, from which nuclei
+were pasted (0.5 to 0.7; interpolated: 0); and share of new ones from which all ids were changed."""
 HAZE = 0.4
 """Share of the fine detail left, below which images were blurred (ours: 0.5)."""
 PALE = 0.87
@@ -153,7 +153,7 @@ def _ids(before: Int32, after: npt.NDArray[Any]) -> tuple[Int32, float, bool]:
     inside, n = plain > 0, max(int((plain > 0).sum()), 1)
     ids, old = np.unique(plain[inside]), np.unique(before[before > 0])
     new = inside & ~np.isin(plain, old)
-    if _inner_share(plain, new) >= PASTED:  # pasted nuclei have ids of their own
+    if new.sum() < MOSTLY * n and _inner_share(plain, new) >= PASTED:  # with ids of their own
         new = np.zeros_like(new)
     foreign = float(new.sum()) / n
     if foreign > 0.9 and len(ids) <= 1.3 * len(old):  # Numbered anew
